@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The world as a shard sees it: memory, base bdev, other shards, clock and log, and nothing else.
+//!
+//! `bdev` implements [`Env`] on SPDK reactors, the simulator in `tests` on virtual ones. The engine keeps no thread, no
+//! clock and no I/O of its own, so the same sequence of calls gives the same behaviour, bit for bit.
+//!
+//! Rules that an implementation keeps:
+//! * A shard is entered by one thread at a time, and never from inside one of these calls: completions and messages
+//!   that arise while a shard runs are delivered after it returns.
+//! * Messages from one shard to another arrive in the order they were sent (vdo.md 1.1, PORT). Between different pairs
+//!   of shards there is no order.
+//! * Every [`Env::submit`] is answered by exactly one [`crate::Shard::io_done`] with the same token.
+//! * A [`Env::Buf`] of a client stays readable, and does not change, until the request's last [`Env::complete`].
+
+use core::fmt;
+
+use crate::error::RequestError;
+use crate::message::Message;
+use crate::units::{Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE};
+
+/// One block's worth of memory.
+pub type Block = [u8; BLOCK_SIZE];
+
+/// What a shard can do to the world. All calls return at once.
+pub trait Env {
+    /// Handle of one 4 KiB block of memory: a client's, or one from the shard's own pools. Readable from every shard.
+    type Buf: Copy + fmt::Debug;
+
+    /// Handle of the client request that a piece is part of.
+    type Client: Copy + fmt::Debug;
+
+    /// The present time.
+    fn now(&self) -> Nanos;
+
+    /// The bytes of a block.
+    fn block(&self, buf: Self::Buf) -> &Block;
+
+    /// The bytes of a block, to be changed. Only for blocks of the shard's own pools.
+    fn block_mut(&mut self, buf: Self::Buf) -> &mut Block;
+
+    /// The client's memory for the whole block `lbn` of a request, if it lies in one run that the base bdev can use as
+    /// it is; else the shard copies through a bounce block.
+    fn client_block(&mut self, client: Self::Client, lbn: Lbn) -> Option<Self::Buf>;
+
+    /// Copies the client's bytes `part` of block `lbn` into the same place of `to`.
+    fn copy_from_client(&mut self, client: Self::Client, lbn: Lbn, part: Part, to: Self::Buf);
+
+    /// Copies `part` of `from` to the same place of the client's block `lbn`.
+    fn copy_to_client(&mut self, client: Self::Client, lbn: Lbn, part: Part, from: Self::Buf);
+
+    /// Fills the client's bytes `part` of block `lbn` with zeros.
+    fn zero_client(&mut self, client: Self::Client, lbn: Lbn, part: Part);
+
+    /// Starts one vectored transfer on the base bdev.
+    fn submit(&mut self, run: Run<'_, Self::Buf>);
+
+    /// Queues a message to another shard. Never called with the shard's own number.
+    fn send(&mut self, to: ShardId, message: Message<Self::Buf>);
+
+    /// How many more messages to `to` can be queued before a shard should turn to other work (range operations ask).
+    fn send_room(&self, to: ShardId) -> usize;
+
+    /// Answers one piece: `blocks` blocks of the client's request are done. Called once for each accepted piece.
+    fn complete(&mut self, client: Self::Client, result: Result<(), RequestError>);
+
+    /// Asks for one call of [`crate::Shard::timer`] at `at` or soon after. A later call replaces an earlier one.
+    fn arm_timer(&mut self, at: Nanos);
+
+    /// Tells the operator of something that the statistics alone would not explain.
+    fn report(&mut self, event: Event);
+}
+
+/// A part of one block, in bytes. Invariant: `offset + len <= 4096`, `len > 0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// First byte.
+    pub offset: u16,
+    /// Number of bytes, 1 to 4096.
+    pub len: u16,
+}
+
+impl Part {
+    /// A whole block.
+    pub const WHOLE: Part = Part { offset: 0, len: BLOCK_SIZE as u16 };
+
+    /// True for a whole block.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        self.len as usize == BLOCK_SIZE
+    }
+
+    /// The part as a range of indices into a block.
+    #[must_use]
+    pub const fn range(self) -> core::ops::Range<usize> {
+        self.offset as usize..self.offset as usize + self.len as usize
+    }
+}
+
+/// Direction of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the base bdev into memory.
+    Read,
+    /// From memory to the base bdev.
+    Write,
+}
+
+/// Names a transfer between [`Env::submit`] and [`crate::Shard::io_done`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunToken(pub u32);
+
+/// One vectored transfer of consecutive blocks.
+#[derive(Debug)]
+pub struct Run<'a, Buf> {
+    /// Direction.
+    pub direction: Direction,
+    /// First block on the base bdev.
+    pub pbn: Pbn,
+    /// Memory for each block, in ascending order of PBN. The slice itself lives only as long as the call.
+    pub bufs: &'a [Buf],
+    /// Name for the answer.
+    pub token: RunToken,
+}
+
+/// Something worth a line in the operator's log. The engine limits the rate (see [`crate::volume`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A transfer of the base bdev failed.
+    IoFailed {
+        /// Direction of the transfer.
+        direction: Direction,
+        /// The block that failed.
+        pbn: Pbn,
+        /// What the block was needed for.
+        purpose: &'static str,
+    },
+    /// A block read from the base does not have the content that was written there.
+    CheckMismatch {
+        /// Block that the client asked for.
+        lbn: Lbn,
+        /// Where it was stored.
+        pbn: Pbn,
+        /// Check code in the mapping, 24 bits.
+        expected: u32,
+        /// Check code of what was read, 24 bits.
+        found: u32,
+    },
+    /// New data found no free block in any shard.
+    OutOfSpace,
+    /// A write found room again after [`Event::OutOfSpace`].
+    SpaceReturned,
+    /// The index named a block that cannot hold data.
+    InvalidAdvice {
+        /// The block it named.
+        pbn: Pbn,
+    },
+    /// Reference counts and mappings disagree; the operation was refused.
+    Inconsistent {
+        /// Block concerned.
+        pbn: Pbn,
+        /// What was being done to it.
+        operation: &'static str,
+    },
+    /// So many events were not reported one by one since the last report.
+    Suppressed(u64),
+}

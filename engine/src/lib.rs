@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The engine of a deduplicating block device: state machines that consume requests, messages, completions and timers
+//! and emit messages, I/O and answers. It has no threads, no clock, no randomness and no I/O of its own; see [`Env`].
+
+#![forbid(unsafe_code)]
+
+pub mod env;
+pub mod error;
+pub mod hash;
+pub mod io;
+pub mod logical;
+pub mod message;
+pub mod physical;
+mod shard;
+pub mod units;
+pub mod volume;
+
+pub use env::{Block, Direction, Env, Event, Part, Run, RunToken};
+pub use error::RequestError;
+pub use message::Message;
+pub use shard::{Shard, ShardConfig};
+pub use units::{Blocks, Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE, SECTOR_SIZE};

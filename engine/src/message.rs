@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What shards tell each other.
+//!
+//! A message carries everything that its receiver needs, so no state is shared. Invariant: a message fits one cache
+//! line, because the rings between reactors hold them by value.
+//!
+//! The zones of one shard do not use messages among themselves: the physical zone answers at once, so it is called;
+//! logical and hash zone hand over through queues of their own. Which call or message serves a step depends only on
+//! where the owner of the object lives, never on load, so the order between two shards is kept (vdo.md 1.1, PORT).
+
+use crate::error::RequestError;
+use crate::hash::Fingerprint;
+use crate::logical::Mapped;
+use crate::units::{Pbn, ShardId};
+
+/// A data_vio in the logical zone of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VioRef {
+    /// Shard whose logical zone holds it.
+    pub shard: ShardId,
+    /// Its place in that zone's pool.
+    pub index: u32,
+}
+
+/// A member of a hash lock in the hash zone of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberRef {
+    /// Shard whose hash zone holds it.
+    pub shard: ShardId,
+    /// Its place in that zone's pool.
+    pub index: u32,
+}
+
+/// One message. The comment of each variant names sender and receiver by zone.
+#[derive(Debug, Clone, Copy)]
+pub enum Message<Buf> {
+    /// Logical to hash: find or make one stored copy of this block.
+    Dedupe {
+        /// Who asks.
+        vio: VioRef,
+        /// The block's content; unchanged until the vio finishes.
+        data: Buf,
+        /// Its fingerprint.
+        fingerprint: Fingerprint,
+    },
+    /// Hash to logical: the block's content is (or will stay) stored here; record it.
+    Remap {
+        /// Index of the vio in the receiver.
+        vio: u32,
+        /// The member to report back to.
+        member: MemberRef,
+        /// Where the content is.
+        location: Mapped,
+    },
+    /// Hash to logical: the block could not be stored.
+    WriteFailed {
+        /// Index of the vio in the receiver.
+        vio: u32,
+        /// Why.
+        error: RequestError,
+    },
+    /// Logical to hash: the remap that [`Message::Remap`] asked for is over.
+    Finished {
+        /// Index of the member in the receiver.
+        member: u32,
+        /// Whether the mapping now refers to the location.
+        result: Result<(), RequestError>,
+    },
+    /// Logical to physical: one more reference; answered by [`Message::Incremented`].
+    Increment {
+        /// Who asks.
+        vio: VioRef,
+        /// The block.
+        pbn: Pbn,
+    },
+    /// Physical to logical.
+    Incremented {
+        /// Index of the vio in the receiver.
+        vio: u32,
+        /// Whether the count was raised.
+        result: Result<(), RequestError>,
+    },
+    /// Logical to physical: each of `count` blocks from `first` on loses one reference. Not answered.
+    Decrement {
+        /// First block.
+        first: Pbn,
+        /// Number of consecutive blocks, all in one slab.
+        count: u32,
+    },
+    /// Hash to physical: try for a read lock on a candidate (vdo.md 2.5); answered by [`Message::Locked`].
+    LockForRead {
+        /// Who asks.
+        member: MemberRef,
+        /// The candidate.
+        pbn: Pbn,
+    },
+    /// Physical to hash.
+    Locked {
+        /// Index of the member in the receiver.
+        member: u32,
+        /// Increments leased with the lock, at least one; none when it was not obtained.
+        lease: Option<u8>,
+    },
+    /// Hash to physical: allocate a block and write-lock it; answered by [`Message::Allocated`].
+    Allocate {
+        /// Who asks.
+        member: MemberRef,
+    },
+    /// Physical to hash.
+    Allocated {
+        /// Index of the member in the receiver.
+        member: u32,
+        /// The block, or none when the zone is full.
+        pbn: Option<Pbn>,
+    },
+    /// Hash to physical: one holder lets go. Not answered.
+    Release {
+        /// The locked block.
+        pbn: Pbn,
+        /// Leased increments that were not used.
+        unused: u8,
+    },
+}
+
+const _: () = assert!(core::mem::size_of::<Message<usize>>() <= 64, "a message must fit a cache line");

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The units that the engine counts in, each its own type so that they cannot be mixed up.
+//!
+//! Names follow the glossary of `vdo.md` section 0: an LBN is what the client sees, a PBN is where a block lies on the
+//! base bdev. Both count 4096-byte blocks.
+
+use core::fmt;
+
+/// Bytes in a block: the unit of deduplication, of both block numbers and of every allocation.
+pub const BLOCK_SIZE: usize = 4096;
+
+/// Bytes in a sector: the smallest unit a client may address when the exposed block size is 512.
+pub const SECTOR_SIZE: usize = 512;
+
+/// Mappings in one leaf page of the block map (architecture.md section 4: 8 sectors of 63 entries).
+pub const ENTRIES_PER_LEAF_PAGE: u64 = 504;
+
+/// References that one physical block can carry (vdo.md 4.2).
+pub const MAX_REFERENCES: u8 = 254;
+
+/// Shards that a volume can have (architecture.md principle 1).
+pub const MAX_SHARDS: usize = 32;
+
+/// Logical block number: a 4096-byte block as the client addresses it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Lbn(pub u64);
+
+/// Physical block number: a 4096-byte block of the base bdev, counted from its start.
+///
+/// PBN 0 is reserved: in a mapping it means "a block of zeros that is stored nowhere".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pbn(pub u64);
+
+/// Number of a shard in its volume, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ShardId(pub u16);
+
+/// A number of 4096-byte blocks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Blocks(pub u64);
+
+/// A point in time, in nanoseconds since an origin that only the host knows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Nanos(pub u64);
+
+impl Pbn {
+    /// The block of zeros that is stored nowhere.
+    pub const ZERO: Pbn = Pbn(0);
+
+    /// The block `count` blocks further on.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Pbn {
+        Pbn(self.0 + count)
+    }
+}
+
+impl Lbn {
+    /// The block `count` blocks further on.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Lbn {
+        Lbn(self.0 + count)
+    }
+}
+
+impl ShardId {
+    /// The shard's number as an index into a table with one entry for each shard.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Blocks {
+    /// The same size in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0 * BLOCK_SIZE as u64
+    }
+}
+
+impl fmt::Debug for Lbn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LBN {}", self.0)
+    }
+}
+
+impl fmt::Debug for Pbn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PBN {}", self.0)
+    }
+}
+
+impl fmt::Debug for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {}", self.0)
+    }
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} blocks", self.0)
+    }
+}
+
+impl fmt::Debug for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ns", self.0)
+    }
+}
+
+impl fmt::Display for Lbn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Pbn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A volume as a whole: its layout and its statistics.
+
+mod geometry;
+mod statistics;
+
+pub use geometry::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
+pub use statistics::{BioCounts, Statistics};

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What can go wrong, each variant saying what was being done to which object and, where there is one, the way out.
+
+use std::path::{Path, PathBuf};
+
+use crate::elf::ElfError;
+
+/// An error of finding, obtaining or describing SPDK.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A directory that was to be a built SPDK tree is not one.
+    #[error("{dir}: not a built SPDK tree with shared libraries: {reason} (configure it --with-shared and run make, or unset SPDK_DIR to have one built)", dir = dir.display())]
+    NotATree {
+        /// The directory that was looked at.
+        dir: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// No tree was found anywhere.
+    #[error("no SPDK {release} found: SPDK_DIR is not set, pkg-config knows no shared spdk_bdev, and {cache} holds no finished build; run `cargo run -p spdk-sys-build -- setup --release {release}`", cache = cache.display())]
+    NotFound {
+        /// The release that was wanted.
+        release: crate::Release,
+        /// The cache that was looked at.
+        cache: PathBuf,
+    },
+    /// A file operation failed.
+    #[error("{doing} {path}: {source}", path = path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A program could not be started.
+    #[error("starting `{command}`: {source}")]
+    Spawn {
+        /// The command line.
+        command: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A program ended with an error.
+    #[error("`{command}` failed ({status}); the end of its output{place}:\n{tail}", place = place(log.as_deref()))]
+    Command {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// Where its whole output is.
+        log: Option<PathBuf>,
+        /// Its last lines.
+        tail: String,
+    },
+    /// System packages are missing and this process may not or should not install them.
+    #[error("packages needed to build SPDK are missing: {}; install them with\n    {command}\nor let `cargo run -p spdk-sys-build -- setup` do it as root", packages.join(" "))]
+    MissingPackages {
+        /// The missing packages.
+        packages: Vec<String>,
+        /// The command that installs them.
+        command: String,
+    },
+    /// Debian's archive does not carry what was looked for.
+    #[error("Debian's archive carries no {what} in {suites}")]
+    NotInArchive {
+        /// What was looked for.
+        what: String,
+        /// Where.
+        suites: String,
+    },
+    /// A downloaded file is not the one the signed index promises.
+    #[error("{file}: SHA-256 is {found}, Debian's index says {wanted}; the file was removed, try again", file = file.display())]
+    Checksum {
+        /// The file.
+        file: PathBuf,
+        /// The hash it should have.
+        wanted: String,
+        /// The hash it has.
+        found: String,
+    },
+    /// A text file lacks what it should hold.
+    #[error("{path}: no usable {what}", path = path.display())]
+    Parse {
+        /// What was looked for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A shared library or program is not readable as ELF.
+    #[error("{path}: {source}", path = path.display())]
+    Elf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ElfError,
+    },
+    /// A name that is no release we know.
+    #[error("unknown SPDK release {0:?}: 26.01 and 20.07 are known")]
+    UnknownRelease(String),
+    /// Neither of the variables that lead to the cache is set.
+    #[error("no place for the cache: set SPDK_DEDUPE_CACHE, XDG_CACHE_HOME or HOME")]
+    NoCachePlace,
+    /// The binding generator failed.
+    #[error("generating bindings from {dir}: {reason}", dir = dir.display())]
+    Bindgen {
+        /// The include directory.
+        dir: PathBuf,
+        /// bindgen's message.
+        reason: String,
+    },
+    /// A tree holds no program whose libraries could be taken for a program of one's own.
+    #[error("{dir}: neither bdevperf nor spdk_tgt found there, so the libraries an SPDK application needs are unknown", dir = dir.display())]
+    NoApplication {
+        /// The tree.
+        dir: PathBuf,
+    },
+}
+
+impl Error {
+    /// For `map_err`: a file error with what was being done to which file.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+fn place(log: Option<&Path>) -> String {
+    log.map(|path| format!(" (whole: {})", path.display())).unwrap_or_default()
+}
