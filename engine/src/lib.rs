@@ -12,12 +12,16 @@ pub mod io;
 pub mod logical;
 pub mod message;
 pub mod physical;
+mod context;
+mod pool;
+mod report;
 mod shard;
+mod wait_queue;
 pub mod units;
 pub mod volume;
 
 pub use env::{Block, Direction, Env, Event, Part, Run, RunToken};
 pub use error::RequestError;
 pub use message::Message;
-pub use shard::{Shard, ShardConfig};
+pub use shard::{Shard, ShardConfig, MAX_RUN_BLOCKS};
 pub use units::{Blocks, Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE, SECTOR_SIZE};

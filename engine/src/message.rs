@@ -114,12 +114,19 @@ pub enum Message<Buf> {
         /// The block, or none when the zone is full.
         pbn: Option<Pbn>,
     },
-    /// Hash to physical: one holder lets go. Not answered.
+    /// Hash to physical: one holder lets go; answered by [`Message::Released`] if somebody waits for it.
     Release {
         /// The locked block.
         pbn: Pbn,
         /// Leased increments that were not used.
         unused: u8,
+        /// The agent of a hash lock in UNLOCKING.
+        waiting: Option<MemberRef>,
+    },
+    /// Physical to hash.
+    Released {
+        /// Index of the member in the receiver.
+        member: u32,
     },
 }
 

@@ -3,5 +3,11 @@
 //! The hash zone: equal blocks meet here, and only one of them is stored.
 
 mod fingerprint;
+mod hash_lock;
+mod index;
+mod member;
+mod zone;
 
-pub use fingerprint::{Fingerprint, Fingerprinter};
+pub use fingerprint::{Fingerprint, Fingerprinter, SECRET_BYTES};
+pub use index::{Index, Update};
+pub(crate) use zone::HashZone;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Requests and transfers.
+//! Requests and transfers: what clients ask, the life of one block of it, and what goes to the base bdev.
 
+mod data_vio;
 mod request;
+mod submitter;
 
+pub(crate) use data_vio::{DataVio, Stage};
 pub use request::{Operation, Piece};
+pub use submitter::Submitter;

@@ -134,6 +134,18 @@ impl Mapping {
         self.0 & PBN_MASK != 0
     }
 
+    /// The entry as the block map keeps it in memory.
+    #[must_use]
+    pub(crate) const fn to_raw(self) -> u64 {
+        self.0
+    }
+
+    /// An entry that [`Mapping::to_raw`] gave.
+    #[must_use]
+    pub(crate) const fn from_raw(raw: u64) -> Mapping {
+        Mapping(raw)
+    }
+
     /// The entry's bytes on media.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {

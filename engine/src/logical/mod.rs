@@ -2,6 +2,13 @@
 
 //! The logical zone: who may touch an LBN, and where its content is.
 
+mod block_map;
+mod flush;
+mod lbn_lock;
 mod mapping;
+mod range_decrement;
+mod zone;
 
+pub(crate) use lbn_lock::{Access, Locker};
 pub use mapping::{Mapped, Mapping, MappingState, CHECK_BITS};
+pub(crate) use zone::LogicalZone;

@@ -98,6 +98,11 @@ impl Geometry {
         self.shards as usize
     }
 
+    /// All shards, in order.
+    pub fn shard_ids(&self) -> impl Iterator<Item = ShardId> {
+        (0..self.shards).map(ShardId)
+    }
+
     /// Size that the client sees.
     #[must_use]
     pub const fn logical_blocks(&self) -> Blocks {

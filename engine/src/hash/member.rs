@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! One block in the hash zone: a data_vio of some shard, as the hash zone sees it.
+//!
+//! A member usually belongs to a hash lock. Without one it writes alone: its content collided with another's
+//! fingerprint, or it came to a lock that was dying.
+
+use crate::hash::Fingerprint;
+use crate::message::VioRef;
+use crate::pool::NONE;
+use crate::units::Pbn;
+use crate::wait_queue::Linked;
+
+/// A block that is being deduplicated.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<Buf> {
+    /// The data_vio that it stands for.
+    pub vio: VioRef,
+    /// The content. Valid while the member is in its lock's ring of live members, or has not been remapped.
+    pub data: Buf,
+    /// Fingerprint of the content.
+    pub fingerprint: Fingerprint,
+    /// Its hash lock, or [`NONE`].
+    pub lock: u32,
+    /// The block that was allocated for it, whose lock it holds.
+    pub allocation: Option<Pbn>,
+    /// Block of memory for a verify read.
+    pub scratch: Option<Buf>,
+    /// Whether it has claimed an increment of its lock's lease.
+    pub claimed: bool,
+    /// Whether its first write failed and it writes to another block.
+    pub retried: bool,
+    /// Physical zones that had no free block for it.
+    pub zones_tried: u16,
+    /// Neighbours in the ring of live members.
+    pub live_next: u32,
+    /// See `live_next`.
+    pub live_prev: u32,
+    /// Link for waiting.
+    pub next: u32,
+}
+
+impl<Buf> Member<Buf> {
+    /// A member without a lock.
+    pub fn new(vio: VioRef, data: Buf, fingerprint: Fingerprint) -> Member<Buf> {
+        Member {
+            vio,
+            data,
+            fingerprint,
+            lock: NONE,
+            allocation: None,
+            scratch: None,
+            claimed: false,
+            retried: false,
+            zones_tried: 0,
+            live_next: NONE,
+            live_prev: NONE,
+            next: NONE,
+        }
+    }
+}
+
+impl<Buf> Linked for Member<Buf> {
+    fn link(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! One block of a client's request on its way through the logical zone (vdo.md 1.2).
+//!
+//! The stages, and what moves a data_vio from one to the next:
+//!
+//! ```text
+//!             lock granted            bounce block free
+//!  LbnLock ---------------> Locked --------------------> Buffered
+//!                              |  no data needed            |
+//!                              |                            | read, or partial write over stored data
+//!                              |                            v
+//!                              |                         Reading --- read of a client: done ---> finished
+//!                              |                            |
+//!                              |              content whole v         zero block
+//!                              |                      Fingerprinting ------------+
+//!                              |                            |                    |
+//!                              |                            v                    |
+//!                              |                        Deduping --- failed -----|-----------> finished
+//!                              |                            | Remap              |
+//!                              |                            v                    |
+//!                              |                      Incrementing               |
+//!                              |                            | Incremented        v
+//!                              +----------------------------+--------------> map updated ---> finished
+//! ```
+//!
+//! Differs from vdo.md 1.2: no copy of the client's data (a data_vio refers to the client's block where it can), no
+//! allocation of its own (the hash zone allocates when it knows that the block must be stored, architecture.md
+//! section 3), and no journal yet: metadata is in RAM in this release.
+
+use crate::env::Part;
+use crate::io::Operation;
+use crate::logical::{Access, Locker, Mapping};
+use crate::message::MemberRef;
+use crate::pool::NONE;
+use crate::units::Lbn;
+use crate::wait_queue::Linked;
+
+/// Where a data_vio is; see the picture in the module's documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Waits for its LBN lock.
+    LbnLock,
+    /// Holds the lock; may wait for a bounce block.
+    Locked,
+    /// A transfer from the base is under way.
+    Reading,
+    /// Its content is complete; waits for the next batch of fingerprints.
+    Fingerprinting,
+    /// The hash zone has it.
+    Deduping,
+    /// The physical zone of another shard raises the reference count.
+    Incrementing,
+}
+
+/// One block of a request.
+#[derive(Debug, Clone)]
+pub struct DataVio<Buf> {
+    /// Where it is.
+    pub stage: Stage,
+    /// What to do; never [`Operation::Flush`].
+    pub operation: Operation,
+    /// The block.
+    pub lbn: Lbn,
+    /// The part of the block that the client means.
+    pub part: Part,
+    /// The piece that it belongs to, in the zone's pool of pieces.
+    pub piece: u32,
+    /// The block's content: the client's memory or a bounce block.
+    pub data: Option<Buf>,
+    /// Whether `data` is a bounce block, to be given back.
+    pub bounced: bool,
+    /// The mapping that was in force when the lock was granted; it stays so until this data_vio changes it.
+    pub old: Mapping,
+    /// The mapping to be recorded.
+    pub new: Mapping,
+    /// Check code of the content.
+    pub check: u32,
+    /// The hash-lock member that awaits the outcome of the remap.
+    pub member: Option<MemberRef>,
+    /// Link for waiting.
+    pub next: u32,
+}
+
+impl<Buf> DataVio<Buf> {
+    /// A data_vio at its first stage.
+    pub fn new(operation: Operation, lbn: Lbn, part: Part, piece: u32) -> DataVio<Buf> {
+        DataVio {
+            stage: Stage::LbnLock,
+            operation,
+            lbn,
+            part,
+            piece,
+            data: None,
+            bounced: false,
+            old: Mapping::UNMAPPED,
+            new: Mapping::UNMAPPED,
+            check: 0,
+            member: None,
+            next: NONE,
+        }
+    }
+}
+
+impl<Buf> Linked for DataVio<Buf> {
+    fn link(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+}
+
+impl<Buf> Locker for DataVio<Buf> {
+    fn access(&self) -> Access {
+        match self.operation {
+            Operation::Read => Access::Shared,
+            _ => Access::Exclusive,
+        }
+    }
+}

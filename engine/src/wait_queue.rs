@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! FIFO queues whose links live in the waiting objects, so that waiting never allocates.
+//!
+//! Invariant: an object has one link, hence waits in at most one queue at a time (vdo.md section 10).
+
+use crate::pool::{Pool, NONE};
+
+/// An object that can wait.
+pub trait Linked {
+    /// The link to the object behind it.
+    fn link(&mut self) -> &mut u32;
+}
+
+/// A queue of objects of one pool.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitQueue {
+    head: u32,
+    tail: u32,
+}
+
+impl WaitQueue {
+    /// An empty queue.
+    pub const fn new() -> WaitQueue {
+        WaitQueue { head: NONE, tail: NONE }
+    }
+
+    /// True when nobody waits.
+    pub const fn is_empty(&self) -> bool {
+        self.head == NONE
+    }
+
+    /// The object that has waited longest.
+    pub const fn first(&self) -> Option<u32> {
+        if self.head == NONE {
+            None
+        } else {
+            Some(self.head)
+        }
+    }
+
+    /// Appends an object.
+    pub fn push<T: Linked>(&mut self, pool: &mut Pool<T>, index: u32) {
+        *pool[index].link() = NONE;
+        if self.head == NONE {
+            self.head = index;
+        } else {
+            *pool[self.tail].link() = index;
+        }
+        self.tail = index;
+    }
+
+    /// Takes the object that has waited longest.
+    pub fn pop<T: Linked>(&mut self, pool: &mut Pool<T>) -> Option<u32> {
+        let index = self.first()?;
+        self.head = *pool[index].link();
+        if self.head == NONE {
+            self.tail = NONE;
+        }
+        Some(index)
+    }
+
+    /// Takes the whole queue, leaving an empty one.
+    pub fn take(&mut self) -> WaitQueue {
+        std::mem::replace(self, WaitQueue::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Item(u32);
+
+    impl Linked for Item {
+        fn link(&mut self) -> &mut u32 {
+            &mut self.0
+        }
+    }
+
+    #[test]
+    fn first_in_first_out() {
+        let mut pool = Pool::new(4, Item(NONE));
+        let mut queue = WaitQueue::new();
+        for _ in 0..2 {
+            assert!(queue.is_empty());
+            [3, 1, 2].into_iter().for_each(|index| queue.push(&mut pool, index));
+            assert_eq!(queue.first(), Some(3));
+            assert_eq!([(); 4].map(|()| queue.pop(&mut pool)), [Some(3), Some(1), Some(2), None]);
+        }
+        queue.push(&mut pool, 0);
+        assert_eq!(queue.take().pop(&mut pool), Some(0));
+        assert!(queue.is_empty());
+    }
+}
