@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod context;
 pub mod env;
 pub mod error;
 pub mod hash;
@@ -12,13 +13,12 @@ pub mod io;
 pub mod logical;
 pub mod message;
 pub mod physical;
-mod context;
 mod pool;
 mod report;
 mod shard;
-mod wait_queue;
 pub mod units;
 pub mod volume;
+mod wait_queue;
 
 pub use env::{Block, Direction, Env, Event, Part, Run, RunToken};
 pub use error::RequestError;

@@ -4,7 +4,7 @@
 //!
 //! Objects are named by index, so that links between them are numbers and not references. Free slots are reused last
 //! in, first out: the slot used last is the one still in the cache. Invariant: a slot is either free or in use, and
-//! only slots in use are touched (checked in debug builds through the slot's state, kept by the owner).
+//! one that is free is not released again.
 
 use std::ops::{Index, IndexMut};
 
@@ -16,6 +16,7 @@ pub const NONE: u32 = u32::MAX;
 pub struct Pool<T> {
     items: Vec<T>,
     free: Vec<u32>,
+    used: Vec<bool>,
 }
 
 impl<T: Clone> Pool<T> {
@@ -23,7 +24,7 @@ impl<T: Clone> Pool<T> {
     pub fn new(capacity: usize, initial: T) -> Pool<T> {
         let count = u32::try_from(capacity).expect("a pool has fewer than 2^32 objects");
         assert!(count < NONE, "a pool has fewer than 2^32 - 1 objects");
-        Pool { items: vec![initial; capacity], free: (0..count).rev().collect() }
+        Pool { items: vec![initial; capacity], free: (0..count).rev().collect(), used: vec![false; capacity] }
     }
 }
 
@@ -32,13 +33,14 @@ impl<T> Pool<T> {
     pub fn acquire(&mut self, value: T) -> Option<u32> {
         let index = self.free.pop()?;
         self.items[index as usize] = value;
+        self.used[index as usize] = true;
         Some(index)
     }
 
     /// Gives an object back.
     pub fn release(&mut self, index: u32) {
-        debug_assert!(!self.free.contains(&index), "object {index} released twice");
-        assert!(self.free.len() < self.items.len(), "more objects released than acquired");
+        let used = std::mem::replace(&mut self.used[index as usize], false);
+        assert!(used, "object {index} is released but not in use");
         self.free.push(index);
     }
 

@@ -30,7 +30,10 @@ pub(crate) enum Mend {
         line: &'static str,
     },
     /// Append `line` to the file.
-    Append { file: &'static str, line: &'static str },
+    Append {
+        file: &'static str,
+        line: &'static str,
+    },
 }
 
 /// Ceph's patches call these two from other libraries without exporting the one and defining the other outside of --with-rbd, so

@@ -20,7 +20,7 @@
 //! done both tables are in memory. A record is in one of them, never in both. What is lost on the way:
 //! * shrinking: the least recently used records that no longer fit, and of those whose keys become equal (one in some
 //!   thousands) all but one;
-//! * growing by up to 16 times (after rounding to powers of two): nothing. The larger table keeps the smaller one's key,
+//! * growing by up to 16 times (after rounding to powers of two): nothing but a record that finds its buckets full. The larger table keeps the smaller one's key,
 //!   so wrong advice is up to 16 times more frequent until the index is made anew;
 //! * growing by more: every record not asked for before its bucket's turn comes.
 
@@ -176,7 +176,7 @@ impl Index {
         self.migrate(0);
     }
 
-    /// Takes up to `steps` steps of a resize, each a microsecond or less; says whether there are more to take.
+    /// Takes up to `steps` steps of a resize, each a few microseconds or less; says whether there are more to take.
     ///
     /// A shard with nothing else to do may call it to finish sooner. The last step returns the old table's memory.
     pub fn migrate(&mut self, steps: usize) -> bool {

@@ -518,12 +518,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     }
 
     /// A member's remap is over (vdo.md 2.4, "agent's remap finished" and "member back").
-    fn finished<E: Env<Buf = Buf>>(
-        &mut self,
-        cx: &mut Context<'_, E>,
-        member: u32,
-        result: Result<(), RequestError>,
-    ) {
+    fn finished<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, result: Result<(), RequestError>) {
         self.leave_ring(member);
         let lock = self.members[member].lock;
         let shared = lock != NONE && self.locks[lock].state == LockState::Deduping;

@@ -54,7 +54,8 @@ impl<Client> Piece<Client> {
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let block = BLOCK_SIZE as u16;
-        let covered = if self.blocks == 1 { self.skip + self.cut < block } else { self.skip < block && self.cut < block };
+        let covered =
+            if self.blocks == 1 { self.skip + self.cut < block } else { self.skip < block && self.cut < block };
         self.operation == Operation::Flush
             || (self.blocks > 0
                 && self.skip <= block

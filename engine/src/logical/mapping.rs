@@ -176,10 +176,8 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let mapping = Mapping::new(
-            Mapped { pbn: Pbn(0x9_8765_4321), state: MappingState::Compressed(13) },
-            0xffab_cdef,
-        );
+        let mapping =
+            Mapping::new(Mapped { pbn: Pbn(0x9_8765_4321), state: MappingState::Compressed(13) }, 0xffab_cdef);
         assert_eq!(mapping.to_bytes(), [0x21, 0x43, 0x65, 0x87, 0xf9, 0xef, 0xcd, 0xab]);
         assert_eq!(Mapping::from_bytes(mapping.to_bytes()), Some(mapping));
         assert_eq!(mapping.pbn(), Pbn(0x9_8765_4321));

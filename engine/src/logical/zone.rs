@@ -85,13 +85,7 @@ pub struct LogicalZone<E: Env> {
 
 impl<E: Env> LogicalZone<E> {
     /// An empty zone.
-    pub fn new(
-        geometry: &Geometry,
-        id: ShardId,
-        vios: usize,
-        pieces: usize,
-        bounce: Vec<E::Buf>,
-    ) -> LogicalZone<E> {
+    pub fn new(geometry: &Geometry, id: ShardId, vios: usize, pieces: usize, bounce: Vec<E::Buf>) -> LogicalZone<E> {
         assert!(vios > 0 && pieces > 0 && !bounce.is_empty(), "a zone without room could never answer");
         let vio = DataVio::new(Operation::Read, Lbn(0), Part::WHOLE, 0);
         LogicalZone {
@@ -557,7 +551,7 @@ fn is_discard(operation: Operation) -> bool {
 /// Whether a block holds nothing but zeros. The first chunk tells for nearly every block that does not.
 fn is_zero(block: &Block) -> bool {
     const CHUNK: usize = 128;
-    const _: () = assert!(BLOCK_SIZE % CHUNK == 0);
+    const _: () = assert!(BLOCK_SIZE.is_multiple_of(CHUNK));
     block.chunks_exact(CHUNK).all(|chunk| chunk.iter().fold(0, |bits, byte| bits | byte) == 0)
 }
 

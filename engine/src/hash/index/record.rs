@@ -94,7 +94,7 @@ impl Record {
 
     /// The same record, last used in `generation`.
     pub(super) const fn stamped(self, generation: u64) -> Record {
-        Record(self.0 & !STAMP_MASK | generation % STAMPS << STAMP_SHIFT)
+        Record((self.0 & !STAMP_MASK) | ((generation % STAMPS) << STAMP_SHIFT))
     }
 
     /// Generations since the record was last used, 0 to 127.

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Rust bindings for the headers of the very tree a module is built for.
+//!
+//! The list of what is bound is what a bdev module, its RPCs and the project's own SPDK application use; types come along as needed. Headers that only
+//! newer releases have are included when they are there. Layout tests are compile-time assertions in the output.
+//!
+//! Include the output in a module of its own: `#[allow(...)] mod ffi { include!(concat!(env!("OUT_DIR"), "/bindings.rs")); }` with
+//! `unknown_lints, unnecessary_transmutes, non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code, missing_docs, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks`.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::tree::SpdkTree;
+
+/// Included when the tree has them.
+const HEADERS: &[&str] = &[
+    "stdinc.h",
+    "bdev.h",
+    "bdev_module.h",
+    "cpuset.h",
+    "crc32.h",
+    "env.h",
+    "event.h",
+    "fd_group.h",
+    "histogram_data.h",
+    "init.h",
+    "json.h",
+    "jsonrpc.h",
+    "log.h",
+    "notify.h",
+    "nvme_spec.h",
+    "rpc.h",
+    "string.h",
+    "thread.h",
+    "util.h",
+    "uuid.h",
+    "version.h",
+];
+
+const FUNCTIONS: &[&str] = &[
+    "spdk_bdev_.*",
+    "spdk_get_io_channel",
+    "spdk_put_io_channel",
+    "spdk_io_channel_.*",
+    "spdk_io_device_.*",
+    "spdk_for_each_.*",
+    "spdk_thread_.*",
+    "spdk_get_thread",
+    "spdk_set_thread",
+    "spdk_poller_.*",
+    "spdk_interrupt_.*",
+    "spdk_fd_group_.*",
+    "spdk_json_.*",
+    "spdk_jsonrpc_.*",
+    "spdk_rpc_.*",
+    "spdk_log.*",
+    "spdk_uuid_.*",
+    "spdk_cpuset_.*",
+    "spdk_env_.*",
+    "spdk_dma_.*",
+    "spdk_malloc",
+    "spdk_zmalloc",
+    "spdk_realloc",
+    "spdk_free",
+    "spdk_mempool_.*",
+    "spdk_get_ticks.*",
+    "spdk_delay_us",
+    "spdk_strerror.*",
+    "spdk_crc32.*",
+    "spdk_app_.*",
+    "spdk_subsystem_.*",
+    "spdk_reactor.*",
+    "spdk_event_.*",
+    "spdk_notify_.*",
+    "spdk_histogram_data_.*",
+    "spdk_iobuf_.*",
+];
+
+const TYPES: &[&str] = &[
+    "spdk_bdev",
+    "spdk_bdev_.*",
+    "spdk_io_channel.*",
+    "spdk_io_device.*",
+    "spdk_thread.*",
+    "spdk_poller.*",
+    "spdk_json.*",
+    "spdk_jsonrpc.*",
+    "spdk_log.*",
+    "spdk_uuid",
+    "spdk_cpuset",
+    "spdk_env_opts",
+    "spdk_app_.*",
+    "spdk_histogram_data.*",
+    "spdk_nvme_(status_code_type|.*_status_code)",
+];
+
+const VARIABLES: &[&str] = &[
+    "SPDK_APP_.*",
+    "SPDK_BDEV_.*",
+    "SPDK_CPUSET_.*",
+    "SPDK_ENV_.*",
+    "SPDK_HISTOGRAM_.*",
+    "SPDK_JSON.*",
+    "SPDK_LOG_.*",
+    "SPDK_MALLOC_.*",
+    "SPDK_NVME_(SC|SCT)_.*",
+    "SPDK_POLLER_.*",
+    "SPDK_RPC_.*",
+    "SPDK_UUID_.*",
+    "SPDK_VERSION.*",
+    "SPDK_DEFAULT_RPC_ADDR",
+];
+
+/// Generates bindings for the tree, writes them to `out_path` and returns their text (for [`crate::emit_cfgs`]).
+///
+/// # Errors
+/// libclang is missing or refuses the headers, or the file cannot be written.
+pub fn bindings(tree: &SpdkTree, out_path: &Path) -> Result<String, Error> {
+    let mut builder = bindgen::Builder::default()
+        .header_contents("spdk-module.h", &wrapper_header(tree))
+        // A C enum may hold values that a newer SPDK adds; a Rust enum must not.
+        .default_enum_style(bindgen::EnumVariation::ModuleConsts)
+        .layout_tests(true)
+        .generate_comments(false)
+        .derive_debug(false)
+        .merge_extern_blocks(true)
+        // Packed structures with an aligned bit-field member (26.x) cannot be expressed in Rust (E0588). The status code
+        // enumerations share the prefix and must stay.
+        .opaque_type("spdk_bdev_ext_io_opts")
+        .opaque_type("spdk_nvme_(ctrlr|ns|cmd|cpl|sgl|zns|transport|cdata|feat|registered|reservation|health|error|ana|intel|qpair|kv|nvm|firmware|power|fabric|host|ocssd|protection).*");
+    if let Ok(target) = bindgen::RustTarget::stable(85, 0) {
+        builder = builder.rust_target(target);
+    }
+    for dir in &tree.include_dirs {
+        builder = builder.clang_arg(format!("-I{}", dir.display()));
+    }
+    for name in FUNCTIONS {
+        builder = builder.allowlist_function(name);
+    }
+    for name in TYPES {
+        builder = builder.allowlist_type(name);
+    }
+    for name in VARIABLES {
+        builder = builder.allowlist_var(name);
+    }
+    let generated = builder.generate().map_err(|error| Error::Bindgen {
+        dir: tree.include_dirs.first().unwrap_or(&tree.root).clone(),
+        reason: error.to_string(),
+    })?;
+    let text = generated.to_string();
+    std::fs::write(out_path, &text).map_err(Error::io("writing", out_path))?;
+    Ok(text)
+}
+
+fn wrapper_header(tree: &SpdkTree) -> String {
+    HEADERS
+        .iter()
+        .filter(|name| {
+            tree.include_dirs
+                .iter()
+                .any(|dir| dir.join("spdk").join(name).is_file())
+        })
+        .map(|name| format!("#include <spdk/{name}>\n"))
+        .collect()
+}
+
+/// Whether the bindings declare a function, a type, a constant or a field of this name: the word stands in them, whole, where a name is declared.
+#[must_use]
+pub fn has_symbol(bindings_text: &str, name: &str) -> bool {
+    [
+        "fn ", "struct ", "type ", "const ", "static ", "mod ", "pub ",
+    ]
+    .iter()
+    .any(|keyword| declares(bindings_text, keyword, name))
+}
+
+fn declares(text: &str, keyword: &str, name: &str) -> bool {
+    text.match_indices(&format!("{keyword}{name}"))
+        .any(|(at, found)| {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            // "*const name" is a pointer type, not a declaration.
+            let before = &text[..at];
+            !text[at + found.len()..].starts_with(is_word)
+                && !before.ends_with(is_word)
+                && !before.ends_with('*')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_whole_words_at_declarations() {
+        let text = "unsafe extern \"C\" {\n pub fn spdk_uuid_is_null(uuid: *const spdk_uuid) -> bool;\n}\n\
+            pub struct spdk_bdev { pub max_unmap: u32 }\n// fn spdk_gone()\n";
+        assert!(has_symbol(text, "spdk_uuid_is_null"));
+        assert!(!has_symbol(text, "spdk_uuid_is"));
+        assert!(!has_symbol(text, "uuid_is_null"));
+        assert!(has_symbol(text, "spdk_bdev"));
+        assert!(has_symbol(text, "max_unmap"));
+        assert!(!has_symbol(text, "spdk_uuid"));
+        assert!(!has_symbol("", "spdk_uuid"));
+    }
+}

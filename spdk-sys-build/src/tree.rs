@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A built SPDK tree (or installation) and what in it matters to us: headers, shared libraries, programs.
+//!
+//! Invariant: an [`SpdkTree`] has headers and a shared `libspdk_bdev` that were read and understood; everything else in it is optional and only
+//! named when the file exists. Optional parts are looked for at their place in a source tree and at their place in an installation.
+
+use std::path::{Path, PathBuf};
+
+use crate::elf::ElfInfo;
+use crate::error::Error;
+use crate::release::Release;
+use crate::version::SpdkVersion;
+
+/// How a tree was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Named by `SPDK_DIR`, or by the caller.
+    Directory,
+    /// Known to pkg-config.
+    PkgConfig,
+    /// Built by us.
+    Cache(Release),
+}
+
+/// Programs of a tree; each is `None` where the tree has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Apps {
+    /// The target with every subsystem.
+    pub spdk_tgt: Option<PathBuf>,
+    /// The NVMe-oF target.
+    pub nvmf_tgt: Option<PathBuf>,
+    /// The vhost target.
+    pub vhost: Option<PathBuf>,
+    /// The copy program.
+    pub spdk_dd: Option<PathBuf>,
+    /// The bdev layer's load generator.
+    pub bdevperf: Option<PathBuf>,
+    /// The NVMe initiator's load generator (`spdk_nvme_perf`; `perf` in 20.07).
+    pub nvme_perf: Option<PathBuf>,
+}
+
+/// A built SPDK with shared libraries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpdkTree {
+    /// How it was found.
+    pub origin: Origin,
+    /// The source tree, or the prefix of an installation.
+    pub root: PathBuf,
+    /// Its version, from its own header.
+    pub version: SpdkVersion,
+    /// The shared libspdk_bdev, as a real file.
+    pub bdev_library: PathBuf,
+    /// That library's soname, for instance `libspdk_bdev.so.19.0`.
+    pub bdev_soname: String,
+    /// That library's GNU build-id in lower-case hex; `None` if it was linked without one.
+    pub bdev_build_id: Option<String>,
+    /// Directories with the shared libraries of SPDK, DPDK, ISA-L and libvfio-user; those that exist.
+    pub library_dirs: Vec<PathBuf>,
+    /// Directories for `#include <spdk/...>`.
+    pub include_dirs: Vec<PathBuf>,
+    /// Programs.
+    pub apps: Apps,
+    /// fio's engine `spdk_bdev`, a shared object.
+    pub fio_plugin: Option<PathBuf>,
+    /// The very fio that the plugin was built for, where it still stands built beside its sources.
+    pub fio: Option<PathBuf>,
+    /// The JSON-RPC client `rpc.py`.
+    pub rpc_py: Option<PathBuf>,
+}
+
+/// Library directories below a source tree.
+const LIBRARY_DIRS: &[&str] = &[
+    "build/lib",
+    "dpdk/build/lib",
+    "isa-l/.libs",
+    "isa-l-crypto/.libs",
+    "build/libvfio-user/usr/local/lib",
+];
+
+impl SpdkTree {
+    /// Describes a built source tree.
+    ///
+    /// # Errors
+    /// The directory is no SPDK tree, is not built, or was built without shared libraries.
+    pub fn from_dir(root: &Path) -> Result<Self, Error> {
+        let root = root
+            .canonicalize()
+            .map_err(|error| not_a_tree(root, &error.to_string()))?;
+        // The build of 26.x collects headers, the generated version.h among them, in build/include as well.
+        let include_dirs = present(&root, &["include", "build/include"]);
+        let library_dirs = present(&root, LIBRARY_DIRS);
+        Self::describe(Origin::Directory, root, include_dirs, library_dirs)
+    }
+
+    /// Describes an installation (or a built tree) by what pkg-config says of `spdk_bdev`.
+    ///
+    /// # Errors
+    /// The directories named hold no headers or no shared libspdk_bdev.
+    pub(crate) fn from_dirs(
+        root: &Path,
+        include_dirs: Vec<PathBuf>,
+        library_dirs: Vec<PathBuf>,
+    ) -> Result<Self, Error> {
+        Self::describe(
+            Origin::PkgConfig,
+            root.to_owned(),
+            include_dirs,
+            library_dirs,
+        )
+    }
+
+    fn describe(
+        origin: Origin,
+        root: PathBuf,
+        include_dirs: Vec<PathBuf>,
+        library_dirs: Vec<PathBuf>,
+    ) -> Result<Self, Error> {
+        if !include_dirs
+            .iter()
+            .any(|dir| dir.join("spdk/bdev_module.h").is_file())
+        {
+            return Err(not_a_tree(&root, "it has no include/spdk/bdev_module.h"));
+        }
+        let version_dir = include_dirs
+            .iter()
+            .find(|dir| dir.join("spdk/version.h").is_file())
+            .ok_or_else(|| {
+                not_a_tree(&root, "it has no spdk/version.h, which the build generates")
+            })?;
+        let version = SpdkVersion::read(version_dir)?;
+        let bdev_library = library_dirs
+            .iter()
+            .map(|dir| dir.join("libspdk_bdev.so"))
+            .find(|path| path.is_file())
+            .ok_or_else(|| not_a_tree(&root, "it has no libspdk_bdev.so"))?;
+        let bdev_library = bdev_library
+            .canonicalize()
+            .map_err(Error::io("resolving", &bdev_library))?;
+        let elf = ElfInfo::read(&bdev_library)?;
+        let bdev_soname = elf
+            .soname
+            .ok_or_else(|| not_a_tree(&root, "its libspdk_bdev.so has no soname"))?;
+        let apps = Apps {
+            spdk_tgt: first(&root, &["build/bin/spdk_tgt", "bin/spdk_tgt"]),
+            nvmf_tgt: first(&root, &["build/bin/nvmf_tgt", "bin/nvmf_tgt"]),
+            vhost: first(&root, &["build/bin/vhost", "bin/vhost"]),
+            spdk_dd: first(&root, &["build/bin/spdk_dd", "bin/spdk_dd"]),
+            bdevperf: first(
+                &root,
+                &[
+                    "build/examples/bdevperf",
+                    "test/bdev/bdevperf/bdevperf",
+                    "bin/bdevperf",
+                ],
+            ),
+            nvme_perf: first(
+                &root,
+                &[
+                    "build/bin/spdk_nvme_perf",
+                    "build/examples/perf",
+                    "bin/spdk_nvme_perf",
+                ],
+            ),
+        };
+        Ok(Self {
+            origin,
+            version,
+            bdev_library,
+            bdev_soname,
+            bdev_build_id: elf.build_id,
+            library_dirs,
+            include_dirs,
+            apps,
+            fio_plugin: first(&root, &["build/fio/spdk_bdev", "lib/fio/spdk_bdev"]),
+            fio: fio_of(&root),
+            rpc_py: first(&root, &["scripts/rpc.py", "bin/spdk-rpc", "bin/rpc.py"]),
+            root,
+        })
+    }
+
+    /// The value for `LD_LIBRARY_PATH` that the tree's programs (and ours) run with.
+    #[must_use]
+    pub fn ld_library_path(&self) -> String {
+        let dirs: Vec<_> = self
+            .library_dirs
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
+        dirs.join(":")
+    }
+
+    /// The tree as names and values for a shell: `SPDK_DIR`, `SPDK_VERSION`, `LD_LIBRARY_PATH` and, where they exist, `SPDK_TGT`, `NVMF_TGT`,
+    /// `VHOST`, `SPDK_DD`, `BDEVPERF`, `SPDK_NVME_PERF`, `SPDK_FIO_PLUGIN`, `FIO`, `RPC_PY`.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("SPDK_DIR", self.root.display().to_string()),
+            ("SPDK_VERSION", self.version.to_string()),
+            ("LD_LIBRARY_PATH", self.ld_library_path()),
+        ];
+        let optional = [
+            ("SPDK_TGT", &self.apps.spdk_tgt),
+            ("NVMF_TGT", &self.apps.nvmf_tgt),
+            ("VHOST", &self.apps.vhost),
+            ("SPDK_DD", &self.apps.spdk_dd),
+            ("BDEVPERF", &self.apps.bdevperf),
+            ("SPDK_NVME_PERF", &self.apps.nvme_perf),
+            ("SPDK_FIO_PLUGIN", &self.fio_plugin),
+            ("FIO", &self.fio),
+            ("RPC_PY", &self.rpc_py),
+        ];
+        for (name, path) in optional {
+            if let Some(path) = path {
+                variables.push((name, path.display().to_string()));
+            }
+        }
+        variables
+    }
+}
+
+/// The fio binary in the source directory that the tree was configured with (`--with-fio=DIR`).
+fn fio_of(root: &Path) -> Option<PathBuf> {
+    let config = std::fs::read_to_string(root.join("mk/config.mk")).ok()?;
+    let dir = config.lines().find_map(|line| {
+        let value = line
+            .strip_prefix("CONFIG_FIO_SOURCE_DIR")?
+            .trim_start_matches(['?', ':', '=', ' ']);
+        Some(PathBuf::from(value.trim()))
+    })?;
+    Some(dir.join("fio")).filter(|path| path.is_file())
+}
+
+fn not_a_tree(dir: &Path, reason: &str) -> Error {
+    Error::NotATree {
+        dir: dir.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn present(root: &Path, names: &[&str]) -> Vec<PathBuf> {
+    names
+        .iter()
+        .map(|name| root.join(name))
+        .filter(|dir| dir.is_dir())
+        .collect()
+}
+
+fn first(root: &Path, names: &[&str]) -> Option<PathBuf> {
+    names
+        .iter()
+        .map(|name| root.join(name))
+        .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_no_tree_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let error = SpdkTree::from_dir(dir.path()).expect_err("an empty directory");
+        assert!(
+            error.to_string().contains("no include/spdk/bdev_module.h"),
+            "{error}"
+        );
+        let missing = dir.path().join("missing");
+        assert!(matches!(
+            SpdkTree::from_dir(&missing),
+            Err(Error::NotATree { .. })
+        ));
+    }
+
+    #[test]
+    fn fio_is_the_one_the_tree_was_configured_with() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("mk")).expect("create");
+        let line = format!(
+            "CONFIG_FIO_PLUGIN?=y\nCONFIG_FIO_SOURCE_DIR?={}\n",
+            dir.path().display()
+        );
+        std::fs::write(dir.path().join("mk/config.mk"), line).expect("write");
+        assert_eq!(fio_of(dir.path()), None);
+        std::fs::write(dir.path().join("fio"), "").expect("write");
+        assert_eq!(fio_of(dir.path()), Some(dir.path().join("fio")));
+    }
+
+    #[test]
+    fn an_unbuilt_or_static_tree_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let include = dir.path().join("include/spdk");
+        std::fs::create_dir_all(&include).expect("create");
+        std::fs::write(include.join("bdev_module.h"), "").expect("write");
+        let error = SpdkTree::from_dir(dir.path()).expect_err("an unbuilt tree");
+        assert!(error.to_string().contains("version.h"), "{error}");
+        let header = "#define SPDK_VERSION_MAJOR 20\n#define SPDK_VERSION_MINOR 7\n#define SPDK_VERSION_PATCH 0\n\
+            #define SPDK_VERSION_SUFFIX \"\"\n";
+        std::fs::write(include.join("version.h"), header).expect("write");
+        let error = SpdkTree::from_dir(dir.path()).expect_err("a static tree");
+        assert!(error.to_string().contains("libspdk_bdev.so"), "{error}");
+    }
+}
