@@ -29,12 +29,7 @@ pub(crate) struct Fetched {
 }
 
 /// Fetches the newest upstream tarball of a source package in the suites, unless one of these suites is here already.
-pub(crate) fn fetch(
-    cache: &Cache,
-    package: &str,
-    suites: &[&str],
-    progress: &Progress,
-) -> Result<Fetched, Error> {
+pub(crate) fn fetch(cache: &Cache, package: &str, suites: &[&str], progress: &Progress) -> Result<Fetched, Error> {
     let _lock = cache.lock(DIR, progress)?;
     let archive = Archive::new(cache, package, suites)?;
     if let Some(tarball) = archive.at_hand()? {
@@ -71,15 +66,8 @@ impl<'a> Archive<'a> {
             std::fs::create_dir_all(&dir).map_err(Error::io("creating", &dir))?;
         }
         let source_list = dir.join(format!("{key}.list"));
-        let signed_by = if Path::new(KEYRING).is_file() {
-            format!("[signed-by={KEYRING}] ")
-        } else {
-            String::new()
-        };
-        let lines: String = suites
-            .iter()
-            .map(|suite| format!("deb-src {signed_by}{ARCHIVE} {suite} main\n"))
-            .collect();
+        let signed_by = if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
+        let lines: String = suites.iter().map(|suite| format!("deb-src {signed_by}{ARCHIVE} {suite} main\n")).collect();
         write_durably(&source_list, lines.as_bytes())?;
         let settings = [
             format!("Dir::Etc::sourcelist={}", source_list.display()),
@@ -93,21 +81,12 @@ impl<'a> Archive<'a> {
             "Acquire::Languages=none".to_owned(),
             "Acquire::Retries=3".to_owned(),
         ];
-        let options = settings
-            .into_iter()
-            .flat_map(|setting| ["-o".to_owned(), setting])
-            .collect();
-        Ok(Self {
-            dir,
-            package,
-            suites,
-            options,
-        })
+        let options = settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect();
+        Ok(Self { dir, package, suites, options })
     }
 
     fn record(&self) -> PathBuf {
-        self.dir
-            .join(format!("{}-{}.record", self.package, self.suites.join("-")))
+        self.dir.join(format!("{}-{}.record", self.package, self.suites.join("-")))
     }
 
     fn log(&self) -> PathBuf {
@@ -117,21 +96,14 @@ impl<'a> Archive<'a> {
     fn fetched(&self, tarball: Tarball) -> Fetched {
         Fetched {
             path: self.dir.join(&tarball.file),
-            origin: format!(
-                "{} {} ({})",
-                self.package,
-                tarball.version,
-                self.suites.join(", ")
-            ),
+            origin: format!("{} {} ({})", self.package, tarball.version, self.suites.join(", ")),
             tarball,
         }
     }
 
     /// The tarball of the record, if it is here, whole.
     fn at_hand(&self) -> Result<Option<Tarball>, Error> {
-        let Some(tarball) = std::fs::read_to_string(self.record())
-            .ok()
-            .and_then(|line| Tarball::from_record(&line))
+        let Some(tarball) = std::fs::read_to_string(self.record()).ok().and_then(|line| Tarball::from_record(&line))
         else {
             return Ok(None);
         };
@@ -143,18 +115,11 @@ impl<'a> Archive<'a> {
     }
 
     fn arguments<'b>(&'b self, more: &[&'b str]) -> Vec<&'b str> {
-        self.options
-            .iter()
-            .map(String::as_str)
-            .chain(more.iter().copied())
-            .collect()
+        self.options.iter().map(String::as_str).chain(more.iter().copied()).collect()
     }
 
     fn update(&self, progress: &Progress) -> Result<(), Error> {
-        let mut task = progress.task(&format!(
-            "reading Debian's source index ({})",
-            self.suites.join(", ")
-        ));
+        let mut task = progress.task(&format!("reading Debian's source index ({})", self.suites.join(", ")));
         let arguments = self.arguments(&["update"]);
         run::logged("apt-get", &arguments, &self.dir, &self.log(), |_| {
             task.update(|| "...".to_owned());
@@ -168,11 +133,7 @@ impl<'a> Archive<'a> {
             what: format!("source package {} with an upstream tarball", self.package),
             suites: self.suites.join(", "),
         };
-        let showsrc = match run::output(
-            "apt-cache",
-            &self.arguments(&["showsrc", self.package]),
-            &self.dir,
-        ) {
+        let showsrc = match run::output("apt-cache", &self.arguments(&["showsrc", self.package]), &self.dir) {
             Ok(text) => text,
             Err(Error::Command { tail, .. })
                 if tail.contains("Unable to locate") || tail.contains("No packages found") =>
@@ -204,11 +165,7 @@ impl<'a> Archive<'a> {
         let found = sha256(&path)?;
         if found != tarball.sha256 {
             remove(&path)?;
-            return Err(Error::Checksum {
-                file: path,
-                wanted: tarball.sha256.clone(),
-                found,
-            });
+            return Err(Error::Checksum { file: path, wanted: tarball.sha256.clone(), found });
         }
         task.done("downloaded, SHA-256 as in the signed index");
         Ok(())
@@ -229,12 +186,8 @@ mod tests {
     const SUITES: &[&str] = &["forky", "sid"];
 
     fn record_of(archive: &Archive<'_>, sha256: String) {
-        let tarball = Tarball {
-            version: "1.0-1".to_owned(),
-            file: "ceph_1.0.orig.tar.xz".to_owned(),
-            size_bytes: 6,
-            sha256,
-        };
+        let tarball =
+            Tarball { version: "1.0-1".to_owned(), file: "ceph_1.0.orig.tar.xz".to_owned(), size_bytes: 6, sha256 };
         std::fs::write(archive.record(), tarball.to_record()).expect("write");
     }
 
@@ -248,10 +201,7 @@ mod tests {
         std::fs::write(&path, "hello\n").expect("write");
         record_of(&archive, "0".repeat(64));
         assert_eq!(archive.at_hand().expect("reads"), None);
-        record_of(
-            &archive,
-            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".to_owned(),
-        );
+        record_of(&archive, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".to_owned());
         assert!(archive.at_hand().expect("reads").is_some());
         std::fs::write(&path, "hell").expect("write");
         assert_eq!(archive.at_hand().expect("reads"), None);
@@ -264,19 +214,8 @@ mod tests {
         let archive = Archive::new(&cache, "ceph", SUITES).expect("directories");
         let options = archive.options.join(" ");
         let own = dir.path().display();
-        assert!(
-            options.contains(&format!(
-                "Dir::Etc::sourcelist={own}/archives/forky-sid.list"
-            )),
-            "{options}"
-        );
-        assert!(
-            options.contains("Dir::Etc::sourceparts=/dev/null"),
-            "{options}"
-        );
-        assert!(
-            options.contains(&format!("Dir::State::lists={own}/archives/lists-forky-sid")),
-            "{options}"
-        );
+        assert!(options.contains(&format!("Dir::Etc::sourcelist={own}/archives/forky-sid.list")), "{options}");
+        assert!(options.contains("Dir::Etc::sourceparts=/dev/null"), "{options}");
+        assert!(options.contains(&format!("Dir::State::lists={own}/archives/lists-forky-sid")), "{options}");
     }
 }

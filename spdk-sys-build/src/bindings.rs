@@ -156,11 +156,7 @@ pub fn bindings(tree: &SpdkTree, out_path: &Path) -> Result<String, Error> {
 fn wrapper_header(tree: &SpdkTree) -> String {
     HEADERS
         .iter()
-        .filter(|name| {
-            tree.include_dirs
-                .iter()
-                .any(|dir| dir.join("spdk").join(name).is_file())
-        })
+        .filter(|name| tree.include_dirs.iter().any(|dir| dir.join("spdk").join(name).is_file()))
         .map(|name| format!("#include <spdk/{name}>\n"))
         .collect()
 }
@@ -168,23 +164,18 @@ fn wrapper_header(tree: &SpdkTree) -> String {
 /// Whether the bindings declare a function, a type, a constant or a field of this name: the word stands in them, whole, where a name is declared.
 #[must_use]
 pub fn has_symbol(bindings_text: &str, name: &str) -> bool {
-    [
-        "fn ", "struct ", "type ", "const ", "static ", "mod ", "pub ",
-    ]
-    .iter()
-    .any(|keyword| declares(bindings_text, keyword, name))
+    ["fn ", "struct ", "type ", "const ", "static ", "mod ", "pub "]
+        .iter()
+        .any(|keyword| declares(bindings_text, keyword, name))
 }
 
 fn declares(text: &str, keyword: &str, name: &str) -> bool {
-    text.match_indices(&format!("{keyword}{name}"))
-        .any(|(at, found)| {
-            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            // "*const name" is a pointer type, not a declaration.
-            let before = &text[..at];
-            !text[at + found.len()..].starts_with(is_word)
-                && !before.ends_with(is_word)
-                && !before.ends_with('*')
-        })
+    text.match_indices(&format!("{keyword}{name}")).any(|(at, found)| {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        // "*const name" is a pointer type, not a declaration.
+        let before = &text[..at];
+        !text[at + found.len()..].starts_with(is_word) && !before.ends_with(is_word) && !before.ends_with('*')
+    })
 }
 
 #[cfg(test)]

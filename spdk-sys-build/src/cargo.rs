@@ -15,8 +15,8 @@ use crate::tree::SpdkTree;
 
 /// Releases for which a flag `spdk_ge_YYMM` exists; it is set when the tree is that release or a later one.
 const RELEASES: &[u32] = &[
-    2010, 2101, 2104, 2107, 2109, 2110, 2201, 2205, 2209, 2301, 2305, 2309, 2401, 2405, 2409, 2501,
-    2505, 2509, 2601, 2605,
+    2010, 2101, 2104, 2107, 2109, 2110, 2201, 2205, 2209, 2301, 2305, 2309, 2401, 2405, 2409, 2501, 2505, 2509, 2601,
+    2605,
 ];
 
 /// Flags that ask the bindings themselves: right for forks too, where a version number would lie.
@@ -30,10 +30,7 @@ const PROBES: &[(&str, &str)] = &[
     ("spdk_has_uuid_is_null", "spdk_uuid_is_null"),
     // The inline function of 20.07 became an exported one.
     ("spdk_has_channel_get_ctx", "spdk_io_channel_get_ctx"),
-    (
-        "spdk_has_poller_register_interrupt",
-        "spdk_poller_register_interrupt",
-    ),
+    ("spdk_has_poller_register_interrupt", "spdk_poller_register_interrupt"),
     ("spdk_has_async_fini_start", "async_fini_start"),
     ("spdk_has_bdev_open_ext_v2", "spdk_bdev_open_ext_v2"),
 ];
@@ -55,14 +52,7 @@ pub fn emit_cfgs(tree: &SpdkTree, bindings_text: &str) {
     for name in cfgs(tree.version.release_number(), bindings_text) {
         println!("cargo:rustc-cfg={name}");
     }
-    for variable in [
-        "SPDK_DIR",
-        "SPDK_RELEASE",
-        "SPDK_DEDUPE_CACHE",
-        "XDG_CACHE_HOME",
-        "HOME",
-        "PKG_CONFIG_PATH",
-    ] {
+    for variable in ["SPDK_DIR", "SPDK_RELEASE", "SPDK_DEDUPE_CACHE", "XDG_CACHE_HOME", "HOME", "PKG_CONFIG_PATH"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     println!("cargo:rerun-if-changed={}", tree.bdev_library.display());
@@ -72,14 +62,9 @@ pub fn emit_cfgs(tree: &SpdkTree, bindings_text: &str) {
 }
 
 fn cfgs(release: u32, bindings_text: &str) -> Vec<String> {
-    let releases = RELEASES
-        .iter()
-        .filter(|&&known| release >= known)
-        .map(|known| format!("spdk_ge_{known}"));
-    let probes = PROBES
-        .iter()
-        .filter(|(_, symbol)| has_symbol(bindings_text, symbol))
-        .map(|(name, _)| (*name).to_owned());
+    let releases = RELEASES.iter().filter(|&&known| release >= known).map(|known| format!("spdk_ge_{known}"));
+    let probes =
+        PROBES.iter().filter(|(_, symbol)| has_symbol(bindings_text, symbol)).map(|(name, _)| (*name).to_owned());
     releases.chain(probes).collect()
 }
 
@@ -91,10 +76,7 @@ fn cfgs(release: u32, bindings_text: &str) -> Vec<String> {
 pub fn emit_cdylib_link(tree: &SpdkTree) {
     println!("cargo:rustc-env=SPDK_BUILT_FOR_VERSION={}", tree.version);
     println!("cargo:rustc-env=SPDK_BUILT_FOR_SONAME={}", tree.bdev_soname);
-    println!(
-        "cargo:rustc-env=SPDK_BUILT_FOR_BUILD_ID={}",
-        tree.bdev_build_id.as_deref().unwrap_or_default()
-    );
+    println!("cargo:rustc-env=SPDK_BUILT_FOR_BUILD_ID={}", tree.bdev_build_id.as_deref().unwrap_or_default());
     for argument in cdylib_arguments(tree) {
         println!("cargo:rustc-cdylib-link-arg={argument}");
     }
@@ -162,11 +144,7 @@ fn application_arguments(tree: &SpdkTree) -> Result<Vec<String>, Error> {
     }
     // Modules register themselves in constructors; nothing refers to them.
     arguments.push("-Wl,--no-as-needed".to_owned());
-    arguments.extend(
-        application_libraries(tree)?
-            .iter()
-            .map(|soname| format!("-l:{soname}")),
-    );
+    arguments.extend(application_libraries(tree)?.iter().map(|soname| format!("-l:{soname}")));
     arguments.push("-Wl,--as-needed".to_owned());
     // 20.07 has ISA-L as an archive only, and its shared libraries expect the program to bring it.
     let isal = tree.root.join("isa-l/.libs");
@@ -189,9 +167,7 @@ fn application_libraries(tree: &SpdkTree) -> Result<Vec<String>, Error> {
         .bdevperf
         .as_ref()
         .or(tree.apps.spdk_tgt.as_ref())
-        .ok_or_else(|| Error::NoApplication {
-            dir: tree.root.clone(),
-        })?;
+        .ok_or_else(|| Error::NoApplication { dir: tree.root.clone() })?;
     let mut unread = VecDeque::from(ElfInfo::read(application)?.needed);
     // Every program is linked to these anyway.
     unread.retain(|soname| !soname.starts_with("libc.so") && !soname.starts_with("ld-linux"));
@@ -211,10 +187,7 @@ fn application_libraries(tree: &SpdkTree) -> Result<Vec<String>, Error> {
 }
 
 fn in_tree(tree: &SpdkTree, soname: &str) -> Option<PathBuf> {
-    tree.library_dirs
-        .iter()
-        .map(|dir| dir.join(soname))
-        .find(|path| path.is_file())
+    tree.library_dirs.iter().map(|dir| dir.join(soname)).find(|path| path.is_file())
 }
 
 /// The kinds of program targets a package has, as cargo's link instructions name them. Cargo refuses an instruction for a kind that is absent.
@@ -225,8 +198,7 @@ fn target_kinds(package: &Path) -> Vec<&'static str> {
         std::fs::read_dir(package.join(dir)).is_ok_and(|entries| {
             entries.flatten().any(|entry| {
                 let path = entry.path();
-                path.extension().is_some_and(|extension| extension == "rs")
-                    || path.join("main.rs").is_file()
+                path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file()
             })
         })
     };
@@ -234,11 +206,9 @@ fn target_kinds(package: &Path) -> Vec<&'static str> {
     if package.join("src/main.rs").is_file() || has_sources("src/bin") || declares("[[bin]]") {
         kinds.push("bins");
     }
-    for (kind, dir, section) in [
-        ("tests", "tests", "[[test]]"),
-        ("examples", "examples", "[[example]]"),
-        ("benches", "benches", "[[bench]]"),
-    ] {
+    for (kind, dir, section) in
+        [("tests", "tests", "[[test]]"), ("examples", "examples", "[[example]]"), ("benches", "benches", "[[bench]]")]
+    {
         if has_sources(dir) || declares(section) {
             kinds.push(kind);
         }
@@ -270,10 +240,7 @@ mod tests {
     #[test]
     fn every_flag_that_is_set_is_declared() {
         let names = cfg_names();
-        let text: String = PROBES
-            .iter()
-            .map(|(_, symbol)| format!("pub fn {symbol}(\n"))
-            .collect();
+        let text: String = PROBES.iter().map(|(_, symbol)| format!("pub fn {symbol}(\n")).collect();
         assert!(cfgs(9912, &text).iter().all(|flag| names.contains(flag)));
         assert_eq!(cfgs(9912, &text).len(), names.len());
     }

@@ -29,16 +29,8 @@ fn compare_part(mut a: &str, mut b: &str) -> Ordering {
         let (text_a, rest_a) = a.split_at(a.find(|c: char| c.is_ascii_digit()).unwrap_or(a.len()));
         let (text_b, rest_b) = b.split_at(b.find(|c: char| c.is_ascii_digit()).unwrap_or(b.len()));
         let by_text = compare_text(text_a, text_b);
-        let (digits_a, rest_a) = rest_a.split_at(
-            rest_a
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest_a.len()),
-        );
-        let (digits_b, rest_b) = rest_b.split_at(
-            rest_b
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest_b.len()),
-        );
+        let (digits_a, rest_a) = rest_a.split_at(rest_a.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest_a.len()));
+        let (digits_b, rest_b) = rest_b.split_at(rest_b.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest_b.len()));
         let order = by_text.then_with(|| compare_digits(digits_a, digits_b));
         if order != Ordering::Equal {
             return order;

@@ -55,10 +55,7 @@ impl ElfInfo {
     /// The file cannot be read or is no sound 64-bit little-endian ELF file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::io("reading", path))?;
-        Self::parse(&bytes).map_err(|source| Error::Elf {
-            path: path.to_owned(),
-            source,
-        })
+        Self::parse(&bytes).map_err(|source| Error::Elf { path: path.to_owned(), source })
     }
 
     /// Reads the bytes of a file.
@@ -79,12 +76,7 @@ impl ElfInfo {
                     info.build_id = build_id(notes);
                 }
                 PT_DYNAMIC => {
-                    let dynamic = part(
-                        bytes,
-                        segment.offset,
-                        segment.file_size,
-                        "the dynamic section",
-                    )?;
+                    let dynamic = part(bytes, segment.offset, segment.file_size, "the dynamic section")?;
                     read_dynamic(bytes, &segments, dynamic, &mut info)?;
                 }
                 _ => {}
@@ -114,10 +106,7 @@ fn segments(bytes: &[u8]) -> Result<Vec<Segment>, ElfError> {
     }
     let table = part(bytes, table, count * entry_size, "the program header table")?;
     // entry_size fits usize: it came from a u16.
-    Ok(table
-        .chunks_exact(entry_size as usize)
-        .filter_map(segment)
-        .collect())
+    Ok(table.chunks_exact(entry_size as usize).filter_map(segment).collect())
 }
 
 fn segment(entry: &[u8]) -> Option<Segment> {
@@ -139,10 +128,7 @@ fn build_id(mut notes: &[u8]) -> Option<String> {
         let end = desc_at.checked_add(desc_len)?;
         let name = notes.get(12..12usize.checked_add(name_len)?)?;
         let desc = notes.get(desc_at..end)?;
-        if kind == NT_GNU_BUILD_ID
-            && name == b"GNU\0"
-            && (1..=BUILD_ID_MAX_BYTES).contains(&desc_len)
-        {
+        if kind == NT_GNU_BUILD_ID && name == b"GNU\0" && (1..=BUILD_ID_MAX_BYTES).contains(&desc_len) {
             return Some(desc.iter().map(|byte| format!("{byte:02x}")).collect());
         }
         // At least 12 bytes further each time, so the loop ends.
@@ -150,23 +136,13 @@ fn build_id(mut notes: &[u8]) -> Option<String> {
     }
 }
 
-fn read_dynamic(
-    bytes: &[u8],
-    segments: &[Segment],
-    dynamic: &[u8],
-    info: &mut ElfInfo,
-) -> Result<(), ElfError> {
+fn read_dynamic(bytes: &[u8], segments: &[Segment], dynamic: &[u8], info: &mut ElfInfo) -> Result<(), ElfError> {
     let entries: Vec<(u64, u64)> = dynamic
         .chunks_exact(16)
         .filter_map(|entry| Some((u64_at(entry, 0)?, u64_at(entry, 8)?)))
         .take_while(|&(tag, _)| tag != DT_NULL)
         .collect();
-    let find = |wanted| {
-        entries
-            .iter()
-            .find(|&&(tag, _)| tag == wanted)
-            .map(|&(_, value)| value)
-    };
+    let find = |wanted| entries.iter().find(|&&(tag, _)| tag == wanted).map(|&(_, value)| value);
     let (Some(address), Some(size)) = (find(DT_STRTAB), find(DT_STRSZ)) else {
         return Ok(());
     };
@@ -183,41 +159,22 @@ fn read_dynamic(
 }
 
 fn file_offset(segments: &[Segment], address: u64) -> Option<u64> {
-    segments
-        .iter()
-        .filter(|segment| segment.kind == PT_LOAD)
-        .find_map(|segment| {
-            let within = address.checked_sub(segment.address)?;
-            (within < segment.file_size).then(|| segment.offset.checked_add(within))?
-        })
+    segments.iter().filter(|segment| segment.kind == PT_LOAD).find_map(|segment| {
+        let within = address.checked_sub(segment.address)?;
+        (within < segment.file_size).then(|| segment.offset.checked_add(within))?
+    })
 }
 
 fn string(strings: &[u8], at: u64) -> Result<String, ElfError> {
-    let tail = usize::try_from(at)
-        .ok()
-        .and_then(|at| strings.get(at..))
-        .ok_or(ElfError::BadName)?;
-    let len = tail
-        .iter()
-        .position(|&byte| byte == 0)
-        .ok_or(ElfError::BadName)?;
+    let tail = usize::try_from(at).ok().and_then(|at| strings.get(at..)).ok_or(ElfError::BadName)?;
+    let len = tail.iter().position(|&byte| byte == 0).ok_or(ElfError::BadName)?;
     String::from_utf8(tail[..len].to_vec()).map_err(|_| ElfError::BadName)
 }
 
-fn part<'a>(
-    bytes: &'a [u8],
-    offset: u64,
-    len: u64,
-    what: &'static str,
-) -> Result<&'a [u8], ElfError> {
+fn part<'a>(bytes: &'a [u8], offset: u64, len: u64, what: &'static str) -> Result<&'a [u8], ElfError> {
     let start = usize::try_from(offset).ok();
-    let end = offset
-        .checked_add(len)
-        .and_then(|end| usize::try_from(end).ok());
-    start
-        .zip(end)
-        .and_then(|(start, end)| bytes.get(start..end))
-        .ok_or(ElfError::OutOfBounds(what))
+    let end = offset.checked_add(len).and_then(|end| usize::try_from(end).ok());
+    start.zip(end).and_then(|(start, end)| bytes.get(start..end)).ok_or(ElfError::OutOfBounds(what))
 }
 
 fn align4(len: usize) -> Option<usize> {
@@ -249,10 +206,9 @@ mod tests {
         let strings = b"\0libspdk_bdev.so.19.0\0libc.so.6\0";
         let mut notes = Vec::new();
         // Another note first, with a name and a description that need padding.
-        for (name, kind, desc) in [
-            (&b"Go\0"[..], 4u32, &[1u8, 2, 3, 4, 5][..]),
-            (b"GNU\0", 3, &[0xde, 0xad, 0xbe, 0xef]),
-        ] {
+        for (name, kind, desc) in
+            [(&b"Go\0"[..], 4u32, &[1u8, 2, 3, 4, 5][..]), (b"GNU\0", 3, &[0xde, 0xad, 0xbe, 0xef])]
+        {
             notes.extend((name.len() as u32).to_le_bytes());
             notes.extend((desc.len() as u32).to_le_bytes());
             notes.extend(kind.to_le_bytes());
@@ -314,10 +270,7 @@ mod tests {
     fn reads_the_library_that_this_test_runs_with() {
         let own = std::env::current_exe().expect("the test's own path");
         let info = ElfInfo::read(&own).expect("a sound file");
-        assert!(
-            info.needed.iter().any(|name| name.starts_with("libc.so")),
-            "{info:?}"
-        );
+        assert!(info.needed.iter().any(|name| name.starts_with("libc.so")), "{info:?}");
     }
 
     #[test]
@@ -349,9 +302,6 @@ mod tests {
     #[test]
     fn what_is_not_elf_is_refused() {
         assert_eq!(ElfInfo::parse(b"!<arch>\n"), Err(ElfError::NotElf64Le));
-        assert_eq!(
-            ElfInfo::parse(b"\x7fELF\x01\x01"),
-            Err(ElfError::NotElf64Le)
-        );
+        assert_eq!(ElfInfo::parse(b"\x7fELF\x01\x01"), Err(ElfError::NotElf64Le));
     }
 }

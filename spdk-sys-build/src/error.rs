@@ -124,15 +124,10 @@ impl Error {
     /// For `map_err`: a file error with what was being done to which file.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::Io { doing, path, source }
     }
 }
 
 fn place(log: Option<&Path>) -> String {
-    log.map(|path| format!(" (whole: {})", path.display()))
-        .unwrap_or_default()
+    log.map(|path| format!(" (whole: {})", path.display())).unwrap_or_default()
 }

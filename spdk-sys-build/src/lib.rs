@@ -65,9 +65,7 @@ pub use cache::Cache;
 pub use cargo::{cfg_names, emit_bin_link, emit_cdylib_link, emit_cfgs, emit_lib_test_link};
 pub use elf::{ElfError, ElfInfo};
 pub use error::Error;
-pub use locate::{
-    locate, locate_or_obtain, locate_release, obtain, requested_release, set_up_default,
-};
+pub use locate::{locate, locate_or_obtain, locate_release, obtain, requested_release, set_up_default};
 pub use packages::{install_packages, missing_packages};
 pub use progress::Progress;
 pub use release::Release;

@@ -33,10 +33,8 @@ pub fn requested_release() -> Result<Option<Release>, Error> {
 pub fn locate() -> Result<SpdkTree, Error> {
     let cache = Cache::of_user()?;
     let requested = requested_release()?;
-    find(&cache, requested)?.ok_or_else(|| Error::NotFound {
-        release: requested.unwrap_or(Release::V2601),
-        cache: cache.dir().to_owned(),
-    })
+    find(&cache, requested)?
+        .ok_or_else(|| Error::NotFound { release: requested.unwrap_or(Release::V2601), cache: cache.dir().to_owned() })
 }
 
 /// Finds a built SPDK, or obtains and builds one (minutes), telling progress on stderr. Without `SPDK_RELEASE` that is 26.01 or, should the
@@ -63,10 +61,7 @@ pub fn locate_or_obtain() -> Result<SpdkTree, Error> {
 /// [`Error::NotFound`] if there is none.
 pub fn locate_release(release: Release) -> Result<SpdkTree, Error> {
     let cache = Cache::of_user()?;
-    make::finished(&cache, release)?.ok_or_else(|| Error::NotFound {
-        release,
-        cache: cache.dir().to_owned(),
-    })
+    make::finished(&cache, release)?.ok_or_else(|| Error::NotFound { release, cache: cache.dir().to_owned() })
 }
 
 /// The tree of a release in the cache, downloaded and built unless that was done before.
@@ -122,11 +117,8 @@ fn find(cache: &Cache, requested: Option<Release>) -> Result<Option<SpdkTree>, E
 fn from_pkg_config() -> Option<SpdkTree> {
     let include_dirs = pkg_config_dirs("--cflags-only-I", "-I")?;
     let library_dirs = pkg_config_dirs("--libs-only-L", "-L")?;
-    let ancestor = |is_root: &dyn Fn(&Path) -> bool| {
-        library_dirs
-            .iter()
-            .find_map(|dir| dir.ancestors().find(|dir| is_root(dir)))
-    };
+    let ancestor =
+        |is_root: &dyn Fn(&Path) -> bool| library_dirs.iter().find_map(|dir| dir.ancestors().find(|dir| is_root(dir)));
     // A built tree's own .pc files name build/lib and build/include below it.
     let tree = match ancestor(&|dir| dir.join("mk/spdk.common.mk").is_file()) {
         Some(root) => SpdkTree::from_dir(root),
@@ -151,11 +143,7 @@ fn pkg_config_dirs(question: &str, prefix: &str) -> Option<Vec<PathBuf>> {
         .filter(|result| result.status.success())?;
     let text = String::from_utf8(result.stdout).ok()?;
     let mut dirs: Vec<PathBuf> = Vec::new();
-    for dir in text
-        .split_whitespace()
-        .filter_map(|word| word.strip_prefix(prefix))
-        .map(PathBuf::from)
-    {
+    for dir in text.split_whitespace().filter_map(|word| word.strip_prefix(prefix)).map(PathBuf::from) {
         if !dirs.contains(&dir) {
             dirs.push(dir);
         }

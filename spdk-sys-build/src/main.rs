@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use spdk_sys_build::{
-    install_packages, locate, locate_release, missing_packages, obtain, requested_release,
-    set_up_default, Cache, Error, Origin, Progress, Release, SpdkTree,
+    install_packages, locate, locate_release, missing_packages, obtain, requested_release, set_up_default, Cache,
+    Error, Origin, Progress, Release, SpdkTree,
 };
 
 /// Finds or builds SPDK (and fio with SPDK's plugin) for the dedupe module.
@@ -49,10 +49,7 @@ enum Action {
 fn main() -> ExitCode {
     let progress = Progress::stderr();
     let result = match Arguments::parse().command {
-        Action::Setup {
-            release,
-            no_packages,
-        } => setup(release.as_deref(), no_packages, &progress),
+        Action::Setup { release, no_packages } => setup(release.as_deref(), no_packages, &progress),
         Action::Env { release, export } => env(release, export),
         Action::Status => status(),
         Action::Clean => Cache::of_user().and_then(|cache| cache.clean(&progress)),
@@ -90,15 +87,10 @@ fn setup(release: Option<&str>, no_packages: bool, progress: &Progress) -> Resul
 /// What a build will take. A fallback to the old release is not taken for granted: the archive may carry the default again.
 fn set_up_wanted(progress: &Progress) -> Result<SpdkTree, Error> {
     match (locate(), requested_release()?) {
-        (Ok(tree), requested)
-            if requested.is_some() || tree.origin != Origin::Cache(Release::V2007) =>
-        {
-            Ok(tree)
+        (Ok(tree), requested) if requested.is_some() || tree.origin != Origin::Cache(Release::V2007) => Ok(tree),
+        (Ok(_) | Err(Error::NotFound { .. }), requested) => {
+            requested.map_or_else(|| set_up_default(progress), |release| obtain(release, progress))
         }
-        (Ok(_) | Err(Error::NotFound { .. }), requested) => requested.map_or_else(
-            || set_up_default(progress),
-            |release| obtain(release, progress),
-        ),
         (Err(error), _) => Err(error),
     }
 }
@@ -134,21 +126,17 @@ fn status() -> Result<(), Error> {
                 tree.version,
                 tree.bdev_soname,
                 tree.bdev_build_id.as_deref().unwrap_or("none"),
-                tree.fio
-                    .as_deref()
-                    .map_or_else(|| "none".to_owned(), |path| path.display().to_string()),
+                tree.fio.as_deref().map_or_else(|| "none".to_owned(), |path| path.display().to_string()),
             ),
             Err(Error::NotFound { .. }) => println!("  {release}: not built"),
             Err(error) => println!("  {release}: {error}"),
         }
     }
     match locate() {
-        Ok(tree) => println!(
-            "a build takes: SPDK {} in {}, found by {:?}",
-            tree.version,
-            tree.root.display(),
-            tree.origin
-        ),
+        Ok(tree) => {
+            let (version, root) = (&tree.version, tree.root.display());
+            println!("a build takes: SPDK {version} in {root}, found by {:?}", tree.origin);
+        }
         Err(error) => println!("a build finds none: {error}"),
     }
     let missing = missing_packages()?;

@@ -60,13 +60,7 @@ fn describe(cache: &Cache, release: Release) -> Result<SpdkTree, Error> {
     Ok(tree)
 }
 
-fn build_spdk(
-    cache: &Cache,
-    release: Release,
-    dir: &Path,
-    log: &Path,
-    progress: &Progress,
-) -> Result<String, Error> {
+fn build_spdk(cache: &Cache, release: Release, dir: &Path, log: &Path, progress: &Progress) -> Result<String, Error> {
     crate::packages::require()?;
     let fetched = fetch_ceph(cache, release, progress)?;
     let fio = ensure_fio(cache, progress)?;
@@ -77,11 +71,7 @@ fn build_spdk(
         apply(mend, dir)?;
     }
     let mut task = progress.task(&format!("building SPDK {release}"));
-    progress.note(&format!(
-        "    in {}, output in {}",
-        dir.display(),
-        log.display()
-    ));
+    progress.note(&format!("    in {}, output in {}", dir.display(), log.display()));
     let flags = release.configure_flags(&fio);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let jobs = jobs();
@@ -92,16 +82,11 @@ fn build_spdk(
     }
     let tree = SpdkTree::from_dir(dir)?;
     if tree.version.to_string() != release.name() {
-        progress.note(&format!(
-            "{} holds SPDK {} in the place of {release}; taken as it is",
-            fetched.origin, tree.version
-        ));
+        progress
+            .note(&format!("{} holds SPDK {} in the place of {release}; taken as it is", fetched.origin, tree.version));
     }
     let took = clock(task.elapsed());
-    task.done(&format!(
-        "built: SPDK {}, {}",
-        tree.version, tree.bdev_soname
-    ));
+    task.done(&format!("built: SPDK {}, {}", tree.version, tree.bdev_soname));
     Ok(format!(
         "source: {} sha256 {}\nspdk: {}\nfio: {}\nbuild took: {took}\n",
         fetched.origin,
@@ -114,10 +99,7 @@ fn build_spdk(
 fn fetch_ceph(cache: &Cache, release: Release, progress: &Progress) -> Result<Fetched, Error> {
     match (apt::fetch(cache, "ceph", CEPH_SUITES, progress), release) {
         (Err(error @ Error::NotInArchive { .. }), Release::V2007) => {
-            progress.note(&format!(
-                "{error}; looking in {}",
-                CEPH_LAST_RESORT.join(", ")
-            ));
+            progress.note(&format!("{error}; looking in {}", CEPH_LAST_RESORT.join(", ")));
             apt::fetch(cache, "ceph", CEPH_LAST_RESORT, progress)
         }
         (result, _) => result,
@@ -135,10 +117,7 @@ fn ensure_fio(cache: &Cache, progress: &Progress) -> Result<PathBuf, Error> {
         result => result?,
     };
     let name = format!("fio-{}", fetched.tarball.upstream_version());
-    let recipe = format!(
-        "steps: {STEPS_VERSION}\nconfigure: {}\n",
-        FIO_FLAGS.join(" ")
-    );
+    let recipe = format!("steps: {STEPS_VERSION}\nconfigure: {}\n", FIO_FLAGS.join(" "));
     let artifact = cache.artifact(&name, &recipe);
     artifact.ensure(progress, |dir, log| {
         let mut task = progress.task(&format!("building {name}"));
@@ -147,10 +126,7 @@ fn ensure_fio(cache: &Cache, progress: &Progress) -> Result<PathBuf, Error> {
         build_step("make", &[&jobs()], dir, log, &mut task)?;
         let version = run::output("./fio", &["--version"], dir)?;
         task.done(&format!("built: {}", version.trim()));
-        Ok(format!(
-            "source: {} sha256 {}\n",
-            fetched.origin, fetched.tarball.sha256
-        ))
+        Ok(format!("source: {} sha256 {}\n", fetched.origin, fetched.tarball.sha256))
     })?;
     Ok(artifact.dir())
 }
@@ -169,13 +145,7 @@ fn debian_suite(os_release: &str) -> Option<&str> {
 }
 
 /// Unpacks a directory of a tarball (named without the tarball's own top directory; empty: all of it) into `dir`.
-fn unpack(
-    fetched: &Fetched,
-    inner: &str,
-    dir: &Path,
-    log: &Path,
-    task: &mut Task,
-) -> Result<(), Error> {
+fn unpack(fetched: &Fetched, inner: &str, dir: &Path, log: &Path, task: &mut Task) -> Result<(), Error> {
     let path = fetched.path.to_string_lossy();
     let depth = 1 + inner.split('/').filter(|part| !part.is_empty()).count();
     let strip = format!("--strip-components={depth}");
@@ -188,12 +158,10 @@ fn unpack(
         task.update(|| "...".to_owned());
     });
     match result {
-        Err(Error::Command { tail, .. }) if tail.contains("Not found in archive") => {
-            Err(Error::NotInArchive {
-                what: format!("directory {inner} of {}", fetched.tarball.file),
-                suites: fetched.origin.clone(),
-            })
-        }
+        Err(Error::Command { tail, .. }) if tail.contains("Not found in archive") => Err(Error::NotInArchive {
+            what: format!("directory {inner} of {}", fetched.tarball.file),
+            suites: fetched.origin.clone(),
+        }),
         result => result,
     }
 }
@@ -214,10 +182,7 @@ fn apply(mend: &Mend, dir: &Path) -> Result<(), Error> {
             text.push('\n');
         }
         Mend::InsertAfter { after, .. } => {
-            let missing = || Error::Parse {
-                what: "line to mend",
-                path: path.clone(),
-            };
+            let missing = || Error::Parse { what: "line to mend", path: path.clone() };
             let at = text.find(after).ok_or_else(missing)? + after.len();
             let at = at + text[at..].find('\n').ok_or_else(missing)? + 1;
             text.insert_str(at, &format!("{line}\n"));
@@ -247,10 +212,7 @@ mod tests {
     fn mends_are_applied_once() {
         let dir = tempfile::tempdir().expect("a directory");
         for (file, text) in [
-            (
-                "lib/notify/spdk_notify.map",
-                "{\n\tglobal:\n\tspdk_notify_type_register;\n\tspdk_notify_send;\n};\n",
-            ),
+            ("lib/notify/spdk_notify.map", "{\n\tglobal:\n\tspdk_notify_type_register;\n\tspdk_notify_send;\n};\n"),
             ("lib/nvmf/nvmf.c", "int x;\n"),
         ] {
             let path = dir.path().join(file);
@@ -267,34 +229,21 @@ mod tests {
             read("lib/notify/spdk_notify.map"),
             "{\n\tglobal:\n\tspdk_notify_type_register;\n\tspdk_notify_type_register_once;\n\tspdk_notify_send;\n};\n"
         );
-        assert_eq!(
-            read("lib/nvmf/nvmf.c"),
-            "int x;\nSPDK_LOG_REGISTER_COMPONENT(reservation)\n"
-        );
+        assert_eq!(read("lib/nvmf/nvmf.c"), "int x;\nSPDK_LOG_REGISTER_COMPONENT(reservation)\n");
     }
 
     #[test]
     fn a_mend_that_finds_no_place_is_an_error() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("a"), "x\n").expect("write");
-        let mend = Mend::InsertAfter {
-            file: "a",
-            after: "y",
-            line: "z",
-        };
+        let mend = Mend::InsertAfter { file: "a", after: "y", line: "z" };
         assert!(matches!(apply(&mend, dir.path()), Err(Error::Parse { .. })));
     }
 
     #[test]
     fn only_debians_own_suites_are_used() {
-        assert_eq!(
-            debian_suite("ID=debian\nVERSION_CODENAME=bookworm\n"),
-            Some("bookworm")
-        );
-        assert_eq!(
-            debian_suite("ID=\"debian\"\nVERSION_CODENAME=\"trixie\"\n"),
-            Some("trixie")
-        );
+        assert_eq!(debian_suite("ID=debian\nVERSION_CODENAME=bookworm\n"), Some("bookworm"));
+        assert_eq!(debian_suite("ID=\"debian\"\nVERSION_CODENAME=\"trixie\"\n"), Some("trixie"));
         assert_eq!(debian_suite("ID=ubuntu\nVERSION_CODENAME=noble\n"), None);
         assert_eq!(debian_suite("ID=debian\nVERSION_CODENAME=../x\n"), None);
         assert_eq!(debian_suite(""), None);
@@ -304,12 +253,8 @@ mod tests {
     fn one_directory_of_a_tarball_is_unpacked() {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path();
-        for file in [
-            "top/src/spdk/.hidden",
-            "top/src/spdk/lib/a.c",
-            "top/src/other/src/spdk/b.c",
-            "top/src/spdkx/c.c",
-        ] {
+        for file in ["top/src/spdk/.hidden", "top/src/spdk/lib/a.c", "top/src/other/src/spdk/b.c", "top/src/spdkx/c.c"]
+        {
             let path = root.join(file);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("create");
             std::fs::write(path, "").expect("write");
@@ -329,15 +274,11 @@ mod tests {
         std::fs::create_dir(&out).expect("create");
         let mut task = Progress::silent().task("test");
         unpack(&fetched, "src/spdk", &out, &root.join("log"), &mut task).expect("unpacks");
-        let mut names: Vec<_> = std::fs::read_dir(&out)
-            .expect("read")
-            .flatten()
-            .map(|entry| entry.file_name())
-            .collect();
+        let mut names: Vec<_> =
+            std::fs::read_dir(&out).expect("read").flatten().map(|entry| entry.file_name()).collect();
         names.sort();
         assert_eq!(names, [".hidden", "lib"]);
-        let error =
-            unpack(&fetched, "src/gone", &out, &root.join("log"), &mut task).expect_err("absent");
+        let error = unpack(&fetched, "src/gone", &out, &root.join("log"), &mut task).expect_err("absent");
         assert!(matches!(error, Error::NotInArchive { .. }), "{error}");
     }
 }

@@ -54,10 +54,7 @@ pub fn missing_packages() -> Result<Vec<String>, Error> {
         .args(["-W", "-f", "${db:Status-Status} ${Package} ${Provides}\n"])
         .env("LC_ALL", "C.UTF-8")
         .output()
-        .map_err(|source| Error::Spawn {
-            command: "dpkg-query -W".to_owned(),
-            source,
-        })?;
+        .map_err(|source| Error::Spawn { command: "dpkg-query -W".to_owned(), source })?;
     Ok(missing(&String::from_utf8_lossy(&result.stdout)))
 }
 
@@ -68,17 +65,11 @@ fn missing(listing: &str) -> Vec<String> {
         .filter_map(|line| line.strip_prefix("installed "))
         .flat_map(|line| {
             let (name, provides) = line.split_once(' ').unwrap_or((line, ""));
-            let provided = provides
-                .split(',')
-                .filter_map(|part| part.split_whitespace().next());
+            let provided = provides.split(',').filter_map(|part| part.split_whitespace().next());
             std::iter::once(name).chain(provided)
         })
         .collect();
-    PACKAGES
-        .iter()
-        .filter(|&&name| !installed.contains(name))
-        .map(|&name| name.to_owned())
-        .collect()
+    PACKAGES.iter().filter(|&&name| !installed.contains(name)).map(|&name| name.to_owned()).collect()
 }
 
 /// Fails, with the command that helps, if a package is missing.
@@ -87,18 +78,12 @@ pub(crate) fn require() -> Result<(), Error> {
     if packages.is_empty() {
         return Ok(());
     }
-    Err(Error::MissingPackages {
-        command: install_command(&packages),
-        packages,
-    })
+    Err(Error::MissingPackages { command: install_command(&packages), packages })
 }
 
 fn install_command(packages: &[String]) -> String {
     let sudo = if is_root() { "" } else { "sudo " };
-    format!(
-        "{sudo}apt-get install -y --no-install-recommends {}",
-        packages.join(" ")
-    )
+    format!("{sudo}apt-get install -y --no-install-recommends {}", packages.join(" "))
 }
 
 fn is_root() -> bool {
@@ -119,10 +104,7 @@ pub fn install_packages(cache: &Cache, progress: &Progress) -> Result<(), Error>
     let _lock = cache.lock("packages", progress)?;
     let packages = missing_packages()?;
     let log = cache.dir().join("packages.log");
-    let mut task = progress.task(&format!(
-        "installing {} packages with apt-get",
-        packages.len()
-    ));
+    let mut task = progress.task(&format!("installing {} packages with apt-get", packages.len()));
     progress.note(&format!("    {}", install_command(&packages)));
     let mut run = |arguments: &[&str]| {
         run::logged("apt-get", arguments, cache.dir(), &log, |_| {
@@ -130,14 +112,7 @@ pub fn install_packages(cache: &Cache, progress: &Progress) -> Result<(), Error>
         })
     };
     run(&["-q", "update"])?;
-    let mut arguments = vec![
-        "-q",
-        "-o",
-        "DPkg::Lock::Timeout=300",
-        "install",
-        "-y",
-        "--no-install-recommends",
-    ];
+    let mut arguments = vec!["-q", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends"];
     arguments.extend(packages.iter().map(String::as_str));
     run(&arguments)?;
     task.done("installed");
@@ -163,9 +138,6 @@ mod tests {
     #[test]
     fn the_command_names_the_packages() {
         let command = install_command(&["meson".to_owned(), "nasm".to_owned()]);
-        assert!(
-            command.ends_with("apt-get install -y --no-install-recommends meson nasm"),
-            "{command}"
-        );
+        assert!(command.ends_with("apt-get install -y --no-install-recommends meson nasm"), "{command}");
     }
 }

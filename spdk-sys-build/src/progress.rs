@@ -22,20 +22,14 @@ impl Progress {
     /// Tells it on stderr.
     #[must_use]
     pub fn stderr() -> Self {
-        let output = if std::io::stderr().is_terminal() {
-            Output::Terminal
-        } else {
-            Output::Lines
-        };
+        let output = if std::io::stderr().is_terminal() { Output::Terminal } else { Output::Lines };
         Self { output }
     }
 
     /// Tells nothing.
     #[must_use]
     pub fn silent() -> Self {
-        Self {
-            output: Output::Silent,
-        }
+        Self { output: Output::Silent }
     }
 
     /// One line to stay.
@@ -48,12 +42,7 @@ impl Progress {
     /// Starts a piece of work of which [`Task::update`] tells how it goes.
     pub(crate) fn task(&self, label: &str) -> Task {
         let now = Instant::now();
-        let task = Task {
-            output: self.output,
-            label: label.to_owned(),
-            started: now,
-            told: now,
-        };
+        let task = Task { output: self.output, label: label.to_owned(), started: now, told: now };
         if self.output == Output::Lines {
             write_stderr(&format!("{label} ...\n"));
         }

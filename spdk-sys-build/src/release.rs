@@ -24,16 +24,9 @@ pub enum Release {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mend {
     /// Insert `line` after the first line that contains `after`.
-    InsertAfter {
-        file: &'static str,
-        after: &'static str,
-        line: &'static str,
-    },
+    InsertAfter { file: &'static str, after: &'static str, line: &'static str },
     /// Append `line` to the file.
-    Append {
-        file: &'static str,
-        line: &'static str,
-    },
+    Append { file: &'static str, line: &'static str },
 }
 
 /// Ceph's patches call these two from other libraries without exporting the one and defining the other outside of --with-rbd, so
@@ -44,10 +37,7 @@ const MENDS_2601: &[Mend] = &[
         after: "spdk_notify_type_register;",
         line: "\tspdk_notify_type_register_once;",
     },
-    Mend::Append {
-        file: "lib/nvmf/nvmf.c",
-        line: "SPDK_LOG_REGISTER_COMPONENT(reservation)",
-    },
+    Mend::Append { file: "lib/nvmf/nvmf.c", line: "SPDK_LOG_REGISTER_COMPONENT(reservation)" },
 ];
 
 const COMMON_FLAGS: &[&str] = &[

@@ -64,20 +64,13 @@ pub(crate) fn command(program: &str, arguments: &[&str], dir: &Path) -> Command 
 
 /// The command line as a person would type it.
 fn shown(program: &str, arguments: &[&str]) -> String {
-    std::iter::once(&program)
-        .chain(arguments)
-        .copied()
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(&program).chain(arguments).copied().collect::<Vec<_>>().join(" ")
 }
 
 /// Runs a program to its end and returns what it printed on stdout.
 pub(crate) fn output(program: &str, arguments: &[&str], dir: &Path) -> Result<String, Error> {
     let result = command(program, arguments, dir).output();
-    let result = result.map_err(|source| Error::Spawn {
-        command: shown(program, arguments),
-        source,
-    })?;
+    let result = result.map_err(|source| Error::Spawn { command: shown(program, arguments), source })?;
     if !result.status.success() {
         let tail = String::from_utf8_lossy(&result.stderr);
         return Err(Error::Command {
@@ -99,32 +92,17 @@ pub(crate) fn logged(
     log: &Path,
     mut watch: impl FnMut(&[u8]),
 ) -> Result<(), Error> {
-    let write_log = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(Error::io("opening", log))?;
+    let write_log = File::options().create(true).append(true).open(log).map_err(Error::io("opening", log))?;
     let mut read_log = File::open(log).map_err(Error::io("opening", log))?;
-    read_log
-        .seek(SeekFrom::End(0))
-        .map_err(Error::io("reading", log))?;
+    read_log.seek(SeekFrom::End(0)).map_err(Error::io("reading", log))?;
     let errors = write_log.try_clone().map_err(Error::io("opening", log))?;
-    let spawn_error = |source| Error::Spawn {
-        command: shown(program, arguments),
-        source,
-    };
-    let mut child = command(program, arguments, dir)
-        .stdout(write_log)
-        .stderr(errors)
-        .spawn()
-        .map_err(spawn_error)?;
+    let spawn_error = |source| Error::Spawn { command: shown(program, arguments), source };
+    let mut child = command(program, arguments, dir).stdout(write_log).stderr(errors).spawn().map_err(spawn_error)?;
     let mut printed = Vec::new();
     let status = loop {
         let status = child.try_wait().map_err(spawn_error)?;
         printed.clear();
-        read_log
-            .read_to_end(&mut printed)
-            .map_err(Error::io("reading", log))?;
+        read_log.read_to_end(&mut printed).map_err(Error::io("reading", log))?;
         watch(&printed);
         match status {
             Some(status) => break status,
@@ -171,10 +149,7 @@ fn tail_of(log: &Path) -> String {
         Ok(tail)
     };
     // The failure itself is what must be told, so an unreadable log only makes the message poorer.
-    read().map_or_else(
-        |error| format!("({error})"),
-        |tail| String::from_utf8_lossy(&tail).into_owned(),
-    )
+    read().map_or_else(|error| format!("({error})"), |tail| String::from_utf8_lossy(&tail).into_owned())
 }
 
 fn last_lines(text: &str) -> String {
@@ -244,32 +219,20 @@ mod tests {
     fn a_failure_shows_the_end_of_the_log_and_keeps_the_whole() {
         let dir = tempfile::tempdir().expect("a directory");
         let log = dir.path().join("log");
-        let script =
-            "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done; echo broken >&2; exit 3";
+        let script = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done; echo broken >&2; exit 3";
         let mut task = Progress::silent().task("test");
-        let error =
-            build_step("sh", &["-c", script], dir.path(), &log, &mut task).expect_err("exit 3");
+        let error = build_step("sh", &["-c", script], dir.path(), &log, &mut task).expect_err("exit 3");
         let text = error.to_string();
-        assert!(
-            text.contains("broken") && text.contains("line 99") && !text.contains("line 50\n"),
-            "{text}"
-        );
+        assert!(text.contains("broken") && text.contains("line 99") && !text.contains("line 50\n"), "{text}");
         assert!(text.contains("exit status: 3"), "{text}");
-        assert!(std::fs::read_to_string(&log)
-            .expect("log")
-            .contains("line 0\n"));
+        assert!(std::fs::read_to_string(&log).expect("log").contains("line 0\n"));
     }
 
     #[test]
     fn a_makefiles_variables_do_not_leak() {
         let dir = tempfile::tempdir().expect("a directory");
         let variables = output("env", &[], dir.path()).expect("env");
-        assert!(variables
-            .lines()
-            .any(|line| line.starts_with("PATH=/usr/sbin:/usr/bin:")));
-        assert!(
-            !variables.lines().any(|line| line.starts_with("CARGO")),
-            "{variables}"
-        );
+        assert!(variables.lines().any(|line| line.starts_with("PATH=/usr/sbin:/usr/bin:")));
+        assert!(!variables.lines().any(|line| line.starts_with("CARGO")), "{variables}");
     }
 }

@@ -22,21 +22,13 @@ pub(crate) struct Tarball {
 impl Tarball {
     /// The upstream version, `20.2.4+ds`.
     pub(crate) fn upstream_version(&self) -> &str {
-        let version = self
-            .version
-            .split_once(':')
-            .map_or(&*self.version, |(_, rest)| rest);
-        version
-            .rsplit_once('-')
-            .map_or(version, |(upstream, _)| upstream)
+        let version = self.version.split_once(':').map_or(&*self.version, |(_, rest)| rest);
+        version.rsplit_once('-').map_or(version, |(upstream, _)| upstream)
     }
 
     /// One line, for the record beside the downloaded file.
     pub(crate) fn to_record(&self) -> String {
-        format!(
-            "{} {} {} {}\n",
-            self.version, self.sha256, self.size_bytes, self.file
-        )
+        format!("{} {} {} {}\n", self.version, self.sha256, self.size_bytes, self.file)
     }
 
     /// Reads [`Self::to_record`].
@@ -74,12 +66,7 @@ fn field<'a>(stanza: &'a str, name: &str) -> Option<impl Iterator<Item = &'a str
     let mut lines = stanza.lines();
     let first = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let continued = lines.take_while(|line| line.starts_with([' ', '\t']));
-    Some(
-        std::iter::once(first)
-            .chain(continued)
-            .map(str::trim)
-            .filter(|line| !line.is_empty()),
-    )
+    Some(std::iter::once(first).chain(continued).map(str::trim).filter(|line| !line.is_empty()))
 }
 
 fn checksum_entry(words: &[&str], version: String) -> Option<Tarball> {
@@ -136,34 +123,16 @@ mod tests {
         let text = stanza("20.2.4+ds-2", "b", "ceph_20.2.4+ds.orig.tar.xz");
         assert_eq!(newest_tarball(&text, "fio"), None);
         assert_eq!(newest_tarball("", "ceph"), None);
-        assert_eq!(
-            newest_tarball(&stanza("1-1", "b", "ceph_1.tar.xz"), "ceph"),
-            None
-        );
+        assert_eq!(newest_tarball(&stanza("1-1", "b", "ceph_1.tar.xz"), "ceph"), None);
     }
 
     #[test]
     fn entries_that_are_unsafe_to_use_are_passed_over() {
-        for file in [
-            "../../x.orig.tar.xz",
-            "a/b.orig.tar.xz",
-            ".orig.tar.xz",
-            "-x.orig.tar.gz",
-        ] {
-            assert_eq!(
-                newest_tarball(&stanza("1-1", "b", file), "ceph"),
-                None,
-                "{file}"
-            );
+        for file in ["../../x.orig.tar.xz", "a/b.orig.tar.xz", ".orig.tar.xz", "-x.orig.tar.gz"] {
+            assert_eq!(newest_tarball(&stanza("1-1", "b", file), "ceph"), None, "{file}");
         }
-        assert_eq!(
-            newest_tarball(&stanza("1-1", "g", "ceph_1.orig.tar.xz"), "ceph"),
-            None
-        );
-        assert_eq!(
-            newest_tarball(&stanza("1-1", "bb", "ceph_1.orig.tar.xz"), "ceph"),
-            None
-        );
+        assert_eq!(newest_tarball(&stanza("1-1", "g", "ceph_1.orig.tar.xz"), "ceph"), None);
+        assert_eq!(newest_tarball(&stanza("1-1", "bb", "ceph_1.orig.tar.xz"), "ceph"), None);
         assert_eq!(Tarball::from_record("1-1 abc"), None);
     }
 }

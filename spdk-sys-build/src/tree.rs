@@ -70,13 +70,8 @@ pub struct SpdkTree {
 }
 
 /// Library directories below a source tree.
-const LIBRARY_DIRS: &[&str] = &[
-    "build/lib",
-    "dpdk/build/lib",
-    "isa-l/.libs",
-    "isa-l-crypto/.libs",
-    "build/libvfio-user/usr/local/lib",
-];
+const LIBRARY_DIRS: &[&str] =
+    &["build/lib", "dpdk/build/lib", "isa-l/.libs", "isa-l-crypto/.libs", "build/libvfio-user/usr/local/lib"];
 
 impl SpdkTree {
     /// Describes a built source tree.
@@ -84,9 +79,7 @@ impl SpdkTree {
     /// # Errors
     /// The directory is no SPDK tree, is not built, or was built without shared libraries.
     pub fn from_dir(root: &Path) -> Result<Self, Error> {
-        let root = root
-            .canonicalize()
-            .map_err(|error| not_a_tree(root, &error.to_string()))?;
+        let root = root.canonicalize().map_err(|error| not_a_tree(root, &error.to_string()))?;
         // The build of 26.x collects headers, the generated version.h among them, in build/include as well.
         let include_dirs = present(&root, &["include", "build/include"]);
         let library_dirs = present(&root, LIBRARY_DIRS);
@@ -102,12 +95,7 @@ impl SpdkTree {
         include_dirs: Vec<PathBuf>,
         library_dirs: Vec<PathBuf>,
     ) -> Result<Self, Error> {
-        Self::describe(
-            Origin::PkgConfig,
-            root.to_owned(),
-            include_dirs,
-            library_dirs,
-        )
+        Self::describe(Origin::PkgConfig, root.to_owned(), include_dirs, library_dirs)
     }
 
     fn describe(
@@ -116,52 +104,29 @@ impl SpdkTree {
         include_dirs: Vec<PathBuf>,
         library_dirs: Vec<PathBuf>,
     ) -> Result<Self, Error> {
-        if !include_dirs
-            .iter()
-            .any(|dir| dir.join("spdk/bdev_module.h").is_file())
-        {
+        if !include_dirs.iter().any(|dir| dir.join("spdk/bdev_module.h").is_file()) {
             return Err(not_a_tree(&root, "it has no include/spdk/bdev_module.h"));
         }
         let version_dir = include_dirs
             .iter()
             .find(|dir| dir.join("spdk/version.h").is_file())
-            .ok_or_else(|| {
-                not_a_tree(&root, "it has no spdk/version.h, which the build generates")
-            })?;
+            .ok_or_else(|| not_a_tree(&root, "it has no spdk/version.h, which the build generates"))?;
         let version = SpdkVersion::read(version_dir)?;
         let bdev_library = library_dirs
             .iter()
             .map(|dir| dir.join("libspdk_bdev.so"))
             .find(|path| path.is_file())
             .ok_or_else(|| not_a_tree(&root, "it has no libspdk_bdev.so"))?;
-        let bdev_library = bdev_library
-            .canonicalize()
-            .map_err(Error::io("resolving", &bdev_library))?;
+        let bdev_library = bdev_library.canonicalize().map_err(Error::io("resolving", &bdev_library))?;
         let elf = ElfInfo::read(&bdev_library)?;
-        let bdev_soname = elf
-            .soname
-            .ok_or_else(|| not_a_tree(&root, "its libspdk_bdev.so has no soname"))?;
+        let bdev_soname = elf.soname.ok_or_else(|| not_a_tree(&root, "its libspdk_bdev.so has no soname"))?;
         let apps = Apps {
             spdk_tgt: first(&root, &["build/bin/spdk_tgt", "bin/spdk_tgt"]),
             nvmf_tgt: first(&root, &["build/bin/nvmf_tgt", "bin/nvmf_tgt"]),
             vhost: first(&root, &["build/bin/vhost", "bin/vhost"]),
             spdk_dd: first(&root, &["build/bin/spdk_dd", "bin/spdk_dd"]),
-            bdevperf: first(
-                &root,
-                &[
-                    "build/examples/bdevperf",
-                    "test/bdev/bdevperf/bdevperf",
-                    "bin/bdevperf",
-                ],
-            ),
-            nvme_perf: first(
-                &root,
-                &[
-                    "build/bin/spdk_nvme_perf",
-                    "build/examples/perf",
-                    "bin/spdk_nvme_perf",
-                ],
-            ),
+            bdevperf: first(&root, &["build/examples/bdevperf", "test/bdev/bdevperf/bdevperf", "bin/bdevperf"]),
+            nvme_perf: first(&root, &["build/bin/spdk_nvme_perf", "build/examples/perf", "bin/spdk_nvme_perf"]),
         };
         Ok(Self {
             origin,
@@ -182,11 +147,7 @@ impl SpdkTree {
     /// The value for `LD_LIBRARY_PATH` that the tree's programs (and ours) run with.
     #[must_use]
     pub fn ld_library_path(&self) -> String {
-        let dirs: Vec<_> = self
-            .library_dirs
-            .iter()
-            .map(|dir| dir.display().to_string())
-            .collect();
+        let dirs: Vec<_> = self.library_dirs.iter().map(|dir| dir.display().to_string()).collect();
         dirs.join(":")
     }
 
@@ -223,34 +184,22 @@ impl SpdkTree {
 fn fio_of(root: &Path) -> Option<PathBuf> {
     let config = std::fs::read_to_string(root.join("mk/config.mk")).ok()?;
     let dir = config.lines().find_map(|line| {
-        let value = line
-            .strip_prefix("CONFIG_FIO_SOURCE_DIR")?
-            .trim_start_matches(['?', ':', '=', ' ']);
+        let value = line.strip_prefix("CONFIG_FIO_SOURCE_DIR")?.trim_start_matches(['?', ':', '=', ' ']);
         Some(PathBuf::from(value.trim()))
     })?;
     Some(dir.join("fio")).filter(|path| path.is_file())
 }
 
 fn not_a_tree(dir: &Path, reason: &str) -> Error {
-    Error::NotATree {
-        dir: dir.to_owned(),
-        reason: reason.to_owned(),
-    }
+    Error::NotATree { dir: dir.to_owned(), reason: reason.to_owned() }
 }
 
 fn present(root: &Path, names: &[&str]) -> Vec<PathBuf> {
-    names
-        .iter()
-        .map(|name| root.join(name))
-        .filter(|dir| dir.is_dir())
-        .collect()
+    names.iter().map(|name| root.join(name)).filter(|dir| dir.is_dir()).collect()
 }
 
 fn first(root: &Path, names: &[&str]) -> Option<PathBuf> {
-    names
-        .iter()
-        .map(|name| root.join(name))
-        .find(|path| path.is_file())
+    names.iter().map(|name| root.join(name)).find(|path| path.is_file())
 }
 
 #[cfg(test)]
@@ -261,25 +210,16 @@ mod tests {
     fn a_directory_that_is_no_tree_is_refused_with_the_reason() {
         let dir = tempfile::tempdir().expect("a directory");
         let error = SpdkTree::from_dir(dir.path()).expect_err("an empty directory");
-        assert!(
-            error.to_string().contains("no include/spdk/bdev_module.h"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("no include/spdk/bdev_module.h"), "{error}");
         let missing = dir.path().join("missing");
-        assert!(matches!(
-            SpdkTree::from_dir(&missing),
-            Err(Error::NotATree { .. })
-        ));
+        assert!(matches!(SpdkTree::from_dir(&missing), Err(Error::NotATree { .. })));
     }
 
     #[test]
     fn fio_is_the_one_the_tree_was_configured_with() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("mk")).expect("create");
-        let line = format!(
-            "CONFIG_FIO_PLUGIN?=y\nCONFIG_FIO_SOURCE_DIR?={}\n",
-            dir.path().display()
-        );
+        let line = format!("CONFIG_FIO_PLUGIN?=y\nCONFIG_FIO_SOURCE_DIR?={}\n", dir.path().display());
         std::fs::write(dir.path().join("mk/config.mk"), line).expect("write");
         assert_eq!(fio_of(dir.path()), None);
         std::fs::write(dir.path().join("fio"), "").expect("write");

@@ -30,10 +30,7 @@ impl SpdkVersion {
     pub fn read(include_dir: &Path) -> Result<Self, Error> {
         let path = include_dir.join("spdk/version.h");
         let text = std::fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
-        Self::parse(&text).ok_or(Error::Parse {
-            what: "SPDK_VERSION_MAJOR/MINOR/PATCH/SUFFIX",
-            path,
-        })
+        Self::parse(&text).ok_or(Error::Parse { what: "SPDK_VERSION_MAJOR/MINOR/PATCH/SUFFIX", path })
     }
 
     /// Reads the text of a `version.h`; `None` if a number is missing, not a number, or no year or month.
@@ -47,12 +44,7 @@ impl SpdkVersion {
         }
         let suffix = definition(header, "SPDK_VERSION_SUFFIX")?;
         let suffix = suffix.strip_prefix('"')?.strip_suffix('"')?.to_owned();
-        Some(Self {
-            major,
-            minor,
-            patch,
-            suffix,
-        })
+        Some(Self { major, minor, patch, suffix })
     }
 
     /// The release as one number, `2601` for 26.01: what the `spdk_ge_*` flags compare with.
@@ -75,10 +67,7 @@ impl fmt::Display for SpdkVersion {
 fn definition<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     header.lines().find_map(|line| {
         let rest = line.trim_start().strip_prefix('#')?.trim_start();
-        let rest = rest
-            .strip_prefix("define")?
-            .trim_start()
-            .strip_prefix(name)?;
+        let rest = rest.strip_prefix("define")?.trim_start().strip_prefix(name)?;
         rest.starts_with(char::is_whitespace).then(|| rest.trim())
     })
 }
@@ -91,8 +80,7 @@ fn number(header: &str, name: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const HEADER: &str =
-        "/* SPDK_VERSION_MAJOR */\n#define SPDK_VERSION_MAJOR\t26\n#define SPDK_VERSION_MINOR\t1\n\
+    const HEADER: &str = "/* SPDK_VERSION_MAJOR */\n#define SPDK_VERSION_MAJOR\t26\n#define SPDK_VERSION_MINOR\t1\n\
         #define SPDK_VERSION_PATCH\t0\n#define SPDK_VERSION_SUFFIX\t\"\"\n\
         #define SPDK_VERSION_MAJOR_STRING\tSPDK_VERSION_STRINGIFY(SPDK_VERSION_MAJOR)\n";
 
@@ -105,29 +93,15 @@ mod tests {
 
     #[test]
     fn reads_patch_and_suffix() {
-        let header = HEADER
-            .replace("PATCH\t0", "PATCH\t3")
-            .replace("\"\"", "\"-pre\"");
-        assert_eq!(
-            SpdkVersion::parse(&header).expect("a version").to_string(),
-            "26.01.3-pre"
-        );
+        let header = HEADER.replace("PATCH\t0", "PATCH\t3").replace("\"\"", "\"-pre\"");
+        assert_eq!(SpdkVersion::parse(&header).expect("a version").to_string(), "26.01.3-pre");
     }
 
     #[test]
     fn refuses_what_is_no_version() {
         assert_eq!(SpdkVersion::parse(""), None);
-        assert_eq!(
-            SpdkVersion::parse(&HEADER.replace("MINOR\t1", "MINOR\t13")),
-            None
-        );
-        assert_eq!(
-            SpdkVersion::parse(&HEADER.replace("\t26", "\t$SPDK_VERSION_MAJOR")),
-            None
-        );
-        assert_eq!(
-            SpdkVersion::parse(&HEADER.replace("PATCH\t0", "PATCH\t99999999999")),
-            None
-        );
+        assert_eq!(SpdkVersion::parse(&HEADER.replace("MINOR\t1", "MINOR\t13")), None);
+        assert_eq!(SpdkVersion::parse(&HEADER.replace("\t26", "\t$SPDK_VERSION_MAJOR")), None);
+        assert_eq!(SpdkVersion::parse(&HEADER.replace("PATCH\t0", "PATCH\t99999999999")), None);
     }
 }

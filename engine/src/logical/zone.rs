@@ -38,7 +38,7 @@ struct PieceState<Client> {
     piece: Piece<Client>,
     /// First block that has not begun.
     next: u16,
-    /// Blocks that have begun and not ended.
+    /// Blocks that have begun and not ended, plus one until all have begun.
     in_flight: u16,
     /// The first error met.
     error: Option<RequestError>,
@@ -102,8 +102,8 @@ impl<E: Env> LogicalZone<E> {
             fingerprints: Vec::with_capacity(vios),
             bounce,
             bounce_waiters: WaitQueue::new(),
-            retired: Vec::with_capacity(vios + pieces),
-            retiring: Vec::with_capacity(vios + pieces),
+            retired: Vec::with_capacity(2 * vios + pieces),
+            retiring: Vec::with_capacity(2 * vios + pieces),
             decrements: RangeDecrements::new(geometry),
             accepted: 0,
         }
@@ -144,13 +144,10 @@ impl<E: Env> LogicalZone<E> {
             || (cx.geometry.contains(piece.lbn, u64::from(piece.blocks))
                 && cx.geometry.logical_shard(piece.lbn) == cx.id);
         let generation = if operation == Operation::Flush { 0 } else { self.flushes.begin() };
-        let (next, in_flight) = (0, 0);
+        let (next, in_flight) = (0, 1);
         let state = PieceState { piece, next, in_flight, error: None, generation, sequence: self.accepted };
         let index = self.pieces.acquire(Some(state)).expect("the host asks before it submits");
         if !in_range {
-            let state = self.piece(index);
-            state.next = state.piece.blocks;
-            state.in_flight = 1;
             self.retired.push(Retired { piece: index, result: Err(RequestError::OutOfRange), bounce: None });
             return;
         }
@@ -215,7 +212,7 @@ impl<E: Env> LogicalZone<E> {
             if all_begun {
                 let queue = if take_discard { &mut self.waiting_discards } else { &mut self.waiting };
                 queue.pop_front();
-                self.end_if_done(index);
+                self.block_done(cx, index, Ok(()));
             } else if take_discard {
                 discards_stuck = true;
             } else {
@@ -224,25 +221,21 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// A range operation may end without any data_vio; it is then answered with the others that are done.
-    fn end_if_done(&mut self, index: u32) {
-        let state = self.piece(index);
-        if state.in_flight == 0 {
-            state.in_flight = 1;
-            self.retired.push(Retired { piece: index, result: Ok(()), bounce: None });
-        }
-    }
-
     /// Begins the blocks of a read or write. Returns whether all have begun.
     fn begin_each(&mut self, cx: &mut Context<'_, E>, index: u32) -> bool {
         let blocks = self.piece(index).piece.blocks;
         while self.piece(index).next < blocks {
-            if self.vios.available() == 0 {
+            if !self.has_vio() {
                 return false;
             }
             self.begin_one(cx, index);
         }
         true
+    }
+
+    /// Whether another block can begin. Blocks that are done but not retired count: they keep their place in line.
+    fn has_vio(&self) -> bool {
+        self.vios.available() > 0 && self.retired.len() < self.vios.capacity()
     }
 
     /// Begins the next block of a piece with a data_vio of its own.
@@ -286,7 +279,7 @@ impl<E: Env> LogicalZone<E> {
                     self.decrements.add(cx, old.pbn());
                 }
             } else {
-                if self.vios.available() == 0 || self.discards >= self.max_discards {
+                if !self.has_vio() || self.discards >= self.max_discards {
                     all_begun = false;
                     break;
                 }
@@ -312,7 +305,7 @@ impl<E: Env> LogicalZone<E> {
         match vio.operation {
             Operation::Read if !stored => {
                 cx.env.zero_client(client, lbn, part);
-                self.finish(index, Ok(()));
+                self.finish(cx, index, Ok(()));
             }
             Operation::Unmap if part.is_whole() || !stored => {
                 vio.new = if part.is_whole() { Mapping::UNMAPPED } else { vio.old };
@@ -379,20 +372,20 @@ impl<E: Env> LogicalZone<E> {
         let client = self.pieces[vio.piece].as_ref().expect("a piece in use").piece.client;
         if let Err(error) = result {
             cx.report(Event::IoFailed { direction: Direction::Read, pbn, purpose: "client data" });
-            return self.finish(index, Err(error));
+            return self.finish(cx, index, Err(error));
         }
         let (expected, found) = (vio.old.check(), Fingerprinter::check_code(cx.env.block(data)));
         if expected != found {
             cx.stats.check_error_count += 1;
             cx.report(Event::CheckMismatch { lbn, pbn, expected, found });
-            return self.finish(index, Err(RequestError::Corrupt));
+            return self.finish(cx, index, Err(RequestError::Corrupt));
         }
         match vio.operation {
             Operation::Read => {
                 if bounced {
                     cx.env.copy_to_client(client, lbn, part, data);
                 }
-                self.finish(index, Ok(()));
+                self.finish(cx, index, Ok(()));
             }
             Operation::Write => {
                 cx.env.copy_from_client(client, lbn, part, data);
@@ -441,7 +434,7 @@ impl<E: Env> LogicalZone<E> {
                 if error == RequestError::NoSpace {
                     cx.stats.no_space_error_count += 1;
                 }
-                self.finish(vio, Err(error));
+                self.finish(cx, vio, Err(error));
             }
         }
     }
@@ -467,7 +460,7 @@ impl<E: Env> LogicalZone<E> {
                 if let Some(member) = self.vios[index].member {
                     cx.finished(member, Err(error));
                 }
-                self.finish(index, Err(error));
+                self.finish(cx, index, Err(error));
             }
         }
     }
@@ -483,13 +476,14 @@ impl<E: Env> LogicalZone<E> {
         if let Some(member) = vio.member {
             cx.finished(member, Ok(()));
         }
-        self.finish(index, Ok(()));
+        self.finish(cx, index, Ok(()));
     }
 
-    /// Ends a data_vio: the lock goes to whoever waits, the rest happens in [`LogicalZone::retire`].
-    fn finish(&mut self, index: u32, result: Result<(), RequestError>) {
+    /// Ends a data_vio: the lock goes to whoever waits. If the hash zone may still look at its content, the rest
+    /// happens in [`LogicalZone::retire`].
+    fn finish(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let vio = &self.vios[index];
-        let (lbn, piece) = (vio.lbn, vio.piece);
+        let (lbn, piece, compared) = (vio.lbn, vio.piece, vio.member.is_some());
         let bounce = vio.data.filter(|_| vio.bounced);
         if is_discard(vio.operation) {
             self.discards -= 1;
@@ -497,7 +491,11 @@ impl<E: Env> LogicalZone<E> {
         let granted = &mut self.granted;
         self.locks.release(lbn, &mut self.vios, |waiter| granted.push_back(waiter));
         self.vios.release(index);
-        self.retired.push(Retired { piece, result, bounce });
+        if compared || bounce.is_some() {
+            self.retired.push(Retired { piece, result, bounce });
+        } else {
+            self.block_done(cx, piece, result);
+        }
     }
 
     /// Gives up the content of blocks that are done and answers pieces whose last block is done. The hash zone of this
@@ -526,7 +524,7 @@ impl<E: Env> LogicalZone<E> {
         let state = self.piece(index);
         state.in_flight -= 1;
         state.error = state.error.or(result.err());
-        if state.in_flight == 0 && state.next == state.piece.blocks {
+        if state.in_flight == 0 {
             let generation = state.generation;
             self.flushes.end(generation);
             self.answer(cx, index);

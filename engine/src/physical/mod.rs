@@ -1,162 +1,57 @@
-//! interim
-#![allow(missing_docs)]
-use crate::units::*;
-use crate::volume::Geometry;
-use std::collections::HashMap;
-#[derive(Debug)]
-struct L {
-    write: bool,
-    holders: u32,
-    prov: bool,
-    limit: u8,
-    leased: u8,
-}
-#[derive(Debug)]
-pub struct PhysicalZone {
-    g: Geometry,
-    id: ShardId,
-    counts: HashMap<u64, u8>,
-    locks: HashMap<u64, L>,
-    free: std::collections::VecDeque<u64>,
-    total: u64,
-}
-#[derive(Debug)]
-pub enum ReadLock {
-    Granted { lease: u8 },
-    Refused,
-}
-#[derive(Debug)]
-pub enum PhysicalError {
-    NotOurs { pbn: Pbn },
-    Count { pbn: Pbn },
-}
-impl PhysicalError {
-    pub fn object(&self) -> (Pbn, &'static str) {
-        match self {
-            PhysicalError::NotOurs { pbn } | PhysicalError::Count { pbn } => (*pbn, "x"),
-        }
-    }
-}
-impl PhysicalZone {
-    pub fn new(g: &Geometry, id: ShardId, _: usize) -> Self {
-        let mut free = std::collections::VecDeque::new();
-        for s in 0..g.slabs() {
-            if g.shard_of_slab(s) == id {
-                for i in 0..g.slab_blocks() {
-                    free.push_back(g.slab_start(s).0 + i);
-                }
-            }
-        }
-        let total = free.len() as u64;
-        PhysicalZone { g: *g, id, counts: HashMap::new(), locks: HashMap::new(), free, total }
-    }
-    pub fn allocate(&mut self) -> Result<Option<Pbn>, PhysicalError> {
-        let Some(p) = self.free.pop_front() else { return Ok(None) };
-        self.counts.insert(p, 255);
-        assert!(self.locks.insert(p, L { write: true, holders: 1, prov: true, limit: 0, leased: 0 }).is_none());
-        Ok(Some(Pbn(p)))
-    }
-    pub fn lock_for_read(&mut self, pbn: Pbn) -> Result<ReadLock, PhysicalError> {
-        assert_eq!(self.g.physical_shard(pbn), Some(self.id));
-        if let Some(l) = self.locks.get_mut(&pbn.0) {
-            if l.write {
-                return Ok(ReadLock::Refused);
-            }
-            let lease = l.limit - l.leased;
-            if lease == 0 {
-                return Ok(ReadLock::Refused);
-            }
-            l.leased = l.limit;
-            l.holders += 1;
-            return Ok(ReadLock::Granted { lease });
-        }
-        let c = self.counts.get(&pbn.0).copied().unwrap_or(0);
-        if c >= 254 {
-            return Ok(ReadLock::Refused);
-        }
-        let prov = c == 0;
-        if prov {
-            self.counts.insert(pbn.0, 255);
-            self.free.retain(|&x| x != pbn.0);
-        }
-        let limit = 254 - c;
-        self.locks.insert(pbn.0, L { write: false, holders: 1, prov, limit, leased: limit });
-        Ok(ReadLock::Granted { lease: limit })
-    }
-    pub fn increment(&mut self, pbn: Pbn) -> Result<(), PhysicalError> {
-        let l = self.locks.get_mut(&pbn.0).expect("locked");
-        let c = self.counts.get_mut(&pbn.0).unwrap();
-        if l.write {
-            l.write = false;
-            l.limit = 253;
-            l.leased = 253;
-        }
-        match *c {
-            255 => {
-                *c = 1;
-                l.prov = false;
-            }
-            254 | 0 => return Err(PhysicalError::Count { pbn }),
-            _ => *c += 1,
-        }
-        Ok(())
-    }
-    pub fn decrement(&mut self, f: Pbn, n: u32) -> Result<(), PhysicalError> {
-        for i in 0..n as u64 {
-            let p = f.0 + i;
-            let c = self.counts.get_mut(&p).unwrap();
-            match *c {
-                1 => {
-                    if let Some(l) = self.locks.get_mut(&p) {
-                        *c = 255;
-                        l.prov = true;
-                    } else {
-                        *c = 0;
-                        self.free.push_back(p);
-                    }
-                }
-                0 | 255 => return Err(PhysicalError::Count { pbn: Pbn(p) }),
-                _ => *c -= 1,
-            }
-        }
-        Ok(())
-    }
-    pub fn release(&mut self, p: Pbn, unused: u8) -> Result<(), PhysicalError> {
-        let l = self.locks.get_mut(&p.0).expect("locked");
-        l.holders -= 1;
-        l.leased = l.leased.saturating_sub(unused);
-        if l.holders == 0 {
-            let prov = l.prov;
-            self.locks.remove(&p.0);
-            if prov {
-                self.counts.insert(p.0, 0);
-                self.free.push_back(p.0);
-            }
-        }
-        Ok(())
-    }
-    pub fn references(&self, p: Pbn) -> Option<u8> {
-        (self.g.physical_shard(p) == Some(self.id)).then(|| self.counts.get(&p.0).copied().unwrap_or(0))
-    }
-    pub fn locks_in_use(&self) -> usize {
-        self.locks.len()
-    }
-    pub fn free_blocks(&self) -> u64 {
-        self.free.len() as u64
-    }
-    pub fn data_blocks(&self) -> u64 {
-        self.total
-    }
-    pub fn slabs(&self) -> u64 {
-        0
-    }
-    pub fn slabs_opened(&self) -> u64 {
-        0
-    }
-    pub fn slabs_reopened(&self) -> u64 {
-        0
-    }
-    pub fn audit(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The physical zone: which blocks are in use, how often, and who may touch them now (vdo.md sections 3 and 4.1-4.4).
+//!
+//! A shard owns the slabs whose number is its own modulo the number of shards. [`PhysicalZone`] is the only way in: it
+//! joins the PBN locks of blocks in flight with the block allocator, and everything in it is synchronous, owned by one
+//! shard, and sized when it is made: no operation allocates memory.
+//!
+//! Files: `zone` (the operations), `pbn_lock` (one lock), `lock_table` (all locks of a zone), `allocator` (chooses slab
+//! and block), `slab` and `slab_priority` (which slab is next), `reference_counts` (the counters), `layout` (numbers of
+//! slabs and blocks inside a zone).
+//!
+//! Invariants, all of which [`PhysicalZone::audit`] recounts (numbers of vdo.md section 10):
+//! * I2: a PBN lock exists only while it has a holder.
+//! * I4: references still to be granted under a lock fit between the block's counter and 254.
+//! * I5: every counter of 255 (provisional) belongs to exactly one PBN lock.
+//! * I6: free blocks are the counters that are zero, and the count of each reference block is its nonzero counters.
+//! * I10: the open slab is in no list; every other slab is in the list of its priority.
+//!
+//! # Where it differs from dm-vdo
+//!
+//! **Claims are leases.** dm-vdo counts the increments under a lock in one atomic that every hash zone may raise. Here
+//! nothing is shared between shards (architecture.md section 1.1), so a lock hands claims out in bulk, with the lock
+//! itself:
+//! * [`PhysicalZone::lock_for_read`] leases everything that is left of the lock's limit. The hash zone that holds the
+//!   lease counts its claims itself, without a message for each, and gives back what it did not use with
+//!   [`PhysicalZone::release`]. Thus, unlike in dm-vdo, claims are returned, and the count never runs past the limit.
+//! * A second holder finds nothing left and is refused, although the first may not use its whole lease. That costs
+//!   nothing where equal blocks share one hash lock, hence one holder. Holders that are known to come in numbers, such
+//!   as the fragments of one compressed block, take [`PhysicalZone::lock_for_read_sharing`], which leases at most what
+//!   is asked for.
+//! * The writer of a fresh block is not answered when its lock is downgraded: its own increment does that. So it owns
+//!   the whole limit of 253 from then on without a grant, and gives back 253 less what it used; a writer that never
+//!   incremented gives back nothing. A compressed block is downgraded explicitly, and nothing of its 254 is leased by
+//!   that: every fragment takes its own.
+//!
+//! **The increment downgrades.** dm-vdo's writer visits the physical zone once to downgrade its lock and once to
+//! increment. Here the first increment under a write lock does both, which saves a message and keeps the same order:
+//! nobody can lock the block for reading before it holds a counted reference.
+//!
+//! **No holderless lock.** A new lock has its holder from the start, and nothing can fail between its making and the
+//! answer, so the trap of vdo.md 2.5 (a failure releases a lock without holder) cannot arise.
+
+mod allocator;
+mod error;
+mod layout;
+mod lock_table;
+#[cfg(test)]
+mod model_tests;
+mod pbn_lock;
+mod reference_counts;
+mod slab;
+mod slab_priority;
+mod zone;
+
+pub use error::PhysicalError;
+pub use zone::{PhysicalZone, ReadLock};
