@@ -2,7 +2,8 @@
 
 //! Downloads upstream tarballs of Debian's source packages, with apt and yet without touching the system's apt lists.
 //!
-//! apt checks the index's signature; the tarball's SHA-256 is compared with the index's here once more, each time before the tarball is used.
+//! apt checks the index's signature; the tarball's SHA-256 is compared with the index's here once more, each time before the
+//! tarball is used.
 //! A tarball that is at hand (with its record, `PACKAGE-SUITES.record`) is taken without asking the archive.
 
 use std::path::{Path, PathBuf};

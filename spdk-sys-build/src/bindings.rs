@@ -2,11 +2,12 @@
 
 //! Rust bindings for the headers of the very tree a module is built for.
 //!
-//! The list of what is bound is what a bdev module, its RPCs and the project's own SPDK application use; types come along as needed. Headers that only
-//! newer releases have are included when they are there. Layout tests are compile-time assertions in the output.
+//! The list of what is bound is what a bdev module, its RPCs and the project's own SPDK application use; types come along as
+//! needed. Headers that only newer releases have are included when they are there. Layout tests are compile-time assertions in the output.
 //!
 //! Include the output in a module of its own: `#[allow(...)] mod ffi { include!(concat!(env!("OUT_DIR"), "/bindings.rs")); }` with
-//! `unknown_lints, unnecessary_transmutes, non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code, missing_docs, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks`.
+//! `unknown_lints, unnecessary_transmutes, non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code, missing_docs,
+//! unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks`.
 
 use std::path::Path;
 
@@ -161,7 +162,8 @@ fn wrapper_header(tree: &SpdkTree) -> String {
         .collect()
 }
 
-/// Whether the bindings declare a function, a type, a constant or a field of this name: the word stands in them, whole, where a name is declared.
+/// Whether the bindings declare a function, a type, a constant or a field of this name: the word stands in them, whole, where a
+/// name is declared.
 #[must_use]
 pub fn has_symbol(bindings_text: &str, name: &str) -> bool {
     ["fn ", "struct ", "type ", "const ", "static ", "mod ", "pub "]

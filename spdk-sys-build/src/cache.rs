@@ -169,7 +169,8 @@ impl Artifact<'_> {
         format!("place: {}\n{}\n{INFO_MARK}", self.dir().display(), self.recipe.trim_end())
     }
 
-    /// Has the tree built, unless it is finished: by `build`, which gets an empty directory and the log to append to, and returns what a person
+    /// Has the tree built, unless it is finished: by `build`, which gets an empty directory and the log to append to, and returns
+    /// what a person
     /// who reads the stamp may want to know. One process at a time; the others wait and find it done.
     pub(crate) fn ensure(
         &self,
@@ -353,7 +354,8 @@ mod tests {
         let cache = Cache::at(dir.path());
         let mut lock = cache.lock("spdk", &Progress::silent()).expect("lock");
         let mut child = crate::run::command("sleep", &["1"], dir.path()).spawn().expect("sleep");
-        // What a killed process leaves: its descriptor is closed, nothing is unlocked. (dup2 closes it; dropping then unlocks another file.)
+        // What a killed process leaves: its descriptor is closed, nothing is unlocked. (dup2 closes it; dropping then unlocks
+        // another file.)
         let null = File::open("/dev/null").expect("open");
         rustix::io::dup2(&null, &mut lock.fd).expect("dup2");
         drop(lock);

@@ -94,44 +94,53 @@ fn cdylib_arguments(tree: &SpdkTree) -> Vec<String> {
     arguments
 }
 
-/// Links the package's own programs (binaries, and integration tests, examples and benches where the package has them) as SPDK applications: to all
-/// the shared libraries that the tree's own bdevperf (else spdk_tgt) is linked to, with a run path, so that they start without
-/// `LD_LIBRARY_PATH`. Emits nothing for a package without such targets, so that a package of a cdylib alone may call it too.
-///
-/// # Errors
-/// The tree has neither program, or it cannot be read.
-pub fn emit_bin_link(tree: &SpdkTree) -> Result<(), Error> {
+/// Links the package's own programs (binaries, and integration tests, examples and benches where the package has them) as SPDK
+/// applications: to all the shared libraries that the tree's own bdevperf (else spdk_tgt) is linked to, with a run path, so that they
+/// start without `LD_LIBRARY_PATH`. Emits nothing for a package without such targets, so that a package of a cdylib alone may call it
+/// too. A tree without a readable bdevperf and spdk_tgt fails the build with a message (`cargo::error`).
+pub fn emit_bin_link(tree: &SpdkTree) {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let kinds = package.as_deref().map(target_kinds).unwrap_or_default();
     if kinds.is_empty() {
-        return Ok(());
+        return;
     }
-    let arguments = application_arguments(tree)?;
+    let Some(arguments) = or_fail_the_build(application_arguments(tree)) else {
+        return;
+    };
     for kind in kinds {
         for argument in &arguments {
             println!("cargo:rustc-link-arg-{kind}={argument}");
         }
     }
-    Ok(())
 }
 
 /// Lets the unit tests of a library package link: every target of the package is linked, as needed and without a run path, to
-/// the libraries an SPDK application has. Unit tests that are linked so run with [`SpdkTree::ld_library_path`] as `LD_LIBRARY_PATH`. (Cargo has
-/// no instruction for a library's unit tests alone. A cdylib of the package gets `DT_NEEDED` on those libraries that it uses; it stays loadable
-/// in the same SPDK, and only there.)
-///
-/// # Errors
-/// As for [`emit_bin_link`].
-pub fn emit_lib_test_link(tree: &SpdkTree) -> Result<(), Error> {
+/// the libraries an SPDK application has. Unit tests that are linked so run with [`SpdkTree::ld_library_path`] as `LD_LIBRARY_PATH`.
+/// (Cargo has no instruction for a library's unit tests alone. A cdylib of the package gets `DT_NEEDED` on those libraries that it uses;
+/// it stays loadable in the same SPDK, and only there.) Fails the build as [`emit_bin_link`] does.
+pub fn emit_lib_test_link(tree: &SpdkTree) {
+    let Some(libraries) = or_fail_the_build(application_libraries(tree)) else {
+        return;
+    };
     println!("cargo:rustc-link-arg=-Wl,--as-needed");
     for dir in &tree.library_dirs {
         println!("cargo:rustc-link-arg=-L{}", dir.display());
     }
-    for soname in application_libraries(tree)? {
+    for soname in libraries {
         println!("cargo:rustc-link-arg=-l:{soname}");
     }
     println!("cargo:rustc-link-arg=-Wl,--allow-shlib-undefined");
-    Ok(())
+}
+
+/// Has cargo fail the build, once the script has ended, with the error as its message.
+fn or_fail_the_build<T>(result: Result<T, Error>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            println!("cargo::error={}", error.to_string().replace('\n', " "));
+            None
+        }
+    }
 }
 
 fn application_arguments(tree: &SpdkTree) -> Result<Vec<String>, Error> {
@@ -190,7 +199,8 @@ fn in_tree(tree: &SpdkTree, soname: &str) -> Option<PathBuf> {
     tree.library_dirs.iter().map(|dir| dir.join(soname)).find(|path| path.is_file())
 }
 
-/// The kinds of program targets a package has, as cargo's link instructions name them. Cargo refuses an instruction for a kind that is absent.
+/// The kinds of program targets a package has, as cargo's link instructions name them. Cargo refuses an instruction for a kind
+/// that is absent.
 fn target_kinds(package: &Path) -> Vec<&'static str> {
     let manifest = std::fs::read_to_string(package.join("Cargo.toml")).unwrap_or_default();
     let declares = |section: &str| manifest.lines().any(|line| line.trim() == section);

@@ -10,7 +10,7 @@
 //! let bindings_text = spdk_sys_build::bindings(&tree, &out)?;
 //! spdk_sys_build::emit_cfgs(&tree, &bindings_text);
 //! spdk_sys_build::emit_cdylib_link(&tree);
-//! spdk_sys_build::emit_bin_link(&tree)?;
+//! spdk_sys_build::emit_bin_link(&tree);
 //! # Ok(()) }
 //! ```
 //! Depend on the crate with `default-features = false`: the command-line program and its argument parser then stay out.
@@ -37,7 +37,8 @@
 //!   the compilers, so that it outlives a killed parent until the last of its children is gone.
 //!
 //! # How it differs from the design note (spdk-rust.md)
-//! * The programs of one's own are linked to the shared libraries that the stock `bdevperf` of the same tree names in its ELF file, instead of a list
+//! * The programs of one's own are linked to the shared libraries that the stock `bdevperf` of the same tree names in its ELF
+//!   file, instead of a list
 //!   kept here: it is right for every release, and needs no `.pc` files (20.07 has none).
 //! * `SPDK_RELEASE` names a slot (the modern tree, the old tree): if Debian's package moves on to a later SPDK, that one is taken and said.
 

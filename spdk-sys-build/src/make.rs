@@ -2,7 +2,8 @@
 
 //! Builds fio and SPDK from Debian's source tarballs, in the cache.
 //!
-//! fio first: SPDK's plugin is compiled against fio's headers and carries fio's ABI number. Both are built in place (see the crate's documentation).
+//! fio first: SPDK's plugin is compiled against fio's headers and carries fio's ABI number. Both are built in place (see the
+//! crate's documentation).
 
 use std::path::{Path, PathBuf};
 

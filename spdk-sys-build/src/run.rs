@@ -83,7 +83,8 @@ pub(crate) fn output(program: &str, arguments: &[&str], dir: &Path) -> Result<St
     Ok(String::from_utf8_lossy(&result.stdout).into_owned())
 }
 
-/// Runs a program to its end, appending all that it prints to a log; `watch` is called about ten times a second with what was newly printed, to
+/// Runs a program to its end, appending all that it prints to a log; `watch` is called about ten times a second with what was
+/// newly printed, to
 /// tell of progress.
 pub(crate) fn logged(
     program: &str,

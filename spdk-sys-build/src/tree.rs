@@ -2,7 +2,8 @@
 
 //! A built SPDK tree (or installation) and what in it matters to us: headers, shared libraries, programs.
 //!
-//! Invariant: an [`SpdkTree`] has headers and a shared `libspdk_bdev` that were read and understood; everything else in it is optional and only
+//! Invariant: an [`SpdkTree`] has headers and a shared `libspdk_bdev` that were read and understood; everything else in it is
+//! optional and only
 //! named when the file exists. Optional parts are looked for at their place in a source tree and at their place in an installation.
 
 use std::path::{Path, PathBuf};
@@ -151,7 +152,8 @@ impl SpdkTree {
         dirs.join(":")
     }
 
-    /// The tree as names and values for a shell: `SPDK_DIR`, `SPDK_VERSION`, `LD_LIBRARY_PATH` and, where they exist, `SPDK_TGT`, `NVMF_TGT`,
+    /// The tree as names and values for a shell: `SPDK_DIR`, `SPDK_VERSION`, `LD_LIBRARY_PATH` and, where they exist, `SPDK_TGT`,
+    /// `NVMF_TGT`,
     /// `VHOST`, `SPDK_DD`, `BDEVPERF`, `SPDK_NVME_PERF`, `SPDK_FIO_PLUGIN`, `FIO`, `RPC_PY`.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {

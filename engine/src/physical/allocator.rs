@@ -3,8 +3,8 @@
 //! The block allocator: finds free blocks and keeps track of how free each slab is (vdo.md 4.3, 4.4).
 //!
 //! One slab is open at a time and allocation runs through it from start to end, so that blocks written one after the
-//! other lie side by side. Every change of a counter goes through [`BlockAllocator::change`], which keeps the numbers of
-//! free blocks and the priority table right.
+//! other lie side by side. Every change of a counter goes through [`BlockAllocator::change`], which keeps the numbers
+//! of free blocks and the priority table right.
 //!
 //! Invariants (I6, I10): `free_blocks`, of a slab and in total, is the number of zero counters; the open slab is not in
 //! the table, every other slab is, under the priority computed for it.

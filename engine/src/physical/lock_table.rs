@@ -7,8 +7,8 @@
 //! tombstones, so that the table neither grows, nor rehashes, nor slows down however long it runs. The limit on the
 //! number of locks takes the place of dm-vdo's pool.
 //!
-//! Invariants: PBN 0, which is never a data block, marks an empty slot; no empty slot lies between an entry and its home
-//! slot; an entry exists only while its lock has a holder (I2).
+//! Invariants: PBN 0, which is never a data block, marks an empty slot; no empty slot lies between an entry and its
+//! home slot; an entry exists only while its lock has a holder (I2).
 //!
 //! Differs from vdo.md 3.1: an existing lock is found even when the pool is exhausted.
 

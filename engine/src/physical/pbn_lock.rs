@@ -100,11 +100,8 @@ impl PbnLock {
 
     /// Adds a holder with a lease of up to `at_most` claims.
     ///
-    /// Refused when the lock is not a read lock, or has no claim left.
+    /// Refused when no claim is left. A writer's lock never has any, so nobody shares it.
     pub fn share(&mut self, at_most: u8) -> Result<u8, Refused> {
-        if self.lock_type != LockType::Read {
-            return Err(Refused);
-        }
         match self.lease(at_most) {
             0 => Err(Refused),
             lease => {

@@ -45,7 +45,8 @@ pub(super) enum Change {
     Increment(Mode),
     /// A block map page gains the reference that it keeps for ever.
     BlockMapIncrement(Mode),
-    /// A block loses a reference. If it was the last and a PBN lock is held, the lock becomes responsible for the block.
+    /// A block loses a reference. If it was the last and a PBN lock is held, the lock becomes responsible for the
+    /// block.
     Decrement {
         /// The block has a PBN lock.
         locked: bool,

@@ -2,9 +2,9 @@
 
 //! The priority table: which slab to open next (vdo.md 4.4).
 //!
-//! One FIFO bucket for each priority, and one bit for each bucket that says whether it is empty, so that the best slab is
-//! found with one instruction. A bucket is a doubly linked list over slab numbers; every slab has one link, made with the
-//! table, so nothing is ever allocated.
+//! One FIFO bucket for each priority, and one bit for each bucket that says whether it is empty, so that the best slab
+//! is found with one instruction. A bucket is a doubly linked list over slab numbers; every slab has one link, made
+//! with the table, so nothing is ever allocated.
 //!
 //! Invariants: a slab is in at most one bucket; bit p is set exactly when bucket p is not empty.
 

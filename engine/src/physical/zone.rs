@@ -37,7 +37,8 @@ impl PhysicalZone {
     /// A zone of free blocks: all slabs of `geometry` that `shard` owns, with up to `locks` PBN locks in use at once.
     ///
     /// Takes one byte a block, and 64 to 128 bytes a lock; nothing is allocated later. A lock is needed for each block
-    /// that is being written and each candidate that is being compared: two for each data_vio suffice (vdo.md section 0).
+    /// that is being written and each candidate that is being compared: two for each data_vio suffice (vdo.md section
+    /// 0).
     ///
     /// # Panics
     /// If the volume has no such shard, or a zone would have 2^32 slabs or more.
@@ -49,7 +50,8 @@ impl PhysicalZone {
 
     /// Takes a free block for data and write-locks it for the caller (vdo.md 3.3); none when the zone is full.
     ///
-    /// The block counts as provisionally referenced until [`PhysicalZone::increment`]. The caller must release the lock.
+    /// The block counts as provisionally referenced until [`PhysicalZone::increment`]. The caller must release the
+    /// lock.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`] and [`PhysicalError::SpuriouslyLocked`]; the block is free again then.
@@ -57,7 +59,8 @@ impl PhysicalZone {
         self.allocate_locked(LockType::Write)
     }
 
-    /// Takes a free block for a page of the block map and locks it for the caller (vdo.md 3.5); none when the zone is full.
+    /// Takes a free block for a page of the block map and locks it for the caller (vdo.md 3.5); none when the zone is
+    /// full.
     ///
     /// As [`PhysicalZone::allocate`], but the lock is never shared, and the increment sets the count to its maximum.
     ///
@@ -129,7 +132,8 @@ impl PhysicalZone {
     /// Adds one reference to a locked block, on behalf of a holder's claim (vdo.md 4.2, data increment).
     ///
     /// The first increment under a write lock downgrades it to a read lock whose 253 further references are the
-    /// writer's. The block's reference is not provisional any more. Under a block map lock the count becomes 254 at once.
+    /// writer's. The block's reference is not provisional any more. Under a block map lock the count becomes 254 at
+    /// once.
     ///
     /// # Errors
     /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::ReferenceCount`] at 254 references.
@@ -153,8 +157,8 @@ impl PhysicalZone {
     /// Turns the caller's write lock into a read lock that others can share, before any increment (vdo.md 3.1).
     ///
     /// After a compressed write none of the 254 references is leased to the caller: each fragment's owner takes its own
-    /// with [`PhysicalZone::lock_for_read_sharing`]. After a plain write all 253 that follow the caller's own are leased
-    /// to it, which [`PhysicalZone::increment`] does by itself. Returns the lease.
+    /// with [`PhysicalZone::lock_for_read_sharing`]. After a plain write all 253 that follow the caller's own are
+    /// leased to it, which [`PhysicalZone::increment`] does by itself. Returns the lease.
     ///
     /// # Errors
     /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::LockMisused`] when the lock is not a
@@ -204,13 +208,13 @@ impl PhysicalZone {
 
     /// One holder lets go of a lock and returns the `unused` part of its lease (vdo.md 3.1).
     ///
-    /// With the last holder the lock goes, and so does the block if its reference is still provisional: it was allocated
-    /// or read-locked, and in the end not needed. No record is made of that (vdo.md 4.2). The holder of a write lock
-    /// returns nothing, unless an increment has downgraded it: then it returns 253 less what it used.
+    /// With the last holder the lock goes, and so does the block if its reference is still provisional: it was
+    /// allocated or read-locked, and in the end not needed. No record is made of that (vdo.md 4.2). The holder of a
+    /// write lock returns nothing, unless an increment has downgraded it: then it returns 253 less what it used.
     ///
     /// # Errors
-    /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::LockMisused`] when more comes back than
-    /// was leased: the lock is not released then.
+    /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::LockMisused`] when more comes back
+    /// than was leased: the lock is not released then.
     pub fn release(&mut self, pbn: Pbn, unused: u8) -> Result<(), PhysicalError> {
         let operation = "release";
         let block = self.locate(pbn)?;

@@ -315,7 +315,8 @@ fn a_locked_free_block_is_not_allocated() {
     zone.audit().expect("consistent");
 }
 
-/// vdo-50: an allocation that was not used leaves nothing behind but the cursor: no count, no lock, no journaled change.
+/// vdo-50: an allocation that was not used leaves nothing behind but the cursor: no count, no lock, no journaled
+/// change.
 #[test]
 fn an_unused_allocation_leaves_no_trace() {
     let mut zone = zone(4);

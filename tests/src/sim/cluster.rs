@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The shards of one volume on virtual reactors, in one thread, driven event by event.
+//!
+//! Who drives decides what happens next: [`super::schedule`] draws it from the seed, a test holds back what it likes
+//! and lets [`Cluster::settle`] do the rest. Between two events no shard runs.
+
+use std::collections::VecDeque;
+
+use engine::hash::{Fingerprinter, SECRET_BYTES};
+use engine::io::Operation;
+use engine::logical::Mapping;
+use engine::volume::{Geometry, Statistics};
+use engine::{Lbn, Message, Pbn, RequestError, Shard, ShardConfig, ShardId};
+
+use super::client::{Client, Request, RequestId};
+use super::content;
+use super::disk::Transfer;
+use super::faults::Faults;
+use super::memory::{Buf, Owner};
+use super::world::{trace, World};
+
+/// What each shard is built with.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Blocks in flight.
+    pub vios: usize,
+    /// Pieces held.
+    pub pieces: usize,
+    /// Bounce blocks.
+    pub bounce: usize,
+    /// Verify blocks.
+    pub verify: usize,
+    /// Bytes of index.
+    pub index_bytes: usize,
+    /// Bits of the fingerprint; all of them if not given.
+    pub fingerprint_bits: Option<u32>,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        let fingerprint_bits = None;
+        Sizes { vios: 512, pieces: 512, bounce: 64, verify: 64, index_bytes: 1 << 16, fingerprint_bits }
+    }
+}
+
+/// One thing that can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The shard accepts the next piece that waits for it.
+    Piece(ShardId),
+    /// The next message of a channel arrives.
+    Message(ShardId, ShardId),
+    /// The transfer at this place of the list takes effect, without anybody being told.
+    Apply(usize),
+    /// The transfer at this place of the list ends, and takes effect now unless it already has.
+    Finish(usize),
+    /// The timer of a shard fires.
+    Timer(ShardId),
+    /// A shard runs.
+    Run(ShardId),
+}
+
+/// Something that a test can hold back.
+#[derive(Debug)]
+pub enum Pending<'a> {
+    /// A transfer.
+    Transfer(&'a Transfer),
+    /// The next message of a channel.
+    Message {
+        /// Who sent it.
+        from: ShardId,
+        /// Who gets it.
+        to: ShardId,
+        /// The message.
+        message: &'a Message<Buf>,
+    },
+}
+
+/// The shards and their world.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Everything but the shards.
+    pub world: World,
+    shards: Vec<Shard<World>>,
+    fingerprinter: Fingerprinter,
+    waiting: Vec<VecDeque<Client>>,
+    /// Shards that have something to do, as far as is known.
+    stale: Vec<bool>,
+}
+
+impl Cluster {
+    /// An empty volume.
+    #[must_use]
+    pub fn new(geometry: Geometry, sizes: &Sizes, faults: Faults) -> Cluster {
+        let mut world = World::new(geometry, faults);
+        let secret = core::array::from_fn::<u8, SECRET_BYTES, _>(|at| (at as u8).wrapping_mul(59) ^ 0x3c);
+        let fingerprinter = match sizes.fingerprint_bits {
+            Some(bits) => Fingerprinter::weakened(secret, bits),
+            None => Fingerprinter::new(secret),
+        };
+        let ids = (0..geometry.shards() as u16).map(ShardId);
+        let shards = ids.map(|id| {
+            let bounce = (0..sizes.bounce).map(|_| world.memory.take(Owner::Bounce(id))).collect();
+            let verify = (0..sizes.verify).map(|_| world.memory.take(Owner::Verify(id))).collect();
+            Shard::new(ShardConfig {
+                id,
+                geometry,
+                vios: sizes.vios,
+                pieces: sizes.pieces,
+                bounce,
+                verify,
+                index_bytes: sizes.index_bytes,
+                fingerprinter: fingerprinter.clone(),
+            })
+        });
+        let shards: Vec<_> = shards.collect();
+        let count = shards.len();
+        let waiting = vec![VecDeque::new(); count];
+        Cluster { world, shards, fingerprinter, waiting, stale: vec![true; count] }
+    }
+
+    /// The shards' numbers.
+    pub fn ids(&self) -> impl Iterator<Item = ShardId> + Clone {
+        (0..self.shards.len() as u16).map(ShardId)
+    }
+
+    /// Begins a request; its pieces wait for their shards to accept them.
+    pub fn submit(&mut self, request: &Request) -> RequestId {
+        let (id, pieces) = self.world.begin(request);
+        for (shard, client) in pieces {
+            self.waiting[shard.index()].push_back(client);
+        }
+        id
+    }
+
+    /// True when the next piece of a shard can be delivered.
+    #[must_use]
+    pub fn can_deliver(&self, shard: ShardId) -> bool {
+        !self.waiting[shard.index()].is_empty() && self.shards[shard.index()].can_accept()
+    }
+
+    /// True when the shard was told something since it last ran out of work.
+    #[must_use]
+    pub fn is_stale(&self, shard: ShardId) -> bool {
+        self.stale[shard.index()]
+    }
+
+    /// Lets one thing happen. Returns whether it led to anything, as far as can be told.
+    pub fn perform(&mut self, step: Step) -> bool {
+        self.world.now += 1;
+        let Cluster { world, shards, waiting, stale, .. } = self;
+        let did = match step {
+            Step::Piece(to) => {
+                world.current = to;
+                let client = waiting[to.index()].pop_front().expect("can_deliver() was asked");
+                let piece = world.deliver(client);
+                shards[to.index()].submit(world, piece);
+                true
+            }
+            Step::Message(from, to) => {
+                world.current = to;
+                let message = world.take_message(from, to);
+                shards[to.index()].receive(world, from, message);
+                true
+            }
+            Step::Apply(transfer) => {
+                let World { disk, memory, faults, now, .. } = world;
+                if disk.transfers[transfer].outcome.is_none() {
+                    disk.apply(transfer, *now, memory, faults);
+                }
+                return true;
+            }
+            Step::Finish(transfer) => {
+                let World { disk, memory, faults, now, .. } = world;
+                if disk.transfers[transfer].outcome.is_none() {
+                    disk.apply(transfer, *now, memory, faults);
+                }
+                let (shard, token, result) = disk.finish(transfer, memory);
+                world.current = shard;
+                world.record(5, u64::from(shard.0) << 40 | u64::from(token.0) << 8 | u64::from(result.is_ok()));
+                trace!(world, "<- transfer {token:?}: {result:?}");
+                shards[shard.index()].io_done(world, token, result);
+                true
+            }
+            Step::Timer(shard) => {
+                world.current = shard;
+                world.timers[shard.index()] = None;
+                world.record(6, u64::from(shard.0));
+                trace!(world, "<- timer");
+                shards[shard.index()].timer(world);
+                true
+            }
+            Step::Run(shard) => {
+                world.current = shard;
+                let did = shards[shard.index()].run(world);
+                world.record(7, u64::from(shard.0) << 1 | u64::from(did));
+                did
+            }
+        };
+        stale[world.current.index()] = did;
+        self.examine_space_claims();
+        did
+    }
+
+    /// A request may only be told that there is no space if, give or take the requests that were in flight with it,
+    /// there was none.
+    fn examine_space_claims(&mut self) {
+        while let Some(claim) = self.world.space_claims.pop() {
+            let statistics = self.statistics();
+            let free = statistics.data_blocks - statistics.data_blocks_used;
+            if free > claim.slack {
+                let what = format!("{:?} finds no space, but {free} blocks are free: {claim:?}", claim.client);
+                self.world.fail(what);
+            }
+        }
+    }
+
+    /// The sum of the shards' statistics.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let mut sum = Statistics::default();
+        for shard in &self.shards {
+            sum.add(&shard.statistics());
+        }
+        sum
+    }
+
+    /// One shard's statistics.
+    #[must_use]
+    pub fn statistics_of(&self, shard: ShardId) -> Statistics {
+        self.shards[shard.index()].statistics()
+    }
+
+    /// One shard.
+    #[must_use]
+    pub fn shard(&self, shard: ShardId) -> &Shard<World> {
+        &self.shards[shard.index()]
+    }
+
+    /// References to a block, as its owner counts them.
+    #[must_use]
+    pub fn references(&self, pbn: Pbn) -> Option<u8> {
+        let owner = self.world.geometry.physical_shard(pbn)?;
+        self.shards[owner.index()].references(pbn)
+    }
+
+    /// Where a logical block is stored.
+    #[must_use]
+    pub fn mapping(&self, lbn: u64) -> Mapping {
+        let owner = self.world.geometry.logical_shard(Lbn(lbn));
+        let mut found = Mapping::UNMAPPED;
+        self.shards[owner.index()].for_each_mapping(|at, mapping| {
+            if at.0 == lbn {
+                found = mapping;
+            }
+        });
+        found
+    }
+
+    /// The shard whose hash zone gets blocks of a value.
+    #[must_use]
+    pub fn hash_shard(&self, value: u64) -> ShardId {
+        let mut block = [0; engine::BLOCK_SIZE];
+        content::fill_block(&mut block, &content::block_of(value));
+        self.world.geometry.hash_shard(self.fingerprinter.fingerprint(&block).first_byte())
+    }
+
+    /// True when no request is open and nothing is under way between the shards or to the disk.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.world.pieces.open_requests() == 0
+            && self.world.busy_channels.is_empty()
+            && self.world.disk.transfers.is_empty()
+            && !self.stale.contains(&true)
+    }
+
+    /// Lets everything happen that can, except what `hold` keeps back: pieces, messages and runs first, in a fixed
+    /// order, transfers when nothing else is left. Timers do not fire, and no time passes.
+    pub fn settle(&mut self, hold: impl Fn(&Pending<'_>) -> bool) {
+        loop {
+            self.settle_shards(&hold);
+            let transfers = &self.world.disk.transfers;
+            let Some(next) = transfers.iter().position(|transfer| !hold(&Pending::Transfer(transfer))) else { return };
+            self.perform(Step::Finish(next));
+        }
+    }
+
+    /// The part of [`Cluster::settle`] that needs no transfer to end.
+    pub fn settle_shards(&mut self, hold: impl Fn(&Pending<'_>) -> bool) {
+        loop {
+            let mut did = false;
+            for shard in self.ids() {
+                while self.can_deliver(shard) {
+                    did |= self.perform(Step::Piece(shard));
+                }
+                while self.perform(Step::Run(shard)) {
+                    did = true;
+                }
+            }
+            let next = self.world.busy_channels.iter().copied().find(|(from, to)| {
+                let message = self.world.next_message(*from, *to).expect("the channel is in the list of busy ones");
+                !hold(&Pending::Message { from: *from, to: *to, message })
+            });
+            if let Some((from, to)) = next {
+                did |= self.perform(Step::Message(from, to));
+            }
+            if !did {
+                return;
+            }
+        }
+    }
+
+    /// Begins a request and lets everything happen; returns the outcome.
+    ///
+    /// # Panics
+    /// If the request does not end, or something is wrong.
+    pub fn execute(&mut self, request: &Request) -> Result<(), RequestError> {
+        let id = self.submit(request);
+        self.settle(|_| false);
+        self.expect_sound();
+        self.world.pieces.outcome(id).unwrap_or_else(|| panic!("request does not end:\n{}", self.world.dump()))
+    }
+
+    /// For tests: nothing is wrong so far.
+    ///
+    /// # Panics
+    /// If something is wrong.
+    pub fn expect_sound(&self) {
+        assert_eq!(self.world.failure, None);
+    }
+
+    /// Asks for a flush, a read and so on without content; see [`Cluster::execute`].
+    pub fn execute_on(&mut self, operation: Operation, lbn: u64, blocks: u64) -> Result<(), RequestError> {
+        self.execute(&Request::on_blocks(operation, lbn, blocks))
+    }
+}

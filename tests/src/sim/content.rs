@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What blocks contain: each 512-byte sector spells out one number, its token.
+//!
+//! The model then compares tokens instead of bytes, yet every byte counts: a sector that spells no token exactly is
+//! garbage. Token 0 is a sector of zeros. Any other token stands in the first and the last eight bytes of the sector, and
+//! the bytes between are the same for all tokens, so two blocks can differ in little and only a full compare tells.
+
+use engine::{Block, BLOCK_SIZE, SECTOR_SIZE};
+
+/// Content of a sector.
+pub type Token = u64;
+
+/// Sectors in a block.
+pub const SECTORS: usize = BLOCK_SIZE / SECTOR_SIZE;
+
+/// Content of a block.
+pub type Tokens = [Token; SECTORS];
+
+/// What client memory holds where nothing was read.
+pub const GUARD: Token = u64::MAX;
+
+/// What memory holds when nobody may look at it.
+pub const POISON: Token = u64::MAX - 1;
+
+const WORD: usize = size_of::<Token>();
+const LAST: usize = SECTOR_SIZE - WORD;
+
+static ZEROS: [u8; SECTOR_SIZE] = [0; SECTOR_SIZE];
+
+/// The bytes between the two copies of the token.
+static FILLER: [u8; SECTOR_SIZE] = {
+    let mut bytes = [0; SECTOR_SIZE];
+    let mut at = 0;
+    while at < SECTOR_SIZE {
+        bytes[at] = (at as u8).wrapping_mul(37) ^ 0xa5;
+        at += 1;
+    }
+    bytes
+};
+
+/// The token of sector `sector` of a block of value `value`; value 0 is a block of zeros.
+#[must_use]
+pub const fn token(value: u64, sector: usize) -> Token {
+    if value == 0 {
+        0
+    } else {
+        value << 3 | sector as u64
+    }
+}
+
+/// The tokens of a block of value `value`.
+#[must_use]
+pub fn block_of(value: u64) -> Tokens {
+    core::array::from_fn(|sector| token(value, sector))
+}
+
+/// Writes a sector. `sector` is 512 bytes long.
+pub fn fill(sector: &mut [u8], token: Token) {
+    if token == 0 {
+        sector.fill(0);
+    } else {
+        sector.copy_from_slice(&FILLER);
+        sector[..WORD].copy_from_slice(&token.to_le_bytes());
+        sector[LAST..].copy_from_slice(&token.to_le_bytes());
+    }
+}
+
+/// Writes a block.
+pub fn fill_block(block: &mut Block, tokens: &Tokens) {
+    for (sector, token) in block.chunks_exact_mut(SECTOR_SIZE).zip(tokens) {
+        fill(sector, *token);
+    }
+}
+
+/// Reads a sector of 512 bytes; none if it is garbage.
+#[must_use]
+pub fn decode(sector: &[u8]) -> Option<Token> {
+    let mut word = [0; WORD];
+    word.copy_from_slice(&sector[..WORD]);
+    let token = Token::from_le_bytes(word);
+    let good =
+        if token == 0 { *sector == ZEROS } else { sector[WORD..LAST] == FILLER[WORD..LAST] && sector[LAST..] == word };
+    good.then_some(token)
+}
+
+/// Reads a block, sector by sector.
+#[must_use]
+pub fn decode_block(block: &Block) -> [Option<Token>; SECTORS] {
+    core::array::from_fn(|sector| decode(&block[sector * SECTOR_SIZE..(sector + 1) * SECTOR_SIZE]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_counts() {
+        let tokens = block_of(77);
+        let mut block = [0; BLOCK_SIZE];
+        fill_block(&mut block, &tokens);
+        assert_eq!(decode_block(&block), tokens.map(Some));
+        for at in 0..BLOCK_SIZE {
+            block[at] ^= 1;
+            assert_ne!(decode_block(&block), tokens.map(Some), "byte {at}");
+            block[at] ^= 1;
+        }
+        let mut zeros = [0; BLOCK_SIZE];
+        assert_eq!(decode_block(&zeros), [Some(0); SECTORS]);
+        zeros[1000] = 1;
+        assert_eq!(decode_block(&zeros)[1], None);
+    }
+}

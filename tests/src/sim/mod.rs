@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The simulator: a whole volume in one thread, in an order drawn from a seed, held against a model.
+//!
+//! S virtual reactors, each with one [`engine::Shard`], share a virtual disk, clock and memory ([`world`]). At each step a
+//! seeded generator draws what happens next ([`schedule`]): a piece of a client's request reaches its shard, a message
+//! arrives (in order between two shards, in any order otherwise), a transfer takes effect or ends, a timer fires, a shard
+//! runs. The disk fails, delays and spoils what the seed says ([`faults`]). The [`model`] knows what each sector may
+//! contain and judges every read; every error must have a cause; at rest the [`audit`] recounts everything. What a seed
+//! stands for is in [`plan`]; [`runner`] runs it. A seed is run again exactly by `simulate --seed N --trace`.
+//!
+//! For directed tests, [`cluster`] takes requests one by one and lets the test hold back what it wants.
+//!
+//! Version 1: metadata lives in the engine's RAM, so there are no crashes yet.
+
+pub mod audit;
+pub mod client;
+pub mod cluster;
+pub mod content;
+pub mod disk;
+pub mod faults;
+pub mod memory;
+pub mod model;
+pub mod plan;
+pub mod random;
+pub mod runner;
+pub mod sabotage;
+pub mod schedule;
+pub mod workload;
+pub mod world;

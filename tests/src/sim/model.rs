@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The oracle: what each logical block may contain.
+//!
+//! For each block the model keeps the writes that may be its content now. A write is *current* for a sector from its
+//! start until another write has started after its end and succeeded. A read may return, for each sector, any write that
+//! was current at some time during the read; and since the engine changes a block in one step, sectors that have the same
+//! choice must show the same write. A failed write may or may not have happened; once a read that met no write
+//! has seen one outcome, it is the outcome.
+//!
+//! Times are numbers of events, so no two are equal.
+
+use engine::io::Operation;
+use engine::Lbn;
+
+use super::content::{Token, Tokens, SECTORS};
+
+const NEVER: u32 = u32::MAX;
+
+/// What a sector of a block has become, as a set of sectors: bit n is sector n.
+pub type SectorMask = u8;
+
+/// Everything but what was never written.
+pub const ALL_SECTORS: SectorMask = u8::MAX;
+
+/// What kind of write it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// None: the block was never written.
+    Initial,
+    /// The operation of a client.
+    By(Operation),
+}
+
+#[derive(Debug, Clone)]
+struct Candidate {
+    /// When it started; its name, as no two events have one time.
+    start: u32,
+    kind: Kind,
+    end: u32,
+    covers: SectorMask,
+    tokens: Tokens,
+    /// When a later write replaced it, by sector.
+    death: [u32; SECTORS],
+}
+
+impl Candidate {
+    fn is_current(&self) -> bool {
+        self.end == NEVER || (0..SECTORS).any(|sector| self.covers >> sector & 1 == 1 && self.death[sector] == NEVER)
+    }
+
+    fn possible(&self, sector: usize, since: u32) -> bool {
+        self.covers >> sector & 1 == 1 && self.death[sector] >= since
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct BlockModel {
+    /// Empty for a block that was never written.
+    candidates: Vec<Candidate>,
+    readers: u32,
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It happened.
+    Done,
+    /// Nobody knows whether it happened.
+    Unknown,
+    /// It did not happen.
+    NotDone,
+}
+
+/// The model of a volume.
+#[derive(Debug)]
+pub struct Model {
+    blocks: Vec<BlockModel>,
+}
+
+fn sectors(mask: SectorMask) -> impl Iterator<Item = usize> {
+    (0..SECTORS).filter(move |sector| mask >> sector & 1 == 1)
+}
+
+impl Model {
+    /// A volume of `logical` blocks, never written.
+    #[must_use]
+    pub fn new(logical: u64) -> Model {
+        Model { blocks: vec![BlockModel::default(); logical as usize] }
+    }
+
+    fn block(&mut self, lbn: Lbn) -> &mut BlockModel {
+        &mut self.blocks[lbn.0 as usize]
+    }
+
+    /// A write (or unmap) starts at time `start`; `tokens` counts where `covers` says so.
+    pub fn write_starts(&mut self, lbn: Lbn, start: u32, kind: Kind, covers: SectorMask, tokens: &Tokens) {
+        let block = self.block(lbn);
+        if block.candidates.is_empty() {
+            block.candidates.push(Candidate {
+                start: 0,
+                kind: Kind::Initial,
+                end: 0,
+                covers: ALL_SECTORS,
+                tokens: [0; SECTORS],
+                death: [NEVER; SECTORS],
+            });
+        }
+        let death = [NEVER; SECTORS];
+        block.candidates.push(Candidate { start, kind, end: NEVER, covers, tokens: *tokens, death });
+    }
+
+    /// The write ends that started at `start`.
+    pub fn write_ends(&mut self, lbn: Lbn, start: u32, now: u32, outcome: Outcome) {
+        let block = self.block(lbn);
+        let ended = block.candidates.iter().position(|candidate| candidate.start == start && candidate.end == NEVER);
+        let ended = ended.expect("only a write that started ends");
+        block.candidates[ended].end = now;
+        match outcome {
+            Outcome::Done => {
+                let covers = block.candidates[ended].covers;
+                for older in block.candidates.iter_mut().filter(|other| other.end < start) {
+                    for sector in sectors(covers & older.covers) {
+                        older.death[sector] = older.death[sector].min(now);
+                    }
+                }
+            }
+            Outcome::Unknown => {}
+            Outcome::NotDone => {
+                block.candidates.remove(ended);
+            }
+        }
+        block.forget();
+    }
+
+    /// A read starts.
+    pub fn read_starts(&mut self, lbn: Lbn) {
+        self.block(lbn).readers += 1;
+    }
+
+    /// A read that started at `start` ends. `seen`, if it succeeded, is what it saw in the sectors of `mask`.
+    ///
+    /// # Errors
+    /// What it saw that cannot be.
+    pub fn read_ends(
+        &mut self,
+        lbn: Lbn,
+        start: u32,
+        now: u32,
+        seen: Option<(SectorMask, &[Option<Token>; SECTORS])>,
+    ) -> Result<(), String> {
+        let block = self.block(lbn);
+        block.readers -= 1;
+        let result = match seen {
+            Some((mask, seen)) => block.observe(lbn, start, now, mask, seen),
+            None => Ok(()),
+        };
+        block.forget();
+        result
+    }
+
+    /// What the block must contain at rest: compares, without narrowing anything down.
+    ///
+    /// # Errors
+    /// What is there that cannot be.
+    pub fn check_at_rest(&self, lbn: Lbn, seen: &[Option<Token>; SECTORS]) -> Result<(), String> {
+        self.blocks[lbn.0 as usize].check(lbn, NEVER, ALL_SECTORS, seen)
+    }
+
+    /// The kind of the one write that is the block's content for certain and as a whole, if there is one.
+    #[must_use]
+    pub fn whole_content_kind(&self, lbn: Lbn) -> Option<Kind> {
+        match &self.blocks[lbn.0 as usize].candidates[..] {
+            [] => Some(Kind::Initial),
+            [only] if only.covers == ALL_SECTORS => Some(only.kind),
+            _ => None,
+        }
+    }
+}
+
+impl BlockModel {
+    /// Drops what no read can see any more.
+    fn forget(&mut self) {
+        if self.readers == 0 {
+            self.candidates.retain(Candidate::is_current);
+        }
+    }
+
+    fn check(&self, lbn: Lbn, start: u32, mask: SectorMask, seen: &[Option<Token>; SECTORS]) -> Result<(), String> {
+        if self.candidates.is_empty() {
+            let zeros = sectors(mask).all(|sector| seen[sector] == Some(0));
+            return if zeros { Ok(()) } else { Err(format!("{lbn} was never written, but shows {seen:x?}")) };
+        }
+        let shows = |candidate: &Candidate, sector: usize| seen[sector] == Some(candidate.tokens[sector]);
+        let all = |candidate: &&Candidate| {
+            sectors(mask).all(|sector| candidate.possible(sector, start) && shows(candidate, sector))
+        };
+        if self.candidates.iter().any(|candidate| all(&candidate)) {
+            return Ok(());
+        }
+        let choice = |sector: usize| self.candidates.iter().map(move |candidate| candidate.possible(sector, start));
+        for sector in sectors(mask) {
+            let alike = |other: &usize| choice(*other).eq(choice(sector));
+            let explains = |candidate: &&Candidate| {
+                candidate.possible(sector, start) && sectors(mask).filter(alike).all(|other| shows(candidate, other))
+            };
+            if !self.candidates.iter().any(|candidate| explains(&candidate)) {
+                let possible: Vec<_> =
+                    self.candidates.iter().filter(|candidate| candidate.possible(sector, start)).collect();
+                return Err(format!("{lbn} sector {sector} shows {seen:x?}, but may only be one of {possible:x?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(
+        &mut self,
+        lbn: Lbn,
+        start: u32,
+        now: u32,
+        mask: SectorMask,
+        seen: &[Option<Token>; SECTORS],
+    ) -> Result<(), String> {
+        self.check(lbn, start, mask, seen)?;
+        let alone = self.candidates.iter().all(|candidate| candidate.end < start);
+        if alone {
+            for candidate in &mut self.candidates {
+                for sector in sectors(mask & candidate.covers) {
+                    if seen[sector] != Some(candidate.tokens[sector]) {
+                        candidate.death[sector] = candidate.death[sector].min(now);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::content::block_of;
+
+    const LBN: Lbn = Lbn(0);
+    const WRITE: Kind = Kind::By(Operation::Write);
+
+    struct Script {
+        model: Model,
+        now: u32,
+    }
+
+    impl Script {
+        fn new() -> Script {
+            Script { model: Model::new(1), now: 1 }
+        }
+
+        fn tick(&mut self) -> u32 {
+            self.now += 1;
+            self.now
+        }
+
+        fn begin(&mut self, value: u64, covers: SectorMask) -> u32 {
+            let start = self.tick();
+            self.model.write_starts(LBN, start, WRITE, covers, &block_of(value));
+            start
+        }
+
+        fn end(&mut self, start: u32, outcome: Outcome) {
+            let now = self.tick();
+            self.model.write_ends(LBN, start, now, outcome);
+        }
+
+        fn write(&mut self, value: u64) {
+            let write = self.begin(value, ALL_SECTORS);
+            self.end(write, Outcome::Done);
+        }
+
+        fn read_began(&mut self) -> u32 {
+            self.model.read_starts(LBN);
+            self.tick()
+        }
+
+        fn read_ended(&mut self, start: u32, seen: Tokens) -> bool {
+            let now = self.tick();
+            self.model.read_ends(LBN, start, now, Some((ALL_SECTORS, &seen.map(Some)))).is_ok()
+        }
+
+        fn reads(&mut self, seen: Tokens) -> bool {
+            let start = self.read_began();
+            self.read_ended(start, seen)
+        }
+    }
+
+    #[test]
+    fn only_the_last_write_shows() {
+        let mut script = Script::new();
+        assert!(script.reads([0; SECTORS]) && !script.reads(block_of(1)));
+        script.write(1);
+        script.write(2);
+        assert!(script.reads(block_of(2)) && !script.reads(block_of(1)) && !script.reads([0; SECTORS]));
+    }
+
+    #[test]
+    fn a_write_in_flight_shows_or_not_but_whole() {
+        let mut script = Script::new();
+        script.write(1);
+        let write = script.begin(2, ALL_SECTORS);
+        let mut mixed = block_of(1);
+        mixed[3] = block_of(2)[3];
+        assert!(script.reads(block_of(1)) && script.reads(block_of(2)) && !script.reads(mixed));
+        script.end(write, Outcome::Done);
+        assert!(script.reads(block_of(2)) && !script.reads(block_of(1)));
+    }
+
+    #[test]
+    fn a_read_may_show_what_was_current_when_it_began() {
+        let mut script = Script::new();
+        script.write(1);
+        let (read, late) = (script.read_began(), script.read_began());
+        script.write(2);
+        script.write(3);
+        assert!(script.read_ended(read, block_of(1)));
+        assert!(script.read_ended(late, block_of(2)));
+        assert!(!script.reads(block_of(2)));
+    }
+
+    #[test]
+    fn either_of_two_concurrent_writes_may_be_last() {
+        for last in [1, 2] {
+            let mut script = Script::new();
+            let (one, two) = (script.begin(1, ALL_SECTORS), script.begin(2, ALL_SECTORS));
+            script.end(one, Outcome::Done);
+            script.end(two, Outcome::Done);
+            assert!(!script.reads([0; SECTORS]) && script.reads(block_of(last)));
+            assert!(!script.reads(block_of(3 - last)), "the first look decides");
+        }
+    }
+
+    #[test]
+    fn a_failed_write_may_have_happened_until_a_read_tells() {
+        let mut script = Script::new();
+        script.write(1);
+        let write = script.begin(2, ALL_SECTORS);
+        script.end(write, Outcome::Unknown);
+        assert!(script.reads(block_of(1)) && !script.reads(block_of(2)));
+        let write = script.begin(3, ALL_SECTORS);
+        script.end(write, Outcome::NotDone);
+        assert!(!script.reads(block_of(3)) && script.reads(block_of(1)));
+    }
+
+    #[test]
+    fn parts_of_a_block_are_judged_apart() {
+        let mut script = Script::new();
+        script.write(1);
+        let write = script.begin(2, 0b1100);
+        let mut mixed = block_of(1);
+        (mixed[2], mixed[3]) = (block_of(2)[2], block_of(2)[3]);
+        let mut torn = block_of(1);
+        torn[2] = block_of(2)[2];
+        assert!(script.reads(block_of(1)) && script.reads(mixed) && !script.reads(torn));
+        script.end(write, Outcome::Done);
+        assert!(script.reads(mixed) && !script.reads(block_of(1)));
+        assert_eq!(script.model.whole_content_kind(LBN), None);
+        script.write(3);
+        assert_eq!(script.model.whole_content_kind(LBN), Some(WRITE));
+    }
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Runs a seed from an empty volume to a full audit, and adds up what happened.
+//!
+//! A run has rounds of load, each followed by rest and an audit; then, without faults, everything is read back; then, in
+//! some seeds, everything is unmapped, which must leave no block in use, and every single block is filled again.
+
+use engine::io::Operation;
+use engine::volume::Statistics;
+
+use super::audit::{audit, check_efficiency};
+use super::client::Request;
+use super::cluster::Cluster;
+use super::disk::DiskCounts;
+use super::faults::{FaultCounts, Faults};
+use super::plan::{Flavour, Plan};
+use super::random::Random;
+use super::sabotage::Sabotage;
+use super::schedule::Schedule;
+use super::workload::Workload;
+use super::world::WorldCounts;
+
+/// Events without any piece being answered after which a run counts as stuck.
+const PATIENCE: u64 = 400_000;
+
+/// Most blocks in one request of the last phases.
+const STRIDE: u64 = 64;
+
+/// How to run a seed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Print each event.
+    pub trace: bool,
+    /// Run without faults.
+    pub no_faults: bool,
+    /// Stop after so many requests in each round.
+    pub most_requests: Option<u32>,
+    /// A defect to put in on purpose.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// What happened in a run, or in several.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
+    /// Seeds.
+    pub seeds: u64,
+    /// Events.
+    pub events: u64,
+    /// Requests, messages and their outcome.
+    pub world: WorldCounts,
+    /// Transfers.
+    pub disk: DiskCounts,
+    /// Faults.
+    pub faults: FaultCounts,
+    /// What the engine counted.
+    pub engine: Statistics,
+    /// Digest of all events; of several runs, the sum.
+    pub digest: u64,
+}
+
+impl Totals {
+    /// Adds another run.
+    pub fn add(&mut self, other: &Totals) {
+        self.seeds += other.seeds;
+        self.events += other.events;
+        self.digest = self.digest.wrapping_add(other.digest);
+        self.engine.add(&other.engine);
+        let (world, more) = (&mut self.world, &other.world);
+        world.requests += more.requests;
+        world.pieces += more.pieces;
+        world.blocks += more.blocks;
+        world.messages += more.messages;
+        world.no_space += more.no_space;
+        world.io_errors += more.io_errors;
+        world.corrupt += more.corrupt;
+        world.reports += more.reports;
+        let (disk, more) = (&mut self.disk, &other.disk);
+        disk.transfers += more.transfers;
+        disk.read += more.read;
+        disk.verified += more.verified;
+        disk.written += more.written;
+        disk.most_in_flight = disk.most_in_flight.max(more.most_in_flight);
+        let (faults, more) = (&mut self.faults, &other.faults);
+        faults.read_errors += more.read_errors;
+        faults.write_errors += more.write_errors;
+        faults.rotten_reads += more.rotten_reads;
+        faults.decayed += more.decayed;
+        faults.slow += more.slow;
+    }
+}
+
+/// Runs a seed.
+///
+/// # Errors
+/// What went wrong, in a few lines.
+pub fn run_seed(seed: u64, options: &Options) -> Result<Totals, String> {
+    let mut plan = Plan::draw(seed);
+    if options.no_faults {
+        plan.faults = super::faults::FaultRates::default();
+    }
+    if let Some(most) = options.most_requests {
+        plan.rounds.iter_mut().for_each(|requests| *requests = most.min(*requests));
+    }
+    if options.trace {
+        println!("{plan:#?}");
+    }
+    let mut run = Run::new(plan, options);
+    run.rounds()?;
+    run.read_back()?;
+    if run.plan.refill {
+        run.refill()?;
+    }
+    Ok(run.totals())
+}
+
+struct Run {
+    plan: Plan,
+    cluster: Cluster,
+    schedule: Schedule,
+    workload: Workload,
+    events: u64,
+    /// Events since the last piece was answered, and how many were answered by then.
+    patience: (u64, u64),
+}
+
+impl Run {
+    fn new(plan: Plan, options: &Options) -> Run {
+        let faults = Faults::new(plan.faults, Random::stream(plan.seed, 2));
+        let mut cluster = Cluster::new(plan.geometry, &plan.sizes, faults);
+        let world = &mut cluster.world;
+        (world.room, world.in_place, world.trace) = (plan.room, plan.in_place, options.trace);
+        world.sabotage = options.sabotage;
+        let schedule = Schedule::new(plan.weights, Random::stream(plan.seed, 3));
+        let workload = Workload::new(plan.seed);
+        Run { plan, cluster, schedule, workload, events: 0, patience: (0, 0) }
+    }
+
+    fn totals(&self) -> Totals {
+        let Cluster { world, .. } = &self.cluster;
+        Totals {
+            seeds: 1,
+            events: self.events,
+            world: world.counts,
+            disk: world.disk.counts,
+            faults: world.faults.counts,
+            engine: self.cluster.statistics(),
+            digest: world.digest(),
+        }
+    }
+
+    /// Lets one event happen. Returns false if nothing more can happen.
+    fn step(&mut self) -> Result<bool, String> {
+        self.events += 1;
+        let more = self.schedule.step(&mut self.cluster);
+        if let Some(failure) = &self.cluster.world.failure {
+            return Err(format!("event {}: {failure}", self.cluster.world.now));
+        }
+        let ended = self.cluster.world.pieces.ended();
+        if ended != self.patience.1 {
+            self.patience = (0, ended);
+        }
+        self.patience.0 += 1;
+        let open = self.cluster.world.pieces.open_requests();
+        if self.patience.0 > PATIENCE || (!more && open > 0) {
+            let why = if more { "is busy without progress" } else { "is stuck" };
+            return Err(format!("the engine {why} with {open} requests open:\n{}", self.cluster.world.dump()));
+        }
+        Ok(more)
+    }
+
+    /// Runs requests with at most `depth` open at one time, then comes to rest and audits.
+    fn drive(
+        &mut self,
+        depth: usize,
+        mut next: impl FnMut(&mut Workload, &Plan) -> Option<Request>,
+    ) -> Result<(), String> {
+        let mut left = true;
+        while left || !self.cluster.is_quiet() {
+            let room = self.cluster.world.pieces.open_requests() < depth;
+            if left && room && self.schedule.random().chance(300) {
+                match next(&mut self.workload, &self.plan) {
+                    Some(request) => {
+                        self.cluster.submit(&request);
+                    }
+                    None => left = false,
+                }
+            }
+            if !self.step()? && !left && self.cluster.is_quiet() {
+                break;
+            }
+        }
+        self.rest()
+    }
+
+    fn rest(&mut self) -> Result<(), String> {
+        while !self.cluster.is_quiet() || self.schedule.step(&mut self.cluster) {
+            self.step()?;
+        }
+        let found = audit(&self.cluster)?;
+        if self.plan.flavour == Flavour::Efficiency {
+            let statistics = self.cluster.statistics();
+            // An index record can be lost to another one of the same tag.
+            let spare = statistics.entries_discarded + statistics.dedupe_advice_stale;
+            check_efficiency(&self.cluster, self.workload.written(), spare)?;
+        }
+        let world = &mut self.cluster.world;
+        trace_rest(world, found.mapped, found.used);
+        Ok(())
+    }
+
+    fn rounds(&mut self) -> Result<(), String> {
+        for requests in self.plan.rounds.clone() {
+            let mut left = requests;
+            self.drive(self.plan.depth, |workload, plan| {
+                left = left.checked_sub(1)?;
+                Some(workload.next(plan))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Requests that cover the hot ranges.
+    fn sweep(&self, operation: Operation) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for range in &self.plan.hot {
+            for lbn in range.clone().step_by(STRIDE as usize) {
+                requests.push(Request::on_blocks(operation, lbn, STRIDE.min(range.end - lbn)));
+            }
+        }
+        requests
+    }
+
+    fn read_back(&mut self) -> Result<(), String> {
+        self.cluster.world.faults.enable(false);
+        let mut requests = self.sweep(Operation::Read);
+        self.drive(8, |_, _| requests.pop())
+    }
+
+    fn refill(&mut self) -> Result<(), String> {
+        let logical = self.plan.geometry.logical_blocks().0;
+        let pages = (0..logical).step_by(504);
+        let unmap = pages.map(|lbn| Request::on_blocks(Operation::Unmap, lbn, 504.min(logical - lbn)));
+        let mut requests: Vec<_> = unmap.collect();
+        self.drive(8, |_, _| requests.pop())?;
+        let used = self.cluster.statistics().data_blocks_used;
+        if used > 0 {
+            return Err(format!("{used} blocks are in use after everything was unmapped"));
+        }
+        let failed = self.cluster.world.counts.no_space;
+        let blocks = self.plan.geometry.data_blocks().0.min(logical);
+        let mut next = 0..blocks;
+        self.drive(1, |workload, _| next.next().map(|lbn| workload.unique_write(lbn)))?;
+        if self.cluster.world.counts.no_space > failed {
+            return Err(format!("an empty volume of {blocks} blocks has no room for {blocks} different blocks"));
+        }
+        Ok(())
+    }
+}
+
+fn trace_rest(world: &super::world::World, mapped: u64, used: u64) {
+    if world.trace {
+        println!("{:>6} at rest: {mapped} logical blocks mapped, {used} data blocks used", world.now);
+    }
+}

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The world that the shards of a simulation live in: [`engine::Env`] over virtual memory, disk, clock and channels.
+//!
+//! Every call of the engine is checked here, and every answer is held against the model before the client's memory is
+//! given back. The first thing that is wrong is kept in [`World::failure`]; the scheduler stops there.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use engine::io::{Operation, Piece};
+use engine::volume::Geometry;
+use engine::{Block, Env, Event, Lbn, Message, Nanos, Part, RequestError, Run, ShardId, SECTOR_SIZE};
+
+use super::client::{Client, Pieces, Request, RequestId};
+use super::content;
+use super::disk::Disk;
+use super::faults::{Cause, Faults};
+use super::memory::{Buf, Memory, Owner};
+use super::model::{Kind, Model, Outcome};
+use super::random::mix;
+use super::sabotage::Sabotage;
+
+/// Counts of what happened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WorldCounts {
+    /// Client requests begun.
+    pub requests: u64,
+    /// Pieces that they were cut into.
+    pub pieces: u64,
+    /// Blocks that they touch.
+    pub blocks: u64,
+    /// Messages between shards.
+    pub messages: u64,
+    /// Pieces that failed for want of space.
+    pub no_space: u64,
+    /// Pieces that failed with an I/O error.
+    pub io_errors: u64,
+    /// Pieces that failed because stored data was spoilt.
+    pub corrupt: u64,
+    /// Reports to the operator.
+    pub reports: u64,
+}
+
+/// An answer "no space" whose truth the scheduler has to examine.
+#[derive(Debug, Clone, Copy)]
+pub struct SpaceClaim {
+    /// Whom it was given to.
+    pub client: Client,
+    /// Blocks that could have been in use meanwhile by requests that were in flight.
+    pub slack: u64,
+}
+
+/// Everything but the shards.
+#[derive(Debug)]
+pub struct World {
+    /// Layout of the volume.
+    pub geometry: Geometry,
+    /// The clock, in nanoseconds.
+    pub clock: u64,
+    /// Number of the present event.
+    pub now: u32,
+    /// The shard that runs.
+    pub current: ShardId,
+    /// Memory.
+    pub memory: Memory,
+    /// The base bdev.
+    pub disk: Disk,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// The oracle.
+    pub model: Model,
+    /// Clients' requests.
+    pub pieces: Pieces,
+    /// Messages under way, by sender and receiver.
+    channels: Vec<VecDeque<Message<Buf>>>,
+    /// Channels that are not empty.
+    pub busy_channels: Vec<(ShardId, ShardId)>,
+    /// Armed timers, by shard.
+    pub timers: Vec<Option<u64>>,
+    /// Messages that fit a channel before it reports no room.
+    pub room: usize,
+    /// Client blocks that can be used in place, in 1000.
+    pub in_place: u32,
+    /// Answers to examine.
+    pub space_claims: Vec<SpaceClaim>,
+    /// What is wrong.
+    pub failure: Option<String>,
+    /// A defect to put in on purpose.
+    pub sabotage: Option<Sabotage>,
+    /// Totals.
+    pub counts: WorldCounts,
+    /// Prints each event.
+    pub trace: bool,
+    digest: u64,
+}
+
+/// Prints a line of the trace, if there is one.
+macro_rules! trace {
+    ($world:expr, $($argument:tt)*) => {
+        if $world.trace {
+            println!("{:>6} {:?}: {}", $world.now, $world.current, format_args!($($argument)*));
+        }
+    };
+}
+pub(crate) use trace;
+
+impl World {
+    /// A world without clients.
+    #[must_use]
+    pub fn new(geometry: Geometry, faults: Faults) -> World {
+        let shards = geometry.shards();
+        World {
+            geometry,
+            clock: 1_000_000,
+            now: 1,
+            current: ShardId(0),
+            memory: Memory::default(),
+            disk: Disk::new(geometry.slab_start(0), geometry.slab_start(geometry.slabs())),
+            faults,
+            model: Model::new(geometry.logical_blocks().0),
+            pieces: Pieces::default(),
+            channels: vec![VecDeque::new(); shards * shards],
+            busy_channels: Vec::new(),
+            timers: vec![None; shards],
+            room: usize::MAX,
+            in_place: 1000,
+            space_claims: Vec::new(),
+            failure: None,
+            sabotage: None,
+            counts: WorldCounts::default(),
+            trace: false,
+            digest: 0,
+        }
+    }
+
+    /// Notes something that is wrong; only the first counts.
+    pub fn fail(&mut self, what: String) {
+        trace!(self, "FAILURE {what}");
+        self.failure.get_or_insert(what);
+    }
+
+    /// Adds an event to the digest of the run.
+    pub fn record(&mut self, kind: u64, detail: u64) {
+        self.digest = mix(self.digest ^ kind ^ detail.rotate_left(8)).wrapping_add(u64::from(self.now));
+    }
+
+    /// A number that two runs share only if all their events are the same.
+    #[must_use]
+    pub const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    fn channel(&self, from: ShardId, to: ShardId) -> usize {
+        from.index() * self.geometry.shards() + to.index()
+    }
+
+    /// The message that arrives next from one shard at another.
+    #[must_use]
+    pub fn next_message(&self, from: ShardId, to: ShardId) -> Option<&Message<Buf>> {
+        self.channels[self.channel(from, to)].front()
+    }
+
+    /// All messages under way from one shard to another.
+    pub fn messages(&self, from: ShardId, to: ShardId) -> impl Iterator<Item = &Message<Buf>> {
+        self.channels[self.channel(from, to)].iter()
+    }
+
+    /// Takes the next message of a busy channel.
+    pub fn take_message(&mut self, from: ShardId, to: ShardId) -> Message<Buf> {
+        let channel = self.channel(from, to);
+        let message = self.channels[channel].pop_front().expect("the channel is in the list of busy ones");
+        if self.channels[channel].is_empty() {
+            self.busy_channels.retain(|pair| *pair != (from, to));
+        }
+        self.record(1, (u64::from(from.0) << 16) | u64::from(to.0));
+        trace!(self, "<- {from:?} {message:?}");
+        message
+    }
+
+    /// Cuts a request into pieces; the caller queues them at their shards.
+    pub fn begin(&mut self, request: &Request) -> (RequestId, Vec<(ShardId, Client)>) {
+        self.counts.requests += 1;
+        let (id, cut) = self.pieces.begin(request, &self.geometry, &mut self.memory);
+        self.counts.pieces += cut.len() as u64;
+        trace!(self, "{id:?} {request:?}");
+        (id, cut)
+    }
+
+    /// A piece is about to be handed to its shard.
+    pub fn deliver(&mut self, client: Client) -> Piece<Client> {
+        let (now, in_place) = (self.now, self.in_place);
+        let piece = self.pieces.deliver(client, now, in_place);
+        let blocks = u64::from(piece.blocks);
+        self.record(2, piece.lbn.0 << 20 | blocks << 3 | piece.operation as u64);
+        self.counts.blocks += if piece.operation == Operation::Flush { 0 } else { blocks };
+        trace!(self, "accepts {piece:?}");
+        if piece.operation == Operation::Flush || self.pieces.get(client).beyond_end {
+            return piece;
+        }
+        for index in 0..piece.blocks {
+            let lbn = piece.lbn.plus(u64::from(index));
+            match piece.operation {
+                Operation::Read => self.model.read_starts(lbn),
+                operation => {
+                    let block = self.pieces.get(client).block(index);
+                    let kind = Kind::By(operation);
+                    self.model.write_starts(lbn, now, kind, block.sectors, &block.tokens);
+                }
+            }
+        }
+        piece
+    }
+
+    /// Judges an answer. Errors are defects of the engine.
+    fn judge(&mut self, client: Client, result: Result<(), RequestError>) -> Result<(), String> {
+        let state = self.pieces.delivered(client).ok_or_else(|| {
+            format!("{client:?} is answered, but is not in the engine: answered twice, or never asked")
+        })?;
+        let (shard, operation, start, beyond_end) = (state.shard, state.operation, state.start, state.beyond_end);
+        if shard != self.current {
+            return Err(format!("{client:?} belongs to {shard:?}, but {:?} answers", self.current));
+        }
+        if beyond_end != (result == Err(RequestError::OutOfRange)) {
+            return Err(format!("{client:?} is answered {result:?}, and its range is beyond the end: {beyond_end}"));
+        }
+        if operation == Operation::Flush {
+            if let Some(older) = self.pieces.oldest_in(shard).filter(|oldest| *oldest < start) {
+                return Err(format!("flush {client:?} is answered before the piece of time {older}"));
+            }
+            return result.map_err(|error| format!("flush {client:?} fails: {error:?}"));
+        }
+        if let Err(error) = result {
+            self.excuse(client, error)?;
+        }
+        if beyond_end {
+            return Ok(());
+        }
+        self.hold_against_model(client, result)
+    }
+
+    /// Finds the cause of an error.
+    fn excuse(&mut self, client: Client, error: RequestError) -> Result<(), String> {
+        let state = self.pieces.get(client);
+        let (operation, start, partial) = (state.operation, state.start, state.has_partial_block());
+        let reads = operation == Operation::Read || partial;
+        let writes = operation == Operation::Write || partial;
+        let excused = match error {
+            RequestError::Io => {
+                self.counts.io_errors += 1;
+                match (reads, writes) {
+                    (true, true) => self.faults.blame_either([Cause::WriteError, Cause::ReadError], start, self.now),
+                    (true, false) => self.faults.blame(Cause::ReadError, start),
+                    (false, true) => self.faults.blame(Cause::WriteError, start),
+                    (false, false) => false,
+                }
+            }
+            RequestError::Corrupt => {
+                self.counts.corrupt += 1;
+                reads && self.faults.blame(Cause::Rot, start)
+            }
+            RequestError::NoSpace => {
+                self.counts.no_space += 1;
+                let slack = 2 * self.pieces.blocks_met(client);
+                self.space_claims.push(SpaceClaim { client, slack });
+                self.pieces.get(client).may_need_space()
+            }
+            RequestError::OutOfRange => true,
+            RequestError::Lock | RequestError::ShuttingDown => false,
+        };
+        if excused {
+            Ok(())
+        } else {
+            Err(format!("{client:?} ({operation:?}) fails with {error:?} for no reason"))
+        }
+    }
+
+    fn hold_against_model(&mut self, client: Client, result: Result<(), RequestError>) -> Result<(), String> {
+        let state = self.pieces.get(client);
+        let (now, start, operation, lbn) = (self.now, state.start, state.operation, state.lbn);
+        let outcome = match result {
+            Ok(()) => Outcome::Done,
+            // A piece of one block that found no space has changed nothing; of several, some may have found space.
+            Err(RequestError::NoSpace) if state.blocks() == 1 => Outcome::NotDone,
+            Err(_) => Outcome::Unknown,
+        };
+        for index in 0..state.blocks() {
+            let lbn = lbn.plus(u64::from(index));
+            let block = self.pieces.get(client).block(index);
+            if block.buf.is_some_and(|buf| self.memory.in_transfer(buf)) {
+                return Err(format!("{client:?} {lbn} is answered while a transfer uses its memory"));
+            }
+            let bytes = block.buf.map(|buf| self.memory.decode(buf));
+            if operation != Operation::Read {
+                if bytes.is_some_and(|bytes| bytes != block.tokens.map(Some)) {
+                    return Err(format!("{client:?} {lbn}: the engine changed memory that was to be written"));
+                }
+                self.model.write_ends(lbn, start, now, outcome);
+                continue;
+            }
+            let bytes = bytes.expect("a read has memory");
+            let outside = (0..content::SECTORS).filter(|sector| block.sectors >> sector & 1 == 0);
+            if let Some(sector) = outside.into_iter().find(|sector| bytes[*sector] != Some(content::GUARD)) {
+                return Err(format!("{client:?} {lbn}: sector {sector} was not asked for, but changed"));
+            }
+            let seen = result.is_ok().then_some((block.sectors, &bytes));
+            self.model.read_ends(lbn, start, now, seen).map_err(|what| format!("{client:?}: {what}"))?;
+        }
+        Ok(())
+    }
+
+    /// What is not over yet, for the operator of a stuck simulation.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        for line in self.pieces.dump() {
+            let _ = writeln!(text, "  {line}");
+        }
+        for transfer in &self.disk.transfers {
+            let _ = writeln!(text, "  {transfer:?}");
+        }
+        for (from, to) in &self.busy_channels {
+            let _ = writeln!(text, "  {from:?} to {to:?}: {:?}", self.channels[self.channel(*from, *to)]);
+        }
+        for (shard, timer) in self.timers.iter().enumerate().filter(|(_, timer)| timer.is_some()) {
+            let _ = writeln!(text, "  timer of shard {shard} at {timer:?}, now {}", self.clock);
+        }
+        text
+    }
+
+    fn check_copy(&mut self, client: Client, lbn: Lbn, part: Part, reading: bool) {
+        let wrong = match self.pieces.delivered(client) {
+            None => Some("a piece that is over".to_string()),
+            Some(state) if (state.operation == Operation::Read) != reading => Some(format!("a {:?}", state.operation)),
+            Some(state) if !state.contains(lbn, part) => Some(format!("{part:?} outside of {state:?}")),
+            Some(_) => None,
+        };
+        if let Some(wrong) = wrong {
+            self.fail(format!("memory of {client:?} {lbn} is used for {wrong}"));
+        }
+    }
+
+    fn client_buf(&self, client: Client, lbn: Lbn) -> Buf {
+        let state = self.pieces.get(client);
+        state.block((lbn.0 - state.lbn.0) as u16).buf.expect("check_copy() admits only reads and writes")
+    }
+
+    fn check_own(&mut self, buf: Buf) {
+        let owner = self.memory.owner(buf);
+        if owner != Owner::Bounce(self.current) && owner != Owner::Verify(self.current) {
+            self.fail(format!("{:?} changes {buf:?}, which is of {owner:?}", self.current));
+        }
+    }
+}
+
+impl Env for World {
+    type Buf = Buf;
+    type Client = Client;
+
+    fn now(&self) -> Nanos {
+        Nanos(self.clock)
+    }
+
+    fn block(&self, buf: Buf) -> &Block {
+        self.memory.get(buf)
+    }
+
+    fn block_mut(&mut self, buf: Buf) -> &mut Block {
+        self.check_own(buf);
+        self.memory.get_mut(buf)
+    }
+
+    fn client_block(&mut self, client: Client, lbn: Lbn) -> Option<Buf> {
+        match self.pieces.delivered(client) {
+            Some(state) if state.has_block(lbn) => {
+                let block = state.block((lbn.0 - state.lbn.0) as u16);
+                block.buf.filter(|_| block.in_place)
+            }
+            _ => {
+                self.fail(format!("{lbn} of {client:?} is used, but is not part of a piece in the engine"));
+                None
+            }
+        }
+    }
+
+    fn copy_from_client(&mut self, client: Client, lbn: Lbn, part: Part, to: Buf) {
+        self.check_copy(client, lbn, part, false);
+        self.check_own(to);
+        if self.failure.is_none() {
+            let from = self.client_buf(client, lbn);
+            self.memory.copy(from, part.range(), to);
+        }
+    }
+
+    fn copy_to_client(&mut self, client: Client, lbn: Lbn, part: Part, from: Buf) {
+        self.check_copy(client, lbn, part, true);
+        if self.failure.is_none() {
+            let to = self.client_buf(client, lbn);
+            self.memory.copy(from, part.range(), to);
+        }
+    }
+
+    fn zero_client(&mut self, client: Client, lbn: Lbn, part: Part) {
+        self.check_copy(client, lbn, part, true);
+        if self.failure.is_none() {
+            let buf = self.client_buf(client, lbn);
+            self.memory.get_mut(buf)[part.range()].fill(0);
+        }
+    }
+
+    fn submit(&mut self, run: Run<'_, Buf>) {
+        let Run { direction, pbn, bufs, token } = run;
+        self.record(3, pbn.0 << 20 | (bufs.len() as u64) << 1 | direction as u64);
+        trace!(self, "{direction:?} {pbn} {bufs:?} as {token:?}");
+        let World { disk, memory, faults, current, .. } = self;
+        if let Err(what) = disk.submit(*current, (direction, pbn, token), bufs, memory, faults) {
+            self.fail(what);
+        }
+    }
+
+    fn send(&mut self, to: ShardId, message: Message<Buf>) {
+        let from = self.current;
+        trace!(self, "-> {to:?} {message:?}");
+        if to == from || to.index() >= self.geometry.shards() {
+            return self.fail(format!("{from:?} sends {message:?} to {to:?}"));
+        }
+        self.counts.messages += 1;
+        let channel = self.channel(from, to);
+        if self.channels[channel].is_empty() {
+            self.busy_channels.push((from, to));
+        }
+        self.channels[channel].push_back(message);
+    }
+
+    fn send_room(&self, to: ShardId) -> usize {
+        self.room.saturating_sub(self.channels[self.channel(self.current, to)].len())
+    }
+
+    fn complete(&mut self, client: Client, result: Result<(), RequestError>) {
+        self.record(4, client.digest() << 8 | result.map_or_else(|error| error as u64 + 1, |()| 0));
+        trace!(self, "answers {client:?}: {result:?}");
+        let times = self.sabotage_answer(client);
+        for _ in 0..times {
+            match self.judge(client, result) {
+                Ok(()) => self.pieces.end(client, result, &mut self.memory),
+                Err(what) => self.fail(what),
+            }
+        }
+    }
+
+    fn arm_timer(&mut self, at: Nanos) {
+        trace!(self, "timer at {at:?}");
+        self.timers[self.current.index()] = Some(at.0);
+    }
+
+    fn report(&mut self, event: Event) {
+        trace!(self, "reports {event:?}");
+        self.counts.reports += 1;
+        if matches!(event, Event::Inconsistent { .. }) {
+            self.fail(format!("the engine reports {event:?}"));
+        }
+    }
+}
+
+impl World {
+    /// Spoils an answer if that is to be; returns how often the answer arrives.
+    fn sabotage_answer(&mut self, client: Client) -> u32 {
+        let Some(mut sabotage) = self.sabotage.take() else { return 1 };
+        let state = self.pieces.delivered(client);
+        let reads = state.is_some_and(|state| state.operation == Operation::Read && !state.beyond_end);
+        let times = if sabotage.strikes(reads) {
+            match sabotage {
+                Sabotage::FlipReadByte { .. } => {
+                    let lbn = self.pieces.get(client).lbn;
+                    let block = self.pieces.get(client).block(0);
+                    let offset = block.sectors.trailing_zeros() as usize * SECTOR_SIZE + 100;
+                    let buf = self.client_buf(client, lbn);
+                    self.memory.get_mut(buf)[offset] ^= 4;
+                    1
+                }
+                Sabotage::LoseAnswer { .. } => 0,
+                Sabotage::AnswerTwice { .. } => 2,
+            }
+        } else {
+            1
+        };
+        self.sabotage = Some(sabotage);
+        times
+    }
+}
