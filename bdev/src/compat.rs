@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Everything that differs between the SPDK releases this module is built for, in one place.
+//!
+//! Flags come from the build script: `spdk_ge_YYMM` from the release, the others from what the headers declare. Differences that need no code
+//! (fields set by name in zeroed structures) are listed in spdk-rust.md section 3.
+
+use core::ffi::{c_char, c_void};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::ffi;
+use crate::thread::Thread;
+
+/// Bytes from the start of a channel to the module's own memory in it; the same for all channels of a process.
+static CONTEXT_OFFSET: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes where a channel's memory lies in it.
+///
+/// `spdk_io_channel_get_ctx` is an inline function over a structure that is visible in 20.07 and opaque later, so it is not in the bindings. Its
+/// inverse is a real function in all releases; the first channel tells the distance.
+///
+/// # Safety
+/// `context` is the memory of a channel, as passed to its create callback.
+pub unsafe fn learn_channel_context(context: *mut c_void) {
+    // SAFETY: the caller's promise.
+    let channel = unsafe { ffi::spdk_io_channel_from_ctx(context) };
+    CONTEXT_OFFSET.store(context.addr() - channel.addr(), Ordering::Relaxed);
+}
+
+/// The module's own memory in an I/O channel.
+///
+/// # Safety
+/// `channel` is a channel of an io_device of this module, alive and of the calling thread.
+pub unsafe fn channel_context(channel: *mut ffi::spdk_io_channel) -> *mut c_void {
+    // SAFETY: SPDK allocates a channel and its context as one object, and no channel exists before `learn_channel_context` was called on this
+    // thread, for that very channel or an earlier one.
+    unsafe { channel.cast::<u8>().add(CONTEXT_OFFSET.load(Ordering::Relaxed)).cast() }
+}
+
+/// Creates a thread that runs on one core. The caller may drop the set afterwards.
+///
+/// # Safety
+/// `name` is a C string and `cores` a set that SPDK allocated.
+pub unsafe fn create_thread(name: *const c_char, cores: *mut ffi::spdk_cpuset) -> Option<Thread> {
+    // SAFETY: SPDK copies both. (The set became const later; a mutable pointer serves both.)
+    Thread::from_raw(unsafe { ffi::spdk_thread_create(name, cores) })
+}
+
+/// True when the process was started in interrupt mode (20.10 on): threads then sleep until a message or an event wakes them.
+pub fn interrupt_mode() -> bool {
+    #[cfg(spdk_has_interrupt_mode)]
+    {
+        // SAFETY: takes no argument and reads a flag that is set before modules are initialised.
+        unsafe { ffi::spdk_interrupt_mode_is_enabled() }
+    }
+    #[cfg(not(spdk_has_interrupt_mode))]
+    {
+        false
+    }
+}
+
+/// Tells clients that 4 KiB is the unit in which the volume stores and frees, where the release has fields for it.
+pub fn set_hints(bdev: &mut ffi::spdk_bdev, blocks_per_unit: u32) {
+    #[cfg(spdk_ge_2107)]
+    {
+        bdev.phys_blocklen = bdev.blocklen * blocks_per_unit;
+    }
+    #[cfg(spdk_ge_2409)]
+    {
+        bdev.preferred_write_alignment = blocks_per_unit;
+        bdev.preferred_write_granularity = blocks_per_unit;
+        bdev.preferred_unmap_alignment = blocks_per_unit;
+        bdev.preferred_unmap_granularity = blocks_per_unit;
+    }
+    #[cfg(not(spdk_ge_2107))]
+    let _ = (bdev, blocks_per_unit);
+}
+
+/// True when the bdev's blocks carry anything besides 512 or 4096 bytes of data.
+pub fn has_metadata(bdev: &ffi::spdk_bdev) -> bool {
+    bdev.md_len != 0
+}
+
+/// The name of the module that has claimed a bdev, as far as the release lets one know.
+///
+/// # Safety
+/// `bdev` is a registered bdev that the caller has open, and the caller is on the app thread, where claims change.
+pub unsafe fn claimer(bdev: *const ffi::spdk_bdev) -> Option<String> {
+    #[cfg(spdk_ge_2305)]
+    // SAFETY: the caller vouches for the bdev. The union holds a module in case of this claim type only.
+    let module = unsafe {
+        let internal = &(*bdev).internal;
+        if internal.claim_type != ffi::spdk_bdev_claim_type::SPDK_BDEV_CLAIM_EXCL_WRITE {
+            return None;
+        }
+        internal.claim.v1.module
+    };
+    #[cfg(not(spdk_ge_2305))]
+    // SAFETY: the caller vouches for the bdev.
+    let module = unsafe { (*bdev).internal.claim_module };
+    // SAFETY: a claiming module is registered for the life of the process, and so is its name.
+    let module = unsafe { module.as_ref() }?;
+    // SAFETY: as above; names are C strings.
+    let name = unsafe { core::ffi::CStr::from_ptr(module.name) };
+    Some(name.to_string_lossy().into_owned())
+}
+
+/// An identity as SPDK stores it: its 16 bytes in network order.
+pub fn uuid_from_bytes(bytes: [u8; 16]) -> ffi::spdk_uuid {
+    ffi::spdk_uuid { u: ffi::spdk_uuid__bindgen_ty_1 { raw: bytes } }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Why a volume cannot be created, in words that say what failed on which object; errno only at the edge to SPDK.
+
+use thiserror::Error;
+
+use crate::cpumask;
+use crate::shard_host::StartError;
+use crate::sizing::SizingError;
+
+/// Why `bdev_dedupe_create` fails when its parameters are well formed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CreateError {
+    /// The name is taken.
+    #[error("cannot create '{name}': a bdev of that name exists")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// There is no such base.
+    #[error("cannot open base bdev '{base}': there is no bdev of that name")]
+    NoBase {
+        /// Its name.
+        base: String,
+    },
+    /// SPDK does not open the base.
+    #[error("cannot open base bdev '{base}' for writing: {}", std::io::Error::from_raw_os_error(-errno))]
+    Open {
+        /// Its name.
+        base: String,
+        /// SPDK's error.
+        errno: i32,
+    },
+    /// The base cannot hold a volume.
+    #[error("cannot use base bdev '{base}': {reason}")]
+    Unsuitable {
+        /// Its name.
+        base: String,
+        /// Why.
+        reason: String,
+    },
+    /// Someone else has the base.
+    #[error("cannot claim base bdev '{base}': it is claimed by {}", by.as_deref().map_or("another module".to_owned(), |by| format!("module '{by}'")))]
+    Claimed {
+        /// Its name.
+        base: String,
+        /// The claiming module, if it is known.
+        by: Option<String>,
+    },
+    /// The mask names a core that the application does not have.
+    #[error("parameter 'cpumask' names core {core}, but the application runs on cores {}", cpumask::format(available))]
+    Core {
+        /// The core.
+        core: u32,
+        /// The cores there are.
+        available: Vec<u32>,
+    },
+    /// The base is too small or too large.
+    #[error("cannot lay out '{name}' on base bdev '{base}': {error}")]
+    Sizing {
+        /// Name of the volume.
+        name: String,
+        /// Name of the base.
+        base: String,
+        /// Why.
+        error: SizingError,
+    },
+    /// Not enough memory.
+    #[error("cannot create '{name}': it needs {needed_mib} MiB of memory, but {available_mib} MiB are available; a smaller index_memory_mib or logical_size_mib needs less")]
+    Memory {
+        /// Name of the volume.
+        name: String,
+        /// What it needs.
+        needed_mib: u64,
+        /// What there is.
+        available_mib: u64,
+    },
+    /// SPDK created no thread.
+    #[error("cannot create an SPDK thread on core {core} for '{name}'")]
+    Thread {
+        /// Name of the volume.
+        name: String,
+        /// The core.
+        core: u32,
+    },
+    /// A shard did not start.
+    #[error("cannot start the shard of '{name}' on core {core}: {error}")]
+    Start {
+        /// Name of the volume.
+        name: String,
+        /// The shard's core.
+        core: u32,
+        /// Why.
+        error: StartError,
+    },
+    /// The operating system gave no random bytes.
+    #[error("cannot create '{name}': no random bytes for its hash secret: {reason}")]
+    Random {
+        /// Name of the volume.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// SPDK does not register the bdev.
+    #[error("cannot register bdev '{name}': {}", std::io::Error::from_raw_os_error(-errno))]
+    Register {
+        /// Name of the volume.
+        name: String,
+        /// SPDK's error.
+        errno: i32,
+    },
+    /// The base went away meanwhile.
+    #[error("cannot create '{name}': base bdev '{base}' was removed meanwhile")]
+    BaseRemoved {
+        /// Name of the volume.
+        name: String,
+        /// Name of the base.
+        base: String,
+    },
+}
+
+/// JSON-RPC's code for invalid parameters.
+pub const INVALID_PARAMS: i32 = -32602;
+
+impl CreateError {
+    /// The code for a JSON-RPC response: a negative errno, or invalid parameters.
+    pub fn code(&self) -> i32 {
+        match self {
+            CreateError::Exists { .. } => -libc::EEXIST,
+            CreateError::NoBase { .. } | CreateError::BaseRemoved { .. } => -libc::ENODEV,
+            CreateError::Open { errno, .. } | CreateError::Register { errno, .. } => *errno,
+            CreateError::Unsuitable { .. } => -libc::EINVAL,
+            CreateError::Claimed { .. } => -libc::EPERM,
+            CreateError::Core { .. } => INVALID_PARAMS,
+            CreateError::Sizing { error: SizingError::TooSmall { .. }, .. } => -libc::ENOSPC,
+            CreateError::Sizing { .. } => -libc::EINVAL,
+            CreateError::Memory { .. } | CreateError::Thread { .. } | CreateError::Start { .. } => -libc::ENOMEM,
+            CreateError::Random { .. } => -libc::EIO,
+        }
+    }
+}

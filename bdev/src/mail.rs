@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Mail between the shards of a volume: one single-producer single-consumer ring for each ordered pair.
+//!
+//! Invariants: mail from one shard to another arrives in the order it was sent, whether it went through the ring at once or waited in the
+//! outbox; sending never fails. The outbox is used when a ring is full; it is allocated at start for as much as a shard can have
+//! in flight, and grows only beyond that.
+
+use std::collections::VecDeque;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+/// The sending end of one ring, with its outbox.
+#[derive(Debug)]
+pub struct Sender<T> {
+    ring: Producer<T>,
+    outbox: VecDeque<T>,
+    sent: u64,
+}
+
+/// The receiving end of one ring.
+#[derive(Debug)]
+pub struct Receiver<T> {
+    ring: Consumer<T>,
+    received: u64,
+}
+
+/// A ring of `capacity` entries and an outbox of `outbox`.
+pub fn ring<T>(capacity: usize, outbox: usize) -> (Sender<T>, Receiver<T>) {
+    let (producer, consumer) = RingBuffer::new(capacity);
+    let sender = Sender { ring: producer, outbox: VecDeque::with_capacity(outbox), sent: 0 };
+    (sender, Receiver { ring: consumer, received: 0 })
+}
+
+impl<T> Sender<T> {
+    /// Sends, or puts into the outbox.
+    pub fn send(&mut self, mail: T) {
+        self.sent += 1;
+        if self.outbox.is_empty() {
+            if let Err(rtrb::PushError::Full(mail)) = self.ring.push(mail) {
+                self.outbox.push_back(mail);
+            }
+        } else {
+            self.outbox.push_back(mail);
+        }
+    }
+
+    /// Moves what waits into the ring as far as there is room. Returns whether anything moved.
+    pub fn flush(&mut self) -> bool {
+        let mut moved = false;
+        while !self.outbox.is_empty() && !self.ring.is_full() {
+            let Some(mail) = self.outbox.pop_front() else { break };
+            // Nobody else pushes, so the room is still there.
+            if let Err(rtrb::PushError::Full(mail)) = self.ring.push(mail) {
+                self.outbox.push_front(mail);
+                break;
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// How much more can be sent before mail begins to wait.
+    pub fn room(&self) -> usize {
+        self.ring.slots().saturating_sub(self.outbox.len())
+    }
+
+    /// True when nothing waits here for room in the ring.
+    pub fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Mails sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Mails that have arrived.
+    pub fn waiting(&self) -> usize {
+        self.ring.slots()
+    }
+
+    /// Takes the oldest mail.
+    pub fn receive(&mut self) -> Option<T> {
+        let mail = self.ring.pop().ok()?;
+        self.received += 1;
+        Some(mail)
+    }
+
+    /// Mails taken so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+}
+
+/// Ring capacity and outbox size for a volume of `shards` shards, so that all rings together stay within some tens of MiB.
+pub fn capacities(shards: usize) -> (usize, usize) {
+    let ring = (16384 / shards).next_power_of_two().clamp(512, 4096);
+    let outbox = (8192 / shards).next_power_of_two().clamp(256, 2048);
+    (ring, outbox)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_keeps_its_order_through_a_full_ring() {
+        let (mut sender, mut receiver) = ring(4, 2);
+        for number in 0..10 {
+            sender.send(number);
+        }
+        assert_eq!((sender.room(), sender.is_flushed(), receiver.waiting()), (0, false, 4));
+        let mut got = vec![receiver.receive(), receiver.receive()];
+        assert_eq!(sender.room(), 0, "what waits in the outbox has first call on the room");
+        assert!(sender.flush());
+        sender.send(10);
+        while let Some(number) = receiver.receive() {
+            got.push(Some(number));
+            sender.flush();
+        }
+        assert_eq!(got, (0..11).map(Some).collect::<Vec<_>>());
+        assert!(sender.is_flushed() && !sender.flush());
+        assert_eq!((sender.sent(), receiver.received(), sender.room()), (11, 11, 4));
+    }
+
+    #[test]
+    fn mail_crosses_threads_complete_and_in_order() {
+        const COUNT: u64 = 100_000;
+        let (mut sender, mut receiver) = ring(64, 64);
+        let writer = std::thread::spawn(move || {
+            for number in 0..COUNT {
+                sender.send(number);
+                sender.flush();
+            }
+            while !sender.is_flushed() {
+                sender.flush();
+                std::thread::yield_now();
+            }
+        });
+        let mut next = 0;
+        while next < COUNT {
+            match receiver.receive() {
+                Some(number) => {
+                    assert_eq!(number, next);
+                    next += 1;
+                }
+                None => std::thread::yield_now(),
+            }
+        }
+        writer.join().expect("the writer panicked");
+        assert!(receiver.receive().is_none());
+    }
+
+    #[test]
+    fn rings_of_many_shards_are_smaller() {
+        assert_eq!(capacities(1), (4096, 2048));
+        assert_eq!(capacities(32), (512, 256));
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Registration with SPDK: what `SPDK_BDEV_MODULE_REGISTER` and `SPDK_RPC_REGISTER` do in C, from a constructor that runs when the library
+//! is loaded (or, linked into a program, before its `main`).
+//!
+//! Both of SPDK's registries are statically initialised lists, so the order of constructors does not matter.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_int;
+
+use crate::abi_guard;
+use crate::client;
+use crate::ffi;
+use crate::logger;
+use crate::rpc;
+
+struct Module(UnsafeCell<ffi::spdk_bdev_module>);
+
+// SAFETY: filled in by the constructor, before there are other threads; SPDK's alone after that.
+unsafe impl Sync for Module {}
+
+static MODULE: Module = Module(UnsafeCell::new(
+    // SAFETY: plain data and optional function pointers, for which zero means none.
+    unsafe { core::mem::zeroed() },
+));
+
+/// The module as SPDK knows it.
+pub fn handle() -> *mut ffi::spdk_bdev_module {
+    MODULE.0.get()
+}
+
+extern "C" fn constructor() {
+    abi_guard::check();
+    logger::install();
+    // SAFETY: runs once, before `main`, in one thread; the module and its name are static. SPDK keeps the pointers for the life of the process.
+    unsafe {
+        let module = &mut *handle();
+        module.name = c"dedupe".as_ptr();
+        module.module_init = Some(init);
+        module.module_fini = Some(fini);
+        module.get_ctx_size = Some(context_size);
+        ffi::spdk_bdev_module_list_add(module);
+    }
+    rpc::register();
+}
+
+#[used]
+#[link_section = ".init_array"]
+static CONSTRUCTOR: extern "C" fn() = constructor;
+
+/// Does nothing; a program that links this crate calls it so that the linker keeps the constructor.
+pub fn link() {
+    core::hint::black_box(&CONSTRUCTOR);
+}
+
+unsafe extern "C" fn init() -> c_int {
+    0
+}
+
+/// Nothing to do: SPDK has unregistered every bdev before, and with it each volume has given back what it had.
+unsafe extern "C" fn fini() {}
+
+unsafe extern "C" fn context_size() -> c_int {
+    client::CONTEXT_BYTES as c_int
+}

@@ -1,0 +1,649 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! One dedupe bdev: how it is created, registered, taken down and freed.
+//!
+//! All of this happens on the thread that created the volume (SPDK's app thread), except what a shard does on its own. A thing that every shard
+//! must do or answer is a *tour* ([`tour`]): shard after shard on its own thread, then back.
+//!
+//! Creation, each step undone when a later one fails: open and check the base, lay out, claim, create threads, start shards,
+//! register the io_device, register the bdev. Taking down, begun by the delete method, by removal of the base or by the end of the application, all
+//! of which come to SPDK's unregistering and so to `destruct`: no more channels, wait until the shards have come to rest, stop them, close
+//! the base, tell SPDK, answer who waits.
+//!
+//! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is after SPDK was told.
+
+use core::cell::UnsafeCell;
+use core::ffi::{c_int, c_void};
+use core::ops::Range;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::hash::Fingerprinter;
+use engine::volume::Geometry;
+use engine::{Lbn, ShardId};
+use uuid::Uuid;
+
+use crate::base::Base;
+use crate::channel::{self, Port};
+use crate::compat;
+use crate::error::CreateError;
+use crate::ffi;
+use crate::mail;
+use crate::memory;
+use crate::module;
+use crate::params::{BlockSize, CreateParams};
+use crate::registry;
+use crate::rpc::info;
+use crate::shard_host::{Peers, Plan, Quiet, ShardHost, StartError, DMA_BYTES, PIECES, VIOS};
+use crate::sizing::{self, Memory, Sizes, Wishes};
+use crate::thread::{self, Thread};
+
+/// Where a volume is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Shards are starting; SPDK does not know the bdev yet.
+    Starting,
+    /// In service.
+    Online,
+    /// Being taken down.
+    Removing,
+}
+
+impl State {
+    /// As `bdev_get_bdevs` shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Online => "online",
+            State::Removing => "removing",
+        }
+    }
+}
+
+/// What is to be done once a volume is gone.
+pub type Farewell = Box<dyn FnOnce() + Send>;
+
+struct Control {
+    state: State,
+    base_gone: bool,
+    farewells: Vec<Farewell>,
+}
+
+/// One dedupe bdev.
+pub struct Volume {
+    bdev: UnsafeCell<ffi::spdk_bdev>,
+    name: Arc<str>,
+    c_name: CString,
+    params: CreateParams,
+    uuid: Uuid,
+    base: Base,
+    owner: Thread,
+    sizes: Sizes,
+    memory: Memory,
+    shards: Arc<[ShardHost]>,
+    /// Each from `Box::into_raw`; see [`Port`].
+    ports: Mutex<Vec<NonNull<Port>>>,
+    next_shard: AtomicUsize,
+    control: Mutex<Control>,
+}
+
+// SAFETY: `bdev` is SPDK's while it is registered and otherwise touched by the owner thread only; ports are made for many threads; all else
+// is Send and Sync.
+unsafe impl Send for Volume {}
+// SAFETY: as above.
+unsafe impl Sync for Volume {}
+
+impl core::fmt::Debug for Volume {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Volume {{ name: {}, shards: {:?} }}", self.name, self.shards)
+    }
+}
+
+/// Locks a mutex whose guarded data cannot be left half-changed by a panic (panics abort).
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Rough size of a shard's arenas: requests, locks, rings.
+const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20);
+
+impl Volume {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The parameters it was created with.
+    pub fn params(&self) -> &CreateParams {
+        &self.params
+    }
+
+    /// Its identity.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// Its shards.
+    pub fn shards(&self) -> &[ShardHost] {
+        &self.shards
+    }
+
+    /// Its layout.
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    /// The memory it uses.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Size of the base in 4096-byte blocks.
+    pub fn physical_blocks(&self) -> u64 {
+        self.base.bytes() >> 12
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> State {
+        lock(&self.control).state
+    }
+
+    /// Exposed block size in bytes.
+    pub fn block_bytes(&self) -> u32 {
+        self.params.block_size.unwrap_or(BlockSize::Block).bytes()
+    }
+
+    /// The bytes of `blocks` exposed blocks from `offset` on; none when they are not all inside the volume.
+    pub fn byte_range(&self, offset: u64, blocks: u64) -> Option<Range<u64>> {
+        let unit = u64::from(self.block_bytes());
+        let end = offset.checked_add(blocks)?.checked_mul(unit)?;
+        (end <= self.sizes.geometry.logical_blocks().bytes()).then_some(offset * unit..end)
+    }
+
+    /// The shard that owns a block.
+    pub fn logical_shard(&self, lbn: Lbn) -> &ShardHost {
+        &self.shards[self.sizes.geometry.logical_shard(lbn).index()]
+    }
+
+    /// The port of a thread, made when it is the first time.
+    pub fn port(&self, thread: Thread) -> NonNull<Port> {
+        let mut ports = lock(&self.ports);
+        // SAFETY: ports live as long as the volume.
+        if let Some(port) = ports.iter().find(|port| unsafe { port.as_ref() }.thread() == thread) {
+            return *port;
+        }
+        let port = NonNull::from(Box::leak(Box::new(Port::new(thread))));
+        ports.push(port);
+        port
+    }
+
+    /// The shard for what has no range: the one on the thread or core of the channel, else the next in turn.
+    pub fn deal_shard(&self, thread: Thread) -> usize {
+        let core = thread::current_core();
+        let near = self.shards.iter().position(|shard| shard.thread == thread);
+        let near = near.or_else(|| self.shards.iter().position(|shard| Some(shard.core) == core));
+        near.unwrap_or_else(|| self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len())
+    }
+
+    fn device(&self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// Creates a volume and calls `done`, here or later, on this thread. On the app thread.
+    pub fn create(params: CreateParams, done: impl FnOnce(Result<Arc<Volume>, CreateError>) + Send + 'static) {
+        match Volume::prepare(params) {
+            Ok((volume, plans)) => Volume::start(volume, plans, done),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Everything up to the start of the shards. What was done is undone by dropping it.
+    fn prepare(params: CreateParams) -> Result<(Arc<Volume>, VecDeque<Plan>), CreateError> {
+        let name = params.name.clone();
+        refuse_taken_name(&name)?;
+        let base = Base::open(&params.base_bdev_name)?;
+        let cores = choose_cores(&params)?;
+        let wishes = Wishes {
+            logical_mib: params.logical_size_mib,
+            slab_mib: params.slab_size_mib,
+            index_mib: params.index_memory_mib,
+        };
+        let sizes = sizing::lay_out(base.bytes(), cores.len(), &wishes).map_err(|error| CreateError::Sizing {
+            name: name.clone(),
+            base: base.name().to_owned(),
+            error,
+        })?;
+        let memory = Memory::of(&sizes, ARENA_BYTES, DMA_BYTES);
+        refuse_too_large(&name, &memory)?;
+        let fingerprinter = random_fingerprinter(&name)?;
+        base.claim()?;
+        let owner = Thread::current().ok_or_else(|| CreateError::Thread { name: name.clone(), core: cores[0] })?;
+        let shards = make_shards(&name, &cores, owner)?;
+        let plans = make_plans(&name, &base, &sizes, &fingerprinter, &shards);
+        let volume = Arc::new(Volume {
+            // SAFETY: plain data of SPDK's that expects to be zeroed; filled in before it is registered.
+            bdev: UnsafeCell::new(unsafe { core::mem::zeroed() }),
+            name: Arc::from(name.as_str()),
+            c_name: CString::new(name).unwrap_or_default(),
+            uuid: params.uuid.unwrap_or_else(Uuid::new_v4),
+            params,
+            base,
+            owner,
+            sizes,
+            memory,
+            shards,
+            ports: Mutex::new(Vec::new()),
+            next_shard: AtomicUsize::new(0),
+            control: Mutex::new(Control { state: State::Starting, base_gone: false, farewells: Vec::new() }),
+        });
+        Ok((volume, plans))
+    }
+
+    fn start(
+        volume: Arc<Volume>,
+        mut plans: VecDeque<Plan>,
+        done: impl FnOnce(Result<Arc<Volume>, CreateError>) + Send + 'static,
+    ) {
+        if !volume.base.watch(Arc::downgrade(&volume)) {
+            lock(&volume.control).base_gone = true;
+        }
+        let start = move |shard: &ShardHost| plans.pop_front().map_or(Ok(()), |plan| shard.start(plan));
+        let then = Arc::clone(&volume);
+        tour(volume, start, move |results| {
+            let outcome = then.check_start(&results).and_then(|()| then.register());
+            match outcome {
+                Ok(()) => done(Ok(then)),
+                Err(error) => {
+                    let end = Arc::clone(&then);
+                    tour(then, ShardHost::stop, move |_| {
+                        end.base.close();
+                        done(Err(error));
+                    });
+                }
+            }
+        });
+    }
+
+    fn check_start(&self, results: &[Result<(), StartError>]) -> Result<(), CreateError> {
+        for (shard, result) in self.shards.iter().zip(results) {
+            result.map_err(|error| CreateError::Start { name: self.name.to_string(), core: shard.core, error })?;
+        }
+        if lock(&self.control).base_gone {
+            let (name, base) = (self.name.to_string(), self.base.name().to_owned());
+            return Err(CreateError::BaseRemoved { name, base });
+        }
+        Ok(())
+    }
+
+    /// Makes the volume known to SPDK.
+    fn register(self: &Arc<Volume>) -> Result<(), CreateError> {
+        self.fill_bdev();
+        // SAFETY: the volume is the io_device's key and outlives it; the callbacks fit the context size. The bdev is filled in and stays in
+        // place until SPDK has been told that it is gone.
+        let rc = unsafe {
+            ffi::spdk_io_device_register(
+                self.device(),
+                Some(channel::create),
+                Some(channel::destroy),
+                channel::CHANNEL_BYTES as u32,
+                self.c_name.as_ptr(),
+            );
+            lock(&self.control).state = State::Online;
+            registry::add(Arc::clone(self));
+            ffi::spdk_bdev_register(self.bdev.get())
+        };
+        if rc == 0 {
+            self.announce();
+            return Ok(());
+        }
+        lock(&self.control).state = State::Starting;
+        registry::remove(self);
+        // SAFETY: registered above; without a bdev nobody has a channel.
+        unsafe { ffi::spdk_io_device_unregister(self.device(), None) };
+        Err(CreateError::Register { name: self.name.to_string(), errno: rc })
+    }
+
+    fn fill_bdev(&self) {
+        // SAFETY: not yet registered, so this thread's alone.
+        let bdev = unsafe { &mut *self.bdev.get() };
+        let base = self.base.bdev();
+        let block = self.block_bytes();
+        bdev.ctxt = self.device();
+        bdev.name = self.c_name.as_ptr().cast_mut();
+        bdev.product_name = PRODUCT.as_ptr().cast_mut();
+        bdev.uuid = compat::uuid_from_bytes(*self.uuid.as_bytes());
+        bdev.blocklen = block;
+        bdev.blockcnt = self.sizes.geometry.logical_blocks().bytes() / u64::from(block);
+        // What completes may be in the base's write cache; flush reaches it.
+        bdev.write_cache = base.write_cache;
+        bdev.write_unit_size = 1;
+        bdev.required_alignment = base.required_alignment;
+        compat::set_hints(bdev, engine::BLOCK_SIZE as u32 / block);
+        bdev.module = module::handle();
+        bdev.fn_table = &raw const FN_TABLE.0;
+    }
+
+    fn announce(&self) {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let geometry = &self.sizes.geometry;
+        log::info!(
+            "{}: {} MiB of {}-byte blocks over {} MiB of '{}', {} slabs of {} MiB, {} shard(s)",
+            self.name,
+            mib(geometry.logical_blocks().bytes()),
+            self.block_bytes(),
+            mib(geometry.data_blocks().bytes()),
+            self.base.name(),
+            geometry.slabs(),
+            mib(geometry.slab_blocks() << 12),
+            geometry.shards(),
+        );
+        log::info!(
+            "{}: metadata is kept in RAM only in this release: the volume is empty after a restart. It uses {} MiB of memory now \
+             and at most {} MiB, and {} MiB of DMA memory",
+            self.name,
+            mib(self.memory.certain()),
+            mib(self.memory.at_most()),
+            mib(self.memory.dma),
+        );
+    }
+
+    /// Takes the volume down and calls `farewell` when it is gone. On the app thread.
+    pub fn delete(&self, farewell: Farewell) {
+        lock(&self.control).farewells.push(farewell);
+        self.unregister();
+    }
+
+    /// Takes the volume down because its base goes away.
+    pub fn base_removed(&self) {
+        lock(&self.control).base_gone = true;
+        if self.state() != State::Starting {
+            log::warn!("{}: base bdev '{}' was removed", self.name, self.base.name());
+            self.unregister();
+        }
+    }
+
+    fn unregister(&self) {
+        let before = core::mem::replace(&mut lock(&self.control).state, State::Removing);
+        if before == State::Online {
+            // SAFETY: registered, and not yet asked to unregister by this module; SPDK bears with being asked twice.
+            unsafe { ffi::spdk_bdev_unregister(self.bdev.get(), None, ptr::null_mut()) };
+        }
+    }
+
+    /// SPDK has no more use for the bdev: no descriptor is open, no request is on the way.
+    fn destruct(self: Arc<Volume>) {
+        lock(&self.control).state = State::Removing;
+        // SAFETY: registered in `register`. SPDK calls back once the last channel is gone, with the key: the volume, which the registry keeps.
+        unsafe { ffi::spdk_io_device_unregister(self.device(), Some(channels_gone)) };
+    }
+
+    /// Waits until nothing is in flight in or between the shards, then stops them.
+    ///
+    /// One look at each shard is not enough, since a shard that was idle when it was asked may have got mail since. When two looks in
+    /// succession find all idle, as many mails received as sent, and no mail in between, then nothing is under way.
+    fn come_to_rest(volume: Arc<Volume>, before: Option<Vec<Quiet>>) {
+        let then = Arc::clone(&volume);
+        tour(volume, ShardHost::quiet, move |now| {
+            let sent: u64 = now.iter().map(|shard| shard.sent).sum();
+            let received: u64 = now.iter().map(|shard| shard.received).sum();
+            let at_rest = now.iter().all(|shard| shard.idle) && sent == received;
+            if at_rest && before.as_ref() == Some(&now) {
+                let end = Arc::clone(&then);
+                tour(then, ShardHost::stop, move |_| Volume::finish(end));
+            } else {
+                let owner = then.owner;
+                owner.post(move || Volume::come_to_rest(then, Some(now).filter(|_| at_rest)));
+            }
+        });
+    }
+
+    /// Gives everything back.
+    fn finish(volume: Arc<Volume>) {
+        // SAFETY: ports live as long as the volume.
+        if !lock(&volume.ports).iter().all(|port| unsafe { port.as_ref() }.is_quiet()) {
+            let owner = volume.owner;
+            owner.post(move || Volume::finish(volume));
+            return;
+        }
+        volume.base.close();
+        registry::remove(&volume);
+        log::info!("{}: removed", volume.name);
+        // SAFETY: `destruct` promised to say so; SPDK does not use the bdev afterwards.
+        unsafe { ffi::spdk_bdev_destruct_done(volume.bdev.get(), 0) };
+        let farewells = core::mem::take(&mut lock(&volume.control).farewells);
+        for farewell in farewells {
+            farewell();
+        }
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        for port in lock(&self.ports).drain(..) {
+            // SAFETY: from `Box::leak`, freed once; all channels are gone and the port is quiet (`finish`), or there never was a channel.
+            drop(unsafe { Box::from_raw(port.as_ptr()) });
+        }
+    }
+}
+
+/// Has `visit` run for each shard in turn, on its thread, and then `done` with the answers on the owner's. Runs through at once where all of it
+/// is on the calling thread.
+pub fn tour<T: Send + 'static>(
+    volume: Arc<Volume>,
+    visit: impl FnMut(&ShardHost) -> T + Send + 'static,
+    done: impl FnOnce(Vec<T>) + Send + 'static,
+) {
+    let answers = Vec::with_capacity(volume.shards.len());
+    step(volume, visit, answers, done);
+}
+
+fn step<T: Send + 'static>(
+    volume: Arc<Volume>,
+    mut visit: impl FnMut(&ShardHost) -> T + Send + 'static,
+    mut answers: Vec<T>,
+    done: impl FnOnce(Vec<T>) + Send + 'static,
+) {
+    let Some(shard) = volume.shards.get(answers.len()) else {
+        let owner = volume.owner;
+        owner.run(move || done(answers));
+        return;
+    };
+    shard.thread.run(move || {
+        answers.push(visit(&volume.shards[answers.len()]));
+        step(volume, visit, answers, done);
+    });
+}
+
+fn refuse_taken_name(name: &str) -> Result<(), CreateError> {
+    let c_name = CString::new(name).unwrap_or_default();
+    // SAFETY: the name is a C string; the result is only compared with null.
+    let taken = !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null();
+    if taken || registry::find(name).is_some() {
+        return Err(CreateError::Exists { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+/// The cores to run on: those asked for, or all (at most 32, the most that a volume can use).
+fn choose_cores(params: &CreateParams) -> Result<Vec<u32>, CreateError> {
+    let mut available = thread::cores();
+    match params.cores() {
+        Ok(Some(asked)) => match asked.iter().find(|core| !available.contains(core)) {
+            Some(&core) => Err(CreateError::Core { core, available }),
+            None => Ok(asked),
+        },
+        // The mask was checked when the parameters were read.
+        Ok(None) | Err(_) => {
+            available.truncate(engine::units::MAX_SHARDS);
+            Ok(available)
+        }
+    }
+}
+
+fn refuse_too_large(name: &str, memory: &Memory) -> Result<(), CreateError> {
+    let Some(machine) = memory::machine() else { return Ok(()) };
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let refuse = |needed: u64, available: u64| {
+        Err(CreateError::Memory { name: name.to_owned(), needed_mib: mib(needed), available_mib: mib(available) })
+    };
+    if memory.certain() > machine.available {
+        return refuse(memory.certain(), machine.available);
+    }
+    // Taken from the system as it is used, but asked for in one piece, which the system refuses beyond its total.
+    if memory.at_most() > machine.total {
+        return refuse(memory.at_most(), machine.total);
+    }
+    if memory.at_most() > machine.available {
+        log::warn!(
+            "{name}: when all of it is written it needs {} MiB of memory, but {} MiB are available now",
+            mib(memory.at_most()),
+            mib(machine.available)
+        );
+    }
+    Ok(())
+}
+
+/// A fingerprinter with a secret that nobody knows.
+fn random_fingerprinter(name: &str) -> Result<Fingerprinter, CreateError> {
+    let mut secret = [0; _];
+    getrandom::fill(&mut secret)
+        .map_err(|error| CreateError::Random { name: name.to_owned(), reason: error.to_string() })?;
+    Ok(Fingerprinter::new(secret))
+}
+
+/// A shard for each core: on the owner's thread for the core that it runs on, else on a thread of its own.
+fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[ShardHost]>, CreateError> {
+    let own_core = thread::current_core();
+    let mut shards = Vec::with_capacity(cores.len());
+    for (index, &core) in cores.iter().enumerate() {
+        let id = ShardId(index as u16);
+        if Some(core) == own_core {
+            shards.push(ShardHost::new(id, core, owner, false));
+            continue;
+        }
+        let Some(thread) = Thread::create(&format!("dedupe_{name}_{core}"), core) else {
+            for shard in shards.iter().filter(|shard: &&ShardHost| shard.thread != owner) {
+                shard.thread.post(Thread::exit_current);
+            }
+            return Err(CreateError::Thread { name: name.to_owned(), core });
+        };
+        shards.push(ShardHost::new(id, core, thread, true));
+    }
+    Ok(Arc::from(shards))
+}
+
+fn make_plans(
+    name: &str,
+    base: &Base,
+    sizes: &Sizes,
+    fingerprinter: &Fingerprinter,
+    shards: &Arc<[ShardHost]>,
+) -> VecDeque<Plan> {
+    let geometry: Geometry = sizes.geometry;
+    let count = shards.len();
+    let (ring, outbox) = mail::capacities(count);
+    let mut plans: VecDeque<Plan> = (0..count)
+        .map(|_| Plan {
+            geometry,
+            base: base.handle(),
+            index_bytes: (sizes.index_bytes / count as u64) as usize,
+            fingerprinter: fingerprinter.clone(),
+            volume_name: Arc::from(name),
+            outgoing: (0..count).map(|_| None).collect(),
+            incoming: (0..count).map(|_| None).collect(),
+            peers: Peers::of(shards),
+        })
+        .collect();
+    for from in 0..count {
+        for to in (0..count).filter(|to| *to != from) {
+            let (sender, receiver) = mail::ring(ring, outbox);
+            plans[from].outgoing[to] = Some(sender);
+            plans[to].incoming[from] = Some(receiver);
+        }
+    }
+    plans
+}
+
+const PRODUCT: &core::ffi::CStr = c"dedupe";
+
+struct FnTable(ffi::spdk_bdev_fn_table);
+
+// SAFETY: constant pointers to functions.
+unsafe impl Sync for FnTable {}
+
+static FN_TABLE: FnTable = FnTable({
+    // SAFETY: a structure of optional function pointers, for which zero means none.
+    let mut table: ffi::spdk_bdev_fn_table = unsafe { core::mem::zeroed() };
+    table.destruct = Some(destruct);
+    table.submit_request = Some(channel::submit);
+    table.io_type_supported = Some(io_type_supported);
+    table.get_io_channel = Some(get_io_channel);
+    table.dump_info_json = Some(dump_info_json);
+    table.write_config_json = Some(write_config_json);
+    table
+});
+
+/// A counted reference to the volume behind a context pointer of SPDK's.
+///
+/// # Safety
+/// `context` is the address of a volume that some `Arc` keeps.
+unsafe fn volume_of(context: *mut c_void) -> Arc<Volume> {
+    let volume = context.cast::<Volume>().cast_const();
+    // SAFETY: every volume is made by `Arc::new`, and the caller vouches that it is alive.
+    unsafe {
+        Arc::increment_strong_count(volume);
+        Arc::from_raw(volume)
+    }
+}
+
+unsafe extern "C" fn destruct(context: *mut c_void) -> c_int {
+    // SAFETY: SPDK calls this with the context of a registered bdev, which the registry keeps.
+    let volume = unsafe { volume_of(context) };
+    let owner = volume.owner;
+    owner.run(move || volume.destruct());
+    // Not over yet: `finish` says when.
+    1
+}
+
+unsafe extern "C" fn channels_gone(device: *mut c_void) {
+    // SAFETY: SPDK calls this with the key, a volume that the registry keeps until `finish`.
+    let volume = unsafe { volume_of(device) };
+    Volume::come_to_rest(volume, None);
+}
+
+unsafe extern "C" fn io_type_supported(context: *mut c_void, kind: ffi::spdk_bdev_io_type::Type) -> bool {
+    use ffi::spdk_bdev_io_type as io_type;
+    // SAFETY: SPDK calls this with the context of a registered bdev.
+    let volume = unsafe { &*context.cast::<Volume>() };
+    match kind {
+        io_type::SPDK_BDEV_IO_TYPE_READ
+        | io_type::SPDK_BDEV_IO_TYPE_WRITE
+        | io_type::SPDK_BDEV_IO_TYPE_UNMAP
+        | io_type::SPDK_BDEV_IO_TYPE_WRITE_ZEROES
+        | io_type::SPDK_BDEV_IO_TYPE_FLUSH => true,
+        // SAFETY: the base is open as long as the bdev is registered.
+        io_type::SPDK_BDEV_IO_TYPE_RESET => unsafe {
+            ffi::spdk_bdev_io_type_supported(volume.base.handle().bdev.as_ptr(), kind)
+        },
+        _ => false,
+    }
+}
+
+unsafe extern "C" fn get_io_channel(context: *mut c_void) -> *mut ffi::spdk_io_channel {
+    // SAFETY: the context is the io_device's key, registered before the bdev.
+    unsafe { ffi::spdk_get_io_channel(context) }
+}
+
+unsafe extern "C" fn dump_info_json(context: *mut c_void, document: *mut ffi::spdk_json_write_ctx) -> c_int {
+    // SAFETY: SPDK calls this with the context of a registered bdev and an open document.
+    unsafe { info::write_info(&*context.cast::<Volume>(), document) };
+    0
+}
+
+unsafe extern "C" fn write_config_json(bdev: *mut ffi::spdk_bdev, document: *mut ffi::spdk_json_write_ctx) {
+    // SAFETY: SPDK calls this with a registered bdev of this module and an open document.
+    unsafe { info::write_config(&*(*bdev).ctxt.cast::<Volume>(), document) };
+}
