@@ -14,7 +14,7 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use std::rc::Rc;
 
-use engine::{Direction, Run, RunToken, BLOCK_SIZE};
+use engine::{Direction, Run, RunToken, BLOCK_SIZE, MAX_RUN_BLOCKS};
 use libc::iovec;
 
 use crate::buffer::Buf;
@@ -22,9 +22,6 @@ use crate::client::{Client, Command, Outcome, Request, Stage};
 use crate::ffi;
 use crate::list::{Linked, List};
 use crate::shard_host::Waker;
-
-/// Blocks in one transfer at most.
-pub const MAX_RUN: usize = 64;
 
 /// What a shard needs to know of the base bdev.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +58,7 @@ struct Slot {
     token: Cell<RunToken>,
     ok: Cell<bool>,
     iovcnt: Cell<usize>,
-    iovs: UnsafeCell<[iovec; MAX_RUN]>,
+    iovs: UnsafeCell<[iovec; MAX_RUN_BLOCKS]>,
 }
 
 // SAFETY: `link` is one field that only the lists write to.
@@ -137,7 +134,7 @@ impl Transfers {
             token: Cell::new(RunToken(0)),
             ok: Cell::new(false),
             iovcnt: Cell::new(0),
-            iovs: UnsafeCell::new([iovec { iov_base: ptr::null_mut(), iov_len: 0 }; MAX_RUN]),
+            iovs: UnsafeCell::new([iovec { iov_base: ptr::null_mut(), iov_len: 0 }; MAX_RUN_BLOCKS]),
         }));
         // SAFETY: a box is never null.
         let node = unsafe { NonNull::new_unchecked(slot) };
@@ -157,7 +154,10 @@ impl Transfers {
 
     /// Starts a transfer of the engine's.
     pub fn submit(&self, run: &Run<'_, Buf>) {
-        assert!(!run.bufs.is_empty() && run.bufs.len() <= MAX_RUN, "a transfer has 1 to {MAX_RUN} blocks");
+        assert!(
+            !run.bufs.is_empty() && run.bufs.len() <= MAX_RUN_BLOCKS,
+            "a transfer has 1 to {MAX_RUN_BLOCKS} blocks"
+        );
         let node = self.free.pop().unwrap_or_else(|| self.new_slot());
         // SAFETY: slots live as long as `self`.
         let slot = unsafe { node.as_ref() };
@@ -348,7 +348,7 @@ impl Drop for Transfers {
 }
 
 /// Lists the blocks, neighbours in memory as one entry. Returns the number of entries.
-fn fill(iovs: &mut [iovec; MAX_RUN], bufs: &[Buf]) -> usize {
+fn fill(iovs: &mut [iovec; MAX_RUN_BLOCKS], bufs: &[Buf]) -> usize {
     let mut used = 0;
     let mut end = ptr::null_mut();
     for buf in bufs {

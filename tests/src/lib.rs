@@ -4,4 +4,6 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "spdk")]
+pub mod bench;
 pub mod sim;

@@ -216,6 +216,14 @@ impl Cluster {
         }
     }
 
+    /// Changes the size of every shard's index, while it is in use.
+    pub fn resize_index(&mut self, bytes: usize) {
+        self.world.record(8, bytes as u64);
+        for shard in &mut self.shards {
+            shard.resize_index(bytes);
+        }
+    }
+
     /// The sum of the shards' statistics.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

@@ -85,6 +85,8 @@ pub struct Plan {
     pub in_place: u32,
     /// Room in the channels.
     pub room: usize,
+    /// Requests before which the index is resized, in 1000.
+    pub resize: u32,
     /// At the end, unmap everything and fill the volume again to the last block.
     pub refill: bool,
 }
@@ -130,6 +132,7 @@ impl Plan {
             in_place: random.pick(&[1000, 1000, 500, 0]),
             // An empty channel has room for the decrements of a leaf page, each of another run, but maybe not for more.
             room: random.pick(&[usize::MAX, usize::MAX, 2 * PAGE as usize, PAGE as usize]),
+            resize: if flavour == Flavour::Efficiency { 0 } else { random.pick(&[0, 0, 0, 50]) },
             refill: geometry.data_blocks().0 <= 512 && random.chance(300),
         }
     }

@@ -181,6 +181,7 @@ impl Run {
                 match next(&mut self.workload, &self.plan) {
                     Some(request) => {
                         self.cluster.submit(&request);
+                        self.resize_index_now_and_then();
                     }
                     None => left = false,
                 }
@@ -190,6 +191,13 @@ impl Run {
             }
         }
         self.rest()
+    }
+
+    fn resize_index_now_and_then(&mut self) {
+        let random = self.schedule.random();
+        if random.chance(self.plan.resize) {
+            self.cluster.resize_index(random.pick(&[64, 640, 4096, 1 << 14]));
+        }
     }
 
     fn rest(&mut self) -> Result<(), String> {

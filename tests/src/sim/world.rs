@@ -251,7 +251,8 @@ impl World {
                 match (reads, writes) {
                     (true, true) => self.faults.blame_either([Cause::WriteError, Cause::ReadError], start, self.now),
                     (true, false) => self.faults.blame(Cause::ReadError, start),
-                    (false, true) => self.faults.blame(Cause::WriteError, start),
+                    // A block that cannot be written is tried once more, in another place.
+                    (false, true) => (0..2).all(|_| self.faults.blame(Cause::WriteError, start)),
                     (false, false) => false,
                 }
             }

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Links the programs that run SPDK inside their own process (feature `spdk`) to the SPDK that the module was built for.
+
+#[cfg(not(feature = "spdk"))]
+fn main() {}
+
+#[cfg(feature = "spdk")]
+fn main() -> Result<(), spdk_sys_build::Error> {
+    let tree = spdk_sys_build::locate_or_obtain()?;
+    // For the instructions to run again when the tree changes; there are no bindings here.
+    spdk_sys_build::emit_cfgs(&tree, "");
+    spdk_sys_build::emit_bin_link(&tree);
+    Ok(())
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The benchmark as a whole: one measuring process per core count, then table and JSON.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use super::case::CASES;
+use super::host;
+use super::options::Options;
+use super::record::{Record, WorkerOutput};
+use super::report;
+use super::worker;
+
+/// Runs the benchmark, or the part of it that one process measures; the exit status is 0 if every load ran to its end.
+#[must_use]
+pub fn run(options: Options) -> ExitCode {
+    let options = options.resolved();
+    let result = match (&options.worker_output, options.worker_cores) {
+        _ if options.list => {
+            CASES.iter().for_each(|case| println!("{}", case.name));
+            Ok(true)
+        }
+        (Some(output), Some(cores)) => measure_here(&options, cores, output).map(|()| true),
+        _ => run_all(&options),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("bench: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_here(options: &Options, cores: u32, output: &Path) -> Result<(), String> {
+    let measured = worker::measure(options, cores).map_err(|error| error.to_string())?;
+    let text = serde_json::to_vec(&measured).map_err(|error| error.to_string())?;
+    fs::write(output, text).map_err(|error| format!("writing {}: {error}", output.display()))
+}
+
+fn run_all(options: &Options) -> Result<bool, String> {
+    options.check()?;
+    if !options.no_huge {
+        host::ensure_huge_pages(worker::memory_mib(options))
+            .map_err(|reason| format!("{reason} (--no-huge runs without, with SPDK 24.01 or later)"))?;
+    }
+    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
+    let mut outputs = Vec::new();
+    for &cores in &options.cores {
+        outputs.push(measure_in_child(options, cores, dir.path())?);
+    }
+    print!("{}", report::text(&outputs));
+    let records: Vec<&Record> = outputs.iter().flat_map(|output| &output.records).collect();
+    write_json(&options.json, &records)?;
+    eprintln!("results: {}", options.json.display());
+    Ok(outputs.iter().all(|output| output.failures.is_empty()))
+}
+
+/// SPDK cannot be started twice in a process, so each core count has one of its own.
+fn measure_in_child(options: &Options, cores: u32, dir: &Path) -> Result<WorkerOutput, String> {
+    let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+    let output = dir.join(format!("cores-{cores}.json"));
+    let status = Command::new(program)
+        .args(options.worker_arguments(cores, &output))
+        .status()
+        .map_err(|error| format!("starting the measuring process: {error}"))?;
+    if !status.success() {
+        return Err(format!("the measuring process for {cores} core(s) ended with {status}"));
+    }
+    let text = fs::read(&output).map_err(|error| format!("reading {}: {error}", output.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("reading {}: {error}", output.display()))
+}
+
+fn write_json(path: &Path, records: &[&Record]) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("writing {}: {error}", path.display());
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(failed)?;
+    }
+    let mut text = serde_json::to_string_pretty(records).map_err(|error| error.to_string())?;
+    text.push('\n');
+    fs::write(path, text).map_err(failed)
+}
