@@ -10,7 +10,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bindings = spdk_sys_build::bindings(&tree, &out)?;
     spdk_sys_build::emit_cfgs(&tree, &bindings);
     spdk_sys_build::emit_cdylib_link(&tree);
-    spdk_sys_build::emit_bin_link(&tree)?;
     println!("cargo:rerun-if-changed=build.rs");
     Ok(())
 }

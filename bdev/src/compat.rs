@@ -59,6 +59,17 @@ pub fn interrupt_mode() -> bool {
     }
 }
 
+/// Tells SPDK that this module has given back everything.
+pub fn module_fini_done() {
+    // SAFETY: SPDK has called the module's fini and waits for this (the caller sees to it).
+    unsafe {
+        #[cfg(spdk_has_module_fini_done)]
+        ffi::spdk_bdev_module_fini_done();
+        #[cfg(not(spdk_has_module_fini_done))]
+        ffi::spdk_bdev_module_finish_done();
+    }
+}
+
 /// Tells clients that 4 KiB is the unit in which the volume stores and frees, where the release has fields for it.
 pub fn set_hints(bdev: &mut ffi::spdk_bdev, blocks_per_unit: u32) {
     #[cfg(spdk_ge_2107)]

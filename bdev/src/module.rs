@@ -7,11 +7,14 @@
 
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::abi_guard;
 use crate::client;
+use crate::compat;
 use crate::ffi;
 use crate::logger;
+use crate::registry;
 use crate::rpc;
 
 struct Module(UnsafeCell<ffi::spdk_bdev_module>);
@@ -38,6 +41,7 @@ extern "C" fn constructor() {
         module.name = c"dedupe".as_ptr();
         module.module_init = Some(init);
         module.module_fini = Some(fini);
+        module.async_fini = true;
         module.get_ctx_size = Some(context_size);
         ffi::spdk_bdev_module_list_add(module);
     }
@@ -57,8 +61,21 @@ unsafe extern "C" fn init() -> c_int {
     0
 }
 
-/// Nothing to do: SPDK has unregistered every bdev before, and with it each volume has given back what it had.
-unsafe extern "C" fn fini() {}
+/// SPDK waits for the last volume: one whose removal had begun before the application ended is no longer in SPDK's list of bdevs, but may
+/// not be gone yet.
+static FINISHING: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "C" fn fini() {
+    FINISHING.store(true, Ordering::Relaxed);
+    volume_gone();
+}
+
+/// Tells SPDK, if it waits, that the last volume is gone. Called after each volume's end, on the app thread.
+pub fn volume_gone() {
+    if registry::all().is_empty() && FINISHING.swap(false, Ordering::Relaxed) {
+        compat::module_fini_done();
+    }
+}
 
 unsafe extern "C" fn context_size() -> c_int {
     client::CONTEXT_BYTES as c_int

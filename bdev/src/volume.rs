@@ -417,6 +417,7 @@ impl Volume {
         for farewell in farewells {
             farewell();
         }
+        module::volume_gone();
     }
 }
 
