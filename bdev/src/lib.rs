@@ -27,6 +27,8 @@ mod ffi;
 mod host_env;
 mod json;
 mod list;
+#[cfg(feature = "load")]
+pub mod load;
 mod logger;
 mod mail;
 mod memory;

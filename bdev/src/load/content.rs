@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What a job writes: buffers filled beforehand, of which the timed loop changes no more than the stamp.
+//!
+//! A unique block is random bytes whose first three words are the stamp: block number, serial number of the write (with the job's number in
+//! its top byte), and the number of the run. No two writes of a process have the same stamp. Duplicates are written straight from a pool that
+//! all jobs share and nobody writes to.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::address::Random;
+use super::memory::DmaBuffer;
+use super::spec::Content;
+
+/// Words of 8 bytes at the start of a unique block that are changed for each write.
+pub const STAMP_WORDS: usize = 3;
+
+const BLOCK: usize = engine::BLOCK_SIZE;
+
+/// Contents that duplicates are taken from. With some 200,000 logical blocks each one is shared some hundred times, below the
+/// limit of 254 references, and 8 MiB of them do not crowd out a shared cache.
+const DUPLICATE_CONTENTS: u64 = 2048;
+
+/// Most blocks in one request: the zeros are allocated once.
+pub(super) const MAX_WRITE_BLOCKS: usize = 64;
+
+/// Buffers that all jobs of an application share and only read.
+#[derive(Debug)]
+pub(super) struct SharedContent {
+    duplicates: DmaBuffer,
+    zeros: DmaBuffer,
+}
+
+impl SharedContent {
+    pub(super) fn new() -> Option<Arc<SharedContent>> {
+        // A request of several blocks may start at the last content, so the pool goes on behind it.
+        let bytes = (DUPLICATE_CONTENTS as usize + MAX_WRITE_BLOCKS) * BLOCK;
+        let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64);
+        let duplicates = DmaBuffer::random(bytes, seed)?;
+        let zeros = DmaBuffer::new(MAX_WRITE_BLOCKS * BLOCK)?;
+        Some(Arc::new(SharedContent { duplicates, zeros }))
+    }
+}
+
+/// Number of the next run in this process.
+static NEXT_RUN: AtomicU64 = AtomicU64::new(1);
+
+/// A run's number, different from that of every other run of the process.
+pub(super) fn new_run() -> u64 {
+    NEXT_RUN.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Gives each write of a job its data.
+#[derive(Debug)]
+pub(super) struct Source {
+    content: Content,
+    shared: Arc<SharedContent>,
+    random: Random,
+    serial: u64,
+    run: u64,
+}
+
+impl Source {
+    pub(super) fn new(content: Content, shared: Arc<SharedContent>, job: u64, run: u64) -> Source {
+        let random = Random::new(run << 8 | job);
+        Source { content, shared, random, serial: job << 56, run }
+    }
+
+    /// The data for a write of `blocks` blocks at `lbn`: `own`, stamped, or shared content.
+    ///
+    /// # Safety
+    /// `own` points to `blocks` blocks, 8-byte-aligned, that nobody else uses now; `blocks` is at most [`MAX_WRITE_BLOCKS`].
+    #[inline]
+    pub(super) unsafe fn data(&mut self, own: *mut u8, lbn: u64, blocks: u32) -> *mut u8 {
+        match self.content {
+            Content::Zero => self.shared.zeros.as_ptr(),
+            Content::Duplicate(percent) if self.random.below(100) < u64::from(percent) => {
+                let offset = self.random.below(DUPLICATE_CONTENTS) as usize * BLOCK;
+                self.shared.duplicates.as_ptr().wrapping_add(offset)
+            }
+            Content::Duplicate(_) | Content::Unique => {
+                for index in 0..u64::from(blocks) {
+                    self.serial += 1;
+                    let words = [lbn + index, self.serial, self.run];
+                    // SAFETY: the caller vouches for `blocks` blocks behind `own`, each longer than a stamp, aligned, and ours alone.
+                    unsafe { own.add(index as usize * BLOCK).cast::<[u64; STAMP_WORDS]>().write(words) };
+                }
+                own
+            }
+        }
+    }
+}
+
+/// The block number in the first stamp among `blocks` blocks at `data` that is not the one that belongs there, `lbn` being the first block:
+/// (block, number found).
+///
+/// # Safety
+/// `data` points to `blocks` blocks, 8-byte-aligned, that nobody writes to now.
+#[inline]
+pub(super) unsafe fn wrong_stamp(data: *const u8, lbn: u64, blocks: u32) -> Option<(u64, u64)> {
+    for index in 0..u64::from(blocks) {
+        // SAFETY: the caller vouches for `blocks` aligned, initialised blocks behind `data`.
+        let found = unsafe { data.add(index as usize * BLOCK).cast::<u64>().read() };
+        if found != lbn + index {
+            return Some((lbn + index, found));
+        }
+    }
+    None
+}
