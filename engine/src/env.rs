@@ -58,7 +58,8 @@ pub trait Env {
     /// Queues a message to another shard. Never called with the shard's own number.
     fn send(&mut self, to: ShardId, message: Message<Self::Buf>);
 
-    /// How many more messages to `to` can be queued before a shard should turn to other work (range operations ask).
+    /// How many more messages to `to` can be queued before a shard should turn to other work. Range operations ask, and
+    /// begin only where there is room for a whole leaf page; so an empty channel has room for 504 at least.
     fn send_room(&self, to: ShardId) -> usize;
 
     /// Answers one piece: `blocks` blocks of the client's request are done. Called once for each accepted piece.

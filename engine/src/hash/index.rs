@@ -12,30 +12,38 @@
 //!   compare the content before sharing it (vdo.md 2.5). For the same reason an update may take over a record of other
 //!   content; the price of either is a duplicate not found or a read in vain.
 //! * **The least recently used go.** See the module `table` for how recency is kept.
-//! * **The latest update wins**: after `update(f, x)` a lookup of `f` answers `x`, nothing, or, where a later update was
-//!   given another fingerprint with the same key, what that one recorded. Never an earlier location of `f`.
+//! * **The latest update wins**: after `update(f, x)` a lookup of `f` answers `x`, nothing, or, where a later update
+//!   was given another fingerprint with the same key, what that one recorded. Never an earlier location of `f`.
 //!
-//! **Resizing** is online and in small steps, taken by each update and by [`Index::migrate`]: first the memory of the
-//! new table is cleared, then the buckets of the old one are emptied in order, while lookups ask both. Until that is
-//! done both tables are in memory. A record is in one of them, never in both. What is lost on the way:
+//! **Resizing** is online and in small steps, taken by some updates and by [`Index::migrate`]: the groups of the old
+//! table are emptied into the new one in the order of their keys, so that every key is in one table or in the other,
+//! and which one is known. The new table's memory is allocated as it is reached, the old one's given back as it is left,
+//! both by the megabyte. What is lost on the way:
 //! * shrinking: the least recently used records that no longer fit, and of those whose keys become equal (one in some
 //!   thousands) all but one;
-//! * growing by up to 16 times (after rounding to powers of two): nothing but a record that finds its buckets full. The larger table keeps the smaller one's key,
-//!   so wrong advice is up to 16 times more frequent until the index is made anew;
-//! * growing by more: every record not asked for before its bucket's turn comes.
+//! * growing by up to 16 times (after rounding to powers of two): nothing but a record that finds its buckets full. The
+//!   larger table keeps the smaller one's key, so wrong advice is up to 16 times more frequent until the index is made
+//!   anew;
+//! * growing by more: every record. They are at most one in 16 of those that will fit.
 
 mod record;
 mod table;
 
+use core::hint::black_box;
+
 use crate::hash::Fingerprint;
 use crate::logical::Mapped;
-use table::{Inserted, Spread, Table, SLOTS};
+use record::{Bucket, SLOTS};
+use table::{Inserted, Place, Spread, Table, GROUP};
 
-/// Buckets of a new table that are cleared in one step of a resize: one page of memory.
-const CLEARED_PER_STEP: usize = 64;
+/// Buckets of a new table that are cleared in one step of a resize: a few pages of memory.
+const CLEARED_PER_STEP: usize = 8 * GROUP;
 
-/// Steps of a resize that each update takes.
-const STEPS_PER_UPDATE: usize = 2;
+/// A resize takes one step in so many updates. A step moves up to 512 records, which takes some microseconds.
+const UPDATES_PER_STEP: u32 = 8;
+
+/// Fingerprints whose places are worked out before the first of them is read.
+const TOUCH_BATCH: usize = 32;
 
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,28 +60,26 @@ pub enum Update {
 #[derive(Debug)]
 pub struct Index {
     table: Table,
-    resize: Resize,
+    /// The table that is being emptied into `table`.
+    old: Option<Table>,
     /// Buckets that the next resize shall give.
     wanted: Option<usize>,
+    updates_to_step: u32,
     discarded: u64,
 }
 
-/// How far a resize is.
-#[derive(Debug)]
-enum Resize {
-    /// None under way.
-    Idle,
-    /// The new table is being cleared; nothing is in it.
-    Clearing(Table),
-    /// The new table is in use, and the old one's buckets below `next` have been emptied.
-    Draining { old: Table, next: usize },
-}
-
 impl Index {
-    /// An index in at most `bytes` bytes of memory, rounded down to whole buckets of 64 bytes, but of two at least.
+    /// An index in at most `bytes` bytes of memory, rounded down: to pages of 4096 bytes, or below that
+    /// to a power of two of buckets of 64 bytes, of which it has two at least.
     #[must_use]
     pub fn new(bytes: usize) -> Index {
-        Index { table: Table::new(buckets_in(bytes)), resize: Resize::Idle, wanted: None, discarded: 0 }
+        Index {
+            table: Table::new(buckets_in(bytes)),
+            old: None,
+            wanted: None,
+            updates_to_step: UPDATES_PER_STEP,
+            discarded: 0,
+        }
     }
 
     /// Records that fit.
@@ -85,11 +91,7 @@ impl Index {
     /// Records held; while a smaller table is being filled that can be more than fit.
     #[must_use]
     pub fn len(&self) -> u64 {
-        let draining = match &self.resize {
-            Resize::Draining { old, .. } => old.len(),
-            Resize::Idle | Resize::Clearing(_) => 0,
-        };
-        self.table.len() + draining
+        self.table.len() + self.old.as_ref().map_or(0, Table::len)
     }
 
     /// True when no record is held.
@@ -108,41 +110,66 @@ impl Index {
     /// cache misses overlap.
     ///
     /// The result means nothing, but the reads happen only if it is used: combine those of a batch, for instance with
-    /// `^`, and give that to [`core::hint::black_box`].
+    /// `^`, and give that to [`black_box`]. Better, use [`Index::touch_all`].
     #[must_use]
     #[inline]
     pub fn touch(&self, fingerprint: Fingerprint) -> u64 {
-        self.table.touch(self.table.place(Spread::of(fingerprint.0)))
+        let spread = Spread::of(fingerprint.0);
+        if let Some(old) = &self.old {
+            let place = old.place(spread);
+            if !old.is_taken(place) {
+                return old.touch(place);
+            }
+        }
+        self.table.touch(self.table.place(spread))
+    }
+
+    /// Brings the cache lines of many fingerprints near, as [`Index::touch`] does for one, but with more of them on
+    /// their way at a time: a processor looks only some hundred instructions ahead, so where to read is worked out
+    /// before the first read.
+    pub fn touch_all(&self, fingerprints: impl IntoIterator<Item = Fingerprint>) {
+        let mut fingerprints = fingerprints.into_iter();
+        if self.old.is_some() {
+            black_box(fingerprints.fold(0, |sum, fingerprint| sum ^ self.touch(fingerprint)));
+            return;
+        }
+        loop {
+            let mut places = [Place::default(); TOUCH_BATCH];
+            let mut count = 0;
+            for (place, fingerprint) in places.iter_mut().zip(&mut fingerprints) {
+                *place = self.table.place(Spread::of(fingerprint.0));
+                count += 1;
+            }
+            black_box(places[..count].iter().fold(0, |sum, &place| sum ^ self.table.touch(place)));
+            if count < TOUCH_BATCH {
+                return;
+            }
+        }
     }
 
     /// Where the content with this fingerprint may be stored. Counts as a use of the record.
     #[inline]
     pub fn lookup(&mut self, fingerprint: Fingerprint) -> Option<Mapped> {
-        let spread = Spread::of(fingerprint.0);
-        match self.table.find(self.table.place(spread)) {
-            Some(at) => {
-                self.table.refresh(at);
-                Some(self.table.location(at))
-            }
-            None => self.lookup_draining(spread),
-        }
+        let (table, place) = self.table_of(fingerprint);
+        let at = table.find(place)?;
+        table.refresh(at);
+        Some(table.location(at))
     }
 
-    /// Records that the content with this fingerprint is stored at `location`. Takes some steps of a resize.
+    /// Records that the content with this fingerprint is stored at `location`. May take a step of a resize.
     ///
     /// # Panics
-    /// If the location is the zero block, or beyond 36 bits: no content is stored there.
+    /// If the location is the zero block, unmapped, or beyond 36 bits: no content is stored there.
     pub fn update(&mut self, fingerprint: Fingerprint, location: Mapped) -> Update {
-        self.migrate(STEPS_PER_UPDATE);
-        let spread = Spread::of(fingerprint.0);
-        let place = self.table.place(spread);
-        if let Some(at) = self.table.find(place) {
-            self.table.change(at, location);
+        if self.old.is_some() {
+            self.pace();
+        }
+        let (table, place) = self.table_of(fingerprint);
+        if let Some(at) = table.find(place) {
+            table.change(at, location);
             return Update::Changed;
         }
-        let moved = self.take_draining(spread).is_some();
-        match self.table.insert(place, location, 0) {
-            _ if moved => Update::Changed,
+        match table.insert(place, location, 0) {
             Inserted::Evicted(record) => {
                 self.discarded += 1;
                 Update::Replaced(record.location())
@@ -153,125 +180,103 @@ impl Index {
 
     /// Forgets the record of a fingerprint if it still names `location`; says whether it did.
     pub fn remove(&mut self, fingerprint: Fingerprint, location: Mapped) -> bool {
-        let spread = Spread::of(fingerprint.0);
-        let holders = match &mut self.resize {
-            Resize::Draining { old, .. } => [Some(&mut self.table), Some(old)],
-            Resize::Idle | Resize::Clearing(_) => [Some(&mut self.table), None],
-        };
-        for table in holders.into_iter().flatten() {
-            if let Some(at) = table.find(table.place(spread)) {
-                if table.location(at) == location {
-                    table.clear(at);
-                    return true;
-                }
+        let (table, place) = self.table_of(fingerprint);
+        match table.find(place) {
+            Some(at) if table.location(at) == location => {
+                table.remove(at);
+                true
             }
+            _ => false,
         }
-        false
     }
 
-    /// Asks for another size, rounded as by [`Index::new`]. Reserves memory at once, but does the work by and by. A
-    /// resize under way is completed first; of several that wait for it, the last counts.
+    /// Asks for another size, rounded as by [`Index::new`]; the work is done by and by. A resize under way is completed
+    /// first; of several that wait for it, the last counts.
     pub fn resize(&mut self, bytes: usize) {
         self.wanted = Some(buckets_in(bytes));
-        self.migrate(0);
+        self.start_resize();
     }
 
-    /// Takes up to `steps` steps of a resize, each a few microseconds or less; says whether there are more to take.
+    /// Takes up to `steps` steps of a resize, each some microseconds; says whether there are more to take.
     ///
-    /// A shard with nothing else to do may call it to finish sooner. The last step returns the old table's memory.
+    /// A shard with nothing else to do may call it to finish sooner.
     pub fn migrate(&mut self, steps: usize) -> bool {
-        self.start_resize();
         for _ in 0..steps {
-            if matches!(self.resize, Resize::Idle) {
-                return false;
-            }
-            self.resize_step();
-        }
-        !matches!(self.resize, Resize::Idle)
-    }
-
-    /// Starts the resize that is wanted, if none is under way.
-    fn start_resize(&mut self) {
-        if let (Resize::Idle, Some(count)) = (&self.resize, self.wanted) {
-            self.wanted = None;
-            if count != self.table.count() {
-                self.resize = Resize::Clearing(Table::reserve_for(&self.table, count));
+            let Some(mut old) = self.old.take() else { return false };
+            self.step(&mut old);
+            if old.taken() < old.count() {
+                self.old = Some(old);
+            } else {
+                debug_assert_eq!(old.len(), 0, "every record has been taken");
+                self.start_resize();
             }
         }
+        self.old.is_some()
     }
 
-    #[cold]
-    fn resize_step(&mut self) {
-        self.resize = match core::mem::replace(&mut self.resize, Resize::Idle) {
-            Resize::Clearing(mut new) => {
-                if new.grow(CLEARED_PER_STEP) {
-                    Resize::Draining { old: core::mem::replace(&mut self.table, new), next: 0 }
-                } else {
-                    Resize::Clearing(new)
-                }
-            }
-            Resize::Draining { mut old, next } => {
-                self.empty_bucket(&mut old, next);
-                if next + 1 < old.count() {
-                    Resize::Draining { old, next: next + 1 }
-                } else {
-                    debug_assert_eq!(old.len(), 0, "every bucket has been emptied");
-                    Resize::Idle
-                }
-            }
-            Resize::Idle => Resize::Idle,
-        };
-        self.start_resize();
-    }
-
-    /// Moves the records of an old bucket to where they belong now.
-    fn empty_bucket(&mut self, old: &mut Table, bucket: usize) {
-        let known = old.key_bits() >= self.table.key_bits();
-        for (spread, location, age) in old.take(bucket).into_iter().flatten() {
-            let place = self.table.place(spread);
-            // The record that is there already was used since the resize began; keys can have become equal.
-            if !known || self.table.find(place).is_some() {
-                self.discarded += 1;
-                continue;
-            }
-            match self.table.insert(place, location, age + self.table.generation()) {
-                Inserted::Added => {}
-                Inserted::Evicted(_) | Inserted::Refused => self.discarded += 1,
-            }
-        }
-    }
-
-    /// Looks up a fingerprint in the table that is being emptied. A hit moves to the new one.
-    fn lookup_draining(&mut self, spread: Spread) -> Option<Mapped> {
-        let location = self.take_draining(spread)?;
-        if let Inserted::Evicted(_) = self.table.insert(self.table.place(spread), location, 0) {
-            self.discarded += 1;
-        }
-        Some(location)
-    }
-
-    /// Takes the record of a fingerprint from the table that is being emptied.
+    /// The table that has a fingerprint's record, if there is one, and where.
     #[inline]
-    fn take_draining(&mut self, spread: Spread) -> Option<Mapped> {
-        let Resize::Draining { old, next } = &mut self.resize else { return None };
-        let place = old.place(spread);
-        if Table::is_below(place, *next) {
-            return None;
+    fn table_of(&mut self, fingerprint: Fingerprint) -> (&mut Table, Place) {
+        let spread = Spread::of(fingerprint.0);
+        if let Some(old) = &mut self.old {
+            let place = old.place(spread);
+            if !old.is_taken(place) {
+                return (old, place);
+            }
         }
-        let at = old.find(place)?;
-        let location = old.location(at);
-        old.clear(at);
-        Some(location)
+        let place = self.table.place(spread);
+        (&mut self.table, place)
+    }
+
+    /// Starts the resize that is wanted, unless one is under way.
+    fn start_resize(&mut self) {
+        if self.old.is_some() {
+            return;
+        }
+        if let Some(count) = self.wanted.take().filter(|&count| count != self.table.count()) {
+            let new = Table::reserve_for(&self.table, count);
+            self.old = Some(core::mem::replace(&mut self.table, new));
+        }
+    }
+
+    /// Takes a step of a resize when it is time for one.
+    #[cold]
+    fn pace(&mut self) {
+        self.updates_to_step -= 1;
+        if self.updates_to_step == 0 {
+            self.updates_to_step = UPDATES_PER_STEP;
+            self.migrate(1);
+        }
+    }
+
+    /// Clears memory for the next group of the old table, or, when there is enough, moves its records.
+    fn step(&mut self, old: &mut Table) {
+        let needed = self.table.reach(old, old.taken() + GROUP);
+        if self.table.cleared() < needed {
+            self.table.clear(CLEARED_PER_STEP.min(needed - self.table.cleared()));
+            return;
+        }
+        let known = old.key_bits() >= self.table.key_bits();
+        old.take_group(|spread, location, age| {
+            let place = self.table.place(spread);
+            // Keys can have become equal.
+            let kept =
+                known && self.table.find(place).is_none() && self.table.insert(place, location, age) == Inserted::Added;
+            // If not, then this record was dropped, or else another that it replaced.
+            self.discarded += u64::from(!kept);
+        });
     }
 }
 
-/// Buckets that fit `bytes`.
+/// Buckets for `bytes`: whole groups, or a power of two.
 const fn buckets_in(bytes: usize) -> usize {
-    let buckets = bytes / size_of::<table::Bucket>();
-    if buckets < 2 {
-        2
+    let buckets = bytes / size_of::<Bucket>();
+    if buckets >= GROUP {
+        buckets / GROUP * GROUP
+    } else if buckets > 2 {
+        1 << buckets.ilog2()
     } else {
-        buckets
+        2
     }
 }
 

@@ -317,7 +317,8 @@ impl<E: Env> LogicalZone<E> {
             }
             operation => {
                 let in_place = matches!(operation, Operation::Read | Operation::Write) && part.is_whole();
-                match cx.env.client_block(client, lbn).filter(|_| in_place) {
+                let memory = if in_place { cx.env.client_block(client, lbn) } else { None };
+                match memory {
                     Some(data) => {
                         self.vios[index].data = Some(data);
                         self.buffered(cx, index);

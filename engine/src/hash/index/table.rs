@@ -3,14 +3,19 @@
 //! A table of index records in buckets of one cache line: where a record may lie, and which one makes room.
 //!
 //! **Key.** A table knows a fingerprint by its *key*: the top W bits of 64 bits taken from the fingerprint. The key
-//! names the primary bucket, `key * N / 2^W` of N (N need not be a power of two), and its low 16 bits are the tag. W is
-//! at least `16 + log2 N` rounded down when the table is born, so that bucket and tag together determine the key: the
-//! keys of one bucket are an interval of at most 2^16 numbers. That is what lets a record move to a table of another
-//! size although it does not hold its fingerprint.
+//! names the primary bucket, `key * N / 2^W` of N (a multiple of 64, or a power of two below), and its low 16 bits are
+//! the tag. W is at most `16 + log2 N` rounded down, so the keys of one bucket are an interval of at most 2^16 numbers,
+//! and bucket and tag together determine the key. That is what lets a record move to a table of another size although
+//! it does not hold its fingerprint.
 //!
-//! **Two choices.** The partner of bucket b for a tag is `(h(tag) - b) mod N`, which is its own inverse, so a record's
-//! other bucket follows from where it lies. A record goes into the emptier of the two. Records are told apart by tag
-//! *and* side, hence a lookup matches exactly the records with its own key, and nothing else.
+//! **Two choices.** Buckets form groups of 64, one page of memory (a table of fewer is one group), and a record's other
+//! bucket is in the same group: the number of the one, exclusive-or an odd number that the tag gives, is the other. So
+//! it follows from where the record lies. A record goes into the emptier of the two. Records are told apart by tag *and*
+//! side, hence a lookup matches exactly the records with its own key, and nothing else. Of the records that fill a table
+//! to 85% and to 90%, 0.3% and 1% find no room and push another out.
+//!
+//! **Order.** Keys ascend with groups, in tables of every size. So a table can be emptied group by group into another,
+//! whose memory is needed only as far as the keys moved so far reach; see [`Table::reach`].
 //!
 //! **Recency.** Time is counted in *generations* of N/2 events (an insertion, or a hit on a record that was not used in
 //! the present generation), so a table's worth of insertions is 16 generations. When both buckets are full, the record
@@ -19,11 +24,8 @@
 //!
 //! Invariants: no two records have the same key; `len` counts the slots in use.
 
-use super::record::{Record, Side, STAMPS, TAG_BITS};
+use super::record::{Bucket, Record, Side, SLOTS, STAMPS, TAG_BITS};
 use crate::logical::Mapped;
-
-/// Records in a bucket.
-pub(super) const SLOTS: usize = 8;
 
 /// The oldest age that is told apart.
 const OLDEST: u64 = STAMPS / 2 - 1;
@@ -31,57 +33,17 @@ const OLDEST: u64 = STAMPS / 2 - 1;
 /// Events for each bucket that the sweep visits.
 const EVENTS_PER_SWEPT_BUCKET: u32 = 16;
 
+/// Buckets of a group: one page of memory.
+pub(super) const GROUP: usize = 64;
+
+/// Buckets that are allocated, and given back, together: 1 MiB.
+const SEGMENT: usize = 256 * GROUP;
+
 /// Buckets that the sweep visits at a time: neighbours, so that their cache misses overlap.
 const SWEEP_BATCH: usize = 16;
 
 /// Fractional powers of two that spread bits: the golden ratio in 64 bits.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// One cache line of records.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Bucket([Record; SLOTS]);
-
-const _: () = assert!(core::mem::size_of::<Bucket>() == SLOTS * 8, "a record takes 8 bytes and no more");
-const _: () = assert!(core::mem::align_of::<Bucket>() == 64, "a bucket is one cache line");
-
-impl Bucket {
-    const EMPTY: Bucket = Bucket([Record::EMPTY; SLOTS]);
-
-    /// The slots that hold this identity, as bits.
-    fn matches(&self, identity: u64) -> u32 {
-        let mut mask = 0;
-        for (slot, record) in self.0.iter().enumerate() {
-            mask |= u32::from(record.identity() == identity) << slot;
-        }
-        // Only a record of tag 0 can be mistaken for an empty slot.
-        if identity == 0 {
-            mask &= !self.free();
-        }
-        mask
-    }
-
-    /// The empty slots, as bits.
-    fn free(&self) -> u32 {
-        let mut mask = 0;
-        for (slot, record) in self.0.iter().enumerate() {
-            mask |= u32::from(record.is_empty()) << slot;
-        }
-        mask
-    }
-
-    /// Age and slot of the record not used for the longest time. Only for a full bucket.
-    fn oldest(&self, generation: u64) -> (u64, usize) {
-        let mut oldest = (self.0[0].age(generation), 0);
-        for (slot, record) in self.0.iter().enumerate().skip(1) {
-            let age = record.age(generation);
-            if age > oldest.0 {
-                oldest = (age, slot);
-            }
-        }
-        oldest
-    }
-}
 
 /// 64 bits of a fingerprint from which every table takes its key.
 ///
@@ -96,13 +58,14 @@ impl Spread {
     }
 
     /// The key of a table that uses so many bits.
+    #[cfg(test)]
     pub(super) const fn top_bits(self, bits: u32) -> u64 {
         self.0 >> (u64::BITS - bits)
     }
 }
 
 /// Where a key's record may lie.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
     primary: usize,
     partner: usize,
@@ -130,9 +93,15 @@ pub(super) enum Inserted {
 /// The table.
 #[derive(Debug)]
 pub(super) struct Table {
-    buckets: Vec<Bucket>,
-    /// N: what `buckets` will have when the table is complete.
+    segments: Vec<Vec<Bucket>>,
+    /// N.
     count: usize,
+    /// For the numbers that lead from a bucket to its partner: one less than the buckets of a group.
+    partner_mask: usize,
+    /// Buckets from the start whose records have been taken, and those up to which memory has been cleared. What lies
+    /// between is in use.
+    taken: usize,
+    cleared: usize,
     key_bits: u32,
     len: u64,
     generation: u64,
@@ -155,11 +124,11 @@ impl Table {
     /// A table of `count` buckets, at least 2, complete and empty.
     pub(super) fn new(count: usize) -> Table {
         let mut table = Table::reserve(count, key_bits_for(count, TAG_BITS));
-        table.grow(count);
+        table.clear(count);
         table
     }
 
-    /// A table for the records of `other` and more, its memory reserved but not yet cleared: see [`Table::grow`].
+    /// A table without memory (see [`Table::clear`]) that the records of `other` can move to.
     ///
     /// A larger table keeps the key of the smaller, because its records have no more bits to give; then fewer bits of
     /// the tag tell records apart. Down to 12 of them that is worth it, below the table starts with a key of its own.
@@ -171,10 +140,14 @@ impl Table {
     }
 
     fn reserve(count: usize, key_bits: u32) -> Table {
-        assert!(count >= 2 && key_bits <= u64::BITS, "an index cannot have {count} buckets");
+        let groups = if count < GROUP { count.is_power_of_two() } else { count.is_multiple_of(GROUP) };
+        assert!(count >= 2 && groups && key_bits <= u64::BITS, "an index cannot have {count} buckets");
         Table {
-            buckets: Vec::with_capacity(count),
+            segments: Vec::with_capacity(count.div_ceil(SEGMENT)),
             count,
+            partner_mask: GROUP.min(count) - 1,
+            taken: 0,
+            cleared: 0,
             key_bits,
             len: 0,
             generation: 0,
@@ -184,11 +157,67 @@ impl Table {
         }
     }
 
-    /// Clears up to `buckets` more buckets of a reserved table; says whether it is complete.
-    pub(super) fn grow(&mut self, buckets: usize) -> bool {
-        let cleared = (self.buckets.len() + buckets).min(self.count);
-        self.buckets.resize(cleared, Bucket::EMPTY);
-        cleared == self.count
+    /// Clears memory for up to `buckets` more buckets.
+    pub(super) fn clear(&mut self, buckets: usize) {
+        let end = (self.cleared + buckets).min(self.count);
+        while self.cleared < end {
+            let within = self.cleared % SEGMENT;
+            if within == 0 {
+                self.segments.push(Vec::with_capacity(SEGMENT.min(self.count - self.cleared)));
+            }
+            let more = (SEGMENT - within).min(end - self.cleared);
+            let segment = self.segments.last_mut().expect("pushed when its first bucket was cleared");
+            segment.resize(within + more, Bucket::EMPTY);
+            self.cleared += more;
+        }
+    }
+
+    /// Buckets that have memory, from the start.
+    pub(super) const fn cleared(&self) -> usize {
+        self.cleared
+    }
+
+    /// Buckets, from the start and in whole groups, that this table needs for the keys of the first `buckets` buckets
+    /// of `other`.
+    pub(super) fn reach(&self, other: &Table, buckets: usize) -> usize {
+        if buckets >= other.count {
+            return self.count;
+        }
+        // The first key beyond those is at least `buckets / other.count` of all keys.
+        let last = (buckets as u128 * self.count as u128 / other.count as u128) as usize;
+        (last / GROUP * GROUP + GROUP).min(self.count)
+    }
+
+    /// Buckets from the start whose records have been taken.
+    pub(super) const fn taken(&self) -> usize {
+        self.taken
+    }
+
+    #[inline]
+    fn bucket(&self, bucket: usize) -> &Bucket {
+        &self.segments[bucket / SEGMENT][bucket % SEGMENT]
+    }
+
+    #[inline]
+    fn bucket_mut(&mut self, bucket: usize) -> &mut Bucket {
+        &mut self.segments[bucket / SEGMENT][bucket % SEGMENT]
+    }
+
+    /// Both buckets of a place.
+    #[inline]
+    fn pair(&self, place: Place) -> (&Bucket, &Bucket) {
+        let segment = &self.segments[place.primary / SEGMENT];
+        (&segment[place.primary % SEGMENT], &segment[place.partner % SEGMENT])
+    }
+
+    #[inline]
+    fn record(&self, at: At) -> Record {
+        self.bucket(at.bucket).get(at.slot)
+    }
+
+    #[inline]
+    fn set(&mut self, at: At, record: Record) {
+        self.bucket_mut(at.bucket).set(at.slot, record);
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -203,29 +232,20 @@ impl Table {
         self.key_bits
     }
 
-    /// Generations since the table was made.
-    pub(super) const fn generation(&self) -> u64 {
-        self.generation
-    }
-
     /// Where the record of a fingerprint may lie.
     #[inline]
     pub(super) fn place(&self, spread: Spread) -> Place {
-        let key = spread.top_bits(self.key_bits);
+        let shift = u64::BITS - self.key_bits;
+        let key = spread.0 >> shift;
         let tag = key as u16;
-        let primary = high_product(key << (u64::BITS - self.key_bits), self.count);
+        let primary = high_product(key << shift, self.count);
         Place { primary, partner: self.partner(primary, tag), tag }
     }
 
-    /// The other bucket for a tag; now and then (one time in N) the same one.
+    /// The other bucket for a tag.
     #[inline]
-    fn partner(&self, bucket: usize, tag: u16) -> usize {
-        let sum = high_product(u64::from(tag).wrapping_mul(SPREAD), self.count);
-        if sum >= bucket {
-            sum - bucket
-        } else {
-            sum + self.count - bucket
-        }
+    const fn partner(&self, bucket: usize, tag: u16) -> usize {
+        bucket ^ (tag as usize & self.partner_mask | 1)
     }
 
     /// The top bits of the key of a record found in `bucket`, in the place where [`Spread::of`] has them.
@@ -244,53 +264,59 @@ impl Table {
     /// Reads a word of each bucket of a place.
     #[inline]
     pub(super) fn touch(&self, place: Place) -> u64 {
-        self.buckets[place.primary].0[0].word() ^ self.buckets[place.partner].0[0].word()
+        let (primary, partner) = self.pair(place);
+        primary.touch() ^ partner.touch()
     }
 
     /// The record with the place's key.
     #[inline]
     pub(super) fn find(&self, place: Place) -> Option<At> {
         // Both buckets at once: asking for the second only after the first has answered would cost a second cache miss.
-        let primary = self.buckets[place.primary].matches(Record::identity_of(place.tag, Side::Primary));
-        let partner = self.buckets[place.partner].matches(Record::identity_of(place.tag, Side::Partner));
-        match (primary | partner << SLOTS).trailing_zeros() as usize {
-            slot if slot < SLOTS => Some(At { bucket: place.primary, slot }),
-            slot if slot < 2 * SLOTS => Some(At { bucket: place.partner, slot: slot - SLOTS }),
-            _ => None,
+        let (primary, partner) = self.pair(place);
+        let primary = primary.matches(place.tag, Side::Primary);
+        let partner = partner.matches(place.tag, Side::Partner);
+        let found = primary | partner << SLOTS;
+        if found == 0 {
+            return None;
         }
+        // Which of the two it is cannot be predicted, so this is written as a choice and not as a branch.
+        let slot = found.trailing_zeros() as usize;
+        let bucket = [place.primary, place.partner][slot / SLOTS % 2];
+        Some(At { bucket, slot: slot % SLOTS })
     }
 
-    /// True when both buckets of a place lie below `bucket`.
-    pub(super) const fn is_below(place: Place, bucket: usize) -> bool {
-        place.primary < bucket && place.partner < bucket
+    /// True when the records of a place have been taken.
+    #[inline]
+    pub(super) const fn is_taken(&self, place: Place) -> bool {
+        place.primary < self.taken
     }
 
     /// The location in a slot.
     #[inline]
     pub(super) fn location(&self, at: At) -> Mapped {
-        self.buckets[at.bucket].0[at.slot].location()
+        self.record(at).location()
     }
 
     /// Notes that a slot's record was used.
     #[inline]
     pub(super) fn refresh(&mut self, at: At) {
-        let record = &mut self.buckets[at.bucket].0[at.slot];
+        let record = self.record(at);
         if record.age(self.generation) != 0 {
-            *record = record.stamped(self.generation);
+            self.set(at, record.stamped(self.generation));
             self.tick();
         }
     }
 
     /// Gives a slot's record another location, and notes that it was used.
     pub(super) fn change(&mut self, at: At, location: Mapped) {
-        let record = &mut self.buckets[at.bucket].0[at.slot];
-        *record = Record::new(record.tag(), record.side(), location, self.generation);
+        let record = self.record(at);
+        self.set(at, Record::new(record.tag(), record.side(), location, self.generation));
         self.tick();
     }
 
     /// Empties a slot.
-    pub(super) fn clear(&mut self, at: At) {
-        self.buckets[at.bucket].0[at.slot] = Record::EMPTY;
+    pub(super) fn remove(&mut self, at: At) {
+        self.set(at, Record::EMPTY);
         self.len -= 1;
     }
 
@@ -308,9 +334,9 @@ impl Table {
                 (at, side)
             }
         };
-        let slot = &mut self.buckets[at.bucket].0[at.slot];
-        let before = *slot;
-        *slot = Record::new(place.tag, side, location, self.generation.wrapping_sub(age));
+        let record = Record::new(place.tag, side, location, self.generation.wrapping_sub(age));
+        let before = self.record(at);
+        self.set(at, record);
         self.tick();
         if before.is_empty() {
             self.len += 1;
@@ -321,8 +347,9 @@ impl Table {
 
     /// A free slot in the emptier bucket of a place, the primary when they are equal.
     fn room(&self, place: Place) -> Option<(At, Side)> {
-        let primary = self.buckets[place.primary].free();
-        let partner = self.buckets[place.partner].free();
+        let (primary, partner) = self.pair(place);
+        let primary = primary.free();
+        let partner = partner.free();
         if primary | partner == 0 {
             return None;
         }
@@ -335,8 +362,9 @@ impl Table {
 
     /// The record not used for the longest time of all in a place whose buckets are both full.
     fn oldest(&self, place: Place) -> (u64, At, Side) {
-        let primary = self.buckets[place.primary].oldest(self.generation);
-        let partner = self.buckets[place.partner].oldest(self.generation);
+        let (primary, partner) = self.pair(place);
+        let primary = primary.oldest(self.generation);
+        let partner = partner.oldest(self.generation);
         if partner.0 > primary.0 {
             (partner.0, At { bucket: place.partner, slot: partner.1 }, Side::Partner)
         } else {
@@ -344,16 +372,23 @@ impl Table {
         }
     }
 
-    /// Takes all records out of a bucket, each with what can be known of its fingerprint, its location and its age.
-    pub(super) fn take(&mut self, bucket: usize) -> [Option<(Spread, Mapped, u64)>; SLOTS] {
-        let records = core::mem::replace(&mut self.buckets[bucket], Bucket::EMPTY).0;
-        records.map(|record| {
-            if record.is_empty() {
-                return None;
+    /// Takes all records out of the next group of buckets, and hands each on with what can be known of its
+    /// fingerprint, its location and its age. Returns the memory of a segment once all its records have been taken.
+    pub(super) fn take_group(&mut self, mut each: impl FnMut(Spread, Mapped, u64)) {
+        let end = (self.taken + GROUP).min(self.count);
+        for bucket in self.taken..end {
+            let records = *self.bucket(bucket);
+            for record in records.records() {
+                if !record.is_empty() {
+                    self.len -= 1;
+                    each(self.spread_of(bucket, record), record.location(), record.age(self.generation));
+                }
             }
-            self.len -= 1;
-            Some((self.spread_of(bucket, record), record.location(), record.age(self.generation)))
-        })
+        }
+        self.taken = end;
+        if end.is_multiple_of(SEGMENT) || end == self.count {
+            self.segments[(end - 1) / SEGMENT] = Vec::new();
+        }
     }
 
     /// Counts an event.
@@ -374,13 +409,13 @@ impl Table {
     fn sweep(&mut self) {
         let batch = SWEEP_BATCH.min(self.count);
         self.events_to_sweep = batch as u32 * EVENTS_PER_SWEPT_BUCKET;
+        let generation = self.generation;
         for _ in 0..batch {
-            for record in &mut self.buckets[self.sweep].0 {
-                if !record.is_empty() && record.age(self.generation) > OLDEST {
-                    *record = record.stamped(self.generation.wrapping_sub(OLDEST));
-                }
+            if self.sweep < self.taken || self.sweep >= self.cleared {
+                self.sweep = self.taken;
             }
-            self.sweep = if self.sweep + 1 == self.count { 0 } else { self.sweep + 1 };
+            self.bucket_mut(self.sweep).limit_age(generation, OLDEST);
+            self.sweep += 1;
         }
     }
 }
@@ -393,7 +428,7 @@ mod tests {
     /// Every key of a table is recovered from where its record lies, in tables of any size.
     #[test]
     fn bucket_and_tag_determine_the_key() {
-        for count in [2, 3, 7, 8, 100, 1000, 1 << 20, (1 << 20) + 12_345] {
+        for count in [2, 4, 8, 64, 128, 640, 1 << 20, (1 << 20) + 64 * 123] {
             let table = Table::reserve(count, key_bits_for(count, TAG_BITS));
             for seed in 0..2000_u128 {
                 let spread = Spread::of(seed.wrapping_mul(0x1234_5678_9abc_def1_1357_9bdf) << 8);
@@ -412,17 +447,17 @@ mod tests {
     #[test]
     fn growth_by_up_to_16_keeps_the_key() {
         let small = Table::new(8);
-        for (count, kept) in [(9, true), (16, true), (128, true), (200, true), (256, false)] {
+        for (count, kept) in [(16, true), (64, true), (128, true), (192, true), (256, false)] {
             let large = Table::reserve_for(&small, count);
             assert_eq!(large.key_bits == small.key_bits, kept, "{count} buckets");
         }
-        assert_eq!(Table::reserve_for(&small, 3).key_bits, 17);
+        assert_eq!(Table::reserve_for(&small, 2).key_bits, 17);
     }
 
     /// A record that nobody uses must never look younger than one in use, however long the table runs.
     #[test]
     fn ages_saturate() {
-        for count in [2, 3, 16, 17, 50] {
+        for count in [2, 4, 16, 64, 192] {
             let mut table = Table::new(count);
             let idle = table.place(Spread::of(0));
             let busy = table.place(Spread::of(u128::MAX));
@@ -433,7 +468,7 @@ mod tests {
                 let at = table.find(busy).expect("inserted above");
                 table.change(at, Mapped::uncompressed(Pbn(3)));
                 let at = table.find(idle).expect("inserted above");
-                let age = table.buckets[at.bucket].0[at.slot].age(table.generation);
+                let age = table.record(at).age(table.generation);
                 assert!(age >= last.min(OLDEST), "{count} buckets: age fell from {last} to {age}");
                 last = age;
             }
@@ -444,16 +479,54 @@ mod tests {
     /// `len` is what the slots say.
     #[test]
     fn len_counts_slots() {
-        let mut table = Table::new(5);
+        let mut table = Table::new(4);
         for seed in 0..200_u128 {
             let place = table.place(Spread::of(seed << 40));
             match table.find(place) {
-                Some(at) if seed % 3 == 0 => table.clear(at),
+                Some(at) if seed % 3 == 0 => table.remove(at),
                 Some(at) => table.change(at, Mapped::uncompressed(Pbn(9))),
                 None => drop(table.insert(place, Mapped::uncompressed(Pbn(8)), 0)),
             }
-            let used: u32 = table.buckets.iter().map(|bucket| SLOTS as u32 - bucket.free().count_ones()).sum();
+            let used: u32 =
+                table.segments.iter().flatten().map(|bucket| SLOTS as u32 - bucket.free().count_ones()).sum();
             assert_eq!(table.len(), u64::from(used));
         }
+    }
+
+    /// Where the keys of an old table's first buckets lie in a new one, there is memory for them.
+    #[test]
+    fn keys_ascend_with_buckets_in_tables_of_every_size() {
+        for (before, after) in [(2, 4), (16, 64), (960, 64), (64, 960), (128, 192), (4992, 4928), (1 << 14, 1 << 18)] {
+            let old = Table::reserve(before, key_bits_for(before, TAG_BITS));
+            let new = Table::reserve_for(&old, after);
+            for seed in 0..5000_u128 {
+                let spread = Spread::of(seed.wrapping_mul(0x1234_5678_9abc_def1_1357_9bdf) << 8);
+                let end = (old.place(spread).primary / GROUP * GROUP + GROUP).min(before);
+                let place = new.place(spread);
+                assert!(place.primary.max(place.partner) < new.reach(&old, end), "{before} to {after} buckets");
+            }
+            assert!(new.reach(&old, 1) <= after && new.reach(&old, before) == after);
+        }
+    }
+
+    /// Memory comes by the segment as it is cleared, and goes as its records are taken.
+    #[test]
+    fn memory_is_held_only_for_what_is_in_use() {
+        let mut table = Table::reserve(SEGMENT + 2 * GROUP, 30);
+        let held = |table: &Table| table.segments.iter().map(Vec::capacity).sum::<usize>();
+        assert_eq!(held(&table), 0);
+        table.clear(GROUP);
+        assert_eq!((held(&table), table.cleared()), (SEGMENT, GROUP));
+        table.clear(SEGMENT);
+        assert_eq!((held(&table), table.cleared()), (SEGMENT + 2 * GROUP, SEGMENT + GROUP));
+        table.clear(SEGMENT);
+        assert_eq!(table.cleared(), SEGMENT + 2 * GROUP);
+        while table.taken() < SEGMENT {
+            table.take_group(|_, _, _| panic!("nothing was inserted"));
+        }
+        assert_eq!(held(&table), 2 * GROUP);
+        table.take_group(|_, _, _| panic!("nothing was inserted"));
+        table.take_group(|_, _, _| panic!("nothing was inserted"));
+        assert_eq!((held(&table), table.taken()), (0, SEGMENT + 2 * GROUP));
     }
 }

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Names for what the workspace's own programs do.
+#
+#   make demo   set up, then run the main job: write real data over NVMe/TCP, read it back, print what was saved
+#   make test   set up, then pass the tests
+#   make bench  set up, then measure; writes target/bench/summary.json
+#   make setup  packages, SPDK and fio; nothing to do when they are there
+
+CARGO ?= cargo
+SEEDS ?= 0..20000
+RELEASES ?= all
+
+# The system's python3 builds SPDK; the toolchain may live in the user's home.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# Progress that is read in a log needs no colour.
+export CARGO_TERM_PROGRESS_WHEN ?= never
+
+.PHONY: demo test bench setup toolchain checks unit simulate end-to-end features module
+
+demo: RELEASES = 26.01
+demo: setup
+	$(CARGO) run --release --package tests --features spdk --bin demo
+
+test: setup checks unit simulate end-to-end
+
+bench: RELEASES = 26.01
+bench: setup
+	$(CARGO) run --release --package tests --features spdk --bin bench
+
+# Rust 1.89 or newer: from Debian where it is new enough, else from rustup.
+toolchain:
+	@command -v $(CARGO) >/dev/null || { test "$$(id -u)" = 0 && apt-get update && apt-get install --yes cargo rustc; } \
+		|| { echo "cargo is missing: install Rust 1.89 or newer (Debian: apt-get install cargo)" >&2; exit 1; }
+	@command -v cc >/dev/null || { test "$$(id -u)" = 0 && apt-get update && apt-get install --yes gcc libc6-dev; } \
+		|| { echo "cc is missing: apt-get install gcc libc6-dev" >&2; exit 1; }
+
+setup: toolchain
+	$(CARGO) run --release --package spdk-sys-build -- setup --release $(RELEASES)
+
+module: setup
+	$(CARGO) build --release --package bdev
+
+checks:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features tests/spdk -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --features tests/spdk
+	$(CARGO) run --package tests --bin features -- --check
+
+unit:
+	$(CARGO) test --package engine
+	$(CARGO) test --package spdk-sys-build
+	$(CARGO) test --package bdev
+	$(CARGO) test --package tests
+
+simulate:
+	$(CARGO) run --release --package tests --bin simulate -- --seeds $(SEEDS)
+
+end-to-end:
+	$(CARGO) test --release --package tests --features spdk --test end_to_end
+
+features:
+	$(CARGO) run --package tests --bin features
