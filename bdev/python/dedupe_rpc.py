@@ -39,7 +39,7 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("-s", "--block-size", type=int,
                    help="block size that the new bdev shows: 512 or 4096 (default: 4096)")
     p.add_argument("-l", "--logical-size-mib", type=int,
-                   help="size that the new bdev shows, in MiB; may exceed that of the base (default: the room for data on the base)")
+                   help="size that the new bdev shows, in MiB; may exceed that of the base (default: the room for data on the base, less some spare)")
     p.add_argument("-S", "--slab-size-mib", type=int,
                    help="unit of space management in MiB, a power of two from 8 to 32768 (default: by the size of the base)")
     p.add_argument("-i", "--index-memory-mib", type=int,

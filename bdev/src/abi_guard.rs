@@ -2,10 +2,11 @@
 
 //! Refuses to run inside another SPDK than the one this module was built for.
 //!
-//! SPDK's structures differ from release to release, and between builds of one release. The library names the soname of its libspdk_bdev
-//! (`DT_NEEDED`), so ld.so refuses most mixtures; but two different trees can share a soname (spdk-rust.md 2.2). Here the build-id of the
-//! libspdk_bdev that is loaded is compared with that of the one built for, before anything is registered. A process without such a
-//! library (linked statically, from the tree built for) has nothing to compare.
+//! SPDK's structures differ from release to release, and between builds of one release. The library names the
+//! soname of its libspdk_bdev (`DT_NEEDED`), so ld.so refuses most mixtures; but two different trees can share a
+//! soname (spdk-rust.md 2.2). Here the build-id of the libspdk_bdev that is loaded is compared with that of the one
+//! built for, before anything is registered. A process without such a library (linked statically, from the tree
+//! built for) has nothing to compare.
 
 use core::ffi::{c_int, c_void};
 use std::ffi::CStr;
@@ -40,8 +41,8 @@ fn mismatch(found: &[Found]) -> Option<String> {
         "bdev_dedupe: this module was built for another SPDK and does not run in this one.\n\
          bdev_dedupe:   built for SPDK {} ({}, build-id {BUILT_FOR})\n\
          bdev_dedupe:   loaded is {} (build-id {id})\n\
-         bdev_dedupe: build the module against the SPDK that you run (SPDK_DIR=/path/to/that/spdk cargo build --release -p bdev), \
-         or run the SPDK that it was built for (LD_LIBRARY_PATH).",
+         bdev_dedupe: build the module against the SPDK that you run (SPDK_DIR=/path/to/that/spdk cargo build \
+         --release -p bdev), or run the SPDK that it was built for (LD_LIBRARY_PATH).",
         env!("SPDK_BUILT_FOR_VERSION"),
         env!("SPDK_BUILT_FOR_SONAME"),
         other.path,

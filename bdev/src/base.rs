@@ -37,7 +37,8 @@ pub struct Base {
     watch: NonNull<Watch>,
 }
 
-// SAFETY: the handle is made for many threads; the watch is a mutex and an atomic; descriptor and claim are given up on the opening thread.
+// SAFETY: the handle is made for many threads; the watch is a mutex and an atomic; descriptor and claim are given
+// up on the opening thread.
 unsafe impl Send for Base {}
 // SAFETY: as above.
 unsafe impl Sync for Base {}
@@ -49,8 +50,8 @@ impl Base {
     /// It does not exist, cannot be opened, or has blocks of a size or kind that cannot be used.
     pub fn open(name: &str) -> Result<Base, CreateError> {
         let c_name = CString::new(name).map_err(|_| CreateError::NoBase { base: name.to_owned() })?;
-        // SAFETY: the name is a C string; the result is only compared with null. Asked for first, because 20.07 does not tell a bdev that is
-        // missing from other errors.
+        // SAFETY: the name is a C string; the result is only compared with null. Asked for first, because 20.07
+        // does not tell a bdev that is missing from other errors.
         if unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null() {
             return Err(CreateError::NoBase { base: name.to_owned() });
         }
@@ -92,7 +93,7 @@ impl Base {
             return Err(format!("its blocks carry {} bytes of metadata each; none are possible", bdev.md_len));
         }
         let write_unit = u64::from(bdev.write_unit_size.max(1)) * u64::from(bdev.blocklen);
-        if BLOCK_SIZE as u64 % write_unit != 0 {
+        if !(BLOCK_SIZE as u64).is_multiple_of(write_unit) {
             return Err(format!("it is written in units of {write_unit} bytes; at most {BLOCK_SIZE} are possible"));
         }
         // SAFETY: the bdev is open; the calls only read.
@@ -123,7 +124,8 @@ impl Base {
 
     /// The bdev. Valid as long as this is open.
     pub fn bdev(&self) -> &ffi::spdk_bdev {
-        // SAFETY: the bdev stays as long as the descriptor is open; its owner changes nothing but internals that are not read here.
+        // SAFETY: the bdev stays as long as the descriptor is open; its owner changes nothing but internals that
+        // are not read here.
         unsafe { self.handle.bdev.as_ref() }
     }
 
@@ -151,13 +153,14 @@ impl Base {
         !watch.removed.load(Ordering::Acquire)
     }
 
-    /// Gives up the claim and closes. On the thread that opened it, when no channel of it is in use any more. A second call does nothing.
+    /// Gives up the claim and closes. On the thread that opened it, when no channel of it is in use any more. A
+    /// second call does nothing.
     pub fn close(&self) {
         if self.closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        // SAFETY: open until here (flag above), on the opening thread; after the close SPDK does not call `event` any more, so the watch
-        // can go.
+        // SAFETY: open until here (flag above), on the opening thread; after the close SPDK does not call `event`
+        // any more, so the watch can go.
         unsafe {
             if self.claimed.load(Ordering::Relaxed) {
                 ffi::spdk_bdev_module_release_bdev(self.handle.bdev.as_ptr());

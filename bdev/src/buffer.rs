@@ -2,9 +2,10 @@
 
 //! Memory for blocks: handles that the engine passes around, and the pools that back them.
 //!
-//! A [`Buf`] is a bare address of 4096 bytes, valid on every thread of the process. What makes it sound to read and write through one is not
-//! its type but the engine's contract (see [`engine::Env`]): a client's block stays unchanged until its request completes, a pool's block is
-//! written by its shard only, and no two parties write one block at the same time. Its field is private to this module.
+//! A [`Buf`] is a bare address of 4096 bytes, valid on every thread of the process. What makes it sound to read and
+//! write through one is not its type but the engine's contract (see [`engine::Env`]): a client's block stays
+//! unchanged until its request completes, a pool's block is written by its shard only, and no two parties write one
+//! block at the same time. Its field is private to this module.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -30,7 +31,8 @@ impl Buf {
     /// The block at an address of a client's memory.
     ///
     /// # Safety
-    /// There are 4096 readable bytes, which stay so and are not written by anyone else while the engine holds the handle.
+    /// There are 4096 readable bytes, which stay so and are not written by anyone else while the engine holds the
+    /// handle.
     pub unsafe fn of_client(base: NonNull<u8>) -> Buf {
         Buf(base.cast())
     }

@@ -2,13 +2,14 @@
 
 //! I/O channels: where clients' requests come in and answers go out.
 //!
-//! A request goes straight to the shard that owns its first leaf page, its home, whatever thread it came from. (The alternative, a home
-//! shard for each channel, would send the many requests that lie in one page through a second shard for nothing.) Commands that have
-//! no range go to the shard on the channel's own core, or to one that the channel was dealt.
+//! A request goes straight to the shard that owns its first leaf page, its home, whatever thread it came from. (The
+//! alternative, a home shard for each channel, would send the many requests that lie in one page through a second
+//! shard for nothing.) Commands that have no range go to the shard on the channel's own core, or to one that the
+//! channel was dealt.
 //!
-//! Answers are given on the channel's thread. A [`Port`] takes them there from other threads. There is one port for each thread that
-//! ever had a channel of the volume; it lives as long as the volume, so that a shard may still be about to wake it when its channel
-//! goes away.
+//! Answers are given on the channel's thread. A [`Port`] takes them there from other threads. There is one port for
+//! each thread that ever had a channel of the volume; it lives as long as the volume, so that a shard may still be
+//! about to wake it when its channel goes away.
 
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A client's request: what this module keeps in the `driver_ctx` of its `spdk_bdev_io` from submission to completion.
+//! A client's request: what this module keeps in the `driver_ctx` of its `spdk_bdev_io` from submission to
+//! completion.
 //!
-//! A request has one *home* shard, the owner of its first leaf page. The home cuts it into pieces, counts them, and completes it, so
-//! everything that changes is changed by the home's thread alone; other shards read the fields that do not change. At most
-//! [`MAX_PIECES`] pieces are under way at once: an unmap of a whole device has thousands.
+//! A request has one *home* shard, the owner of its first leaf page. The home cuts it into pieces, counts them, and
+//! completes it, so everything that changes is changed by the home's thread alone; other shards read the fields
+//! that do not change. At most [`MAX_PIECES`] pieces are under way at once: an unmap of a whole device has
+//! thousands.
 //!
-//! Invariants: a request is in at most one list ([`crate::list`]); it is completed exactly once, after its last piece; after that
-//! its memory is SPDK's again and nobody touches it. Never is there a `&mut` to a request: what changes is in cells.
+//! Invariants: a request is in at most one list ([`crate::list`]); it is completed exactly once, after its last
+//! piece; after that its memory is SPDK's again and nobody touches it. Never is there a `&mut` to a request: what
+//! changes is in cells.
 
 use core::cell::Cell;
 use core::ffi::c_int;
@@ -100,8 +103,8 @@ const _: () = assert!(align_of::<Request>() <= 8, "driver_ctx is aligned to 8 by
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client(NonNull<Request>);
 
-// SAFETY: shards of other threads only read fields that do not change while they hold a piece of the request, and hand it back to its home;
-// see the module's documentation.
+// SAFETY: shards of other threads only read fields that do not change while they hold a piece of the request, and
+// hand it back to its home; see the module's documentation.
 unsafe impl Send for Client {}
 
 impl Client {
@@ -110,8 +113,8 @@ impl Client {
     /// `byte_range` is empty for commands that have none.
     ///
     /// # Safety
-    /// `bdev_io` was just submitted to this module and not yet completed; its buffers are in place. `port` is the port of
-    /// the channel it came through, and outlives it.
+    /// `bdev_io` was just submitted to this module and not yet completed; its buffers are in place. `port` is the
+    /// port of the channel it came through, and outlives it.
     pub unsafe fn begin(
         bdev_io: NonNull<ffi::spdk_bdev_io>,
         port: NonNull<Port>,
@@ -119,8 +122,9 @@ impl Client {
         command: Command,
         byte_range: core::ops::Range<u64>,
     ) -> Client {
-        // SAFETY: the bdev_io is valid; the context has the size that the module asked for and is aligned to 8 (asserted above). The
-        // parameters of a block request are the active member of the union for all commands that have buffers.
+        // SAFETY: the bdev_io is valid; the context has the size that the module asked for and is aligned to 8
+        // (asserted above). The parameters of a block request are the active member of the union for all commands
+        // that have buffers.
         unsafe {
             let (iovs, iovcnt) = match command {
                 Command::Range(Operation::Read | Operation::Write) => {
@@ -162,7 +166,8 @@ impl Client {
     }
 
     fn request(&self) -> &Request {
-        // SAFETY: a handle exists only between `begin` and `complete`, while the memory is the module's; there are no exclusive references.
+        // SAFETY: a handle exists only between `begin` and `complete`, while the memory is the module's; there are
+        // no exclusive references.
         unsafe { self.0.as_ref() }
     }
 

@@ -2,8 +2,8 @@
 
 //! Everything that differs between the SPDK releases this module is built for, in one place.
 //!
-//! Flags come from the build script: `spdk_ge_YYMM` from the release, the others from what the headers declare. Differences that need no code
-//! (fields set by name in zeroed structures) are listed in spdk-rust.md section 3.
+//! Flags come from the build script: `spdk_ge_YYMM` from the release, the others from what the headers declare.
+//! Differences that need no code (fields set by name in zeroed structures) are listed in spdk-rust.md section 3.
 
 use core::ffi::{c_char, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +16,8 @@ static CONTEXT_OFFSET: AtomicUsize = AtomicUsize::new(0);
 
 /// Notes where a channel's memory lies in it.
 ///
-/// `spdk_io_channel_get_ctx` is an inline function over a structure that is visible in 20.07 and opaque later, so it is not in the bindings. Its
-/// inverse is a real function in all releases; the first channel tells the distance.
+/// `spdk_io_channel_get_ctx` is an inline function over a structure that is visible in 20.07 and opaque later, so
+/// it is not in the bindings. Its inverse is a real function in all releases; the first channel tells the distance.
 ///
 /// # Safety
 /// `context` is the memory of a channel, as passed to its create callback.
@@ -32,8 +32,8 @@ pub unsafe fn learn_channel_context(context: *mut c_void) {
 /// # Safety
 /// `channel` is a channel of an io_device of this module, alive and of the calling thread.
 pub unsafe fn channel_context(channel: *mut ffi::spdk_io_channel) -> *mut c_void {
-    // SAFETY: SPDK allocates a channel and its context as one object, and no channel exists before `learn_channel_context` was called on this
-    // thread, for that very channel or an earlier one.
+    // SAFETY: SPDK allocates a channel and its context as one object, and no channel exists before
+    // `learn_channel_context` was called on this thread, for that very channel or an earlier one.
     unsafe { channel.cast::<u8>().add(CONTEXT_OFFSET.load(Ordering::Relaxed)).cast() }
 }
 
@@ -46,7 +46,8 @@ pub unsafe fn create_thread(name: *const c_char, cores: *mut ffi::spdk_cpuset) -
     Thread::from_raw(unsafe { ffi::spdk_thread_create(name, cores) })
 }
 
-/// True when the process was started in interrupt mode (20.10 on): threads then sleep until a message or an event wakes them.
+/// True when the process was started in interrupt mode (20.10 on): threads then sleep until a message or an event
+/// wakes them.
 pub fn interrupt_mode() -> bool {
     #[cfg(spdk_has_interrupt_mode)]
     {

@@ -2,7 +2,8 @@
 
 //! Core masks as SPDK writes them: `0x3`, `3` or `[0,2-5]`.
 //!
-//! Read here rather than by `spdk_cpuset_parse`, which accepts garbage after a list and says nothing of what is wrong.
+//! Read here rather than by `spdk_cpuset_parse`, which accepts garbage after a list and says nothing of what is
+//! wrong.
 
 use thiserror::Error;
 

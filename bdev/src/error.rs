@@ -40,7 +40,7 @@ pub enum CreateError {
         reason: String,
     },
     /// Someone else has the base.
-    #[error("cannot claim base bdev '{base}': it is claimed by {}", by.as_deref().map_or("another module".to_owned(), |by| format!("module '{by}'")))]
+    #[error("cannot claim base bdev '{base}': it is claimed by module '{}'", by.as_deref().unwrap_or("unknown"))]
     Claimed {
         /// Its name.
         base: String,
@@ -66,7 +66,10 @@ pub enum CreateError {
         error: SizingError,
     },
     /// Not enough memory.
-    #[error("cannot create '{name}': it needs {needed_mib} MiB of memory, but {available_mib} MiB are available; a smaller index_memory_mib or logical_size_mib needs less")]
+    #[error(
+        "cannot create '{name}': it needs {needed_mib} MiB of memory, but {available_mib} MiB are available; \
+         a smaller index_memory_mib or logical_size_mib needs less"
+    )]
     Memory {
         /// Name of the volume.
         name: String,

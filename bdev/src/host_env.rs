@@ -2,8 +2,8 @@
 
 //! The engine's view of the world ([`engine::Env`]) on an SPDK thread.
 //!
-//! Nothing here calls a client back: a finished request goes into a list that the shard's turn works off after the engine has returned,
-//! so the engine is never entered from inside one of its own calls.
+//! Nothing here calls a client back: a finished request goes into a list that the shard's turn works off after the
+//! engine has returned, so the engine is never entered from inside one of its own calls.
 
 use core::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -97,8 +97,8 @@ impl HostEnv {
         self.timer
     }
 
-    /// Forgets where the last lookup ended. The host calls it before a piece enters the engine: the request's memory may have been another
-    /// request's before.
+    /// Forgets where the last lookup ended. The host calls it before a piece enters the engine: the request's
+    /// memory may have been another request's before.
     pub fn forget_cursor(&mut self) {
         self.cursor_of = None;
     }
@@ -149,7 +149,8 @@ impl HostEnv {
         self.sort(client);
     }
 
-    /// Queues a request that can be cut further, or that is settled. One that stands in `ready` is sorted when its turn comes.
+    /// Queues a request that can be cut further, or that is settled. One that stands in `ready` is sorted when its
+    /// turn comes.
     pub fn sort(&mut self, client: Client) {
         if client.is_queued() {
             return;
@@ -195,13 +196,14 @@ impl Env for HostEnv {
     }
 
     fn block(&self, buf: Buf) -> &Block {
-        // SAFETY: the engine reads only blocks that it holds: a client's, unchanged until its request completes, or a pool's (contract of `Env`).
+        // SAFETY: the engine reads only blocks that it holds: a client's, unchanged until its request completes, or
+        // a pool's (contract of `Env`).
         unsafe { buf.block() }
     }
 
     fn block_mut(&mut self, buf: Buf) -> &mut Block {
-        // SAFETY: the engine changes only blocks of its shard's own pools that it lent to nobody; `self` is borrowed meanwhile, so the
-        // shard has no other reference to any block.
+        // SAFETY: the engine changes only blocks of its shard's own pools that it lent to nobody; `self` is
+        // borrowed meanwhile, so the shard has no other reference to any block.
         unsafe { buf.block_mut() }
     }
 
@@ -218,15 +220,16 @@ impl Env for HostEnv {
         if run.len < BLOCK_SIZE || run.base.addr() & (alignment - 1) != 0 {
             return None;
         }
-        // SAFETY: the client's list names these bytes as its own, and SPDK's contract leaves them alone until the request completes.
+        // SAFETY: the client's list names these bytes as its own, and SPDK's contract leaves them alone until the
+        // request completes.
         NonNull::new(run.base).map(|base| unsafe { Buf::of_client(base) })
     }
 
     fn copy_from_client(&mut self, client: Client, lbn: Lbn, part: Part, to: Buf) {
         let target = to.as_ptr().wrapping_add(usize::from(part.offset));
         self.visit(client, lbn, part, |run, place| {
-            // SAFETY: the run lies in the client's memory, the place in a block of this shard's pool (`part` is inside a block); they do not
-            // overlap, because pools are never clients' memory.
+            // SAFETY: the run lies in the client's memory, the place in a block of this shard's pool (`part` is
+            // inside a block); they do not overlap, because pools are never clients' memory.
             unsafe { ptr::copy_nonoverlapping(run.base, target.add(place.start), run.len) };
         });
     }
@@ -234,8 +237,8 @@ impl Env for HostEnv {
     fn copy_to_client(&mut self, client: Client, lbn: Lbn, part: Part, from: Buf) {
         let source = from.as_ptr().wrapping_add(usize::from(part.offset)).cast_const();
         self.visit(client, lbn, part, |run, place| {
-            // SAFETY: as for `copy_from_client`. Memory regions of a read are the client's to be written. `copy` rather than
-            // `copy_nonoverlapping`, because the source may be a block of some client's memory.
+            // SAFETY: as for `copy_from_client`. Memory regions of a read are the client's to be written. `copy`
+            // rather than `copy_nonoverlapping`, because the source may be a block of some client's memory.
             unsafe { ptr::copy(source.add(place.start), run.base, run.len) };
         });
     }
@@ -279,7 +282,10 @@ impl Env for HostEnv {
                 log::error!("{name} {shard}: {direction:?} of {pbn} on the base bdev failed ({purpose})");
             }
             Event::CheckMismatch { lbn, pbn, expected, found } => {
-                log::error!("{name} {shard}: {pbn} holds other content than {lbn} was given: check code {found:06x} instead of {expected:06x}");
+                log::error!(
+                    "{name} {shard}: {pbn} holds other content than {lbn} was given: check code {found:06x} instead \
+                     of {expected:06x}"
+                );
             }
             Event::OutOfSpace => {
                 log::warn!("{name}: out of physical space; reads, unmaps, zero and duplicate writes go on");

@@ -8,7 +8,8 @@ use std::ffi::CString;
 use crate::ffi;
 use crate::params::{Fields, Value};
 
-/// Reads the members of the object at `params`. None when it is not an object; no members for null (no parameters given).
+/// Reads the members of the object at `params`. None when it is not an object; no members for null (no parameters
+/// given).
 ///
 /// # Safety
 /// `params` is null or the first value of a decoded JSON document of SPDK's.
@@ -21,8 +22,8 @@ pub unsafe fn read_object(params: *const ffi::spdk_json_val) -> Option<Fields> {
     let mut fields = Fields::new();
     let mut index = 1;
     while index <= object.len as usize {
-        // SAFETY: an object of length n is followed by n values: names, each followed by its value, and a compound value by its parts. The
-        // decoder has checked that they alternate.
+        // SAFETY: an object of length n is followed by n values: names, each followed by its value, and a compound
+        // value by its parts. The decoder has checked that they alternate.
         let (name, value) = unsafe { (&*params.add(index), &*params.add(index + 1)) };
         // SAFETY: both are values of the decoded document.
         fields.push(unsafe { (text(name), read_value(value)) });
@@ -67,7 +68,8 @@ unsafe fn read_value(value: &ffi::spdk_json_val) -> Value {
     }
 }
 
-/// Writes to a JSON document that SPDK keeps. Errors are ignored: SPDK marks a document that ran out of memory and refuses it at its end.
+/// Writes to a JSON document that SPDK keeps. Errors are ignored: SPDK marks a document that ran out of memory and
+/// refuses it at its end.
 #[derive(Debug)]
 pub struct Writer(NonNull<ffi::spdk_json_write_ctx>);
 

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The SPDK bdev module `dedupe`: a deduplicating block device over any other, run by the crate `engine` on SPDK's threads.
+//! The SPDK bdev module `dedupe`: a deduplicating block device over any other, run by the crate `engine` on SPDK's
+//! threads.
 //!
-//! Loaded into a stock SPDK application (`LD_PRELOAD=libbdev_dedupe.so spdk_tgt ...`) or linked into one, it registers itself and the
-//! JSON-RPC methods `bdev_dedupe_create`, `bdev_dedupe_delete` and `bdev_dedupe_get_stats`.
+//! Loaded into a stock SPDK application (`LD_PRELOAD=libbdev_dedupe.so spdk_tgt ...`) or linked into one, it
+//! registers itself and the JSON-RPC methods `bdev_dedupe_create`, `bdev_dedupe_delete` and
+//! `bdev_dedupe_get_stats`.
 //!
-//! A request's way: [`channel`] takes it from SPDK and hands it to its home, the [`shard_host`] that owns its first leaf page; there it is cut
-//! into [`pieces`], which the engine works on (those of other shards' pages go there by [`mail`]); the engine reads and writes the base
-//! through [`transfer`]; when the last piece is done, the answer goes back on the channel's thread. No step of that allocates, takes a lock
-//! or sends an SPDK message (in polled mode).
+//! A request's way: `channel` takes it from SPDK and hands it to its home, the `shard_host` that owns its first
+//! leaf page; there it is cut into `pieces`, which the engine works on (those of other shards' pages go there by
+//! `mail`); the engine reads and writes the base through `transfer`; when the last piece is done, the answer
+//! goes back on the channel's thread. No step of that allocates, takes a lock or sends an SPDK message (in polled
+//! mode).
 //!
-//! [`volume`] is the life of one bdev; [`base`] the bdev below; [`rpc`], [`params`] and [`sizing`] the operator's side; [`compat`] all
-//! that differs between SPDK releases; [`abi_guard`] refuses a wrong one.
+//! `volume` is the life of one bdev; `base` the bdev below; `rpc`, `params` and `sizing` the operator's
+//! side; `compat` all that differs between SPDK releases; `abi_guard` refuses a wrong one.
 //!
-//! Only SPDK's thread, poller, channel, bdev and JSON-RPC libraries are used, not its reactors: hosts without reactors (fio) work.
+//! Only SPDK's thread, poller, channel, bdev and JSON-RPC libraries are used, not its reactors: hosts without
+//! reactors (fio) work.
 
 mod abi_guard;
 mod base;

@@ -45,7 +45,8 @@ impl<T: Linked> List<T> {
     /// # Safety
     /// The node is in no list, and stays valid and in place until it has been popped.
     pub unsafe fn push(&self, node: NonNull<T>) {
-        // SAFETY: the caller vouches for the node; the tail is a node that was pushed under the same promise and not yet popped.
+        // SAFETY: the caller vouches for the node; the tail is a node that was pushed under the same promise and
+        // not yet popped.
         unsafe {
             node.as_ref().link().set(ptr::null());
             match self.tail.get().as_ref() {
@@ -87,7 +88,8 @@ impl<T: Linked> List<T> {
     }
 }
 
-/// A queue that any thread fills and one thread empties as a whole. Lock-free: a stack of pushed nodes, turned round when taken.
+/// A queue that any thread fills and one thread empties as a whole. Lock-free: a stack of pushed nodes, turned
+/// round when taken.
 #[derive(Debug)]
 pub struct Inbox<T> {
     top: AtomicPtr<T>,
@@ -105,10 +107,12 @@ impl<T: Linked> Inbox<T> {
         self.top.load(Ordering::Relaxed).is_null()
     }
 
-    /// Queues a node. The node may be taken, finished and gone before this returns: the caller does not touch it again.
+    /// Queues a node. The node may be taken, finished and gone before this returns: the caller does not touch it
+    /// again.
     ///
     /// # Safety
-    /// The node is in no list, stays valid and in place until it has been popped, and may be handed to the emptying thread.
+    /// The node is in no list, stays valid and in place until it has been popped, and may be handed to the emptying
+    /// thread.
     pub unsafe fn push(&self, node: NonNull<T>) {
         let mut top = self.top.load(Ordering::Relaxed);
         loop {
@@ -127,11 +131,13 @@ impl<T: Linked> Inbox<T> {
         if self.is_empty() {
             return false;
         }
-        // Acquire: pairs with the release of every push whose node is in the chain (each later push continues its release sequence).
+        // Acquire: pairs with the release of every push whose node is in the chain (each later push continues its
+        // release sequence).
         let mut node = self.top.swap(ptr::null_mut(), Ordering::Acquire).cast_const();
         let mut oldest_first: *const T = ptr::null();
         while !node.is_null() {
-            // SAFETY: the chain was detached by the swap, so it is this thread's alone; its nodes are valid by the promise of `push`.
+            // SAFETY: the chain was detached by the swap, so it is this thread's alone; its nodes are valid by the
+            // promise of `push`.
             let link = unsafe { &*node }.link();
             let next = link.get();
             link.set(oldest_first);
@@ -139,7 +145,8 @@ impl<T: Linked> Inbox<T> {
             node = next;
         }
         while let Some(node) = NonNull::new(oldest_first.cast_mut()) {
-            // SAFETY: as above; the link is read before `push` overwrites it, and the node is in no other list any more.
+            // SAFETY: as above; the link is read before `push` overwrites it, and the node is in no other list any
+            // more.
             unsafe {
                 oldest_first = node.as_ref().link().get();
                 to.push(node);

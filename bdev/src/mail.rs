@@ -2,9 +2,9 @@
 
 //! Mail between the shards of a volume: one single-producer single-consumer ring for each ordered pair.
 //!
-//! Invariants: mail from one shard to another arrives in the order it was sent, whether it went through the ring at once or waited in the
-//! outbox; sending never fails. The outbox is used when a ring is full; it is allocated at start for as much as a shard can have
-//! in flight, and grows only beyond that.
+//! Invariants: mail from one shard to another arrives in the order it was sent, whether it went through the ring at
+//! once or waited in the outbox; sending never fails. The outbox is used when a ring is full; it is allocated at
+//! start for as much as a shard can have in flight, and grows only beyond that.
 
 use std::collections::VecDeque;
 
@@ -95,7 +95,8 @@ impl<T> Receiver<T> {
     }
 }
 
-/// Ring capacity and outbox size for a volume of `shards` shards, so that all rings together stay within some tens of MiB.
+/// Ring capacity and outbox size for a volume of `shards` shards, so that all rings together stay within some tens
+/// of MiB.
 pub fn capacities(shards: usize) -> (usize, usize) {
     let ring = (16384 / shards).next_power_of_two().clamp(512, 4096);
     let outbox = (8192 / shards).next_power_of_two().clamp(256, 2048);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How much memory the machine has left, so that a volume too large for it is refused instead of bringing the process down.
+//! How much memory the machine has left, so that a volume too large for it is refused instead of bringing the
+//! process down.
 
 /// The machine's memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Registration with SPDK: what `SPDK_BDEV_MODULE_REGISTER` and `SPDK_RPC_REGISTER` do in C, from a constructor that runs when the library
-//! is loaded (or, linked into a program, before its `main`).
+//! Registration with SPDK: what `SPDK_BDEV_MODULE_REGISTER` and `SPDK_RPC_REGISTER` do in C, from a constructor
+//! that runs when the library is loaded (or, linked into a program, before its `main`).
 //!
 //! Both of SPDK's registries are statically initialised lists, so the order of constructors does not matter.
 
@@ -35,7 +35,8 @@ pub fn handle() -> *mut ffi::spdk_bdev_module {
 extern "C" fn constructor() {
     abi_guard::check();
     logger::install();
-    // SAFETY: runs once, before `main`, in one thread; the module and its name are static. SPDK keeps the pointers for the life of the process.
+    // SAFETY: runs once, before `main`, in one thread; the module and its name are static. SPDK keeps the pointers
+    // for the life of the process.
     unsafe {
         let module = &mut *handle();
         module.name = c"dedupe".as_ptr();
@@ -48,8 +49,9 @@ extern "C" fn constructor() {
     rpc::register();
 }
 
-#[used]
-#[link_section = ".init_array"]
+// Unit tests have no SPDK to register with.
+#[cfg_attr(not(test), used)]
+#[cfg_attr(not(test), link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = constructor;
 
 /// Does nothing; a program that links this crate calls it so that the linker keeps the constructor.
@@ -61,8 +63,8 @@ unsafe extern "C" fn init() -> c_int {
     0
 }
 
-/// SPDK waits for the last volume: one whose removal had begun before the application ended is no longer in SPDK's list of bdevs, but may
-/// not be gone yet.
+/// SPDK waits for the last volume: one whose removal had begun before the application ended is no longer in SPDK's
+/// list of bdevs, but may not be gone yet.
 static FINISHING: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" fn fini() {

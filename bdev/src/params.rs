@@ -2,8 +2,8 @@
 
 //! Parameters of `bdev_dedupe_create` and their validation, without SPDK.
 //!
-//! `spdk_json_decode_object` refuses an object without saying which member it minds; here each refusal names the parameter, what was
-//! given and what is allowed.
+//! `spdk_json_decode_object` refuses an object without saying which member it minds; here each refusal names the
+//! parameter, what was given and what is allowed.
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -181,7 +181,7 @@ pub struct CreateParams {
     pub cpumask: Option<String>,
     /// Exposed block size; 4096 when not given.
     pub block_size: Option<BlockSize>,
-    /// Logical size in MiB; the size of the data area when not given.
+    /// Logical size in MiB; a little less than the data area when not given (see [`crate::sizing`]).
     pub logical_size_mib: Option<u64>,
     /// Slab size in MiB; chosen by the size of the base when not given.
     pub slab_size_mib: Option<u64>,

@@ -2,8 +2,9 @@
 
 //! Cutting a client's byte range into pieces, each inside one leaf page and so inside one shard.
 //!
-//! Invariants: the pieces of a range are disjoint, in ascending order and cover it exactly; each is well formed in the
-//! engine's sense (1 to 504 blocks, `skip` and `cut` below one block). Any multiple of 512 bytes is a valid start and end.
+//! Invariants: the pieces of a range are disjoint, in ascending order and cover it exactly; each is well formed in
+//! the engine's sense (1 to 504 blocks, `skip` and `cut` below one block). Any multiple of 512 bytes is a valid
+//! start and end.
 
 use engine::units::ENTRIES_PER_LEAF_PAGE;
 use engine::volume::Geometry;
@@ -24,7 +25,8 @@ pub struct Extent {
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
-/// The first piece of the byte range `from..end` of the volume, and where the next one starts. None when the range is empty.
+/// The first piece of the byte range `from..end` of the volume, and where the next one starts. None when the range
+/// is empty.
 pub fn first_piece(from: u64, end: u64) -> Option<(Extent, u64)> {
     if from >= end {
         return None;

@@ -2,8 +2,8 @@
 
 //! A client's memory: finding the bytes of a request in its scatter list.
 //!
-//! A request has one entry in most cases, and then a lookup is one addition. With more entries, a [`Cursor`] remembers where the
-//! last lookup ended, because blocks are asked for in ascending order.
+//! A request has one entry in most cases, and then a lookup is one addition. With more entries, a [`Cursor`]
+//! remembers where the last lookup ended, because blocks are asked for in ascending order.
 
 use core::ops::Range;
 
@@ -44,8 +44,8 @@ pub fn find(list: &[iovec], cursor: &mut Cursor, offset: u64) -> Option<Run> {
     None
 }
 
-/// Calls `visit(run, part)` for each run of memory of the request's bytes `range`, where `part` counts from the start of the
-/// range. Returns false when the list ends first.
+/// Calls `visit(run, part)` for each run of memory of the request's bytes `range`, where `part` counts from the
+/// start of the range. Returns false when the list ends first.
 pub fn walk(list: &[iovec], cursor: &mut Cursor, range: Range<u64>, mut visit: impl FnMut(Run, Range<usize>)) -> bool {
     let mut done = 0;
     let total = (range.end - range.start) as usize;

@@ -2,15 +2,18 @@
 
 //! One engine shard on one SPDK thread: its queues, its turn, its start and stop.
 //!
-//! The shard's *turn* takes everything that has arrived (finished transfers, mail, new requests), lets the engine work once, and sends off
-//! what came of it. In polled mode a poller of period 0 takes turns; in interrupt mode each arrival schedules one turn by a message,
-//! of which at most one is under way ([`Waker`]).
+//! The shard's *turn* takes everything that has arrived (finished transfers, mail, new requests), lets the engine
+//! work once, and sends off what came of it. In polled mode a poller of period 0 takes turns; in interrupt mode
+//! each arrival schedules one turn by a message, of which at most one is under way ([`Waker`]).
 //!
 //! Invariants:
-//! * Everything in [`Confined`] is touched by the shard's thread alone, after [`ShardHost::start`] and before [`ShardHost::stop`].
-//! * The engine is reached through one `&mut` that lives during a turn; turns do not nest (`entered`), and during a turn nothing calls clients
+//! * Everything in [`Confined`] is touched by the shard's thread alone, after [`ShardHost::start`] and before
+//!   [`ShardHost::stop`].
+//! * The engine is reached through one `&mut` that lives during a turn; turns do not nest (`entered`), and during a
+//!   turn nothing calls clients
 //!   back. Clients are answered after it, when they may submit again: that only fills `arrivals`.
-//! * A request is answered on the thread of its channel: by this shard if that is its own thread, else through the channel's [`Port`].
+//! * A request is answered on the thread of its channel: by this shard if that is its own thread, else through the
+//!   channel's [`crate::channel::Port`].
 
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::{c_int, c_void};
@@ -171,7 +174,8 @@ impl core::fmt::Debug for ShardHost {
     }
 }
 
-// SAFETY: `confined` is touched by the shard's thread only (each method that does so says so); all else is made for many threads.
+// SAFETY: `confined` is touched by the shard's thread only (each method that does so says so); all else is made for
+// many threads.
 unsafe impl Sync for ShardHost {}
 // SAFETY: as above; what is confined to the shard's thread is created and dropped on it, by `start` and `stop`.
 unsafe impl Send for ShardHost {}
@@ -222,7 +226,8 @@ impl ShardHost {
     /// Hands a request to this shard, its home. Any thread.
     ///
     /// # Safety
-    /// The request is in no list, and nobody touches it before it is completed, unless it is this shard that has it do so.
+    /// The request is in no list, and nobody touches it before it is completed, unless it is this shard that has it
+    /// do so.
     pub unsafe fn accept(&self, client: Client) {
         if self.thread.is_current() {
             // SAFETY: this is the shard's thread; the rest is the caller's promise.
@@ -238,7 +243,8 @@ impl ShardHost {
 
     /// Schedules a turn by a message, unless one is scheduled already. Any thread.
     fn schedule(&self) {
-        // The exchange orders what was queued before it ahead of the turn that clears the flag, so no arrival is missed.
+        // The exchange orders what was queued before it ahead of the turn that clears the flag, so no arrival is
+        // missed.
         if !self.scheduled.swap(true, Ordering::AcqRel) && !self.thread.send(scheduled_turn, self.as_context()) {
             self.scheduled.store(false, Ordering::Release);
             log::error!("{}: cannot schedule a turn: out of SPDK messages", self.id);
@@ -302,7 +308,8 @@ impl ShardHost {
         Ok(())
     }
 
-    /// Stops taking turns and frees the engine. On the shard's thread, when the volume has come to rest; also for a shard that did not start.
+    /// Stops taking turns and frees the engine. On the shard's thread, when the volume has come to rest; also for a
+    /// shard that did not start.
     pub fn stop(&self) {
         debug_assert!(self.thread.is_current() && !self.confined.entered.get());
         unregister(&self.confined.poller);
@@ -343,7 +350,8 @@ impl ShardHost {
         .unwrap_or(Quiet { idle: true, sent: 0, received: 0 })
     }
 
-    /// Takes one turn and answers the clients whose requests it finished. Returns whether there was anything to do. On the shard's thread.
+    /// Takes one turn and answers the clients whose requests it finished. Returns whether there was anything to do.
+    /// On the shard's thread.
     fn turn(&self) -> bool {
         let busy = self.with_local(|local| local.turn(self)).unwrap_or(false);
         // Answers may bring new requests at once; those wait in `arrivals`.
@@ -460,11 +468,8 @@ impl Local {
     fn feed(&mut self) -> bool {
         let mut any = false;
         loop {
-            let progress = if self.theirs_first {
-                self.feed_theirs() || self.feed_ours()
-            } else {
-                self.feed_ours() || self.feed_theirs()
-            };
+            let mut progress = self.theirs_first && self.feed_theirs();
+            progress = progress || self.feed_ours() || (!self.theirs_first && self.feed_theirs());
             self.theirs_first = !self.theirs_first;
             if !progress {
                 return any;
@@ -572,7 +577,8 @@ fn unregister(poller: &Cell<*mut ffi::spdk_poller>) {
     }
 }
 
-/// SPDK's values for a poller that did and did not find work; an anonymous enum in its headers, the same in all releases.
+/// SPDK's values for a poller that did and did not find work; an anonymous enum in its headers, the same in all
+/// releases.
 const POLLER_BUSY: c_int = 1;
 const POLLER_IDLE: c_int = 0;
 
@@ -587,7 +593,8 @@ unsafe extern "C" fn poll(context: *mut c_void) -> c_int {
 }
 
 unsafe extern "C" fn scheduled_turn(context: *mut c_void) {
-    // SAFETY: the context is a shard; a volume is freed only after messages that were sent before its shards stopped have been taken.
+    // SAFETY: the context is a shard; a volume is freed only after messages that were sent before its shards
+    // stopped have been taken.
     let host = unsafe { &*context.cast::<ShardHost>() };
     // Cleared first: what arrives during the turn schedules the next.
     host.scheduled.swap(false, Ordering::AcqRel);

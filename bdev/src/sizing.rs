@@ -2,10 +2,11 @@
 
 //! How large the parts of a volume are: slabs, logical size, index, and the memory that they need. Arithmetic only.
 //!
-//! Slabs are chosen so that each shard gets at least [`SLABS_PER_SHARD`], because a shard whose slabs are full must ask others, and the
-//! volume at least [`SLABS_AT_LEAST`], because a tail smaller than a slab is lost (then less than 1.6% of the base); up to dm-vdo's
-//! default of 2 GiB (vdo.md section 0). Smaller than dm-vdo's minimum of 32 MiB is possible (8 MiB), because here a slab carries
-//! no metadata of its own (architecture.md section 4, slab metadata).
+//! Slabs are chosen so that each shard gets at least [`SLABS_PER_SHARD`], because a shard whose slabs are full must
+//! ask others, and the volume at least [`SLABS_AT_LEAST`], because a tail smaller than a slab is lost (then less
+//! than 1.6% of the base); up to dm-vdo's default of 2 GiB (vdo.md section 0). Smaller than dm-vdo's minimum of 32
+//! MiB is possible (8 MiB), because here a slab carries no metadata of its own (architecture.md section 4, slab
+//! metadata).
 
 use engine::units::ENTRIES_PER_LEAF_PAGE;
 use engine::volume::{Geometry, GeometryError};
@@ -30,10 +31,18 @@ pub const SLABS_AT_LEAST: u64 = 64;
 const MIB: u64 = 1 << 20;
 const BLOCKS_PER_MIB: u64 = MIB / BLOCK_SIZE as u64;
 
+/// Data blocks for each shard that the logical size leaves over when it is not asked for: an overwrite takes its
+/// new block before it gives the old one back, so a volume full of unique data could not be overwritten without.
+/// Twice what a shard can have in flight.
+pub const SPARE_BLOCKS_PER_SHARD: u64 = 4096;
+
+/// The least share of the data area that is left over for that, on bases too small for [`SPARE_BLOCKS_PER_SHARD`].
+const SPARE_SHARE: u64 = 16;
+
 /// What was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// Logical size in MiB; the size of the data area when none.
+    /// Logical size in MiB; the size of the data area less some spare when none.
     pub logical_mib: Option<u64>,
     /// Slab size in MiB; chosen when none.
     pub slab_mib: Option<u64>,
@@ -54,7 +63,10 @@ pub struct Sizes {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SizingError {
     /// Not even the smallest slabs fit.
-    #[error("base is too small: {base_bytes} bytes, but {shards} shard(s) with slabs of {slab_mib} MiB need at least {least_bytes} bytes")]
+    #[error(
+        "base is too small: {base_bytes} bytes, but {shards} shard(s) with slabs of {slab_mib} MiB need at least \
+         {least_bytes} bytes"
+    )]
     TooSmall {
         /// Size of the base.
         base_bytes: u64,
@@ -91,7 +103,8 @@ pub fn lay_out(base_bytes: u64, shards: usize, wishes: &Wishes) -> Result<Sizes,
         });
     }
     let data_blocks = slabs * slab_blocks;
-    let logical = Blocks(wishes.logical_mib.map_or(data_blocks, |mib| mib * BLOCKS_PER_MIB));
+    let spare = (SPARE_BLOCKS_PER_SHARD * shards as u64).min(data_blocks.div_ceil(SPARE_SHARE));
+    let logical = Blocks(wishes.logical_mib.map_or(data_blocks - spare, |mib| mib * BLOCKS_PER_MIB));
     let geometry = Geometry::new(shards, logical, Pbn(RESERVED_BLOCKS), Pbn(end), slab_blocks)?;
     let index_bytes = wishes.index_mib.map_or_else(|| default_index(data_blocks), |mib| mib * MIB);
     Ok(Sizes { geometry, index_bytes })
@@ -205,10 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn the_logical_size_is_the_data_area_and_the_index_has_room_for_it() {
+    fn the_logical_size_leaves_blocks_for_overwriting_a_full_volume() {
         let sizes = lay_out(GIB, 1, &Wishes::default()).expect("fits");
-        assert_eq!(sizes.geometry.logical_blocks(), sizes.geometry.data_blocks());
         assert_eq!(sizes.geometry.data_blocks().0, 127 * 8 * 256);
+        assert_eq!(sizes.geometry.logical_blocks().0, 127 * 8 * 256 - 4096);
+        let sizes = lay_out(GIB, 2, &Wishes::default()).expect("fits");
+        assert_eq!(sizes.geometry.data_blocks().0 - sizes.geometry.logical_blocks().0, 8192);
+        let small = lay_out(9 * MIB, 1, &Wishes::default()).expect("fits").geometry;
+        assert_eq!((small.data_blocks().0, small.logical_blocks().0), (2048, 1920));
+    }
+
+    #[test]
+    fn the_index_has_room_for_every_block() {
+        let sizes = lay_out(GIB, 1, &Wishes::default()).expect("fits");
         assert_eq!(sizes.index_bytes, 3 * MIB, "260096 records of 8 bytes at 80% are 2.5 MiB");
         assert_eq!(lay_out(9 * MIB, 1, &Wishes::default()).expect("fits").index_bytes, MIB);
     }

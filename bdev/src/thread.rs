@@ -2,8 +2,8 @@
 
 //! SPDK threads as far as this module uses them: who am I, run this over there, be created, exit.
 //!
-//! Only calls of SPDK's thread library, none of its reactors: hosts without reactors (fio's plugin) poll threads themselves.
-//! [`Thread::run`] allocates and is for the control path; the data path has its own queues.
+//! Only calls of SPDK's thread library, none of its reactors: hosts without reactors (fio's plugin) poll threads
+//! themselves. [`Thread::run`] allocates and is for the control path; the data path has its own queues.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -12,11 +12,13 @@ use std::ffi::CString;
 use crate::compat;
 use crate::ffi;
 
-/// An `spdk_thread`. The handle may be used from anywhere; the thread must not have exited when something is sent to it.
+/// An `spdk_thread`. The handle may be used from anywhere; the thread must not have exited when something is sent
+/// to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thread(NonNull<ffi::spdk_thread>);
 
-// SAFETY: the handle is only compared, and passed to `spdk_thread_send_msg`, which is made to be called from any thread.
+// SAFETY: the handle is only compared, and passed to `spdk_thread_send_msg`, which is made to be called from any
+// thread.
 unsafe impl Send for Thread {}
 // SAFETY: as above.
 unsafe impl Sync for Thread {}
@@ -62,7 +64,8 @@ impl Thread {
 
     /// Runs `work` on this thread at its next poll, also when it is the calling one.
     ///
-    /// Without memory for a message nothing can be started or stopped any more; later releases of SPDK abort in that case, so this does.
+    /// Without memory for a message nothing can be started or stopped any more; later releases of SPDK abort in
+    /// that case, so this does.
     pub fn post<F: FnOnce() + Send + 'static>(self, work: F) {
         unsafe extern "C" fn trampoline<F: FnOnce()>(context: *mut c_void) {
             // SAFETY: the context is the box that `post` gave away with this function; SPDK calls it once.

@@ -2,12 +2,13 @@
 
 //! One shard's I/O on the base bdev: vectored transfers for the engine, flush and reset for clients.
 //!
-//! Completions never enter the engine: SPDK's callbacks only put the transfer into a list, and the shard's poller takes it from there. All
-//! state is in cells and reached by shared references, because a callback may come from inside a submission.
+//! Completions never enter the engine: SPDK's callbacks only put the transfer into a list, and the shard's poller
+//! takes it from there. All state is in cells and reached by shared references, because a callback may come from
+//! inside a submission.
 //!
-//! When SPDK has no `spdk_bdev_io` left (-ENOMEM), what could not be submitted waits in order, with everything submitted after it, until
-//! SPDK says that there are some again. Transfers are named by slots, allocated at start; only if a shard ever had
-//! more transfers under way than blocks in flight would another be allocated.
+//! When SPDK has no `spdk_bdev_io` left (-ENOMEM), what could not be submitted waits in order, with everything
+//! submitted after it, until SPDK says that there are some again. Transfers are named by slots, allocated at start;
+//! only if a shard ever had more transfers under way than blocks in flight would another be allocated.
 
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ffi::c_void;
@@ -40,8 +41,8 @@ pub struct BaseHandle {
     pub can_flush: bool,
 }
 
-// SAFETY: descriptor and bdev may be used from every thread that has a channel of the bdev; the descriptor is closed after the last such
-// thread has given its channel back.
+// SAFETY: descriptor and bdev may be used from every thread that has a channel of the bdev; the descriptor is
+// closed after the last such thread has given its channel back.
 unsafe impl Send for BaseHandle {}
 // SAFETY: as above.
 unsafe impl Sync for BaseHandle {}
@@ -97,7 +98,8 @@ impl core::fmt::Debug for Transfers {
 }
 
 impl Transfers {
-    /// Gets a channel of the base for the calling thread, and `slots` slots. None when SPDK has no memory for a channel.
+    /// Gets a channel of the base for the calling thread, and `slots` slots. None when SPDK has no memory for a
+    /// channel.
     pub fn new(base: BaseHandle, slots: usize, waker: Waker) -> Option<Rc<Transfers>> {
         // SAFETY: the descriptor is open.
         let channel = NonNull::new(unsafe { ffi::spdk_bdev_get_io_channel(base.desc.as_ptr()) })?;
@@ -183,8 +185,8 @@ impl Transfers {
         let iovcnt = slot.iovcnt.get() as i32;
         let (offset, count) = (slot.offset.get(), slot.count.get());
         let context = node.as_ptr().cast::<c_void>();
-        // SAFETY: descriptor open, channel of this thread; list, buffers and slot stay in place until the callback (slots live as long
-        // as `self`, which is dropped only when idle; buffers by the contract of `Env`).
+        // SAFETY: descriptor open, channel of this thread; list, buffers and slot stay in place until the callback
+        // (slots live as long as `self`, which is dropped only when idle; buffers by the contract of `Env`).
         let rc = unsafe {
             match slot.direction.get() {
                 Direction::Read => ffi::spdk_bdev_readv_blocks(
@@ -235,7 +237,8 @@ impl Transfers {
         // SAFETY: slots live as long as `self`.
         let slot = unsafe { node.as_ref() };
         let outcome = (slot.token.get(), slot.ok.get());
-        // SAFETY: the slot was just taken out of its list. At the front, so that the next transfer finds it in the cache.
+        // SAFETY: the slot was just taken out of its list. At the front, so that the next transfer finds it in the
+        // cache.
         unsafe { self.free.push_front(node) };
         self.under_way.set(self.under_way.get() - 1);
         Some(outcome)
@@ -279,7 +282,8 @@ impl Transfers {
     }
 
     fn finish_command(&self, node: NonNull<Request>) {
-        // SAFETY: a request whose command is under way is in no list, and is completed only after it came out of this one.
+        // SAFETY: a request whose command is under way is in no list, and is completed only after it came out of
+        // this one.
         unsafe { self.finished_commands.push(node) };
         self.waker.wake();
     }
@@ -339,7 +343,8 @@ impl Drop for Transfers {
     fn drop(&mut self) {
         assert!(self.is_idle(), "a shard was dropped with transfers under way");
         for slot in self.slots.get_mut().drain(..) {
-            // SAFETY: from `Box::into_raw` in `new_slot`, freed once; nothing is under way, so nobody else knows of it.
+            // SAFETY: from `Box::into_raw` in `new_slot`, freed once; nothing is under way, so nobody else knows of
+            // it.
             drop(unsafe { Box::from_raw(slot.as_ptr()) });
         }
         // SAFETY: got by `new` on this thread, given back once; nothing is under way on it.
@@ -365,7 +370,8 @@ fn fill(iovs: &mut [iovec; MAX_RUN_BLOCKS], bufs: &[Buf]) -> usize {
 }
 
 unsafe extern "C" fn transfer_done(bdev_io: *mut ffi::spdk_bdev_io, success: bool, context: *mut c_void) {
-    // SAFETY: SPDK calls this once for each transfer, on the shard's thread, with the slot as context; slot and owner outlive it.
+    // SAFETY: SPDK calls this once for each transfer, on the shard's thread, with the slot as context; slot and
+    // owner outlive it.
     unsafe {
         ffi::spdk_bdev_free_io(bdev_io);
         let node = NonNull::new_unchecked(context.cast::<Slot>());
@@ -374,8 +380,8 @@ unsafe extern "C" fn transfer_done(bdev_io: *mut ffi::spdk_bdev_io, success: boo
 }
 
 unsafe extern "C" fn command_done(bdev_io: *mut ffi::spdk_bdev_io, success: bool, context: *mut c_void) {
-    // SAFETY: SPDK calls this once for each command, on the shard's thread, with the request as context; the request and the
-    // shard that `issue_command` noted in it wait for this.
+    // SAFETY: SPDK calls this once for each command, on the shard's thread, with the request as context; the
+    // request and the shard that `issue_command` noted in it wait for this.
     unsafe {
         ffi::spdk_bdev_free_io(bdev_io);
         let client = Client::of(NonNull::new_unchecked(context.cast::<Request>()));
@@ -387,7 +393,8 @@ unsafe extern "C" fn command_done(bdev_io: *mut ffi::spdk_bdev_io, success: bool
 }
 
 unsafe extern "C" fn available(context: *mut c_void) {
-    // SAFETY: SPDK calls this on the shard's thread with the `Transfers` that queued its entry, which is not dropped while anything waits.
+    // SAFETY: SPDK calls this on the shard's thread with the `Transfers` that queued its entry, which is not
+    // dropped while anything waits.
     let transfers = unsafe { &*context.cast::<Transfers>() };
     transfers.blocked.set(false);
     transfers.waker.wake();

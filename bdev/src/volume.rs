@@ -2,15 +2,17 @@
 
 //! One dedupe bdev: how it is created, registered, taken down and freed.
 //!
-//! All of this happens on the thread that created the volume (SPDK's app thread), except what a shard does on its own. A thing that every shard
-//! must do or answer is a *tour* ([`tour`]): shard after shard on its own thread, then back.
+//! All of this happens on the thread that created the volume (SPDK's app thread), except what a shard does on its
+//! own. A thing that every shard must do or answer is a *tour* ([`tour`]): shard after shard on its own thread,
+//! then back.
 //!
-//! Creation, each step undone when a later one fails: open and check the base, lay out, claim, create threads, start shards,
-//! register the io_device, register the bdev. Taking down, begun by the delete method, by removal of the base or by the end of the application, all
-//! of which come to SPDK's unregistering and so to `destruct`: no more channels, wait until the shards have come to rest, stop them, close
-//! the base, tell SPDK, answer who waits.
+//! Creation, each step undone when a later one fails: open and check the base, lay out, claim, create threads,
+//! start shards, register the io_device, register the bdev. Taking down, begun by the delete method, by removal of
+//! the base or by the end of the application, all of which come to SPDK's unregistering and so to `destruct`: no
+//! more channels, wait until the shards have come to rest, stop them, close the base, tell SPDK, answer who waits.
 //!
-//! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is after SPDK was told.
+//! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is
+//! after SPDK was told.
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
@@ -90,8 +92,8 @@ pub struct Volume {
     control: Mutex<Control>,
 }
 
-// SAFETY: `bdev` is SPDK's while it is registered and otherwise touched by the owner thread only; ports are made for many threads; all else
-// is Send and Sync.
+// SAFETY: `bdev` is SPDK's while it is registered and otherwise touched by the owner thread only; ports are made
+// for many threads; all else is Send and Sync.
 unsafe impl Send for Volume {}
 // SAFETY: as above.
 unsafe impl Sync for Volume {}
@@ -281,8 +283,8 @@ impl Volume {
     /// Makes the volume known to SPDK.
     fn register(self: &Arc<Volume>) -> Result<(), CreateError> {
         self.fill_bdev();
-        // SAFETY: the volume is the io_device's key and outlives it; the callbacks fit the context size. The bdev is filled in and stays in
-        // place until SPDK has been told that it is gone.
+        // SAFETY: the volume is the io_device's key and outlives it; the callbacks fit the context size. The bdev
+        // is filled in and stays in place until SPDK has been told that it is gone.
         let rc = unsafe {
             ffi::spdk_io_device_register(
                 self.device(),
@@ -341,8 +343,8 @@ impl Volume {
             geometry.shards(),
         );
         log::info!(
-            "{}: metadata is kept in RAM only in this release: the volume is empty after a restart. It uses {} MiB of memory now \
-             and at most {} MiB, and {} MiB of DMA memory",
+            "{}: metadata is kept in RAM only in this release: the volume is empty after a restart. It uses \
+             {} MiB of memory now and at most {} MiB, and {} MiB of DMA memory",
             self.name,
             mib(self.memory.certain()),
             mib(self.memory.at_most()),
@@ -376,14 +378,16 @@ impl Volume {
     /// SPDK has no more use for the bdev: no descriptor is open, no request is on the way.
     fn destruct(self: Arc<Volume>) {
         lock(&self.control).state = State::Removing;
-        // SAFETY: registered in `register`. SPDK calls back once the last channel is gone, with the key: the volume, which the registry keeps.
+        // SAFETY: registered in `register`. SPDK calls back once the last channel is gone, with the key: the
+        // volume, which the registry keeps.
         unsafe { ffi::spdk_io_device_unregister(self.device(), Some(channels_gone)) };
     }
 
     /// Waits until nothing is in flight in or between the shards, then stops them.
     ///
-    /// One look at each shard is not enough, since a shard that was idle when it was asked may have got mail since. When two looks in
-    /// succession find all idle, as many mails received as sent, and no mail in between, then nothing is under way.
+    /// One look at each shard is not enough, since a shard that was idle when it was asked may have got mail since.
+    /// When two looks in succession find all idle, as many mails received as sent, and no mail in between, then
+    /// nothing is under way.
     fn come_to_rest(volume: Arc<Volume>, before: Option<Vec<Quiet>>) {
         let then = Arc::clone(&volume);
         tour(volume, ShardHost::quiet, move |now| {
@@ -424,14 +428,15 @@ impl Volume {
 impl Drop for Volume {
     fn drop(&mut self) {
         for port in lock(&self.ports).drain(..) {
-            // SAFETY: from `Box::leak`, freed once; all channels are gone and the port is quiet (`finish`), or there never was a channel.
+            // SAFETY: from `Box::leak`, freed once; all channels are gone and the port is quiet (`finish`), or
+            // there never was a channel.
             drop(unsafe { Box::from_raw(port.as_ptr()) });
         }
     }
 }
 
-/// Has `visit` run for each shard in turn, on its thread, and then `done` with the answers on the owner's. Runs through at once where all of it
-/// is on the calling thread.
+/// Has `visit` run for each shard in turn, on its thread, and then `done` with the answers on the owner's. Runs
+/// through at once where all of it is on the calling thread.
 pub fn tour<T: Send + 'static>(
     volume: Arc<Volume>,
     visit: impl FnMut(&ShardHost) -> T + Send + 'static,

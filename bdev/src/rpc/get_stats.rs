@@ -2,9 +2,10 @@
 
 //! `bdev_dedupe_get_stats`: counters of one volume or of all, in total and by shard.
 //!
-//! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is no snapshot of one instant.
-//! `saving_percent` and `used_percent` are vdo.md 9.3's derived figures; a saving below zero is shown as 0. Overhead is what no slab
-//! holds: the reserved start of the base and the tail smaller than a slab.
+//! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is no
+//! snapshot of one instant. `saving_percent` and `used_percent` are vdo.md 9.3's derived figures; a saving below
+//! zero is shown as 0. Overhead is what no slab holds: the reserved start of the base and the tail smaller than a
+//! slab.
 
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ type Gathered = Vec<(Arc<Volume>, Vec<Statistics>)>;
 fn gather(request: Request, mut volumes: Vec<Arc<Volume>>, mut gathered: Gathered) {
     if volumes.is_empty() {
         request.reply(|writer| {
-            writer.array(|writer| gathered.iter().for_each(|(volume, shards)| write(writer, volume, shards)))
+            writer.array(|writer| gathered.iter().for_each(|(volume, shards)| write(writer, volume, shards)));
         });
         return;
     }

@@ -40,7 +40,8 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
     });
 }
 
-/// Writes the call that makes this volume again. Saved, loaded and saved again it is the same: the identity is always given.
+/// Writes the call that makes this volume again. Saved, loaded and saved again it is the same: the identity is
+/// always given.
 ///
 /// # Safety
 /// `document` is a document of SPDK's that expects an object.

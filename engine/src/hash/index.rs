@@ -17,8 +17,8 @@
 //!
 //! **Resizing** is online and in small steps, taken by some updates and by [`Index::migrate`]: the groups of the old
 //! table are emptied into the new one in the order of their keys, so that every key is in one table or in the other,
-//! and which one is known. The new table's memory is allocated as it is reached, the old one's given back as it is left,
-//! both by the megabyte. What is lost on the way:
+//! and which one is known. Memory of the new table is allocated as it is reached, that of the old one given back as it
+//! is left, both by the megabyte. What is lost on the way:
 //! * shrinking: the least recently used records that no longer fit, and of those whose keys become equal (one in some
 //!   thousands) all but one;
 //! * growing by up to 16 times (after rounding to powers of two): nothing but a record that finds its buckets full. The
@@ -39,7 +39,7 @@ use table::{Inserted, Place, Spread, Table, GROUP};
 /// Buckets of a new table that are cleared in one step of a resize: a few pages of memory.
 const CLEARED_PER_STEP: usize = 8 * GROUP;
 
-/// A resize takes one step in so many updates. A step moves up to 512 records, which takes some microseconds.
+/// A resize takes one step in so many updates. A step moves up to 512 records, which takes about ten microseconds.
 const UPDATES_PER_STEP: u32 = 8;
 
 /// Fingerprints whose places are worked out before the first of them is read.
@@ -197,7 +197,7 @@ impl Index {
         self.start_resize();
     }
 
-    /// Takes up to `steps` steps of a resize, each some microseconds; says whether there are more to take.
+    /// Takes up to `steps` steps of a resize, each about ten microseconds; says whether there are more to take.
     ///
     /// A shard with nothing else to do may call it to finish sooner.
     pub fn migrate(&mut self, steps: usize) -> bool {

@@ -88,6 +88,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         stats.hash_locks = self.locks.in_use() as u64;
         stats.curr_dedupe_queries = self.queries.len() as u64;
         stats.entries_indexed = self.index.len();
+        stats.entries_discarded = self.index.discarded();
         stats.index_capacity = self.index.capacity();
     }
 
@@ -236,9 +237,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     fn query_batch<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let progress = !self.queries.is_empty();
         let mut queries = std::mem::take(&mut self.queries);
-        for &lock in &queries {
-            std::hint::black_box(self.index.touch(self.locks[lock].fingerprint));
-        }
+        self.index.touch_all(queries.iter().map(|&lock| self.locks[lock].fingerprint));
         for lock in queries.drain(..) {
             let advice = self.index.lookup(self.locks[lock].fingerprint);
             match advice {
@@ -582,12 +581,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                 _ => duplicate.expect("a lock that updates the index knows where the copy is"),
             };
             match self.index.update(fingerprint, location) {
-                Update::Added => cx.stats.updates_not_found += 1,
+                Update::Added | Update::Replaced(_) => cx.stats.updates_not_found += 1,
                 Update::Changed => cx.stats.updates_found += 1,
-                Update::Replaced(_) => {
-                    cx.stats.updates_not_found += 1;
-                    cx.stats.entries_discarded += 1;
-                }
             }
             self.locks[lock].update_advice = false;
             self.updated(cx, lock);

@@ -4,7 +4,7 @@
 //! one vectored transfer.
 //!
 //! Requests are for one block each. They wait from [`Submitter::enqueue`] to the next [`Submitter::issue`], and may
-//! join a waiting run at either end: the same direction, exactly the block before or after, and not longer than the limit.
+//! join a waiting run at either end: the same direction, exactly the block before or after, not longer than the limit.
 //! A request that fills a gap joins the higher neighbour; the two runs are not joined (vdo.md 5.2).
 //!
 //! Differs from vdo.md:

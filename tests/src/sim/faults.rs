@@ -70,14 +70,72 @@ struct Scripted {
     times: u32,
 }
 
-/// A request that was in the shard from `since` to `until`, used up `took`, of `time`, and could have used `other`.
+/// Something that went wrong.
 #[derive(Debug)]
-struct Undecided {
+struct Fault {
+    cause: Cause,
+    time: u32,
+    /// The complaint that names it.
+    named_by: Option<usize>,
+}
+
+/// What a failed request has to name: a fault of one of these kinds in its time.
+#[derive(Debug)]
+struct Complaint {
+    causes: [Cause; 2],
     since: u32,
     until: u32,
-    took: Cause,
-    time: u32,
-    other: Cause,
+}
+
+impl Complaint {
+    fn fits(&self, fault: &Fault) -> bool {
+        self.causes.contains(&fault.cause) && (self.since..=self.until).contains(&fault.time)
+    }
+}
+
+/// Who complains of what: each complaint names one fault, each fault is named once at most.
+///
+/// Which fault a request has met cannot always be told from outside, so any assignment that serves all complaints will
+/// do. The usual method for such problems finds one if there is one: a new complaint may take a fault from an older one
+/// that can name another instead.
+#[derive(Debug, Default)]
+struct Complaints {
+    faults: Vec<Fault>,
+    complaints: Vec<Complaint>,
+}
+
+impl Complaints {
+    /// Adds a complaint; false if not all complaints can be served then.
+    fn add(&mut self, complaint: Complaint) -> bool {
+        self.complaints.push(complaint);
+        let mut visited = vec![false; self.faults.len()];
+        self.serve(self.complaints.len() - 1, &mut visited)
+    }
+
+    fn serve(&mut self, complaint: usize, visited: &mut [bool]) -> bool {
+        let Complaint { since, until, .. } = self.complaints[complaint];
+        let first = self.faults.partition_point(|fault| fault.time < since);
+        let end = self.faults.partition_point(|fault| fault.time <= until);
+        let fitting =
+            |complaints: &Complaints, fault: usize| complaints.complaints[complaint].fits(&complaints.faults[fault]);
+        let free = (first..end).find(|fault| self.faults[*fault].named_by.is_none() && fitting(self, *fault));
+        if let Some(fault) = free {
+            self.faults[fault].named_by = Some(complaint);
+            return true;
+        }
+        for fault in first..end {
+            if visited[fault] || !fitting(self, fault) {
+                continue;
+            }
+            visited[fault] = true;
+            let holder = self.faults[fault].named_by;
+            if holder.is_none_or(|holder| self.serve(holder, visited)) {
+                self.faults[fault].named_by = Some(complaint);
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// The source of faults.
@@ -88,10 +146,7 @@ pub struct Faults {
     random: Random,
     salt: u64,
     scripted: Vec<Scripted>,
-    /// Times of the causes that no request has named yet, ascending, by [`Cause`].
-    causes: [Vec<u32>; 3],
-    /// Requests that may have failed for either of two causes, and took one.
-    undecided: Vec<Undecided>,
+    complaints: Complaints,
     /// Totals.
     pub counts: FaultCounts,
 }
@@ -107,8 +162,7 @@ impl Faults {
             random,
             salt,
             scripted: Vec::new(),
-            causes: Default::default(),
-            undecided: Vec::new(),
+            complaints: Complaints::default(),
             counts: FaultCounts::default(),
         }
     }
@@ -179,46 +233,13 @@ impl Faults {
 
     /// Notes that from now on (`time`) a request may fail for this cause.
     pub fn note(&mut self, cause: Cause, time: u32) {
-        self.causes[cause as usize].push(time);
+        self.complaints.faults.push(Fault { cause, time, named_by: None });
     }
 
-    /// Uses up a cause that is not older than `since`; false if there is none.
-    ///
-    /// Requests end in the order in which this is asked, so giving each the oldest cause that fits finds a cause for
-    /// all of them whenever there is a way to do so.
-    pub fn blame(&mut self, cause: Cause, since: u32) -> bool {
-        self.take(cause, since, u32::MAX).is_some() || self.take_over(cause, since)
-    }
-
-    /// The same for a request that may have failed for either of two causes and ends at `now`.
-    pub fn blame_either(&mut self, causes: [Cause; 2], since: u32, now: u32) -> bool {
-        for (took, other) in [(causes[0], causes[1]), (causes[1], causes[0])] {
-            if let Some(time) = self.take(took, since, now) {
-                self.undecided.push(Undecided { since, until: now, took, time, other });
-                return true;
-            }
-        }
-        causes.into_iter().any(|cause| self.take_over(cause, since))
-    }
-
-    /// Uses up the oldest cause in a span of time.
-    fn take(&mut self, cause: Cause, since: u32, until: u32) -> Option<u32> {
-        let times = &mut self.causes[cause as usize];
-        let oldest = times.partition_point(|time| *time < since);
-        let fits = times.get(oldest).is_some_and(|time| *time <= until);
-        fits.then(|| times.remove(oldest))
-    }
-
-    /// Takes the cause of a request that could have named another one, and lets it name that.
-    fn take_over(&mut self, cause: Cause, since: u32) -> bool {
-        for index in 0..self.undecided.len() {
-            let Undecided { since: began, until, took, time, other } = self.undecided[index];
-            if took == cause && time >= since && self.take(other, began, until).is_some() {
-                self.undecided.swap_remove(index);
-                return true;
-            }
-        }
-        false
+    /// A request that was in the engine from `since` to `until` failed, for one of two causes (or twice the same).
+    /// Returns false if there is no fault left for it to name.
+    pub fn blame(&mut self, causes: [Cause; 2], since: u32, until: u32) -> bool {
+        self.complaints.add(Complaint { causes, since, until })
     }
 }
 
@@ -226,24 +247,30 @@ impl Faults {
 mod tests {
     use super::*;
 
+    const READ: [Cause; 2] = [Cause::ReadError; 2];
+    const WRITE: [Cause; 2] = [Cause::WriteError; 2];
+    const EITHER: [Cause; 2] = [Cause::WriteError, Cause::ReadError];
+
     #[test]
     fn a_cause_serves_once_and_only_requests_it_could_have_met() {
-        let mut faults = Faults::new(FaultRates::default(), Random::stream(1, 1));
+        let mut faults = Faults::none();
         faults.note(Cause::ReadError, 10);
-        assert!(!faults.blame(Cause::WriteError, 5), "another kind");
-        assert!(!faults.blame(Cause::ReadError, 11), "before the request");
-        assert!(faults.blame(Cause::ReadError, 10));
-        assert!(!faults.blame(Cause::ReadError, 5), "used up");
+        assert!(!faults.blame(WRITE, 5, 20), "another kind");
+        assert!(!faults.blame(READ, 11, 20), "before the request");
+        assert!(faults.blame(READ, 10, 20));
+        assert!(!faults.blame(READ, 5, 20), "used up");
     }
 
     #[test]
-    fn a_request_with_two_possible_causes_does_not_take_anothers() {
-        let mut faults = Faults::new(FaultRates::default(), Random::stream(1, 1));
-        faults.note(Cause::WriteError, 10);
-        faults.note(Cause::ReadError, 11);
-        assert!(faults.blame_either([Cause::WriteError, Cause::ReadError], 5, 20));
-        assert!(faults.blame(Cause::WriteError, 8), "the other one can have been the read error");
-        assert!(!faults.blame(Cause::ReadError, 5), "both are used up now");
+    fn requests_name_other_causes_if_that_serves_all() {
+        let mut faults = Faults::none();
+        for (cause, time) in [(Cause::WriteError, 10), (Cause::ReadError, 11), (Cause::ReadError, 25)] {
+            faults.note(cause, time);
+        }
+        assert!(faults.blame(EITHER, 5, 20));
+        assert!(faults.blame(READ, 5, 30));
+        assert!(faults.blame(WRITE, 8, 30), "the first can name the read error, and the second the later one");
+        assert!(!faults.blame(EITHER, 5, 30), "all are used up now");
     }
 
     #[test]

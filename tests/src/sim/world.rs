@@ -248,17 +248,18 @@ impl World {
         let excused = match error {
             RequestError::Io => {
                 self.counts.io_errors += 1;
+                use Cause::{ReadError, WriteError};
                 match (reads, writes) {
-                    (true, true) => self.faults.blame_either([Cause::WriteError, Cause::ReadError], start, self.now),
-                    (true, false) => self.faults.blame(Cause::ReadError, start),
+                    (true, true) => self.faults.blame([WriteError, ReadError], start, self.now),
+                    (true, false) => self.faults.blame([ReadError; 2], start, self.now),
                     // A block that cannot be written is tried once more, in another place.
-                    (false, true) => (0..2).all(|_| self.faults.blame(Cause::WriteError, start)),
+                    (false, true) => (0..2).all(|_| self.faults.blame([WriteError; 2], start, self.now)),
                     (false, false) => false,
                 }
             }
             RequestError::Corrupt => {
                 self.counts.corrupt += 1;
-                reads && self.faults.blame(Cause::Rot, start)
+                reads && self.faults.blame([Cause::Rot; 2], start, self.now)
             }
             RequestError::NoSpace => {
                 self.counts.no_space += 1;

@@ -10,9 +10,9 @@
 //!
 //! **Two choices.** Buckets form groups of 64, one page of memory (a table of fewer is one group), and a record's other
 //! bucket is in the same group: the number of the one, exclusive-or an odd number that the tag gives, is the other. So
-//! it follows from where the record lies. A record goes into the emptier of the two. Records are told apart by tag *and*
-//! side, hence a lookup matches exactly the records with its own key, and nothing else. Of the records that fill a table
-//! to 85% and to 90%, 0.3% and 1% find no room and push another out.
+//! it follows from where the record lies. A record goes into the emptier of the two. Records are told apart by tag
+//! *and* side, hence a lookup matches exactly the records with its own key, and nothing else. Of the records that fill
+//! a table to 85% and to 90%, 0.3% and 1% find no room and push another out.
 //!
 //! **Order.** Keys ascend with groups, in tables of every size. So a table can be emptied group by group into another,
 //! whose memory is needed only as far as the keys moved so far reach; see [`Table::reach`].
