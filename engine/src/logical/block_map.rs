@@ -60,6 +60,12 @@ impl BlockMap {
         Mapping::from_raw(self.entries[self.slot(lbn)])
     }
 
+    /// Reads a block's entry for its cache line alone. Reads of a batch overlap their misses, as long as no one needs
+    /// the result of another; the caller gives all results to `black_box`.
+    pub fn touch(&self, lbn: Lbn) -> u64 {
+        self.entries[self.slot(lbn)]
+    }
+
     /// Changes the mapping of a block and returns the former one.
     pub fn set(&mut self, lbn: Lbn, new: Mapping) -> Mapping {
         let slot = self.slot(lbn);

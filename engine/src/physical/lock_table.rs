@@ -12,6 +12,7 @@
 //!
 //! Differs from vdo.md 3.1: an existing lock is found even when the pool is exhausted.
 
+use super::home_slot::home_slot;
 use super::pbn_lock::{LockType, PbnLock};
 use crate::units::Pbn;
 
@@ -47,8 +48,6 @@ pub(super) struct Exhausted;
 pub(super) struct LockTable {
     slots: Box<[Slot]>,
     mask: usize,
-    /// Bits to drop from the product of the hash.
-    shift: u32,
     in_use: usize,
     capacity: usize,
 }
@@ -57,13 +56,7 @@ impl LockTable {
     /// A table for up to `capacity` locks at once.
     pub fn new(capacity: usize) -> LockTable {
         let slots = (capacity * SLOTS_PER_LOCK).next_power_of_two().max(SLOTS_PER_LOCK);
-        LockTable {
-            slots: vec![EMPTY; slots].into_boxed_slice(),
-            mask: slots - 1,
-            shift: u64::BITS - slots.trailing_zeros(),
-            in_use: 0,
-            capacity,
-        }
+        LockTable { slots: vec![EMPTY; slots].into_boxed_slice(), mask: slots - 1, in_use: 0, capacity }
     }
 
     /// Locks in use.
@@ -71,10 +64,10 @@ impl LockTable {
         self.in_use
     }
 
-    /// The home slot of a PBN: multiply and shift, which spreads runs of consecutive PBNs evenly.
+    /// The home slot of a PBN.
     #[inline]
     const fn home(&self, pbn: Pbn) -> usize {
-        (pbn.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        home_slot(pbn, self.mask)
     }
 
     /// The slot of a PBN, or the empty slot where it belongs.

@@ -8,7 +8,7 @@
 //!
 //! Files: `zone` (the operations), `pbn_lock` (one lock), `lock_table` (all locks of a zone), `allocator` (chooses slab
 //! and block), `slab` and `slab_priority` (which slab is next), `reference_counts` (the counters), `layout` (numbers of
-//! slabs and blocks inside a zone).
+//! slabs and blocks inside a zone), `home_slot` (where a block belongs in a hash table).
 //!
 //! Invariants, all of which [`PhysicalZone::audit`] recounts (numbers of vdo.md section 10):
 //! * I2: a PBN lock exists only while it has a holder.
@@ -43,6 +43,7 @@
 
 mod allocator;
 mod error;
+mod home_slot;
 mod layout;
 mod lock_table;
 #[cfg(test)]
@@ -54,4 +55,5 @@ mod slab_priority;
 mod zone;
 
 pub use error::PhysicalError;
+pub(crate) use home_slot::home_slot;
 pub use zone::{PhysicalZone, ReadLock};

@@ -10,7 +10,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use bdev_dedupe::load::{Content, DmaBuffer, Operation};
+use bdev_dedupe::load::{Content, DmaBuffer, Operation, Order};
 use engine::hash::{Fingerprinter, SECRET_BYTES};
 use engine::units::ENTRIES_PER_LEAF_PAGE;
 use engine::{env::Block, BLOCK_SIZE};
@@ -42,10 +42,14 @@ pub struct Steps {
     pub zero_scan: f64,
     /// Comparing two equal hot blocks.
     pub compare: f64,
-    /// Copying a hot block to DRAM.
+    /// Copying a hot block to DRAM, behind the block copied before: new data goes where the allocator wants it.
+    pub append_to_base: f64,
+    /// Copying a hot block to DRAM, anywhere, as a raw bdev has to; no case needs it, shown for comparison.
     pub copy_to_base: f64,
-    /// Copying a block in DRAM to a hot place.
+    /// Copying a block in DRAM, anywhere, to a hot place.
     pub copy_from_base: f64,
+    /// Copying a block in DRAM, behind the one copied before, to a hot place.
+    pub stream_from_base: f64,
     /// Clearing one mapping of a page that is cleared whole, and changing one reference count.
     pub unmap_entry: f64,
     /// Clearing one mapping anywhere, and changing one reference count.
@@ -62,8 +66,10 @@ impl Steps {
             check: self.check.min(other.check),
             zero_scan: self.zero_scan.min(other.zero_scan),
             compare: self.compare.min(other.compare),
+            append_to_base: self.append_to_base.min(other.append_to_base),
             copy_to_base: self.copy_to_base.min(other.copy_to_base),
             copy_from_base: self.copy_from_base.min(other.copy_from_base),
+            stream_from_base: self.stream_from_base.min(other.stream_from_base),
             unmap_entry: self.unmap_entry.min(other.unmap_entry),
             unmap_one: self.unmap_one.min(other.unmap_one),
         }
@@ -73,7 +79,7 @@ impl Steps {
     #[must_use]
     pub fn floor(&self, case: &Case) -> f64 {
         let blocks = f64::from(case.blocks);
-        let unique = self.hash + self.check + self.copy_to_base;
+        let unique = self.hash + self.check + self.append_to_base;
         let duplicate = self.hash + self.check + self.copy_from_base + self.compare;
         blocks
             * match case.operation {
@@ -83,6 +89,7 @@ impl Steps {
                     part * duplicate + (1.0 - part) * unique
                 }
                 Operation::Write(Content::Zero) => self.zero_scan + self.unmap_one,
+                Operation::Read { .. } if case.order == Order::Sequential => self.stream_from_base + self.check,
                 Operation::Read { .. } => self.copy_from_base + self.check,
                 Operation::Unmap if case.blocks == 1 => self.unmap_one,
                 Operation::Unmap => self.unmap_entry,
@@ -156,8 +163,10 @@ impl Floor {
             check: self.check(),
             zero_scan: self.zero_scan(),
             compare: self.compare(),
-            copy_to_base: self.copy_to_base(),
-            copy_from_base: self.copy_from_base(),
+            append_to_base: self.copy_to_base(true),
+            copy_to_base: self.copy_to_base(false),
+            copy_from_base: self.copy_from_base(false),
+            stream_from_base: self.copy_from_base(true),
             unmap_entry: unmap(ENTRIES_PER_LEAF_PAGE as usize),
             unmap_one: unmap(1),
         }
@@ -201,26 +210,44 @@ impl Floor {
         })
     }
 
-    fn copy_to_base(&mut self) -> f64 {
+    fn copy_to_base(&mut self, in_order: bool) -> f64 {
         let from = as_blocks(self.hot.as_ref());
         let to = as_blocks_mut(self.cold.as_mut());
+        let mut place = Place::new(to.len(), in_order);
         time(ROUND_BLOCKS, || {
             for index in 0..ROUND_BLOCKS {
-                let at = scatter(&mut self.state, to.len());
-                to[at].copy_from_slice(black_box(&from[index % HOT_BLOCKS]));
+                to[place.next(&mut self.state)].copy_from_slice(black_box(&from[index % HOT_BLOCKS]));
             }
         })
     }
 
-    fn copy_from_base(&mut self) -> f64 {
+    fn copy_from_base(&mut self, in_order: bool) -> f64 {
         let from = as_blocks(self.cold.as_ref());
         let to = as_blocks_mut(self.bounce.as_mut());
+        let mut place = Place::new(from.len(), in_order);
         time(ROUND_BLOCKS, || {
             for index in 0..ROUND_BLOCKS {
-                let at = scatter(&mut self.state, from.len());
-                to[index % HOT_BLOCKS].copy_from_slice(black_box(&from[at]));
+                to[index % HOT_BLOCKS].copy_from_slice(black_box(&from[place.next(&mut self.state)]));
             }
         })
+    }
+}
+
+/// Walks over cold blocks.
+struct Place {
+    blocks: usize,
+    in_order: bool,
+    last: usize,
+}
+
+impl Place {
+    fn new(blocks: usize, in_order: bool) -> Place {
+        Place { blocks, in_order, last: 0 }
+    }
+
+    fn next(&mut self, state: &mut u64) -> usize {
+        self.last = if self.in_order { (self.last + 1) % self.blocks } else { scatter(state, self.blocks) };
+        self.last
     }
 }
 
@@ -257,8 +284,10 @@ mod tests {
             check: 2.0,
             zero_scan: 4.0,
             compare: 8.0,
-            copy_to_base: 16.0,
+            append_to_base: 16.0,
+            copy_to_base: 1000.0,
             copy_from_base: 32.0,
+            stream_from_base: 256.0,
             unmap_entry: 64.0,
             unmap_one: 128.0,
         };
@@ -268,6 +297,7 @@ mod tests {
         assert_eq!(floor("randwrite-dup100"), 43.0);
         assert_eq!(floor("randwrite-dup50"), 31.0);
         assert_eq!(floor("randread"), 34.0);
+        assert_eq!(floor("seqread"), 16.0 * 258.0);
         assert_eq!(floor("randwrite-zero"), 132.0);
         assert_eq!(floor("unmap-4k"), 128.0);
         assert_eq!(floor("unmap-page"), 504.0 * 64.0);

@@ -3,6 +3,7 @@
 //! The measuring process: one SPDK application, three bdevs, all cases.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bdev_dedupe::load::{self, App, AppError, AppOptions, Content, Limit, LoadReport, LoadSpec, Operation, Order};
 use engine::units::ENTRIES_PER_LEAF_PAGE;
@@ -27,9 +28,12 @@ const REGION_PERCENT: u64 = 87;
 /// Queue depth for filling a region.
 const FILL_DEPTH: u32 = 64;
 
-/// Bdev for measuring the load generator itself, and the queue depth for it.
+/// Bdev for measuring the load generator itself, and the queue depth for that.
 const NULL_BDEV: &str = "BenchNull";
 const GENERATOR_DEPTH: u32 = 32;
+
+/// It takes no longer than this to see what the load generator costs.
+const GENERATOR_TIME: Duration = Duration::from_millis(500);
 
 /// Why nothing was measured.
 #[derive(Debug, Error)]
@@ -131,7 +135,7 @@ impl<'a> Session<'a> {
     }
 
     fn measure_generator(&self) -> Result<f64, WorkerError> {
-        let measure = self.options.measure();
+        let measure = self.options.measure().min(GENERATOR_TIME);
         let spec = LoadSpec {
             bdev: NULL_BDEV.to_owned(),
             operation: Operation::Write(Content::Unique),

@@ -12,10 +12,8 @@
 //!
 //! Invariant: at most half of the slots are in use, so a probe ends soon.
 
+use crate::physical::home_slot;
 use crate::units::Pbn;
-
-/// Spreads neighbouring blocks over the table: the golden ratio in 64 bits.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
@@ -92,7 +90,7 @@ impl MergeMap {
     #[inline]
     fn probe(&self, pbn: Pbn) -> usize {
         let mask = self.entries.len() - 1;
-        let mut at = (pbn.0.wrapping_mul(SPREAD) >> 32) as usize & mask;
+        let mut at = home_slot(pbn, mask);
         while self.entries[at].generation == self.generation && self.entries[at].pbn != pbn {
             at = (at + 1) & mask;
         }
