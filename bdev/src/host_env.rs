@@ -15,6 +15,7 @@ use engine::{Block, Env, Event, Lbn, Message, Nanos, Part, RequestError, Run, Sh
 
 use crate::buffer::Buf;
 use crate::client::{Client, Request};
+use crate::ffi;
 use crate::list::List;
 use crate::mail::Sender;
 use crate::sgl::{self, Cursor};
@@ -45,7 +46,7 @@ pub struct HostEnv {
     /// Where the last lookup in a client's memory ended, and whose it was.
     cursor: Cursor,
     cursor_of: Option<Client>,
-    now: Nanos,
+    nanos_per_tick: f64,
     timer: Option<Nanos>,
     /// Requests that can go on being cut.
     pub ready: List<Request>,
@@ -71,21 +72,17 @@ impl HostEnv {
             mailed: 0,
             cursor: Cursor::default(),
             cursor_of: None,
-            now: Nanos(0),
+            // SAFETY: reads a number that SPDK measured at start.
+            nanos_per_tick: 1e9 / unsafe { ffi::spdk_get_ticks_hz() } as f64,
             timer: None,
             ready: List::default(),
             settled: List::default(),
         }
     }
 
-    /// Sets the clock.
-    pub fn set_now(&mut self, now: Nanos) {
-        self.now = now;
-    }
-
-    /// Takes the timer if its time has come.
+    /// Takes the timer if its time has come. The clock is read only while a timer is set.
     pub fn take_timer(&mut self) -> bool {
-        let due = self.timer.is_some_and(|at| at <= self.now);
+        let due = self.timer.is_some_and(|at| at <= self.now());
         if due {
             self.timer = None;
         }
@@ -192,7 +189,9 @@ impl Env for HostEnv {
     type Client = Client;
 
     fn now(&self) -> Nanos {
-        self.now
+        // SAFETY: reads the time stamp counter.
+        let ticks = unsafe { ffi::spdk_get_ticks() };
+        Nanos((ticks as f64 * self.nanos_per_tick) as u64)
     }
 
     fn block(&self, buf: Buf) -> &Block {

@@ -2,9 +2,9 @@
 
 //! Mail between the shards of a volume: one single-producer single-consumer ring for each ordered pair.
 //!
-//! Invariants: mail from one shard to another arrives in the order it was sent, whether it went through the ring at
-//! once or waited in the outbox; sending never fails. The outbox is used when a ring is full; it is allocated at
-//! start for as much as a shard can have in flight, and grows only beyond that.
+//! Mail is collected in the sender's outbox and moved into the ring once a turn. Invariants: mail from one shard to
+//! another arrives in the order it was sent; sending never fails. The outbox is allocated at start for as much as a
+//! shard can have in flight, and grows only beyond that.
 
 use std::collections::VecDeque;
 
@@ -33,31 +33,26 @@ pub fn ring<T>(capacity: usize, outbox: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Sends, or puts into the outbox.
+    /// Sends with the next [`Sender::flush`].
     pub fn send(&mut self, mail: T) {
         self.sent += 1;
-        if self.outbox.is_empty() {
-            if let Err(rtrb::PushError::Full(mail)) = self.ring.push(mail) {
-                self.outbox.push_back(mail);
-            }
-        } else {
-            self.outbox.push_back(mail);
-        }
+        self.outbox.push_back(mail);
     }
 
     /// Moves what waits into the ring as far as there is room. Returns whether anything moved.
+    ///
+    /// A turn's mail is published by one store: each store to the ring's end costs a transfer of its cache line to the
+    /// core that watches it.
     pub fn flush(&mut self) -> bool {
-        let mut moved = false;
-        while !self.outbox.is_empty() && !self.ring.is_full() {
-            let Some(mail) = self.outbox.pop_front() else { break };
-            // Nobody else pushes, so the room is still there.
-            if let Err(rtrb::PushError::Full(mail)) = self.ring.push(mail) {
-                self.outbox.push_front(mail);
-                break;
-            }
-            moved = true;
+        if self.outbox.is_empty() {
+            return false;
         }
-        moved
+        let count = self.outbox.len().min(self.ring.slots());
+        match self.ring.write_chunk_uninit(count) {
+            Ok(chunk) => chunk.fill_from_iter(self.outbox.drain(..count)) > 0,
+            // Nobody else writes, so there is the room that was just seen.
+            Err(_) => false,
+        }
     }
 
     /// How much more can be sent before mail begins to wait.
@@ -82,11 +77,12 @@ impl<T> Receiver<T> {
         self.ring.slots()
     }
 
-    /// Takes the oldest mail.
-    pub fn receive(&mut self) -> Option<T> {
-        let mail = self.ring.pop().ok()?;
-        self.received += 1;
-        Some(mail)
+    /// Takes all that is there now, oldest first; what arrives meanwhile waits for the next call.
+    pub fn take_all(&mut self) -> impl Iterator<Item = T> + '_ {
+        let count = self.ring.slots();
+        self.received += count as u64;
+        // Nobody else reads, so what was seen is still there.
+        self.ring.read_chunk(count).into_iter().flatten()
     }
 
     /// Mails taken so far.
@@ -113,16 +109,16 @@ mod tests {
         for number in 0..10 {
             sender.send(number);
         }
-        assert_eq!((sender.room(), sender.is_flushed(), receiver.waiting()), (0, false, 4));
-        let mut got = vec![receiver.receive(), receiver.receive()];
+        assert_eq!((sender.room(), receiver.waiting()), (0, 0), "nothing is published before the flush");
+        assert!(sender.flush() && !sender.is_flushed());
+        assert_eq!((sender.room(), receiver.waiting()), (0, 4));
+        let mut got: Vec<i32> = receiver.take_all().collect();
         assert_eq!(sender.room(), 0, "what waits in the outbox has first call on the room");
-        assert!(sender.flush());
         sender.send(10);
-        while let Some(number) = receiver.receive() {
-            got.push(Some(number));
-            sender.flush();
+        while sender.flush() {
+            got.extend(receiver.take_all());
         }
-        assert_eq!(got, (0..11).map(Some).collect::<Vec<_>>());
+        assert_eq!(got, (0..11).collect::<Vec<_>>());
         assert!(sender.is_flushed() && !sender.flush());
         assert_eq!((sender.sent(), receiver.received(), sender.room()), (11, 11, 4));
     }
@@ -143,16 +139,14 @@ mod tests {
         });
         let mut next = 0;
         while next < COUNT {
-            match receiver.receive() {
-                Some(number) => {
-                    assert_eq!(number, next);
-                    next += 1;
-                }
-                None => std::thread::yield_now(),
+            for number in receiver.take_all() {
+                assert_eq!(number, next);
+                next += 1;
             }
+            std::thread::yield_now();
         }
         writer.join().expect("the writer panicked");
-        assert!(receiver.receive().is_none());
+        assert_eq!(receiver.waiting(), 0);
     }
 
     #[test]

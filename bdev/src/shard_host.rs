@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One engine shard on one SPDK thread: its queues, its turn, its start and stop.
+//! One engine shard on one SPDK thread: its queues, its start and stop, and who gives it the processor.
 //!
-//! The shard's *turn* takes everything that has arrived (finished transfers, mail, new requests), lets the engine
-//! work once, and sends off what came of it. In polled mode a poller of period 0 takes turns; in interrupt mode
-//! each arrival schedules one turn by a message, of which at most one is under way ([`Waker`]).
+//! The shard takes turns ([`crate::turn`]). In polled mode a poller of period 0 does; in interrupt mode each
+//! arrival schedules one by a message, of which at most one is under way ([`Waker`]).
 //!
 //! Invariants:
 //! * Everything in [`Confined`] is touched by the shard's thread alone, after [`ShardHost::start`] and before
@@ -19,24 +18,21 @@ use core::cell::{Cell, UnsafeCell};
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::hash::Fingerprinter;
-use engine::io::Piece;
 use engine::volume::{Geometry, Statistics};
-use engine::{Nanos, RequestError, Shard, ShardConfig, ShardId};
+use engine::ShardId;
 
-use crate::buffer::DmaPool;
-use crate::client::{Client, Command, Request, Stage};
+use crate::client::{Client, Request};
 use crate::compat;
 use crate::ffi;
-use crate::host_env::{HostEnv, Mail};
+use crate::host_env::Mail;
 use crate::list::{Inbox, List};
 use crate::mail::{Receiver, Sender};
 use crate::thread::Thread;
-use crate::transfer::{BaseHandle, Transfers};
+use crate::transfer::BaseHandle;
+use crate::turn::{Doors, Quiet, Running};
 
 /// Blocks in flight in one shard (vdo.md section 0: 2048 data_vios).
 pub const VIOS: usize = 2048;
@@ -46,9 +42,6 @@ pub const PIECES: usize = 2048;
 pub const BOUNCE_BLOCKS: usize = 256;
 /// Blocks for verify reads.
 pub const VERIFY_BLOCKS: usize = 512;
-/// Foreign pieces that wait for the engine without memory being allocated.
-const WAITING_PIECES: usize = 4096;
-
 /// DMA memory of one shard, in bytes.
 pub const DMA_BYTES: u64 = ((BOUNCE_BLOCKS + VERIFY_BLOCKS) * engine::BLOCK_SIZE) as u64;
 
@@ -124,28 +117,18 @@ impl Waker {
     }
 }
 
-/// How quiet a shard is; compared over all shards and over time to find that a volume has come to rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quiet {
-    /// Nothing in flight here.
-    pub idle: bool,
-    /// Mails sent so far.
-    pub sent: u64,
-    /// Mails received so far.
-    pub received: u64,
-}
-
 /// What only the shard's thread touches.
 struct Confined {
     /// Requests from channels of the same thread.
     arrivals: List<Request>,
     /// Requests to be answered after the turn.
     finished: List<Request>,
-    local: UnsafeCell<Option<Box<Local>>>,
+    running: UnsafeCell<Option<Box<Running>>>,
     entered: Cell<bool>,
     poller: Cell<*mut ffi::spdk_poller>,
     /// Wakes the shard for the engine's timer in interrupt mode.
     timer_poller: Cell<*mut ffi::spdk_poller>,
+    peers: Cell<Option<Peers>>,
 }
 
 /// One shard and its queues. Lives at one place from creation to the end of the volume.
@@ -180,26 +163,6 @@ unsafe impl Sync for ShardHost {}
 // SAFETY: as above; what is confined to the shard's thread is created and dropped on it, by `start` and `stop`.
 unsafe impl Send for ShardHost {}
 
-/// What a started shard is made of. Fields are dropped in this order: the engine before the memory it uses.
-struct Local {
-    shard: Shard<HostEnv>,
-    env: HostEnv,
-    transfers: Rc<Transfers>,
-    incoming: Vec<Option<Receiver<Mail>>>,
-    /// Pieces of other shards' requests that the engine could not take yet.
-    waiting: VecDeque<Piece<Client>>,
-    /// Whose turn it is when the engine takes pieces again: theirs or ours.
-    theirs_first: bool,
-    peers: Peers,
-    nanos_per_tick: f64,
-    was_busy: bool,
-    turns_since_gauges: u32,
-    _pools: [DmaPool; 2],
-}
-
-/// Busy turns after which gauges are brought up to date, at the latest.
-const GAUGE_TURNS: u32 = 4096;
-
 impl ShardHost {
     /// A shard that is not yet started. `own_thread`: the thread was created for it.
     pub fn new(id: ShardId, core: u32, thread: Thread, own_thread: bool) -> ShardHost {
@@ -215,10 +178,11 @@ impl ShardHost {
             confined: Confined {
                 arrivals: List::default(),
                 finished: List::default(),
-                local: UnsafeCell::new(None),
+                running: UnsafeCell::new(None),
                 entered: Cell::new(false),
                 poller: Cell::new(ptr::null_mut()),
                 timer_poller: Cell::new(ptr::null_mut()),
+                peers: Cell::new(None),
             },
         }
     }
@@ -262,37 +226,10 @@ impl ShardHost {
     pub fn start(&self, plan: Plan) -> Result<(), StartError> {
         debug_assert!(self.thread.is_current());
         let waker = Waker(self.interrupt_mode.then_some(NonNull::from(self)));
-        let bounce = DmaPool::new(BOUNCE_BLOCKS).ok_or(StartError::DmaMemory)?;
-        let verify = DmaPool::new(VERIFY_BLOCKS).ok_or(StartError::DmaMemory)?;
-        let transfers = Transfers::new(plan.base, VIOS + VERIFY_BLOCKS, waker).ok_or(StartError::Channel)?;
-        let config = ShardConfig {
-            id: self.id,
-            geometry: plan.geometry,
-            vios: VIOS,
-            pieces: PIECES,
-            bounce: bounce.bufs().collect(),
-            verify: verify.bufs().collect(),
-            index_bytes: plan.index_bytes,
-            fingerprinter: plan.fingerprinter,
-        };
-        let env = HostEnv::new(self.id, plan.geometry, plan.volume_name, Rc::clone(&transfers), plan.outgoing);
-        // SAFETY: reads a number that SPDK measured at start.
-        let hz = unsafe { ffi::spdk_get_ticks_hz() };
-        let local = Local {
-            shard: Shard::new(config),
-            env,
-            transfers,
-            incoming: plan.incoming,
-            waiting: VecDeque::with_capacity(WAITING_PIECES),
-            theirs_first: true,
-            peers: plan.peers,
-            nanos_per_tick: 1e9 / hz as f64,
-            was_busy: true,
-            turns_since_gauges: 0,
-            _pools: [bounce, verify],
-        };
+        self.confined.peers.set(Some(plan.peers));
+        let running = Running::new(self.id, plan, waker)?;
         // SAFETY: on the shard's thread, not in a turn (none is taken before the poller below).
-        unsafe { *self.confined.local.get() = Some(Box::new(local)) };
+        unsafe { *self.confined.running.get() = Some(Box::new(running)) };
         if !self.interrupt_mode {
             // SAFETY: the shard outlives its poller, which `stop` unregisters.
             let poller = unsafe {
@@ -300,7 +237,7 @@ impl ShardHost {
             };
             if poller.is_null() {
                 // SAFETY: as above.
-                unsafe { *self.confined.local.get() = None };
+                unsafe { *self.confined.running.get() = None };
                 return Err(StartError::Poller);
             }
             self.confined.poller.set(poller);
@@ -315,45 +252,48 @@ impl ShardHost {
         unregister(&self.confined.poller);
         unregister(&self.confined.timer_poller);
         // SAFETY: on the shard's thread, not in a turn.
-        drop(unsafe { (*self.confined.local.get()).take() });
+        drop(unsafe { (*self.confined.running.get()).take() });
         if self.own_thread {
             Thread::exit_current();
         }
     }
 
     /// Runs `ask` on the engine, between turns. On the shard's thread. None before start and after stop.
-    fn with_local<R>(&self, ask: impl FnOnce(&mut Local) -> R) -> Option<R> {
+    fn with_running<R>(&self, ask: impl FnOnce(&mut Running) -> R) -> Option<R> {
         debug_assert!(self.thread.is_current());
         if self.confined.entered.replace(true) {
             return None;
         }
         // SAFETY: on the shard's thread, and `entered` keeps a second reference from being made while this one lives.
-        let answer = unsafe { (*self.confined.local.get()).as_deref_mut() }.map(ask);
+        let answer = unsafe { (*self.confined.running.get()).as_deref_mut() }.map(ask);
         self.confined.entered.set(false);
         answer
     }
 
     /// The engine's counters. On the shard's thread.
     pub fn statistics(&self) -> Statistics {
-        self.with_local(|local| local.shard.statistics()).unwrap_or_default()
+        self.with_running(|running| running.statistics()).unwrap_or_default()
     }
 
     /// Whether anything is in flight. On the shard's thread.
     pub fn quiet(&self) -> Quiet {
         let nothing_new =
             self.inbox.is_empty() && self.confined.arrivals.is_empty() && self.confined.finished.is_empty();
-        self.with_local(|local| Quiet {
-            idle: nothing_new && local.is_idle(),
-            sent: local.env.sent(),
-            received: local.incoming.iter().flatten().map(Receiver::received).sum(),
-        })
-        .unwrap_or(Quiet { idle: true, sent: 0, received: 0 })
+        let quiet = self.with_running(|running| running.quiet());
+        let quiet = quiet.unwrap_or(Quiet { idle: true, sent: 0, received: 0 });
+        Quiet { idle: quiet.idle && nothing_new, ..quiet }
     }
 
     /// Takes one turn and answers the clients whose requests it finished. Returns whether there was anything to do.
     /// On the shard's thread.
     fn turn(&self) -> bool {
-        let busy = self.with_local(|local| local.turn(self)).unwrap_or(false);
+        let doors = Doors {
+            inbox: &self.inbox,
+            arrivals: &self.confined.arrivals,
+            finished: &self.confined.finished,
+            gauges: &self.gauges,
+        };
+        let busy = self.with_running(|running| running.turn(&doors)).unwrap_or(false);
         // Answers may bring new requests at once; those wait in `arrivals`.
         while let Some(node) = self.confined.finished.pop() {
             let client = Client::of(node);
@@ -362,209 +302,35 @@ impl ShardHost {
             // SAFETY: the request is settled and just left its last list; the port answers on the right thread.
             unsafe { port.answer(client) };
         }
+        if self.interrupt_mode {
+            self.run_errands(busy);
+        }
         busy
-    }
-}
-
-impl Local {
-    fn is_idle(&self) -> bool {
-        self.shard.is_idle()
-            && self.transfers.is_idle()
-            && self.waiting.is_empty()
-            && self.env.ready.is_empty()
-            && self.env.settled.is_empty()
-            && self.env.is_flushed()
-            && self.incoming.iter().flatten().all(|ring| ring.waiting() == 0)
-    }
-
-    fn turn(&mut self, host: &ShardHost) -> bool {
-        // SAFETY: reads the time stamp counter.
-        let ticks = unsafe { ffi::spdk_get_ticks() };
-        self.env.set_now(Nanos((ticks as f64 * self.nanos_per_tick) as u64));
-        let mut busy = self.take_transfers();
-        busy |= self.take_mail();
-        busy |= self.take_requests(host);
-        busy |= self.feed();
-        if self.env.take_timer() {
-            self.shard.timer(&mut self.env);
-            busy = true;
-        }
-        busy |= self.shard.run(&mut self.env);
-        busy |= self.transfers.resume();
-        busy |= self.settle(&host.confined.finished);
-        busy |= self.env.flush_mail();
-        if host.interrupt_mode {
-            self.wake_others(host, busy);
-        }
-        if busy {
-            self.turns_since_gauges += 1;
-        }
-        if (self.was_busy && !busy) || self.turns_since_gauges >= GAUGE_TURNS {
-            self.publish(host);
-        }
-        self.was_busy = busy;
-        busy
-    }
-
-    fn take_transfers(&mut self) -> bool {
-        let mut any = false;
-        while let Some((token, ok)) = self.transfers.take_done() {
-            any = true;
-            self.shard.io_done(&mut self.env, token, if ok { Ok(()) } else { Err(RequestError::Io) });
-        }
-        any
-    }
-
-    fn take_mail(&mut self) -> bool {
-        let mut any = false;
-        for (from, ring) in self.incoming.iter_mut().enumerate() {
-            let Some(ring) = ring else { continue };
-            // Only what is there now: the other end may send without pause.
-            for _ in 0..ring.waiting() {
-                let Some(mail) = ring.receive() else { break };
-                any = true;
-                match mail {
-                    Mail::Piece(piece) => self.waiting.push_back(piece),
-                    Mail::PieceDone(client, result) => self.env.piece_done(client, result),
-                    Mail::Engine(message) => self.shard.receive(&mut self.env, ShardId(from as u16), message),
-                }
-            }
-        }
-        any
-    }
-
-    fn take_requests(&mut self, host: &ShardHost) -> bool {
-        host.inbox.take_all(&host.confined.arrivals);
-        let mut any = false;
-        while let Some(node) = host.confined.arrivals.pop() {
-            any = true;
-            let client = Client::of(node);
-            match client.command() {
-                Command::Range(_) => {
-                    client.set_queued(true);
-                    // SAFETY: just taken out of a list; completed only after it came out of `settled`.
-                    unsafe { self.env.ready.push(node) };
-                }
-                Command::Flush => self.flush(client, host.id),
-                Command::Reset => self.transfers.command(client),
-            }
-        }
-        any
-    }
-
-    /// Sends a flush piece to every shard.
-    fn flush(&mut self, client: Client, own: ShardId) {
-        for index in 0..self.incoming.len() {
-            let piece = client.flush_piece();
-            if index == own.index() {
-                self.waiting.push_back(piece);
-            } else {
-                self.env.mail(ShardId(index as u16), Mail::Piece(piece));
-            }
-        }
-    }
-
-    /// Gives the engine pieces as long as it takes them: other shards' and our own clients' in turn.
-    fn feed(&mut self) -> bool {
-        let mut any = false;
-        loop {
-            let mut progress = self.theirs_first && self.feed_theirs();
-            progress = progress || self.feed_ours() || (!self.theirs_first && self.feed_theirs());
-            self.theirs_first = !self.theirs_first;
-            if !progress {
-                return any;
-            }
-            any = true;
-        }
-    }
-
-    fn feed_theirs(&mut self) -> bool {
-        if !self.shard.can_accept() {
-            return false;
-        }
-        let Some(piece) = self.waiting.pop_front() else { return false };
-        self.enter(piece);
-        true
-    }
-
-    fn enter(&mut self, piece: Piece<Client>) {
-        self.env.forget_cursor();
-        self.shard.submit(&mut self.env, piece);
-    }
-
-    /// Cuts pieces off the request at the head of the line. Returns whether it came further.
-    fn feed_ours(&mut self) -> bool {
-        let Some(node) = self.env.ready.front() else { return false };
-        let client = Client::of(node);
-        let mut progress = false;
-        loop {
-            let owner = self.env.owner(client.next_lbn());
-            if client.has_more() && owner.is_none() && !self.shard.can_accept() {
-                return progress;
-            }
-            let Some(piece) = client.next_piece() else { break };
-            progress = true;
-            match owner {
-                None => self.enter(piece),
-                Some(other) => self.env.mail(other, Mail::Piece(piece)),
-            }
-        }
-        // Cut to its end, or as many pieces under way as there may be: a piece that finishes sorts it in again.
-        self.env.ready.pop();
-        client.set_queued(false);
-        if !client.has_more() {
-            self.env.sort(client);
-        }
-        true
-    }
-
-    /// Sends settled requests on: flushes to the base, all others to their clients.
-    fn settle(&mut self, finished: &List<Request>) -> bool {
-        let mut any = false;
-        while let Some(node) = self.env.settled.pop() {
-            any = true;
-            let client = Client::of(node);
-            if client.command() == Command::Flush && client.stage() == Stage::Pieces {
-                self.transfers.command(client);
-            } else {
-                // SAFETY: just taken out of a list.
-                unsafe { finished.push(node) };
-            }
-        }
-        while let Some(client) = self.transfers.take_finished_command() {
-            any = true;
-            // SAFETY: just taken out of a list.
-            unsafe { finished.push(client.node()) };
-        }
-        any
-    }
-
-    fn publish(&mut self, host: &ShardHost) {
-        self.turns_since_gauges = 0;
-        let statistics = self.shard.statistics();
-        host.gauges.data_blocks_used.store(statistics.data_blocks_used, Ordering::Relaxed);
-        host.gauges.logical_blocks_used.store(statistics.logical_blocks_used, Ordering::Relaxed);
     }
 
     /// In interrupt mode: wakes the shards that got mail, and this one if it has more to do or waits for a time.
-    fn wake_others(&mut self, host: &ShardHost, busy: bool) {
-        // SAFETY: the shards stay in place until all of them have stopped.
-        let peers = unsafe { self.peers.0.as_ref() };
-        let mailed = self.env.take_mailed();
-        for peer in peers.iter().filter(|peer| mailed >> peer.id.0 & 1 == 1) {
-            peer.schedule();
+    fn run_errands(&self, busy: bool) {
+        let Some(errands) = self.with_running(Running::errands) else { return };
+        if let Some(peers) = self.confined.peers.get() {
+            // SAFETY: the shards stay in place until all of them have stopped.
+            let peers = unsafe { peers.0.as_ref() };
+            for peer in peers.iter().filter(|peer| errands.mailed >> peer.id.0 & 1 == 1) {
+                peer.schedule();
+            }
         }
-        if busy || !self.env.is_flushed() {
-            host.schedule();
+        if busy || errands.unsent {
+            self.schedule();
         }
-        unregister(&host.confined.timer_poller);
-        if let Some(at) = self.env.timer() {
-            let micros = at.0.saturating_sub(engine::Env::now(&self.env).0).div_ceil(1000).max(1);
+        unregister(&self.confined.timer_poller);
+        if let Some(at) = errands.timer {
+            // SAFETY: reads clock and its rate.
+            let now = unsafe { ffi::spdk_get_ticks() as f64 * 1e9 / ffi::spdk_get_ticks_hz() as f64 } as u64;
+            let micros = at.0.saturating_sub(now).div_ceil(1000).max(1);
             // SAFETY: the shard outlives the poller, which the next turn or `stop` unregisters.
             let poller = unsafe {
-                ffi::spdk_poller_register_named(Some(poll), host.as_context(), micros, c"bdev_dedupe_timer".as_ptr())
+                ffi::spdk_poller_register_named(Some(poll), self.as_context(), micros, c"bdev_dedupe_timer".as_ptr())
             };
-            host.confined.timer_poller.set(poller);
+            self.confined.timer_poller.set(poller);
         }
     }
 }

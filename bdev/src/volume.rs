@@ -15,7 +15,7 @@
 //! after SPDK was told.
 
 use core::cell::UnsafeCell;
-use core::ffi::{c_int, c_void};
+use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -23,9 +23,7 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::hash::Fingerprinter;
-use engine::volume::Geometry;
-use engine::{Lbn, ShardId};
+use engine::Lbn;
 use uuid::Uuid;
 
 use crate::base::Base;
@@ -33,15 +31,15 @@ use crate::channel::{self, Port};
 use crate::compat;
 use crate::error::CreateError;
 use crate::ffi;
-use crate::mail;
-use crate::memory;
+use crate::fn_table;
 use crate::module;
 use crate::params::{BlockSize, CreateParams};
 use crate::registry;
-use crate::rpc::info;
-use crate::shard_host::{Peers, Plan, Quiet, ShardHost, StartError, DMA_BYTES, PIECES, VIOS};
+use crate::setup;
+use crate::shard_host::{Plan, ShardHost, StartError, DMA_BYTES, PIECES, VIOS};
 use crate::sizing::{self, Memory, Sizes, Wishes};
 use crate::thread::{self, Thread};
+use crate::turn::Quiet;
 
 /// Where a volume is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +146,16 @@ impl Volume {
         self.base.bytes() >> 12
     }
 
+    /// The base bdev.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The thread that created it and takes it down.
+    pub fn owner(&self) -> Thread {
+        self.owner
+    }
+
     /// Where it is in its life.
     pub fn state(&self) -> State {
         lock(&self.control).state
@@ -205,9 +213,9 @@ impl Volume {
     /// Everything up to the start of the shards. What was done is undone by dropping it.
     fn prepare(params: CreateParams) -> Result<(Arc<Volume>, VecDeque<Plan>), CreateError> {
         let name = params.name.clone();
-        refuse_taken_name(&name)?;
+        setup::refuse_taken_name(&name)?;
         let base = Base::open(&params.base_bdev_name)?;
-        let cores = choose_cores(&params)?;
+        let cores = setup::choose_cores(&params)?;
         let wishes = Wishes {
             logical_mib: params.logical_size_mib,
             slab_mib: params.slab_size_mib,
@@ -219,12 +227,12 @@ impl Volume {
             error,
         })?;
         let memory = Memory::of(&sizes, ARENA_BYTES, DMA_BYTES);
-        refuse_too_large(&name, &memory)?;
-        let fingerprinter = random_fingerprinter(&name)?;
+        setup::refuse_too_large(&name, &memory)?;
+        let fingerprinter = setup::random_fingerprinter(&name)?;
         base.claim()?;
         let owner = Thread::current().ok_or_else(|| CreateError::Thread { name: name.clone(), core: cores[0] })?;
-        let shards = make_shards(&name, &cores, owner)?;
-        let plans = make_plans(&name, &base, &sizes, &fingerprinter, &shards);
+        let shards = setup::make_shards(&name, &cores, owner)?;
+        let plans = setup::make_plans(&name, &base, &sizes, &fingerprinter, &shards);
         let volume = Arc::new(Volume {
             // SAFETY: plain data of SPDK's that expects to be zeroed; filled in before it is registered.
             bdev: UnsafeCell::new(unsafe { core::mem::zeroed() }),
@@ -315,7 +323,7 @@ impl Volume {
         let block = self.block_bytes();
         bdev.ctxt = self.device();
         bdev.name = self.c_name.as_ptr().cast_mut();
-        bdev.product_name = PRODUCT.as_ptr().cast_mut();
+        bdev.product_name = c"dedupe".as_ptr().cast_mut();
         bdev.uuid = compat::uuid_from_bytes(*self.uuid.as_bytes());
         bdev.blocklen = block;
         bdev.blockcnt = self.sizes.geometry.logical_blocks().bytes() / u64::from(block);
@@ -325,7 +333,7 @@ impl Volume {
         bdev.required_alignment = base.required_alignment;
         compat::set_hints(bdev, engine::BLOCK_SIZE as u32 / block);
         bdev.module = module::handle();
-        bdev.fn_table = &raw const FN_TABLE.0;
+        bdev.fn_table = fn_table::table();
     }
 
     fn announce(&self) {
@@ -376,7 +384,7 @@ impl Volume {
     }
 
     /// SPDK has no more use for the bdev: no descriptor is open, no request is on the way.
-    fn destruct(self: Arc<Volume>) {
+    pub fn destruct(self: Arc<Volume>) {
         lock(&self.control).state = State::Removing;
         // SAFETY: registered in `register`. SPDK calls back once the last channel is gone, with the key: the
         // volume, which the registry keeps.
@@ -463,140 +471,11 @@ fn step<T: Send + 'static>(
     });
 }
 
-fn refuse_taken_name(name: &str) -> Result<(), CreateError> {
-    let c_name = CString::new(name).unwrap_or_default();
-    // SAFETY: the name is a C string; the result is only compared with null.
-    let taken = !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null();
-    if taken || registry::find(name).is_some() {
-        return Err(CreateError::Exists { name: name.to_owned() });
-    }
-    Ok(())
-}
-
-/// The cores to run on: those asked for, or all (at most 32, the most that a volume can use).
-fn choose_cores(params: &CreateParams) -> Result<Vec<u32>, CreateError> {
-    let mut available = thread::cores();
-    match params.cores() {
-        Ok(Some(asked)) => match asked.iter().find(|core| !available.contains(core)) {
-            Some(&core) => Err(CreateError::Core { core, available }),
-            None => Ok(asked),
-        },
-        // The mask was checked when the parameters were read.
-        Ok(None) | Err(_) => {
-            available.truncate(engine::units::MAX_SHARDS);
-            Ok(available)
-        }
-    }
-}
-
-fn refuse_too_large(name: &str, memory: &Memory) -> Result<(), CreateError> {
-    let Some(machine) = memory::machine() else { return Ok(()) };
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let refuse = |needed: u64, available: u64| {
-        Err(CreateError::Memory { name: name.to_owned(), needed_mib: mib(needed), available_mib: mib(available) })
-    };
-    if memory.certain() > machine.available {
-        return refuse(memory.certain(), machine.available);
-    }
-    // Taken from the system as it is used, but asked for in one piece, which the system refuses beyond its total.
-    if memory.at_most() > machine.total {
-        return refuse(memory.at_most(), machine.total);
-    }
-    if memory.at_most() > machine.available {
-        log::warn!(
-            "{name}: when all of it is written it needs {} MiB of memory, but {} MiB are available now",
-            mib(memory.at_most()),
-            mib(machine.available)
-        );
-    }
-    Ok(())
-}
-
-/// A fingerprinter with a secret that nobody knows.
-fn random_fingerprinter(name: &str) -> Result<Fingerprinter, CreateError> {
-    let mut secret = [0; _];
-    getrandom::fill(&mut secret)
-        .map_err(|error| CreateError::Random { name: name.to_owned(), reason: error.to_string() })?;
-    Ok(Fingerprinter::new(secret))
-}
-
-/// A shard for each core: on the owner's thread for the core that it runs on, else on a thread of its own.
-fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[ShardHost]>, CreateError> {
-    let own_core = thread::current_core();
-    let mut shards = Vec::with_capacity(cores.len());
-    for (index, &core) in cores.iter().enumerate() {
-        let id = ShardId(index as u16);
-        if Some(core) == own_core {
-            shards.push(ShardHost::new(id, core, owner, false));
-            continue;
-        }
-        let Some(thread) = Thread::create(&format!("dedupe_{name}_{core}"), core) else {
-            for shard in shards.iter().filter(|shard: &&ShardHost| shard.thread != owner) {
-                shard.thread.post(Thread::exit_current);
-            }
-            return Err(CreateError::Thread { name: name.to_owned(), core });
-        };
-        shards.push(ShardHost::new(id, core, thread, true));
-    }
-    Ok(Arc::from(shards))
-}
-
-fn make_plans(
-    name: &str,
-    base: &Base,
-    sizes: &Sizes,
-    fingerprinter: &Fingerprinter,
-    shards: &Arc<[ShardHost]>,
-) -> VecDeque<Plan> {
-    let geometry: Geometry = sizes.geometry;
-    let count = shards.len();
-    let (ring, outbox) = mail::capacities(count);
-    let mut plans: VecDeque<Plan> = (0..count)
-        .map(|_| Plan {
-            geometry,
-            base: base.handle(),
-            index_bytes: (sizes.index_bytes / count as u64) as usize,
-            fingerprinter: fingerprinter.clone(),
-            volume_name: Arc::from(name),
-            outgoing: (0..count).map(|_| None).collect(),
-            incoming: (0..count).map(|_| None).collect(),
-            peers: Peers::of(shards),
-        })
-        .collect();
-    for from in 0..count {
-        for to in (0..count).filter(|to| *to != from) {
-            let (sender, receiver) = mail::ring(ring, outbox);
-            plans[from].outgoing[to] = Some(sender);
-            plans[to].incoming[from] = Some(receiver);
-        }
-    }
-    plans
-}
-
-const PRODUCT: &core::ffi::CStr = c"dedupe";
-
-struct FnTable(ffi::spdk_bdev_fn_table);
-
-// SAFETY: constant pointers to functions.
-unsafe impl Sync for FnTable {}
-
-static FN_TABLE: FnTable = FnTable({
-    // SAFETY: a structure of optional function pointers, for which zero means none.
-    let mut table: ffi::spdk_bdev_fn_table = unsafe { core::mem::zeroed() };
-    table.destruct = Some(destruct);
-    table.submit_request = Some(channel::submit);
-    table.io_type_supported = Some(io_type_supported);
-    table.get_io_channel = Some(get_io_channel);
-    table.dump_info_json = Some(dump_info_json);
-    table.write_config_json = Some(write_config_json);
-    table
-});
-
 /// A counted reference to the volume behind a context pointer of SPDK's.
 ///
 /// # Safety
 /// `context` is the address of a volume that some `Arc` keeps.
-unsafe fn volume_of(context: *mut c_void) -> Arc<Volume> {
+pub unsafe fn volume_of(context: *mut c_void) -> Arc<Volume> {
     let volume = context.cast::<Volume>().cast_const();
     // SAFETY: every volume is made by `Arc::new`, and the caller vouches that it is alive.
     unsafe {
@@ -605,51 +484,8 @@ unsafe fn volume_of(context: *mut c_void) -> Arc<Volume> {
     }
 }
 
-unsafe extern "C" fn destruct(context: *mut c_void) -> c_int {
-    // SAFETY: SPDK calls this with the context of a registered bdev, which the registry keeps.
-    let volume = unsafe { volume_of(context) };
-    let owner = volume.owner;
-    owner.run(move || volume.destruct());
-    // Not over yet: `finish` says when.
-    1
-}
-
 unsafe extern "C" fn channels_gone(device: *mut c_void) {
     // SAFETY: SPDK calls this with the key, a volume that the registry keeps until `finish`.
     let volume = unsafe { volume_of(device) };
     Volume::come_to_rest(volume, None);
-}
-
-unsafe extern "C" fn io_type_supported(context: *mut c_void, kind: ffi::spdk_bdev_io_type::Type) -> bool {
-    use ffi::spdk_bdev_io_type as io_type;
-    // SAFETY: SPDK calls this with the context of a registered bdev.
-    let volume = unsafe { &*context.cast::<Volume>() };
-    match kind {
-        io_type::SPDK_BDEV_IO_TYPE_READ
-        | io_type::SPDK_BDEV_IO_TYPE_WRITE
-        | io_type::SPDK_BDEV_IO_TYPE_UNMAP
-        | io_type::SPDK_BDEV_IO_TYPE_WRITE_ZEROES
-        | io_type::SPDK_BDEV_IO_TYPE_FLUSH => true,
-        // SAFETY: the base is open as long as the bdev is registered.
-        io_type::SPDK_BDEV_IO_TYPE_RESET => unsafe {
-            ffi::spdk_bdev_io_type_supported(volume.base.handle().bdev.as_ptr(), kind)
-        },
-        _ => false,
-    }
-}
-
-unsafe extern "C" fn get_io_channel(context: *mut c_void) -> *mut ffi::spdk_io_channel {
-    // SAFETY: the context is the io_device's key, registered before the bdev.
-    unsafe { ffi::spdk_get_io_channel(context) }
-}
-
-unsafe extern "C" fn dump_info_json(context: *mut c_void, document: *mut ffi::spdk_json_write_ctx) -> c_int {
-    // SAFETY: SPDK calls this with the context of a registered bdev and an open document.
-    unsafe { info::write_info(&*context.cast::<Volume>(), document) };
-    0
-}
-
-unsafe extern "C" fn write_config_json(bdev: *mut ffi::spdk_bdev, document: *mut ffi::spdk_json_write_ctx) {
-    // SAFETY: SPDK calls this with a registered bdev of this module and an open document.
-    unsafe { info::write_config(&*(*bdev).ctxt.cast::<Volume>(), document) };
 }

@@ -4,6 +4,4 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "spdk")]
-pub mod bench;
 pub mod sim;

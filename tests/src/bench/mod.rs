@@ -16,12 +16,12 @@
 //! * Zero writes and unmaps go over a region full of unique data once, so that each really frees its blocks; all others run for a time.
 //!   Reads check the block number that each block was stamped with.
 
-pub mod case;
-pub mod floor;
+mod case;
+mod floor;
 mod host;
-pub mod options;
+mod options;
 mod progress;
-pub mod record;
+mod record;
 mod report;
 mod rpc;
 mod run;

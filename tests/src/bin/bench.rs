@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Measures the dedupe bdev beside its base and SPDK's passthru; see `tests::bench`.
+//! Measures the dedupe bdev beside its base and SPDK's passthru. Its modules are in `src/bench`, outside the library: they alone link SPDK.
+
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tests::bench::{run, Options};
+
+#[path = "../bench/mod.rs"]
+mod bench;
 
 fn main() -> ExitCode {
-    run(Options::parse())
+    bench::run(bench::Options::parse())
 }

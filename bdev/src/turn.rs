@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A shard while it runs: the engine, its world, and the turn that drives them.
+//!
+//! A turn takes what has arrived in a fixed order (finished transfers, mail, requests), feeds the engine, lets it
+//! work once in a batch, and sorts what came of it. It calls no client back: requests that are finished are left in
+//! [`Doors::finished`] for the host to answer afterwards.
+//!
+//! Pieces of other shards' requests and of our own clients' enter the engine in turn, each kind in the order of its
+//! arrival, when the engine has no room for all of them.
+
+use core::sync::atomic::Ordering;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use engine::io::Piece;
+use engine::volume::Statistics;
+use engine::{Nanos, RequestError, Shard, ShardConfig, ShardId};
+
+use crate::buffer::DmaPool;
+use crate::client::{Client, Command, Request, Stage};
+use crate::host_env::{HostEnv, Mail};
+use crate::list::{Inbox, List};
+use crate::mail::Receiver;
+use crate::shard_host::{Gauges, Plan, StartError, Waker, BOUNCE_BLOCKS, PIECES, VERIFY_BLOCKS, VIOS};
+use crate::transfer::Transfers;
+
+/// Foreign pieces that wait for the engine without memory being allocated.
+const WAITING_PIECES: usize = 4096;
+
+/// Busy turns after which gauges are brought up to date, at the latest.
+const GAUGE_TURNS: u32 = 4096;
+
+/// Where requests come in and go out.
+pub struct Doors<'a> {
+    /// Requests from other threads.
+    pub inbox: &'a Inbox<Request>,
+    /// Requests from the shard's own thread.
+    pub arrivals: &'a List<Request>,
+    /// Requests to be answered.
+    pub finished: &'a List<Request>,
+    /// Figures for other threads.
+    pub gauges: &'a Gauges,
+}
+
+/// How quiet a shard is; compared over all shards and over time to find that a volume has come to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet {
+    /// Nothing in flight here.
+    pub idle: bool,
+    /// Mails sent so far.
+    pub sent: u64,
+    /// Mails received so far.
+    pub received: u64,
+}
+
+/// What is left to see to after a turn in interrupt mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Errands {
+    /// Shards that got mail, as bits.
+    pub mailed: u32,
+    /// Mail waits for room in a ring, which only another turn can find.
+    pub unsent: bool,
+    /// When the engine wants to be woken.
+    pub timer: Option<Nanos>,
+}
+
+/// What a started shard is made of. Fields are dropped in this order: the engine before the memory it uses.
+pub struct Running {
+    id: ShardId,
+    shard: Shard<HostEnv>,
+    env: HostEnv,
+    transfers: Rc<Transfers>,
+    incoming: Vec<Option<Receiver<Mail>>>,
+    /// Pieces of other shards' requests that the engine could not take yet.
+    waiting: VecDeque<Piece<Client>>,
+    /// Whose turn it is when the engine takes pieces again: theirs or ours.
+    theirs_first: bool,
+    was_busy: bool,
+    turns_since_gauges: u32,
+    _pools: [DmaPool; 2],
+}
+
+impl Running {
+    /// Builds the engine of shard `id`. On the shard's thread.
+    ///
+    /// # Errors
+    /// SPDK lacks memory or gives no channel of the base.
+    pub fn new(id: ShardId, plan: Plan, waker: Waker) -> Result<Running, StartError> {
+        let bounce = DmaPool::new(BOUNCE_BLOCKS).ok_or(StartError::DmaMemory)?;
+        let verify = DmaPool::new(VERIFY_BLOCKS).ok_or(StartError::DmaMemory)?;
+        let transfers = Transfers::new(plan.base, VIOS + VERIFY_BLOCKS, waker).ok_or(StartError::Channel)?;
+        let config = ShardConfig {
+            id,
+            geometry: plan.geometry,
+            vios: VIOS,
+            pieces: PIECES,
+            bounce: bounce.bufs().collect(),
+            verify: verify.bufs().collect(),
+            index_bytes: plan.index_bytes,
+            fingerprinter: plan.fingerprinter,
+        };
+        let env = HostEnv::new(id, plan.geometry, plan.volume_name, Rc::clone(&transfers), plan.outgoing);
+        Ok(Running {
+            id,
+            shard: Shard::new(config),
+            env,
+            transfers,
+            incoming: plan.incoming,
+            waiting: VecDeque::with_capacity(WAITING_PIECES),
+            theirs_first: true,
+            was_busy: true,
+            turns_since_gauges: 0,
+            _pools: [bounce, verify],
+        })
+    }
+
+    /// The engine's counters.
+    pub fn statistics(&self) -> Statistics {
+        self.shard.statistics()
+    }
+
+    /// Whether anything is in flight, and how much mail there was.
+    pub fn quiet(&self) -> Quiet {
+        Quiet {
+            idle: self.is_idle(),
+            sent: self.env.sent(),
+            received: self.incoming.iter().flatten().map(Receiver::received).sum(),
+        }
+    }
+
+    /// What the host must see to in interrupt mode, where nobody looks by himself.
+    pub fn errands(&mut self) -> Errands {
+        Errands { mailed: self.env.take_mailed(), unsent: !self.env.is_flushed(), timer: self.env.timer() }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.shard.is_idle()
+            && self.transfers.is_idle()
+            && self.waiting.is_empty()
+            && self.env.ready.is_empty()
+            && self.env.settled.is_empty()
+            && self.env.is_flushed()
+            && self.incoming.iter().flatten().all(|ring| ring.waiting() == 0)
+    }
+
+    /// Takes one turn. Returns whether there was anything to do.
+    pub fn turn(&mut self, doors: &Doors<'_>) -> bool {
+        let mut busy = self.take_transfers();
+        busy |= self.take_mail();
+        busy |= self.take_requests(doors);
+        busy |= self.feed();
+        if self.env.take_timer() {
+            self.shard.timer(&mut self.env);
+            busy = true;
+        }
+        busy |= self.shard.run(&mut self.env);
+        busy |= self.transfers.resume();
+        busy |= self.settle(doors.finished);
+        busy |= self.env.flush_mail();
+        if busy {
+            self.turns_since_gauges += 1;
+        }
+        if (self.was_busy && !busy) || self.turns_since_gauges >= GAUGE_TURNS {
+            self.publish(doors.gauges);
+        }
+        self.was_busy = busy;
+        busy
+    }
+
+    fn take_transfers(&mut self) -> bool {
+        let mut any = false;
+        while let Some((token, ok)) = self.transfers.take_done() {
+            any = true;
+            self.shard.io_done(&mut self.env, token, if ok { Ok(()) } else { Err(RequestError::Io) });
+        }
+        any
+    }
+
+    fn take_mail(&mut self) -> bool {
+        let mut any = false;
+        for (from, ring) in self.incoming.iter_mut().enumerate() {
+            let Some(ring) = ring else { continue };
+            for mail in ring.take_all() {
+                any = true;
+                match mail {
+                    Mail::Piece(piece) => self.waiting.push_back(piece),
+                    Mail::PieceDone(client, result) => self.env.piece_done(client, result),
+                    Mail::Engine(message) => self.shard.receive(&mut self.env, ShardId(from as u16), message),
+                }
+            }
+        }
+        any
+    }
+
+    fn take_requests(&mut self, doors: &Doors<'_>) -> bool {
+        doors.inbox.take_all(doors.arrivals);
+        let mut any = false;
+        while let Some(node) = doors.arrivals.pop() {
+            any = true;
+            let client = Client::of(node);
+            match client.command() {
+                Command::Range(_) => {
+                    client.set_queued(true);
+                    // SAFETY: just taken out of a list; completed only after it came out of `settled`.
+                    unsafe { self.env.ready.push(node) };
+                }
+                Command::Flush => self.flush(client),
+                Command::Reset => self.transfers.command(client),
+            }
+        }
+        any
+    }
+
+    /// Sends a flush piece to every shard.
+    fn flush(&mut self, client: Client) {
+        for index in 0..self.incoming.len() {
+            let piece = client.flush_piece();
+            if index == self.id.index() {
+                self.waiting.push_back(piece);
+            } else {
+                self.env.mail(ShardId(index as u16), Mail::Piece(piece));
+            }
+        }
+    }
+
+    /// Gives the engine pieces as long as it takes them: other shards' and our own clients' in turn.
+    fn feed(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let mut progress = self.theirs_first && self.feed_theirs();
+            progress = progress || self.feed_ours() || (!self.theirs_first && self.feed_theirs());
+            self.theirs_first = !self.theirs_first;
+            if !progress {
+                return any;
+            }
+            any = true;
+        }
+    }
+
+    fn feed_theirs(&mut self) -> bool {
+        if !self.shard.can_accept() {
+            return false;
+        }
+        let Some(piece) = self.waiting.pop_front() else { return false };
+        self.enter(piece);
+        true
+    }
+
+    fn enter(&mut self, piece: Piece<Client>) {
+        self.env.forget_cursor();
+        self.shard.submit(&mut self.env, piece);
+    }
+
+    /// Cuts pieces off the request at the head of the line. Returns whether it came further.
+    fn feed_ours(&mut self) -> bool {
+        let Some(node) = self.env.ready.front() else { return false };
+        let client = Client::of(node);
+        let mut progress = false;
+        loop {
+            let owner = self.env.owner(client.next_lbn());
+            if client.has_more() && owner.is_none() && !self.shard.can_accept() {
+                return progress;
+            }
+            let Some(piece) = client.next_piece() else { break };
+            progress = true;
+            match owner {
+                None => self.enter(piece),
+                Some(other) => self.env.mail(other, Mail::Piece(piece)),
+            }
+        }
+        // Cut to its end, or as many pieces under way as there may be: a piece that finishes sorts it in again.
+        self.env.ready.pop();
+        client.set_queued(false);
+        if !client.has_more() {
+            self.env.sort(client);
+        }
+        true
+    }
+
+    /// Sends settled requests on: flushes to the base, all others to their clients.
+    fn settle(&mut self, finished: &List<Request>) -> bool {
+        let mut any = false;
+        while let Some(node) = self.env.settled.pop() {
+            any = true;
+            let client = Client::of(node);
+            if client.command() == Command::Flush && client.stage() == Stage::Pieces {
+                self.transfers.command(client);
+            } else {
+                // SAFETY: just taken out of a list.
+                unsafe { finished.push(node) };
+            }
+        }
+        while let Some(client) = self.transfers.take_finished_command() {
+            any = true;
+            // SAFETY: just taken out of a list.
+            unsafe { finished.push(client.node()) };
+        }
+        any
+    }
+
+    fn publish(&mut self, gauges: &Gauges) {
+        self.turns_since_gauges = 0;
+        let statistics = self.shard.statistics();
+        gauges.data_blocks_used.store(statistics.data_blocks_used, Ordering::Relaxed);
+        gauges.logical_blocks_used.store(statistics.logical_blocks_used, Ordering::Relaxed);
+    }
+}
