@@ -61,3 +61,12 @@ def spdk_rpc_plugin_initialize(subparsers):
                               help="Show the counters of one deduplicating bdev, or of all: in total and by shard")
     p.add_argument("-n", "--name", help="name of the dedupe bdev (default: all)")
     p.set_defaults(func=bdev_dedupe_get_stats)
+
+    def bdev_dedupe_set_index_memory(args):
+        _call(args, "bdev_dedupe_set_index_memory", name=args.name, index_memory_mib=args.index_memory_mib)
+
+    p = subparsers.add_parser("bdev_dedupe_set_index_memory",
+                              help="Change the size of a deduplicating bdev's index while it is in use")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("index_memory_mib", type=int, help="memory for the index in MiB")
+    p.set_defaults(func=bdev_dedupe_set_index_memory)

@@ -67,7 +67,7 @@ pub enum CreateError {
     },
     /// Not enough memory.
     #[error(
-        "cannot create '{name}': it needs {needed_mib} MiB of memory, but {available_mib} MiB are available; \
+        "no memory for '{name}': it needs {needed_mib} MiB, but {available_mib} MiB are available; \
          a smaller index_memory_mib or logical_size_mib needs less"
     )]
     Memory {

@@ -271,6 +271,17 @@ pub fn parse_get_stats(fields: Fields) -> Result<Option<String>, ParamError> {
     Reader::new(fields, &["name"])?.optional_string("name", VOLUME_NAME)
 }
 
+/// The parameters of `bdev_dedupe_set_index_memory`: a volume and its new `index_memory_mib`.
+///
+/// # Errors
+/// One of them is missing or not allowed, or there are others.
+pub fn parse_set_index_memory(fields: Fields) -> Result<(String, u64), ParamError> {
+    let mut reader = Reader::new(fields, &["name", "index_memory_mib"])?;
+    let name = reader.string("name", VOLUME_NAME)?;
+    let mib = reader.optional_number("index_memory_mib", INDEX, |mib| (1..=1 << 20).contains(&mib))?;
+    Ok((name, mib.ok_or(ParamError::Missing { name: "index_memory_mib", allowed: INDEX })?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

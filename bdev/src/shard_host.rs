@@ -275,6 +275,11 @@ impl ShardHost {
         self.with_running(|running| running.statistics()).unwrap_or_default()
     }
 
+    /// Changes the size of this shard's part of the index. On the shard's thread.
+    pub fn resize_index(&self, bytes: usize) {
+        self.with_running(|running| running.resize_index(bytes));
+    }
+
     /// Whether anything is in flight. On the shard's thread.
     pub fn quiet(&self) -> Quiet {
         let nothing_new =

@@ -125,7 +125,7 @@ fn default_index(data_blocks: u64) -> u64 {
 }
 
 /// Memory of a volume, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Reference counts: one byte for each data block.
     pub reference_counts: u64,

@@ -120,6 +120,11 @@ impl Running {
         self.shard.statistics()
     }
 
+    /// Changes the size of the engine's index.
+    pub fn resize_index(&mut self, bytes: usize) {
+        self.shard.resize_index(bytes);
+    }
+
     /// Whether anything is in flight, and how much mail there was.
     pub fn quiet(&self) -> Quiet {
         Quiet {

@@ -18,7 +18,7 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,6 +83,8 @@ pub struct Volume {
     owner: Thread,
     sizes: Sizes,
     memory: Memory,
+    /// Size that the index was given since, in MiB; 0 while it is as it was created.
+    index_mib: AtomicU64,
     shards: Arc<[ShardHost]>,
     /// Each from `Box::into_raw`; see [`Port`].
     ports: Mutex<Vec<NonNull<Port>>>,
@@ -139,6 +141,40 @@ impl Volume {
     /// The memory it uses.
     pub fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// Size of the index in bytes.
+    pub fn index_bytes(&self) -> u64 {
+        match self.index_mib.load(Ordering::Relaxed) {
+            0 => self.sizes.index_bytes,
+            mib => mib << 20,
+        }
+    }
+
+    /// Size of the index as it was asked for, in MiB; none when the default is in force.
+    pub fn index_memory_mib(&self) -> Option<u64> {
+        match self.index_mib.load(Ordering::Relaxed) {
+            0 => self.params.index_memory_mib,
+            mib => Some(mib),
+        }
+    }
+
+    /// Refuses a size of the index that would not fit into memory beside what there is.
+    ///
+    /// # Errors
+    /// It would not.
+    pub fn refuse_index(&self, mib: u64) -> Result<(), CreateError> {
+        let more = (mib << 20).saturating_sub(self.index_bytes());
+        setup::refuse_too_large(&self.name, &Memory { index: more, ..Memory::default() })
+    }
+
+    /// Changes the size of the index, online; `done` is called when every shard has begun. Records move over as the
+    /// index is used (engine, `hash::Index::resize`).
+    pub fn set_index_memory(self: Arc<Volume>, mib: u64, done: impl FnOnce() + Send + 'static) {
+        self.index_mib.store(mib, Ordering::Relaxed);
+        let bytes = (mib << 20) / self.shards.len() as u64;
+        log::info!("{}: the index changes to {mib} MiB", self.name);
+        tour(self, move |shard| shard.resize_index(bytes as usize), move |_| done());
     }
 
     /// Size of the base in 4096-byte blocks.
@@ -244,6 +280,7 @@ impl Volume {
             owner,
             sizes,
             memory,
+            index_mib: AtomicU64::new(0),
             shards,
             ports: Mutex::new(Vec::new()),
             next_shard: AtomicUsize::new(0),

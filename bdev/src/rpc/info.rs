@@ -35,7 +35,7 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
         writer.named_number("data_blocks_used", sum(|gauges| gauges.data_blocks_used.load(Ordering::Relaxed)));
         writer.named_number("slabs", sizes.geometry.slabs());
         writer.named_number("slab_blocks", sizes.geometry.slab_blocks());
-        writer.named_number("index_bytes", sizes.index_bytes);
+        writer.named_number("index_bytes", volume.index_bytes());
         writer.named_number("memory_bytes_at_most", volume.memory().at_most() + volume.memory().dma);
     });
 }
@@ -62,7 +62,7 @@ pub unsafe fn write_config(volume: &Volume, document: *mut ffi::spdk_json_write_
                 ("block_size", params.block_size.map(|size| u64::from(size.bytes()))),
                 ("logical_size_mib", params.logical_size_mib),
                 ("slab_size_mib", params.slab_size_mib),
-                ("index_memory_mib", params.index_memory_mib),
+                ("index_memory_mib", volume.index_memory_mib()),
             ];
             for (name, value) in numbers {
                 if let Some(value) = value {

@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod get_stats;
 pub mod info;
+mod set_index_memory;
 
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -19,10 +20,11 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 3] = [
+const METHODS: [(&CStr, Handler); 4] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
+    (c"bdev_dedupe_set_index_memory", set_index_memory::handle),
 ];
 
 /// Registers the methods. Called once, by the module's constructor.

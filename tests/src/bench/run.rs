@@ -43,10 +43,7 @@ fn measure_here(options: &Options, cores: u32, output: &Path) -> Result<(), Stri
 
 fn run_all(options: &Options) -> Result<bool, String> {
     options.check()?;
-    if !options.no_huge {
-        host::ensure_huge_pages(worker::memory_mib(options))
-            .map_err(|reason| format!("{reason} (--no-huge runs without, with SPDK 24.01 or later)"))?;
-    }
+    let options = &with_memory(options);
     let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
     let mut outputs = Vec::new();
     for &cores in &options.cores {
@@ -57,6 +54,18 @@ fn run_all(options: &Options) -> Result<bool, String> {
     write_json(&options.json, &records)?;
     eprintln!("results: {}", options.json.display());
     Ok(outputs.iter().all(|output| output.failures.is_empty()))
+}
+
+/// The options, without huge pages if there are none to be had: figures are worse then, though those of all targets alike.
+fn with_memory(options: &Options) -> Options {
+    let mut options = options.clone();
+    if !options.no_huge {
+        if let Err(reason) = host::ensure_huge_pages(worker::memory_mib(&options)) {
+            eprintln!("bench: {reason}; going on without huge pages (SPDK 24.01 or later can)");
+            options.no_huge = true;
+        }
+    }
+    options
 }
 
 /// SPDK cannot be started twice in a process, so each core count has one of its own.
