@@ -26,7 +26,7 @@ test: setup checks unit simulate end-to-end
 
 bench: RELEASES = 26.01
 bench: setup
-	$(CARGO) run --release --package tests --features spdk --bin bench
+	$(CARGO) run --release --package tests --features bench --bin bench
 
 # Rust 1.89 or newer: from Debian where it is new enough, else from rustup.
 toolchain:
@@ -43,8 +43,8 @@ module: setup
 
 checks:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features tests/spdk -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --features tests/spdk
+	$(CARGO) clippy --workspace --all-targets --features tests/spdk,tests/bench -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --features tests/spdk,tests/bench
 	$(CARGO) run --package tests --bin features -- --check
 
 unit:

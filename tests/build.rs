@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Links the programs that run SPDK inside their own process (feature `spdk`) to the SPDK that the module was built for.
+//! Links the programs that run SPDK inside their own process (feature `bench`) to the SPDK that the module was built for.
 
-#[cfg(not(feature = "spdk"))]
+#[cfg(not(feature = "bench"))]
 fn main() {}
 
-#[cfg(feature = "spdk")]
+#[cfg(feature = "bench")]
 fn main() -> Result<(), spdk_sys_build::Error> {
     let tree = spdk_sys_build::locate_or_obtain()?;
     // For the instructions to run again when the tree changes; there are no bindings here.

@@ -4,4 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod features;
+#[cfg(feature = "spdk")]
+pub mod setup;
+pub mod features;
+#[cfg(feature = "e2e")]
+pub mod setup;
 pub mod sim;
+#[cfg(feature = "e2e")]
+pub mod target;
+#[cfg(feature = "spdk")]
+pub mod target;

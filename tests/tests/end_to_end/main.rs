@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! End-to-end tests: the module in stock SPDK programs, driven over JSON-RPC, NVMe/TCP, vfio-user, bdevperf and fio.
+//!
+//! Each test starts its own programs on cores that it leases, so tests that need one core run two at a time on two cores.
+//! `E2E_RELEASE=20.07` runs them on that release; otherwise the tree is the one that a build of the module takes.
+
+#![forbid(unsafe_code)]
+
+mod fixture;
+
+mod bdevperf;
+mod errors;
+mod export;
+mod fio;
+mod life_cycle;
+mod loading;
+mod rpc;
+mod savings;
