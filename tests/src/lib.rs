@@ -7,11 +7,6 @@
 pub mod features;
 #[cfg(feature = "spdk")]
 pub mod setup;
-pub mod features;
-#[cfg(feature = "e2e")]
-pub mod setup;
 pub mod sim;
-#[cfg(feature = "e2e")]
-pub mod target;
 #[cfg(feature = "spdk")]
 pub mod target;

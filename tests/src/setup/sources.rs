@@ -262,7 +262,8 @@ fn copy_tree(from: &Path, to: [&Path; 2], seen: &mut u64) -> Result<(), SetupErr
             let bytes = std::fs::read(&path).map_err(io("reading", &path))?;
             std::fs::write(&first, &bytes).map_err(io("writing", &first))?;
             *seen += 1;
-            let changed = if seen.is_multiple_of(CHANGED_ONE_IN) { [b"changed\n".as_slice(), &bytes].concat() } else { bytes };
+            let changed =
+                if seen.is_multiple_of(CHANGED_ONE_IN) { [b"changed\n".as_slice(), &bytes].concat() } else { bytes };
             std::fs::write(&second, changed).map_err(io("writing", &second))?;
         }
     }

@@ -28,10 +28,10 @@ fn errors_of_the_base_reach_the_client_and_pass() {
         server.call("bdev_error_inject_error", params).expect("injected");
     };
     fail("read", 1);
-    tool.fio(&rig, "Nvmen1", &[read.clone()]).expect("the initiator tries a failed read again");
+    tool.fio(&rig, "Nvmen1", std::slice::from_ref(&read)).expect("the initiator tries a failed read again");
     assert_eq!(counter(&server, "D0", "bios_failed"), 1, "one request failed, once");
     fail("read", 1_000_000);
-    tool.fio(&rig, "Nvmen1", &[read.clone()]).expect_err("reads fail for good");
+    tool.fio(&rig, "Nvmen1", std::slice::from_ref(&read)).expect_err("reads fail for good");
     let failed = counter(&server, "D0", "bios_failed");
     assert!(failed > 1);
     fail("clear", 1);
