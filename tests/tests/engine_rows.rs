@@ -467,6 +467,26 @@ fn dedupe_statistics_are_exact() {
     assert_eq!((statistics.data_blocks_used, statistics.logical_blocks_used), (3, 6));
 }
 
+/// vdo-21, adapted: the index is told once, when a new copy is complete, and not again by those who share it; stale
+/// advice is replaced by the place of the new copy.
+#[test]
+fn the_index_is_told_once_for_each_new_copy() {
+    let mut rig = small(64);
+    for lbn in 0..10 {
+        rig.write(lbn, 1);
+    }
+    let statistics = rig.statistics();
+    assert_eq!((statistics.updates_not_found, statistics.updates_found), (1, 0), "one copy, one update");
+    for lbn in 0..10 {
+        rig.write(lbn, 2 + lbn);
+    }
+    assert_eq!(rig.statistics().updates_not_found, 11);
+    // The first block of all was reused by something else since, so its advice is stale.
+    rig.write(20, 1);
+    let statistics = rig.statistics();
+    assert_eq!((statistics.updates_not_found, statistics.updates_found), (11, 1));
+}
+
 /// vdo-40: a block whose writer gives up before its reference is counted is free again.
 #[test]
 fn an_abandoned_allocation_is_free_again() {

@@ -27,7 +27,7 @@ use crate::message::{MemberRef, Message};
 use crate::physical::ReadLock;
 use crate::pool::{Pool, NONE};
 use crate::units::{Pbn, ShardId, MAX_REFERENCES};
-use crate::volume::Statistics;
+use crate::volume::{Geometry, Statistics};
 
 /// Increments that remain after the writer's own, when its write lock becomes a read lock (vdo.md 3.1).
 const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
@@ -56,6 +56,11 @@ fn hash(fingerprint: Fingerprint) -> u64 {
     // A fingerprint is as good as random already, unless a test has weakened it.
     let folded = (fingerprint.0 >> 64) as u64 ^ fingerprint.0 as u64;
     folded.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Whether advice names a place where a whole block of content can be: a data block of some slab, not compressed.
+fn is_plausible(geometry: &Geometry, advice: Mapped) -> bool {
+    advice.state == MappingState::Uncompressed && geometry.physical_shard(advice.pbn).is_some()
 }
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
@@ -253,9 +258,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// The index has answered: only a block that can hold data is plausible (vdo.md 2.5, advice decoding).
     fn answered<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, advice: Option<Mapped>) {
-        let plausible = advice.filter(|advice| {
-            advice.state == MappingState::Uncompressed && cx.geometry.physical_shard(advice.pbn).is_some()
-        });
+        let plausible = advice.filter(|advice| is_plausible(cx.geometry, *advice));
         if let (Some(advice), None) = (advice, plausible) {
             cx.stats.invalid_advice_pbn_count += 1;
             cx.report(Event::InvalidAdvice { pbn: advice.pbn });
@@ -691,5 +694,24 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.entering.push_back(member);
         }
         self.locks.release(lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Blocks;
+
+    /// vdo-9, in part: advice is used only if it names a data block that is not compressed; there is no version byte in
+    /// an index that lives in RAM.
+    #[test]
+    fn implausible_advice_is_dropped() {
+        let geometry = Geometry::new(2, Blocks(100), Pbn(256), Pbn(256 + 64), 8).unwrap();
+        let advice = |pbn, state| is_plausible(&geometry, Mapped { pbn: Pbn(pbn), state });
+        assert!(advice(256, MappingState::Uncompressed) && advice(319, MappingState::Uncompressed));
+        for pbn in [0, 1, 255, 320, u64::MAX] {
+            assert!(!advice(pbn, MappingState::Uncompressed), "PBN {pbn}");
+        }
+        assert!(!advice(256, MappingState::Unmapped) && !advice(256, MappingState::Compressed(3)));
     }
 }

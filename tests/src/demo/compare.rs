@@ -50,6 +50,6 @@ mod tests {
         let long = file("long", &long);
         assert_eq!(same_bytes(&long, &file("same", &vec![7; CHUNK + 10])).expect("reads"), None);
         assert_eq!(same_bytes(&long, &file("changed", &changed)).expect("reads"), Some(CHUNK as u64 + 3));
-        assert_eq!(same_bytes(&long, &file("short", &vec![7; 5])).expect("reads"), Some(5));
+        assert_eq!(same_bytes(&long, &file("short", &[7; 5])).expect("reads"), Some(5));
     }
 }

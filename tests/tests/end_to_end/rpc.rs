@@ -144,6 +144,24 @@ fn two_volumes_stand_side_by_side() {
 }
 
 #[test]
+fn the_index_changes_its_size_online() {
+    let rig = rig(1);
+    let server = target(&rig);
+    volume(&server, 128);
+    let resize =
+        |mib: Value| server.call("bdev_dedupe_set_index_memory", json!({"name": "D0", "index_memory_mib": mib}));
+    let capacity = || number(&statistics(&server, "D0")["total"], "index_capacity");
+    let before = capacity();
+    assert_eq!(resize(json!(16)).expect("resized"), true);
+    assert!(capacity() > before, "{} records, {before} before", capacity());
+    let message = resize(json!(0)).expect_err("refused").to_string();
+    assert!(message.contains("'index_memory_mib'"), "{message}");
+    let calls = server.call("framework_get_config", json!({"name": "bdev"})).expect("saved");
+    let saved = bdev_config_of(&calls).into_iter().find(|call| call["params"]["name"] == "D0").expect("saved");
+    assert_eq!(saved["params"]["index_memory_mib"], 16, "{saved:#}");
+}
+
+#[test]
 fn a_volume_can_stand_on_a_volume() {
     let rig = rig(1);
     let server = target(&rig);
