@@ -22,6 +22,7 @@ use crate::client::{Client, Command, Request};
 use crate::compat;
 use crate::ffi;
 use crate::list::{Inbox, List};
+use crate::padded::Padded;
 use crate::shard_host::ShardHost;
 use crate::thread::Thread;
 use crate::volume::Volume;
@@ -31,7 +32,7 @@ use crate::volume::Volume;
 pub struct Port {
     thread: Thread,
     interrupt_mode: bool,
-    answers: Inbox<Request>,
+    answers: Padded<Inbox<Request>>,
     /// A delivery is scheduled that has not begun.
     scheduled: AtomicBool,
     /// Messages sent to the port that have not ended.
@@ -49,7 +50,7 @@ impl Port {
         Port {
             thread,
             interrupt_mode: compat::interrupt_mode(),
-            answers: Inbox::default(),
+            answers: Padded::default(),
             scheduled: AtomicBool::new(false),
             messages: AtomicUsize::new(0),
         }

@@ -14,9 +14,11 @@
 
 use core::cell::Cell;
 use core::ffi::c_int;
+use core::mem::{offset_of, ManuallyDrop};
 use core::ptr::{self, NonNull};
 
 use engine::io::{Operation, Piece};
+use engine::units::MAX_SHARDS;
 use engine::{Lbn, RequestError, ShardId, BLOCK_SIZE};
 use libc::iovec;
 
@@ -27,7 +29,7 @@ use crate::pieces;
 use crate::transfer::Transfers;
 
 /// Pieces of one request that may be under way at once.
-pub const MAX_PIECES: u32 = 16;
+pub const MAX_PIECES: u8 = 16;
 
 /// What the client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,35 +57,48 @@ pub enum Outcome {
     /// Done.
     Success,
     /// NVMe status code type and status code.
-    Nvme(c_int, c_int),
+    Nvme(u8, u8),
     /// Failed without detail.
     Failed,
 }
 
-/// The request itself.
+/// The request itself: one cache line where SPDK aligns its memory so (24.09 on), because it may travel to another core
+/// and back.
 #[derive(Debug)]
 pub struct Request {
     link: Cell<*const Request>,
-    bdev_io: NonNull<ffi::spdk_bdev_io>,
     port: NonNull<Port>,
-    home: ShardId,
-    command: Command,
-    iovs: *const iovec,
-    iovcnt: usize,
     /// First byte of the range.
     start: u64,
     /// First byte behind the range.
     end: u64,
     /// First byte that is in no piece yet.
     next: Cell<u64>,
-    /// Pieces under way.
-    under_way: Cell<u32>,
+    /// What belongs to the request besides the range.
+    extra: Extra,
+    home: u8,
+    command: Command,
     stage: Cell<Stage>,
     /// In the home's list of requests that can go on.
     queued: Cell<bool>,
+    /// Pieces under way.
+    under_way: Cell<u8>,
     outcome: Cell<Outcome>,
-    /// Who runs the command on the base.
-    transfers: Cell<*const Transfers>,
+}
+
+/// Depends on the command.
+union Extra {
+    /// Of a read or write: the client's memory if it is in one piece; with a null base it is in several, listed in the
+    /// bdev_io.
+    memory: iovec,
+    /// Of a flush or reset: who runs it on the base.
+    transfers: ManuallyDrop<Cell<*const Transfers>>,
+}
+
+impl core::fmt::Debug for Extra {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Extra")
+    }
 }
 
 // SAFETY: `link` is one field, private to this module, which does not write to it.
@@ -96,7 +111,8 @@ unsafe impl Linked for Request {
 /// Size to ask SPDK for in each `spdk_bdev_io`.
 pub const CONTEXT_BYTES: usize = size_of::<Request>();
 
-const _: () = assert!(CONTEXT_BYTES <= 256, "driver_ctx is paid for in every bdev_io of the process");
+const _: () = assert!(CONTEXT_BYTES <= 64, "a request is one cache line");
+const _: () = assert!(MAX_SHARDS <= u8::MAX as usize, "a shard's number fits its field");
 const _: () = assert!(align_of::<Request>() <= 8, "driver_ctx is aligned to 8 bytes in 20.07");
 
 /// The handle under which the engine knows a request.
@@ -124,35 +140,41 @@ impl Client {
     ) -> Client {
         // SAFETY: the bdev_io is valid; the context has the size that the module asked for and is aligned to 8
         // (asserted above). The parameters of a block request are the active member of the union for all commands
-        // that have buffers.
+        // that have memory; a list has as many entries as it says.
         unsafe {
-            let (iovs, iovcnt) = match command {
+            let extra = match command {
                 Command::Range(Operation::Read | Operation::Write) => {
                     let params = &(*bdev_io.as_ptr()).u.bdev;
-                    (params.iovs.cast::<iovec>().cast_const(), usize::try_from(params.iovcnt).unwrap_or(0))
+                    let several = iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+                    let single = params.iovcnt == 1 && !params.iovs.is_null();
+                    let memory = if single { *params.iovs.cast::<iovec>() } else { several };
+                    Extra { memory }
                 }
-                _ => (ptr::null(), 0),
+                _ => Extra { transfers: ManuallyDrop::new(Cell::new(ptr::null())) },
             };
             let place = ptr::addr_of_mut!((*bdev_io.as_ptr()).driver_ctx).cast::<Request>();
             place.write(Request {
                 link: Cell::new(ptr::null()),
-                bdev_io,
                 port,
-                home,
-                command,
-                iovs,
-                iovcnt,
                 start: byte_range.start,
                 end: byte_range.end,
                 next: Cell::new(byte_range.start),
-                under_way: Cell::new(0),
+                extra,
+                home: home.0 as u8,
+                command,
                 stage: Cell::new(Stage::Pieces),
                 queued: Cell::new(false),
+                under_way: Cell::new(0),
                 outcome: Cell::new(Outcome::Success),
-                transfers: Cell::new(ptr::null()),
             });
             Client(NonNull::new_unchecked(place))
         }
+    }
+
+    /// The bdev_io that the request lies in.
+    fn bdev_io(&self) -> *mut ffi::spdk_bdev_io {
+        // SAFETY: `begin` put the request at this place of a bdev_io.
+        unsafe { self.0.byte_sub(offset_of!(ffi::spdk_bdev_io, driver_ctx)).cast().as_ptr() }
     }
 
     /// The handle of a request that was popped from a list.
@@ -183,17 +205,25 @@ impl Client {
 
     /// The shard that cuts, counts and completes it.
     pub fn home(&self) -> ShardId {
-        self.request().home
+        ShardId(u16::from(self.request().home))
     }
 
     /// The client's memory.
     pub fn memory(&self) -> &[iovec] {
-        let request = self.request();
-        if request.iovs.is_null() {
+        if !matches!(self.command(), Command::Range(Operation::Read | Operation::Write)) {
             return &[];
         }
-        // SAFETY: the list belongs to the bdev_io and does not change until it is completed.
-        unsafe { core::slice::from_raw_parts(request.iovs, request.iovcnt) }
+        // SAFETY: this member is the active one for these commands, and does not change. The list in the bdev_io
+        // belongs to it and does not change until it is completed.
+        unsafe {
+            let memory = &self.0.as_ref().extra.memory;
+            if !memory.iov_base.is_null() {
+                return core::slice::from_ref(memory);
+            }
+            let params = &(*self.bdev_io()).u.bdev;
+            let count = usize::try_from(params.iovcnt).unwrap_or(0);
+            core::slice::from_raw_parts(params.iovs.cast::<iovec>(), count)
+        }
     }
 
     /// Byte `offset` of block `lbn`, counted from the start of the request; none when it lies before the request.
@@ -275,14 +305,16 @@ impl Client {
         self.request().stage.set(stage);
     }
 
-    /// Who runs its command on the base.
+    /// Who runs its flush or reset on the base.
     pub fn transfers(&self) -> *const Transfers {
-        self.request().transfers.get()
+        // SAFETY: only flush and reset ask, for which this member is the active one.
+        unsafe { self.request().extra.transfers.get() }
     }
 
-    /// Notes who runs its command on the base.
+    /// Notes who runs its flush or reset on the base.
     pub fn set_transfers(&self, transfers: *const Transfers) {
-        self.request().transfers.set(transfers);
+        // SAFETY: only flush and reset say, for which this member is the active one.
+        unsafe { self.request().extra.transfers.set(transfers) };
     }
 
     /// Whether it stands in the home's list of requests that can go on.
@@ -301,7 +333,7 @@ impl Client {
     /// On the thread of the request's channel, once, when no piece is under way and the request is in no list.
     pub unsafe fn complete(self) {
         debug_assert!(self.is_settled());
-        let bdev_io = self.request().bdev_io.as_ptr();
+        let bdev_io = self.bdev_io();
         let outcome = self.request().outcome.get();
         // SAFETY: the bdev_io was not completed yet (the caller), and this is its thread.
         unsafe {
@@ -309,7 +341,9 @@ impl Client {
                 Outcome::Success => {
                     ffi::spdk_bdev_io_complete(bdev_io, ffi::spdk_bdev_io_status::SPDK_BDEV_IO_STATUS_SUCCESS);
                 }
-                Outcome::Nvme(kind, code) => ffi::spdk_bdev_io_complete_nvme_status(bdev_io, 0, kind, code),
+                Outcome::Nvme(kind, code) => {
+                    ffi::spdk_bdev_io_complete_nvme_status(bdev_io, 0, c_int::from(kind), c_int::from(code));
+                }
                 Outcome::Failed => {
                     ffi::spdk_bdev_io_complete(bdev_io, ffi::spdk_bdev_io_status::SPDK_BDEV_IO_STATUS_FAILED);
                 }
@@ -318,16 +352,16 @@ impl Client {
     }
 }
 
-const GENERIC: c_int = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_GENERIC as c_int;
-const MEDIA: c_int = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_MEDIA_ERROR as c_int;
+const GENERIC: u8 = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_GENERIC as u8;
+const MEDIA: u8 = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_MEDIA_ERROR as u8;
 
 /// What the client is told of an engine's error.
 pub fn outcome_of(error: RequestError) -> Outcome {
     use ffi::{spdk_nvme_generic_command_status_code as generic, spdk_nvme_media_error_status_code as media};
     match error {
-        RequestError::NoSpace => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_CAPACITY_EXCEEDED as c_int),
-        RequestError::Corrupt => Outcome::Nvme(MEDIA, media::SPDK_NVME_SC_UNRECOVERED_READ_ERROR as c_int),
-        RequestError::OutOfRange => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_LBA_OUT_OF_RANGE as c_int),
+        RequestError::NoSpace => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_CAPACITY_EXCEEDED as u8),
+        RequestError::Corrupt => Outcome::Nvme(MEDIA, media::SPDK_NVME_SC_UNRECOVERED_READ_ERROR as u8),
+        RequestError::OutOfRange => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_LBA_OUT_OF_RANGE as u8),
         RequestError::Io | RequestError::Lock | RequestError::ShuttingDown => Outcome::Failed,
     }
 }

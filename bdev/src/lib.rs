@@ -38,6 +38,7 @@ mod logger;
 mod mail;
 mod memory;
 mod module;
+mod padded;
 mod params;
 mod pieces;
 mod registry;

@@ -30,6 +30,7 @@ use crate::ffi;
 use crate::host_env::Mail;
 use crate::list::{Inbox, List};
 use crate::mail::{Receiver, Sender};
+use crate::padded::Padded;
 use crate::thread::Thread;
 use crate::transfer::BaseHandle;
 use crate::turn::{Doors, Quiet, Running};
@@ -143,12 +144,12 @@ pub struct ShardHost {
     own_thread: bool,
     interrupt_mode: bool,
     /// See [`Gauges`].
-    pub gauges: Gauges,
+    pub gauges: Padded<Gauges>,
     /// Requests from channels of other threads.
-    inbox: Inbox<Request>,
+    inbox: Padded<Inbox<Request>>,
     /// A turn is scheduled (interrupt mode).
     scheduled: AtomicBool,
-    confined: Confined,
+    confined: Padded<Confined>,
 }
 
 impl core::fmt::Debug for ShardHost {
@@ -172,10 +173,10 @@ impl ShardHost {
             thread,
             own_thread,
             interrupt_mode: compat::interrupt_mode(),
-            gauges: Gauges::default(),
-            inbox: Inbox::default(),
+            gauges: Padded::default(),
+            inbox: Padded::default(),
             scheduled: AtomicBool::new(false),
-            confined: Confined {
+            confined: Padded(Confined {
                 arrivals: List::default(),
                 finished: List::default(),
                 running: UnsafeCell::new(None),
@@ -183,7 +184,7 @@ impl ShardHost {
                 poller: Cell::new(ptr::null_mut()),
                 timer_poller: Cell::new(ptr::null_mut()),
                 peers: Cell::new(None),
-            },
+            }),
         }
     }
 
