@@ -9,6 +9,8 @@ use std::process::Command;
 use super::error::{io, run, SetupError};
 use crate::target::leftovers::{self, hugetlbfs_mounts};
 
+/// Set to anything, it makes programs do without hugepages even where there are some.
+const NO_HUGE_VARIABLE: &str = "SPDK_DEDUPE_NO_HUGE";
 const MEMINFO: &str = "/proc/meminfo";
 const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
 const MOUNT_POINT: &str = "/dev/hugepages";
@@ -51,6 +53,9 @@ impl Reservation {
     /// # Errors
     /// The kernel's own files cannot be read.
     pub fn make(wanted_mib: u64) -> Result<Self, SetupError> {
+        if std::env::var_os(NO_HUGE_VARIABLE).is_some() {
+            return Ok(Self { memory: Memory::NoHuge, raised_from: None });
+        }
         leftovers::remove_of_dead();
         let before = Hugepages::read()?;
         let mut raised_from = None;

@@ -46,7 +46,10 @@ fn verify_finds_what_was_written_in_large_requests_on_two_cores() {
     let rig = rig(2);
     let tool = on_all_cores(&rig, config(4096, 4096));
     run(&rig, &tool, &load("verify", 64 * 1024, 2));
-    run(&rig, &tool, &load("verify", 1024 * 1024, 2));
+    if !rig.is_old() {
+        // The bdevperf of 20.07 verifies requests of up to 64 KiB.
+        run(&rig, &tool, &load("verify", 1024 * 1024, 2));
+    }
 }
 
 #[test]

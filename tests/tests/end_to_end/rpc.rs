@@ -33,7 +33,8 @@ fn a_volume_is_created_shown_and_deleted() {
 
     let statistics = statistics(&server, "D0");
     let data_blocks = number(&statistics["total"], "data_blocks");
-    assert_eq!(number(&statistics, "logical_blocks"), data_blocks, "as large as the room for data");
+    let logical_blocks = number(&statistics, "logical_blocks");
+    assert!((data_blocks * 15 / 16..=data_blocks).contains(&logical_blocks), "the room for data less some spare");
     assert_eq!(number(&statistics, "physical_blocks"), 128 * MIB / 4096);
     assert_eq!(number(&statistics, "overhead_blocks_used"), 128 * MIB / 4096 - data_blocks);
     for used in ["data_blocks_used", "logical_blocks_used", "bios_in_write", "dedupe_hits"] {
