@@ -50,14 +50,17 @@ checks:
 unit:
 	$(CARGO) test --package engine
 	$(CARGO) test --package spdk-sys-build
-	$(CARGO) test --package bdev
+	$(CARGO) test --package bdev --features load
 	$(CARGO) test --package tests
+	$(CARGO) test --package tests --features spdk,bench --lib --bins
 
 simulate:
 	$(CARGO) run --release --package tests --bin simulate -- --seeds $(SEEDS)
 
+# On both releases; each has its own build of the module.
 end-to-end:
 	$(CARGO) test --release --package tests --features spdk --test end_to_end
+	E2E_RELEASE=20.07 $(CARGO) test --release --package tests --features spdk --test end_to_end
 
 features:
 	$(CARGO) run --package tests --bin features
