@@ -57,6 +57,8 @@ fn loaded() -> Vec<Found> {
     found
 }
 
+/// # Safety
+/// ld.so calls it, with the context that it was given.
 unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, context: *mut c_void) -> c_int {
     // SAFETY: the loader passes a description of a loaded object, `loaded` the vector.
     let (info, found) = unsafe { (&*info, &mut *context.cast::<Vec<Found>>()) };

@@ -190,6 +190,8 @@ fn claimed_by(c_name: &CString, base: String, rc: i32) -> Option<CreateError> {
     Some(CreateError::Claimed { base, by })
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn event(kind: ffi::spdk_bdev_event_type::Type, bdev: *mut ffi::spdk_bdev, context: *mut c_void) {
     // SAFETY: SPDK calls this on the opening thread with the context of an open descriptor.
     let watch = unsafe { &*context.cast::<Watch>() };

@@ -102,6 +102,8 @@ impl Port {
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn poll_port(context: *mut c_void) -> c_int {
     // SAFETY: the context is a port, which outlives its poller.
     c_int::from(unsafe { &*context.cast::<Port>() }.deliver())
@@ -225,6 +227,8 @@ unsafe fn lacks_memory(bdev_io: *mut ffi::spdk_bdev_io) -> bool {
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn memory_ready(channel: *mut ffi::spdk_io_channel, bdev_io: *mut ffi::spdk_bdev_io, success: bool) {
     // SAFETY: SPDK calls this on the request's thread with the request that asked for memory.
     unsafe {

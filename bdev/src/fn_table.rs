@@ -31,6 +31,8 @@ pub fn table() -> *const ffi::spdk_bdev_fn_table {
     &raw const TABLE.0
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn destruct(context: *mut c_void) -> c_int {
     // SAFETY: SPDK calls this with the context of a registered bdev, which the registry keeps.
     let volume = unsafe { volume_of(context) };
@@ -39,6 +41,8 @@ unsafe extern "C" fn destruct(context: *mut c_void) -> c_int {
     1
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn io_type_supported(context: *mut c_void, kind: ffi::spdk_bdev_io_type::Type) -> bool {
     use ffi::spdk_bdev_io_type as io_type;
     // SAFETY: SPDK calls this with the context of a registered bdev.
@@ -57,6 +61,8 @@ unsafe extern "C" fn io_type_supported(context: *mut c_void, kind: ffi::spdk_bde
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn get_io_channel(context: *mut c_void) -> *mut ffi::spdk_io_channel {
     // SAFETY: the context is the io_device's key, registered before the bdev.
     unsafe { ffi::spdk_get_io_channel(context) }
@@ -68,6 +74,8 @@ unsafe extern "C" fn dump_info_json(context: *mut c_void, document: *mut ffi::sp
     0
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn write_config_json(bdev: *mut ffi::spdk_bdev, document: *mut ffi::spdk_json_write_ctx) {
     // SAFETY: SPDK calls this with a registered bdev of this module and an open document.
     unsafe { info::write_config(&*(*bdev).ctxt.cast::<Volume>(), document) };

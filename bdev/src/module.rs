@@ -59,6 +59,8 @@ pub fn link() {
     core::hint::black_box(&CONSTRUCTOR);
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn init() -> c_int {
     0
 }
@@ -67,6 +69,8 @@ unsafe extern "C" fn init() -> c_int {
 /// list of bdevs, but may not be gone yet.
 static FINISHING: AtomicBool = AtomicBool::new(false);
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn fini() {
     FINISHING.store(true, Ordering::Relaxed);
     volume_gone();
@@ -79,6 +83,8 @@ pub fn volume_gone() {
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn context_size() -> c_int {
     client::CONTEXT_BYTES as c_int
 }

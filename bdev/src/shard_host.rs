@@ -354,6 +354,8 @@ fn unregister(poller: &Cell<*mut ffi::spdk_poller>) {
 const POLLER_BUSY: c_int = 1;
 const POLLER_IDLE: c_int = 0;
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn poll(context: *mut c_void) -> c_int {
     // SAFETY: the context is a shard that outlives its pollers.
     let host = unsafe { &*context.cast::<ShardHost>() };
@@ -364,6 +366,8 @@ unsafe extern "C" fn poll(context: *mut c_void) -> c_int {
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn scheduled_turn(context: *mut c_void) {
     // SAFETY: the context is a shard; a volume is freed only after messages that were sent before its shards
     // stopped have been taken.

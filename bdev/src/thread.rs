@@ -67,6 +67,8 @@ impl Thread {
     /// Without memory for a message nothing can be started or stopped any more; later releases of SPDK abort in
     /// that case, so this does.
     pub fn post<F: FnOnce() + Send + 'static>(self, work: F) {
+        /// # Safety
+        /// SPDK calls it, with what it was registered with.
         unsafe extern "C" fn trampoline<F: FnOnce()>(context: *mut c_void) {
             // SAFETY: the context is the box that `post` gave away with this function; SPDK calls it once.
             let work = unsafe { Box::from_raw(context.cast::<F>()) };

@@ -369,6 +369,8 @@ fn fill(iovs: &mut [iovec; MAX_RUN_BLOCKS], bufs: &[Buf]) -> usize {
     used
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn transfer_done(bdev_io: *mut ffi::spdk_bdev_io, success: bool, context: *mut c_void) {
     // SAFETY: SPDK calls this once for each transfer, on the shard's thread, with the slot as context; slot and
     // owner outlive it.
@@ -379,6 +381,8 @@ unsafe extern "C" fn transfer_done(bdev_io: *mut ffi::spdk_bdev_io, success: boo
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn command_done(bdev_io: *mut ffi::spdk_bdev_io, success: bool, context: *mut c_void) {
     // SAFETY: SPDK calls this once for each command, on the shard's thread, with the request as context; the
     // request and the shard that `issue_command` noted in it wait for this.
@@ -392,6 +396,8 @@ unsafe extern "C" fn command_done(bdev_io: *mut ffi::spdk_bdev_io, success: bool
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn available(context: *mut c_void) {
     // SAFETY: SPDK calls this on the shard's thread with the `Transfers` that queued its entry, which is not
     // dropped while anything waits.

@@ -521,6 +521,8 @@ pub unsafe fn volume_of(context: *mut c_void) -> Arc<Volume> {
     }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn channels_gone(device: *mut c_void) {
     // SAFETY: SPDK calls this with the key, a volume that the registry keeps until `finish`.
     let volume = unsafe { volume_of(device) };

@@ -15,7 +15,7 @@ use crate::hash::{Fingerprint, Fingerprinter};
 use crate::io::Submitter;
 use crate::logical::Mapped;
 use crate::message::{MemberRef, Message, VioRef};
-use crate::physical::{PhysicalError, PhysicalZone};
+use crate::physical::{PhysicalError, PhysicalZone, ReadLock};
 use crate::report::Reporter;
 use crate::units::{Pbn, ShardId};
 use crate::volume::{Geometry, Statistics};
@@ -197,6 +197,18 @@ impl<E: Env> Context<'_, E> {
                 }
             }
             Ok(owner) => self.send(owner, Message::Decrement { first, count }),
+        }
+    }
+
+    /// A read lock on a block of this shard's own, with the increments leased with it; none when it is not to be had.
+    pub fn lock_for_read(&mut self, pbn: Pbn) -> Option<u8> {
+        match self.physical.lock_for_read(pbn) {
+            Ok(ReadLock::Granted { lease }) => Some(lease),
+            Ok(ReadLock::Refused) => None,
+            Err(error) => {
+                self.physical_error(&error);
+                None
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::hash::{Fingerprinter, HashZone};
 use crate::io::{Piece, Submitter};
 use crate::logical::{LogicalZone, Mapping};
 use crate::message::Message;
-use crate::physical::{PhysicalZone, ReadLock};
+use crate::physical::PhysicalZone;
 use crate::report::Reporter;
 use crate::units::{Lbn, Pbn, ShardId};
 use crate::volume::{Geometry, Statistics};
@@ -153,14 +153,7 @@ impl<E: Env> Shard<E> {
                 }
             }
             Message::LockForRead { member, pbn } => {
-                let lease = match cx.physical.lock_for_read(pbn) {
-                    Ok(ReadLock::Granted { lease }) => Some(lease),
-                    Ok(ReadLock::Refused) => None,
-                    Err(error) => {
-                        cx.physical_error(&error);
-                        None
-                    }
-                };
+                let lease = cx.lock_for_read(pbn);
                 cx.send(member.shard, Message::Locked { member: member.index, lease });
             }
             Message::Locked { member, lease } => hash.locked(&mut cx, member, lease),

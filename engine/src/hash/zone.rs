@@ -24,7 +24,6 @@ use crate::hash::member::Member;
 use crate::hash::Fingerprint;
 use crate::logical::{Mapped, MappingState};
 use crate::message::{MemberRef, Message};
-use crate::physical::ReadLock;
 use crate::pool::{Pool, NONE};
 use crate::units::{Pbn, ShardId, MAX_REFERENCES};
 use crate::volume::{Geometry, Statistics};
@@ -285,14 +284,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                 cx.send(owner, Message::LockForRead { member, pbn });
             }
             _ => {
-                let lease = match cx.physical.lock_for_read(pbn) {
-                    Ok(ReadLock::Granted { lease }) => Some(lease),
-                    Ok(ReadLock::Refused) => None,
-                    Err(error) => {
-                        cx.physical_error(&error);
-                        None
-                    }
-                };
+                let lease = cx.lock_for_read(pbn);
                 self.locked(cx, agent, lease);
             }
         }

@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::error::{io, TargetError};
 use super::process::Process;
 use super::rig::Rig;
-use crate::setup::Memory;
 
 /// How a program is run.
 #[derive(Debug, Clone)]
@@ -167,9 +166,6 @@ impl Tool {
         if memory_mib > 0 {
             // A write to a string cannot fail.
             let _ = writeln!(text, "spdk_mem={memory_mib}");
-        }
-        if rig.memory == Memory::NoHuge {
-            text.push_str("env_context=--no-huge\n");
         }
         for job in jobs {
             let _ = writeln!(text, "[{}]\n{}", job.name, job.options.join("\n"));

@@ -16,9 +16,13 @@ fn jobs(sizes: &str) -> Vec<FioJob> {
     let verify = "verify=crc32c verify_fatal=1 iodepth=32";
     vec![
         FioJob::new("random", &format!("rw=randwrite size=96m {sizes} {verify}")),
-        FioJob::new("trims", &format!("stonewall rw=randtrimwrite size=64m bs=64k {verify}")),
+        FioJob::new("trims", &format!("stonewall rw=randtrimwrite size=64m {sizes} {verify}")),
         FioJob::new("mixed", &format!("stonewall rw=randrw size=96m {sizes} {verify}")),
         FioJob::new("duplicates", &format!("stonewall rw=randwrite size=64m bs=4k dedupe_percentage=70 {verify}")),
+        FioJob::new(
+            "threads",
+            &format!("stonewall rw=randwrite size=32m {sizes} numjobs=2 offset_increment=64m {verify}"),
+        ),
     ]
 }
 

@@ -28,9 +28,16 @@ pub fn tree() -> SpdkTree {
     }
 }
 
+/// The fio plugin, SPDK 20.07 and targets on several cores do not do without hugepages.
 fn memory() -> Memory {
     static MEMORY: OnceLock<Memory> = OnceLock::new();
-    *MEMORY.get_or_init(|| Reservation::make(HUGEPAGES_MIB).expect("the kernel tells of its memory").memory)
+    let memory =
+        *MEMORY.get_or_init(|| Reservation::make(HUGEPAGES_MIB).expect("the kernel tells of its memory").memory);
+    assert!(
+        memory == Memory::Hugepages,
+        "these tests need {HUGEPAGES_MIB} MiB of free hugepages, and root to reserve them"
+    );
+    memory
 }
 
 /// A rig on the tree under test, with the module built for it.
