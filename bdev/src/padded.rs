@@ -2,8 +2,8 @@
 
 //! Keeps data of different writers in different cache lines.
 //!
-//! A shard's inbox is written by other cores, its lists by its own at every turn, its thread and number by nobody: side by side, each write would
-//! take the others' lines away. 128 bytes, because processors fetch lines in pairs.
+//! A shard's inbox is written by other cores, its lists by its own at every turn, its thread and number by nobody:
+//! side by side, each write would take the others' lines away. 128 bytes, because processors fetch lines in pairs.
 
 use core::ops::Deref;
 

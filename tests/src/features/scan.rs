@@ -83,27 +83,28 @@ fn function_name(line: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    const SOURCE: &str = "
-        /// vdo-1, vdo-2: both.
+    /// Source as it is scanned, but with `//!` for `///`: this file is scanned too and must claim nothing.
+    const SAMPLE: &str = "
+        //! vdo-1, vdo-2: both.
         #[test]
         fn two() {}
 
-        /// vdo-3, partly: half of it,
-        /// vdo-4, adapted: and what is left.
-        /// Not vdo-5: this is prose.
+        //! vdo-3, partly: half of it,
+        //! vdo-4, adapted: and what is left.
+        //! Not vdo-5: this is prose.
         #[test]
         #[should_panic(expected = \"x\")]
         fn some() {}
 
-        /// vdo-6: not a test.
+        //! vdo-6: not a test.
         fn helper() {}
 
-        /// vdo-7: not run.
+        //! vdo-7: not run.
         #[test]
         #[ignore = \"slow\"]
         fn ignored() {}
 
-        /// vdo-8: of something else.
+        //! vdo-8: of something else.
         struct X;
         #[test]
         fn unnamed() {}
@@ -111,8 +112,10 @@ mod tests {
 
     #[test]
     fn only_tests_that_run_claim_rows() {
-        let found: Vec<_> =
-            scan_file("a.rs", SOURCE).into_iter().map(|claim| (claim.row, claim.extent, claim.test)).collect();
+        let found: Vec<_> = scan_file("a.rs", &SAMPLE.replace("//!", "///"))
+            .into_iter()
+            .map(|claim| (claim.row, claim.extent, claim.test))
+            .collect();
         let expected = [
             (1, Extent::Whole, "two"),
             (2, Extent::Whole, "two"),
