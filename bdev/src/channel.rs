@@ -109,6 +109,8 @@ unsafe extern "C" fn poll_port(context: *mut c_void) -> c_int {
     c_int::from(unsafe { &*context.cast::<Port>() }.deliver())
 }
 
+/// # Safety
+/// SPDK calls it, with the port that sent the message.
 unsafe extern "C" fn scheduled_delivery(context: *mut c_void) {
     // SAFETY: the context is a port; ports are freed only when they are quiet.
     let port = unsafe { &*context.cast::<Port>() };

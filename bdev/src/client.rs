@@ -362,6 +362,6 @@ pub fn outcome_of(error: RequestError) -> Outcome {
         RequestError::NoSpace => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_CAPACITY_EXCEEDED as u8),
         RequestError::Corrupt => Outcome::Nvme(MEDIA, media::SPDK_NVME_SC_UNRECOVERED_READ_ERROR as u8),
         RequestError::OutOfRange => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_LBA_OUT_OF_RANGE as u8),
-        RequestError::Io | RequestError::Lock | RequestError::ShuttingDown => Outcome::Failed,
+        RequestError::Io | RequestError::Lock => Outcome::Failed,
     }
 }

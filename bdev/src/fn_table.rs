@@ -68,6 +68,8 @@ unsafe extern "C" fn get_io_channel(context: *mut c_void) -> *mut ffi::spdk_io_c
     unsafe { ffi::spdk_get_io_channel(context) }
 }
 
+/// # Safety
+/// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn dump_info_json(context: *mut c_void, document: *mut ffi::spdk_json_write_ctx) -> c_int {
     // SAFETY: SPDK calls this with the context of a registered bdev and an open document.
     unsafe { info::write_info(&*context.cast::<Volume>(), document) };

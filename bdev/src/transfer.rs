@@ -185,32 +185,13 @@ impl Transfers {
         let iovcnt = slot.iovcnt.get() as i32;
         let (offset, count) = (slot.offset.get(), slot.count.get());
         let context = node.as_ptr().cast::<c_void>();
+        let start = match slot.direction.get() {
+            Direction::Read => ffi::spdk_bdev_readv_blocks,
+            Direction::Write => ffi::spdk_bdev_writev_blocks,
+        };
         // SAFETY: descriptor open, channel of this thread; list, buffers and slot stay in place until the callback
         // (slots live as long as `self`, which is dropped only when idle; buffers by the contract of `Env`).
-        let rc = unsafe {
-            match slot.direction.get() {
-                Direction::Read => ffi::spdk_bdev_readv_blocks(
-                    desc,
-                    channel,
-                    iovs,
-                    iovcnt,
-                    offset,
-                    count,
-                    Some(transfer_done),
-                    context,
-                ),
-                Direction::Write => ffi::spdk_bdev_writev_blocks(
-                    desc,
-                    channel,
-                    iovs,
-                    iovcnt,
-                    offset,
-                    count,
-                    Some(transfer_done),
-                    context,
-                ),
-            }
-        };
+        let rc = unsafe { start(desc, channel, iovs, iovcnt, offset, count, Some(transfer_done), context) };
         if rc == -libc::ENOMEM {
             self.block();
             return false;

@@ -25,7 +25,4 @@ pub enum RequestError {
     /// A lock pool or a reference count was found in an impossible state.
     #[error("internal lock or reference count error")]
     Lock,
-    /// The volume is being shut down.
-    #[error("volume is shutting down")]
-    ShuttingDown,
 }

@@ -57,32 +57,40 @@ struct Archive<'a> {
     options: Vec<String>,
 }
 
+/// Options of apt for reading source packages of `suites` of Debian's archive without touching the system's lists: what
+/// it needs is kept in `dir`, under names made of `key`.
+///
+/// # Errors
+/// The directory cannot be written.
+pub fn source_options(dir: &Path, key: &str, suites: &[&str]) -> Result<Vec<String>, Error> {
+    let lists = dir.join(format!("lists-{key}"));
+    let apt_cache = dir.join("apt-cache");
+    for dir in [lists.join("partial"), apt_cache.join("archives/partial")] {
+        std::fs::create_dir_all(&dir).map_err(Error::io("creating", &dir))?;
+    }
+    let source_list = dir.join(format!("{key}.list"));
+    let signed_by = if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
+    let lines: String = suites.iter().map(|suite| format!("deb-src {signed_by}{ARCHIVE} {suite} main\n")).collect();
+    write_durably(&source_list, lines.as_bytes())?;
+    let settings = [
+        format!("Dir::Etc::sourcelist={}", source_list.display()),
+        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+        format!("Dir::State::lists={}", lists.display()),
+        format!("Dir::Cache={}", apt_cache.display()),
+        // A suite that cannot be read is an error: it must not look as if the archive no longer carried the package.
+        "APT::Update::Error-Mode=any".to_owned(),
+        // As root, apt would download as user _apt, who cannot write here.
+        "APT::Sandbox::User=root".to_owned(),
+        "Acquire::Languages=none".to_owned(),
+        "Acquire::Retries=3".to_owned(),
+    ];
+    Ok(settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect())
+}
+
 impl<'a> Archive<'a> {
     fn new(cache: &Cache, package: &'a str, suites: &'a [&'a str]) -> Result<Self, Error> {
         let dir = cache.dir().join(DIR);
-        let key = suites.join("-");
-        let lists = dir.join(format!("lists-{key}"));
-        let apt_cache = dir.join("apt-cache");
-        for dir in [lists.join("partial"), apt_cache.join("archives/partial")] {
-            std::fs::create_dir_all(&dir).map_err(Error::io("creating", &dir))?;
-        }
-        let source_list = dir.join(format!("{key}.list"));
-        let signed_by = if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
-        let lines: String = suites.iter().map(|suite| format!("deb-src {signed_by}{ARCHIVE} {suite} main\n")).collect();
-        write_durably(&source_list, lines.as_bytes())?;
-        let settings = [
-            format!("Dir::Etc::sourcelist={}", source_list.display()),
-            "Dir::Etc::sourceparts=/dev/null".to_owned(),
-            format!("Dir::State::lists={}", lists.display()),
-            format!("Dir::Cache={}", apt_cache.display()),
-            // A suite that cannot be read is an error: it must not look as if the archive no longer carried the package.
-            "APT::Update::Error-Mode=any".to_owned(),
-            // As root, apt would download as user _apt, who cannot write here.
-            "APT::Sandbox::User=root".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::Retries=3".to_owned(),
-        ];
-        let options = settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect();
+        let options = source_options(&dir, &suites.join("-"), suites)?;
         Ok(Self { dir, package, suites, options })
     }
 

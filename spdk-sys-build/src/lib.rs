@@ -61,6 +61,7 @@ mod showsrc;
 mod tree;
 mod version;
 
+pub use apt::source_options;
 pub use bindings::{bindings, has_symbol};
 pub use cache::Cache;
 pub use cargo::{cfg_names, emit_bin_link, emit_cdylib_link, emit_cfgs, emit_lib_test_link};

@@ -228,7 +228,7 @@ impl<E: Env> LogicalZone<E> {
     /// Brings near what the first blocks of waiting pieces will need: their mappings, and for writes the reference
     /// counts that will be lowered. One after the other these cache misses are a fifth of a random write.
     fn touch_batch(&self, cx: &Context<'_, E>) {
-        if self.waiting.len() < 2 {
+        if self.waiting.len() < 2 || !self.has_vio() {
             return;
         }
         let batch = || self.waiting.iter().take(TOUCHED_PIECES).filter_map(|&index| self.pieces[index].as_ref());

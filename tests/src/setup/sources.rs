@@ -12,10 +12,7 @@ use std::process::Command;
 
 use super::error::{io, run, SetupError};
 
-const ARCHIVE: &str = "http://deb.debian.org/debian";
 const SUITES: [&str; 3] = ["trixie", "forky", "sid"];
-/// Present on Debian; on other systems apt trusts Debian's keys only from here.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Packages that are maintained in several suites at once, of some hundred megabytes unpacked; the first with two versions is taken.
 const PACKAGES: [&str; 5] = ["python3.13", "python3.14", "openssl", "git", "bash"];
 /// Parts of an SPDK source tree that hold text alone.
@@ -116,7 +113,7 @@ fn at_hand(cache: &Path) -> Option<[Tarball; 2]> {
 }
 
 fn fetch(cache: &Path, note: &mut impl FnMut(&str)) -> Result<[Tarball; 2], SetupError> {
-    let apt = Apt { cache, options: apt_options(cache)? };
+    let apt = Apt { cache, options: spdk_sys_build::source_options(cache, "demo", &SUITES)? };
     note(&format!("reading Debian's source index ({})", SUITES.join(", ")));
     apt.run("apt-get", &["update"])?;
     for package in PACKAGES {
@@ -171,30 +168,6 @@ impl Apt<'_> {
         }
         None
     }
-}
-
-fn apt_options(cache: &Path) -> Result<Vec<String>, SetupError> {
-    let lists = cache.join("lists");
-    let apt_cache = cache.join("apt-cache");
-    for dir in [lists.join("partial"), apt_cache.join("archives/partial")] {
-        std::fs::create_dir_all(&dir).map_err(io("creating", &dir))?;
-    }
-    let source_list = cache.join("sources.list");
-    let signed_by = if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
-    let lines: Vec<_> = SUITES.iter().map(|suite| format!("deb-src {signed_by}{ARCHIVE} {suite} main\n")).collect();
-    std::fs::write(&source_list, lines.concat()).map_err(io("writing", &source_list))?;
-    let settings = [
-        format!("Dir::Etc::sourcelist={}", source_list.display()),
-        "Dir::Etc::sourceparts=/dev/null".to_owned(),
-        format!("Dir::State::lists={}", lists.display()),
-        format!("Dir::Cache={}", apt_cache.display()),
-        "APT::Update::Error-Mode=any".to_owned(),
-        // As root, apt would download as user _apt, who cannot write here.
-        "APT::Sandbox::User=root".to_owned(),
-        "Acquire::Languages=none".to_owned(),
-        "Acquire::Retries=3".to_owned(),
-    ];
-    Ok(settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect())
 }
 
 /// The upstream versions that `apt-cache showsrc` tells of.

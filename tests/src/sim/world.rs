@@ -268,7 +268,7 @@ impl World {
                 self.pieces.get(client).may_need_space()
             }
             RequestError::OutOfRange => true,
-            RequestError::Lock | RequestError::ShuttingDown => false,
+            RequestError::Lock => false,
         };
         if excused {
             Ok(())
