@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arena;
 mod context;
 pub mod env;
 pub mod error;
@@ -13,7 +14,8 @@ pub mod io;
 pub mod logical;
 pub mod message;
 pub mod physical;
-mod pool;
+pub mod pool;
+
 mod report;
 mod shard;
 pub mod units;

@@ -4,7 +4,7 @@
 //!
 //! Invariant: an object has one link, hence waits in at most one queue at a time (vdo.md section 10).
 
-use crate::pool::{Pool, NONE};
+use crate::arena::{Arena, NONE};
 
 /// An object that can wait.
 pub trait Linked {
@@ -40,7 +40,7 @@ impl WaitQueue {
     }
 
     /// Appends an object.
-    pub fn push<T: Linked>(&mut self, pool: &mut Pool<T>, index: u32) {
+    pub fn push<T: Linked>(&mut self, pool: &mut Arena<T>, index: u32) {
         *pool[index].link() = NONE;
         if self.head == NONE {
             self.head = index;
@@ -51,7 +51,7 @@ impl WaitQueue {
     }
 
     /// Takes the object that has waited longest.
-    pub fn pop<T: Linked>(&mut self, pool: &mut Pool<T>) -> Option<u32> {
+    pub fn pop<T: Linked>(&mut self, pool: &mut Arena<T>) -> Option<u32> {
         let index = self.first()?;
         self.head = *pool[index].link();
         if self.head == NONE {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn first_in_first_out() {
-        let mut pool = Pool::new(4, Item(NONE));
+        let mut pool = Arena::new(4, Item(NONE));
         let mut queue = WaitQueue::new();
         for _ in 0..2 {
             assert!(queue.is_empty());

@@ -39,9 +39,9 @@
 //!   compared with *live* members only. If a lock has none, arrivals wait (`late`) until it is gone and start anew:
 //!   they find the fresh copy through the index.
 
+use crate::arena::NONE;
 use crate::hash::Fingerprint;
 use crate::logical::Mapped;
-use crate::pool::NONE;
 use crate::wait_queue::WaitQueue;
 
 /// State of a hash lock (vdo.md 2.2).

@@ -5,9 +5,9 @@
 //! A member usually belongs to a hash lock. Without one it writes alone: its content collided with another's
 //! fingerprint, or it came to a lock that was dying.
 
+use crate::arena::NONE;
 use crate::hash::Fingerprint;
 use crate::message::VioRef;
-use crate::pool::NONE;
 use crate::units::Pbn;
 use crate::wait_queue::Linked;
 

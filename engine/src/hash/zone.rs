@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use hashbrown::hash_table::Entry;
 use hashbrown::HashTable;
 
+use crate::arena::{Arena, NONE};
 use crate::context::{Context, Owner};
 use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
@@ -24,7 +25,6 @@ use crate::hash::member::Member;
 use crate::hash::Fingerprint;
 use crate::logical::{Mapped, MappingState};
 use crate::message::{MemberRef, Message};
-use crate::pool::{Pool, NONE};
 use crate::units::{Pbn, ShardId, MAX_REFERENCES};
 use crate::volume::{Geometry, Statistics};
 
@@ -34,8 +34,8 @@ const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
 /// The hash zone.
 #[derive(Debug)]
 pub struct HashZone<Buf> {
-    members: Pool<Member<Buf>>,
-    locks: Pool<HashLock>,
+    members: Arena<Member<Buf>>,
+    locks: Arena<HashLock>,
     registered: HashTable<u32>,
     index: Index,
     /// Members that have not met their lock yet.
@@ -69,8 +69,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let vio = crate::message::VioRef { shard: ShardId(0), index: NONE };
         let none = Fingerprint(0);
         HashZone {
-            members: Pool::new(members, Member::new(vio, example, none)),
-            locks: Pool::new(members, HashLock::new(none)),
+            members: Arena::new(members, Member::new(vio, example, none)),
+            locks: Arena::new(members, HashLock::new(none)),
             registered: HashTable::with_capacity(members * 2),
             index: Index::new(index_bytes),
             entering: VecDeque::with_capacity(members),

@@ -28,11 +28,11 @@
 //! allocation of its own (the hash zone allocates when it knows that the block must be stored, architecture.md
 //! section 3), and no journal yet: metadata is in RAM in this release.
 
+use crate::arena::NONE;
 use crate::env::Part;
 use crate::io::Operation;
 use crate::logical::{Access, Locker, Mapping};
 use crate::message::MemberRef;
-use crate::pool::NONE;
 use crate::units::Lbn;
 use crate::wait_queue::Linked;
 

@@ -11,7 +11,7 @@
 use hashbrown::hash_table::Entry;
 use hashbrown::HashTable;
 
-use crate::pool::Pool;
+use crate::arena::Arena;
 use crate::units::Lbn;
 use crate::wait_queue::{Linked, WaitQueue};
 
@@ -67,7 +67,7 @@ impl LbnLocks {
     }
 
     /// Locks `lbn` for an object, or lets it wait. Returns whether it has the lock now.
-    pub fn acquire<T: Locker>(&mut self, lbn: Lbn, pool: &mut Pool<T>, index: u32) -> bool {
+    pub fn acquire<T: Locker>(&mut self, lbn: Lbn, pool: &mut Arena<T>, index: u32) -> bool {
         let access = pool[index].access();
         match self.locks.entry(hash(lbn), |lock| lock.lbn == lbn, |lock| hash(lock.lbn)) {
             Entry::Vacant(vacant) => {
@@ -91,7 +91,7 @@ impl LbnLocks {
     ///
     /// # Panics
     /// If nobody holds the lock.
-    pub fn release<T: Locker>(&mut self, lbn: Lbn, pool: &mut Pool<T>, mut granted: impl FnMut(u32)) {
+    pub fn release<T: Locker>(&mut self, lbn: Lbn, pool: &mut Arena<T>, mut granted: impl FnMut(u32)) {
         let Ok(mut entry) = self.locks.find_entry(hash(lbn), |lock| lock.lbn == lbn) else {
             panic!("{lbn} is released but not locked");
         };
@@ -123,7 +123,7 @@ impl LbnLocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::NONE;
+    use crate::arena::NONE;
 
     #[derive(Clone)]
     struct Vio {
@@ -143,14 +143,14 @@ mod tests {
         }
     }
 
-    fn vio(pool: &mut Pool<Vio>, access: Access) -> u32 {
+    fn vio(pool: &mut Arena<Vio>, access: Access) -> u32 {
         pool.acquire(Vio { next: NONE, access }).unwrap()
     }
 
     /// vdo-86: writers of one LBN take turns in order of arrival, readers share and do not overtake a waiting writer.
     #[test]
     fn writers_alone_readers_together_in_order() {
-        let mut pool = Pool::new(8, Vio { next: NONE, access: Access::Shared });
+        let mut pool = Arena::new(8, Vio { next: NONE, access: Access::Shared });
         let mut locks = LbnLocks::new(8);
         let (read1, read2) = (vio(&mut pool, Access::Shared), vio(&mut pool, Access::Shared));
         let (write1, write2) = (vio(&mut pool, Access::Exclusive), vio(&mut pool, Access::Exclusive));
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "not locked")]
     fn releasing_what_nobody_holds_is_caught() {
-        let mut pool = Pool::new(1, Vio { next: NONE, access: Access::Shared });
+        let mut pool = Arena::new(1, Vio { next: NONE, access: Access::Shared });
         LbnLocks::new(1).release(Lbn(1), &mut pool, |_| {});
     }
 }

@@ -16,6 +16,7 @@
 
 use std::collections::VecDeque;
 
+use crate::arena::Arena;
 use crate::context::{Context, LogicalEvent, Owner};
 use crate::env::{Block, Direction, Env, Event, Part};
 use crate::error::RequestError;
@@ -27,7 +28,6 @@ use crate::logical::lbn_lock::LbnLocks;
 use crate::logical::range_decrement::RangeDecrements;
 use crate::logical::{Mapped, Mapping};
 use crate::message::MemberRef;
-use crate::pool::Pool;
 use crate::units::{Lbn, ShardId, BLOCK_SIZE, ENTRIES_PER_LEAF_PAGE};
 use crate::volume::{Geometry, Statistics};
 use crate::wait_queue::WaitQueue;
@@ -62,8 +62,8 @@ const TOUCHED_PIECES: usize = 64;
 /// The logical zone.
 #[derive(Debug)]
 pub struct LogicalZone<E: Env> {
-    pieces: Pool<Option<PieceState<E::Client>>>,
-    vios: Pool<DataVio<E::Buf>>,
+    pieces: Arena<Option<PieceState<E::Client>>>,
+    vios: Arena<DataVio<E::Buf>>,
     locks: LbnLocks,
     map: BlockMap,
     flushes: FlushGenerations,
@@ -92,8 +92,8 @@ impl<E: Env> LogicalZone<E> {
         assert!(vios > 0 && pieces > 0 && !bounce.is_empty(), "a zone without room could never answer");
         let vio = DataVio::new(Operation::Read, Lbn(0), Part::WHOLE, 0);
         LogicalZone {
-            pieces: Pool::new(pieces, None),
-            vios: Pool::new(vios, vio),
+            pieces: Arena::new(pieces, None),
+            vios: Arena::new(vios, vio),
             locks: LbnLocks::new(vios),
             map: BlockMap::new(geometry, id),
             flushes: FlushGenerations::new(pieces),
