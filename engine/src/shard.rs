@@ -13,7 +13,7 @@ use crate::context::{Arrival, Context, Handoff, LogicalEvent, Owner};
 use crate::env::{Direction, Env, RunToken};
 use crate::error::RequestError;
 use crate::hash::{Fingerprinter, HashZone};
-use crate::io::{Piece, Submitter};
+use crate::io::{Piece, Seams, Submitter};
 use crate::logical::{LogicalZone, Mapping};
 use crate::message::Message;
 use crate::physical::PhysicalZone;
@@ -103,7 +103,11 @@ impl<E: Env> Shard<E> {
             logical: LogicalZone::new(&geometry, id, vios, pieces, bounce),
             hash: HashZone::new(members, index_bytes, verify, example),
             physical: PhysicalZone::new(&geometry, id, 2 * members),
-            io: Submitter::new(vios + members, MAX_RUN_BLOCKS),
+            io: Submitter::new(
+                vios + members,
+                MAX_RUN_BLOCKS,
+                Seams::new(geometry.slab_start(0), geometry.slab_blocks()),
+            ),
             handoff: Handoff::new(2 * members),
             reporter: Reporter::default(),
             stats: Statistics::default(),

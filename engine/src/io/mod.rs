@@ -8,4 +8,4 @@ mod submitter;
 
 pub(crate) use data_vio::{DataVio, Stage};
 pub use request::{Operation, Piece};
-pub use submitter::Submitter;
+pub use submitter::{Seams, Submitter};

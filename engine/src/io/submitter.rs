@@ -106,11 +106,35 @@ impl<Buf, Owner> Slot<Buf, Owner> {
     }
 }
 
+/// Block numbers whose neighbours below may lie elsewhere on the base: the first blocks of slabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seams {
+    first: Pbn,
+    /// Blocks between two seams, less one.
+    mask: u64,
+}
+
+impl Seams {
+    /// Seams at `first` and every `blocks` blocks, a power of two, from there on.
+    #[must_use]
+    pub fn new(first: Pbn, blocks: u64) -> Seams {
+        assert!(blocks.is_power_of_two(), "seams lie a power of two of blocks apart");
+        Seams { first, mask: blocks - 1 }
+    }
+
+    /// True when a block and the one below it may not be in one transfer.
+    #[must_use]
+    pub const fn before(self, pbn: Pbn) -> bool {
+        pbn.0.wrapping_sub(self.first.0) & self.mask == 0
+    }
+}
+
 /// Requests that one shard has on their way to the base bdev.
 #[derive(Debug)]
 pub struct Submitter<Buf, Owner> {
     capacity: usize,
     max_run: u32,
+    seams: Seams,
     /// As many as were ever in use at once; room for `capacity`.
     slots: Vec<Slot<Buf, Owner>>,
     /// Free slots, the one used last on top.
@@ -128,17 +152,19 @@ pub struct Submitter<Buf, Owner> {
 }
 
 impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
-    /// A submitter for at most `capacity` requests at a time, and transfers of at most `max_run` blocks.
+    /// A submitter for at most `capacity` requests at a time, and transfers of at most `max_run` blocks, none of which
+    /// crosses a seam.
     ///
     /// # Panics
-    /// If either is 0 or does not fit 32 bits.
+    /// If `capacity` or `max_run` is 0 or does not fit 32 bits.
     #[must_use]
-    pub fn new(capacity: usize, max_run: usize) -> Submitter<Buf, Owner> {
+    pub fn new(capacity: usize, max_run: usize, seams: Seams) -> Submitter<Buf, Owner> {
         assert!(capacity > 0 && capacity < NONE as usize, "a submitter cannot hold {capacity} requests");
         assert!(max_run > 0 && max_run < NONE as usize, "a run cannot have {max_run} blocks");
         Submitter {
             capacity,
             max_run: max_run as u32,
+            seams,
             slots: Vec::with_capacity(capacity),
             free: Vec::with_capacity(capacity),
             direct: Vec::with_capacity(capacity),
@@ -300,14 +326,15 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
 
     /// The waiting run that begins just after a block and can take it.
     fn run_from(&self, pbn: Pbn, direction: Direction) -> Option<u32> {
-        let index = self.map.get(Pbn(pbn.0.checked_add(1)?))?;
+        let next = Pbn(pbn.0.checked_add(1)?);
+        let index = self.map.get(next).filter(|_| !self.seams.before(next))?;
         let run = &self.slots[index as usize];
         (run.first.0 == pbn.0 + 1 && self.can_join(run, direction)).then_some(index)
     }
 
     /// The waiting run that ends just before a block and can take it.
     fn run_up_to(&self, pbn: Pbn, direction: Direction) -> Option<u32> {
-        let index = self.map.get(Pbn(pbn.0.checked_sub(1)?))?;
+        let index = self.map.get(Pbn(pbn.0.checked_sub(1)?)).filter(|_| !self.seams.before(pbn))?;
         let run = &self.slots[index as usize];
         (run.first.0 + u64::from(run.blocks) == pbn.0 && self.can_join(run, direction)).then_some(index)
     }

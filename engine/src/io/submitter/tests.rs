@@ -23,7 +23,12 @@ struct Bench {
 
 impl Bench {
     fn new(capacity: usize, max_run: usize) -> Bench {
-        Bench { submitter: Submitter::new(capacity, max_run), asked: Vec::new(), answers: Vec::new() }
+        // No block of the tests but block 0 lies at a seam, unless a test asks for some.
+        Bench::with_seams(capacity, max_run, Seams::new(Pbn(0), 1 << 40))
+    }
+
+    fn with_seams(capacity: usize, max_run: usize, seams: Seams) -> Bench {
+        Bench { submitter: Submitter::new(capacity, max_run, seams), asked: Vec::new(), answers: Vec::new() }
     }
 
     /// The next owner asks; its buffer has the owner's number plus 1000.
@@ -387,4 +392,15 @@ fn random_use_answers_everyone_once() {
             assert_eq!(bench.answers[owner], Some(if bad(pbn) { Err(RequestError::Io) } else { Ok(()) }));
         }
     }
+}
+
+#[test]
+fn no_transfer_crosses_a_seam() {
+    let mut bench = Bench::with_seams(16, 16, Seams::new(Pbn(3), 8));
+    for pbn in [9, 10, 11, 12, 2, 3, 1] {
+        bench.ask(Write, pbn);
+    }
+    let mut runs: Vec<_> = bench.issue().iter().map(|run| (run.pbn, run.bufs.len())).collect();
+    runs.sort_unstable();
+    assert_eq!(runs, [(1, 2), (3, 1), (9, 2), (11, 2)]);
 }
