@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What a pool has on its media, byte for byte, apart from the blocks of logs: superblocks, drive descriptors, records
+//! of metadata containers, and their versions (mpool.md 5).
+//!
+//! All integers are little-endian, all structures packed. A decoder takes any bytes and returns a value that makes sense
+//! by itself, or a typed error; it never panics. Padding is written as zeros and not looked at.
+
+pub mod drive_descriptor;
+pub mod fields;
+pub mod history;
+pub mod record;
+pub mod superblock;
+pub mod text;
+pub mod version;
+
+pub use drive_descriptor::{DescriptorError, DriveDescriptor, Features};
+pub use record::{EncodedRecord, MpConfig, ObjectCreate, Record, RecordError, MAX_RECORD_BYTES};
+pub use superblock::{
+    superblock_zones, Mdc0Location, Mdc0Log, Superblock, SuperblockError, SuperblockFlags, SUPERBLOCK_BYTES,
+};
+pub use text::{Label, PoolName, Text, TextError};
+pub use version::{ContentVersion, MediaFormat, SuperblockVersion};

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The space map: which zones of a drive are free (mpool.md 7). It exists only in memory and is rebuilt at activation.
+//!
+//! The zones are cut into regions, each with its free extents in address order. An allocation takes the first extent
+//! that fits of the first region that has one; successive allocations begin at successive regions. What an allocation
+//! may take is decided by [`accounts`].
+//!
+//! Invariants:
+//! * Every zone is in at most one free extent; free extents of a region neither touch nor overlap.
+//! * Zones used for usable and spare space together are the zones that are not free.
+//! * An operation that fails changes nothing but the region that the next allocation begins with.
+//!
+//! Differs from mpool.md: counts are u64 everywhere (section 13, defect 18); there are no locks, since a pool lives on one
+//! thread.
+
+use thiserror::Error;
+
+use super::error::{Kind, PoolError, Result};
+use super::ids::Extent;
+
+mod accounts;
+mod region;
+#[cfg(test)]
+mod tests;
+
+pub use accounts::{Policy, SpaceUsage, ZoneUsage};
+
+use accounts::Accounts;
+use region::Region;
+
+/// Regions that a drive is cut into, unless told otherwise.
+pub const DEFAULT_REGIONS: u64 = 4;
+
+/// Percentage of a drive's zones that are spare, unless told otherwise.
+pub const DEFAULT_SPARE_PERCENT: u8 = 5;
+
+/// Which zones of a drive are free.
+#[derive(Debug, Clone)]
+pub struct SpaceMap {
+    /// What messages call it.
+    subject: String,
+    zones: u64,
+    regions: Vec<Region>,
+    /// Region that the next allocation begins with.
+    turn: usize,
+    /// Allocations begin at multiples of this, a power of two.
+    align_zones: u64,
+    accounts: Accounts,
+}
+
+/// Why an operation on a space map failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SpaceError {
+    /// No region has so many free zones in one piece, or the policy does not allow to take them.
+    #[error("no space for {0} zones")]
+    NoSpace(u64),
+    /// To be taken, but not free.
+    #[error("zones {0} to {1} are not all free")]
+    Taken(u64, u64),
+    /// To be freed, but free already.
+    #[error("zones {0} to {1} are partly free already")]
+    Free(u64, u64),
+    /// Not on the drive, or empty.
+    #[error("{1} zones from zone {0} are not on a drive of {2} zones")]
+    Outside(u64, u64, u64),
+    /// Not a number of regions for so many zones.
+    #[error("{0} zones cannot be cut into {1} regions")]
+    Regions(u64, u64),
+    /// Above 100 percent.
+    #[error("{0} % spare")]
+    Percent(u8),
+    /// Not a power of two.
+    #[error("an alignment of {0} zones")]
+    Alignment(u64),
+}
+
+impl SpaceError {
+    /// The same as a failure on `object`: ENOSPC or EINVAL.
+    pub fn on(self, object: impl Into<String>) -> PoolError {
+        let kind = if matches!(self, SpaceError::NoSpace(_)) { Kind::NoSpace } else { Kind::Invalid };
+        PoolError::new(kind, object, self.to_string())
+    }
+}
+
+impl SpaceMap {
+    /// A map of `zones` free zones in `regions` regions; `subject` is what messages call it ("drive 'Malloc0'").
+    ///
+    /// # Errors
+    /// EINVAL, [`SpaceError::Regions`]: no regions, or more than zones; [`SpaceError::Percent`].
+    pub fn new(subject: impl Into<String>, zones: u64, regions: u64, spare_percent: u8) -> Result<SpaceMap> {
+        let subject = subject.into();
+        let accounts = Accounts::new(zones, spare_percent).map_err(|error| error.on(&subject))?;
+        let Some(size) = zones.checked_div(regions).filter(|size| *size > 0) else {
+            return Err(SpaceError::Regions(zones, regions).on(subject));
+        };
+        // The last region takes what does not divide.
+        let ends = (1..regions).map(|number| number * size).chain([zones]);
+        let regions = ends.enumerate().map(|(number, end)| Region::new(number as u64 * size, end)).collect();
+        Ok(SpaceMap { subject, zones, regions, turn: 0, align_zones: 1, accounts })
+    }
+
+    /// Lets allocations begin only at multiples of `zones`, a power of two (1: anywhere).
+    ///
+    /// # Errors
+    /// EINVAL, [`SpaceError::Alignment`].
+    pub fn set_alignment(&mut self, zones: u64) -> Result<()> {
+        if !zones.is_power_of_two() {
+            return Err(self.failure(SpaceError::Alignment(zones)));
+        }
+        self.align_zones = zones;
+        Ok(())
+    }
+
+    /// Takes `zones` zones in one piece within one region.
+    ///
+    /// # Errors
+    /// ENOSPC, [`SpaceError::NoSpace`]; EINVAL, [`SpaceError::Outside`]: no zones are asked for.
+    pub fn allocate(&mut self, zones: u64, policy: Policy) -> Result<Extent> {
+        if zones == 0 {
+            return Err(self.failure(SpaceError::Outside(0, zones, self.zones)));
+        }
+        let turn = self.turn;
+        self.turn = (turn + 1) % self.regions.len();
+        let Some((region, first)) = self.first_fit(turn, zones) else {
+            return Err(self.failure(SpaceError::NoSpace(zones)));
+        };
+        // Asked only now: the accounts rely on zones that are there. No other region is tried when they refuse.
+        let Some(charged) = self.accounts.charged(zones, policy) else {
+            return Err(self.failure(SpaceError::NoSpace(zones)));
+        };
+        self.regions[region].take(first, first + zones);
+        self.accounts = charged;
+        Ok(Extent { first, zones })
+    }
+
+    /// Takes these zones: of an object found on media, or of the superblocks. They count as usable space.
+    ///
+    /// # Errors
+    /// EINVAL, [`SpaceError::Taken`]: not all are free; [`SpaceError::Outside`].
+    pub fn insert(&mut self, extent: Extent) -> Result<()> {
+        let end = self.end_of(extent)?;
+        let parts: Vec<_> = self.parts(extent.first, end).collect();
+        if !parts.iter().all(|(region, first, end)| self.regions[*region].is_free(*first, *end)) {
+            return Err(self.failure(SpaceError::Taken(extent.first, end - 1)));
+        }
+        parts.iter().for_each(|(region, first, end)| self.regions[*region].take(*first, *end));
+        self.accounts.insert(extent.zones);
+        Ok(())
+    }
+
+    /// Gives zones back.
+    ///
+    /// # Errors
+    /// EINVAL, [`SpaceError::Free`]: one of them is free already; [`SpaceError::Outside`].
+    pub fn free(&mut self, extent: Extent) -> Result<()> {
+        let end = self.end_of(extent)?;
+        let parts: Vec<_> = self.parts(extent.first, end).collect();
+        if parts.iter().any(|(region, first, end)| self.regions[*region].touches_free(*first, *end)) {
+            return Err(self.failure(SpaceError::Free(extent.first, end - 1)));
+        }
+        parts.iter().for_each(|(region, first, end)| self.regions[*region].give(*first, *end));
+        self.accounts.free(extent.zones);
+        Ok(())
+    }
+
+    /// Changes how much is spare. Spare space in use beyond that counts as usable space from then on.
+    ///
+    /// # Errors
+    /// EINVAL, [`SpaceError::Percent`].
+    pub fn set_spare_percent(&mut self, percent: u8) -> Result<()> {
+        self.accounts.set_spare_percent(percent).map_err(|error| error.on(&self.subject))
+    }
+
+    /// Percentage of the zones that are spare.
+    #[must_use]
+    pub fn spare_percent(&self) -> u8 {
+        self.accounts.spare_percent()
+    }
+
+    /// How much there is of what.
+    #[must_use]
+    pub fn usage(&self) -> ZoneUsage {
+        self.accounts.usage()
+    }
+
+    /// Zones that are not free.
+    #[must_use]
+    pub fn allocated_zones(&self) -> u64 {
+        self.accounts.allocated_zones()
+    }
+
+    /// The free extents, in address order. None reaches over the border of a region.
+    pub fn free_extents(&self) -> impl Iterator<Item = Extent> + '_ {
+        self.regions.iter().flat_map(Region::free_extents)
+    }
+
+    /// The end of an extent that lies on the drive and is not empty.
+    fn end_of(&self, extent: Extent) -> Result<u64> {
+        let end = extent.end().filter(|end| extent.zones > 0 && *end <= self.zones);
+        end.ok_or_else(|| self.failure(SpaceError::Outside(extent.first, extent.zones, self.zones)))
+    }
+
+    /// The region, from `turn` on, that has `zones` free zones in one piece, and the first of them.
+    fn first_fit(&self, turn: usize, zones: u64) -> Option<(usize, u64)> {
+        let mut order = (turn..self.regions.len()).chain(0..turn);
+        order.find_map(|region| Some((region, self.regions[region].first_fit(zones, self.align_zones)?)))
+    }
+
+    fn failure(&self, error: SpaceError) -> PoolError {
+        error.on(&self.subject)
+    }
+
+    /// What lies in which region of the zones from `first` to before `end`.
+    fn parts(&self, first: u64, end: u64) -> impl Iterator<Item = (usize, u64, u64)> + '_ {
+        self.regions.iter().enumerate().filter_map(move |(number, region)| {
+            let (first, end) = (first.max(region.first()), end.min(region.end()));
+            (first < end).then_some((number, first, end))
+        })
+    }
+}
