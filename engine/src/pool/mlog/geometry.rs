@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Sizes of a log: blocks, what fits into them, places in it (mpool.md 3.4 and 3.6).
+
+use super::block::HEADER_BYTES;
+use super::record::DESCRIPTOR_BYTES;
+
+/// Most bytes that unfinished flush sets may cover, and so how far recovery looks for stale blocks (mpool.md 3.7).
+pub const STALE_SCAN_BYTES: usize = 1 << 20;
+
+/// Size of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Bytes in a block: 512 or 4096.
+    pub sector_bytes: usize,
+    /// Blocks.
+    pub blocks: u64,
+}
+
+impl Geometry {
+    /// A log of at most `capacity_bytes`; none when sectors have another size than 512 or 4096.
+    #[must_use]
+    pub fn new(sector_bytes: usize, capacity_bytes: u64) -> Option<Geometry> {
+        matches!(sector_bytes, 512 | 4096)
+            .then(|| Geometry { sector_bytes, blocks: capacity_bytes / sector_bytes as u64 })
+    }
+
+    /// Bytes of a record that one block can hold: 464 or 4048.
+    #[must_use]
+    pub const fn payload_bytes(self) -> u64 {
+        (self.sector_bytes - HEADER_BYTES - DESCRIPTOR_BYTES) as u64
+    }
+
+    /// Bytes of the log.
+    #[must_use]
+    pub const fn capacity_bytes(self) -> u64 {
+        self.blocks.saturating_mul(self.sector_bytes as u64)
+    }
+
+    /// Bytes of the longest record that an empty log can hold.
+    #[must_use]
+    pub fn max_record_bytes(self) -> u64 {
+        self.blocks.saturating_mul(self.payload_bytes()).min(u64::from(u32::MAX))
+    }
+
+    /// Blocks that recovery looks at behind the log's end.
+    #[must_use]
+    pub const fn stale_blocks(self) -> u64 {
+        (STALE_SCAN_BYTES / self.sector_bytes) as u64
+    }
+
+    /// Bytes of the longest record that fits behind `end` (`dmax` of mpool.md 3.6); none when not even a marker does.
+    #[must_use]
+    pub fn room(self, end: Place) -> Option<u64> {
+        let later_blocks = self.blocks.checked_sub(end.block)?.checked_sub(1)?;
+        let later = later_blocks.saturating_mul(self.payload_bytes());
+        match self.sector_bytes.checked_sub(end.byte)?.checked_sub(DESCRIPTOR_BYTES) {
+            Some(here) => Some(later.saturating_add(here as u64).min(u64::from(u32::MAX))),
+            None => (later > 0).then_some(later.min(u64::from(u32::MAX))),
+        }
+    }
+}
+
+/// A place in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Number of the block.
+    pub block: u64,
+    /// Byte in the block.
+    pub byte: usize,
+}
+
+impl Place {
+    /// Where the records of a block begin.
+    #[must_use]
+    pub const fn start_of(block: u64) -> Place {
+        Place { block, byte: HEADER_BYTES }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// mpool-58, partly: the formula.
+    #[test]
+    fn room_is_that_of_the_specification() {
+        let log = Geometry::new(512, 3 * 512 + 100).expect("512 is a sector size");
+        assert_eq!(log.blocks, 3);
+        assert_eq!(log.room(Place::start_of(0)), Some(3 * 464));
+        assert_eq!(log.room(Place { block: 0, byte: 504 }), Some(2 * 464));
+        assert_eq!(log.room(Place { block: 0, byte: 505 }), Some(2 * 464));
+        assert_eq!(log.room(Place { block: 2, byte: 504 }), Some(0));
+        assert_eq!(log.room(Place { block: 2, byte: 505 }), None);
+        assert_eq!(log.room(Place::start_of(3)), None);
+        assert_eq!(Geometry::new(4096, 8192).map(Geometry::max_record_bytes), Some(2 * 4048));
+        assert!(Geometry::new(1024, 8192).is_none());
+    }
+}

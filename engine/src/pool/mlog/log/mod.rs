@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! An open log (mpool.md 3.2 to 3.10), shared by all who have it open.
+//!
+//! Any number of appends may wait at once. Those that want durability are committed as a group: while one flush set is
+//! in flight the others collect in the next, and all of one set are completed together. The flight is a future that
+//! every waiter polls, so there is no task, and a waiter that goes away stops nothing.
+//!
+//! Invariants: one flush set is in flight at most; its outcome is taken in even when nobody waits for it any more;
+//! nothing is written for a new generation before the last write of the old one has ended.
+//!
+//! Differs from mpool.md: there is a call to flush ([`Mlog::sync`]); operations of one log are serialised whatever
+//! SKIP_SER says, because that costs nothing here.
+
+mod append;
+mod flush;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use futures::lock::Mutex;
+use uuid::Uuid;
+
+pub use self::read::NextError;
+
+use self::flush::{Flight, Tickets};
+use self::read::ReadSide;
+use super::block::{LogFormat, Stamp};
+use super::geometry::{Geometry, Place, STALE_SCAN_BYTES};
+use super::media::{FlushMemory, LogMedia};
+use super::reader::Reader;
+use super::scan::{Recovered, Scan, ScanConfig, ScanError};
+use super::writer::{LogWriter, Policy, Position, WriterConfig};
+use crate::pool::device::IoBuf;
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::ids::ObjectId;
+
+/// Which log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogIdentity {
+    /// Its name.
+    pub id: ObjectId,
+    /// What its blocks are marked with.
+    pub uuid: Uuid,
+    /// Its present generation.
+    pub generation: u64,
+}
+
+/// How a log is opened (mpool.md 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenFlags {
+    /// COMPACT_SEM: a log that is not empty begins with CSTART and has a CEND.
+    pub compact_sem: bool,
+    /// SKIP_SER: the caller promises to serialise reads and appends.
+    pub skip_ser: bool,
+}
+
+impl OpenFlags {
+    /// True when all flags of `other` are set here.
+    #[must_use]
+    pub const fn contains(self, other: OpenFlags) -> bool {
+        (self.compact_sem || !other.compact_sem) && (self.skip_ser || !other.skip_ser)
+    }
+}
+
+/// An open log.
+#[derive(Debug)]
+pub struct Mlog {
+    me: Weak<Mlog>,
+    media: Rc<dyn LogMedia>,
+    geometry: Geometry,
+    id: ObjectId,
+    uuid: Uuid,
+    flags: OpenFlags,
+    format: LogFormat,
+    accept_v1: bool,
+    state: RefCell<State>,
+    flight: RefCell<Option<Flight>>,
+    appending: Mutex<()>,
+    reading: Mutex<ReadSide>,
+    /// Flush sets that ended so far.
+    flushes: Cell<u64>,
+}
+
+/// What changes together.
+#[derive(Debug)]
+struct State {
+    open: bool,
+    generation: u64,
+    /// Changes when the writer is replaced: what was in flight for the old one does not concern the new.
+    incarnation: u64,
+    writer: LogWriter<IoBuf>,
+    /// Where CSTART and CEND are; 0 when recovery has found them.
+    cstart: Option<Position>,
+    cend: Option<Position>,
+    tickets: Tickets,
+    /// The earliest place that the end went back to since a reader looked.
+    rolled_back: Option<Place>,
+    /// Small flush sets in a row.
+    quiet: u32,
+}
+
+impl Mlog {
+    /// Opens a log: reads all of it, or as much as was used and 1 MiB more.
+    ///
+    /// # Errors
+    /// CorruptLog; Unfinished: a compaction into it was interrupted; Io; NoMemory; Invalid: the medium's sectors.
+    pub async fn open(
+        media: Rc<dyn LogMedia>,
+        identity: LogIdentity,
+        flags: OpenFlags,
+        format: LogFormat,
+        accept_v1: bool,
+    ) -> Result<Rc<Mlog>> {
+        let object = identity.id.to_string();
+        let Some(geometry) = Geometry::new(media.sector_bytes(), media.capacity_bytes()) else {
+            return Err(PoolError::invalid(object, format!("sectors have {} bytes", media.sector_bytes())));
+        };
+        let stamp = Stamp { uuid: identity.uuid, generation: identity.generation };
+        let config = ScanConfig { geometry, stamp, compact_sem: flags.compact_sem, accept_v1 };
+        let recovered = recover(&*media, config, &object).await?;
+        let reader = Reader::new(stamp, geometry, flags.compact_sem, accept_v1);
+        let log = Rc::new_cyclic(|me| Mlog {
+            me: Weak::clone(me),
+            geometry,
+            id: identity.id,
+            uuid: identity.uuid,
+            flags,
+            format,
+            accept_v1,
+            state: RefCell::new(State::new(writer_config(&*media, geometry, stamp, format), &recovered)),
+            media,
+            flight: RefCell::new(None),
+            appending: Mutex::new(()),
+            reading: Mutex::new(ReadSide::new(reader, identity.generation)),
+            flushes: Cell::new(0),
+        });
+        Ok(log)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// Its present generation.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.state.borrow().generation
+    }
+
+    /// The flags of the first who opened it.
+    #[must_use]
+    pub fn flags(&self) -> OpenFlags {
+        self.flags
+    }
+
+    /// There is no record and no marker in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.borrow().writer.is_empty()
+    }
+
+    /// It was not closed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state.borrow().open
+    }
+
+    /// Bytes in use, and bytes there are. "0 of 0" once it is closed.
+    #[must_use]
+    pub fn fill(&self) -> (u64, u64) {
+        let state = self.state.borrow();
+        if !state.open {
+            return (0, 0);
+        }
+        (state.writer.consumed_bytes(), self.geometry.capacity_bytes())
+    }
+
+    /// Bytes of the longest record that fits; none when not even a marker does.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        self.state.borrow().writer.room()
+    }
+
+    /// Flush sets that ended since it was opened.
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.flushes.get()
+    }
+
+    /// Whether the log may be used by one more who asks for `flags`.
+    ///
+    /// # Errors
+    /// Invalid: a flag that the first who opened it did not ask for.
+    pub fn check_flags(&self, flags: OpenFlags) -> Result<()> {
+        if self.flags.contains(flags) {
+            return Ok(());
+        }
+        Err(self.invalid("it is open without a flag that is asked for now"))
+    }
+
+    /// Empties the log: it was erased, its blocks of older generations count for nothing. What was not durable is
+    /// gone, and who waits for it is told. Reading must begin anew.
+    pub fn reset(&self, generation: u64) {
+        let mut state = self.state.borrow_mut();
+        let stamp = Stamp { uuid: self.uuid, generation };
+        let config = writer_config(&*self.media, self.geometry, stamp, self.format);
+        let mut fresh = State::new(config, &Recovered::EMPTY);
+        fresh.incarnation = state.incarnation + 1;
+        fresh.open = state.open;
+        let mut old = std::mem::replace(&mut *state, fresh);
+        drop(state);
+        old.tickets.fail(&self.invalid("it was erased"));
+    }
+
+    /// Closes it: writes what is not on media yet, and gives its memory back. Closing it again does nothing.
+    ///
+    /// # Errors
+    /// Io: what was appended without waiting for durability is lost. The log is closed all the same.
+    pub async fn close(&self) -> Result<()> {
+        if !self.is_open() {
+            return Ok(());
+        }
+        let outcome = self.sync().await;
+        self.abandon().await;
+        outcome
+    }
+
+    /// Closes it without writing what is not on media yet: it is to be deleted.
+    pub async fn abandon(&self) {
+        let generation = self.generation();
+        self.reset(generation);
+        self.state.borrow_mut().open = false;
+        self.land().await;
+        self.reading.lock().await.drop_cache();
+    }
+
+    fn check_open(&self, state: &State) -> Result<()> {
+        if state.open {
+            return Ok(());
+        }
+        Err(PoolError::new(Kind::NotFound, self.id.to_string(), "it is not open"))
+    }
+
+    fn invalid(&self, reason: &str) -> PoolError {
+        PoolError::invalid(self.id.to_string(), reason)
+    }
+}
+
+impl State {
+    fn new(config: WriterConfig, recovered: &Recovered) -> State {
+        State {
+            open: true,
+            generation: config.stamp.generation,
+            incarnation: 0,
+            writer: LogWriter::new(config, recovered),
+            cstart: recovered.compaction_started.then_some(Position(0)),
+            cend: recovered.compaction_ended.then_some(Position(0)),
+            tickets: Tickets::default(),
+            rolled_back: None,
+            quiet: 0,
+        }
+    }
+}
+
+fn writer_config(media: &dyn LogMedia, geometry: Geometry, stamp: Stamp, format: LogFormat) -> WriterConfig {
+    let policy = if media.continue_allowed() { Policy::Continue } else { Policy::Fresh };
+    WriterConfig { format, stamp, geometry, policy, buffers: 2, max_in_flight: 1 }
+}
+
+/// Reads a log and finds its end.
+async fn recover(media: &dyn LogMedia, config: ScanConfig, object: &str) -> Result<Recovered> {
+    let mut scan = Scan::new(config);
+    let corrupt = |error: ScanError| {
+        let kind = if error == ScanError::Unfinished { Kind::Unfinished } else { Kind::CorruptLog };
+        PoolError::new(kind, object, error.to_string())
+    };
+    let mut buffer = None;
+    while let Some(piece) = scan.wants(STALE_SCAN_BYTES) {
+        // The first piece is the longest.
+        let bytes = (piece.end - piece.start) as usize;
+        let memory = match buffer.take() {
+            Some(memory) => memory,
+            None => media.allocate(bytes)?,
+        };
+        let (memory, outcome) = media.read(piece.start, memory, 0..bytes).await;
+        outcome.map_err(|error| error.while_doing(object))?;
+        scan.feed(&memory.bytes()[..bytes]).map_err(corrupt)?;
+        buffer = Some(memory);
+    }
+    scan.finish().map_err(corrupt)
+}

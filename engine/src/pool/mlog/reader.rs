@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Reading a log record by record (mpool.md 3.8), without I/O: the owner hands in block images.
+//!
+//! Differs from mpool.md: the end of the log is None, not a record without bytes (defect 17); blocks from media are
+//! checked again while they are read, against bit rot since the log was opened.
+
+use thiserror::Error;
+
+use super::block::{classify, BlockKind, Stamp};
+use super::geometry::{Geometry, Place};
+use super::record::{Malformed, Parser, Step};
+
+/// Why a record was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// EOVERFLOW: the buffer is too small. The record can be read again with a larger one.
+    #[error("the record has {needed} bytes")]
+    TooSmall {
+        /// Bytes of the record.
+        needed: usize,
+    },
+    /// ENODATA: a block has records that no writer leaves.
+    #[error("block {block} has {error}")]
+    Malformed {
+        /// Number of the block.
+        block: u64,
+        /// What is wrong.
+        error: Malformed,
+    },
+    /// ENODATA: a block that was there when the log was opened is damaged.
+    #[error("block {block} is not what was written")]
+    Damaged {
+        /// Number of the block.
+        block: u64,
+    },
+}
+
+/// Where a record goes.
+#[derive(Debug)]
+pub enum Sink<'a> {
+    /// Into memory of a fixed size.
+    Slice(&'a mut [u8]),
+    /// Into memory that grows up to a bound.
+    Growing {
+        /// The memory.
+        bytes: &'a mut Vec<u8>,
+        /// The bound.
+        max: usize,
+    },
+}
+
+impl Sink<'_> {
+    fn limit(&self) -> usize {
+        match self {
+            Sink::Slice(slice) => slice.len(),
+            Sink::Growing { max, .. } => *max,
+        }
+    }
+
+    /// Puts `chunk` behind the `at` bytes of the record that are there.
+    fn put(&mut self, at: usize, chunk: &[u8]) {
+        match self {
+            // The parser has seen that the chunks are not longer than the record, and `limit` that it fits.
+            Sink::Slice(slice) => slice[at..at + chunk.len()].copy_from_slice(chunk),
+            Sink::Growing { bytes, .. } => {
+                bytes.truncate(at);
+                bytes.extend_from_slice(chunk);
+            }
+        }
+    }
+}
+
+/// How the image of a block was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Read from media: its header is checked.
+    Media,
+    /// From the writer's memory, where it has no header yet.
+    Memory,
+}
+
+/// What a block has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The record goes on in the block that the reader is at now.
+    MoreBlocks,
+    /// A record is complete, with so many bytes.
+    Record(usize),
+}
+
+/// A place between two blocks or chunks, with what must be known there.
+#[derive(Debug, Clone, Copy)]
+struct Cursor {
+    place: Place,
+    parser: Parser,
+    /// Set of the previous block; none when that was not read from media.
+    previous_set: Option<u32>,
+}
+
+/// The iterator over a log's records.
+#[derive(Debug)]
+pub struct Reader {
+    stamp: Stamp,
+    accept_v1: bool,
+    cursor: Cursor,
+    /// Start of the record that is read next; what a failed or unfinished attempt goes back to.
+    mark: Cursor,
+    /// Bytes of the present record that were put.
+    filled: usize,
+    /// Block whose header was checked, and its set.
+    checked: Option<(u64, u32)>,
+}
+
+impl Reader {
+    /// At the start of a log.
+    #[must_use]
+    pub fn new(stamp: Stamp, geometry: Geometry, compact_sem: bool, accept_v1: bool) -> Reader {
+        let parser = Parser::new(compact_sem, geometry.max_record_bytes());
+        let cursor = Cursor { place: Place::start_of(0), parser, previous_set: Some(0) };
+        Reader { stamp, accept_v1, cursor, mark: cursor, filled: 0, checked: None }
+    }
+
+    /// The block that is wanted next, and where in it.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.cursor.place
+    }
+
+    /// Goes back to the start of the record under way: it is not complete, or is to be read again.
+    pub fn go_back(&mut self) {
+        self.cursor = self.mark;
+        self.filled = 0;
+    }
+
+    /// The images of blocks are to be checked again: they were read anew.
+    pub fn recheck(&mut self) {
+        self.checked = None;
+    }
+
+    /// Takes the image of the block at [`Reader::place`]; `unchanging` when nothing will be added to it.
+    ///
+    /// # Errors
+    /// TooSmall: the reader is at the start of the record again. Any other: the log cannot be read on.
+    pub fn take(
+        &mut self,
+        image: &[u8],
+        origin: Origin,
+        unchanging: bool,
+        sink: &mut Sink<'_>,
+    ) -> Result<Taken, ReadError> {
+        let set = match origin {
+            Origin::Media => Some(self.check(image)?),
+            Origin::Memory => None,
+        };
+        let block = self.cursor.place.block;
+        loop {
+            let step = self.cursor.parser.step(block, image, self.cursor.place.byte);
+            match step.map_err(|error| ReadError::Malformed { block, error })? {
+                Step::EndOfBlock => {
+                    self.cursor.place = Place::start_of(block + 1);
+                    self.cursor.previous_set = set;
+                    if unchanging && !self.cursor.parser.mid_record() {
+                        self.mark = self.cursor;
+                    }
+                    return Ok(Taken::MoreBlocks);
+                }
+                Step::Marker { next } => {
+                    self.cursor.place.byte = next;
+                    self.mark = self.cursor;
+                }
+                Step::Chunk { begins, ends, total_bytes, payload } => {
+                    if begins {
+                        self.filled = 0;
+                        self.check_limit(total_bytes as usize, sink)?;
+                    }
+                    sink.put(self.filled, &image[payload.clone()]);
+                    self.filled += payload.len();
+                    self.cursor.place.byte = payload.end;
+                    if ends {
+                        self.mark = self.cursor;
+                        return Ok(Taken::Record(std::mem::take(&mut self.filled)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_limit(&mut self, needed: usize, sink: &Sink<'_>) -> Result<(), ReadError> {
+        if needed <= sink.limit() {
+            return Ok(());
+        }
+        self.go_back();
+        Err(ReadError::TooSmall { needed })
+    }
+
+    /// Checks the header of a block from media. Returns its set.
+    fn check(&mut self, image: &[u8]) -> Result<u32, ReadError> {
+        let block = self.cursor.place.block;
+        if let Some((checked, set)) = self.checked {
+            if checked == block {
+                return Ok(set);
+            }
+        }
+        match classify(image, self.stamp, self.accept_v1) {
+            BlockKind::Ours(ids) if self.cursor.previous_set.is_none_or(|previous| previous == ids.previous) => {
+                self.checked = Some((block, ids.current));
+                Ok(ids.current)
+            }
+            _ => Err(ReadError::Damaged { block }),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Recovery of a log when it is opened: all of it is read (mpool.md 3.7).
+//!
+//! A block counts when it is the log's, of its generation, and names the flush set of its predecessor. The first that
+//! does not is the logical end (LEOL). What a write that was cut off has left behind the end must not be taken for a
+//! successor of blocks written later; so all blocks of this log within 1 MiB behind it are looked at, and the next
+//! flush set's id is above all of theirs.
+//!
+//! Differs from mpool.md: a block of version 2 whose check code is wrong is no block of the log. It can never become
+//! one, so its id does not matter. Set ids that go back are corrupt.
+
+use core::ops::Range;
+
+use thiserror::Error;
+
+use super::block::{classify, BlockKind, SetIds, Stamp};
+use super::geometry::{Geometry, STALE_SCAN_BYTES};
+use super::record::{Malformed, Parser};
+
+/// What is scanned, and by which rules.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanConfig {
+    /// Size of the log.
+    pub geometry: Geometry,
+    /// Whose blocks count.
+    pub stamp: Stamp,
+    /// The log has compaction markers.
+    pub compact_sem: bool,
+    /// Blocks of version 1 count.
+    pub accept_v1: bool,
+}
+
+/// What recovery has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// Valid blocks: `wsoff`, where the next set begins.
+    pub blocks: u64,
+    /// `pfsetid`: the set of the last valid block, 0 if there is none.
+    pub last_set: u32,
+    /// `cfsetid`: the next set's id, above all that were seen. May be above 32 bits: then the log is full.
+    pub next_set: u64,
+    /// CSTART is there.
+    pub compaction_started: bool,
+    /// CEND is there.
+    pub compaction_ended: bool,
+}
+
+impl Recovered {
+    /// An empty log.
+    pub const EMPTY: Recovered =
+        Recovered { blocks: 0, last_set: 0, next_set: 1, compaction_started: false, compaction_ended: false };
+
+    /// The log has no valid block.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.blocks == 0
+    }
+}
+
+/// Why a log cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ScanError {
+    /// ENODATA: a block has records that no writer leaves.
+    #[error("block {block} has {error}")]
+    Malformed {
+        /// Number of the block.
+        block: u64,
+        /// What is wrong.
+        error: Malformed,
+    },
+    /// ENODATA: the header's version is not known.
+    #[error("block {block} has header version {version}")]
+    UnknownVersion {
+        /// Number of the block.
+        block: u64,
+        /// The version.
+        version: u16,
+    },
+    /// ENODATA: a block's flush set is older than its predecessor's.
+    #[error("block {block} has a flush-set id that goes back")]
+    SetGoesBack {
+        /// Number of the block.
+        block: u64,
+    },
+    /// ENODATA: a log with compaction markers does not begin with one.
+    #[error("there is no mark of a compaction's start")]
+    NoStart,
+    /// EMSGSIZE: a compaction into this log was interrupted.
+    #[error("a compaction into the log was interrupted")]
+    Unfinished,
+}
+
+/// Recovery under way. Wants pieces of the log, one after the other, until it has seen enough.
+#[derive(Debug)]
+pub struct Scan {
+    config: ScanConfig,
+    parser: Parser,
+    next_block: u64,
+    logical_end: Option<u64>,
+    last_set: u32,
+    max_set: u32,
+}
+
+impl Scan {
+    /// Before the first block.
+    #[must_use]
+    pub fn new(config: ScanConfig) -> Scan {
+        Scan {
+            config,
+            parser: Parser::new(config.compact_sem, config.geometry.max_record_bytes()),
+            next_block: 0,
+            logical_end: None,
+            last_set: 0,
+            max_set: 0,
+        }
+    }
+
+    /// The bytes of the log to be fed next, at most `max_bytes` of whole blocks; none when all is seen.
+    #[must_use]
+    pub fn wants(&self, max_bytes: usize) -> Option<Range<u64>> {
+        let geometry = self.config.geometry;
+        let sector = geometry.sector_bytes as u64;
+        let stop = self.logical_end.map_or(geometry.blocks, |end| end.saturating_add(geometry.stale_blocks()));
+        let left = stop.min(geometry.blocks).saturating_sub(self.next_block);
+        let blocks = left.min((max_bytes.min(STALE_SCAN_BYTES) as u64 / sector).max(1));
+        (blocks > 0).then(|| self.next_block * sector..(self.next_block + blocks) * sector)
+    }
+
+    /// Takes the piece that was wanted.
+    ///
+    /// # Errors
+    /// The log is corrupt.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), ScanError> {
+        for image in piece.chunks_exact(self.config.geometry.sector_bytes) {
+            let kind = classify(image, self.config.stamp, self.config.accept_v1);
+            if self.logical_end.is_none() && !self.take_valid(image, kind)? {
+                self.logical_end = Some(self.next_block);
+            }
+            if self.logical_end.is_some() {
+                self.take_stale(kind);
+            }
+            self.next_block += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a block that goes on the log. False: it does not.
+    fn take_valid(&mut self, image: &[u8], kind: BlockKind) -> Result<bool, ScanError> {
+        let block = self.next_block;
+        match kind {
+            BlockKind::UnknownVersion { version, ids } if ids.previous == self.last_set => {
+                Err(ScanError::UnknownVersion { block, version })
+            }
+            BlockKind::Ours(ids) if ids.previous == self.last_set => {
+                if ids.current == 0 || ids.current < self.last_set {
+                    return Err(ScanError::SetGoesBack { block });
+                }
+                self.parser.take_block(block, image).map_err(|error| ScanError::Malformed { block, error })?;
+                self.last_set = ids.current;
+                self.max_set = ids.current;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn take_stale(&mut self, kind: BlockKind) {
+        if let BlockKind::Ours(SetIds { current, .. }) | BlockKind::UnknownVersion { ids: SetIds { current, .. }, .. } =
+            kind
+        {
+            self.max_set = self.max_set.max(current);
+        }
+    }
+
+    /// The result, when nothing more is wanted.
+    ///
+    /// # Errors
+    /// NoStart, Unfinished: a log with compaction markers lacks one.
+    pub fn finish(&self) -> Result<Recovered, ScanError> {
+        let recovered = Recovered {
+            blocks: self.logical_end.unwrap_or(self.next_block),
+            last_set: self.last_set,
+            next_set: u64::from(self.max_set) + 1,
+            compaction_started: self.parser.compaction_started(),
+            compaction_ended: self.parser.compaction_ended(),
+        };
+        if self.config.compact_sem && !recovered.is_empty() {
+            if !recovered.compaction_started {
+                return Err(ScanError::NoStart);
+            }
+            if !recovered.compaction_ended {
+                return Err(ScanError::Unfinished);
+            }
+        }
+        Ok(recovered)
+    }
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The framer: puts records into blocks and blocks into flush sets (mpool.md 3.5 and 3.6).
+//!
+//! A state machine without I/O, and without allocation once it is built. The owner appends, takes flush sets, writes
+//! each durably at its place in the log, and says how that ended. It serves every log: the ordinary ones of
+//! [`super::log`] and a shard's recovery journal.
+//!
+//! ```text
+//!   append ──► filling buffer ──seal──► ready sets ──next_flush──► in flight ──flushed──► ended
+//!                                                                                          │ in order
+//!                                                                       durable, or lost ◄─┘
+//! ```
+//!
+//! Invariants:
+//! * Flush sets settle in order: a record is durable when its set and all earlier ones are. When a set has failed, it
+//!   and everything after it is lost, the end of the log goes back to where the set began, and the next set has an id
+//!   above all ids used (mpool.md 3.5). Nothing is written there before the last write in flight has ended.
+//! * At most [`STALE_SCAN_BYTES`] from the first set that has not settled can be on media, which is how far recovery
+//!   looks for stale blocks.
+//! * A record that is not complete has filled its buffer up; so whatever comes after it starts a block.
+//!
+//! Differs from mpool.md 3.5: blocks before a set's first one are never written again, so that there is no page to be
+//! read after a reopen; with [`Policy::Fresh`] also the last one is not (defect 3); losses are reported (defect 16).
+
+mod fill;
+mod sets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use thiserror::Error;
+
+use super::block::{LogFormat, Stamp, HEADER_BYTES};
+use super::geometry::{Geometry, Place, STALE_SCAN_BYTES};
+use super::media::FlushMemory;
+use super::record::ChunkType;
+use super::scan::Recovered;
+
+/// Flush-set ids that are left when a log counts as full: more than the sets of its longest record.
+const SPARE_SET_IDS: u64 = 1 << 24;
+
+/// A place in the order of what was appended: how many records and markers the writer had accepted with this one.
+/// What was lost keeps its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub u64);
+
+/// What a flush set does with a block that its predecessor left partly filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Fills it and writes it again, as mpool.md does. Only where a power cut never tears a block, and with one set in
+    /// flight.
+    Continue,
+    /// Leaves it: each set starts with a new block, so that no block with acknowledged records is written again.
+    Fresh,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AppendError {
+    /// EFBIG: the record does not fit into the log any more.
+    #[error("the log is full")]
+    LogFull,
+    /// No buffer space just now: flush sets must end first.
+    #[error("the log's buffers are full")]
+    Busy,
+    /// Records that were appended without being watched were lost earlier. Said once.
+    #[error("records appended earlier were lost")]
+    Poisoned,
+    /// The record under way was lost with a flush set that failed.
+    #[error("the record's first part was lost")]
+    Lost,
+    /// A marker where none may be.
+    #[error("a compaction marker does not belong here")]
+    Misplaced,
+}
+
+/// How far a record has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It is complete.
+    Complete(Position),
+    /// Only so many bytes were taken. The rest goes to [`LogWriter::feed`] when buffers have become free.
+    Taken(usize),
+}
+
+/// Identity of a flush set for its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId(u64);
+
+/// A flush set to be written.
+#[derive(Debug)]
+pub struct FlushSet<B> {
+    /// To be given back to [`LogWriter::flushed`].
+    pub id: SetId,
+    /// Byte in the log.
+    pub at: u64,
+    /// Memory, to be given back as well.
+    pub buffer: B,
+    /// The part of the memory to be written: whole blocks.
+    pub range: Range<usize>,
+}
+
+/// What the end of a flush set has settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Everything up to here is durable, except what was lost earlier.
+    pub durable: Position,
+    /// Everything above `durable` and up to here is lost.
+    pub lost: Option<Position>,
+}
+
+/// How a writer works.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterConfig {
+    /// What is written.
+    pub format: LogFormat,
+    /// Whose blocks they are.
+    pub stamp: Stamp,
+    /// Size of the log.
+    pub geometry: Geometry,
+    /// What happens to partly filled blocks.
+    pub policy: Policy,
+    /// Flush buffers, at least 2.
+    pub buffers: usize,
+    /// Flush sets that may be in flight together, at least 1.
+    pub max_in_flight: usize,
+}
+
+/// State that a failed set goes back to.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    end: Place,
+    previous_set: u32,
+    torn: bool,
+}
+
+/// A set on its way.
+#[derive(Debug)]
+struct Sealed {
+    id: SetId,
+    slot: usize,
+    first_block: u64,
+    bytes: usize,
+    start: Start,
+    last: Position,
+    state: SetState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SetState {
+    Ready,
+    InFlight,
+    Written,
+    Failed,
+}
+
+/// The buffer that is being filled.
+#[derive(Debug)]
+struct Filling {
+    slot: usize,
+    first_block: u64,
+    start: Start,
+}
+
+/// A record under way.
+#[derive(Debug)]
+struct Partial {
+    total: u32,
+    left: usize,
+    begun: bool,
+    watched: bool,
+}
+
+/// The framer of one log.
+#[derive(Debug)]
+pub struct LogWriter<B> {
+    config: WriterConfig,
+    /// `wsoff` and `aoff`: where the next chunk goes.
+    end: Place,
+    /// `pfsetid`: the id that the first block of the next set names.
+    previous_set: u32,
+    /// `cfsetid`: the next set's.
+    next_set: u64,
+    slots: Box<[Option<B>]>,
+    next_slot: usize,
+    next_id: u64,
+    sealed: VecDeque<Sealed>,
+    filling: Option<Filling>,
+    /// The block at `end`, when it is partly filled and not in the filling buffer.
+    tail: Box<[u8]>,
+    partial: Option<Partial>,
+    /// What precedes `end` is the beginning of a record that was given up.
+    torn: bool,
+    appended: Position,
+    durable: Position,
+    last_watched: Position,
+    last_unwatched: Position,
+    poisoned: bool,
+}
+
+impl<B: FlushMemory> LogWriter<B> {
+    /// A writer that goes on where recovery has found the end of a log. It has no buffers yet.
+    ///
+    /// # Panics
+    /// When `config` contradicts itself.
+    #[must_use]
+    pub fn new(config: WriterConfig, recovered: &Recovered) -> LogWriter<B> {
+        assert!(config.buffers >= 2, "one buffer is filled while another is written");
+        assert!(config.max_in_flight >= 1, "a set must be able to be written");
+        assert!(
+            config.policy == Policy::Fresh || config.max_in_flight == 1,
+            "a set that rewrites its predecessor's last block waits for it"
+        );
+        LogWriter {
+            config,
+            end: Place::start_of(recovered.blocks),
+            previous_set: recovered.last_set,
+            next_set: recovered.next_set,
+            slots: (0..config.buffers).map(|_| None).collect(),
+            next_slot: 0,
+            next_id: 0,
+            sealed: VecDeque::with_capacity(config.buffers),
+            filling: None,
+            tail: vec![0; config.geometry.sector_bytes].into_boxed_slice(),
+            partial: None,
+            torn: false,
+            appended: Position(0),
+            durable: Position(0),
+            last_watched: Position(0),
+            last_unwatched: Position(0),
+            poisoned: false,
+        }
+    }
+
+    /// Appends a record as a whole, or not at all. `watched`: the caller learns from [`LogWriter::flushed`] when it is
+    /// lost; the loss of others makes the next watched append fail.
+    ///
+    /// # Errors
+    /// LogFull; Busy: it does not fit into the free buffers now; Poisoned.
+    pub fn append(&mut self, record: &[u8], watched: bool) -> Result<Position, AppendError> {
+        self.admit(record.len(), watched)?;
+        if self.buffer_room().is_none_or(|room| (record.len() as u64) > room) {
+            return Err(AppendError::Busy);
+        }
+        match self.start(record, watched) {
+            Progress::Complete(position) => Ok(position),
+            Progress::Taken(_) => unreachable!("the buffers have room for the whole record"),
+        }
+    }
+
+    /// Begins a record and takes what the free buffers hold of it. When that is not all, the record is under way:
+    /// [`LogWriter::feed`] takes the rest, and nothing else can be appended before.
+    ///
+    /// # Errors
+    /// LogFull; Busy: no buffer is free; Poisoned.
+    pub fn begin(&mut self, record: &[u8], watched: bool) -> Result<Progress, AppendError> {
+        self.admit(record.len(), watched)?;
+        if self.buffer_room().is_none() {
+            return Err(AppendError::Busy);
+        }
+        Ok(self.start(record, watched))
+    }
+
+    /// Takes more of the record under way: `rest` is all of it that was not taken yet.
+    ///
+    /// # Errors
+    /// Lost: there is no record under way any more. Busy: no buffer is free.
+    pub fn feed(&mut self, rest: &[u8]) -> Result<Progress, AppendError> {
+        let partial = self.partial.as_ref().ok_or(AppendError::Lost)?;
+        assert_eq!(partial.left, rest.len(), "a record goes on where it stopped");
+        if self.failing() || self.buffer_room().is_none() {
+            return Err(AppendError::Busy);
+        }
+        Ok(self.put_record(rest))
+    }
+
+    /// Gives up the record under way. Readers skip what there is of it.
+    pub fn abandon(&mut self) {
+        if self.partial.take().is_some() {
+            self.torn = true;
+        }
+    }
+
+    /// Appends CSTART. It is the first of everything in a log.
+    ///
+    /// # Errors
+    /// Misplaced: the log is not empty. LogFull; Busy; Poisoned.
+    pub fn append_compaction_start(&mut self) -> Result<Position, AppendError> {
+        self.append_marker(ChunkType::CompactionStart, self.end == Place::start_of(0))
+    }
+
+    /// Appends CEND.
+    ///
+    /// # Errors
+    /// Misplaced: the end of a record given up is missing before it. LogFull; Busy; Poisoned.
+    pub fn append_compaction_end(&mut self) -> Result<Position, AppendError> {
+        self.append_marker(ChunkType::CompactionEnd, !self.torn)
+    }
+
+    fn append_marker(&mut self, kind: ChunkType, in_place: bool) -> Result<Position, AppendError> {
+        self.admit(0, true)?;
+        if !in_place {
+            return Err(AppendError::Misplaced);
+        }
+        if self.buffer_room().is_none() {
+            return Err(AppendError::Busy);
+        }
+        self.put_chunk(kind, 0, &[]);
+        Ok(self.accept(true))
+    }
+
+    /// Checks everything about a record but the free buffers.
+    fn admit(&mut self, bytes: usize, watched: bool) -> Result<(), AppendError> {
+        if self.failing() || self.partial.is_some() {
+            return Err(AppendError::Busy);
+        }
+        if watched && self.take_poison() {
+            return Err(AppendError::Poisoned);
+        }
+        let ids_left = u64::from(u32::MAX).saturating_sub(self.next_set);
+        match self.room() {
+            Some(room) if bytes as u64 <= room && ids_left > SPARE_SET_IDS => Ok(()),
+            _ => Err(AppendError::LogFull),
+        }
+    }
+
+    fn start(&mut self, record: &[u8], watched: bool) -> Progress {
+        // `room` is at most u32::MAX.
+        self.partial = Some(Partial { total: record.len() as u32, left: record.len(), begun: false, watched });
+        self.put_record(record)
+    }
+
+    /// Numbers what was appended just now.
+    fn accept(&mut self, watched: bool) -> Position {
+        self.torn = false;
+        self.appended.0 += 1;
+        if watched {
+            self.last_watched = self.appended;
+        } else {
+            self.last_unwatched = self.appended;
+        }
+        self.seal_when_full();
+        self.appended
+    }
+
+    /// The caller waits for everything appended so far and so learns when it is lost. Returns its end.
+    pub fn watch_all(&mut self) -> Position {
+        self.last_watched = self.appended;
+        self.appended
+    }
+
+    /// True once after records that nobody watched were lost.
+    pub fn take_poison(&mut self) -> bool {
+        std::mem::take(&mut self.poisoned)
+    }
+
+    /// Everything up to here was appended.
+    #[must_use]
+    pub fn appended(&self) -> Position {
+        self.appended
+    }
+
+    /// Everything up to here is durable, except what was reported lost.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// A record is under way.
+    #[must_use]
+    pub fn mid_record(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Bytes of the longest record that fits into the log (`dmax`); none when not even a marker does.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        self.config.geometry.room(self.end)
+    }
+
+    /// Where the next record goes.
+    #[must_use]
+    pub fn end(&self) -> Place {
+        self.end
+    }
+
+    /// The id that the next set's first block names as its predecessor's, and the next set's own.
+    #[must_use]
+    pub fn set_ids(&self) -> (u32, u64) {
+        (self.previous_set, self.next_set)
+    }
+
+    /// Bytes of the log that are in use (mpool.md 3.10).
+    #[must_use]
+    pub fn consumed_bytes(&self) -> u64 {
+        let geometry = self.config.geometry;
+        let whole = self.end.block.saturating_mul(geometry.sector_bytes as u64);
+        whole.saturating_add(self.end.byte as u64).min(geometry.capacity_bytes())
+    }
+
+    /// Nothing was ever appended, or found by recovery.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.end == Place::start_of(0)
+    }
+
+    fn sector_bytes(&self) -> usize {
+        self.config.geometry.sector_bytes
+    }
+}
+
+const _: () = assert!(HEADER_BYTES < 512 && STALE_SCAN_BYTES % 4096 == 0);
