@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A reader-writer lock for tasks that share one thread, fair in the order of arrival.
+//!
+//! Invariants:
+//! * A lock that is free has no waiters; one held for sharing has a waiter for exclusion in front, or none.
+//! * Who gives a lock back hands it over: it belongs to the next waiter before that one runs. So nobody overtakes, and
+//!   a waiter that is dropped after the hand-over, but before it ran, passes the lock on.
+//! * Within a task locks are taken in the order of their ranks ([`order`]).
+
+pub mod order;
+
+#[cfg(test)]
+mod tests;
+
+use core::cell::RefCell;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+pub use order::{ordered, Rank};
+
+use order::TaskLocks;
+
+/// A lock. It protects nothing by itself: the state beside it does not have to be in one place.
+#[derive(Debug)]
+pub struct Lock {
+    core: Rc<Core>,
+}
+
+/// The lock is held until this is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is given back when the guard is dropped"]
+pub struct Guard {
+    core: Rc<Core>,
+    mode: Mode,
+    task: Option<Rc<TaskLocks>>,
+}
+
+/// Waits for a lock. Dropping it gives up the place in the queue.
+#[derive(Debug)]
+#[must_use = "nothing is locked before this has been awaited"]
+pub struct Acquire {
+    core: Rc<Core>,
+    mode: Mode,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Shared,
+    Exclusive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    NotAsked,
+    Queued(u64),
+    Over,
+}
+
+#[derive(Debug)]
+struct Core {
+    rank: Rank,
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Holders that share.
+    sharing: usize,
+    /// One holder excludes all others.
+    excluded: bool,
+    /// In the order of arrival, hence of tickets. Who is no longer here has been given the lock.
+    waiters: VecDeque<Waiter>,
+    next_ticket: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: u64,
+    mode: Mode,
+    waker: Waker,
+}
+
+impl Lock {
+    /// A free lock of a rank.
+    #[must_use]
+    pub fn new(rank: Rank) -> Lock {
+        Lock { core: Rc::new(Core { rank, state: RefCell::default() }) }
+    }
+
+    /// Waits until nobody excludes others, and until those who came before have had their turn.
+    ///
+    /// # Panics
+    /// When polled, if the task holds a lock of this rank or of one further in.
+    pub fn shared(&self) -> Acquire {
+        self.acquire(Mode::Shared)
+    }
+
+    /// Waits until nobody holds the lock, and until those who came before have had their turn.
+    ///
+    /// # Panics
+    /// When polled, if the task holds a lock of this rank or of one further in.
+    pub fn exclusive(&self) -> Acquire {
+        self.acquire(Mode::Exclusive)
+    }
+
+    /// The lock, if nobody holds it.
+    ///
+    /// # Panics
+    /// If the task holds a lock of this rank or of one further in.
+    #[must_use]
+    pub fn try_exclusive(&self) -> Option<Guard> {
+        let task = order::check(self.core.rank);
+        self.core.state.borrow_mut().enter(Mode::Exclusive).then(|| Guard::new(&self.core, Mode::Exclusive, task))
+    }
+
+    /// True while somebody holds it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let state = self.core.state.borrow();
+        state.excluded || state.sharing != 0
+    }
+
+    fn acquire(&self, mode: Mode) -> Acquire {
+        Acquire { core: Rc::clone(&self.core), mode, phase: Phase::NotAsked }
+    }
+}
+
+impl State {
+    /// Takes the lock if nobody has to be waited for.
+    fn enter(&mut self, mode: Mode) -> bool {
+        let free = self.waiters.is_empty() && self.admits(mode);
+        if free {
+            self.take(mode);
+        }
+        free
+    }
+
+    /// True when the present holders, if any, go together with one more of `mode`.
+    fn admits(&self, mode: Mode) -> bool {
+        !self.excluded && (mode == Mode::Shared || self.sharing == 0)
+    }
+
+    fn take(&mut self, mode: Mode) {
+        match mode {
+            Mode::Shared => self.sharing += 1,
+            Mode::Exclusive => self.excluded = true,
+        }
+    }
+
+    fn wait(&mut self, mode: Mode, waker: Waker) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiters.push_back(Waiter { ticket, mode, waker });
+        ticket
+    }
+
+    /// Place in the queue; none when the lock has been handed over.
+    fn place(&self, ticket: u64) -> Option<usize> {
+        self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()
+    }
+
+    fn leave(&mut self, mode: Mode) {
+        match mode {
+            Mode::Shared => self.sharing -= 1,
+            Mode::Exclusive => self.excluded = false,
+        }
+        self.hand_over();
+    }
+
+    /// Gives the lock to those in front who can have it now.
+    fn hand_over(&mut self) {
+        while let Some(mode) = self.waiters.front().map(|waiter| waiter.mode).filter(|&mode| self.admits(mode)) {
+            self.take(mode);
+            if let Some(waiter) = self.waiters.pop_front() {
+                waiter.waker.wake();
+            }
+        }
+    }
+}
+
+impl Future for Acquire {
+    type Output = Guard;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Guard> {
+        assert!(self.phase != Phase::Over, "the lock has been handed out");
+        let task = order::check(self.core.rank);
+        let core = Rc::clone(&self.core);
+        let mut state = core.state.borrow_mut();
+        if let Phase::Queued(ticket) = self.phase {
+            if let Some(place) = state.place(ticket) {
+                state.waiters[place].waker.clone_from(context.waker());
+                return Poll::Pending;
+            }
+        } else if !state.enter(self.mode) {
+            self.phase = Phase::Queued(state.wait(self.mode, context.waker().clone()));
+            return Poll::Pending;
+        }
+        self.phase = Phase::Over;
+        Poll::Ready(Guard::new(&self.core, self.mode, task))
+    }
+}
+
+impl Drop for Acquire {
+    fn drop(&mut self) {
+        let Phase::Queued(ticket) = self.phase else { return };
+        let mut state = self.core.state.borrow_mut();
+        if let Some(place) = state.place(ticket) {
+            state.waiters.remove(place);
+            // Those behind may have waited for this one alone.
+            state.hand_over();
+        } else {
+            state.leave(self.mode);
+        }
+    }
+}
+
+impl Guard {
+    fn new(core: &Rc<Core>, mode: Mode, task: Option<Rc<TaskLocks>>) -> Guard {
+        if let Some(task) = &task {
+            task.enter(core.rank);
+        }
+        Guard { core: Rc::clone(core), mode, task }
+    }
+
+    /// True when this guard is one of `lock`.
+    #[must_use]
+    pub fn is_of(&self, lock: &Lock) -> bool {
+        Rc::ptr_eq(&self.core, &lock.core)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.leave(self.core.rank);
+        }
+        self.core.state.borrow_mut().leave(self.mode);
+    }
+}

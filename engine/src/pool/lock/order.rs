@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The order in which a task takes locks, and the check of it.
+//!
+//! Invariant: a task holds at most one lock of a rank, and takes locks from the outer ranks to the inner ones. Two
+//! tasks that keep this cannot wait for each other. The check costs a few instructions and stays on in release.
+//!
+//! A task is what [`ordered`] wraps. The locks that it holds are put in place around each of its polls, so tasks that
+//! take turns on the thread do not mix. Futures joined within a task count as that task, unless they are wrapped
+//! themselves: then each has its own locks, to which those of the task around it are outer ones. Code that runs in no
+//! wrapped future is not checked.
+
+use core::cell::{Cell, RefCell};
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::rc::Rc;
+
+use futures::future::LocalBoxFuture;
+
+/// The ranks of locks, from the outermost to the innermost (mpool.md 1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Rank {
+    /// Operations on whole pools, over all pools of a host.
+    Management = 0,
+    /// Loading and unloading of a pool's metadata, and growth of its set of MDCs.
+    Activation = 1,
+    /// A metadata container of a client.
+    ClientMdc = 2,
+    /// A client's object.
+    ClientObject = 3,
+    /// Issue of ids in one of MDC1 to MDC255.
+    Uniquifier = 4,
+    /// Records and compaction of one of MDC1 to MDC255.
+    Compaction = 5,
+    /// A log of one of MDC1 to MDC255.
+    MdcLog = 6,
+    /// Records and compaction of MDC0.
+    RootCompaction = 7,
+    /// A log of MDC0.
+    RootLog = 8,
+}
+
+/// A set of ranks, one bit each.
+type Ranks = u16;
+
+impl Rank {
+    const fn bit(self) -> Ranks {
+        1 << self as u8
+    }
+}
+
+/// The locks that a task holds.
+#[derive(Debug, Default)]
+pub(super) struct TaskLocks {
+    held: Cell<Ranks>,
+    /// Held by the task around this one when it polled it last.
+    outer: Cell<Ranks>,
+}
+
+impl TaskLocks {
+    fn all(&self) -> Ranks {
+        self.held.get() | self.outer.get()
+    }
+
+    pub(super) fn enter(&self, rank: Rank) {
+        self.held.set(self.held.get() | rank.bit());
+    }
+
+    pub(super) fn leave(&self, rank: Rank) {
+        self.held.set(self.held.get() & !rank.bit());
+    }
+}
+
+thread_local! {
+    static PRESENT: RefCell<Option<Rc<TaskLocks>>> = const { RefCell::new(None) };
+}
+
+/// The present task, which may now take a lock of `rank`; none when no wrapped future runs.
+///
+/// # Panics
+/// The task holds a lock of this rank or of one further in.
+pub(super) fn check(rank: Rank) -> Option<Rc<TaskLocks>> {
+    let task = PRESENT.with_borrow(Clone::clone);
+    if let Some(task) = &task {
+        assert!(task.all() < rank.bit(), "lock order: {rank:?} is asked for while {:#b} are held", task.all());
+    }
+    task
+}
+
+/// A future that is a task of its own as to the order of locks.
+#[must_use = "futures do nothing unless polled"]
+pub struct Ordered<'a, T> {
+    task: Rc<TaskLocks>,
+    future: LocalBoxFuture<'a, T>,
+}
+
+/// Makes a task of a future.
+pub fn ordered<'a, F: Future + 'a>(future: F) -> Ordered<'a, F::Output> {
+    Ordered { task: Rc::default(), future: Box::pin(future) }
+}
+
+impl<T> Future for Ordered<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let turn = Turn::of(&self.task);
+        let outcome = self.future.as_mut().poll(context);
+        drop(turn);
+        outcome
+    }
+}
+
+/// While it lives, its task is the present one. Dropped also when a poll panics.
+struct Turn {
+    before: Option<Rc<TaskLocks>>,
+}
+
+impl Turn {
+    fn of(task: &Rc<TaskLocks>) -> Turn {
+        let before = PRESENT.replace(Some(Rc::clone(task)));
+        task.outer.set(before.as_ref().map_or(0, |outer| outer.all()));
+        Turn { before }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        PRESENT.set(self.before.take());
+    }
+}

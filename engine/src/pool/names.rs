@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Names and labels of pools: which characters they may have, and how long they may be (mpool.md 1.4).
+//!
+//! Invariant: what these functions return is ASCII, starts with no `-`, and fits its field on media with a NUL after it.
+//! Differs from mpool.md: a character outside ASCII becomes one `_`, not one for each of its bytes.
+
+use super::error::{Kind, PoolError, Result};
+
+/// Bytes in the field of a name, its NUL among them.
+pub const NAME_FIELD_BYTES: usize = 32;
+
+/// Bytes in the field of a label, its NUL among them.
+pub const LABEL_FIELD_BYTES: usize = 64;
+
+/// The label of a pool that was created without one.
+pub const DEFAULT_LABEL: &str = "raw";
+
+/// The name of a pool as it is stored, from what a client gave.
+///
+/// # Errors
+/// Invalid when it is empty, name too long when it has 32 characters or more.
+pub fn pool_name(given: &str) -> Result<String> {
+    if given.is_empty() {
+        return Err(PoolError::invalid("pool name", "it is empty"));
+    }
+    sanitise("pool name", given, NAME_FIELD_BYTES)
+}
+
+/// A pool's label as it is stored, from what a client gave; none when it is empty, which means "not given".
+///
+/// # Errors
+/// Name too long when it has 64 characters or more.
+pub fn label(given: &str) -> Result<Option<String>> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    sanitise("label", given, LABEL_FIELD_BYTES).map(Some)
+}
+
+fn sanitise(what: &str, given: &str, field_bytes: usize) -> Result<String> {
+    // What is too long may be very long: the message shows only its start.
+    if given.chars().nth(field_bytes - 1).is_some() {
+        let start: String = given.chars().take(field_bytes).collect();
+        let reason = format!("it has more than {} characters", field_bytes - 1);
+        return Err(PoolError::new(Kind::NameTooLong, format!("{what} '{}...'", start.escape_debug()), reason));
+    }
+    Ok(given.chars().enumerate().map(|(at, character)| if is_kept(at, character) { character } else { '_' }).collect())
+}
+
+const fn is_kept(at: usize, character: char) -> bool {
+    match character {
+        '-' => at > 0,
+        '_' | '.' => true,
+        _ => character.is_ascii_alphanumeric(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// mpool-19: characters that are not allowed become '_', a '-' is not allowed in front.
+    #[test]
+    fn other_characters_become_underscores() {
+        for (given, stored) in [
+            ("-a/b", "_a_b"),
+            ("a-b_c.D9", "a-b_c.D9"),
+            ("--", "_-"),
+            (".", "."),
+            ("_x", "_x"),
+            ("a b\0c\n@[`{:", "a_b_c______"),
+            ("é", "_"),
+        ] {
+            assert_eq!(pool_name(given).unwrap(), stored, "{given:?}");
+            assert_eq!(label(given).unwrap().as_deref(), Some(stored), "{given:?}");
+        }
+    }
+
+    /// mpool-19: an empty name is invalid, 31 characters fit, 32 do not.
+    #[test]
+    fn names_have_1_to_31_characters() {
+        assert_eq!(pool_name("").unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(pool_name(&"n".repeat(31)).unwrap(), "n".repeat(31));
+        assert_eq!(pool_name(&"n".repeat(32)).unwrap_err().kind(), Kind::NameTooLong);
+        assert_eq!(pool_name(&"é".repeat(31)).unwrap(), "_".repeat(31));
+        let error = pool_name(&"n".repeat(100_000)).unwrap_err();
+        assert_eq!(error.kind(), Kind::NameTooLong);
+        assert!(error.to_string().len() < 200, "a long name makes no long message");
+    }
+
+    /// mpool-19: an empty label is not given, 63 characters fit, 64 do not.
+    #[test]
+    fn labels_have_at_most_63_characters() {
+        assert_eq!(label("").unwrap(), None);
+        assert_eq!(label(&"l".repeat(63)).unwrap(), Some("l".repeat(63)));
+        assert_eq!(label(&"l".repeat(64)).unwrap_err().kind(), Kind::NameTooLong);
+        assert_eq!(label(DEFAULT_LABEL).unwrap().as_deref(), Some("raw"));
+    }
+}
