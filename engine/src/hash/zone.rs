@@ -694,7 +694,7 @@ mod tests {
     use super::*;
     use crate::units::Blocks;
 
-    /// vdo-9, in part: advice is used only if it names a data block that is not compressed; there is no version byte in
+    /// vdo-9, partly: advice is used only if it names a data block that is not compressed; there is no version byte in
     /// an index that lives in RAM.
     #[test]
     fn implausible_advice_is_dropped() {

@@ -2,7 +2,9 @@
 
 //! A volume as a whole: its layout and its statistics.
 
+pub mod catalog;
 mod geometry;
+pub mod inventory;
 mod statistics;
 
 pub use geometry::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};

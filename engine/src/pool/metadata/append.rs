@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Records into containers, and the compaction of a container (mpool.md 6.2 and 6.6).
+//!
+//! Both are called with the container's compaction lock held. A record is durable when the call returns. A full log is
+//! compacted on the spot and the record appended once more.
+//!
+//! Differs from mpool.md: a failed compaction closes the pair before it is opened again; after five attempts the
+//! container is out of use, which fails every later change cleanly (defect 13). While the old log is the valid one
+//! nothing is lost by that.
+
+use std::rc::Rc;
+
+use super::container::{Container, RecordCounts};
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::format::Record;
+use crate::pool::host::Level;
+use crate::pool::ids::{MediaClass, ObjectId, Slot};
+use crate::pool::mdc::{Mdc, MdcFlags};
+use crate::pool::pool::Pool;
+
+impl Pool {
+    /// Appends one record, durably.
+    ///
+    /// # Errors
+    /// The container is out of use, or its drive failed. Whether the record is on media is then not known, but the
+    /// drive is offline, so nothing is logged after it before the next activation.
+    pub(super) async fn append_record(&self, container: &Container, record: &Record) -> Result<()> {
+        let bytes = record.encode();
+        let mdc = self.open_mdc(container)?;
+        match mdc.append(bytes.as_ref(), true).await {
+            Err(error) if error.kind() == Kind::LogFull => {}
+            other => return other,
+        }
+        self.compact(container).await?;
+        self.open_mdc(container)?.append(bytes.as_ref(), true).await
+    }
+
+    fn open_mdc(&self, container: &Container) -> Result<Rc<Mdc>> {
+        container.mdc().ok_or_else(|| {
+            PoolError::new(Kind::Io, self.subject(), format!("{} is out of use after failures", container.slot()))
+        })
+    }
+
+    /// Rewrites a container so that it has one record for each thing that is.
+    ///
+    /// # Errors
+    /// Five attempts failed; the container is out of use.
+    pub(super) async fn compact(&self, container: &Container) -> Result<()> {
+        let attempts = self.tunables.borrow().compaction_attempts();
+        let mut last = None;
+        for attempt in 1..=attempts {
+            match self.compact_once(container).await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    let slot = container.slot();
+                    self.log(Level::Warning, format!("compaction of {slot} failed, attempt {attempt}: {error}"));
+                    last = Some(error);
+                }
+            }
+        }
+        container.mdc.borrow_mut().take();
+        let slot = container.slot();
+        self.log(Level::Error, format!("{slot} is out of use: {attempts} compactions of it failed"));
+        Err(last.unwrap_or_else(|| PoolError::invalid(self.subject(), "no attempt at a compaction is allowed")))
+    }
+
+    async fn compact_once(&self, container: &Container) -> Result<()> {
+        let mdc = match container.mdc() {
+            Some(mdc) if mdc.is_alive() => mdc,
+            _ => {
+                let fresh = self.open_pair(container.slot()).await?;
+                *container.mdc.borrow_mut() = Some(Rc::clone(&fresh));
+                fresh
+            }
+        };
+        let objects = container.all_committed();
+        mdc.cstart().await?;
+        let written = self.write_state(container, &mdc).await;
+        if let Err(error) = written {
+            // The new log stays without its end marker, so the old one counts.
+            mdc.abandon().await;
+            return Err(error);
+        }
+        mdc.cend().await?;
+        container.version.set(self.content_version());
+        container.counts.set(RecordCounts { creates: objects.len() as u64, ..RecordCounts::default() });
+        Ok(())
+    }
+
+    async fn write_state(&self, container: &Container, mdc: &Mdc) -> Result<()> {
+        let version = self.content_version();
+        if version.is_recorded() {
+            mdc.append(Record::Version(version).encode().as_ref(), false).await?;
+        }
+        if container.slot() == Slot::ZERO {
+            for record in self.property_records() {
+                mdc.append(record.encode().as_ref(), false).await?;
+            }
+        } else if let Some(id) = container.checkpoint.get() {
+            mdc.append(Record::IdCheckpoint(id).encode().as_ref(), false).await?;
+        }
+        for object in container.all_committed() {
+            mdc.append(Record::ObjectCreate(object.creation()).encode().as_ref(), false).await?;
+        }
+        Ok(())
+    }
+
+    /// The pool's properties as records of MDC0.
+    fn property_records(&self) -> Vec<Record> {
+        let drives = self.drives();
+        let mut records: Vec<_> = drives.iter().map(|drive| Record::McConfig(drive.descriptor())).collect();
+        for class in MediaClass::ALL {
+            if drives.iter().any(|drive| drive.class() == class) {
+                records.push(Record::McSpare { class, percent: self.spare_percent(class) });
+            }
+        }
+        records.push(Record::MpConfig(self.config()));
+        records
+    }
+
+    /// Opens the pair of logs of a container.
+    pub(super) async fn open_pair(&self, slot: Slot) -> Result<Rc<Mdc>> {
+        let ids = ObjectId::mdc_logs(slot);
+        Mdc::open(self.store(), ids, MdcFlags { skip_ser: true }).await
+    }
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Compaction ahead of need, and more containers ahead of need (mpool.md 6.7), so that no client's commit pays for
+//! them; and the choice of the container for a new object (6.5).
+//!
+//! One container is looked at in each period, in rotation, never MDC0. Containers near the rotation's hand get no new
+//! objects meanwhile.
+
+use super::container::Container;
+use crate::pool::error::Result;
+use crate::pool::host::Level;
+use crate::pool::ids::{Slot, SLOTS};
+use crate::pool::pool::Pool;
+use crate::pool::selection;
+use crate::units::Nanos;
+
+/// How full a container's log is, and how much of it is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fill {
+    /// Bytes of the active log that are used.
+    pub used: u64,
+    /// Bytes of the active log.
+    pub capacity: u64,
+    /// Records in it.
+    pub records: u64,
+    /// Objects that exist.
+    pub objects: u64,
+}
+
+impl Fill {
+    /// Used bytes in percent; 0 when there is no log.
+    #[must_use]
+    pub fn fill_percent(&self) -> u64 {
+        percent(self.used, self.capacity)
+    }
+
+    /// Records that a compaction would drop, in percent.
+    #[must_use]
+    pub fn garbage_percent(&self) -> u64 {
+        percent(self.records.saturating_sub(self.objects), self.records)
+    }
+
+    /// Several containers as one.
+    #[must_use]
+    pub fn plus(self, other: Fill) -> Fill {
+        Fill {
+            used: self.used + other.used,
+            capacity: self.capacity + other.capacity,
+            records: self.records + other.records,
+            objects: self.objects + other.objects,
+        }
+    }
+}
+
+fn percent(part: u64, whole: u64) -> u64 {
+    u64::try_from(u128::from(part) * 100 / u128::from(whole.max(1))).unwrap_or(u64::MAX)
+}
+
+/// How many containers to have when there are `clients` now: the next multiple of a set, at most 255.
+#[must_use]
+pub fn next_container_count(clients: usize, set: usize) -> usize {
+    ((clients / set + 1) * set).min(SLOTS - 1)
+}
+
+impl Pool {
+    /// How full a container is.
+    pub(in crate::pool) fn fill(&self, container: &Container) -> Fill {
+        let (used, capacity) = container.mdc().map_or((0, 0), |mdc| mdc.fill());
+        Fill { used, capacity, records: container.counts.get().total(), objects: container.committed_count() }
+    }
+
+    /// The container for a new object.
+    ///
+    /// # Errors
+    /// NoSpace: there is none.
+    pub(super) fn select_container(&self) -> Result<Slot> {
+        self.selection.borrow_mut().select()
+    }
+
+    /// Weighs the containers anew.
+    pub(in crate::pool) fn rebuild_selection(&self) {
+        let clients = self.containers().filter(|container| container.slot() != Slot::ZERO && container.is_open());
+        let fills: Vec<_> = clients
+            .map(|container| {
+                let fill = self.fill(container);
+                let free_bytes = fill.capacity.saturating_sub(fill.used);
+                selection::Fill { slot: container.slot(), free_bytes, capacity_bytes: fill.capacity }
+            })
+            .collect();
+        let excluded = self.tunables.borrow().no_alloc_mdcs() as usize;
+        let next = Slot(self.next_to_compact.get() as u8);
+        if let Err(error) = self.selection.borrow_mut().rebuild(&fills, Some(next), excluded) {
+            self.log(Level::Error, format!("no container is left for new objects: {error}"));
+        }
+    }
+
+    /// Starts compaction ahead of need, unless it is disabled.
+    pub(in crate::pool) fn start_background(&self) {
+        if self.tunables.borrow().no_alloc_mdcs() == 0 {
+            return;
+        }
+        let weak = self.weak();
+        self.tasks.spawn(async move {
+            loop {
+                let Some(pool) = weak.upgrade() else { return };
+                let period = Nanos(u64::from(pool.tunables.borrow().precompact_period_seconds()) * 1_000_000_000);
+                if pool.tasks.sleep_or_stop(period).await {
+                    return;
+                }
+                pool.compact_ahead().await;
+            }
+        });
+    }
+
+    /// One period's work.
+    pub(in crate::pool) async fn compact_ahead(&self) {
+        let slot = Slot(self.next_to_compact.get() as u8);
+        let container = self.container(slot);
+        if self.is_due(container) {
+            let _rest = container.compaction.exclusive().await;
+            if self.is_due(container) {
+                // A failure was logged, and the next period tries again.
+                let _ = self.compact(container).await;
+            }
+        }
+        let following = self.next_to_compact.get() + 1;
+        self.next_to_compact.set(if following < self.container_count.get() { following } else { 1 });
+        self.grow_if_crowded().await;
+        self.rebuild_selection();
+    }
+
+    fn is_due(&self, container: &Container) -> bool {
+        let (fill, tunables) = (self.fill(container), self.tunables.borrow());
+        container.slot().index() < self.container_count.get()
+            && fill.capacity > 0
+            && fill.fill_percent() >= u64::from(tunables.precompact_fill_percent())
+            && fill.garbage_percent() >= u64::from(tunables.precompact_garbage_percent())
+    }
+
+    /// Adds a set of containers when those that exist are full of objects that live.
+    async fn grow_if_crowded(&self) {
+        let all = self.containers().filter(|container| container.slot() != Slot::ZERO && container.is_open());
+        let fill = all.fold(Fill::default(), |sum, container| sum.plus(self.fill(container)));
+        let clients = self.container_count.get().saturating_sub(1);
+        let crowded = {
+            let tunables = self.tunables.borrow();
+            fill.fill_percent() > u64::from(tunables.grow_fill_percent())
+                && fill.garbage_percent() < u64::from(tunables.grow_garbage_percent())
+        };
+        if !crowded || clients >= SLOTS - 1 {
+            return;
+        }
+        let wanted = next_container_count(clients, self.tunables.borrow().mdc_set() as usize);
+        if let Err(error) = self.ensure_containers(wanted).await {
+            self.log(Level::Warning, format!("adding metadata containers failed: {error}"));
+        }
+    }
+
+    /// Closes all containers, MDC0 last because closing the others may still change it.
+    ///
+    /// # Errors
+    /// The last one; all are closed nevertheless.
+    pub(in crate::pool) async fn close_containers(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for index in (0..self.container_count.get().max(1)).rev() {
+            let container = self.container(Slot(index as u8));
+            let taken = container.mdc.borrow_mut().take();
+            if let Some(mdc) = taken {
+                outcome = outcome.and(mdc.close().await);
+            }
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_have_no_pitfalls() {
+        let fill = Fill { used: 7, capacity: 10, records: 10, objects: 8 };
+        assert_eq!((fill.fill_percent(), fill.garbage_percent()), (70, 20));
+        assert_eq!((Fill::default().fill_percent(), Fill::default().garbage_percent()), (0, 0));
+        let odd = Fill { used: u64::MAX, capacity: 1, records: 1, objects: 5 };
+        assert_eq!(odd.garbage_percent(), 0);
+    }
+
+    #[test]
+    fn containers_come_in_whole_sets() {
+        assert_eq!(
+            [0, 5, 15, 16, 17, 240, 254].map(|clients| next_container_count(clients, 16)),
+            [16, 16, 16, 32, 32, 255, 255]
+        );
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! One metadata container in memory: the objects that it describes and the state of its log pair (mpool.md 6.1).
+//!
+//! Invariants: what the container's log says of a committed object is never behind memory (log first, then memory);
+//! the committed objects and everything logged change only under `compaction`, held exclusively, so that whoever holds
+//! it sees them at rest.
+//!
+//! Differs from mpool.md: the two trees need no lock of their own, since a pool lives on one thread and none of their
+//! changes waits in the middle.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::object::{Object, ObjectState};
+use crate::pool::format::ContentVersion;
+use crate::pool::ids::{ObjectId, Slot};
+use crate::pool::lock::{Lock, Rank};
+use crate::pool::mdc::Mdc;
+
+/// Uniquifiers between two checkpoints (mpool.md 6.3).
+pub const UNIQUIFIERS_PER_CHECKPOINT: u64 = 256;
+
+/// Records written to a container since its last compaction (mpool.md 6.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// Objects created.
+    pub creates: u64,
+    /// Whole descriptions replaced.
+    pub updates: u64,
+    /// Objects deleted.
+    pub deletes: u64,
+    /// Logs erased.
+    pub erases: u64,
+}
+
+impl RecordCounts {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.creates + self.updates + self.deletes + self.erases
+    }
+}
+
+/// A metadata container.
+#[derive(Debug)]
+pub struct Container {
+    slot: Slot,
+    /// Held by whoever changes what is logged.
+    pub(super) compaction: Lock,
+    /// Held while an id is made.
+    pub(super) identifiers: Lock,
+    /// The uniquifier handed out last.
+    pub(super) last_uniquifier: Cell<u64>,
+    /// The id checkpointed last.
+    pub(super) checkpoint: Cell<Option<ObjectId>>,
+    /// The open pair of logs; none before it is opened, and after a compaction has failed for good.
+    pub(super) mdc: RefCell<Option<Rc<Mdc>>>,
+    /// Version of its content on media.
+    pub(super) version: Cell<ContentVersion>,
+    pub(super) counts: Cell<RecordCounts>,
+    committed: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
+    uncommitted: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
+}
+
+impl Container {
+    /// The container of a slot, not open, without objects.
+    pub(in crate::pool) fn new(slot: Slot, version: ContentVersion) -> Container {
+        let rank = if slot == Slot::ZERO { Rank::RootCompaction } else { Rank::Compaction };
+        // The root logs own the first two uniquifiers of slot 1 (mpool.md 6.1).
+        let first_free = if slot == Slot(1) { 1 } else { 0 };
+        Container {
+            slot,
+            compaction: Lock::new(rank),
+            identifiers: Lock::new(Rank::Uniquifier),
+            last_uniquifier: Cell::new(first_free),
+            checkpoint: Cell::new(None),
+            mdc: RefCell::new(None),
+            version: Cell::new(version),
+            counts: Cell::new(RecordCounts::default()),
+            committed: RefCell::default(),
+            uncommitted: RefCell::default(),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The open log pair.
+    pub(super) fn mdc(&self) -> Option<Rc<Mdc>> {
+        self.mdc.borrow().clone()
+    }
+
+    /// True when its logs are open and in use.
+    pub(super) fn is_open(&self) -> bool {
+        self.mdc.borrow().is_some()
+    }
+
+    /// A committed object.
+    pub(super) fn committed(&self, id: ObjectId) -> Option<Rc<Object>> {
+        self.committed.borrow().get(&id).cloned()
+    }
+
+    /// An uncommitted object.
+    pub(super) fn uncommitted(&self, id: ObjectId) -> Option<Rc<Object>> {
+        self.uncommitted.borrow().get(&id).cloned()
+    }
+
+    /// All committed objects, in the order of their ids.
+    pub(super) fn all_committed(&self) -> Vec<Rc<Object>> {
+        self.committed.borrow().values().cloned().collect()
+    }
+
+    /// All uncommitted objects, in the order of their ids.
+    pub(super) fn all_uncommitted(&self) -> Vec<Rc<Object>> {
+        self.uncommitted.borrow().values().cloned().collect()
+    }
+
+    /// Number of committed objects.
+    pub(super) fn committed_count(&self) -> u64 {
+        self.committed.borrow().len() as u64
+    }
+
+    /// Takes in an object. Its id is in neither tree.
+    pub(super) fn insert(&self, object: Rc<Object>) {
+        assert!(!self.knows(object.id()), "{} is there already", object.id());
+        let tree = match object.state() {
+            ObjectState::Committed => &self.committed,
+            ObjectState::Uncommitted => &self.uncommitted,
+            ObjectState::Removed => panic!("{} was removed", object.id()),
+        };
+        tree.borrow_mut().insert(object.id(), object);
+    }
+
+    /// Puts another description in the place of a committed object (OUPDATE, on load only).
+    pub(super) fn replace(&self, object: Rc<Object>) {
+        self.committed.borrow_mut().insert(object.id(), object);
+    }
+
+    /// Moves an object from the uncommitted to the committed ones; it was logged just now.
+    pub(super) fn commit(&self, object: &Rc<Object>) {
+        let taken = self.uncommitted.borrow_mut().remove(&object.id());
+        assert!(taken.is_some(), "{} is not uncommitted", object.id());
+        object.set_state(ObjectState::Committed);
+        self.committed.borrow_mut().insert(object.id(), Rc::clone(object));
+    }
+
+    /// Takes an object out of its tree.
+    pub(super) fn remove(&self, object: &Object) {
+        let mut tree = match object.state() {
+            ObjectState::Committed => self.committed.borrow_mut(),
+            _ => self.uncommitted.borrow_mut(),
+        };
+        let taken = tree.remove(&object.id());
+        assert!(taken.is_some(), "{} is not in its tree", object.id());
+        object.set_state(ObjectState::Removed);
+    }
+
+    /// True when an object with this id exists, committed or not.
+    pub(super) fn knows(&self, id: ObjectId) -> bool {
+        self.committed.borrow().contains_key(&id) || self.uncommitted.borrow().contains_key(&id)
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut RecordCounts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The pool's properties in MDC0: drives, spare percentages, configuration, content version (mpool.md 5.4).
+//!
+//! Each change is logged under MDC0's compaction lock before memory changes (defect 14).
+
+use std::rc::Rc;
+
+use super::container::Container;
+use crate::pool::drive::Drive;
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::format::{ContentVersion, DriveDescriptor, MpConfig, Record};
+use crate::pool::ids::{MediaClass, Slot};
+use crate::pool::pool::Pool;
+
+/// What MDC0 says of the pool as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The last description of each class's drive.
+    pub drives: [Option<DriveDescriptor>; 2],
+    /// The last spare percentage of each class.
+    pub spares: [Option<u8>; 2],
+    /// Version of the content.
+    pub version: ContentVersion,
+    /// The configuration, if one was stored.
+    pub config: Option<MpConfig>,
+}
+
+impl Pool {
+    /// Reads the properties, ignoring objects: the first pass over MDC0 (mpool.md 6.4). Opens MDC0.
+    ///
+    /// # Errors
+    /// MDC0 is corrupt or of a newer version; Io.
+    pub(in crate::pool) async fn load_properties(&self) -> Result<Recorded> {
+        let mdc = self.open_pair(Slot::ZERO).await?;
+        *self.container(Slot::ZERO).mdc.borrow_mut() = Some(mdc);
+        let mut recorded =
+            Recorded { drives: [None; 2], spares: [None; 2], version: ContentVersion::ORIGINAL, config: None };
+        self.read_records(self.container(Slot::ZERO), |record| {
+            match *record {
+                Record::McConfig(drive) => recorded.drives[drive.class.index()] = Some(drive),
+                Record::McSpare { class, percent } => recorded.spares[class.index()] = Some(percent),
+                Record::Version(version) => recorded.version = version,
+                Record::MpConfig(ref config) => recorded.config = Some(config.clone()),
+                _ => {}
+            }
+            Ok(())
+        })
+        .await?;
+        for class in MediaClass::ALL {
+            if recorded.spares[class.index()].is_some() && recorded.drives[class.index()].is_none() {
+                let reason = format!("MDC0 has a spare percentage for {class}, which has no drive");
+                return Err(PoolError::new(Kind::NotFound, self.subject(), reason));
+            }
+        }
+        if let Some(config) = &recorded.config {
+            *self.config.borrow_mut() = config.clone();
+        }
+        self.container(Slot::ZERO).version.set(recorded.version);
+        Ok(recorded)
+    }
+
+    /// Opens MDC0 of a pool that is being created: an empty pair, which gets its markers and its version.
+    ///
+    /// # Errors
+    /// Io.
+    pub(in crate::pool) async fn open_fresh_mdc0(&self) -> Result<()> {
+        let mdc = self.open_pair(Slot::ZERO).await?;
+        let container = self.container(Slot::ZERO);
+        *container.mdc.borrow_mut() = Some(mdc);
+        self.container_count.set(1);
+        self.log_version(container).await
+    }
+
+    /// Writes the version record, the first of a container's content, where the version has one.
+    pub(super) async fn log_version(&self, container: &Container) -> Result<()> {
+        let _rest = container.compaction.exclusive().await;
+        let version = self.content_version();
+        if version.is_recorded() {
+            self.append_record(container, &Record::Version(version)).await?;
+        }
+        container.version.set(version);
+        Ok(())
+    }
+
+    /// Records a drive and then takes it in: from here on it is a member.
+    ///
+    /// # Errors
+    /// Io: the drive is no member.
+    pub(in crate::pool) async fn log_new_drive(&self, drive: Rc<Drive>) -> Result<()> {
+        let container = self.container(Slot::ZERO);
+        let _rest = container.compaction.exclusive().await;
+        self.append_record(container, &Record::McConfig(drive.descriptor())).await?;
+        self.publish_drive(drive);
+        Ok(())
+    }
+
+    /// Records the description of a member that has changed.
+    ///
+    /// # Errors
+    /// Io.
+    pub(in crate::pool) async fn log_drive(&self, descriptor: &DriveDescriptor) -> Result<()> {
+        let container = self.container(Slot::ZERO);
+        let _rest = container.compaction.exclusive().await;
+        self.append_record(container, &Record::McConfig(*descriptor)).await
+    }
+
+    /// Changes the spare percentage of a class.
+    ///
+    /// # Errors
+    /// NotFound: the class has no drive. Invalid: more than 100. Io: nothing has changed.
+    pub(in crate::pool) async fn log_spare(&self, class: MediaClass, percent: u8) -> Result<()> {
+        let drive = self.drive_of(class)?;
+        if percent > 100 {
+            return Err(PoolError::invalid(
+                self.subject(),
+                format!("{percent}% of spare zones; at most 100 are possible"),
+            ));
+        }
+        let container = self.container(Slot::ZERO);
+        let _rest = container.compaction.exclusive().await;
+        self.append_record(container, &Record::McSpare { class, percent }).await?;
+        self.note_spare_percent(class, percent);
+        let changed = drive.space().borrow_mut().set_spare_percent(percent);
+        changed
+    }
+
+    /// Changes the stored configuration.
+    ///
+    /// # Errors
+    /// Io: nothing has changed.
+    pub(in crate::pool) async fn log_config(&self, config: MpConfig) -> Result<()> {
+        let container = self.container(Slot::ZERO);
+        let _rest = container.compaction.exclusive().await;
+        self.append_record(container, &Record::MpConfig(config.clone())).await?;
+        *self.config.borrow_mut() = config;
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Logs by id: how containers, the pool's and clients' alike, open, erase and close the logs of their pair.
+//!
+//! An erasure is logged before it is done (mpool.md 3.9): in the container that describes the log or, for the logs of
+//! MDC0, in the superblock. Only then the new generation is adopted and the zones are discarded; blocks of the old
+//! generation count for nothing, so the discard may fail.
+
+use std::ops::Range;
+use std::rc::{Rc, Weak};
+
+use async_trait::async_trait;
+
+use super::object::{Object, ObjectState, OpenLog};
+use crate::pool::device::IoBuf;
+use crate::pool::drive::{Drive, Durability};
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::format::Record;
+use crate::pool::host::Level;
+use crate::pool::ids::{Extent, ObjectId, ObjectType, Slot};
+use crate::pool::mdc::LogStore;
+use crate::pool::mlog::{LogIdentity, LogMedia, Mlog, OpenFlags};
+use crate::pool::pool::Pool;
+use crate::pool::superblocks;
+
+/// The zones of a log as the medium of its blocks.
+#[derive(Debug)]
+struct LogZones {
+    drive: Rc<Drive>,
+    extent: Extent,
+}
+
+#[async_trait(?Send)]
+impl LogMedia for LogZones {
+    fn sector_bytes(&self) -> usize {
+        self.drive.sector_bytes() as usize
+    }
+
+    fn capacity_bytes(&self) -> u64 {
+        self.extent.zones.saturating_mul(self.drive.zone_bytes())
+    }
+
+    fn continue_allowed(&self) -> bool {
+        self.drive.writes_sectors_whole()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<IoBuf> {
+        self.drive.allocate(bytes)
+    }
+
+    async fn read(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
+        self.drive.read(self.extent, at, buf, range).await
+    }
+
+    async fn write_durable(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
+        self.drive.write(self.extent, at, buf, range, Durability::Durable).await
+    }
+}
+
+/// The logs of a pool, for those whom the pool itself keeps.
+#[derive(Debug, Clone)]
+pub(in crate::pool) struct Store(pub(super) Weak<Pool>);
+
+impl Store {
+    fn pool(&self) -> Result<Rc<Pool>> {
+        self.0.upgrade().ok_or_else(|| PoolError::new(Kind::NotFound, "pool", "it was deactivated"))
+    }
+}
+
+#[async_trait(?Send)]
+impl LogStore for Store {
+    async fn open(&self, id: ObjectId, flags: OpenFlags) -> Result<Rc<Mlog>> {
+        self.pool()?.open_log(id, flags).await
+    }
+
+    async fn erase(&self, id: ObjectId, min_generation: u64) -> Result<u64> {
+        self.pool()?.erase_log(id, min_generation).await
+    }
+
+    async fn close(&self, id: ObjectId) -> Result<()> {
+        self.pool()?.close_log(id).await
+    }
+
+    fn generation(&self, id: ObjectId) -> Result<u64> {
+        Ok(self.pool()?.committed_log(id)?.generation())
+    }
+}
+
+impl Pool {
+    pub(in crate::pool) fn store(&self) -> Rc<dyn LogStore> {
+        Rc::new(Store(self.weak()))
+    }
+
+    /// A committed log, the pool's own included.
+    pub(super) fn committed_log(&self, id: ObjectId) -> Result<Rc<Object>> {
+        let mdc0 = self.mdc0_logs.iter().find(|log| log.id() == id).cloned();
+        let object = mdc0.or_else(|| self.container(id.slot()).committed(id));
+        object
+            .filter(|object| object.kind() == ObjectType::Mlog)
+            .ok_or_else(|| PoolError::new(Kind::NotFound, id.to_string(), "no such committed log"))
+    }
+
+    /// Opens a committed log, or joins those who have it open. Each success is matched by one [`Pool::close_log`].
+    pub(in crate::pool) async fn open_log(&self, id: ObjectId, flags: OpenFlags) -> Result<Rc<Mlog>> {
+        let object = self.committed_log(id)?.hold();
+        let _changing = object.lock().exclusive().await;
+        if object.state() != ObjectState::Committed {
+            return Err(PoolError::new(Kind::NotFound, id.to_string(), "the log was deleted"));
+        }
+        if let Some(open) = object.open.borrow_mut().as_mut() {
+            open.log.check_flags(flags)?;
+            open.openers += 1;
+            return Ok(Rc::clone(&open.log));
+        }
+        let media = Rc::new(LogZones { drive: Rc::clone(object.drive()), extent: object.extent() });
+        let uuid = object.uuid().ok_or_else(|| PoolError::invalid(id.to_string(), "the log has no UUID"))?;
+        let identity = LogIdentity { id, uuid, generation: object.generation() };
+        let log = Mlog::open(media, identity, flags, self.format.log, self.accepts_v1_logs()).await?;
+        *object.open.borrow_mut() = Some(OpenLog { log: Rc::clone(&log), openers: 1 });
+        Ok(log)
+    }
+
+    /// Ends one opening; the last one writes what is not on media yet. Closing a closed log does nothing.
+    pub(in crate::pool) async fn close_log(&self, id: ObjectId) -> Result<()> {
+        let object = self.committed_log(id)?.hold();
+        let _changing = object.lock().exclusive().await;
+        let last = {
+            let mut open = object.open.borrow_mut();
+            let Some(present) = open.as_mut() else { return Ok(()) };
+            present.openers -= 1;
+            if present.openers == 0 {
+                open.take()
+            } else {
+                None
+            }
+        };
+        match last {
+            Some(open) => open.log.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Erases a committed log: its generation becomes at least `min_generation` and grows in any case. Returns it.
+    pub(in crate::pool) async fn erase_log(&self, id: ObjectId, min_generation: u64) -> Result<u64> {
+        let object = self.committed_log(id)?.hold();
+        let _changing = object.lock().exclusive().await;
+        if object.state() != ObjectState::Committed {
+            return Err(PoolError::new(Kind::NotFound, id.to_string(), "the log was deleted"));
+        }
+        let next = object.generation().checked_add(1);
+        let Some(generation) = next.map(|next| next.max(min_generation)) else {
+            return Err(PoolError::invalid(id.to_string(), "its generation cannot grow any more"));
+        };
+        match (id.slot(), id.uniquifier()) {
+            (Slot::ZERO, log @ (0 | 1)) => self.record_mdc0_generation(log as usize, generation).await?,
+            (slot, _) => {
+                let container = self.container(slot);
+                let _rest = container.compaction.exclusive().await;
+                self.append_record(container, &Record::ObjectErase { id, generation }).await?;
+                container.count(|counts| counts.erases += 1);
+            }
+        }
+        object.set_generation(generation);
+        if let Some(open) = object.open.borrow().as_ref() {
+            open.log.reset(generation);
+        }
+        if let Err(error) = object.drive().erase(object.extent(), true).await {
+            self.log(Level::Debug, format!("{id} was erased, but its zones were not discarded: {error}"));
+        }
+        Ok(generation)
+    }
+
+    /// Writes a new generation of one of MDC0's logs into the superblock.
+    async fn record_mdc0_generation(&self, log: usize, generation: u64) -> Result<()> {
+        let drive = self.metadata_drive()?;
+        let mut superblock = self.superblock.borrow().clone();
+        if let Some(location) = superblock.metadata.as_mut() {
+            location.logs[log].generation = generation;
+        }
+        superblocks::update(&drive, &mut superblock, self.format.superblock, &*self.host).await?;
+        *self.superblock.borrow_mut() = superblock;
+        Ok(())
+    }
+
+    /// The drive that MDC0 lies on.
+    pub(super) fn metadata_drive(&self) -> Result<Rc<Drive>> {
+        self.drive_of(crate::pool::ids::MediaClass::Capacity)
+    }
+}

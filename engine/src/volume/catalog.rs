@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Which volumes a pool has: records in the pool's root MDC, one for each volume (architecture.md 6).
+//!
+//! ```text
+//!  offset size  VOLUME (kind 1)                    REMOVED (kind 2)
+//!       0    4  magic "DVOL"                       the same
+//!       4    1  version = 1                        the same
+//!       5    1  kind                               the same
+//!       6    1  length of the name, 1 to 255       0
+//!       7    1  0                                  0
+//!       8   16  UUID of the volume                 the same
+//!      24    8  id of the first log of its MDC     -
+//!      32    8  id of the second                   -
+//!      40    n  name, UTF-8                        -
+//! ```
+//! A volume is recorded before its logs are committed: a record whose logs do not exist is what a power cut left of an
+//! unfinished creation, and counts for nothing. So no log is ever without an owner.
+//!
+//! Invariant: no two entries have the same name or the same UUID. Records of other owners in the root MDC are kept as
+//! they are.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::mdc::MdcFlags;
+use crate::pool::{MdcHandle, ObjectId, Pool, Search};
+
+const MAGIC: [u8; 4] = *b"DVOL";
+const VERSION: u8 = 1;
+const HEAD_BYTES: usize = 24;
+const FIXED_BYTES: usize = 40;
+
+/// Largest record of the root MDC, this module's or another's.
+const MAX_RECORD_BYTES: usize = 4096;
+
+/// A volume as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeEntry {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its name, 1 to 255 bytes.
+    pub name: String,
+    /// The logs of its MDC.
+    pub logs: [ObjectId; 2],
+}
+
+/// A record of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogRecord {
+    /// A volume exists.
+    Volume(VolumeEntry),
+    /// It exists no longer.
+    Removed(Uuid),
+}
+
+/// Why a record of the catalog cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CatalogError {
+    /// Written by newer software.
+    #[error("its version is {0}; {VERSION} is known")]
+    Version(u8),
+    /// A kind that there is not.
+    #[error("its kind is {0}, which is unknown")]
+    Kind(u8),
+    /// Shorter or longer than its kind is.
+    #[error("it has {0} bytes, which do not fit its kind")]
+    Length(usize),
+    /// The name is empty or no UTF-8.
+    #[error("its name cannot be read")]
+    Name,
+}
+
+impl CatalogRecord {
+    /// The record's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let (kind, uuid, name) = match self {
+            CatalogRecord::Volume(entry) => (1, entry.uuid, entry.name.as_bytes()),
+            CatalogRecord::Removed(uuid) => (2, *uuid, &[][..]),
+        };
+        let length = u8::try_from(name.len()).expect("a name has at most 255 bytes");
+        let mut bytes = Vec::with_capacity(FIXED_BYTES + name.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[VERSION, kind, length, 0]);
+        bytes.extend_from_slice(uuid.as_bytes());
+        if let CatalogRecord::Volume(entry) = self {
+            for id in entry.logs {
+                bytes.extend_from_slice(&id.0.to_le_bytes());
+            }
+            bytes.extend_from_slice(name);
+        }
+        bytes
+    }
+
+    /// Reads a record; none when it belongs to somebody else.
+    ///
+    /// # Errors
+    /// It is the catalog's, but makes no sense.
+    pub fn decode(bytes: &[u8]) -> core::result::Result<Option<CatalogRecord>, CatalogError> {
+        let length = CatalogError::Length(bytes.len());
+        if bytes.get(..4) != Some(&MAGIC) {
+            return Ok(None);
+        }
+        let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return Err(length) };
+        if head[4] != VERSION {
+            return Err(CatalogError::Version(head[4]));
+        }
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&head[8..]);
+        let uuid = Uuid::from_bytes(uuid);
+        match head[5] {
+            1 => {
+                let Some((logs, name)) = rest.split_first_chunk::<{ FIXED_BYTES - HEAD_BYTES }>() else {
+                    return Err(length);
+                };
+                if name.len() != usize::from(head[6]) {
+                    return Err(length);
+                }
+                let mut ids = logs.chunks_exact(8).map(|id| {
+                    let mut bytes = [0; 8];
+                    bytes.copy_from_slice(id);
+                    ObjectId(u64::from_le_bytes(bytes))
+                });
+                let (Some(first), Some(second)) = (ids.next(), ids.next()) else { return Err(length) };
+                let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+                let name = name.ok_or(CatalogError::Name)?.to_owned();
+                Ok(Some(CatalogRecord::Volume(VolumeEntry { uuid, name, logs: [first, second] })))
+            }
+            2 if rest.is_empty() && head[6] == 0 => Ok(Some(CatalogRecord::Removed(uuid))),
+            2 => Err(length),
+            other => Err(CatalogError::Kind(other)),
+        }
+    }
+}
+
+/// The volumes of a pool.
+#[derive(Debug)]
+pub struct Catalog {
+    mdc: MdcHandle,
+    entries: RefCell<Vec<VolumeEntry>>,
+    /// Records of other owners, in order.
+    foreign: Vec<Vec<u8>>,
+}
+
+impl Catalog {
+    /// Reads the catalog of a pool, leaving out volumes that were never finished.
+    ///
+    /// # Errors
+    /// The root MDC cannot be opened or read, or a record of the catalog makes no sense.
+    pub async fn open(pool: &Rc<Pool>) -> Result<Catalog> {
+        let mdc = pool.mdc_open(pool.root_mdc(), MdcFlags::default()).await?;
+        let mut entries: Vec<VolumeEntry> = Vec::new();
+        let mut foreign = Vec::new();
+        mdc.rewind().await?;
+        while let Some(bytes) = mdc.next_vec(MAX_RECORD_BYTES).await? {
+            match CatalogRecord::decode(&bytes) {
+                Ok(Some(CatalogRecord::Volume(entry))) => {
+                    entries.retain(|known| known.uuid != entry.uuid);
+                    entries.push(entry);
+                }
+                Ok(Some(CatalogRecord::Removed(uuid))) => entries.retain(|entry| entry.uuid != uuid),
+                Ok(None) => foreign.push(bytes),
+                Err(error) => {
+                    return Err(PoolError::invalid("the catalog of volumes", format!("a record is malformed: {error}")))
+                }
+            }
+        }
+        let mut finished = Vec::new();
+        for entry in entries {
+            if remove_if_unfinished(pool, &entry).await? {
+                continue;
+            }
+            finished.push(entry);
+        }
+        Ok(Catalog { mdc, entries: RefCell::new(finished), foreign })
+    }
+
+    /// The volumes, oldest first.
+    #[must_use]
+    pub fn entries(&self) -> Vec<VolumeEntry> {
+        self.entries.borrow().clone()
+    }
+
+    /// The volume of a name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<VolumeEntry> {
+        self.entries.borrow().iter().find(|entry| entry.name == name).cloned()
+    }
+
+    /// Records a volume, whose logs are to be committed after this.
+    ///
+    /// # Errors
+    /// Exists: the name or UUID is taken. Io.
+    pub async fn add(&self, entry: VolumeEntry) -> Result<()> {
+        let taken = |known: &VolumeEntry| known.name == entry.name || known.uuid == entry.uuid;
+        if self.entries.borrow().iter().any(taken) {
+            let object = format!("volume '{}'", entry.name);
+            return Err(PoolError::new(Kind::Exists, object, "a volume of this name or UUID exists in the pool"));
+        }
+        self.append(&CatalogRecord::Volume(entry.clone())).await?;
+        self.entries.borrow_mut().push(entry);
+        Ok(())
+    }
+
+    /// Strikes a volume off.
+    ///
+    /// # Errors
+    /// Io.
+    pub async fn remove(&self, uuid: Uuid) -> Result<()> {
+        self.append(&CatalogRecord::Removed(uuid)).await?;
+        self.entries.borrow_mut().retain(|entry| entry.uuid != uuid);
+        Ok(())
+    }
+
+    /// Appends a record; a full MDC is compacted first.
+    async fn append(&self, record: &CatalogRecord) -> Result<()> {
+        let bytes = record.encode();
+        match self.mdc.append(&bytes, true).await {
+            Err(error) if error.kind() == Kind::LogFull => {}
+            other => return other,
+        }
+        self.mdc.cstart().await?;
+        for bytes in &self.foreign {
+            self.mdc.append(bytes, false).await?;
+        }
+        for entry in self.entries() {
+            self.mdc.append(&CatalogRecord::Volume(entry).encode(), false).await?;
+        }
+        self.mdc.cend().await?;
+        self.mdc.append(&bytes, true).await
+    }
+
+    /// Ends the use of the root MDC.
+    ///
+    /// # Errors
+    /// Io.
+    pub async fn close(self) -> Result<()> {
+        self.mdc.close().await
+    }
+}
+
+/// Removes what is there of a volume of which a log is missing. True when one is.
+async fn remove_if_unfinished(pool: &Rc<Pool>, entry: &VolumeEntry) -> Result<bool> {
+    let there = entry.logs.map(|id| pool.find(id, Search::Committed).is_ok());
+    if there == [true, true] {
+        return Ok(false);
+    }
+    for (id, there) in entry.logs.into_iter().zip(there) {
+        if there {
+            pool.mlog_delete(id).await?;
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{ObjectType, Slot};
+
+    fn entry() -> VolumeEntry {
+        let log = |uniquifier| ObjectId::new(uniquifier, ObjectType::Mlog, Slot(3));
+        VolumeEntry { uuid: Uuid::from_bytes([7; 16]), name: "D0".to_owned(), logs: [log(256), log(257)] }
+    }
+
+    #[test]
+    fn records_have_golden_bytes() {
+        let mut expected = b"DVOL\x01\x01\x02\x00".to_vec();
+        expected.extend([7; 16]);
+        expected.extend([0x03, 0x02, 0x10, 0, 0, 0, 0, 0, 0x03, 0x12, 0x10, 0, 0, 0, 0, 0]);
+        expected.extend(b"D0");
+        let record = CatalogRecord::Volume(entry());
+        assert_eq!(record.encode(), expected);
+        assert_eq!(CatalogRecord::decode(&expected), Ok(Some(record)));
+        let removed = CatalogRecord::Removed(entry().uuid);
+        assert_eq!(removed.encode().len(), HEAD_BYTES);
+        assert_eq!(CatalogRecord::decode(&removed.encode()), Ok(Some(removed)));
+    }
+
+    #[test]
+    fn any_bytes_are_judged() {
+        assert_eq!(CatalogRecord::decode(b""), Ok(None));
+        assert_eq!(CatalogRecord::decode(b"somebody else's"), Ok(None));
+        assert_eq!(CatalogRecord::decode(b"DVOL"), Err(CatalogError::Length(4)));
+        let good = CatalogRecord::Volume(entry()).encode();
+        for length in 4..good.len() {
+            assert!(CatalogRecord::decode(&good[..length]).is_err(), "{length} bytes");
+        }
+        for (at, byte, error) in [(4, 2, CatalogError::Version(2)), (5, 9, CatalogError::Kind(9))] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            assert_eq!(CatalogRecord::decode(&bad), Err(error));
+        }
+        let mut bad = good;
+        bad[FIXED_BYTES] = 0xff;
+        assert_eq!(CatalogRecord::decode(&bad), Err(CatalogError::Name));
+    }
+}
