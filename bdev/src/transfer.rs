@@ -22,6 +22,7 @@ use crate::buffer::Buf;
 use crate::client::{Client, Command, Outcome, Request, Stage};
 use crate::ffi;
 use crate::list::{Linked, List};
+use crate::placement::Placement;
 use crate::shard_host::Waker;
 
 /// What a shard needs to know of the base bdev.
@@ -72,6 +73,7 @@ unsafe impl Linked for Slot {
 /// See the module's documentation. Lives in an `Rc`, because slots and callbacks point to it.
 pub struct Transfers {
     base: BaseHandle,
+    placement: Placement,
     channel: NonNull<ffi::spdk_io_channel>,
     waker: Waker,
     free: List<Slot>,
@@ -100,11 +102,12 @@ impl core::fmt::Debug for Transfers {
 impl Transfers {
     /// Gets a channel of the base for the calling thread, and `slots` slots. None when SPDK has no memory for a
     /// channel.
-    pub fn new(base: BaseHandle, slots: usize, waker: Waker) -> Option<Rc<Transfers>> {
+    pub fn new(base: BaseHandle, placement: Placement, slots: usize, waker: Waker) -> Option<Rc<Transfers>> {
         // SAFETY: the descriptor is open.
         let channel = NonNull::new(unsafe { ffi::spdk_bdev_get_io_channel(base.desc.as_ptr()) })?;
         let transfers = Rc::new(Transfers {
             base,
+            placement,
             channel,
             waker,
             free: List::default(),
@@ -164,7 +167,7 @@ impl Transfers {
         // SAFETY: slots live as long as `self`.
         let slot = unsafe { node.as_ref() };
         slot.direction.set(run.direction);
-        slot.offset.set(run.pbn.0 << self.base.shift);
+        slot.offset.set(self.placement.locate(run.pbn) << self.base.shift);
         slot.count.set((run.bufs.len() as u64) << self.base.shift);
         slot.token.set(run.token);
         // SAFETY: the slot was free, so SPDK does not use the list, and no other reference to it exists.

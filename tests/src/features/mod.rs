@@ -1,46 +1,49 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `FEATURES.md`: which features of the specification (vdo.md section 11) are shown by which test.
+//! `FEATURES.md`: which features of the specifications are shown by which test: those of dm-vdo's engine (vdo.md section 11) and
+//! those of the media pool (mpool.md section 16).
 //!
 //! A test says so in its doc lines: `/// vdo-37: an exhausted pool answers an error.` right above `#[test]`. Several rows may stand before the
-//! colon; a word after a row (`vdo-117, partly: ...`) qualifies that line. The table has every row of `features.txt`, whether tested or not,
+//! colon; a word after a row (`mpool-97, partly: ...`) qualifies that line. Each table has every row of its list, whether tested or not,
 //! so that it tells what is missing as well. Ignored tests do not count.
 
 mod scan;
+mod specification;
 mod table;
 
 use std::path::{Path, PathBuf};
 
 pub use scan::{scan_file, Claim, Extent};
-pub use table::{parse_rows, render, Row};
+pub use specification::{Row, Specification, PREFIXES};
+pub use table::render;
 
-/// Crates whose tests count.
-const CRATES: [&str; 4] = ["bdev", "engine", "spdk-sys-build", "tests"];
+/// Packages whose tests count, those that do not exist yet among them.
+const PACKAGES: [&str; 6] = ["bdev", "engine", "fuzz", "inspect", "spdk-sys-build", "tests"];
 
-/// Where the table is.
+/// Where the tables are.
 #[must_use]
 pub fn table_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("FEATURES.md")
 }
 
-/// The table as it should be.
+/// The tables as they should be.
 ///
 /// # Errors
-/// A source file cannot be read, `features.txt` is malformed, or a test names a row that does not exist.
+/// A source file cannot be read, a list of rows is malformed, or a test names a row in a way that does not count.
 pub fn table() -> Result<String, String> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = tests.parent().unwrap_or(tests);
-    let rows = parse_rows(include_str!("../../features.txt"))?;
+    let specifications = specification::all()?;
     let mut claims = Vec::new();
-    for name in CRATES {
+    for name in PACKAGES {
         for path in source_files(&workspace.join(name))? {
             let text =
                 std::fs::read_to_string(&path).map_err(|error| format!("reading {}: {error}", path.display()))?;
             let shown = path.strip_prefix(workspace).unwrap_or(&path);
-            claims.extend(scan_file(&shown.to_string_lossy(), &text));
+            claims.extend(scan_file(&shown.to_string_lossy(), &text)?);
         }
     }
-    render(&rows, &claims)
+    render(&specifications, &claims)
 }
 
 /// All Rust sources below a directory, in a fixed order; none if there is no such directory.

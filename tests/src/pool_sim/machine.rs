@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A machine during one life, from power-on to power cut: disks, operations in flight, clock, log.
+//!
+//! The scheduler ([`Machine::act`]) lets one operation in flight take effect or end, in an order drawn from the seed.
+//! Operations are numbered in the order in which they were begun, so that a script can be cut, or failed, at each.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::Waker;
+
+use engine::pool::{DeviceError, Level};
+use engine::units::Nanos;
+
+use super::disk::{Change, Disk, Fate, Keep};
+use super::faults::Faults;
+use super::image::{Filler, Image};
+use super::operation::{Action, Call, Operation};
+use crate::sim::random::Random;
+
+/// When the power is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// When the operation was begun; nothing of it survives.
+    Begun(u64),
+    /// In the middle of the operation: some of it survives.
+    Torn(u64),
+    /// When the operation has ended.
+    Ended(u64),
+}
+
+/// In which order operations are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As begun.
+    First,
+    /// The youngest first.
+    Last,
+    /// Any.
+    Any,
+}
+
+/// What was done in one life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Operations begun.
+    pub operations: u64,
+    /// Among them, those that change a disk or make it durable.
+    pub changes: u64,
+    /// Operations that failed by plan.
+    pub failed: u64,
+    /// Allocations of memory.
+    pub allocations: u64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// The time.
+    pub now: Nanos,
+    /// The disks.
+    pub disks: Vec<Disk>,
+    /// Those who sleep, by the time at which they wake.
+    pub sleepers: BTreeMap<(Nanos, u64), Waker>,
+    /// What the operator was told.
+    pub log: Vec<(Level, String)>,
+    /// Totals.
+    pub counts: Counts,
+    /// What the pool did that no user of a device may do; the first such thing.
+    pub misuse: Option<String>,
+    /// True when the power is off.
+    pub off: bool,
+    /// Chance.
+    pub random: Random,
+    operations: Vec<Operation>,
+    faults: Faults,
+    cut: Option<Moment>,
+    order: Order,
+    trace: bool,
+}
+
+impl Machine {
+    /// A machine that was switched on just now.
+    #[must_use]
+    pub fn new(disks: Vec<Disk>, seed: u64, order: Order, faults: Faults, cut: Option<Moment>, trace: bool) -> Machine {
+        Machine {
+            now: Nanos(0),
+            disks,
+            sleepers: BTreeMap::new(),
+            log: Vec::new(),
+            counts: Counts::default(),
+            misuse: None,
+            off: false,
+            random: Random::stream(seed, 0x6d61),
+            operations: Vec::new(),
+            faults,
+            cut,
+            order,
+            trace,
+        }
+    }
+
+    /// Prints an event, if wanted.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{:>12} {}", self.now.0, what());
+        }
+    }
+
+    /// Notes a breach of the rules of devices.
+    pub fn misused(&mut self, what: String) {
+        self.trace(|| format!("MISUSE: {what}"));
+        self.misuse.get_or_insert(what);
+    }
+
+    /// True when this allocation of memory fails.
+    pub fn is_out_of_memory(&mut self) -> bool {
+        self.counts.allocations += 1;
+        self.faults.no_memory == Some(self.counts.allocations - 1)
+    }
+
+    /// The number of the next operation.
+    #[must_use]
+    pub const fn next_number(&self) -> u64 {
+        self.counts.operations
+    }
+
+    /// What a discard on this machine leaves; drawn anew for each.
+    pub fn draw_filler(&mut self) -> Filler {
+        let seed = self.random.draw();
+        self.random.pick(&[Filler::Zeros, Filler::Garbage(seed), Filler::Old, Filler::Mixed(seed)])
+    }
+
+    /// Begins an operation.
+    pub fn begin(&mut self, disk: usize, action: Action, call: Rc<Call>) {
+        if self.off {
+            return;
+        }
+        let number = self.counts.operations;
+        self.counts.operations += 1;
+        self.counts.changes += u64::from(!matches!(action, Action::Read { .. }));
+        self.trace(|| format!("operation {number} begins: {} {action}", self.disks[disk].properties.name));
+        self.check_overlap(disk, &action);
+        let delay = self.faults.delay(&mut self.random);
+        let not_before = Nanos(self.now.0 + delay);
+        self.operations.push(Operation { number, disk, action, call, outcome: None, not_before });
+        self.off |= self.cut == Some(Moment::Begun(number));
+    }
+
+    fn check_overlap(&mut self, disk: usize, action: &Action) {
+        let Some(range) = action.changes() else { return };
+        let overlaps = |other: &&Operation| {
+            other.disk == disk
+                && other.action.changes().is_some_and(|with| with.start < range.end && range.start < with.end)
+        };
+        if let Some(other) = self.operations.iter().find(overlaps) {
+            let what = format!("{action} is begun while operation {} is in flight: {}", other.number, other.action);
+            self.misused(what);
+        }
+    }
+
+    /// True when something is in flight.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.operations.is_empty()
+    }
+
+    /// Lets an operation take effect or end, or else the next sleeper wake. False when there is neither.
+    pub fn act(&mut self) -> bool {
+        self.now.0 += 1 + self.random.below(20_000);
+        if self.wake() {
+            return true;
+        }
+        match self.choose() {
+            Some(chosen) => self.advance(chosen),
+            None => {
+                let sleeper = self.sleepers.keys().next().map(|(at, _)| *at);
+                let slow = self.operations.iter().map(|operation| operation.not_before).min();
+                let Some(next) = sleeper.into_iter().chain(slow).min() else { return false };
+                self.now = self.now.max(next);
+                self.wake();
+            }
+        }
+        true
+    }
+
+    /// Wakes those whose time has come; false when there are none.
+    fn wake(&mut self) -> bool {
+        let mut any = false;
+        while let Some(entry) = self.sleepers.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            entry.remove().wake();
+            any = true;
+        }
+        any
+    }
+
+    fn choose(&mut self) -> Option<usize> {
+        let now = self.now;
+        let ready = |operation: &Operation| operation.not_before <= now;
+        match self.order {
+            Order::First => self.operations.iter().position(ready),
+            Order::Last => self.operations.iter().rposition(ready),
+            Order::Any => {
+                let count = self.operations.iter().filter(|operation| ready(operation)).count();
+                if count == 0 {
+                    return None;
+                }
+                let chosen = self.random.index(count);
+                let mut places = (0..self.operations.len()).filter(|place| ready(&self.operations[*place]));
+                places.nth(chosen)
+            }
+        }
+    }
+
+    fn advance(&mut self, chosen: usize) {
+        let number = self.operations[chosen].number;
+        if self.operations[chosen].outcome.is_none() {
+            if self.cut == Some(Moment::Torn(number)) {
+                self.off = true;
+                return;
+            }
+            self.apply(chosen);
+            if self.random.chance(300) {
+                return;
+            }
+        }
+        let operation = self.operations.remove(chosen);
+        let outcome = operation.outcome.unwrap_or(Ok(()));
+        self.trace(|| format!("operation {number} ends: {outcome:?}"));
+        match &operation.action {
+            Action::Flush { began } if outcome.is_ok() => self.disks[operation.disk].end_flush(*began),
+            Action::Change(_) => self.disks[operation.disk].end(number),
+            Action::Flush { .. } | Action::Read { .. } => {}
+        }
+        operation.call.end(number, outcome);
+        self.off |= self.cut == Some(Moment::Ended(number));
+    }
+
+    fn apply(&mut self, chosen: usize) {
+        let operation = &mut self.operations[chosen];
+        let failure = self.faults.failure(operation.number, &mut self.random);
+        self.counts.failed += u64::from(failure.is_some());
+        let outcome = failure.map_or(Ok(()), |failure| Err(failure.error));
+        let effect = failure.is_none_or(|failure| failure.effect);
+        let disk = &mut self.disks[operation.disk];
+        match &operation.action {
+            Action::Change(change) if effect => disk.apply(change.clone()),
+            Action::Read { at, range } => operation.call.fill(range.clone(), |target| match outcome {
+                Ok(()) => disk.read(*at, target),
+                // What a failed read leaves in memory is not defined.
+                Err(_) => target.fill(0xdb),
+            }),
+            Action::Flush { began } if effect && outcome.is_err() => disk.end_flush(*began),
+            Action::Change(_) | Action::Flush { .. } => {}
+        }
+        operation.outcome = Some(outcome);
+    }
+
+    /// The power is off: what the disks hold now.
+    pub fn cut_disks(&mut self, others: Keep) -> Vec<Image> {
+        let special = match self.cut {
+            Some(Moment::Begun(number)) => Some((number, Keep::Nothing)),
+            Some(Moment::Torn(number)) => Some((number, Keep::Sectors(self.random.pick(&[200, 500, 800])))),
+            Some(Moment::Ended(_)) | None => None,
+        };
+        self.trace(|| format!("the power is cut; {others:?} survives, but {special:?}"));
+        let mut begun: Vec<Vec<Change>> = self.disks.iter().map(|_| Vec::new()).collect();
+        for operation in self.operations.drain(..) {
+            if let (Action::Change(change), None) = (operation.action, operation.outcome) {
+                begun[operation.disk].push(change);
+            }
+        }
+        let mut fate = Fate { others, special, random: &mut self.random };
+        self.disks.drain(..).zip(begun).map(|(disk, begun)| disk.cut(begun, &mut fate)).collect()
+    }
+
+    /// The machine was shut down in an orderly way: what the disks hold now.
+    pub fn stop_disks(&mut self) -> Vec<Image> {
+        while self.is_busy() && self.act() {}
+        self.disks.drain(..).map(Disk::into_visible).collect()
+    }
+
+    /// Tells whether a range can be transferred on a disk.
+    ///
+    /// # Errors
+    /// It cannot; that is noted as misuse.
+    pub fn check_range(&mut self, disk: usize, at: u64, bytes: u64, unit: u64) -> Result<(), DeviceError> {
+        let properties = &self.disks[disk].properties;
+        let inside = at.checked_add(bytes).is_some_and(|end| end <= properties.bytes);
+        if bytes > 0 && inside && at.is_multiple_of(unit) && bytes.is_multiple_of(unit) {
+            return Ok(());
+        }
+        let what = format!("{}: {bytes:#x} bytes at {at:#x} are not aligned or not inside", properties.name);
+        self.misused(what);
+        Err(DeviceError::Invalid)
+    }
+}
