@@ -61,10 +61,10 @@ impl Admission {
         receiver.await.ok()
     }
 
-    /// Transfers that wait, those among them that were given up included.
+    /// Number of transfers that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.state.waiting.borrow().len()
+        self.state.waiting.borrow().iter().filter(|sender| !sender.is_canceled()).count()
     }
 }
 

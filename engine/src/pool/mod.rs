@@ -28,6 +28,7 @@
 
 pub mod admission;
 pub mod cache;
+pub mod control;
 pub mod device;
 pub mod drive;
 pub mod error;
@@ -36,12 +37,15 @@ pub mod host;
 pub mod ids;
 pub mod lock;
 pub mod logs;
+pub mod management;
 pub mod mblock;
 pub mod mdc;
 pub mod metadata;
 pub mod mlog;
 pub mod names;
+pub mod params;
 pub mod pool;
+pub mod registry;
 pub mod selection;
 pub mod slab;
 pub mod space_map;

@@ -18,13 +18,16 @@
 //!    240    48  descriptor of the drive that has MDC0
 //!    288     8  flags                        (since version 2, else zero)
 //!    296  3796  zero
-//!   4092     4  CRC32C of bytes 0..4092      (since version 2, else zero)
+//!   4092     4  CRC32C of bytes 0..4092, with the two other checksums as zeros (since version 2, else zero)
 //! ```
 //! Bytes 128..288 are zero where MDC0 is on another drive. Bytes 0..66 are what libblkid looks at; no version moves them.
 //!
 //! Version 2 differs from mpool.md (architecture.md 6): the last checksum covers everything, MDC0's place and generations
-//! among it, so a copy that a power cut tore is known as such. The generation orders the copies.
+//! among it, so a copy that a power cut tore is known as such. It takes the other checksums as zeros: a CRC over some data
+//! and then the CRC of that data is the same for all data, and would not tell the first sector of one superblock from that
+//! of another. The generation orders the copies.
 
+use crc_fast::{CrcAlgorithm, Digest};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -225,7 +228,7 @@ impl Superblock {
         assert_eq!(fields.position(), V1_BYTES, "the fields of version 1");
         if version >= SuperblockVersion::V2 {
             fields.u64(self.flags.0).skip(WHOLE_CRC_AT - V1_BYTES - 8);
-            let whole = crc32c(fields.written());
+            let whole = whole_crc(fields.written());
             fields.u32(whole);
         }
         bytes
@@ -266,6 +269,28 @@ impl Superblock {
     }
 }
 
+/// A checksum of a copy. For those who look into one; [`Superblock::decode`] judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checksum {
+    /// The bytes that it covers, from the first to before the second.
+    pub covers: (usize, usize),
+    /// As it stands in the copy.
+    pub stored: u32,
+    /// As it should be.
+    pub computed: u32,
+}
+
+/// The checksums of a copy in the order of their places: of the head, of the drive's descriptor, of everything. The last
+/// means something since version 2.
+#[must_use]
+pub fn checksums(copy: &[u8; SUPERBLOCK_BYTES]) -> [Checksum; 3] {
+    let drive_end = DRIVE_AT + DRIVE_DESCRIPTOR_BYTES;
+    [(0, HEAD_BYTES), (DRIVE_AT, drive_end), (0, WHOLE_CRC_AT)].map(|(first, end)| {
+        let stored = copy[end..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        Checksum { covers: (first, end), stored, computed: crc32c(&copy[first..end]) }
+    })
+}
+
 /// Zones that the superblocks take, at the start of a drive: the two copies and the room kept after each are 16 KiB.
 /// `zone_bytes` is not 0.
 #[must_use]
@@ -303,7 +328,9 @@ impl Revision<SuperblockVersion> for Superblock {
     fn unpack(bytes: &[u8]) -> Result<Superblock, SuperblockError> {
         let (covered, mut crc) =
             bytes.split_at_checked(WHOLE_CRC_AT).map(|(a, b)| (a, FieldReader::new(b))).ok_or(Truncated)?;
-        check(covered, crc.u32()?, "the superblock")?;
+        if whole_crc(covered) != crc.u32()? {
+            return Err(SuperblockError::Checksum("the superblock"));
+        }
         let mut fields = FieldReader::new(covered);
         fields.skip(V1_BYTES)?;
         let flags = fields.u64()?;
@@ -361,7 +388,20 @@ fn overlap(one: Extent, two: Extent) -> bool {
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+/// The checksum of everything: of `bytes` with the two other checksums as zeros.
+fn whole_crc(bytes: &[u8]) -> u32 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    let mut from = 0;
+    for checksum_at in [HEAD_BYTES, DRIVE_AT + DRIVE_DESCRIPTOR_BYTES] {
+        digest.update(bytes.get(from..checksum_at).unwrap_or_default());
+        digest.update(&[0; 4]);
+        from = checksum_at + 4;
+    }
+    digest.update(bytes.get(from..).unwrap_or_default());
+    digest.finalize() as u32
 }
 
 fn check(bytes: &[u8], crc: u32, of: &'static str) -> Result<(), SuperblockError> {

@@ -111,7 +111,7 @@ impl Container {
     }
 
     /// All committed objects, in the order of their ids.
-    pub(super) fn all_committed(&self) -> Vec<Rc<Object>> {
+    pub(in crate::pool) fn all_committed(&self) -> Vec<Rc<Object>> {
         self.committed.borrow().values().cloned().collect()
     }
 

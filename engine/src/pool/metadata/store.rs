@@ -3,8 +3,9 @@
 //! Logs by id: how containers, the pool's and clients' alike, open, erase and close the logs of their pair.
 //!
 //! An erasure is logged before it is done (mpool.md 3.9): in the container that describes the log or, for the logs of
-//! MDC0, in the superblock. Only then the new generation is adopted and the zones are discarded; blocks of the old
-//! generation count for nothing, so the discard may fail.
+//! MDC0, in the superblock. Then the zones are discarded, and only then the open log is emptied and used again. Blocks of
+//! the old generation count for nothing, so the discard may fail; what is appended while the erasure is under way is
+//! erased with the rest.
 
 use std::ops::Range;
 use std::rc::{Rc, Weak};
@@ -161,11 +162,12 @@ impl Pool {
             }
         }
         object.set_generation(generation);
-        if let Some(open) = object.open.borrow().as_ref() {
-            open.log.reset(generation);
-        }
+        // Before the log is used again: a late discard would hit what is appended by then.
         if let Err(error) = object.drive().erase(object.extent(), true).await {
             self.log(Level::Debug, format!("{id} was erased, but its zones were not discarded: {error}"));
+        }
+        if let Some(open) = object.open.borrow().as_ref() {
+            open.log.reset(generation);
         }
         Ok(generation)
     }

@@ -82,3 +82,77 @@ fn read_all(image: &[u8], config: ScanConfig, blocks: u64) -> Result<Vec<Vec<u8>
     }
     Ok(records)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::mlog::block::{seal, LogFormat, SetIds};
+    use crate::pool::mlog::testing::{record, PureLog, Random, STAMP};
+    use crate::pool::mlog::writer::Policy;
+
+    /// A log of a few records.
+    fn sample(format: LogFormat) -> PureLog {
+        let mut log = PureLog::small(512, 12, Policy::Fresh, format);
+        for number in 0..5 {
+            log.append_flushed(&record(number, 20 + 300 * number as usize));
+        }
+        log
+    }
+
+    /// mpool-65, partly: whatever is on media, recovery and reading end, and what recovery accepts can be read.
+    #[test]
+    fn damaged_images_end_in_a_result() {
+        let mut random = Random(5);
+        for round in 0..8_000 {
+            let mut log = sample(if round % 2 == 0 { LogFormat::V1 } else { LogFormat::V2 });
+            for _ in 0..=random.below(6) {
+                let at = random.below(log.image.len());
+                log.image[at] = [0, 1, 2, 3, 4, 0xff, random.next() as u8][random.below(7)];
+            }
+            let found = check_image(&log.image, ScanConfig { accept_v1: true, ..log.scan_config() });
+            assert!(!matches!(found, Err(ContentError::Read(_))), "{found:?}");
+        }
+    }
+
+    /// The same with check codes made to fit, so that the damage gets past them.
+    #[test]
+    fn damaged_records_under_good_check_codes_end_in_a_result() {
+        let mut random = Random(6);
+        for _ in 0..8_000 {
+            let mut log = sample(LogFormat::V2);
+            for _ in 0..=random.below(3) {
+                let block = &mut log.image[random.below(12) * 512..][..512];
+                for _ in 0..=random.below(4) {
+                    block[HEADER_BYTES + random.below(30)] = [0, 1, 2, 3, 4, 5, 6, 0xff][random.below(8)];
+                }
+                if let BlockKind::Ours(ids) | BlockKind::UnknownVersion { ids, .. } = reread(block) {
+                    seal(block, LogFormat::V2, STAMP, ids);
+                }
+            }
+            let config = ScanConfig { compact_sem: random.one_in(2), ..log.scan_config() };
+            let found = check_image(&log.image, config);
+            assert!(!matches!(found, Err(ContentError::Read(_))), "{found:?}");
+        }
+    }
+
+    /// What the header says, whatever the check code.
+    fn reread(block: &mut [u8]) -> BlockKind {
+        block[0] = 1;
+        classify(block, STAMP, true)
+    }
+
+    #[test]
+    fn images_of_any_length_are_taken() {
+        let log = sample(LogFormat::V2);
+        let whole = log.content().expect("the log is whole");
+        assert_eq!(whole.records.len(), 5);
+        for length in [0, 39, 511, 512, 3000] {
+            let found = check_image(&log.image[..length], log.scan_config()).expect("a beginning of a log is one");
+            assert!(whole.records.starts_with(&found.records));
+        }
+        assert_eq!(check_block(&[], STAMP), BlockKind::Foreign);
+        assert_eq!(check_block(&log.image[..512], STAMP), BlockKind::Ours(SetIds { previous: 0, current: 1 }));
+        assert_eq!(check_records(&log.image[..512], false), Ok(1));
+        assert_eq!(check_records(&[], false), Ok(0));
+    }
+}

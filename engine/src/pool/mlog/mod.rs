@@ -23,8 +23,9 @@ pub mod scan;
 pub(crate) mod testing;
 pub mod writer;
 
-pub use block::LogFormat;
+pub use block::{LogFormat, Stamp};
 pub use geometry::{Geometry, Place};
 pub use log::{LogIdentity, Mlog, NextError, OpenFlags};
 pub use media::{FlushMemory, LogMedia};
+pub use scan::{Recovered, Scan, ScanConfig, ScanError};
 pub use writer::{AppendError, FlushSet, LogWriter, Policy, Position, Progress, SetId, Settled, WriterConfig};

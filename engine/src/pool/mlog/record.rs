@@ -258,3 +258,109 @@ impl Parser {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of 512 bytes with these chunks.
+    fn block(chunks: &[(u32, u16, u8)]) -> Vec<u8> {
+        let mut block = vec![0; HEADER_BYTES];
+        for &(total, bytes, kind) in chunks {
+            block.extend(total.to_le_bytes());
+            block.extend(bytes.to_le_bytes());
+            block.extend([kind, 0]);
+            block.extend(vec![0xdd; usize::from(bytes)]);
+        }
+        block.resize(512, 0);
+        block
+    }
+
+    fn parse(compact_sem: bool, blocks: &[Vec<u8>]) -> Result<Parser, Malformed> {
+        let mut parser = Parser::new(compact_sem, 1 << 16);
+        for (number, block) in (0..).zip(blocks) {
+            parser.take_block(number, block)?;
+        }
+        Ok(parser)
+    }
+
+    #[test]
+    fn a_descriptor_has_the_bytes_of_the_specification() {
+        let descriptor = Descriptor { total_bytes: 0x0403_0201, chunk_bytes: 0x0605, kind: ChunkType::Last };
+        assert_eq!(descriptor.encode(), [1, 2, 3, 4, 5, 6, 4, 0]);
+        assert_eq!(Descriptor::decode([1, 2, 3, 4, 5, 6, 4, 0xff]), Ok(descriptor));
+        for kind in 7..=255 {
+            assert_eq!(Descriptor::decode([0, 0, 0, 0, 0, 0, kind, 0]), Err(Malformed::Type(kind)));
+        }
+    }
+
+    /// mpool-65: sequences that no writer leaves are corrupt.
+    #[test]
+    fn malformed_sequences_are_told_apart() {
+        use Malformed::{EarlyEnd, Lengths, Marker, Nested, Orphan, Type};
+        let first = || block(&[(600, 464, 2)]);
+        for (blocks, error) in [
+            (vec![block(&[])], EarlyEnd),
+            (vec![block(&[(600, 10, 2)])], EarlyEnd),
+            (vec![block(&[(1, 1, 3)])], Orphan),
+            (vec![block(&[(1, 1, 4)])], Orphan),
+            (vec![block(&[(1, 1, 1), (2, 2, 4)])], Orphan),
+            (vec![block(&[(1, 1, 9)])], Type(9)),
+            (vec![block(&[(600, 10, 2), (1, 1, 1)])], Nested),
+            (vec![block(&[(600, 10, 2), (600, 10, 2)])], Nested),
+            (vec![first(), block(&[(600, 100, 4)])], Lengths),
+            (vec![first(), block(&[(601, 136, 4)])], Lengths),
+            (vec![first(), block(&[(600, 137, 3)])], Lengths),
+            (vec![block(&[(2, 1, 1)])], Lengths),
+            (vec![block(&[(1 << 20, 464, 2)])], Lengths),
+            (vec![block(&[(465, 465, 1)])], Lengths),
+            (vec![block(&[(0, 0, 5)])], Marker),
+            (vec![block(&[(1, 1, 1), (0, 0, 6)])], Marker),
+        ] {
+            assert_eq!(parse(false, &blocks).err(), Some(error), "{error:?}");
+        }
+    }
+
+    /// mpool-64: a record that was cut is void when another begins in a new block, and only there.
+    #[test]
+    fn a_cut_record_is_followed_by_another_in_a_new_block() {
+        let cut = block(&[(600, 464, 2)]);
+        for next in [block(&[(3, 3, 1)]), block(&[(600, 464, 2)])] {
+            assert!(parse(false, &[cut.clone(), next]).is_ok());
+        }
+        let parser = parse(false, &[cut.clone(), block(&[(600, 136, 4), (3, 3, 1)])]).expect("the record is complete");
+        assert!(!parser.mid_record());
+        assert!(parse(false, &[cut]).expect("it is cut").mid_record());
+    }
+
+    #[test]
+    fn markers_are_where_the_specification_wants_them() {
+        let (start, end) = ((0, 0, 5), (0, 0, 6));
+        let parser = parse(true, &[block(&[start, (1, 1, 1), end, (1, 1, 1)])]).expect("in place");
+        assert!(parser.compaction_started() && parser.compaction_ended());
+        let parser = parse(true, &[block(&[start])]).expect("in place");
+        assert!(parser.compaction_started() && !parser.compaction_ended());
+        for (blocks, error) in [
+            (vec![block(&[(1, 1, 1)]), block(&[start])], Malformed::Marker),
+            (vec![block(&[(1, 1, 1), start])], Malformed::Marker),
+            (vec![block(&[start, start])], Malformed::Marker),
+            (vec![block(&[end])], Malformed::Marker),
+            (vec![block(&[start, end, end])], Malformed::Marker),
+            (vec![block(&[start, (600, 456, 2)]), block(&[end])], Malformed::Marker),
+            (vec![block(&[(0, 1, 5)])], Malformed::Lengths),
+        ] {
+            assert_eq!(parse(true, &blocks).err(), Some(error));
+        }
+    }
+
+    #[test]
+    fn any_bytes_end_in_a_result() {
+        let mut random = crate::pool::mlog::testing::Random(1);
+        for _ in 0..20_000 {
+            let length = random.below(600);
+            let mut bytes: Vec<u8> = (0..length).map(|_| [0, 1, 2, 3, 4, 5, 6, 255][random.below(8)]).collect();
+            bytes.truncate(length);
+            let _ = Parser::new(random.one_in(2), 1 << 32).take_block(0, &bytes);
+        }
+    }
+}

@@ -196,3 +196,6 @@ impl Scan {
         Ok(recovered)
     }
 }
+
+#[cfg(test)]
+mod tests;

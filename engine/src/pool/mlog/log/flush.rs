@@ -62,19 +62,18 @@ impl Mlog {
     /// # Errors
     /// NotFound: the log is closed. Io: records appended without waiting for durability are lost.
     pub async fn sync(&self) -> Result<()> {
-        let ticket = {
+        let (poisoned, position, dirty) = {
             let mut state = self.state.borrow_mut();
             self.check_open(&state)?;
-            if state.writer.take_poison() {
-                return Err(self.poisoned());
-            }
-            let position = state.writer.watch_all();
-            if position <= state.writer.durable() || !state.writer.is_dirty() {
-                return Ok(());
-            }
-            state.tickets.issue(position)
+            (state.writer.take_poison(), state.writer.watch_all(), state.writer.is_dirty())
         };
-        self.wait(ticket).await
+        if dirty {
+            self.wait_for(position).await?;
+        }
+        if poisoned {
+            return Err(self.poisoned());
+        }
+        Ok(())
     }
 
     pub(super) fn poisoned(&self) -> PoolError {

@@ -16,8 +16,8 @@
 //! * Flush sets settle in order: a record is durable when its set and all earlier ones are. When a set has failed, it
 //!   and everything after it is lost, the end of the log goes back to where the set began, and the next set has an id
 //!   above all ids used (mpool.md 3.5). Nothing is written there before the last write in flight has ended.
-//! * At most [`STALE_SCAN_BYTES`] from the first set that has not settled can be on media, which is how far recovery
-//!   looks for stale blocks.
+//! * At most 1 MiB from the first set that has not settled can be on media, which is how far recovery looks for stale
+//!   blocks ([`super::geometry::STALE_SCAN_BYTES`]).
 //! * A record that is not complete has filled its buffer up; so whatever comes after it starts a block.
 //!
 //! Differs from mpool.md 3.5: blocks before a set's first one are never written again, so that there is no page to be
@@ -27,107 +27,21 @@ mod fill;
 mod sets;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torn;
+mod types;
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
-use thiserror::Error;
-
-use super::block::{LogFormat, Stamp, HEADER_BYTES};
-use super::geometry::{Geometry, Place, STALE_SCAN_BYTES};
+use super::geometry::Place;
 use super::media::FlushMemory;
 use super::record::ChunkType;
 use super::scan::Recovered;
 
+pub use types::{AppendError, FlushSet, Policy, Position, Progress, SetId, Settled, WriterConfig};
+
 /// Flush-set ids that are left when a log counts as full: more than the sets of its longest record.
 const SPARE_SET_IDS: u64 = 1 << 24;
-
-/// A place in the order of what was appended: how many records and markers the writer had accepted with this one.
-/// What was lost keeps its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Position(pub u64);
-
-/// What a flush set does with a block that its predecessor left partly filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// Fills it and writes it again, as mpool.md does. Only where a power cut never tears a block, and with one set in
-    /// flight.
-    Continue,
-    /// Leaves it: each set starts with a new block, so that no block with acknowledged records is written again.
-    Fresh,
-}
-
-/// Why nothing was appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum AppendError {
-    /// EFBIG: the record does not fit into the log any more.
-    #[error("the log is full")]
-    LogFull,
-    /// No buffer space just now: flush sets must end first.
-    #[error("the log's buffers are full")]
-    Busy,
-    /// Records that were appended without being watched were lost earlier. Said once.
-    #[error("records appended earlier were lost")]
-    Poisoned,
-    /// The record under way was lost with a flush set that failed.
-    #[error("the record's first part was lost")]
-    Lost,
-    /// A marker where none may be.
-    #[error("a compaction marker does not belong here")]
-    Misplaced,
-}
-
-/// How far a record has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It is complete.
-    Complete(Position),
-    /// Only so many bytes were taken. The rest goes to [`LogWriter::feed`] when buffers have become free.
-    Taken(usize),
-}
-
-/// Identity of a flush set for its owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SetId(u64);
-
-/// A flush set to be written.
-#[derive(Debug)]
-pub struct FlushSet<B> {
-    /// To be given back to [`LogWriter::flushed`].
-    pub id: SetId,
-    /// Byte in the log.
-    pub at: u64,
-    /// Memory, to be given back as well.
-    pub buffer: B,
-    /// The part of the memory to be written: whole blocks.
-    pub range: Range<usize>,
-}
-
-/// What the end of a flush set has settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// Everything up to here is durable, except what was lost earlier.
-    pub durable: Position,
-    /// Everything above `durable` and up to here is lost.
-    pub lost: Option<Position>,
-}
-
-/// How a writer works.
-#[derive(Debug, Clone, Copy)]
-pub struct WriterConfig {
-    /// What is written.
-    pub format: LogFormat,
-    /// Whose blocks they are.
-    pub stamp: Stamp,
-    /// Size of the log.
-    pub geometry: Geometry,
-    /// What happens to partly filled blocks.
-    pub policy: Policy,
-    /// Flush buffers, at least 2.
-    pub buffers: usize,
-    /// Flush sets that may be in flight together, at least 1.
-    pub max_in_flight: usize,
-}
 
 /// State that a failed set goes back to.
 #[derive(Debug, Clone, Copy)]
@@ -411,5 +325,3 @@ impl<B: FlushMemory> LogWriter<B> {
         self.config.geometry.sector_bytes
     }
 }
-
-const _: () = assert!(HEADER_BYTES < 512 && STALE_SCAN_BYTES % 4096 == 0);

@@ -118,7 +118,7 @@ impl<B: FlushMemory> LogWriter<B> {
     /// When the buffer is not a whole number of blocks, or the sets in flight could be longer than recovery looks.
     pub fn supply(&mut self, buffer: B) -> Option<B> {
         let bytes = buffer.bytes().len();
-        assert!(bytes > 0 && bytes % self.sector_bytes() == 0, "a buffer is whole blocks");
+        assert!(bytes > 0 && bytes.is_multiple_of(self.sector_bytes()), "a buffer is whole blocks");
         assert!(bytes.saturating_mul(self.config.max_in_flight) <= STALE_SCAN_BYTES, "recovery looks at 1 MiB");
         let Some(slot) = self.slot_to_supply(bytes) else { return Some(buffer) };
         let old = self.slots[slot].replace(buffer);

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Destruction: a pool's superblocks are erased; its data stays where it is, unreachable (mpool.md 1.6).
+//!
+//! Crash rule: the drive with MDC0 comes first. As long as one copy of its superblock is there, so is the pool; without
+//! it the rest of the pool is nothing that could be activated.
+//!
+//! Differs from mpool.md: the order. Destroying an active pool erases all of its drives, whichever are given. A device
+//! without a superblock is passed over if another has one, so an interrupted destruction can be repeated.
+
+use std::rc::Rc;
+
+use super::members::{self, subject, Member};
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::host::Level;
+use crate::pool::registry::{ActivePool, Registry};
+use crate::pool::superblocks;
+
+/// A pool to be destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DestroyRequest {
+    /// Its name. It must be given unless paths are.
+    pub name: Option<String>,
+    /// Paths of its devices. They must be given unless the pool is active.
+    pub paths: Vec<String>,
+    /// Do not compare superblocks with devices, nor the name.
+    pub force: bool,
+}
+
+impl Registry {
+    /// Destroys a pool. Deactivates it first.
+    ///
+    /// # Errors
+    /// Invalid: the paths, devices of different pools, another name. Busy: the pool or a device is in use. NoPool: no
+    /// superblock. Io: a device failed; those after it are not erased.
+    pub async fn destroy(&self, request: &DestroyRequest) -> Result<()> {
+        self.alone(self.destroy_alone(request)).await
+    }
+
+    async fn destroy_alone(&self, request: &DestroyRequest) -> Result<()> {
+        let mut paths = request.paths.clone();
+        if let Some(active) = self.meant_by(request) {
+            if !paths.is_empty() {
+                members::check_paths(&paths)?;
+            }
+            let others: Vec<_> = active.paths().into_iter().filter(|path| !paths.contains(path)).collect();
+            paths.extend(others);
+            members::check_paths(&paths)?;
+            self.deactivate_alone(&active).await?;
+        }
+        members::check_paths(&paths)?;
+        let doomed = self.read_doomed(&paths, request).await?;
+        for member in &doomed {
+            let erased = superblocks::erase(&*member.device).await;
+            erased.map_err(|error| error.while_doing("destroying a pool"))?;
+            let (name, path) = (&member.superblock.name, subject(&member.path));
+            self.host().log(Level::Info, &format!("pool '{name}' is no longer on {path}"));
+        }
+        Ok(())
+    }
+
+    /// The active pool that is to be destroyed.
+    fn meant_by(&self, request: &DestroyRequest) -> Option<Rc<ActivePool>> {
+        let by_name = request.name.as_deref().and_then(|name| self.find(name).ok());
+        by_name.or_else(|| {
+            let uses_one = |active: &Rc<ActivePool>| active.paths().iter().any(|path| request.paths.contains(path));
+            self.pools().into_iter().find(uses_one)
+        })
+    }
+
+    /// The drives to be erased, that with MDC0 first.
+    async fn read_doomed(&self, paths: &[String], request: &DestroyRequest) -> Result<Vec<Member>> {
+        let mut doomed = Vec::new();
+        let mut empty = None;
+        for path in paths {
+            let device = self.host().open(path).await?;
+            match members::read_member(&**self.host(), path, device).await {
+                Ok(member) => doomed.push(member),
+                Err(error) if error.kind() == Kind::NoPool => empty = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let (true, Some(error)) = (doomed.is_empty(), empty) {
+            return Err(error);
+        }
+        members::check_one_pool(&doomed)?;
+        doomed.sort_by_key(|member| member.superblock.metadata.is_none());
+        if !request.force {
+            for member in &doomed {
+                member.check_device()?;
+            }
+            check_name(&doomed, request.name.as_deref())?;
+        }
+        Ok(doomed)
+    }
+}
+
+fn check_name(doomed: &[Member], expected: Option<&str>) -> Result<()> {
+    let (Some(first), Some(expected)) = (doomed.first(), expected) else { return Ok(()) };
+    let (name, uuid) = (first.superblock.name.as_str(), first.pool());
+    // After an interrupted renaming only the drive with MDC0 has the name that counts.
+    if first.superblock.metadata.is_none() || name == expected || uuid.to_string() == expected {
+        return Ok(());
+    }
+    let reason = format!("the pool on it is '{name}' ({uuid}), not '{}'", expected.escape_debug());
+    Err(PoolError::invalid(subject(&first.path), reason))
+}

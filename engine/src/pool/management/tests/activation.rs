@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+use futures::future::{join_all, LocalBoxFuture};
+
+use super::world::{request, World, MIB};
+use super::*;
+use crate::pool::control::{PoolHandle, Rights};
+use crate::pool::device::{IoBuf, PlainMemory};
+use crate::pool::drive::DriveStatus;
+use crate::pool::format::{MediaFormat, SuperblockVersion};
+use crate::pool::management::activate::ActivateRequest;
+use crate::pool::management::create::CreateRequest;
+use crate::pool::management::props::PoolStatus;
+
+/// Memory of `pages` pages filled with a byte.
+pub(super) fn pages(count: usize, fill: u8) -> IoBuf {
+    Box::new(PlainMemory(vec![fill; count * 4096]))
+}
+
+/// A committed mblock of one page filled with a byte.
+pub(super) async fn mblock(handle: &PoolHandle, class: MediaClass, fill: u8) -> ObjectId {
+    let id = handle.mblock_alloc(class, false).await.unwrap().id;
+    handle.mblock_write(id, pages(1, fill), 0..4096).await.1.unwrap();
+    handle.mblock_commit(id).await.unwrap();
+    id
+}
+
+pub(super) async fn content(handle: &PoolHandle, id: ObjectId) -> Vec<u8> {
+    let (buf, outcome) = handle.mblock_read(id, 0, pages(1, 0xee), 0..4096).await;
+    outcome.unwrap();
+    buf.as_ref().as_ref().to_vec()
+}
+
+fn forced(paths: &[&str]) -> ActivateRequest {
+    ActivateRequest { flags: Flags { force: true, ..Flags::default() }, ..request(paths) }
+}
+
+fn with_flags(paths: &[&str], resize: bool, permit_meta_conv: bool) -> ActivateRequest {
+    ActivateRequest { flags: Flags { resize, permit_meta_conv, force: false }, ..request(paths) }
+}
+
+/// mpool-6: ids, lengths, contents and usage are the same after a deactivation and an activation.
+#[test]
+fn a_pool_comes_back_as_it_was() {
+    let world = World::with_two_disks();
+    world.create_with_staging("mp1");
+    let before = world.run(async {
+        let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+        let mut before = Vec::new();
+        for (number, class) in (0..10).zip([MediaClass::Staging, MediaClass::Capacity].into_iter().cycle()) {
+            let id = mblock(&handle, class, number).await;
+            before.push((handle.mblock_find(id).unwrap(), vec![number; 4096]));
+        }
+        let log = handle.mlog_alloc(MediaClass::Staging, 0, false).await.unwrap();
+        handle.mlog_commit(log.id).await.unwrap();
+        handle.mblock_delete(before.remove(4).0.id).await.unwrap();
+        before
+    });
+    // The zones of the deleted one come back beside all else.
+    world.run_for(crate::units::Nanos(1_000_000));
+    let usage = world.registry.get_usage("mp1").unwrap();
+    world.deactivate("mp1");
+    assert!(world.claimed().is_empty(), "deactivation lets go of the devices");
+    world.activate(&["stg", "cap"]).unwrap();
+    assert_eq!(world.registry.get_usage("mp1").unwrap(), usage);
+    world.run(async {
+        let handle = world.registry.open("mp1", Rights::ReadOnly, false).unwrap();
+        for (props, bytes) in before {
+            assert_eq!(handle.mblock_find(props.id).unwrap(), props);
+            assert_eq!(content(&handle, props.id).await, bytes);
+        }
+    });
+}
+
+/// mpool-7: an active pool is known by its UUID on whatever path; by name, activating it again does nothing.
+#[test]
+fn an_active_pool_is_not_activated_again() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    world.copy("cap", "twin");
+    assert_eq!(kind(world.activate(&["twin"])), Kind::Busy);
+    assert_eq!(kind(world.activate(&["cap"])), Kind::Busy);
+    assert_eq!(world.claimed(), ["cap"]);
+    let by_name = ActivateRequest { name: Some("mp1".into()), ..request(&["cap"]) };
+    assert_eq!(world.run(world.registry.activate(&by_name)).unwrap().paths(), ["cap"]);
+    assert_eq!(world.registry.pools().len(), 1);
+}
+
+#[test]
+fn an_activation_by_name_finds_that_pool_or_fails() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    world.deactivate("mp1");
+    let wrong = ActivateRequest { name: Some("mp2".into()), ..request(&["cap"]) };
+    assert_eq!(kind(world.run(world.registry.activate(&wrong))), Kind::Invalid);
+    let right = ActivateRequest { name: Some("mp1".into()), ..request(&["cap"]) };
+    assert!(world.run(world.registry.activate(&right)).is_ok());
+}
+
+#[test]
+fn two_active_pools_have_two_names() {
+    let world = World::with_two_disks();
+    world.create("same");
+    world.deactivate("same");
+    let other = CreateRequest { name: "same".into(), capacity: "stg".into(), ..CreateRequest::default() };
+    world.run(world.registry.create(&other)).unwrap();
+    assert_eq!(kind(world.activate(&["cap"])), Kind::Exists);
+    assert_eq!(world.claimed(), ["stg"]);
+}
+
+/// mpool-8: the same path twice, and a drive beside its copy, are refused.
+#[test]
+fn duplicates_are_refused() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    world.deactivate("mp1");
+    assert_eq!(kind(world.activate(&["cap", "cap"])), Kind::Invalid);
+    world.copy("cap", "twin");
+    assert_eq!(kind(world.activate(&["cap", "twin"])), Kind::Invalid);
+    assert_eq!(kind(world.activate(&[])), Kind::Invalid);
+    assert_eq!(kind(world.activate(&["cap", "stg", "twin"])), Kind::OutOfDomain);
+    assert!(world.claimed().is_empty());
+}
+
+/// mpool-9: drives of two pools are not one pool.
+#[test]
+fn a_foreign_drive_is_refused() {
+    let world = World::with_two_disks();
+    world.create_with_staging("mp1");
+    world.deactivate("mp1");
+    world.add("other", 64 * MIB);
+    let other = CreateRequest { name: "mp2".into(), capacity: "other".into(), ..CreateRequest::default() };
+    world.run(world.registry.create(&other)).unwrap();
+    world.deactivate("mp2");
+    assert_eq!(kind(world.activate(&["other", "stg"])), Kind::Invalid);
+    assert_eq!(kind(world.activate(&["cap", "other"])), Kind::Invalid);
+    assert_eq!(kind(world.activate(&["stg"])), Kind::Invalid, "without the drive with MDC0");
+    assert!(world.claimed().is_empty());
+}
+
+/// mpool-10, mpool-18, mpool-22: a missing STAGING drive is an error, or by force a fault; its objects fail with EIO.
+#[test]
+fn a_missing_drive_is_an_error_or_a_fault() {
+    let world = World::with_two_disks();
+    world.create_with_staging("mp1");
+    let (near, far) = world.run(async {
+        let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+        (mblock(&handle, MediaClass::Capacity, 1).await, mblock(&handle, MediaClass::Staging, 2).await)
+    });
+    assert_eq!(world.registry.get_props("mp1").unwrap().status, PoolStatus::Optimal);
+    world.deactivate("mp1");
+    assert_eq!(kind(world.activate(&["cap"])), Kind::NoDrive);
+    assert!(world.claimed().is_empty());
+    world.run(world.registry.activate(&forced(&["cap"]))).unwrap();
+    let props = world.registry.get_props("mp1").unwrap();
+    assert_eq!(props.status, PoolStatus::Faulted);
+    let [staging, capacity] = &props.classes[..] else { panic!("two classes") };
+    assert_eq!((staging.unavailable, staging.drive.status), (1, DriveStatus::Unavailable));
+    assert_eq!((capacity.unavailable, capacity.drive.status), (0, DriveStatus::Online));
+    world.run(async {
+        let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+        assert_eq!(content(&handle, near).await, [1; 4096]);
+        assert_eq!(kind(handle.mblock_read(far, 0, pages(1, 0), 0..4096).await.1), Kind::Io);
+    });
+    world.deactivate("mp1");
+    world.activate(&["cap", "stg"]).unwrap();
+    assert_eq!(world.registry.get_props("mp1").unwrap().status, PoolStatus::Optimal);
+}
+
+/// mpool-22: a drive that failed makes the pool faulted until it is activated again.
+#[test]
+fn a_failed_drive_is_a_fault() {
+    let world = World::with_two_disks();
+    world.create_with_staging("mp1");
+    world.disk("stg").fail_writes_after(0);
+    world.run(async {
+        let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+        let id = handle.mblock_alloc(MediaClass::Staging, false).await.unwrap().id;
+        assert_eq!(kind(handle.mblock_write(id, pages(1, 0), 0..4096).await.1), Kind::Io);
+    });
+    assert_eq!(world.registry.get_props("mp1").unwrap().status, PoolStatus::Faulted);
+    assert_eq!(world.registry.find("mp1").unwrap().pool().drive_props("stg").unwrap().status, DriveStatus::Offline);
+    world.disk("stg").heal();
+    world.deactivate("mp1");
+    world.activate(&["cap", "stg"]).unwrap();
+    assert_eq!(world.registry.get_props("mp1").unwrap().status, PoolStatus::Optimal);
+}
+
+/// mpool-16: growth is ignored without RESIZE, needs PERMIT_META_CONV, and is kept.
+#[test]
+fn a_grown_device_is_used_when_asked_for() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let zones = || world.registry.get_props("mp1").unwrap().classes[0].drive.descriptor.zones;
+    assert_eq!(zones(), 64);
+    world.deactivate("mp1");
+    world.disk("cap").properties.borrow_mut().bytes = 100 * MIB;
+    world.activate(&["cap"]).unwrap();
+    assert_eq!(zones(), 64);
+    world.deactivate("mp1");
+    assert_eq!(kind(world.run(world.registry.activate(&with_flags(&["cap"], true, false)))), Kind::NotPermitted);
+    world.run(world.registry.activate(&with_flags(&["cap"], true, true))).unwrap();
+    assert_eq!(zones(), 100);
+    assert_eq!(world.registry.get_usage("mp1").unwrap().space.total_bytes, 100 * MIB);
+    world.deactivate("mp1");
+    world.activate(&["cap"]).unwrap();
+    assert_eq!(zones(), 100);
+}
+
+/// mpool-16, partly: a resize cut off at any write leaves a pool of the old or the new size.
+#[test]
+fn a_cut_resize_leaves_the_old_or_the_new_size() {
+    for writes in 0.. {
+        let world = World::with_two_disks();
+        world.create("mp1");
+        world.deactivate("mp1");
+        world.disk("cap").properties.borrow_mut().bytes = 100 * MIB;
+        world.disk("cap").fail_writes_after(writes);
+        let ended = world.run(world.registry.activate(&with_flags(&["cap"], true, true))).is_ok();
+        let world = world.cut();
+        world.activate(&["cap"]).unwrap();
+        let pool = world.registry.find("mp1").unwrap();
+        let zones = pool.pool().drives()[0].descriptor().zones;
+        assert!(zones == 100 || (zones == 64 && !ended), "{zones} after {writes} writes");
+        if ended {
+            break;
+        }
+    }
+}
+
+/// mpool-17, mpool-18: a device that has shrunk is refused, except by force.
+#[test]
+fn a_shrunken_device_is_refused() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    world.deactivate("mp1");
+    world.disk("cap").properties.borrow_mut().bytes = 64 * MIB - 4096;
+    assert_eq!(kind(world.activate(&["cap"])), Kind::Invalid);
+    world.run(world.registry.activate(&forced(&["cap"]))).unwrap();
+}
+
+/// mpool-87, partly: a device with other blocks, of another type or with other features is not the recorded drive.
+#[test]
+fn a_changed_device_is_refused() {
+    let changes: [fn(&mut crate::pool::device::DeviceProperties); 3] = [
+        |properties| properties.sector_bytes = 4096,
+        |properties| properties.kind = crate::pool::device::DeviceType::NvdimmBlock,
+        |properties| properties.dif = true,
+    ];
+    for change in changes {
+        let world = World::with_two_disks();
+        world.create("mp1");
+        world.deactivate("mp1");
+        change(&mut world.disk("cap").properties.borrow_mut());
+        assert_eq!(kind(world.activate(&["cap"])), Kind::Invalid);
+    }
+}
+
+/// mpool-88, mpool-92, partly: an old superblock needs permission, then superblocks and content are converted; a newer
+/// one is refused.
+#[test]
+fn old_pools_are_converted_with_permission() {
+    let old = World::with_format(MediaFormat::ORIGINAL);
+    old.add("cap", 64 * MIB);
+    old.create("mp1");
+    let id = old.run(async {
+        let handle = old.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+        mblock(&handle, MediaClass::Capacity, 7).await
+    });
+    old.deactivate("mp1");
+    let world = old.cut();
+    assert_eq!(kind(world.activate(&["cap"])), Kind::NotPermitted);
+    world.run(world.registry.activate(&with_flags(&["cap"], false, true))).unwrap();
+    world.run(async {
+        let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+        assert_eq!(content(&handle, id).await, [7; 4096]);
+    });
+    world.deactivate("mp1");
+    let found = world.run(world.registry.scan(&["cap".to_owned()]));
+    assert_eq!(found[0].drive.as_ref().unwrap().version, Some(SuperblockVersion::V2));
+    world.activate(&["cap"]).unwrap();
+    world.deactivate("mp1");
+    let mut superblock = world.disk("cap").bytes::<4096>(0);
+    superblock[56] = 9;
+    let head = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &superblock[..62]) as u32;
+    superblock[62..66].copy_from_slice(&head.to_le_bytes());
+    world.disk("cap").write(0, &superblock);
+    world.disk("cap").write(8192, &superblock);
+    assert_eq!(kind(world.activate(&["cap"])), Kind::UnknownSuperblock);
+}
+
+/// A failing write at any point of an activation leaves nothing claimed, and the next one succeeds.
+#[test]
+fn a_failed_activation_leaves_nothing_open() {
+    let mut failures = 0;
+    for writes in 0.. {
+        let world = World::with_two_disks();
+        world.create_with_staging("mp1");
+        world.deactivate("mp1");
+        let changes = crate::pool::params::ParamChanges {
+            label: Some("other".into()),
+            spare_percent: [Some(1), Some(2)],
+            ..Default::default()
+        };
+        world.disk("cap").fail_writes_after(writes);
+        let asked = ActivateRequest { changes, ..request(&["cap", "stg"]) };
+        if world.run(world.registry.activate(&asked)).is_ok() {
+            break;
+        }
+        failures += 1;
+        assert!(world.claimed().is_empty(), "after {writes} writes");
+        world.disk("cap").heal();
+        world.activate(&["cap", "stg"]).unwrap();
+    }
+    assert!(failures > 2, "{failures}");
+}
+
+/// mpool-135: pools created and activated at the same time do not disturb each other.
+#[test]
+fn many_pools_live_side_by_side() {
+    let world = World::new();
+    let names: Vec<_> = (0..6).map(|number| format!("mp{number}")).collect();
+    let all = |operation: &dyn Fn(&str) -> LocalBoxFuture<'static, ()>| {
+        world.run(join_all(names.iter().map(|name| operation(name))));
+    };
+    for name in &names {
+        world.add(name, 32 * MIB);
+    }
+    let registry = world.registry.clone();
+    all(&|name| {
+        let (registry, name) = (registry.clone(), name.to_owned());
+        Box::pin(async move {
+            let asked = CreateRequest { capacity: name.clone(), name: name.clone(), ..CreateRequest::default() };
+            registry.create(&asked).await.unwrap();
+            let handle = registry.open(&name, Rights::ReadWrite, false).unwrap();
+            let id = mblock(&handle, MediaClass::Capacity, name.as_bytes()[2]).await;
+            drop(handle);
+            registry.deactivate(&name).await.unwrap();
+            registry.activate(&request(&[&name])).await.unwrap();
+            let handle = registry.open(&name, Rights::ReadOnly, false).unwrap();
+            assert_eq!(content(&handle, id).await, [name.as_bytes()[2]; 4096]);
+        })
+    });
+    assert_eq!(world.registry.list(usize::MAX).unwrap().len(), 6);
+    all(&|name| {
+        let (registry, name) = (registry.clone(), name.to_owned());
+        Box::pin(async move { registry.deactivate(&name).await.unwrap() })
+    });
+    assert!(world.claimed().is_empty() && world.registry.pools().is_empty());
+}
+
+/// mpool-135: two creations on one device at the same time: one wins, the other changes nothing.
+#[test]
+fn operations_on_one_device_take_turns() {
+    let world = World::with_two_disks();
+    let asked = |name: &str| CreateRequest { name: name.into(), capacity: "cap".into(), ..CreateRequest::default() };
+    let (one, two) = (asked("one"), asked("two"));
+    let (first, second) = world.run(futures::future::join(world.registry.create(&one), world.registry.create(&two)));
+    assert!(first.is_ok());
+    assert_eq!(kind(second), Kind::Busy);
+    assert_eq!(world.registry.pools().len(), 1);
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+use uuid::Uuid;
+
+use super::activation::mblock;
+use super::world::{request, World, MIB};
+use super::*;
+use crate::pool::control::Rights;
+use crate::pool::management::activate::ActivateRequest;
+use crate::pool::management::create::CreateRequest;
+use crate::pool::management::layout::LayoutWish;
+use crate::pool::params::{CreateParams, ParamChanges};
+
+fn all_changes() -> ParamChanges {
+    ParamChanges {
+        uid: Some(1001),
+        gid: Some(1002),
+        mode: Some(0o640),
+        label: Some("hot".into()),
+        user_type: Some(Uuid::from_u128(42)),
+        readahead_pages: Some(7),
+        spare_percent: [None, Some(20)],
+    }
+}
+
+/// mpool-20: what is set is there after a deactivation; what is not given stays.
+#[test]
+fn parameters_are_kept() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let before = world.registry.get_params("mp1").unwrap();
+    assert_eq!((before.uid, before.gid, before.mode, before.label.as_str()), (0, 6, 0o660, "raw"));
+    assert_eq!((before.readahead_pages, before.map_size_log2, before.user_type), (32, 30, Uuid::nil()));
+    assert_eq!((before.spare_percent, before.mblock_mib), ([None, Some(5)], [None, Some(1)]));
+    let after = world.run(world.registry.set_params("mp1", &all_changes())).unwrap();
+    assert_eq!((after.uid, after.gid, after.mode, after.label.as_str()), (1001, 1002, 0o640, "hot"));
+    assert_eq!((after.readahead_pages, after.user_type), (7, Uuid::from_u128(42)));
+    assert_eq!(after.spare_percent, [None, Some(20)]);
+    world.deactivate("mp1");
+    world.activate(&["cap"]).unwrap();
+    assert_eq!(world.registry.get_params("mp1").unwrap(), after);
+    let only = ParamChanges { uid: Some(5), ..ParamChanges::default() };
+    let one = world.run(world.registry.set_params("mp1", &only)).unwrap();
+    assert_eq!(one, crate::pool::params::PoolParams { uid: 5, ..after });
+}
+
+/// mpool-20: values that mean "not given", values that are moved into their range, values that are refused.
+#[test]
+fn parameters_are_checked() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let set = |changes: ParamChanges| world.run(world.registry.set_params("mp1", &changes));
+    let kept = set(all_changes()).unwrap();
+    let empty = ParamChanges { label: Some(String::new()), user_type: Some(Uuid::nil()), ..ParamChanges::default() };
+    let staging = ParamChanges { spare_percent: [Some(9), None], ..ParamChanges::default() };
+    assert_eq!(set(empty).unwrap(), kept);
+    assert_eq!(set(staging).unwrap(), kept, "a class without a drive is passed over");
+    let many = ParamChanges { readahead_pages: Some(33), ..ParamChanges::default() };
+    assert_eq!(set(many).unwrap().readahead_pages, 32);
+    let spare = ParamChanges { uid: Some(9), spare_percent: [None, Some(101)], ..ParamChanges::default() };
+    assert_eq!(kind(set(spare)), Kind::Invalid);
+    assert_eq!(world.registry.get_params("mp1").unwrap().uid, 1001, "nothing of a refused change is done");
+    assert_eq!(kind(world.run(world.registry.set_params("none", &all_changes()))), Kind::NotMember);
+}
+
+/// mpool-21: what is given at activation replaces what is stored, and stays.
+#[test]
+fn parameters_given_at_activation_stay() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    world.deactivate("mp1");
+    let asked = ActivateRequest { changes: all_changes(), ..request(&["cap"]) };
+    let params = world.run(world.registry.activate(&asked)).unwrap().pool().params();
+    assert_eq!((params.uid, params.label.as_str(), params.spare_percent[1]), (1001, "hot", Some(20)));
+    world.deactivate("mp1");
+    world.activate(&["cap"]).unwrap();
+    assert_eq!(world.registry.get_params("mp1").unwrap(), params);
+}
+
+/// mpool-20, mpool-27: what is given at creation is honoured, spares included (defect 23).
+#[test]
+fn parameters_given_at_creation_stay() {
+    let world = World::with_two_disks();
+    let layout = LayoutWish { zone_mib: Some(2), root_log_bytes: Some(3 * MIB), ..LayoutWish::default() };
+    let params = CreateParams { changes: all_changes(), layout, map_size_log2: Some(28) };
+    let asked = CreateRequest { name: "mp1".into(), capacity: "cap".into(), params, ..CreateRequest::default() };
+    world.run(world.registry.create(&asked)).unwrap();
+    for round in 0..2 {
+        let params = world.registry.get_params("mp1").unwrap();
+        assert_eq!((params.uid, params.label.as_str(), params.map_size_log2), (1001, "hot", 28), "{round}");
+        assert_eq!((params.spare_percent, params.mblock_mib), ([None, Some(20)], [None, Some(2)]));
+        assert_eq!(params.root_log_bytes, 3 * MIB);
+        let active = world.registry.find("mp1").unwrap();
+        let root = active.pool().mlog_props(ObjectId::ROOT_LOGS[0]).unwrap();
+        assert_eq!(root.capacity_bytes, 4 * MIB);
+        let space = active.pool().usage().space;
+        assert_eq!((space.usable_bytes, space.spare_bytes), (25 * 2 * MIB, 7 * 2 * MIB), "20 % of 32 zones");
+        drop(active);
+        world.deactivate("mp1");
+        world.activate(&["cap"]).unwrap();
+    }
+    for (wrong, expected) in [(Some(26), Kind::Invalid), (Some(33), Kind::Invalid)] {
+        let params = CreateParams { map_size_log2: wrong, ..CreateParams::default() };
+        let asked = CreateRequest { name: "mp2".into(), capacity: "stg".into(), params, ..CreateRequest::default() };
+        assert_eq!(kind(world.run(world.registry.create(&asked))), expected);
+    }
+}
+
+/// mpool-27: ordinary allocations stop at the usable zones, those from the spare go on; the percentage is kept.
+#[test]
+fn spare_zones_are_kept_back() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let changes = ParamChanges { spare_percent: [None, Some(20)], ..ParamChanges::default() };
+    world.run(world.registry.set_params("mp1", &changes)).unwrap();
+    world.run(async {
+        let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+        let space = || world.registry.get_usage("mp1").unwrap().space;
+        let spare = space().spare_bytes;
+        assert_eq!(spare, 13 * MIB, "64 zones, 51 of them usable");
+        let mut free = space().free_usable_bytes / MIB;
+        while handle.mblock_alloc(MediaClass::Capacity, false).await.is_ok() {
+            free -= 1;
+        }
+        assert_eq!((free, space().free_usable_bytes, space().free_spare_bytes), (0, 0, spare));
+        for taken in 1..=13 {
+            handle.mblock_alloc(MediaClass::Capacity, true).await.unwrap();
+            assert_eq!(space().free_spare_bytes, spare - taken * MIB);
+        }
+        assert_eq!(kind(handle.mblock_alloc(MediaClass::Capacity, true).await), Kind::NoSpace);
+    });
+}
+
+/// mpool-28: fewer spare zones than are in use: the excess counts as usable.
+#[test]
+fn fewer_spare_zones_than_in_use() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let spare = |percent| ParamChanges { spare_percent: [None, Some(percent)], ..ParamChanges::default() };
+    world.run(world.registry.set_params("mp1", &spare(50))).unwrap();
+    let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+    for _ in 0..20 {
+        world.run(handle.mblock_alloc(MediaClass::Capacity, true)).unwrap();
+    }
+    let before = world.registry.get_usage("mp1").unwrap().space;
+    assert_eq!((before.spare_bytes, before.free_spare_bytes), (32 * MIB, 12 * MIB));
+    world.run(world.registry.set_params("mp1", &spare(10))).unwrap();
+    let after = world.registry.get_usage("mp1").unwrap().space;
+    assert_eq!((after.spare_bytes, after.free_spare_bytes), (7 * MIB, 0), "10 % of 64 zones, all in use");
+    assert_eq!(after.used_bytes, before.used_bytes + 13 * MIB);
+    world.run(world.registry.set_params("mp1", &spare(80))).unwrap();
+    let most = world.registry.get_usage("mp1").unwrap().space;
+    assert!(most.used_bytes > most.usable_bytes, "more in use than is usable now");
+    assert_eq!(most.free_usable_bytes, 0);
+}
+
+/// mpool-22, mpool-132: what is told of pools, classes and drives; lists have limits.
+#[test]
+fn properties_tell_what_is() {
+    let world = World::with_two_disks();
+    world.create_with_staging("mp1");
+    world.add("third", 16 * MIB);
+    let other = CreateRequest { name: "mp2".into(), capacity: "third".into(), ..CreateRequest::default() };
+    world.run(world.registry.create(&other)).unwrap();
+    let props = world.registry.get_props("mp1").unwrap();
+    let [staging, capacity] = &props.classes[..] else { panic!("two classes") };
+    assert_eq!((staging.class, staging.drive.name.as_str()), (MediaClass::Staging, "stg"));
+    assert_eq!((capacity.class, capacity.drive.name.as_str()), (MediaClass::Capacity, "cap"));
+    assert_eq!((staging.drive.descriptor.bytes, capacity.drive.descriptor.bytes), (32 * MIB, 64 * MIB));
+    assert_eq!((staging.spare_percent, staging.unavailable), (5, 0));
+    let sum = staging.usage.space.total_bytes + capacity.usage.space.total_bytes;
+    assert_eq!(world.registry.get_usage("mp1").unwrap().space.total_bytes, sum);
+    let pool = world.registry.find("mp1").unwrap();
+    assert_eq!(pool.pool().drive_props("stg").unwrap(), staging.drive);
+    assert_eq!(kind(pool.pool().drive_props("third")), Kind::NotFound);
+    let uuids: Vec<_> = world.registry.list(usize::MAX).unwrap().iter().map(|props| props.params.uuid).collect();
+    assert!(uuids.len() == 2 && uuids.is_sorted());
+    assert_eq!(world.registry.list(1).unwrap().len(), 1);
+    assert_eq!(kind(world.registry.list(0)), Kind::Invalid);
+    assert_eq!(kind(world.registry.get_props("none")), Kind::NotMember);
+    let by_uuid = world.registry.get_props(&uuids[0].to_string()).unwrap();
+    assert_eq!(by_uuid.params.uuid, uuids[0]);
+}
+
+/// mpool-23: usage is exact to the byte, for classes and for the pool, against a model.
+#[test]
+fn usage_is_exact() {
+    let world = World::with_two_disks();
+    world.create_with_staging("mp1");
+    let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+    let start = world.registry.get_usage("mp1").unwrap();
+    assert_eq!((start.objects.mlogs, start.objects.mblocks), (2, 0), "the root logs");
+    let mut live: Vec<(ObjectId, MediaClass, u64)> = Vec::new();
+    let mut state = 1_u64;
+    for round in 0..60_u8 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let class = MediaClass::ALL[(state >> 40) as usize % 2];
+        if state >> 60 < 9 || live.is_empty() {
+            let written = if round.is_multiple_of(3) {
+                live.push((world.run(handle.mblock_alloc(class, false)).unwrap().id, class, 0));
+                continue;
+            } else {
+                4096
+            };
+            live.push((world.run(mblock(&handle, class, round)), class, written));
+        } else {
+            let (id, _, written) = live.swap_remove((state >> 33) as usize % live.len());
+            if written == 0 {
+                world.run(handle.mblock_abort(id)).unwrap();
+            } else {
+                world.run(handle.mblock_delete(id)).unwrap();
+            }
+            world.run_for(crate::units::Nanos(1_000_000));
+        }
+        let pool = world.registry.find("mp1").unwrap();
+        let mut classes = 0;
+        for class in MediaClass::ALL {
+            let usage = pool.pool().class_usage(class).unwrap();
+            let zone = u64::from(pool.pool().drive_of(class).unwrap().descriptor().zone_pages) * 4096;
+            let mine: Vec<_> = live.iter().filter(|(_, other, _)| *other == class).collect();
+            assert_eq!(usage.objects.mblocks, mine.len() as u64);
+            assert_eq!(usage.objects.mblock_allocated_bytes, mine.len() as u64 * zone);
+            assert_eq!(usage.objects.mblock_written_bytes, mine.iter().map(|(_, _, written)| written).sum::<u64>());
+            assert_eq!(usage.space.used_bytes + usage.space.free_usable_bytes, usage.space.usable_bytes);
+            classes += usage.space.used_bytes;
+        }
+        let usage = pool.pool().usage();
+        assert_eq!(usage.space.used_bytes, classes);
+        assert_eq!(usage.space.used_bytes - start.space.used_bytes, usage.objects.mblock_allocated_bytes);
+        assert_eq!(usage.objects.mlog_allocated_bytes, start.objects.mlog_allocated_bytes);
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What holds for a drive's descriptor, whatever the bytes.
+
+use engine::pool::format::DriveDescriptor;
+
+/// Decodes the input. What decodes can be used without care, and encodes to bytes that decode to the same.
+pub fn check(input: &[u8]) {
+    let Ok(drive) = DriveDescriptor::decode(input) else { return };
+    let zone_bytes = drive.zone_bytes();
+    let used = u64::from(drive.zones).checked_mul(zone_bytes).expect("zones lie within the bytes");
+    assert!(zone_bytes > 0 && used <= drive.bytes && matches!(drive.sector_bytes(), 512 | 4096));
+    let whole = drive.resized(drive.bytes).expect("it has a zone");
+    assert!(whole.zones >= drive.zones && whole.class_tuple() == drive.class_tuple());
+    assert_eq!(DriveDescriptor::decode(&drive.encode()), Ok(drive));
+}
