@@ -63,16 +63,13 @@ fn append_and_recover(mut space: Vec<u8>, config: ScanConfig, found: &LogContent
     if config.compact_sem && recovered.is_empty() {
         return;
     }
-    let writer = WriterConfig {
-        format: LogFormat::V2,
-        stamp,
-        geometry,
-        policy: Policy::Fresh,
-        buffers: 2,
-        max_in_flight: 1,
-    };
+    let writer =
+        WriterConfig { format: LogFormat::V2, stamp, geometry, policy: Policy::Fresh, buffers: 2, max_in_flight: 1 };
     let mut writer = LogWriter::new(writer, &recovered);
-    assert!(writer.supply(vec![0; geometry.sector_bytes]).is_none() && writer.supply(vec![0; geometry.sector_bytes]).is_none());
+    assert!(
+        writer.supply(vec![0; geometry.sector_bytes]).is_none()
+            && writer.supply(vec![0; geometry.sector_bytes]).is_none()
+    );
     let record = b"written after recovery".to_vec();
     if writer.append(&record, true).is_err() {
         return;

@@ -38,6 +38,7 @@ pub mod ids;
 pub mod lock;
 pub mod logs;
 pub mod management;
+pub mod maps;
 pub mod mblock;
 pub mod mdc;
 pub mod metadata;

@@ -11,6 +11,7 @@ use std::rc::{Rc, Weak};
 
 use uuid::Uuid;
 
+use super::cache::MapTable;
 use super::drive::Drive;
 use super::error::{Kind, PoolError, Result};
 use super::format::{ContentVersion, MediaFormat, MpConfig, ObjectCreate, Superblock, SuperblockFlags};
@@ -48,6 +49,7 @@ pub struct Pool {
     pub(super) activation: Lock,
     pub(super) erasures: Rc<Erasures>,
     pub(super) tasks: TaskGroup,
+    pub(super) maps: OnceCell<Rc<MapTable>>,
 
     me: Weak<Pool>,
 }
@@ -91,6 +93,7 @@ impl Pool {
             next_to_compact: Cell::new(1),
             activation: Lock::new(Rank::Activation),
             erasures: Rc::default(),
+            maps: OnceCell::new(),
 
             tunables: RefCell::new(tunables),
             me: me.clone(),

@@ -221,6 +221,9 @@ impl ActivePool {
             Openers::Exclusive => Openers::Shared(0),
             Openers::Closing => unreachable!("it is closing only while nobody has it open"),
         });
+        if self.openers() == 0 {
+            self.pool.forget_unused_maps();
+        }
     }
 
     /// Lets nobody open it any more.

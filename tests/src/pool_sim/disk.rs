@@ -5,8 +5,8 @@
 //! Each write and discard is a [`Change`]. It goes through three moments, which the scheduler chooses: it takes effect
 //! (reads see it), it ends (its caller is told), it becomes durable. Durable is: ended, on a disk without a volatile
 //! cache; ended, with FUA; or ended before a flush began that has ended. At a power cut each 512-byte sector of each
-//! change that is not durable survives or does not, by itself; a change of at most `atomic_write` bytes inside one such
-//! unit survives as a whole or not at all. Of several changes of one sector the last survivor shows, so any of them can
+//! change that is not durable survives or does not, by itself; an aligned unit of `atomic_write` bytes that the change
+//! covers, or inside which it lies, survives as a whole or not at all. Of several changes of one sector the last survivor shows, so any of them can
 //! show, or what was durable before. A change that became durable is never undone by an earlier one.
 
 use std::ops::Range;
@@ -222,29 +222,36 @@ impl Disk {
         self.changes.append(&mut begun);
         let unit = u64::from(self.properties.atomic_write);
         for change in &self.changes {
-            let covers = change.covers();
             let keep = fate.of(change.number);
-            let step = if change.covers().start / unit == (covers.end - 1) / unit {
-                unit
-            } else if matches!(change.content, Content::Data(_)) {
-                ATOM as u64
-            } else {
-                PAGE as u64
-            };
-            let mut at = covers.start;
-            while at < covers.end {
-                let end = ((at / step + 1) * step).min(covers.end);
+            for part in atoms(change, unit) {
                 let survives = match keep {
                     Keep::Nothing => false,
                     Keep::Everything => true,
                     Keep::Sectors(per_mille) | Keep::Changes(per_mille) => fate.random.chance(per_mille),
                 };
                 if survives {
-                    change.apply_live(&mut self.durable, at..end);
+                    change.apply_live(&mut self.durable, part);
                 }
-                at = end;
             }
         }
         self.durable
     }
+}
+
+/// Cuts a change into the parts that survive or not: whole units where it covers them, or lies within one; else sectors
+/// of 512 bytes, and pages of a discard.
+fn atoms(change: &Change, unit: u64) -> Vec<Range<u64>> {
+    let covers = change.covers();
+    let within_one = covers.start / unit == (covers.end - 1) / unit;
+    let step = if matches!(change.content, Content::Data(_)) { ATOM as u64 } else { PAGE as u64 };
+    let mut parts = Vec::new();
+    let mut at = covers.start;
+    while at < covers.end {
+        let whole = within_one || (at.is_multiple_of(unit) && at + unit <= covers.end);
+        let step = if whole { step.max(unit) } else { step };
+        let end = ((at / step + 1) * step).min(covers.end);
+        parts.push(at..end);
+        at = end;
+    }
+    parts
 }

@@ -41,6 +41,11 @@ impl SimHost {
         SimHost { machine, nursery, in_use }
     }
 
+    /// Prints an event, if wanted.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        self.machine.borrow().trace(what);
+    }
+
     /// The machine.
     #[must_use]
     pub fn machine(&self) -> &Rc<RefCell<Machine>> {

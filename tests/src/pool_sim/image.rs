@@ -63,11 +63,20 @@ impl Page {
     }
 }
 
-/// Garbage of `at`, a multiple of 8, and what follows.
+/// Garbage of `at`, a multiple of [`ATOM`], and what follows. Only the first words of a sector are its own, the rest is
+/// one of a few patterns: a recovery reads much of it.
 fn fill_garbage(seed: u64, at: u64, target: &mut [u8]) {
-    for (place, word) in (at / 8..).zip(target.chunks_mut(8)) {
-        let drawn = mix(seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes();
-        word.copy_from_slice(&drawn[..word.len()]);
+    const PATTERNS: u64 = 16;
+    static TABLE: std::sync::LazyLock<Vec<[u8; ATOM]>> = std::sync::LazyLock::new(|| {
+        let byte = |pattern: u64, at: usize| (mix(pattern << 32 | at as u64) & 0xff) as u8;
+        (0..PATTERNS).map(|pattern| std::array::from_fn(|at| byte(pattern, at))).collect()
+    });
+    for (sector, part) in (at / ATOM as u64..).zip(target.chunks_mut(ATOM)) {
+        let drawn = mix(seed ^ sector.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        part.copy_from_slice(&TABLE[(drawn % PATTERNS) as usize][..part.len()]);
+        for (place, word) in (1..).zip(part.chunks_mut(8).take(8)) {
+            word.copy_from_slice(&mix(drawn ^ place).to_le_bytes()[..word.len()]);
+        }
     }
 }
 
@@ -91,7 +100,7 @@ impl Image {
         Image { seed, chunks: BTreeMap::new() }
     }
 
-    /// Reads from `at`, a multiple of 8.
+    /// Reads from `at`, a multiple of [`ATOM`].
     pub fn read(&self, at: u64, target: &mut [u8]) {
         let mut done = 0;
         for (page, range) in pages(at, target.len() as u64) {
@@ -185,6 +194,7 @@ mod tests {
         assert_eq!(seen[512..], one.bytes(8704, 512));
         assert_ne!(seen, other.bytes(8192, 1024));
         assert!(seen.chunks(8).all(|word| word != [0; 8]));
+        assert_ne!(seen[..512], seen[512..]);
     }
 
     #[test]

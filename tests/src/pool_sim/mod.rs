@@ -8,6 +8,7 @@
 //! moment chosen by the campaign, and leaves images for the next life. One thread, no clock, no other randomness: equal
 //! seeds give equal lives.
 
+pub mod campaign;
 pub mod device;
 pub mod disk;
 pub mod executor;
@@ -15,8 +16,13 @@ pub mod faults;
 pub mod host;
 pub mod image;
 pub mod life;
+pub mod log_campaign;
+pub mod log_media;
+pub mod log_model;
 pub mod machine;
 pub mod operation;
+pub mod pool_model;
+pub mod slab_model;
 
 #[cfg(test)]
 mod tests;

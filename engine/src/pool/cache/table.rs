@@ -193,6 +193,14 @@ impl MapTable {
         self.cache.statistics()
     }
 
+    /// Removes the maps that nobody is attached to.
+    pub fn destroy_unattached(&self) {
+        let offsets: Vec<u64> = self.cache.maps.borrow().values().map(|map| map.layout.offset()).collect();
+        for offset in offsets {
+            self.destroy(offset);
+        }
+    }
+
     /// Number of maps.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -203,10 +211,7 @@ impl MapTable {
     /// others, and stops the reaper.
     pub async fn close(&self) {
         self.closing.set(true);
-        let offsets: Vec<u64> = self.cache.maps.borrow().values().map(|map| map.layout.offset()).collect();
-        for offset in offsets {
-            self.destroy(offset);
-        }
+        self.destroy_unattached();
         while self.count() > 0 {
             let (sender, receiver) = oneshot::channel();
             self.cache.awaiting_removal.borrow_mut().push(sender);

@@ -33,6 +33,7 @@ pub(super) async fn shut_down(pool: &Rc<Pool>) {
     pool.tasks.stop();
     // Erasures among them: their zones are discarded before the devices go.
     pool.tasks.drain().await;
+    pool.close_maps().await;
     if let Err(error) = pool.close_containers().await {
         pool.log(Level::Warning, format!("closing the metadata containers failed: {error}"));
     }

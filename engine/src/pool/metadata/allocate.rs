@@ -166,7 +166,10 @@ impl Pool {
         let container = self.container(object.id().slot());
         let _rest = container.compaction.exclusive().await;
         self.refuse_unless(&object, ObjectState::Committed)?;
-        self.append_record(container, &Record::ObjectDelete(object.id())).await?;
+        object.set_leaving(true);
+        let logged = self.append_record(container, &Record::ObjectDelete(object.id())).await;
+        object.set_leaving(false);
+        logged?;
         container.count(|counts| counts.deletes += 1);
         container.remove(&object);
         self.erase_later(Rc::clone(&object));

@@ -21,11 +21,6 @@ pub struct Erasures {
 }
 
 impl Erasures {
-    /// Erasures under way.
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way.get()
-    }
-
     /// Waits until the next one ends; returns at once, with false, when there is none.
     pub(super) async fn wait_for_one(&self) -> bool {
         if self.under_way.get() == 0 {

@@ -51,6 +51,8 @@ pub struct Object {
     written: Cell<u64>,
     generation: Cell<u64>,
     holds: Cell<u32>,
+    /// Its deletion is being logged.
+    leaving: Cell<bool>,
     lock: Lock,
     pub(super) open: RefCell<Option<OpenLog>>,
 }
@@ -84,6 +86,7 @@ impl Object {
             written: Cell::new(create.written_bytes),
             generation: Cell::new(create.generation),
             holds: Cell::new(0),
+            leaving: Cell::new(false),
             lock: Lock::new(rank),
             open: RefCell::new(None),
         }))
@@ -186,6 +189,16 @@ impl Object {
     pub fn hold(self: &Rc<Object>) -> Hold {
         self.holds.set(self.holds.get() + 1);
         Hold(Rc::clone(self))
+    }
+
+    /// As [`Object::hold`], for who does not take the lock: none while it is being deleted.
+    #[must_use]
+    pub fn hold_unless_leaving(self: &Rc<Object>) -> Option<Hold> {
+        (!self.leaving.get()).then(|| self.hold())
+    }
+
+    pub(super) fn set_leaving(&self, leaving: bool) {
+        self.leaving.set(leaving);
     }
 
     /// True for a log that somebody has open.

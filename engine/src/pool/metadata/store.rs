@@ -185,7 +185,7 @@ impl Pool {
     }
 
     /// The drive that MDC0 lies on.
-    pub(super) fn metadata_drive(&self) -> Result<Rc<Drive>> {
+    pub(in crate::pool) fn metadata_drive(&self) -> Result<Rc<Drive>> {
         self.drive_of(crate::pool::ids::MediaClass::Capacity)
     }
 }
