@@ -50,7 +50,7 @@ fn config(options: u8, space: &mut [u8]) -> ScanConfig {
             seal(block, LogFormat::V2, STAMP, ids);
         }
     }
-    ScanConfig { geometry, stamp: STAMP, compact_sem: options & 2 != 0, accept_v1: options & 4 != 0 }
+    ScanConfig { geometry, stamp: STAMP, compact_sem: options & 2 != 0, accept_v1: options & 4 != 0, one_in_flight: options & 8 != 0 }
 }
 
 fn append_and_recover(mut space: Vec<u8>, config: ScanConfig, found: &LogContent) {

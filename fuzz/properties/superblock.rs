@@ -2,17 +2,17 @@
 
 //! What holds for a copy of a superblock, whatever the bytes.
 
-use crc_fast::CrcAlgorithm;
+use engine::pool::format::superblock::checksums;
 use engine::pool::format::{Superblock, SuperblockVersion, SUPERBLOCK_BYTES};
 
 /// Judges the input as it is, and once more with checksums that match: no change of the rest gets past wrong ones.
 pub fn check(input: &[u8]) {
     judge(input);
-    let mut sealed = input.to_vec();
-    sealed.resize(SUPERBLOCK_BYTES, 0);
-    for (covered, at) in [(0..62, 62), (72..120, 120), (0..4092, 4092)] {
-        let crc = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, &sealed[covered]) as u32;
-        sealed[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+    let mut sealed = [0; SUPERBLOCK_BYTES];
+    let length = input.len().min(SUPERBLOCK_BYTES);
+    sealed[..length].copy_from_slice(&input[..length]);
+    for checksum in checksums(&sealed) {
+        sealed[checksum.covers.1..][..4].copy_from_slice(&checksum.computed.to_le_bytes());
     }
     judge(&sealed);
 }

@@ -108,9 +108,7 @@ impl PageCache {
         if passage.is_none() {
             run.end = run.start + 1;
         }
-        // Those that need memory for a page that they wait for come first.
-        let starved = self.frames.waiting() > 0;
-        let frames: Vec<_> = run.clone().map_while(|_| if starved { None } else { self.frame_now() }).collect();
+        let frames: Vec<_> = run.clone().map_while(|_| self.frame_now()).collect();
         if frames.is_empty() {
             self.count(|counters| counters.readahead_dropped += 1);
             return;

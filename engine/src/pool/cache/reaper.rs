@@ -50,9 +50,10 @@ struct List {
 }
 
 impl ReaperLists {
-    /// Puts a map on a list that the time chooses. One that is on a list, or pinned, is not put there.
+    /// Puts a map on a list that the time chooses, unless it is pinned.
     pub fn add(&self, map: &Rc<Map>, now: Nanos) {
-        if map.listed.get().is_none() && map.temperature != Temperature::Pinned {
+        assert!(map.listed.get().is_none(), "a map is on one list, once");
+        if map.temperature != Temperature::Pinned {
             // The multiplier spreads times that are near each other.
             let list = (now.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % LISTS;
             self.append(list, map);

@@ -127,6 +127,16 @@ impl Pool {
         self.next_to_compact.set(if following < self.container_count.get() { following } else { 1 });
         self.grow_if_crowded().await;
         self.rebuild_selection();
+        self.trim_logs();
+    }
+
+    /// Has the containers' logs give back the memory that they do not need just now.
+    fn trim_logs(&self) {
+        for log in self.container(Slot::ZERO).all_committed() {
+            if let Some(open) = log.open.borrow().as_ref() {
+                open.log.trim();
+            }
+        }
     }
 
     fn is_due(&self, container: &Container) -> bool {

@@ -47,8 +47,10 @@ impl Pool {
             Ok(())
         })
         .await?;
+        // Without any drive it is a pool whose creation was cut off, which is found out when the drives are compared.
+        let created = recorded.drives.iter().any(Option::is_some);
         for class in MediaClass::ALL {
-            if recorded.spares[class.index()].is_some() && recorded.drives[class.index()].is_none() {
+            if created && recorded.spares[class.index()].is_some() && recorded.drives[class.index()].is_none() {
                 let reason = format!("MDC0 has a spare percentage for {class}, which has no drive");
                 return Err(PoolError::new(Kind::NotFound, self.subject(), reason));
             }

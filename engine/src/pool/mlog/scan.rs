@@ -7,7 +7,11 @@
 //! successor of blocks written later; so all blocks of this log within 1 MiB behind it are looked at, and the next
 //! flush set's id is above all of theirs.
 //!
-//! Differs from mpool.md: a block of version 2 whose check code is wrong is no block of the log. It can never become
+//! Where sets are written one after the other, a set begins only once everything before it is durable. So the first
+//! block of a set behind the logical end proves that a block before it was there and is damaged; the log is corrupt
+//! then, and not just shorter.
+//!
+//! Differs from mpool.md: damage is told from the end where it can be, as above. A block of version 2 whose check code is wrong is no block of the log. It can never become
 //! one, so its id does not matter. Set ids that go back are corrupt.
 
 use core::ops::Range;
@@ -29,6 +33,8 @@ pub struct ScanConfig {
     pub compact_sem: bool,
     /// Blocks of version 1 count.
     pub accept_v1: bool,
+    /// The log is written one flush set after the other, each begun when its predecessor had ended well.
+    pub one_in_flight: bool,
 }
 
 /// What recovery has found.
@@ -82,6 +88,14 @@ pub enum ScanError {
     SetGoesBack {
         /// Number of the block.
         block: u64,
+    },
+    /// ENODATA: a block that was durable is not there any more.
+    #[error("block {block} is damaged: a later flush set begins at block {witness}")]
+    Damaged {
+        /// Number of the block.
+        block: u64,
+        /// The block that was written when it was durable.
+        witness: u64,
     },
     /// ENODATA: a log with compaction markers does not begin with one.
     #[error("there is no mark of a compaction's start")]
@@ -137,8 +151,8 @@ impl Scan {
             if self.logical_end.is_none() && !self.take_valid(image, kind)? {
                 self.logical_end = Some(self.next_block);
             }
-            if self.logical_end.is_some() {
-                self.take_stale(kind);
+            if let Some(end) = self.logical_end {
+                self.take_stale(end, kind)?;
             }
             self.next_block += 1;
         }
@@ -165,12 +179,19 @@ impl Scan {
         }
     }
 
-    fn take_stale(&mut self, kind: BlockKind) {
+    fn take_stale(&mut self, end: u64, kind: BlockKind) -> Result<(), ScanError> {
+        if let BlockKind::Ours(ids) = kind {
+            let begins_a_set = ids.previous != ids.current;
+            if self.config.one_in_flight && begins_a_set && self.next_block > end {
+                return Err(ScanError::Damaged { block: end, witness: self.next_block });
+            }
+        }
         if let BlockKind::Ours(SetIds { current, .. }) | BlockKind::UnknownVersion { ids: SetIds { current, .. }, .. } =
             kind
         {
             self.max_set = self.max_set.max(current);
         }
+        Ok(())
     }
 
     /// The result, when nothing more is wanted.

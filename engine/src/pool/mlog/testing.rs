@@ -97,6 +97,7 @@ impl PureLog {
             stamp: self.config.stamp,
             compact_sem: false,
             accept_v1: self.config.format == LogFormat::V1,
+            one_in_flight: self.config.max_in_flight == 1,
         }
     }
 

@@ -157,6 +157,37 @@ fn a_read_waits_for_memory() {
     bench.finish(vec![map]);
 }
 
+/// Reads whose readers gave up make memory for others when they end.
+#[test]
+fn memory_of_abandoned_reads_is_used() {
+    let bench = Bench::without_reaper(16);
+    let (info, map) = bench.attached(1, 40, Temperature::Warm);
+    let page = |page: u64| map.get(info.offset + page * PAGE, 1);
+    assert!((0..16).all(|number| page(number).now_or_never().is_none()));
+    let before = bench.host.now();
+    bench.host.run(page(20)).unwrap();
+    assert_eq!(bench.host.now().0 - before.0, 2 * READ_TIME.0, "no longer than for two reads");
+    bench.finish(vec![map]);
+}
+
+/// Two that wait for memory for the same page share its read all the same.
+#[test]
+fn misses_that_waited_for_memory_share_one_read() {
+    let bench = Bench::without_reaper(16);
+    let (info, map) = bench.attached(1, 40, Temperature::Warm);
+    let page = |page: u64| map.get(info.offset + page * PAGE, 1);
+    let guards: Vec<_> = (0..16).map(|number| bench.host.run(page(number)).unwrap()).collect();
+    bench.reads();
+    let (mut first, mut second) = (Box::pin(page(20)), Box::pin(page(20)));
+    assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
+    drop(guards);
+    let both = bench.host.run(join(first, second));
+    assert!(both.0.is_ok() && both.1.is_ok());
+    assert_eq!(bench.reads(), [(id(1), 20, 1)]);
+    drop(both);
+    bench.finish(vec![map]);
+}
+
 /// Many more readers than pages all get theirs, in a few rounds of reads.
 #[test]
 fn readers_beyond_the_budget_take_turns() {

@@ -140,7 +140,21 @@ fn batches_wait_for_their_turn() {
     }
 }
 
-/// Readahead takes no memory from pinned pages, and gives way to reads that wait for memory.
+/// Pages that were read ahead make room for a read that waits for memory.
+#[test]
+fn pages_read_ahead_give_way() {
+    let bench = Bench::without_reaper(64);
+    let (info, map) = bench.attached(1, 80, Temperature::Warm);
+    let guard = bench.host.run(map.get(info.offset, 48 * PAGE_BYTES)).unwrap();
+    map.advise(info.offset + 48 * PAGE, 8 * PAGE, Advice::WillNeed).unwrap();
+    let before = bench.host.now();
+    bench.host.run(map.get(info.offset + 70 * PAGE, 1)).unwrap();
+    assert_eq!(bench.host.now().0 - before.0, 2 * READ_TIME.0, "no longer than for two reads");
+    drop(guard);
+    bench.finish(vec![map]);
+}
+
+/// Readahead takes no memory from pinned pages.
 #[test]
 fn readahead_without_memory_is_dropped() {
     let bench = Bench::without_reaper(16);

@@ -120,7 +120,7 @@ impl Mlog {
             return Err(PoolError::invalid(object, format!("sectors have {} bytes", media.sector_bytes())));
         };
         let stamp = Stamp { uuid: identity.uuid, generation: identity.generation };
-        let config = ScanConfig { geometry, stamp, compact_sem: flags.compact_sem, accept_v1 };
+        let config = ScanConfig { geometry, stamp, compact_sem: flags.compact_sem, accept_v1, one_in_flight: true };
         let recovered = recover(&*media, config, &object).await?;
         let reader = Reader::new(stamp, geometry, flags.compact_sem, accept_v1);
         let log = Rc::new_cyclic(|me| Mlog {

@@ -21,7 +21,7 @@ fn block_of(stamp: Stamp, ids: (u32, u32), format: LogFormat) -> Vec<u8> {
 
 fn config(blocks: u64) -> ScanConfig {
     let geometry = Geometry { sector_bytes: 512, blocks };
-    ScanConfig { geometry, stamp: STAMP, compact_sem: false, accept_v1: false }
+    ScanConfig { geometry, stamp: STAMP, compact_sem: false, accept_v1: false, one_in_flight: false }
 }
 
 fn scan_blocks(blocks: &[Vec<u8>]) -> Result<Recovered, ScanError> {
@@ -174,4 +174,22 @@ fn a_dead_set_is_not_attached_again() {
     let mut log = log.reopen_as(&Recovered { next_set: 7, ..recovered });
     log.append_flushed(&record(8, 10));
     assert!(log.content().is_err());
+}
+
+/// A block that rots in a log written set by set is told from the log's end by any set that began after it.
+#[test]
+fn damage_is_told_from_the_end() {
+    let sets = [v2((0, 1)), v2((1, 2)), v2((2, 2)), v2((2, 3))];
+    let scan = |rotten: usize, one_in_flight| {
+        let mut blocks = sets.clone();
+        blocks[rotten][100] ^= 1;
+        scan_in_pieces(&blocks.concat(), ScanConfig { one_in_flight, ..config(4) }, 512)
+    };
+    for (rotten, witness) in [(0, 1), (1, 3), (2, 3)] {
+        let error = ScanError::Damaged { block: rotten as u64, witness };
+        assert_eq!(scan(rotten, true), Err(error), "block {rotten}");
+        assert_eq!(scan(rotten, false).map(|found| found.blocks), Ok(rotten as u64), "block {rotten}");
+    }
+    // The last set may have been cut off as well.
+    assert_eq!(scan(3, true).map(|found| found.blocks), Ok(3));
 }
