@@ -8,6 +8,7 @@
 //! bit 1   the log has compaction markers
 //! bit 2   blocks of version 1 count
 //! bit 3   every block gets the log's identity and a check code that matches; its set ids stay
+//! bit 4   one flush set was written after the other
 //! ```
 
 use engine::pool::mlog::block::{seal, SetIds, Stamp};
@@ -50,7 +51,13 @@ fn config(options: u8, space: &mut [u8]) -> ScanConfig {
             seal(block, LogFormat::V2, STAMP, ids);
         }
     }
-    ScanConfig { geometry, stamp: STAMP, compact_sem: options & 2 != 0, accept_v1: options & 4 != 0, one_in_flight: options & 8 != 0 }
+    ScanConfig {
+        geometry,
+        stamp: STAMP,
+        compact_sem: options & 2 != 0,
+        accept_v1: options & 4 != 0,
+        one_in_flight: options & 16 != 0,
+    }
 }
 
 fn append_and_recover(mut space: Vec<u8>, config: ScanConfig, found: &LogContent) {

@@ -8,10 +8,12 @@
 //!
 //! Differs from mpool.md: what a command may do follows from the command, never from one of its fields (defect 6). What
 //! a handle for reading refuses it refuses with EROFS instead of EINVAL. As there, an object is looked up by the state
-//! that the command is for: committing twice, or reading before the commit, finds nothing (defect 8). Framed reading of
-//! logs is here and not in a client's library, so a handle for reading has it too.
+//! that the command is for: committing twice, or reading before the commit, finds nothing (defect 8). Reading a log record
+//! by record needs a handle for writing, because all who have the log open share one place of reading; a handle for
+//! reading reads its blocks.
 
 mod objects;
+mod properties;
 
 use std::rc::Rc;
 

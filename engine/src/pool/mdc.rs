@@ -20,6 +20,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::lock::Mutex;
 
+pub use open::choose_active;
+
 use super::error::{Kind, PoolError, Result};
 use super::ids::ObjectId;
 use super::mlog::{Mlog, NextError, OpenFlags};

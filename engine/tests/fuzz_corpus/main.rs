@@ -78,7 +78,7 @@ fn metadata_records_of_any_bytes() {
 
 #[test]
 fn logs_of_any_bytes() {
-    run("log_blocks", 300_000, log_blocks::check);
+    run("log_blocks", 200_000, log_blocks::check);
 }
 
 /// The corpus has what the seeds are made of; otherwise the short run would say little.

@@ -6,9 +6,12 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::Future;
 use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Wake;
 
 use async_trait::async_trait;
 use futures::channel::oneshot;
@@ -66,17 +69,17 @@ impl TestHost {
     /// Runs `future`, and tasks, until it ends.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
         loop {
-            // Polled whenever the tasks have stalled: nothing has to wake it.
-            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            woken.0.store(false, Ordering::Relaxed);
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return value;
             }
-            let before = self.arrivals.get();
             self.settle();
-            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return value;
+            if !woken.0.load(Ordering::Relaxed) {
+                assert!(self.wake_next(u64::MAX), "nothing will ever happen");
             }
-            assert!(self.wake_next(u64::MAX) || self.arrivals.get() > before, "nothing will ever happen");
         }
     }
 
@@ -85,14 +88,23 @@ impl TestHost {
         self.lines.borrow().clone()
     }
 
-    /// Wakes the first sleeper, if its time is at most `end`.
+    /// Wakes the first sleeper, if its time is at most `end`. Those that were given up do not count.
     fn wake_next(&self, end: u64) -> bool {
         let mut sleepers = self.sleepers.borrow_mut();
+        sleepers.retain(|_, sleeper| !sleeper.is_canceled());
         let Some(first) = sleepers.first_entry().filter(|first| first.key().0 <= end) else { return false };
         self.now.set(first.key().0);
-        // One that was given up does not hear it.
-        let _ = first.remove().send(());
-        true
+        first.remove().send(()).is_ok()
+    }
+}
+
+/// Whether a future was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,8 +3,10 @@
 //! The commands on objects.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::PoolHandle;
+use crate::pool::cache::MapTable;
 use crate::pool::device::IoBuf;
 use crate::pool::error::Result;
 use crate::pool::ids::{MediaClass, ObjectId, ObjectType};
@@ -223,6 +225,14 @@ impl PoolHandle {
     /// NotFound.
     pub fn slab_find(&self, id: ObjectId) -> Result<SlabProps> {
         self.active.pool().slab_props(id)
+    }
+
+    /// The cache maps over mblocks, for the commands on them.
+    ///
+    /// # Errors
+    /// ReadOnly, as in mpool.md; Invalid: the budget for pages is too small.
+    pub fn maps(&self) -> Result<Rc<MapTable>> {
+        self.writable()?.maps()
     }
 
     /// Opens a slab object for I/O in place.

@@ -90,7 +90,7 @@ fn what_was_written_is_read_from_the_place_of_the_extent() {
     assert_eq!((*buf).as_ref().iter().position(|byte| *byte == 0xa5), Some(8192));
 }
 
-/// mpool-112: transfers are cut into pieces of 128 KiB, or of what was chosen within 128 KiB and 1 MiB.
+/// mpool-112, partly: transfers are cut into pieces of 128 KiB, or of what was chosen within 128 KiB and 1 MiB.
 #[test]
 fn transfers_are_cut_into_chunks() {
     let device = device();

@@ -27,7 +27,6 @@
 //! and then the CRC of that data is the same for all data, and would not tell the first sector of one superblock from that
 //! of another. The generation orders the copies.
 
-use crc_fast::{CrcAlgorithm, Digest};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -39,8 +38,13 @@ use super::version::SuperblockVersion;
 use crate::pool::error::{Kind, PoolError};
 use crate::pool::ids::Extent;
 
+mod checksum;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub use checksum::{checksums, Checksum};
+
+use checksum::{check, crc32c, whole_crc};
 
 /// Bytes of one copy on media.
 pub const SUPERBLOCK_BYTES: usize = 4096;
@@ -269,28 +273,6 @@ impl Superblock {
     }
 }
 
-/// A checksum of a copy. For those who look into one; [`Superblock::decode`] judges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checksum {
-    /// The bytes that it covers, from the first to before the second.
-    pub covers: (usize, usize),
-    /// As it stands in the copy.
-    pub stored: u32,
-    /// As it should be.
-    pub computed: u32,
-}
-
-/// The checksums of a copy in the order of their places: of the head, of the drive's descriptor, of everything. The last
-/// means something since version 2.
-#[must_use]
-pub fn checksums(copy: &[u8; SUPERBLOCK_BYTES]) -> [Checksum; 3] {
-    let drive_end = DRIVE_AT + DRIVE_DESCRIPTOR_BYTES;
-    [(0, HEAD_BYTES), (DRIVE_AT, drive_end), (0, WHOLE_CRC_AT)].map(|(first, end)| {
-        let stored = copy[end..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        Checksum { covers: (first, end), stored, computed: crc32c(&copy[first..end]) }
-    })
-}
-
 /// Zones that the superblocks take, at the start of a drive: the two copies and the room kept after each are 16 KiB.
 /// `zone_bytes` is not 0.
 #[must_use]
@@ -385,29 +367,4 @@ fn descriptor_is_clear(bytes: &[u8; DRIVE_DESCRIPTOR_BYTES]) -> Result<bool, Tru
 fn overlap(one: Extent, two: Extent) -> bool {
     let ends = one.end().zip(two.end());
     ends.is_none_or(|(end_one, end_two)| one.first < end_two && two.first < end_one)
-}
-
-fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
-}
-
-/// The checksum of everything: of `bytes` with the two other checksums as zeros.
-fn whole_crc(bytes: &[u8]) -> u32 {
-    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
-    let mut from = 0;
-    for checksum_at in [HEAD_BYTES, DRIVE_AT + DRIVE_DESCRIPTOR_BYTES] {
-        digest.update(bytes.get(from..checksum_at).unwrap_or_default());
-        digest.update(&[0; 4]);
-        from = checksum_at + 4;
-    }
-    digest.update(bytes.get(from..).unwrap_or_default());
-    digest.finalize() as u32
-}
-
-fn check(bytes: &[u8], crc: u32, of: &'static str) -> Result<(), SuperblockError> {
-    if crc32c(bytes) == crc {
-        Ok(())
-    } else {
-        Err(SuperblockError::Checksum(of))
-    }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+//! Fairness, cancellation and order of locks.
+
 use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;

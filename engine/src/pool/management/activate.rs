@@ -75,7 +75,8 @@ impl Registry {
         activation.publish()
     }
 
-    fn check_room(&self) -> Result<()> {
+    /// Refuses one active pool more than there can be.
+    pub(super) fn check_room(&self) -> Result<()> {
         let most = self.tunables().pools_max() as usize;
         if self.pools().len() < most {
             return Ok(());

@@ -61,6 +61,7 @@ impl Registry {
     async fn create_alone(&self, request: &CreateRequest) -> Result<Rc<ActivePool>> {
         let name = names::pool_name(&request.name)?;
         self.check_name_is_free(&name)?;
+        self.check_room()?;
         let paths: Vec<_> = [&request.capacity].into_iter().chain(&request.staging).cloned().collect();
         members::check_paths(&paths)?;
         if let (Some(path), Some(mib)) = (&request.staging, request.staging_zone_mib) {

@@ -57,3 +57,59 @@ async fn undo<S>(host: &dyn Host, operation: &str, state: &mut S, begun: &[Step<
 fn explain(error: PoolError, operation: &str, doing: &str) -> PoolError {
     error.while_doing(&format!("{operation}: {doing}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::pool::cache::test_host::TestHost;
+    use crate::pool::error::Kind;
+
+    /// What was done, and the step that fails.
+    struct Trace {
+        done: Vec<&'static str>,
+        fails: &'static str,
+    }
+
+    impl Trace {
+        fn take(&mut self, step: &'static str) -> LocalBoxFuture<'_, Result<()>> {
+            self.done.push(step);
+            let failed = self.fails == step;
+            let outcome = if failed { Err(PoolError::new(Kind::NoSpace, "disk", "full")) } else { Ok(()) };
+            core::future::ready(outcome).boxed_local()
+        }
+
+        fn undo(&mut self, step: &'static str) -> LocalBoxFuture<'_, ()> {
+            self.done.push(step);
+            core::future::ready(()).boxed_local()
+        }
+    }
+
+    fn take(fails: &'static str) -> (Vec<&'static str>, Result<()>) {
+        let steps = [
+            Step::<Trace>::new("one", |trace| trace.take("one")).undone_by(|trace| trace.undo("not one")),
+            Step::<Trace>::new("two", |trace| trace.take("two")),
+            Step::<Trace>::new("three", |trace| trace.take("three")).undone_by(|trace| trace.undo("not three")),
+            Step::<Trace>::new("four", |trace| trace.take("four")).undone_by(|trace| trace.undo("not four")),
+        ];
+        let mut trace = Trace { done: Vec::new(), fails };
+        let host = TestHost::new();
+        let outcome = run(&*host, "counting", &mut trace, &steps).now_or_never();
+        (trace.done, outcome.expect("nothing waits"))
+    }
+
+    #[test]
+    fn steps_are_taken_in_turn() {
+        assert_eq!(take("none"), (vec!["one", "two", "three", "four"], Ok(())));
+    }
+
+    #[test]
+    fn what_was_begun_is_undone_from_the_end() {
+        let (done, outcome) = take("three");
+        assert_eq!(done, ["one", "two", "three", "not three", "not one"]);
+        let error = outcome.expect_err("the third failed");
+        assert_eq!((error.kind(), error.to_string().as_str()), (Kind::NoSpace, "counting: three: disk: full"));
+        assert_eq!(take("one").0, ["one", "not one"]);
+    }
+}

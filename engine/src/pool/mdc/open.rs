@@ -117,15 +117,24 @@ async fn repair(
 
 /// The log in use: 0 or 1.
 fn choose(ids: [ObjectId; 2], generations: [u64; 2], found: &[Found; 2]) -> Result<usize> {
-    let refuse = |reason: &str| Err(PoolError::invalid(format!("MDC of {} and {}", ids[0], ids[1]), reason));
-    match found {
-        [Some(_), Some(_)] if generations[0] == generations[1] && generations[0] != 0 => {
-            refuse("both logs have the same generation, so neither is known to be the valid one")
+    choose_active(generations, found.each_ref().map(Option::is_some))
+        .map_err(|reason| PoolError::invalid(format!("MDC of {} and {}", ids[0], ids[1]), reason))
+}
+
+/// Which log of a pair is in use, 0 or 1; of each the generation is given, and whether it is whole: no compaction into
+/// it was interrupted.
+///
+/// # Errors
+/// Why neither is known to be the valid one.
+pub fn choose_active(generations: [u64; 2], whole: [bool; 2]) -> core::result::Result<usize, &'static str> {
+    match whole {
+        [true, true] if generations[0] == generations[1] && generations[0] != 0 => {
+            Err("both logs have the same generation, so neither is known to be the valid one")
         }
-        [Some(_), Some(_)] => Ok(usize::from(generations[1] < generations[0])),
-        [Some(_), None] => Ok(0),
-        [None, Some(_)] => Ok(1),
-        [None, None] => refuse("compactions into both logs were interrupted"),
+        [true, true] => Ok(usize::from(generations[1] < generations[0])),
+        [true, false] => Ok(0),
+        [false, true] => Ok(1),
+        [false, false] => Err("compactions into both logs were interrupted"),
     }
 }
 

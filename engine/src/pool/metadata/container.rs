@@ -101,7 +101,7 @@ impl Container {
     }
 
     /// A committed object.
-    pub(super) fn committed(&self, id: ObjectId) -> Option<Rc<Object>> {
+    pub(in crate::pool) fn committed(&self, id: ObjectId) -> Option<Rc<Object>> {
         self.committed.borrow().get(&id).cloned()
     }
 

@@ -62,6 +62,41 @@ pub struct SetIds {
     pub current: u32,
 }
 
+/// What the header of a block says, whoever's it is. For those who look into a log; [`classify`] judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Version of the header.
+    pub version: u16,
+    /// Whose block it says it is.
+    pub stamp: Stamp,
+    /// Its flush sets.
+    pub ids: SetIds,
+    /// The check code; it means something in version 2 alone.
+    pub crc: u32,
+}
+
+impl Header {
+    /// The header at the start of any bytes; none when they are too short.
+    #[must_use]
+    pub fn decode(block: &[u8]) -> Option<Header> {
+        let header = block.first_chunk::<HEADER_BYTES>()?;
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&header[2..18]);
+        Some(Header {
+            version: u16::from_le_bytes([header[0], header[1]]),
+            stamp: Stamp { uuid: Uuid::from_bytes(uuid), generation: field_u64(header, 32) },
+            ids: SetIds { previous: field_u32(header, 24), current: field_u32(header, 28) },
+            crc: field_u32(header, CRC_AT),
+        })
+    }
+
+    /// The check code is that of `block`, which the header was read from.
+    #[must_use]
+    pub fn matches(&self, block: &[u8]) -> bool {
+        block.len() >= HEADER_BYTES && self.crc == crc_of(block)
+    }
+}
+
 /// What bytes at the place of a block are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockKind {
@@ -99,16 +134,12 @@ pub fn seal(block: &mut [u8], format: LogFormat, stamp: Stamp, ids: SetIds) {
 /// damaged block of version 2 could pass for one of version 1. Takes any bytes, of any length.
 #[must_use]
 pub fn classify(block: &[u8], stamp: Stamp, accept_v1: bool) -> BlockKind {
-    let Some(header) = block.first_chunk::<HEADER_BYTES>() else { return BlockKind::Foreign };
-    if header[2..18] != *stamp.uuid.as_bytes() || field_u64(header, 32) != stamp.generation {
-        return BlockKind::Foreign;
-    }
-    let ids = SetIds { previous: field_u32(header, 24), current: field_u32(header, 28) };
-    match u16::from_le_bytes([header[0], header[1]]) {
-        1 if accept_v1 => BlockKind::Ours(ids),
-        2 if field_u32(header, CRC_AT) == crc_of(block) => BlockKind::Ours(ids),
+    let Some(header) = Header::decode(block).filter(|header| header.stamp == stamp) else { return BlockKind::Foreign };
+    match header.version {
+        1 if accept_v1 => BlockKind::Ours(header.ids),
+        2 if header.matches(block) => BlockKind::Ours(header.ids),
         2 => BlockKind::Foreign,
-        version => BlockKind::UnknownVersion { version, ids },
+        version => BlockKind::UnknownVersion { version, ids: header.ids },
     }
 }
 

@@ -186,12 +186,24 @@ impl Scan {
                 return Err(ScanError::Damaged { block: end, witness: self.next_block });
             }
         }
-        if let BlockKind::Ours(SetIds { current, .. }) | BlockKind::UnknownVersion { ids: SetIds { current, .. }, .. } =
-            kind
-        {
-            self.max_set = self.max_set.max(current);
+        if let BlockKind::Ours(ids) | BlockKind::UnknownVersion { ids, .. } = kind {
+            let SetIds { previous, current } = ids;
+            // No writer names a predecessor that is newer; but whatever stands here must not become a successor.
+            self.max_set = self.max_set.max(current).max(previous);
         }
         Ok(())
+    }
+
+    /// What was found so far, whether the log can be used or not.
+    #[must_use]
+    pub fn found(&self) -> Recovered {
+        Recovered {
+            blocks: self.logical_end.unwrap_or(self.next_block),
+            last_set: self.last_set,
+            next_set: u64::from(self.max_set) + 1,
+            compaction_started: self.parser.compaction_started(),
+            compaction_ended: self.parser.compaction_ended(),
+        }
     }
 
     /// The result, when nothing more is wanted.
@@ -199,13 +211,7 @@ impl Scan {
     /// # Errors
     /// NoStart, Unfinished: a log with compaction markers lacks one.
     pub fn finish(&self) -> Result<Recovered, ScanError> {
-        let recovered = Recovered {
-            blocks: self.logical_end.unwrap_or(self.next_block),
-            last_set: self.last_set,
-            next_set: u64::from(self.max_set) + 1,
-            compaction_started: self.parser.compaction_started(),
-            compaction_ended: self.parser.compaction_ended(),
-        };
+        let recovered = self.found();
         if self.config.compact_sem && !recovered.is_empty() {
             if !recovered.compaction_started {
                 return Err(ScanError::NoStart);

@@ -4,7 +4,7 @@
 //!
 //! The zones are cut into regions, each with its free extents in address order. An allocation takes the first extent
 //! that fits of the first region that has one; successive allocations begin at successive regions. What an allocation
-//! may take is decided by [`accounts`].
+//! may take is decided by its [`Policy`].
 //!
 //! Invariants:
 //! * Every zone is in at most one free extent; free extents of a region neither touch nor overlap.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Two copies through failures, power cuts and erasures.
+//! Two copies through failures and erasures; power cuts: [`power_cuts`].
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,10 +19,10 @@ use crate::pool::test_device::{properties, Operation, TestDevice};
 use crate::units::Nanos;
 use SuperblockVersion::{V1, V2};
 
+mod power_cuts;
+
 const MIB: u64 = 1 << 20;
 const DEVICE_BYTES: u64 = 8 * MIB;
-/// As much of a device as the copies need.
-const HEAD_BYTES: u64 = 16384;
 
 /// A host that only logs.
 #[derive(Debug, Default)]
@@ -108,6 +108,13 @@ fn fail_writes_of(device: &TestDevice, copy: usize) {
     device.fail_when(move |operation| is_write_of(operation, copy).then_some(DeviceError::Io));
 }
 
+fn fail_reads_of(device: &TestDevice, copy: usize) {
+    let bad = COPIES_AT[copy];
+    device.fail_when(move |operation| {
+        matches!(operation, Operation::Read { at, .. } if *at == bad).then_some(DeviceError::Io)
+    });
+}
+
 /// mpool-85: a new superblock needs both copies; of a rewritten one copy 0 must be written, copy 1 comes after it and its
 /// failure is only logged.
 #[test]
@@ -175,10 +182,7 @@ fn a_superblock_is_seen_in_either_copy() {
         assert_eq!(block_on(probe(&*device)), Ok(true), "damaged is not absent");
         device.poke(place(1 - wiped), &[0; SUPERBLOCK_BYTES]);
         assert_eq!(block_on(probe(&*device)), Ok(false));
-        let bad = COPIES_AT[wiped];
-        device.fail_when(move |operation| {
-            matches!(operation, Operation::Read { at, .. } if *at == bad).then_some(DeviceError::Io)
-        });
+        fail_reads_of(&device, wiped);
         assert_eq!(kind_of(block_on(probe(&*device))), Some(Kind::Io));
         device.poke(place(1 - wiped), &MAGIC);
         assert_eq!(block_on(probe(&*device)), Ok(true));
@@ -266,10 +270,7 @@ fn copy_1_stands_in_for_copy_0() {
     }
     for copy in 0..2 {
         let device = formatted(&superblock("one"), V2);
-        let bad = COPIES_AT[copy];
-        device.fail_when(move |operation| {
-            matches!(operation, Operation::Read { at, .. } if *at == bad).then_some(DeviceError::Io)
-        });
+        fail_reads_of(&device, copy);
         assert_eq!(read_from(&device).map(|found| found.copy), Ok(1 - copy), "copy {copy} is unreadable");
         in_state(&device, 1 - copy, "damaged");
         let expected = if copy == 0 { Kind::Io } else { Kind::Invalid };
@@ -294,108 +295,6 @@ fn generations_order_the_copies() {
     assert_eq!(with_copy_1(&Superblock { pool: Uuid::from_u128(1), ..newer.clone() }), "one");
     let elsewhere = DriveDescriptor { uuid: Uuid::from_u128(1), ..newer.drive };
     assert_eq!(with_copy_1(&Superblock { drive: elsewhere, ..newer }), "one");
-}
-
-/// The first bytes of a device after a power cut during the last of `writes`: of its 512-byte parts those in `parts` were
-/// written.
-fn torn(before: &[u8], writes: &[(u64, Vec<u8>)], parts: u8) -> Vec<u8> {
-    let mut image = before.to_vec();
-    for (number, (at, data)) in writes.iter().enumerate() {
-        let torn = number + 1 == writes.len();
-        for (part, bytes) in data.chunks(512).enumerate() {
-            if !torn || parts >> part & 1 == 1 {
-                let at = *at as usize + part * 512;
-                image[at..at + bytes.len()].copy_from_slice(bytes);
-            }
-        }
-    }
-    image
-}
-
-/// The writes of an operation on a device whose first bytes are `image`.
-fn writes_of(image: &[u8], operation: impl FnOnce(&TestDevice)) -> Vec<(u64, Vec<u8>)> {
-    let device = TestDevice::with_image(properties(HEAD_BYTES), image.to_vec());
-    operation(&device);
-    device.writes()
-}
-
-fn found_in(image: &[u8]) -> Result<Found> {
-    read_from(&TestDevice::with_image(properties(HEAD_BYTES), image.to_vec()))
-}
-
-fn head_of(device: &TestDevice) -> Vec<u8> {
-    device.image()[..HEAD_BYTES as usize].to_vec()
-}
-
-/// Every way to cut `writes` off, with what the head of the device is then.
-fn all_cuts(before: &[u8], writes: &[(u64, Vec<u8>)], mut visit: impl FnMut(&[u8])) {
-    for last in 1..=writes.len() {
-        for parts in 0..=u8::MAX {
-            visit(&torn(before, &writes[..last], parts));
-        }
-    }
-}
-
-/// Cut off anywhere, and the next rewrite cut off anywhere again, there is the superblock before or the one after.
-#[test]
-fn a_power_cut_leaves_the_old_superblock_or_the_new() {
-    for (from, to) in [(V2, V2), (V1, V1), (V1, V2)] {
-        let before = head_of(&formatted(&superblock("one"), from));
-        let rewriting = |image: &[u8], name: &str| {
-            let mut next = found_in(image).expect("one of two").superblock;
-            next.name = PoolName::new(name).expect("a name");
-            writes_of(image, |device| {
-                block_on(rewrite(device, &mut next, to, &LogHost::default())).expect("a good device");
-            })
-        };
-        let writes = rewriting(&before, "two");
-        assert_eq!(writes.len(), 2, "one for each copy");
-        let mut seen = [0; 2];
-        all_cuts(&before, &writes, |image| {
-            let old = found_in(image).expect("old or new").superblock.name.to_string();
-            seen[["one", "two"].iter().position(|name| *name == old).expect("old or new")] += 1;
-            // A second cut: only parts written from the front, from the back, and single ones.
-            let again = rewriting(image, "three");
-            let second = (0..=8).flat_map(|count| [!(0xff_u16 << count) as u8, (0xff_u16 << count) as u8]);
-            for parts in second.chain((0..8).map(|part| 1 << part)) {
-                for last in 1..=again.len() {
-                    let found = found_in(&torn(image, &again[..last], parts)).map(|found| found.superblock.name);
-                    let name = found.as_ref().map(|name| name.as_str());
-                    assert!(name == Ok(&old) || name == Ok("three"), "{from:?} to {to:?}: {old}, then {name:?}");
-                }
-            }
-        });
-        assert!(seen.iter().all(|count| *count > 1), "{seen:?}");
-    }
-}
-
-/// Cut off anywhere, an erasure leaves the pool or none, and a creation over an old pool never brings that back.
-#[test]
-fn a_power_cut_brings_nothing_back() {
-    for version in [V1, V2] {
-        let before = head_of(&formatted(&superblock("one"), version));
-        let erasing = writes_of(&before, |device| block_on(erase(device)).expect("a good device"));
-        let mut gone = false;
-        all_cuts(&before, &erasing, |image| match found_in(image) {
-            Ok(found) => assert_eq!(found.superblock.name.as_str(), "one"),
-            Err(error) => {
-                assert_eq!(error.kind(), Kind::NoPool, "{error}");
-                gone = true;
-            }
-        });
-        assert!(gone);
-
-        let new = Superblock { pool: Uuid::from_u128(0xb002), ..superblock("new") };
-        let creating = writes_of(&before, |device| block_on(write_new(device, &new, V2)).expect("a good device"));
-        assert_eq!(creating.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [8192, 0, 8192]);
-        let copy_1_gone = torn(&before, &creating[..1], u8::MAX);
-        all_cuts(&copy_1_gone, &creating[1..], |image| match found_in(image) {
-            Ok(found) if found.superblock.name.as_str() == "new" => {}
-            // Nothing of copy 0 was changed yet that counts.
-            Ok(_) => assert_eq!(image[..296], before[..296]),
-            Err(error) => assert_eq!(error.kind(), Kind::NoPool, "{error}"),
-        });
-    }
 }
 
 #[test]
@@ -425,8 +324,8 @@ fn only_the_drive_of_an_online_pool_is_updated() {
     assert_eq!((exhausted.kind(), device.take_trace()), (Kind::Invalid, vec![]));
 }
 
-/// mpool-17, partly: a device that is smaller than recorded, or other in kind, sectors or features, is refused; with force
-/// it is taken (mpool-18, partly).
+/// mpool-17, partly: a device that is smaller than recorded, or other in kind, sectors or features, is refused.
+/// mpool-18, partly: with force it is taken.
 #[test]
 fn a_device_must_be_what_its_superblock_says() {
     let recorded = superblock("one").drive;

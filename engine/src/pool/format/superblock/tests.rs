@@ -64,8 +64,8 @@ fn golden_fields(bytes: &[u8; SUPERBLOCK_BYTES]) {
     assert_eq!(bytes[240..288], DRIVE_GOLDEN);
 }
 
-/// mpool-89, partly: version 1, with the checksums of mpool.md 15.1.
-/// mpool-136: what libblkid looks at is where it looks.
+/// mpool-89: version 1, with the checksums of mpool.md 15.1.
+/// mpool-136, partly: what libblkid looks at is where it looks.
 #[test]
 fn golden_bytes_of_version_1() {
     let bytes = example().encode(V1);
@@ -98,6 +98,15 @@ fn superblocks_are_decoded_as_they_were_encoded() {
         let converted = Superblock { generation: 1, flags: SuperblockFlags::LEGACY_LOGS, ..superblock };
         assert_eq!(Superblock::decode(&converted.encode(V2)[..]), Ok((converted, V2)));
     }
+}
+
+/// The checksums as a tool shows them are those that the decoder asks for.
+#[test]
+fn checksums_match_in_good_superblocks() {
+    let matching = |version| checksums(&example().encode(version)).map(|checksum| checksum.stored == checksum.computed);
+    assert_eq!(matching(V2), [true; 3]);
+    assert_eq!(matching(V1), [true, true, false], "version 1 has no checksum of everything");
+    assert_eq!(checksums(&example().encode(V2)).map(|checksum| checksum.covers), [(0, 62), (72, 120), (0, 4092)]);
 }
 
 /// mpool-91, partly: a superblock of version 1 is read as one of the newest version, which may have old log blocks.
@@ -197,7 +206,7 @@ fn any_bytes_are_decoded_without_panic() {
     }
 }
 
-/// mpool-87, partly: the rules of "clear" and "valid" for MDC0's place; zones out of the drive are refused too.
+/// mpool-87: the rules of "clear" and "valid" for MDC0's place; zones out of the drive are refused too.
 #[test]
 fn metadata_must_be_on_this_drive() {
     assert_eq!(example().check_metadata(), Ok(()));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+//! Activation of pools, and several pools at a time.
+
 use futures::future::{join_all, LocalBoxFuture};
 
 use super::world::{request, World, MIB};
@@ -8,6 +10,7 @@ use crate::pool::control::{PoolHandle, Rights};
 use crate::pool::device::{IoBuf, PlainMemory};
 use crate::pool::drive::DriveStatus;
 use crate::pool::format::{MediaFormat, SuperblockVersion};
+use crate::pool::host::Host;
 use crate::pool::management::activate::ActivateRequest;
 use crate::pool::management::create::CreateRequest;
 use crate::pool::management::props::PoolStatus;
@@ -313,6 +316,40 @@ fn a_failed_activation_leaves_nothing_open() {
         world.activate(&["cap", "stg"]).unwrap();
     }
     assert!(failures > 2, "{failures}");
+}
+
+/// mpool-97: containers are read several at a time; the first error ends the activation, whichever container it is in.
+#[test]
+fn containers_are_read_in_parallel() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let active = world.registry.find("mp1").unwrap();
+    let logs = [1_u8, 4, 8].map(|slot| {
+        let log = active.pool().container(Slot::ZERO).committed(logs_of(slot)[0]).unwrap();
+        log.extent().first * MIB..log.extent().end().unwrap() * MIB
+    });
+    assert!(active.pool().container_count() > 8);
+    drop(active);
+    world.deactivate("mp1");
+    let mut tunables = world.registry.tunables();
+    let mut times = [1, 8].map(|jobs| {
+        tunables.set_load_jobs(jobs);
+        world.registry.set_tunables(tunables.clone());
+        let start = world.host.now();
+        world.activate(&["cap"]).unwrap();
+        let time = world.host.now().0 - start.0;
+        world.deactivate("mp1");
+        time
+    });
+    times[0] /= 2;
+    assert!(times[1] < times[0], "{times:?}");
+    for log in logs {
+        world.disk("cap").fail_reads_in(log);
+        assert_eq!(kind(world.activate(&["cap"])), Kind::Io);
+        assert!(world.claimed().is_empty());
+    }
+    world.disk("cap").heal();
+    world.activate(&["cap"]).unwrap();
 }
 
 /// mpool-135: pools created and activated at the same time do not disturb each other.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+//! Rights, exclusive opening and limits of the handles.
+
 use futures::FutureExt;
 
 use super::activation::{content, mblock, pages};
@@ -46,13 +48,18 @@ fn a_handle_for_reading_only_reads() {
             kind(reader.slab_delete(slab).await),
             kind(reader.slab_open(slab).await),
             kind(reader.pool()),
+            kind(reader.params()),
+            kind(reader.maps()),
         ];
-        assert_eq!(refused, [Kind::ReadOnly; 19]);
+        assert_eq!(refused, [Kind::ReadOnly; 21]);
         assert_eq!(writer.active().pool().usage(), usage);
         assert_eq!(content(&reader, block).await, [5; 4096]);
         assert!(reader.mblock_find(block).unwrap().committed && !reader.mblock_find(fresh).unwrap().committed);
         assert!(reader.mlog_find(log).unwrap().committed && !reader.mlog_find(new_log).unwrap().committed);
         assert!(!reader.slab_find(slab).unwrap().committed);
+        assert_eq!((reader.props(), reader.usage()), (writer.props(), usage));
+        assert_eq!(reader.class_props(class).unwrap().drive, reader.drive_props("cap").unwrap());
+        assert_eq!(writer.params().unwrap(), reader.props().params);
         reader.mlog_read_raw(log, 0, pages(1, 0), 0..4096).await.1.unwrap();
         writer.mlog_write_raw(log, 0, pages(1, 0), 0..4096).await.1.unwrap();
         writer.slab_commit(slab).await.unwrap();
@@ -78,7 +85,8 @@ fn an_exclusive_opening_is_alone() {
     assert_eq!(kind(world.registry.open("mp2", Rights::ReadOnly, false)), Kind::NotMember);
 }
 
-/// mpool-35, mpool-46: by the control interface a command finds only objects in the state that it is for.
+/// mpool-35, partly: by the control interface a command finds only objects in the state that it is for, so nothing can
+/// be written after the commit. mpool-46, partly: the searches of the commands.
 #[test]
 fn commands_look_objects_up_by_state() {
     let world = World::with_two_disks();

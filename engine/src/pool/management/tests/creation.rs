@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+//! Creation of pools.
+
 use core::future::Future;
 
 use super::world::{World, MIB};
@@ -149,6 +151,27 @@ fn names_and_labels_are_sanitised() {
     let label = Some("l".repeat(64));
     let changes = ParamChanges { label, ..ParamChanges::default() };
     assert_eq!(kind(world.run(world.registry.set_params("_a_b", &changes))), Kind::NameTooLong);
+}
+
+/// mpool-134, partly: no more pools than the tunable allows are active.
+#[test]
+fn the_number_of_pools_is_limited() {
+    let world = World::new();
+    let mut tunables = world.registry.tunables();
+    assert_eq!(tunables.set_pools_max(1), 8, "moved into its range");
+    world.registry.set_tunables(tunables);
+    for number in 0..=8 {
+        let name = format!("mp{number}");
+        world.add(&name, 16 * MIB);
+        let request = CreateRequest { capacity: name.clone(), ..create_request(&name) };
+        let created = world.run(world.registry.create(&request));
+        if number == 8 {
+            assert_eq!(kind(created), Kind::NoSpace);
+            assert!(world.disk(&name).is_zero(0, 4096));
+        } else {
+            created.unwrap();
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+//! Deactivation, destruction, renaming and scanning.
+
 use super::activation::{content, mblock, pages};
 use super::world::{request, World, MIB};
 use super::*;
@@ -37,7 +39,7 @@ fn a_pool_in_use_is_not_deactivated() {
     assert_eq!(kind(deactivate()), Kind::NotMember);
 }
 
-/// mpool-13: erasures under way come to their end first, and no zone is lost.
+/// mpool-13, partly: erasures under way come to their end first, and no zone is lost.
 #[test]
 fn deactivation_waits_for_erasures() {
     let world = World::with_two_disks();
@@ -195,7 +197,7 @@ fn a_cut_renaming_leaves_one_of_the_names() {
     assert!(mixed > 0, "the drives had two names at some point");
 }
 
-/// mpool-18, mpool-24: what force does not relax: drives of two pools, a device in use.
+/// mpool-18: what force does not relax: drives of two pools, a device in use.
 #[test]
 fn force_is_not_everything() {
     let world = World::with_two_disks();

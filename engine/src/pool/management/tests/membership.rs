@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+//! Drives that join, and what MDC0 says of the pool.
+
 use super::activation::{content, mblock, pages};
 use super::world::{World, MIB};
 use super::*;

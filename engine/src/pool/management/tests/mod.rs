@@ -8,6 +8,7 @@ mod creation;
 mod ending;
 mod membership;
 mod parameters;
+mod usage;
 mod world;
 
 use super::*;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+//! Parameters, spare zones and properties.
+
 use uuid::Uuid;
 
-use super::activation::mblock;
 use super::world::{request, World, MIB};
 use super::*;
 use crate::pool::control::Rights;
@@ -180,53 +181,4 @@ fn properties_tell_what_is() {
     assert_eq!(kind(world.registry.get_props("none")), Kind::NotMember);
     let by_uuid = world.registry.get_props(&uuids[0].to_string()).unwrap();
     assert_eq!(by_uuid.params.uuid, uuids[0]);
-}
-
-/// mpool-23: usage is exact to the byte, for classes and for the pool, against a model.
-#[test]
-fn usage_is_exact() {
-    let world = World::with_two_disks();
-    world.create_with_staging("mp1");
-    let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
-    let start = world.registry.get_usage("mp1").unwrap();
-    assert_eq!((start.objects.mlogs, start.objects.mblocks), (2, 0), "the root logs");
-    let mut live: Vec<(ObjectId, MediaClass, u64)> = Vec::new();
-    let mut state = 1_u64;
-    for round in 0..60_u8 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let class = MediaClass::ALL[(state >> 40) as usize % 2];
-        if state >> 60 < 9 || live.is_empty() {
-            let written = if round.is_multiple_of(3) {
-                live.push((world.run(handle.mblock_alloc(class, false)).unwrap().id, class, 0));
-                continue;
-            } else {
-                4096
-            };
-            live.push((world.run(mblock(&handle, class, round)), class, written));
-        } else {
-            let (id, _, written) = live.swap_remove((state >> 33) as usize % live.len());
-            if written == 0 {
-                world.run(handle.mblock_abort(id)).unwrap();
-            } else {
-                world.run(handle.mblock_delete(id)).unwrap();
-            }
-            world.run_for(crate::units::Nanos(1_000_000));
-        }
-        let pool = world.registry.find("mp1").unwrap();
-        let mut classes = 0;
-        for class in MediaClass::ALL {
-            let usage = pool.pool().class_usage(class).unwrap();
-            let zone = u64::from(pool.pool().drive_of(class).unwrap().descriptor().zone_pages) * 4096;
-            let mine: Vec<_> = live.iter().filter(|(_, other, _)| *other == class).collect();
-            assert_eq!(usage.objects.mblocks, mine.len() as u64);
-            assert_eq!(usage.objects.mblock_allocated_bytes, mine.len() as u64 * zone);
-            assert_eq!(usage.objects.mblock_written_bytes, mine.iter().map(|(_, _, written)| written).sum::<u64>());
-            assert_eq!(usage.space.used_bytes + usage.space.free_usable_bytes, usage.space.usable_bytes);
-            classes += usage.space.used_bytes;
-        }
-        let usage = pool.pool().usage();
-        assert_eq!(usage.space.used_bytes, classes);
-        assert_eq!(usage.space.used_bytes - start.space.used_bytes, usage.objects.mblock_allocated_bytes);
-        assert_eq!(usage.objects.mlog_allocated_bytes, start.objects.mlog_allocated_bytes);
-    }
 }

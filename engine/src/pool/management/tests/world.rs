@@ -49,6 +49,7 @@ pub(super) struct Disk {
     writes: Cell<u64>,
     fails_after: Cell<Option<u64>>,
     fails_in: RefCell<Option<Range<u64>>>,
+    unreadable: RefCell<Option<Range<u64>>>,
 }
 
 /// An opened disk.
@@ -178,6 +179,7 @@ impl Disk {
             writes: Cell::new(0),
             fails_after: Cell::new(None),
             fails_in: RefCell::default(),
+            unreadable: RefCell::default(),
         }
     }
 
@@ -191,10 +193,16 @@ impl Disk {
         *self.fails_in.borrow_mut() = Some(bytes);
     }
 
-    /// Lets no write fail any more.
+    /// Lets all reads fail that touch these bytes.
+    pub(super) fn fail_reads_in(&self, bytes: Range<u64>) {
+        *self.unreadable.borrow_mut() = Some(bytes);
+    }
+
+    /// Lets nothing fail any more.
     pub(super) fn heal(&self) {
         self.fails_after.set(None);
         *self.fails_in.borrow_mut() = None;
+        *self.unreadable.borrow_mut() = None;
     }
 
     /// Writes that have ended well.
@@ -243,10 +251,16 @@ impl Disk {
         bytes.iter().all(|byte| *byte == 0)
     }
 
+    fn may_read(&self, at: u64, length: u64) -> Result<(), DeviceError> {
+        if touches(&self.unreadable.borrow(), at, length) {
+            return Err(DeviceError::Io);
+        }
+        Ok(())
+    }
+
     fn may_write(&self, at: u64, length: u64) -> Result<(), DeviceError> {
         let worn = self.fails_after.get().is_some_and(|last| self.writes.get() >= last);
-        let touched = self.fails_in.borrow().as_ref().is_some_and(|range| at < range.end && range.start < at + length);
-        if worn || touched {
+        if worn || touches(&self.fails_in.borrow(), at, length) {
             return Err(DeviceError::Io);
         }
         self.writes.set(self.writes.get() + 1);
@@ -259,6 +273,10 @@ impl Disk {
         let aligned = at.is_multiple_of(sector) && length.is_multiple_of(sector);
         (aligned && at + length <= properties.bytes).then_some(()).ok_or(DeviceError::Invalid)
     }
+}
+
+fn touches(range: &Option<Range<u64>>, at: u64, length: u64) -> bool {
+    range.as_ref().is_some_and(|range| at < range.end && range.start < at + length)
 }
 
 impl Claim {
@@ -286,7 +304,8 @@ impl Device for Claim {
 
     async fn read(&self, mut transfer: Transfer) -> Ended {
         self.moment().await;
-        let checked = self.disk.check(transfer.at, transfer.range.len() as u64);
+        let length = transfer.range.len() as u64;
+        let checked = self.disk.check(transfer.at, length).and_then(|()| self.disk.may_read(transfer.at, length));
         if checked.is_ok() {
             self.disk.read(transfer.at, &mut transfer.buf.as_mut().as_mut()[transfer.range]);
         }
