@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands of the dedupe bdev for SPDK's rpc.py.
+"""Commands of the dedupe bdev, and of the media pools that it lives in, for SPDK's rpc.py.
 
     PYTHONPATH=/path/to/this/directory scripts/rpc.py --plugin dedupe_rpc bdev_dedupe_create -b Nvme0n1 -n Dedupe0
 
 Works with the rpc.py of SPDK 20.07 to 26.x. An argument that is not given is not sent, so the module's own defaults apply.
 """
 import json
+
+import mpool_rpc
 
 
 def _given(**params):
@@ -17,21 +19,26 @@ def _call(args, method, **params):
 
 
 def spdk_rpc_plugin_initialize(subparsers):
+    mpool_rpc.add_commands(subparsers)
+
     def bdev_dedupe_create(args):
         print(_call(args, "bdev_dedupe_create",
                     base_bdev_name=args.base_bdev_name,
+                    pool_name=args.pool_name,
                     name=args.name,
                     uuid=args.uuid,
                     cpumask=args.cpumask,
                     block_size=args.block_size,
                     logical_size_mib=args.logical_size_mib,
                     slab_size_mib=args.slab_size_mib,
+                    physical_size_mib=args.physical_size_mib,
                     index_memory_mib=args.index_memory_mib))
 
     p = subparsers.add_parser("bdev_dedupe_create",
-                              help="Create a deduplicating bdev on top of another bdev; prints its name")
-    p.add_argument("-b", "--base-bdev-name", required=True,
-                   help="bdev that stores the data: 512 or 4096-byte blocks without metadata; it is claimed")
+                              help="Create a deduplicating bdev in a media pool, or on another bdev, which becomes a pool; prints its name")
+    p.add_argument("-b", "--base-bdev-name",
+                   help="bdev that stores the data, in a media pool that is made for the new bdev: 512 or 4096-byte blocks without metadata; it is claimed")
+    p.add_argument("-p", "--pool-name", help="active media pool that stores the data, instead of a bdev")
     p.add_argument("-n", "--name", required=True, help="name of the new bdev")
     p.add_argument("-u", "--uuid", help="UUID of the new bdev (default: a random one)")
     p.add_argument("-m", "--cpumask",
@@ -39,18 +46,20 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("-s", "--block-size", type=int,
                    help="block size that the new bdev shows: 512 or 4096 (default: 4096)")
     p.add_argument("-l", "--logical-size-mib", type=int,
-                   help="size that the new bdev shows, in MiB; may exceed that of the base (default: the room for data on the base, less some spare)")
+                   help="size that the new bdev shows, in MiB; may exceed that of the base (default: the room for data, less some spare)")
     p.add_argument("-S", "--slab-size-mib", type=int,
-                   help="unit of space management in MiB, a power of two from 8 to 32768 (default: by the size of the base)")
+                   help="unit of space management in MiB, a power of two from 8 to 32768, at least the pool's zone size (default: by the free space)")
+    p.add_argument("-P", "--physical-size-mib", type=int,
+                   help="room for data in MiB (default: the free space of the pool, less some for metadata)")
     p.add_argument("-i", "--index-memory-mib", type=int,
-                   help="memory for the deduplication index in MiB (default: room for every block of the base)")
+                   help="memory for the deduplication index in MiB (default: room for every block)")
     p.set_defaults(func=bdev_dedupe_create)
 
     def bdev_dedupe_delete(args):
         _call(args, "bdev_dedupe_delete", name=args.name)
 
     p = subparsers.add_parser("bdev_dedupe_delete",
-                              help="Delete a deduplicating bdev; returns when it is gone. Its content is lost in this release")
+                              help="Delete a deduplicating bdev with its content, and its pool if that was made for it; returns when it is gone")
     p.add_argument("name", help="name of the dedupe bdev")
     p.set_defaults(func=bdev_dedupe_delete)
 

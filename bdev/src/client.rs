@@ -38,7 +38,7 @@ pub enum Command {
     Range(Operation),
     /// Makes everything that completed before durable.
     Flush,
-    /// Resets the base bdev.
+    /// Resets the bdev.
     Reset,
 }
 

@@ -71,6 +71,26 @@ pub fn module_fini_done() {
     }
 }
 
+/// Sets what SPDK calls before it unregisters the first bdev at the end. Where it can, SPDK
+/// then waits for [`module_fini_start_done`].
+pub fn set_fini_start(module: &mut ffi::spdk_bdev_module, fini_start: unsafe extern "C" fn()) {
+    module.fini_start = Some(fini_start);
+    #[cfg(spdk_has_async_fini_start)]
+    {
+        module.async_fini_start = true;
+    }
+}
+
+/// Tells SPDK that this module is ready for bdevs to be unregistered. (Before there was a way to say so, SPDK did not
+/// wait.)
+pub fn module_fini_start_done() {
+    #[cfg(spdk_has_async_fini_start)]
+    // SAFETY: SPDK has called the module's fini_start and waits for this (the caller sees to it).
+    unsafe {
+        ffi::spdk_bdev_module_fini_start_done();
+    }
+}
+
 /// Tells clients that 4 KiB is the unit in which the volume stores and frees, where the release has fields for it.
 pub fn set_hints(bdev: &mut ffi::spdk_bdev, blocks_per_unit: u32) {
     #[cfg(spdk_ge_2107)]
@@ -93,27 +113,84 @@ pub fn has_metadata(bdev: &ffi::spdk_bdev) -> bool {
     bdev.md_len != 0
 }
 
-/// The name of the module that has claimed a bdev, as far as the release lets one know.
+/// True when the bdev is zoned. (The field is a bit of a bit-field in later releases.)
+pub fn is_zoned(bdev: &ffi::spdk_bdev) -> bool {
+    // SAFETY: the bdev is alive (the caller has a reference); the call only reads.
+    unsafe { ffi::spdk_bdev_is_zoned(bdev) }
+}
+
+/// Blocks of which writes should be multiples, as far as the release lets one know; 0 for no value.
+pub fn write_granularity(bdev: &ffi::spdk_bdev) -> u32 {
+    #[cfg(spdk_ge_2409)]
+    {
+        bdev.preferred_write_granularity
+    }
+    #[cfg(not(spdk_ge_2409))]
+    {
+        let _ = bdev;
+        0
+    }
+}
+
+/// Blocks of which unmaps should be multiples, as far as the release lets one know; 0 for no value.
+pub fn unmap_granularity(bdev: &ffi::spdk_bdev) -> u32 {
+    #[cfg(spdk_ge_2409)]
+    {
+        bdev.preferred_unmap_granularity
+    }
+    #[cfg(not(spdk_ge_2409))]
+    {
+        let _ = bdev;
+        0
+    }
+}
+
+/// Who has claimed a bdev.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimedBy {
+    /// Nobody.
+    Nobody,
+    /// A module, for itself alone.
+    Module(*const ffi::spdk_bdev_module),
+    /// One or more, in a way that the release has besides (claims of version 2, 23.05 on).
+    Shared,
+}
+
+/// Who has claimed a bdev.
 ///
 /// # Safety
-/// `bdev` is a registered bdev that the caller has open, and the caller is on the app thread, where claims change.
-pub unsafe fn claimer(bdev: *const ffi::spdk_bdev) -> Option<String> {
+/// `bdev` is a registered bdev that stays during the call, and the caller is on the app thread, where claims change.
+pub unsafe fn claiming_module(bdev: *const ffi::spdk_bdev) -> ClaimedBy {
     #[cfg(spdk_ge_2305)]
     // SAFETY: the caller vouches for the bdev. The union holds a module in case of this claim type only.
     let module = unsafe {
+        use ffi::spdk_bdev_claim_type as claim;
         let internal = &(*bdev).internal;
-        if internal.claim_type != ffi::spdk_bdev_claim_type::SPDK_BDEV_CLAIM_EXCL_WRITE {
-            return None;
+        match internal.claim_type {
+            claim::SPDK_BDEV_CLAIM_NONE => return ClaimedBy::Nobody,
+            claim::SPDK_BDEV_CLAIM_EXCL_WRITE => internal.claim.v1.module,
+            _ => return ClaimedBy::Shared,
         }
-        internal.claim.v1.module
     };
     #[cfg(not(spdk_ge_2305))]
     // SAFETY: the caller vouches for the bdev.
     let module = unsafe { (*bdev).internal.claim_module };
-    // SAFETY: a claiming module is registered for the life of the process, and so is its name.
-    let module = unsafe { module.as_ref() }?;
-    // SAFETY: as above; names are C strings.
-    let name = unsafe { core::ffi::CStr::from_ptr(module.name) };
+    if module.is_null() {
+        ClaimedBy::Nobody
+    } else {
+        ClaimedBy::Module(module)
+    }
+}
+
+/// The name of the module that has claimed a bdev for itself alone.
+///
+/// # Safety
+/// As for [`claiming_module`].
+pub unsafe fn claimer(bdev: *const ffi::spdk_bdev) -> Option<String> {
+    // SAFETY: the caller's promise.
+    let ClaimedBy::Module(module) = (unsafe { claiming_module(bdev) }) else { return None };
+    // SAFETY: a claiming module is registered for the life of the process, and so is its name, a C string.
+    let name = unsafe { core::ffi::CStr::from_ptr((*module).name) };
     Some(name.to_string_lossy().into_owned())
 }
 

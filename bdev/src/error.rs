@@ -2,6 +2,7 @@
 
 //! Why a volume cannot be created, in words that say what failed on which object; errno only at the edge to SPDK.
 
+use engine::pool::PoolError;
 use thiserror::Error;
 
 use crate::cpumask;
@@ -17,35 +18,26 @@ pub enum CreateError {
         /// The name.
         name: String,
     },
-    /// There is no such base.
-    #[error("cannot open base bdev '{base}': there is no bdev of that name")]
-    NoBase {
-        /// Its name.
-        base: String,
+    /// The pool below, or making it.
+    #[error("cannot create '{name}': {error}")]
+    Pool {
+        /// Name of the volume.
+        name: String,
+        /// What the pool says.
+        error: PoolError,
     },
-    /// SPDK does not open the base.
-    #[error("cannot open base bdev '{base}' for writing: {}", std::io::Error::from_raw_os_error(-errno))]
-    Open {
-        /// Its name.
+    /// The bdev has somebody else's pool.
+    #[error(
+        "cannot create '{name}' on base bdev '{base}': it belongs to the pool '{pool}', which was not made for '{name}'; \
+         to put the volume into that pool, give pool_name \"{pool}\" instead of base_bdev_name"
+    )]
+    OtherPool {
+        /// Name of the volume.
+        name: String,
+        /// Name of the base.
         base: String,
-        /// SPDK's error.
-        errno: i32,
-    },
-    /// The base cannot hold a volume.
-    #[error("cannot use base bdev '{base}': {reason}")]
-    Unsuitable {
-        /// Its name.
-        base: String,
-        /// Why.
-        reason: String,
-    },
-    /// Someone else has the base.
-    #[error("cannot claim base bdev '{base}': it is claimed by module '{}'", by.as_deref().unwrap_or("unknown"))]
-    Claimed {
-        /// Its name.
-        base: String,
-        /// The claiming module, if it is known.
-        by: Option<String>,
+        /// Name of its pool.
+        pool: String,
     },
     /// The mask names a core that the application does not have.
     #[error("parameter 'cpumask' names core {core}, but the application runs on cores {}", cpumask::format(available))]
@@ -55,13 +47,13 @@ pub enum CreateError {
         /// The cores there are.
         available: Vec<u32>,
     },
-    /// The base is too small or too large.
-    #[error("cannot lay out '{name}' on base bdev '{base}': {error}")]
+    /// The pool is too small, or a size that was asked for does not suit it.
+    #[error("cannot lay out '{name}' in pool '{pool}': {error}")]
     Sizing {
         /// Name of the volume.
         name: String,
-        /// Name of the base.
-        base: String,
+        /// Name of the pool.
+        pool: String,
         /// Why.
         error: SizingError,
     },
@@ -126,14 +118,24 @@ pub enum CreateError {
 pub const INVALID_PARAMS: i32 = -32602;
 
 impl CreateError {
+    /// A volume that cannot be laid out.
+    pub fn sizing(name: &str, pool: &str, error: SizingError) -> CreateError {
+        CreateError::Sizing { name: name.to_owned(), pool: pool.to_owned(), error }
+    }
+
+    /// A failure of the pool.
+    pub fn pool(name: &str, error: PoolError) -> CreateError {
+        CreateError::Pool { name: name.to_owned(), error }
+    }
+
     /// The code for a JSON-RPC response: a negative errno, or invalid parameters.
     pub fn code(&self) -> i32 {
         match self {
             CreateError::Exists { .. } => -libc::EEXIST,
-            CreateError::NoBase { .. } | CreateError::BaseRemoved { .. } => -libc::ENODEV,
-            CreateError::Open { errno, .. } | CreateError::Register { errno, .. } => *errno,
-            CreateError::Unsuitable { .. } => -libc::EINVAL,
-            CreateError::Claimed { .. } => -libc::EPERM,
+            CreateError::BaseRemoved { .. } => -libc::ENODEV,
+            CreateError::Register { errno, .. } => *errno,
+            CreateError::Pool { error, .. } => -error.kind().errno(),
+            CreateError::OtherPool { .. } => -libc::EBUSY,
             CreateError::Core { .. } => INVALID_PARAMS,
             CreateError::Sizing { error: SizingError::TooSmall { .. }, .. } => -libc::ENOSPC,
             CreateError::Sizing { .. } => -libc::EINVAL,

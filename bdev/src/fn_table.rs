@@ -43,22 +43,17 @@ unsafe extern "C" fn destruct(context: *mut c_void) -> c_int {
 
 /// # Safety
 /// SPDK calls it, with what it was registered with.
-unsafe extern "C" fn io_type_supported(context: *mut c_void, kind: ffi::spdk_bdev_io_type::Type) -> bool {
+unsafe extern "C" fn io_type_supported(_: *mut c_void, kind: ffi::spdk_bdev_io_type::Type) -> bool {
     use ffi::spdk_bdev_io_type as io_type;
-    // SAFETY: SPDK calls this with the context of a registered bdev.
-    let volume = unsafe { &*context.cast::<Volume>() };
-    match kind {
+    matches!(
+        kind,
         io_type::SPDK_BDEV_IO_TYPE_READ
-        | io_type::SPDK_BDEV_IO_TYPE_WRITE
-        | io_type::SPDK_BDEV_IO_TYPE_UNMAP
-        | io_type::SPDK_BDEV_IO_TYPE_WRITE_ZEROES
-        | io_type::SPDK_BDEV_IO_TYPE_FLUSH => true,
-        // SAFETY: the base is open as long as the bdev is registered.
-        io_type::SPDK_BDEV_IO_TYPE_RESET => unsafe {
-            ffi::spdk_bdev_io_type_supported(volume.base().handle().bdev.as_ptr(), kind)
-        },
-        _ => false,
-    }
+            | io_type::SPDK_BDEV_IO_TYPE_WRITE
+            | io_type::SPDK_BDEV_IO_TYPE_UNMAP
+            | io_type::SPDK_BDEV_IO_TYPE_WRITE_ZEROES
+            | io_type::SPDK_BDEV_IO_TYPE_FLUSH
+            | io_type::SPDK_BDEV_IO_TYPE_RESET
+    )
 }
 
 /// # Safety

@@ -20,7 +20,6 @@
 //! reactors (fio) work.
 
 mod abi_guard;
-mod base;
 mod buffer;
 mod channel;
 mod client;
@@ -41,6 +40,8 @@ mod module;
 mod padded;
 mod params;
 mod pieces;
+mod placement;
+mod pool;
 mod registry;
 mod rpc;
 mod setup;

@@ -14,6 +14,7 @@ use crate::client;
 use crate::compat;
 use crate::ffi;
 use crate::logger;
+use crate::pool::{examine, runtime};
 use crate::registry;
 use crate::rpc;
 
@@ -43,6 +44,8 @@ extern "C" fn constructor() {
         module.module_init = Some(init);
         module.module_fini = Some(fini);
         module.async_fini = true;
+        module.examine_disk = Some(examine::examine_disk);
+        compat::set_fini_start(module, fini_start);
         module.get_ctx_size = Some(context_size);
         ffi::spdk_bdev_module_list_add(module);
     }
@@ -62,6 +65,7 @@ pub fn link() {
 /// # Safety
 /// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn init() -> c_int {
+    runtime::start();
     0
 }
 
@@ -76,11 +80,24 @@ unsafe extern "C" fn fini() {
     volume_gone();
 }
 
-/// Tells SPDK, if it waits, that the last volume is gone. Called after each volume's end, on the app thread.
+/// Closes what is left of the pools and tells SPDK, if it waits, when the last volume is gone. Called after each volume's end, on the app thread.
 pub fn volume_gone() {
     if registry::all().is_empty() && FINISHING.swap(false, Ordering::Relaxed) {
-        compat::module_fini_done();
+        runtime::finish(compat::module_fini_done);
     }
+}
+
+/// The end begins: pools that nobody uses are closed while their bdevs are still there. Those of volumes follow when
+/// SPDK has unregistered the volumes.
+///
+/// # Safety
+/// SPDK calls it, with what it was registered with.
+unsafe extern "C" fn fini_start() {
+    let Some(runtime) = runtime::get() else { return compat::module_fini_start_done() };
+    runtime::spawn(async move {
+        runtime.service.finish().await;
+        compat::module_fini_start_done();
+    });
 }
 
 /// # Safety

@@ -9,6 +9,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::cpumask::{self, MaskError};
+use crate::sizing::Wishes;
 
 /// A JSON value as far as parameters need it. Numbers keep their text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,11 @@ pub enum ParamError {
         /// What is allowed.
         allowed: &'static str,
     },
+    /// Not exactly one place for a volume.
+    #[error(
+        "either parameter 'base_bdev_name' ({BASE_NAME}) or parameter 'pool_name' ({POOL_NAME}) must be given, not both"
+    )]
+    OnePlace,
     /// A core mask that cannot be read.
     #[error("parameter 'cpumask' {0}")]
     Mask(#[from] MaskError),
@@ -130,6 +136,20 @@ impl Reader {
         self.optional_string(name, allowed)?.ok_or(ParamError::Missing { name, allowed })
     }
 
+    /// An optional `true` or `false`; `false` when not given.
+    ///
+    /// # Errors
+    /// The value is something else.
+    pub fn flag(&mut self, name: &'static str) -> Result<bool, ParamError> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Value::Bool(value)) => Ok(value),
+            Some(other) => {
+                Err(ParamError::Bad { name, given: other.describe(), allowed: "true and false are allowed" })
+            }
+        }
+    }
+
     /// An optional whole number that `is_allowed`.
     ///
     /// # Errors
@@ -171,8 +191,10 @@ impl BlockSize {
 /// Parameters of `bdev_dedupe_create`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateParams {
-    /// The bdev that stores the data.
-    pub base_bdev_name: String,
+    /// The bdev that stores the data, in a pool that is made for the volume.
+    pub base_bdev_name: Option<String>,
+    /// The pool that stores the data.
+    pub pool_name: Option<String>,
     /// Name of the new bdev.
     pub name: String,
     /// Identity of the new bdev; generated when not given.
@@ -183,24 +205,29 @@ pub struct CreateParams {
     pub block_size: Option<BlockSize>,
     /// Logical size in MiB; a little less than the data area when not given (see [`crate::sizing`]).
     pub logical_size_mib: Option<u64>,
-    /// Slab size in MiB; chosen by the size of the base when not given.
+    /// Slab size in MiB; chosen by the free space of the pool when not given.
     pub slab_size_mib: Option<u64>,
+    /// Size of all slabs in MiB; all that the pool has, less some for metadata, when not given.
+    pub physical_size_mib: Option<u64>,
     /// Size of the level-1 index in MiB; room for one record of each physical block when not given.
     pub index_memory_mib: Option<u64>,
 }
 
 const CREATE: &[&str] = &[
     "base_bdev_name",
+    "pool_name",
     "name",
     "uuid",
     "cpumask",
     "block_size",
     "logical_size_mib",
     "slab_size_mib",
+    "physical_size_mib",
     "index_memory_mib",
 ];
 
 const BASE_NAME: &str = "the name of an existing bdev is needed";
+const POOL_NAME: &str = "the name of an active media pool is needed";
 const NEW_NAME: &str = "a name for the new bdev is needed, of 1 to 255 bytes";
 const VOLUME_NAME: &str = "the name of a dedupe bdev is needed";
 const UUID: &str = "a UUID like \"f81d4fae-7dec-41d0-a765-00a0c91e6bf6\" is allowed, other than all zeros";
@@ -208,6 +235,7 @@ const CPUMASK: &str = "a string like \"0x3\" or \"[0,2-5]\" is allowed";
 const BLOCK: &str = "512 and 4096 are allowed";
 const LOGICAL: &str = "a whole number of MiB from 1 to 4294967296 (4 PiB) is allowed";
 const SLAB: &str = "a power of two from 8 to 32768 MiB is allowed";
+const PHYSICAL: &str = "a whole number of MiB from 8 to 268435456 (256 TiB) is allowed";
 const INDEX: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";
 
 impl CreateParams {
@@ -219,7 +247,8 @@ impl CreateParams {
         let mut reader = Reader::new(fields, CREATE)?;
         let params =
             CreateParams {
-                base_bdev_name: reader.string("base_bdev_name", BASE_NAME)?,
+                base_bdev_name: reader.optional_string("base_bdev_name", BASE_NAME)?,
+                pool_name: reader.optional_string("pool_name", POOL_NAME)?,
                 name: reader.string("name", NEW_NAME)?,
                 uuid: reader.optional_string("uuid", UUID)?.map(|text| parse_uuid(&text)).transpose()?,
                 cpumask: reader.optional_string("cpumask", CPUMASK)?,
@@ -231,11 +260,26 @@ impl CreateParams {
                 slab_size_mib: reader.optional_number("slab_size_mib", SLAB, |mib| {
                     mib.is_power_of_two() && (8..=32768).contains(&mib)
                 })?,
+                physical_size_mib: reader
+                    .optional_number("physical_size_mib", PHYSICAL, |mib| (8..=1 << 28).contains(&mib))?,
                 index_memory_mib: reader
                     .optional_number("index_memory_mib", INDEX, |mib| (1..=1 << 20).contains(&mib))?,
             };
+        if params.base_bdev_name.is_some() == params.pool_name.is_some() {
+            return Err(ParamError::OnePlace);
+        }
         params.cores()?;
         Ok(params)
+    }
+
+    /// The sizes that were asked for.
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            logical_mib: self.logical_size_mib,
+            slab_mib: self.slab_size_mib,
+            physical_mib: self.physical_size_mib,
+            index_mib: self.index_memory_mib,
+        }
     }
 
     /// The cores that the mask names; none when no mask was given.
@@ -307,7 +351,7 @@ mod tests {
     #[test]
     fn two_names_are_enough() {
         let params = create(&[]).expect("valid");
-        assert_eq!((params.base_bdev_name.as_str(), params.name.as_str()), ("Malloc0", "D0"));
+        assert_eq!((params.base_bdev_name.as_deref(), params.name.as_str()), (Some("Malloc0"), "D0"));
         assert_eq!((params.uuid, params.cpumask, params.block_size), (None, None, None));
         assert_eq!((params.logical_size_mib, params.slab_size_mib, params.index_memory_mib), (None, None, None));
     }
@@ -356,7 +400,7 @@ mod tests {
             ("cpumask", text("x"), "parameter 'cpumask' is neither a hexadecimal mask"),
             ("cpumask", number("3"), "parameter 'cpumask' is 3: a string like"),
             ("cpumask", text("0x0"), "parameter 'cpumask' names no core"),
-            ("size", number("3"), "unknown parameter 'size': the method takes base_bdev_name, name, uuid"),
+            ("size", number("3"), "unknown parameter 'size': the method takes base_bdev_name, pool_name, name, uuid"),
         ];
         for (name, value, expected) in cases {
             let message = message(&[(name, value)]);
@@ -367,6 +411,16 @@ mod tests {
         let message = parse_delete(fields).expect_err("empty").to_string();
         assert_eq!(message, "parameter 'name' is \"\": the name of a dedupe bdev is needed");
         let message = CreateParams::parse(Vec::new()).expect_err("empty").to_string();
-        assert_eq!(message, "parameter 'base_bdev_name' is missing: the name of an existing bdev is needed");
+        assert_eq!(message, "parameter 'name' is missing: a name for the new bdev is needed, of 1 to 255 bytes");
+    }
+
+    #[test]
+    fn a_volume_is_in_one_place() {
+        let name = ("name".to_owned(), text("D0"));
+        let message = CreateParams::parse(vec![name.clone()]).expect_err("nowhere").to_string();
+        assert!(message.contains("'base_bdev_name'") && message.contains("'pool_name'"), "{message}");
+        let params = CreateParams::parse(vec![name, ("pool_name".to_owned(), text("p0"))]).expect("valid");
+        assert_eq!((params.base_bdev_name, params.pool_name.as_deref()), (None, Some("p0")));
+        assert_eq!(create(&[("pool_name", text("p0"))]), Err(ParamError::OnePlace));
     }
 }

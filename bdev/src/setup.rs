@@ -10,12 +10,13 @@ use engine::hash::Fingerprinter;
 use engine::volume::Geometry;
 use engine::ShardId;
 
-use crate::base::Base;
 use crate::error::CreateError;
 use crate::ffi;
 use crate::mail;
 use crate::memory;
 use crate::params::CreateParams;
+use crate::placement::Placement;
+use crate::pool::storage::Storage;
 use crate::registry;
 use crate::shard_host::{Peers, Plan, ShardHost};
 use crate::sizing::{Memory, Sizes};
@@ -119,18 +120,20 @@ pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[Shar
 /// What each shard is started with, and the rings between them.
 pub fn make_plans(
     name: &str,
-    base: &Base,
+    storage: &Storage,
     sizes: &Sizes,
     fingerprinter: &Fingerprinter,
     shards: &Arc<[ShardHost]>,
 ) -> VecDeque<Plan> {
     let geometry: Geometry = sizes.geometry;
     let count = shards.len();
+    let placement = Placement::new(geometry, Arc::clone(&storage.slab_places));
     let (ring, outbox) = mail::capacities(count);
     let mut plans: VecDeque<Plan> = (0..count)
         .map(|_| Plan {
             geometry,
-            base: base.handle(),
+            base: storage.handle,
+            placement: placement.clone(),
             index_bytes: (sizes.index_bytes / count as u64) as usize,
             fingerprinter: fingerprinter.clone(),
             volume_name: Arc::from(name),

@@ -31,6 +31,7 @@ use crate::host_env::Mail;
 use crate::list::{Inbox, List};
 use crate::mail::{Receiver, Sender};
 use crate::padded::Padded;
+use crate::placement::Placement;
 use crate::thread::Thread;
 use crate::transfer::BaseHandle;
 use crate::turn::{Doors, Quiet, Running};
@@ -65,8 +66,10 @@ pub enum StartError {
 pub struct Plan {
     /// The volume's layout.
     pub geometry: Geometry,
-    /// The base bdev.
+    /// The bdev that the pool's drive is.
     pub base: BaseHandle,
+    /// Where the slabs lie on it.
+    pub placement: Placement,
     /// Bytes of this shard's part of the index.
     pub index_bytes: usize,
     /// The volume's fingerprints.

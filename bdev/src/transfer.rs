@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One shard's I/O on the base bdev: vectored transfers for the engine, flush and reset for clients.
+//! One shard's I/O on the base bdev: vectored transfers for the engine, flushes for clients.
 //!
 //! Completions never enter the engine: SPDK's callbacks only put the transfer into a list, and the shard's poller
 //! takes it from there. All state is in cells and reached by shared references, because a callback may come from
@@ -83,7 +83,7 @@ pub struct Transfers {
     done: List<Slot>,
     /// Transfers that found no spdk_bdev_io.
     unsent: List<Slot>,
-    /// Requests whose flush or reset found none.
+    /// Requests whose flush found none.
     unsent_commands: List<Request>,
     /// Requests whose flush or reset is over.
     finished_commands: List<Request>,
@@ -228,11 +228,13 @@ impl Transfers {
         Some(outcome)
     }
 
-    /// Starts the part of a client's flush or reset that concerns the base.
+    /// Starts the part of a client's flush or reset that concerns the base. There is none to a reset: the bdev below
+    /// serves the pool and other volumes, too, whose I/O its reset would end with errors. (SPDK's logical volumes are
+    /// the same.)
     pub fn command(&self, client: Client) {
         self.under_way.set(self.under_way.get() + 1);
         client.set_stage(Stage::Base);
-        if client.command() == Command::Flush && !self.base.can_flush {
+        if client.command() == Command::Reset || !self.base.can_flush {
             self.finish_command(client.node());
         } else if self.blocked.get() || !self.issue_command(client) {
             // SAFETY: the request is in no list, and is not completed before it comes out of `take_finished_command`.
@@ -245,14 +247,8 @@ impl Transfers {
         client.set_transfers(self);
         let context = client.node().as_ptr().cast::<c_void>();
         // SAFETY: descriptor open, channel of this thread; the request lives until the callback has come.
-        let rc = unsafe {
-            match client.command() {
-                Command::Reset => ffi::spdk_bdev_reset(desc, channel, Some(command_done), context),
-                Command::Flush | Command::Range(_) => {
-                    ffi::spdk_bdev_flush_blocks(desc, channel, 0, self.base.num_blocks, Some(command_done), context)
-                }
-            }
-        };
+        let rc =
+            unsafe { ffi::spdk_bdev_flush_blocks(desc, channel, 0, self.base.num_blocks, Some(command_done), context) };
         if rc == 0 {
             return true;
         }

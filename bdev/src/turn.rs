@@ -89,7 +89,8 @@ impl Running {
     pub fn new(id: ShardId, plan: Plan, waker: Waker) -> Result<Running, StartError> {
         let bounce = DmaPool::new(BOUNCE_BLOCKS).ok_or(StartError::DmaMemory)?;
         let verify = DmaPool::new(VERIFY_BLOCKS).ok_or(StartError::DmaMemory)?;
-        let transfers = Transfers::new(plan.base, VIOS + VERIFY_BLOCKS, waker).ok_or(StartError::Channel)?;
+        let transfers =
+            Transfers::new(plan.base, plan.placement, VIOS + VERIFY_BLOCKS, waker).ok_or(StartError::Channel)?;
         let config = ShardConfig {
             id,
             geometry: plan.geometry,

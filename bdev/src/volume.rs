@@ -6,10 +6,11 @@
 //! own. A thing that every shard must do or answer is a *tour* ([`tour`]): shard after shard on its own thread,
 //! then back.
 //!
-//! Creation, each step undone when a later one fails: open and check the base, lay out, claim, create threads,
-//! start shards, register the io_device, register the bdev. Taking down, begun by the delete method, by removal of
-//! the base or by the end of the application, all of which come to SPDK's unregistering and so to `destruct`: no
-//! more channels, wait until the shards have come to rest, stop them, close the base, tell SPDK, answer who waits.
+//! Creation, each step undone when a later one fails: find or make the pool and the volume's slabs in it
+//! ([`Storage`]), lay out, create threads, start shards, register the io_device, register the bdev. Taking down, begun
+//! by the delete method, by removal of the bdev below or by the end of the application, all of which come to SPDK's
+//! unregistering and so to `destruct`: no more channels, wait until the shards have come to rest, stop them, give back
+//! (or, for the delete method, destroy) what is in the pool, tell SPDK, answer who waits.
 //!
 //! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is
 //! after SPDK was told.
@@ -23,10 +24,10 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use engine::pool::PoolError;
 use engine::Lbn;
 use uuid::Uuid;
 
-use crate::base::Base;
 use crate::channel::{self, Port};
 use crate::compat;
 use crate::error::CreateError;
@@ -34,10 +35,12 @@ use crate::ffi;
 use crate::fn_table;
 use crate::module;
 use crate::params::{BlockSize, CreateParams};
+use crate::pool::runtime;
+use crate::pool::storage::{self, End, Storage};
 use crate::registry;
 use crate::setup;
 use crate::shard_host::{Plan, ShardHost, StartError, DMA_BYTES, PIECES, VIOS};
-use crate::sizing::{self, Memory, Sizes, Wishes};
+use crate::sizing::{self, Memory, Sizes};
 use crate::thread::{self, Thread};
 use crate::turn::Quiet;
 
@@ -63,12 +66,14 @@ impl State {
     }
 }
 
-/// What is to be done once a volume is gone.
-pub type Farewell = Box<dyn FnOnce() + Send>;
+/// What is to be done once a volume is gone; whether its objects are, too.
+pub type Farewell = Box<dyn FnOnce(Result<(), PoolError>) + Send>;
 
 struct Control {
     state: State,
     base_gone: bool,
+    /// What becomes of its objects in the pool.
+    end: End,
     farewells: Vec<Farewell>,
 }
 
@@ -79,7 +84,7 @@ pub struct Volume {
     c_name: CString,
     params: CreateParams,
     uuid: Uuid,
-    base: Base,
+    storage: Storage,
     owner: Thread,
     sizes: Sizes,
     memory: Memory,
@@ -177,14 +182,9 @@ impl Volume {
         tour(self, move |shard| shard.resize_index(bytes as usize), move |_| done());
     }
 
-    /// Size of the base in 4096-byte blocks.
-    pub fn physical_blocks(&self) -> u64 {
-        self.base.bytes() >> 12
-    }
-
-    /// The base bdev.
-    pub fn base(&self) -> &Base {
-        &self.base
+    /// What it has in its pool.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The thread that created it and takes it down.
@@ -238,55 +238,54 @@ impl Volume {
         ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Creates a volume and calls `done`, here or later, on this thread. On the app thread.
+    /// Creates a volume and calls `done`, later, on this thread. On the app thread.
     pub fn create(params: CreateParams, done: impl FnOnce(Result<Arc<Volume>, CreateError>) + Send + 'static) {
-        match Volume::prepare(params) {
-            Ok((volume, plans)) => Volume::start(volume, plans, done),
-            Err(error) => done(Err(error)),
+        runtime::spawn(async move {
+            match Volume::prepare(params).await {
+                Ok((volume, plans)) => Volume::start(volume, plans, done),
+                Err(error) => done(Err(error)),
+            }
+        });
+    }
+
+    /// Everything up to the start of the shards.
+    async fn prepare(params: CreateParams) -> Result<(Arc<Volume>, VecDeque<Plan>), CreateError> {
+        setup::refuse_taken_name(&params.name)?;
+        let cores = setup::choose_cores(&params)?;
+        let storage = storage::obtain(&params, cores.len()).await?;
+        match Parts::of(&params, &cores, &storage) {
+            Ok(parts) => Ok(Volume::assemble(params, storage, parts)),
+            Err(error) => {
+                storage::end(storage.key, End::Undo).await.unwrap_or_else(|error| log::error!("{error}"));
+                Err(error)
+            }
         }
     }
 
-    /// Everything up to the start of the shards. What was done is undone by dropping it.
-    fn prepare(params: CreateParams) -> Result<(Arc<Volume>, VecDeque<Plan>), CreateError> {
-        let name = params.name.clone();
-        setup::refuse_taken_name(&name)?;
-        let base = Base::open(&params.base_bdev_name)?;
-        let cores = setup::choose_cores(&params)?;
-        let wishes = Wishes {
-            logical_mib: params.logical_size_mib,
-            slab_mib: params.slab_size_mib,
-            index_mib: params.index_memory_mib,
-        };
-        let sizes = sizing::lay_out(base.bytes(), cores.len(), &wishes).map_err(|error| CreateError::Sizing {
-            name: name.clone(),
-            base: base.name().to_owned(),
-            error,
-        })?;
-        let memory = Memory::of(&sizes, ARENA_BYTES, DMA_BYTES);
-        setup::refuse_too_large(&name, &memory)?;
-        let fingerprinter = setup::random_fingerprinter(&name)?;
-        base.claim()?;
-        let owner = Thread::current().ok_or_else(|| CreateError::Thread { name: name.clone(), core: cores[0] })?;
-        let shards = setup::make_shards(&name, &cores, owner)?;
-        let plans = setup::make_plans(&name, &base, &sizes, &fingerprinter, &shards);
+    fn assemble(params: CreateParams, storage: Storage, parts: Parts) -> (Arc<Volume>, VecDeque<Plan>) {
         let volume = Arc::new(Volume {
             // SAFETY: plain data of SPDK's that expects to be zeroed; filled in before it is registered.
             bdev: UnsafeCell::new(unsafe { core::mem::zeroed() }),
-            name: Arc::from(name.as_str()),
-            c_name: CString::new(name).unwrap_or_default(),
-            uuid: params.uuid.unwrap_or_else(Uuid::new_v4),
+            name: Arc::from(params.name.as_str()),
+            c_name: CString::new(params.name.as_str()).unwrap_or_default(),
+            uuid: storage.volume_uuid,
             params,
-            base,
-            owner,
-            sizes,
-            memory,
+            storage,
+            owner: parts.owner,
+            sizes: parts.sizes,
+            memory: parts.memory,
             index_mib: AtomicU64::new(0),
-            shards,
+            shards: parts.shards,
             ports: Mutex::new(Vec::new()),
             next_shard: AtomicUsize::new(0),
-            control: Mutex::new(Control { state: State::Starting, base_gone: false, farewells: Vec::new() }),
+            control: Mutex::new(Control {
+                state: State::Starting,
+                base_gone: false,
+                end: End::Keep,
+                farewells: Vec::new(),
+            }),
         });
-        Ok((volume, plans))
+        (volume, parts.plans)
     }
 
     fn start(
@@ -294,7 +293,7 @@ impl Volume {
         mut plans: VecDeque<Plan>,
         done: impl FnOnce(Result<Arc<Volume>, CreateError>) + Send + 'static,
     ) {
-        if !volume.base.watch(Arc::downgrade(&volume)) {
+        if !storage::watch(volume.storage.key, Arc::downgrade(&volume)) {
             lock(&volume.control).base_gone = true;
         }
         let start = move |shard: &ShardHost| plans.pop_front().map_or(Ok(()), |plan| shard.start(plan));
@@ -306,8 +305,12 @@ impl Volume {
                 Err(error) => {
                     let end = Arc::clone(&then);
                     tour(then, ShardHost::stop, move |_| {
-                        end.base.close();
-                        done(Err(error));
+                        runtime::spawn(async move {
+                            storage::end(end.storage.key, End::Undo)
+                                .await
+                                .unwrap_or_else(|error| log::error!("{error}"));
+                            done(Err(error));
+                        });
                     });
                 }
             }
@@ -319,7 +322,7 @@ impl Volume {
             result.map_err(|error| CreateError::Start { name: self.name.to_string(), core: shard.core, error })?;
         }
         if lock(&self.control).base_gone {
-            let (name, base) = (self.name.to_string(), self.base.name().to_owned());
+            let (name, base) = (self.name.to_string(), self.storage.bdev_name.clone());
             return Err(CreateError::BaseRemoved { name, base });
         }
         Ok(())
@@ -356,7 +359,6 @@ impl Volume {
     fn fill_bdev(&self) {
         // SAFETY: not yet registered, so this thread's alone.
         let bdev = unsafe { &mut *self.bdev.get() };
-        let base = self.base.bdev();
         let block = self.block_bytes();
         bdev.ctxt = self.device();
         bdev.name = self.c_name.as_ptr().cast_mut();
@@ -364,10 +366,10 @@ impl Volume {
         bdev.uuid = compat::uuid_from_bytes(*self.uuid.as_bytes());
         bdev.blocklen = block;
         bdev.blockcnt = self.sizes.geometry.logical_blocks().bytes() / u64::from(block);
-        // What completes may be in the base's write cache; flush reaches it.
-        bdev.write_cache = base.write_cache;
+        // What completes may be in the write cache of the bdev below; flush reaches it.
+        bdev.write_cache = i32::from(self.storage.write_cache);
         bdev.write_unit_size = 1;
-        bdev.required_alignment = base.required_alignment;
+        bdev.required_alignment = self.storage.required_alignment;
         compat::set_hints(bdev, engine::BLOCK_SIZE as u32 / block);
         bdev.module = module::handle();
         bdev.fn_table = fn_table::table();
@@ -377,12 +379,13 @@ impl Volume {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let geometry = &self.sizes.geometry;
         log::info!(
-            "{}: {} MiB of {}-byte blocks over {} MiB of '{}', {} slabs of {} MiB, {} shard(s)",
+            "{}: {} MiB of {}-byte blocks over {} MiB of pool '{}' on '{}', {} slabs of {} MiB, {} shard(s)",
             self.name,
             mib(geometry.logical_blocks().bytes()),
             self.block_bytes(),
             mib(geometry.data_blocks().bytes()),
-            self.base.name(),
+            self.storage.pool_name,
+            self.storage.bdev_name,
             geometry.slabs(),
             mib(geometry.slab_blocks() << 12),
             geometry.shards(),
@@ -397,9 +400,13 @@ impl Volume {
         );
     }
 
-    /// Takes the volume down and calls `farewell` when it is gone. On the app thread.
+    /// Takes the volume down, destroys its objects in the pool, and calls `farewell` when that is done. On the app
+    /// thread.
     pub fn delete(&self, farewell: Farewell) {
-        lock(&self.control).farewells.push(farewell);
+        let mut control = lock(&self.control);
+        control.end = End::Destroy;
+        control.farewells.push(farewell);
+        drop(control);
         self.unregister();
     }
 
@@ -407,7 +414,7 @@ impl Volume {
     pub fn base_removed(&self) {
         lock(&self.control).base_gone = true;
         if self.state() != State::Starting {
-            log::warn!("{}: base bdev '{}' was removed", self.name, self.base.name());
+            log::warn!("{}: base bdev '{}' was removed", self.name, self.storage.bdev_name);
             self.unregister();
         }
     }
@@ -457,16 +464,47 @@ impl Volume {
             owner.post(move || Volume::finish(volume));
             return;
         }
-        volume.base.close();
-        registry::remove(&volume);
-        log::info!("{}: removed", volume.name);
-        // SAFETY: `destruct` promised to say so; SPDK does not use the bdev afterwards.
-        unsafe { ffi::spdk_bdev_destruct_done(volume.bdev.get(), 0) };
-        let farewells = core::mem::take(&mut lock(&volume.control).farewells);
-        for farewell in farewells {
-            farewell();
-        }
-        module::volume_gone();
+        runtime::spawn(async move {
+            let end = lock(&volume.control).end;
+            let outcome = storage::end(volume.storage.key, end).await;
+            registry::remove(&volume);
+            match &outcome {
+                Ok(()) => log::info!("{}: removed", volume.name),
+                Err(error) => log::error!("{}: removed, but not all that it has in the pool: {error}", volume.name),
+            }
+            // SAFETY: `destruct` promised to say so; SPDK does not use the bdev afterwards.
+            unsafe { ffi::spdk_bdev_destruct_done(volume.bdev.get(), 0) };
+            let farewells = core::mem::take(&mut lock(&volume.control).farewells);
+            for farewell in farewells {
+                farewell(outcome.clone());
+            }
+            module::volume_gone();
+        });
+    }
+}
+
+/// What a volume is made of beside its storage.
+struct Parts {
+    owner: Thread,
+    sizes: Sizes,
+    memory: Memory,
+    shards: Arc<[ShardHost]>,
+    plans: VecDeque<Plan>,
+}
+
+impl Parts {
+    fn of(params: &CreateParams, cores: &[u32], storage: &Storage) -> Result<Parts, CreateError> {
+        let name = params.name.as_str();
+        let sizes =
+            sizing::lay_out(storage.slab_places.len() as u64, storage.slab_blocks, cores.len(), &params.wishes())
+                .map_err(|error| CreateError::sizing(name, &storage.pool_name, error))?;
+        let memory = Memory::of(&sizes, ARENA_BYTES, DMA_BYTES);
+        setup::refuse_too_large(name, &memory)?;
+        let fingerprinter = setup::random_fingerprinter(name)?;
+        let owner = Thread::current().ok_or_else(|| CreateError::Thread { name: name.to_owned(), core: cores[0] })?;
+        let shards = setup::make_shards(name, cores, owner)?;
+        let plans = setup::make_plans(name, storage, &sizes, &fingerprinter, &shards);
+        Ok(Parts { owner, sizes, memory, shards, plans })
     }
 }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod features;
+pub mod framer_load;
 pub mod pool_sim;
 #[cfg(feature = "spdk")]
 pub mod setup;

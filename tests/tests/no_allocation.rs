@@ -14,6 +14,7 @@ use engine::{
     Block, Blocks, Direction, Env, Event, Lbn, Message, Nanos, Part, Pbn, RequestError, Run, RunToken, Shard,
     ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
 };
+use tests::framer_load::FramerLoad;
 
 const VIOS: usize = 64;
 const LOGICAL: u64 = 504 * 8;
@@ -212,4 +213,25 @@ fn one_shard_allocates_nothing_after_start() {
 #[test]
 fn two_shards_allocate_nothing_after_start() {
     assert_eq!(allocations(2), 0);
+}
+
+/// The framer of a log, a shard's journal, with several flush sets in flight: full ones and short ones, records of any size.
+#[test]
+fn a_logs_framer_allocates_nothing_after_start() {
+    std::hint::black_box(Fingerprinter::check_code(&[0; BLOCK_SIZE]));
+    for sector_bytes in [512, 4096] {
+        let mut load = FramerLoad::new(sector_bytes, 128 << 10, 4);
+        let record = [7; 3 * BLOCK_SIZE];
+        let counted = allocation_counter::measure(|| {
+            for number in 0..20_000 {
+                load.append(&record[..number * 7 % record.len()]);
+                if number % 5 == 0 {
+                    load.commit();
+                }
+            }
+            load.settle();
+        });
+        assert!(load.sets() >= 4000, "{} sets", load.sets());
+        assert_eq!(counted.count_total, 0);
+    }
 }

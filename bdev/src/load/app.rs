@@ -55,6 +55,9 @@ pub enum AppError {
     /// SPDK has no memory for the load generator's data.
     #[error("no memory for the load generator's data: more huge pages are needed")]
     Memory,
+    /// SPDK has ended the module while it was in use.
+    #[error("SPDK has ended the module before the work on it was done")]
+    Ended,
     /// A thread on this core could not be created.
     #[error("no SPDK thread on core {0}")]
     Thread(u32),
@@ -74,6 +77,10 @@ impl App {
     #[must_use]
     pub fn core_count(&self) -> usize {
         self.workers.len()
+    }
+
+    pub(super) fn app_thread(&self) -> ThreadHandle {
+        self.app_thread
     }
 
     /// Runs `work` on the reactor of core number `index` (of [`AppOptions::cores`]) and waits for it. Nothing else runs on that reactor meanwhile.

@@ -20,6 +20,7 @@ mod content;
 mod histogram;
 mod job;
 mod memory;
+mod pool;
 mod spec;
 mod thread;
 
@@ -28,4 +29,4 @@ pub use content::STAMP_WORDS;
 pub use histogram::Histogram;
 pub use memory::DmaBuffer;
 pub use spec::{Content, Limit, LoadError, LoadReport, LoadSpec, Operation, Order};
-pub use thread::ThreadTimes;
+pub use thread::{busy_time, ThreadTimes};

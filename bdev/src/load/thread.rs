@@ -5,6 +5,7 @@
 use core::ffi::c_void;
 use core::ptr;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::ffi;
 
@@ -85,6 +86,18 @@ pub struct ThreadTimes {
     pub busy_ticks: u64,
     /// Rounds that found none.
     pub idle_ticks: u64,
+}
+
+/// Time that the calling SPDK thread has spent in rounds of polling that found work, up to the present round; zero on another thread.
+#[must_use]
+pub fn busy_time() -> Duration {
+    let mut stats = ffi::spdk_thread_stats { busy_tsc: 0, idle_tsc: 0 };
+    // SAFETY: `stats` is ours; SPDK refuses when this is no thread of its own. The rate of ticks needs no thread.
+    let (rc, rate) = unsafe { (ffi::spdk_thread_get_stats(ptr::addr_of_mut!(stats)), ffi::spdk_get_ticks_hz()) };
+    if rc != 0 {
+        return Duration::ZERO;
+    }
+    Duration::from_secs_f64(stats.busy_tsc as f64 / rate as f64)
 }
 
 struct Collection {

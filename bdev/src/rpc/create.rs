@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_create`: makes a volume on a base bdev and answers with its name.
+//! `bdev_dedupe_create`: makes a volume in a pool, or on a base bdev in a pool of its own, and answers with its name.
 
 use crate::ffi;
 use crate::params::CreateParams;
 use crate::rpc::parameters;
 use crate::volume::Volume;
 
-const MEMBERS: &str =
-    "base_bdev_name, name and optionally uuid, cpumask, block_size, logical_size_mib, slab_size_mib, index_memory_mib";
+const MEMBERS: &str = "base_bdev_name or pool_name, name and optionally uuid, cpumask, block_size, logical_size_mib, \
+                       slab_size_mib, physical_size_mib, index_memory_mib";
 
 /// SPDK's callback.
 ///

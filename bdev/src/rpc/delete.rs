@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_delete`: takes a volume down and answers `true` when it is gone.
+//! `bdev_dedupe_delete`: takes a volume down, destroys what it has in its pool, and the pool
+//! too when it was made for the volume; answers `true` when that is done.
 
 use std::ffi::CString;
 
@@ -17,7 +18,10 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
     // SAFETY: the caller's promise.
     let Some((request, name)) = (unsafe { parameters(request, params, "name", params::parse_delete) }) else { return };
     match registry::find(&name) {
-        Some(volume) => volume.delete(Box::new(move || request.reply(|writer| writer.boolean(true)))),
+        Some(volume) => volume.delete(Box::new(move |outcome| match outcome {
+            Ok(()) => request.reply(|writer| writer.boolean(true)),
+            Err(error) => request.refuse(-error.kind().errno(), error),
+        })),
         None => request.refuse(-libc::ENODEV, missing(&name)),
     }
 }

@@ -64,7 +64,7 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
     for shard in shards {
         total.add(shard);
     }
-    let physical = volume.physical_blocks();
+    let physical = volume.storage().physical_blocks;
     let logical = volume.sizes().geometry.logical_blocks().0;
     let overhead = physical - volume.sizes().geometry.data_blocks().0;
     writer.object(|writer| {

@@ -19,7 +19,9 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
     let sum =
         |gauge: fn(&crate::shard_host::Gauges) -> u64| volume.shards().iter().map(|shard| gauge(&shard.gauges)).sum();
     writer.named_object("dedupe", |writer| {
-        writer.named_string("base_bdev_name", &volume.params().base_bdev_name);
+        writer.named_string("base_bdev_name", &volume.storage().bdev_name);
+        writer.named_string("pool_name", &volume.storage().pool_name);
+        writer.named_string("pool_uuid", &volume.storage().pool_uuid.to_string());
         writer.named_string("uuid", &volume.uuid().to_string());
         writer.named_string("state", volume.state().name());
         writer.named_string("metadata", "ram");
@@ -30,7 +32,7 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
         });
         writer.named_number("logical_blocks", sizes.geometry.logical_blocks().0);
         writer.named_number("logical_blocks_used", sum(|gauges| gauges.logical_blocks_used.load(Ordering::Relaxed)));
-        writer.named_number("physical_blocks", volume.physical_blocks());
+        writer.named_number("physical_blocks", volume.storage().physical_blocks);
         writer.named_number("data_blocks", sizes.geometry.data_blocks().0);
         writer.named_number("data_blocks_used", sum(|gauges| gauges.data_blocks_used.load(Ordering::Relaxed)));
         writer.named_number("slabs", sizes.geometry.slabs());
@@ -52,7 +54,11 @@ pub unsafe fn write_config(volume: &Volume, document: *mut ffi::spdk_json_write_
     writer.object(|writer| {
         writer.named_string("method", "bdev_dedupe_create");
         writer.named_object("params", |writer| {
-            writer.named_string("base_bdev_name", &params.base_bdev_name);
+            for (name, place) in [("base_bdev_name", &params.base_bdev_name), ("pool_name", &params.pool_name)] {
+                if let Some(place) = place {
+                    writer.named_string(name, place);
+                }
+            }
             writer.named_string("name", &params.name);
             writer.named_string("uuid", &volume.uuid().to_string());
             if let Some(mask) = &params.cpumask {
@@ -62,6 +68,7 @@ pub unsafe fn write_config(volume: &Volume, document: *mut ffi::spdk_json_write_
                 ("block_size", params.block_size.map(|size| u64::from(size.bytes()))),
                 ("logical_size_mib", params.logical_size_mib),
                 ("slab_size_mib", params.slab_size_mib),
+                ("physical_size_mib", params.physical_size_mib),
                 ("index_memory_mib", volume.index_memory_mib()),
             ];
             for (name, value) in numbers {

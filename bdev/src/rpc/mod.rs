@@ -6,6 +6,20 @@ mod create;
 mod delete;
 mod get_stats;
 pub mod info;
+mod pool_activate;
+mod pool_create;
+mod pool_deactivate;
+mod pool_destroy;
+mod pool_drive_add;
+mod pool_get_params;
+mod pool_get_props;
+mod pool_get_usage;
+mod pool_json;
+mod pool_list;
+mod pool_rename;
+mod pool_scan;
+mod pool_serve;
+mod pool_set_params;
 mod set_index_memory;
 
 use core::ffi::CStr;
@@ -20,11 +34,23 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 4] = [
+const METHODS: [(&CStr, Handler); 16] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
     (c"bdev_dedupe_set_index_memory", set_index_memory::handle),
+    (c"mpool_create", pool_create::handle),
+    (c"mpool_activate", pool_activate::handle),
+    (c"mpool_deactivate", pool_deactivate::handle),
+    (c"mpool_destroy", pool_destroy::handle),
+    (c"mpool_rename", pool_rename::handle),
+    (c"mpool_drive_add", pool_drive_add::handle),
+    (c"mpool_set_params", pool_set_params::handle),
+    (c"mpool_get_params", pool_get_params::handle),
+    (c"mpool_get_usage", pool_get_usage::handle),
+    (c"mpool_get_props", pool_get_props::handle),
+    (c"mpool_list", pool_list::handle),
+    (c"mpool_scan", pool_scan::handle),
 ];
 
 /// Registers the methods. Called once, by the module's constructor.

@@ -2,6 +2,8 @@
 
 //! The benchmark: what the dedupe bdev costs over its base, and how far that is from what it must cost.
 //!
+//! With `--pool` the media pool is measured instead; [`pool`] says how.
+//!
 //! One process per core count runs an SPDK application (`bdev_dedupe::load`) with three equal malloc bdevs: one is driven as it is (*raw*),
 //! one through SPDK's passthru, one through ours. Each case runs on the three in turn, several times over, and medians are shown, so that what
 //! else happens on the machine meets all three alike.
@@ -20,6 +22,7 @@ mod case;
 mod floor;
 mod host;
 mod options;
+mod pool;
 mod progress;
 mod record;
 mod report;

@@ -9,6 +9,9 @@ use clap::{Parser, ValueEnum};
 
 use super::case::{Case, CASES};
 
+/// Smallest bdev that has room for the pool's logs and mblocks.
+const LEAST_POOL_MIB: u64 = 1024;
+
 /// Drives raw malloc, SPDK's passthru and the dedupe bdev in turn inside one process, and compares them.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench")]
@@ -49,9 +52,21 @@ pub struct Options {
     #[arg(long)]
     pub no_huge: bool,
 
-    /// Where to write the results as JSON
-    #[arg(long, default_value = "target/bench/summary.json", value_name = "PATH")]
-    pub json: PathBuf,
+    /// Measure the media pool instead, on a malloc bdev and on a file
+    #[arg(long)]
+    pub pool: bool,
+
+    /// With --pool: numbers of concurrent appenders
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64], value_name = "N")]
+    pub appenders: Vec<u32>,
+
+    /// With --pool: directory for the file, which is as large as a malloc bdev and is removed at the end
+    #[arg(long, default_value = "target/bench", value_name = "PATH")]
+    pub file_dir: PathBuf,
+
+    /// Where to write the results as JSON [default: target/bench/summary.json, with --pool target/bench/pool.json]
+    #[arg(long, value_name = "PATH")]
+    pub json: Option<PathBuf>,
 
     /// Name the cases and stop
     #[arg(long)]
@@ -131,7 +146,20 @@ impl Options {
         if self.base_mib < 64 || self.targets.is_empty() {
             return Err("--base-mib needs a number from 64, and --targets at least one".to_owned());
         }
+        if self.appenders.is_empty() || self.appenders.contains(&0) {
+            return Err("--appenders needs numbers from 1".to_owned());
+        }
+        if self.pool && self.base_mib < LEAST_POOL_MIB {
+            return Err(format!("--base-mib needs a number from {LEAST_POOL_MIB} with --pool"));
+        }
         Ok(())
+    }
+
+    /// Where the results go.
+    #[must_use]
+    pub fn json_path(&self) -> PathBuf {
+        let usual = if self.pool { "target/bench/pool.json" } else { "target/bench/summary.json" };
+        self.json.clone().unwrap_or_else(|| usual.into())
     }
 
     /// How long a timed run is measured.
@@ -157,6 +185,11 @@ impl Options {
         if !self.cases.is_empty() {
             arguments.push(format!("--cases={}", self.cases.join(",")));
         }
+        if self.pool {
+            arguments.push("--pool".to_owned());
+            arguments.push(format!("--appenders={}", list(&self.appenders)));
+            arguments.push(format!("--file-dir={}", self.file_dir.display()));
+        }
         if self.no_huge {
             arguments.push("--no-huge".to_owned());
         }
@@ -180,9 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_for_the_pool_sees_the_same_options() {
+        let options = Options::parse_from(["bench", "--pool", "--appenders=1,4", "--file-dir=/mnt"]).resolved();
+        let arguments = options.worker_arguments(1, std::path::Path::new("/tmp/out"));
+        let worker = Options::parse_from(std::iter::once("bench".to_owned()).chain(arguments)).resolved();
+        assert_eq!((worker.pool, worker.appenders, worker.file_dir), (true, vec![1, 4], "/mnt".into()));
+        assert_eq!(options.json_path(), PathBuf::from("target/bench/pool.json"));
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for given in ["--cases=nothing", "--qd=0", "--cores=0", "--repeats=0", "--seconds=0", "--base-mib=1"] {
             assert!(Options::parse_from(["bench", given]).check().is_err(), "{given}");
+        }
+        for given in ["--appenders=0", "--base-mib=512"] {
+            assert!(Options::parse_from(["bench", "--pool", given]).check().is_err(), "{given}");
         }
         assert_eq!(Options::parse_from(["bench"]).check(), Ok(()));
     }

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The benchmark as a whole: one measuring process per core count, then table and JSON.
+//! The benchmark as a whole: one measuring process per core count, or one for the pool, then table and JSON.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+
 use super::case::CASES;
 use super::host;
 use super::options::Options;
+use super::pool::{self, PoolOutput};
 use super::record::{Record, WorkerOutput};
 use super::report;
 use super::worker;
@@ -23,6 +27,7 @@ pub fn run(options: Options) -> ExitCode {
             Ok(true)
         }
         (Some(output), Some(cores)) => measure_here(&options, cores, output).map(|()| true),
+        _ if options.pool => run_pool(&options),
         _ => run_all(&options),
     };
     match result {
@@ -36,31 +41,45 @@ pub fn run(options: Options) -> ExitCode {
 }
 
 fn measure_here(options: &Options, cores: u32, output: &Path) -> Result<(), String> {
-    let measured = worker::measure(options, cores).map_err(|error| error.to_string())?;
-    let text = serde_json::to_vec(&measured).map_err(|error| error.to_string())?;
+    let text = if options.pool {
+        serde_json::to_vec(&pool::measure(options).map_err(|error| error.to_string())?)
+    } else {
+        serde_json::to_vec(&worker::measure(options, cores).map_err(|error| error.to_string())?)
+    };
+    let text = text.map_err(|error| error.to_string())?;
     fs::write(output, text).map_err(|error| format!("writing {}: {error}", output.display()))
+}
+
+/// The pool lives on one core.
+fn run_pool(options: &Options) -> Result<bool, String> {
+    options.check()?;
+    let options = &with_memory(options, pool::memory_mib(options));
+    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
+    let output: PoolOutput = measure_in_child(options, 1, dir.path())?;
+    print!("{}", pool::text(&output));
+    write_json(&options.json_path(), &output)?;
+    Ok(output.failures.is_empty())
 }
 
 fn run_all(options: &Options) -> Result<bool, String> {
     options.check()?;
-    let options = &with_memory(options);
+    let options = &with_memory(options, worker::memory_mib(options));
     let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
-    let mut outputs = Vec::new();
+    let mut outputs: Vec<WorkerOutput> = Vec::new();
     for &cores in &options.cores {
         outputs.push(measure_in_child(options, cores, dir.path())?);
     }
     print!("{}", report::text(&outputs));
     let records: Vec<&Record> = outputs.iter().flat_map(|output| &output.records).collect();
-    write_json(&options.json, &records)?;
-    eprintln!("results: {}", options.json.display());
+    write_json(&options.json_path(), &records)?;
     Ok(outputs.iter().all(|output| output.failures.is_empty()))
 }
 
 /// The options, without huge pages if there are none to be had: figures are worse then, though those of all targets alike.
-fn with_memory(options: &Options) -> Options {
+fn with_memory(options: &Options, mib: u64) -> Options {
     let mut options = options.clone();
     if !options.no_huge {
-        if let Err(reason) = host::ensure_huge_pages(worker::memory_mib(&options)) {
+        if let Err(reason) = host::ensure_huge_pages(mib) {
             eprintln!("bench: {reason}; going on without huge pages (SPDK 24.01 or later can)");
             options.no_huge = true;
         }
@@ -69,7 +88,7 @@ fn with_memory(options: &Options) -> Options {
 }
 
 /// SPDK cannot be started twice in a process, so each core count has one of its own.
-fn measure_in_child(options: &Options, cores: u32, dir: &Path) -> Result<WorkerOutput, String> {
+fn measure_in_child<T: DeserializeOwned>(options: &Options, cores: u32, dir: &Path) -> Result<T, String> {
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let output = dir.join(format!("cores-{cores}.json"));
     let status = Command::new(program)
@@ -83,12 +102,14 @@ fn measure_in_child(options: &Options, cores: u32, dir: &Path) -> Result<WorkerO
     serde_json::from_slice(&text).map_err(|error| format!("reading {}: {error}", output.display()))
 }
 
-fn write_json(path: &Path, records: &[&Record]) -> Result<(), String> {
+fn write_json(path: &Path, results: &impl Serialize) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("writing {}: {error}", path.display());
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(failed)?;
     }
-    let mut text = serde_json::to_string_pretty(records).map_err(|error| error.to_string())?;
+    let mut text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
     text.push('\n');
-    fs::write(path, text).map_err(failed)
+    fs::write(path, text).map_err(failed)?;
+    eprintln!("results: {}", path.display());
+    Ok(())
 }

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Code that uses the media pool, run where pools live.
+
+use core::future::Future;
+use std::panic::{resume_unwind, AssertUnwindSafe};
+use std::rc::Rc;
+use std::sync::mpsc;
+
+use engine::pool::Host;
+use futures::FutureExt;
+
+use super::app::{App, AppError};
+use crate::pool::{runtime, SpdkHost};
+
+impl App {
+    /// Runs asynchronous `work` on the application's thread, with the pools' host there, and waits for its outcome. Devices are
+    /// opened by the names of bdevs ([`Host::open`]). A panic of the work goes on here.
+    ///
+    /// # Errors
+    /// The module has ended before the work has.
+    pub fn run_pool<T, F>(&self, work: impl FnOnce(Rc<dyn Host>) -> F + Send + 'static) -> Result<T, AppError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        let (sender, receiver) = mpsc::channel();
+        self.app_thread().send(move || {
+            let working = work(Rc::new(SpdkHost));
+            runtime::spawn(async move {
+                let outcome = AssertUnwindSafe(working).catch_unwind().await;
+                // The receiver waits below; it cannot be gone.
+                let _ = sender.send(outcome);
+            });
+        });
+        receiver.recv().map_err(|_| AppError::Ended)?.map_or_else(|panic| resume_unwind(panic), Ok)
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What bdevs there are, on SPDK's application thread, where they come and go.
+
+use std::ffi::{CStr, CString};
+
+use crate::compat;
+use crate::ffi;
+use crate::module;
+
+/// A bdev that exists, for the time of a call.
+fn with<R>(name: &str, ask: impl FnOnce(&ffi::spdk_bdev) -> R) -> Option<R> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the name is a C string. A bdev that is found stays while the app thread is in this call, for it is
+    // unregistered there, and its owner changes only internals that are not read here.
+    unsafe { ffi::spdk_bdev_get_by_name(name.as_ptr()).as_ref() }.map(ask)
+}
+
+fn name_of(bdev: &ffi::spdk_bdev) -> String {
+    if bdev.name.is_null() {
+        return String::new();
+    }
+    // SAFETY: the name of a bdev is a C string that lives as long as it does.
+    unsafe { CStr::from_ptr(bdev.name) }.to_string_lossy().into_owned()
+}
+
+/// The name of a bdev that was given by its name or an alias; what was given when there is none.
+pub fn canonical(name: &str) -> String {
+    with(name, name_of).unwrap_or_else(|| name.to_owned())
+}
+
+/// The size of a bdev.
+pub fn bytes_of(name: &str) -> Option<u64> {
+    with(name, |bdev| bdev.blockcnt.saturating_mul(u64::from(bdev.blocklen)))
+}
+
+/// True when there is such a bdev.
+pub fn exists(name: &str) -> bool {
+    with(name, |_| ()).is_some()
+}
+
+/// Whether a bdev is claimed, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody has claimed it.
+    None,
+    /// This module has.
+    Ours,
+    /// Another module has.
+    Other,
+}
+
+/// Who has claimed a bdev; none when there is no such bdev.
+pub fn claim_of(name: &str) -> Option<Claim> {
+    with(name, |bdev| {
+        // SAFETY: the bdev is registered, and this is the app thread, where claims change.
+        match unsafe { compat::claiming_module(bdev) } {
+            compat::ClaimedBy::Nobody => Claim::None,
+            compat::ClaimedBy::Module(module) if module.cast_mut() == module::handle() => Claim::Ours,
+            compat::ClaimedBy::Module(_) | compat::ClaimedBy::Shared => Claim::Other,
+        }
+    })
+}
+
+/// The names of all bdevs.
+pub fn all() -> Vec<String> {
+    let mut names = Vec::new();
+    // SAFETY: bdevs come and go on this thread, so none does during the walk.
+    unsafe {
+        let mut bdev = ffi::spdk_bdev_first();
+        while let Some(found) = bdev.as_ref() {
+            names.push(name_of(found));
+            bdev = ffi::spdk_bdev_next(bdev);
+        }
+    }
+    names
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Examine: pools are found and activated when their bdevs appear.
+//!
+//! Each bdev that nobody has claimed is looked at once, when it is registered. A drive of a pool is remembered, and the
+//! pool is activated when all of its drives that are recorded have appeared. Which these are is known only to MDC0, on
+//! the CAPACITY drive; so when that has appeared the activation is tried, and if it misses the STAGING drive, it is
+//! tried again when that appears.
+//!
+//! A pool that cannot be activated for any other reason is left alone; the log says why, and `mpool_activate` can be
+//! told more.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use engine::pool::management::activate::ActivateRequest;
+use engine::pool::management::scan::ScannedDrive;
+use engine::pool::{Kind, PoolError};
+use uuid::Uuid;
+
+use super::bdevs::{self, Claim};
+use super::runtime::{self, Runtime};
+use super::scan;
+use crate::ffi;
+use crate::module;
+
+/// A drive that has appeared.
+#[derive(Debug, Clone)]
+struct Seen {
+    bdev: String,
+    pool: Uuid,
+    has_mdc0: bool,
+}
+
+/// What examine has found, and what it is looking at.
+#[derive(Debug, Default)]
+pub struct Examinations {
+    seen: RefCell<Vec<Seen>>,
+    under_way: RefCell<Vec<String>>,
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Examinations {
+    /// Waits until a bdev is not being looked at.
+    pub async fn done_with(&self, bdev: &str) {
+        let name = bdevs::canonical(bdev);
+        poll_fn(|context| {
+            if !self.under_way.borrow().contains(&name) {
+                return Poll::Ready(());
+            }
+            self.wakers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn end(&self, bdev: &str) {
+        let mut under_way = self.under_way.borrow_mut();
+        if let Some(index) = under_way.iter().position(|name| name == bdev) {
+            under_way.swap_remove(index);
+        }
+        drop(under_way);
+        self.wakers.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Remembers a drive, in place of what was on its bdev before.
+    fn note(&self, bdev: &str, drive: &ScannedDrive) {
+        let mut seen = self.seen.borrow_mut();
+        seen.retain(|known| known.bdev != bdev && bdevs::exists(&known.bdev));
+        seen.push(Seen { bdev: bdev.to_owned(), pool: drive.pool, has_mdc0: drive.has_mdc0 });
+    }
+
+    /// The bdevs of a pool that have appeared and that nobody uses: that with MDC0, and another.
+    fn drives_of(&self, pool: Uuid) -> (Option<String>, Option<String>) {
+        let seen = self.seen.borrow();
+        let find = |has_mdc0: bool| {
+            let wanted = |known: &&Seen| known.pool == pool && known.has_mdc0 == has_mdc0;
+            let is_free = |known: &&Seen| bdevs::claim_of(&known.bdev) == Some(Claim::None);
+            seen.iter().rev().filter(wanted).find(is_free).map(|known| known.bdev.clone())
+        };
+        (find(true), find(false))
+    }
+}
+
+/// SPDK's callback: a bdev was registered that nobody has claimed while its configuration was examined.
+///
+/// # Safety
+/// Called by SPDK on the application thread, with a registered bdev.
+pub unsafe extern "C" fn examine_disk(bdev: *mut ffi::spdk_bdev) {
+    // SAFETY: the caller's promise; the name is a C string.
+    let name = unsafe { CStr::from_ptr((*bdev).name) }.to_string_lossy().into_owned();
+    let runtime = runtime::get().filter(|runtime| !runtime.service.is_finishing());
+    let (Some(runtime), Some(Claim::None)) = (runtime, bdevs::claim_of(&name)) else {
+        examined();
+        return;
+    };
+    runtime.service.examinations.under_way.borrow_mut().push(name.clone());
+    runtime::spawn(async move {
+        examine(&runtime, &name).await;
+        runtime.service.examinations.end(&name);
+        examined();
+    });
+}
+
+/// Tells SPDK that a bdev has been examined.
+fn examined() {
+    // SAFETY: SPDK has called `examine_disk`, and each call is answered once.
+    unsafe { ffi::spdk_bdev_module_examine_done(module::handle()) };
+}
+
+async fn examine(runtime: &Rc<Runtime>, name: &str) {
+    let names = [name.to_owned()];
+    let Some(found) = scan::look_at(&names).await.into_iter().next() else { return };
+    match found.drive {
+        Ok(drive) => activate(runtime, name, &drive).await,
+        Err(error) if error.kind() == Kind::NoPool => {}
+        Err(error) if error.kind() == Kind::UnknownSuperblock => log::warn!("{error}"),
+        Err(error) => log::debug!("not examined further: {error}"),
+    }
+}
+
+/// Activates the pool of a drive that has appeared, if all of it is there.
+async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) {
+    let service = &runtime.service;
+    let _managing = service.manage().await;
+    if bdevs::claim_of(name) != Some(Claim::None) {
+        // Used meanwhile, for instance by a pool that is being created on it.
+        return;
+    }
+    service.examinations.note(name, drive);
+    let pool = &drive.name;
+    if service.registry().identified(drive.pool).is_some() {
+        log::warn!("drive '{name}' belongs to pool '{pool}', which is active without it");
+        return;
+    }
+    let (Some(capacity), staging) = service.examinations.drives_of(drive.pool) else {
+        log::info!("pool '{pool}' is not activated yet: its CAPACITY drive has not appeared");
+        return;
+    };
+    let mut paths = vec![capacity];
+    paths.extend(staging);
+    let outcome = match try_to_activate(runtime, paths.clone()).await {
+        Err(error) if error.kind() == Kind::NotMember && paths.len() > 1 => {
+            log::warn!("pool '{pool}': drive '{}' is left out: {error}", paths[1]);
+            try_to_activate(runtime, paths[..1].to_vec()).await
+        }
+        other => other,
+    };
+    match outcome {
+        Ok(()) => {}
+        Err(error) if error.kind() == Kind::NoDrive => log::info!("pool '{pool}' is not activated yet: {error}"),
+        Err(error) => log::error!("pool '{pool}' is not activated: {error}"),
+    }
+}
+
+async fn try_to_activate(runtime: &Rc<Runtime>, paths: Vec<String>) -> Result<(), PoolError> {
+    let request = ActivateRequest { paths, ..ActivateRequest::default() };
+    runtime.service.registry().activate(&request).await.map(drop)
+}

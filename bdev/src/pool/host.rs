@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! SPDK's application thread as the pool's [`Host`].
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use engine::pool::{Device, Host, Level, PoolError};
+use engine::Nanos;
+use futures::future::LocalBoxFuture;
+
+use super::bdev::Access;
+use super::device::BdevDevice;
+use super::{runtime, timer};
+
+/// See the module's documentation. There is one application thread, so all values are the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SpdkHost;
+
+#[async_trait(?Send)]
+impl Host for SpdkHost {
+    fn now(&self) -> Nanos {
+        timer::now()
+    }
+
+    async fn sleep(&self, time: Nanos) {
+        timer::sleep(time).await;
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        runtime::spawn(task);
+    }
+
+    /// Without random bytes two pools could get one identity; that must not happen, and Linux always has some once
+    /// it has started.
+    fn random(&self, bytes: &mut [u8]) {
+        if let Err(error) = getrandom::fill(bytes) {
+            log::error!("the operating system has no random bytes for identities: {error}");
+            std::process::abort();
+        }
+    }
+
+    async fn open(&self, path: &str) -> Result<Rc<dyn Device>, PoolError> {
+        Ok(Rc::new(BdevDevice::open(path, Access::Claim)?))
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        let level = match level {
+            Level::Error => log::Level::Error,
+            Level::Warning => log::Level::Warn,
+            Level::Info => log::Level::Info,
+            Level::Debug => log::Level::Debug,
+        };
+        log::log!(level, "{line}");
+    }
+}

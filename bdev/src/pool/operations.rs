@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What the RPC methods do: their parameters, turned into requests to the engine's registry, one at a time.
+
+use engine::pool::error::Result;
+use engine::pool::ids::MediaClass;
+use engine::pool::management::activate::ActivateRequest;
+use engine::pool::management::create::CreateRequest;
+use engine::pool::management::destroy::DestroyRequest;
+use engine::pool::management::drive_add::DriveAddRequest;
+use engine::pool::management::layout::LayoutWish;
+use engine::pool::management::rename::RenameRequest;
+use engine::pool::management::scan::{pools_among, ScannedPool};
+use engine::pool::management::Flags;
+use engine::pool::params::{CreateParams as PoolCreateParams, ParamChanges, PoolParams};
+use engine::pool::{names, Kind, PoolError};
+use uuid::Uuid;
+
+use super::bdevs;
+use super::params::{ActivateParams, CreateParams, DestroyParams, DriveAddParams, RenameParams, SetParams, Settings};
+use super::scan;
+use super::service::{stored_name, Service};
+
+impl Settings {
+    /// As the engine has them.
+    fn changes(&self) -> ParamChanges {
+        let mut spare_percent = [None; 2];
+        spare_percent[MediaClass::Capacity.index()] = self.spare_percent_capacity;
+        spare_percent[MediaClass::Staging.index()] = self.spare_percent_staging;
+        ParamChanges {
+            uid: self.uid,
+            gid: self.gid,
+            mode: self.mode,
+            label: self.label.clone(),
+            user_type: self.user_type,
+            readahead_pages: self.readahead_pages,
+            spare_percent,
+        }
+    }
+}
+
+impl Service {
+    /// Creates a pool, with a STAGING drive if one is given, and leaves it active.
+    ///
+    /// # Errors
+    /// What the registry says; no pool is left then.
+    pub async fn create(&self, params: &CreateParams) -> Result<PoolParams> {
+        for bdev in [Some(&params.capacity_bdev), params.staging_bdev.as_ref()].into_iter().flatten() {
+            self.examinations.done_with(bdev).await;
+        }
+        let _managing = self.manage().await;
+        let layout = LayoutWish {
+            zone_mib: params.zone_size_mib,
+            mdc0_log_mib: params.mdc0_capacity_mib,
+            mdc_log_mib: params.mdcn_capacity_mib,
+            containers: params.mdc_count.map(|count| count as usize),
+            root_log_bytes: None,
+        };
+        let request = CreateRequest {
+            name: params.name.clone(),
+            capacity: bdevs::canonical(&params.capacity_bdev),
+            staging: params.staging_bdev.as_deref().map(bdevs::canonical),
+            staging_zone_mib: params.zone_size_mib,
+            params: PoolCreateParams { changes: params.settings.changes(), layout, map_size_log2: None },
+            force: params.force,
+        };
+        Ok(self.registry().create(&request).await?.pool().params())
+    }
+
+    /// Activates a pool. One that is active already is all that was asked for.
+    ///
+    /// # Errors
+    /// There is no such pool; what the registry says.
+    pub async fn activate(&self, params: &ActivateParams) -> Result<PoolParams> {
+        let _managing = self.manage().await;
+        let name = stored_name(&params.name)?;
+        if let Ok(active) = self.registry().find(&name) {
+            return Ok(active.pool().params());
+        }
+        let paths = scan::find(&name, &params.bdevs).await?;
+        let request = ActivateRequest {
+            name: Some(name).filter(|name| Uuid::try_parse(name).is_err()),
+            paths,
+            changes: params.settings.changes(),
+            containers: None,
+            flags: Flags { force: params.force, permit_meta_conv: params.permit_meta_conv, resize: params.resize },
+        };
+        Ok(self.registry().activate(&request).await?.pool().params())
+    }
+
+    /// Deactivates a pool.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub async fn deactivate(&self, name: &str) -> Result<()> {
+        let _managing = self.manage().await;
+        self.registry().deactivate(&stored_name(name)?).await
+    }
+
+    /// Destroys a pool, active or not.
+    ///
+    /// # Errors
+    /// There is no such pool; what the registry says.
+    pub async fn destroy(&self, params: &DestroyParams) -> Result<()> {
+        let _managing = self.manage().await;
+        let name = stored_name(&params.name)?;
+        let paths = match self.registry().find(&name) {
+            Ok(_) => Vec::new(),
+            Err(_) => scan::find(&name, &params.bdevs).await?,
+        };
+        let request = DestroyRequest { name: Some(name), paths, force: params.force };
+        self.registry().destroy(&request).await
+    }
+
+    /// Renames a pool that is not active. Returns the name that it has now.
+    ///
+    /// # Errors
+    /// There is no such pool; what the registry says.
+    pub async fn rename(&self, params: &RenameParams) -> Result<String> {
+        let _managing = self.manage().await;
+        let name = stored_name(&params.name)?;
+        if let Ok(active) = self.registry().find(&name) {
+            let name = active.pool().name();
+            return Err(PoolError::new(Kind::Busy, format!("pool '{name}'"), "it is active; deactivate it first"));
+        }
+        let paths = scan::find(&name, &params.bdevs).await?;
+        self.registry().rename(&RenameRequest { paths, name: params.new_name.clone() }).await?;
+        names::pool_name(&params.new_name)
+    }
+
+    /// Adds a STAGING drive to an active pool.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub async fn drive_add(&self, params: &DriveAddParams) -> Result<()> {
+        self.examinations.done_with(&params.staging_bdev).await;
+        let _managing = self.manage().await;
+        let request = DriveAddRequest {
+            pool: stored_name(&params.name)?,
+            path: bdevs::canonical(&params.staging_bdev),
+            class: MediaClass::Staging,
+            zone_mib: params.zone_size_mib,
+            spare_percent: None,
+        };
+        self.registry().drive_add(&request).await
+    }
+
+    /// Changes parameters of an active pool.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub async fn set_params(&self, params: &SetParams) -> Result<PoolParams> {
+        let _managing = self.manage().await;
+        self.registry().set_params(&stored_name(&params.name)?, &params.settings.changes()).await
+    }
+
+    /// The pools on bdevs that nobody has claimed.
+    pub async fn scan(&self) -> Vec<ScannedPool> {
+        let _managing = self.manage().await;
+        pools_among(&scan::look_at_all().await)
+    }
+}

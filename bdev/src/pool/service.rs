@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The active pools of the application, and what is done with them as wholes.
+//!
+//! The engine's [`Registry`] runs single operations alone. What takes several of them (making a volume, examining a
+//! bdev) holds [`Service::manage`] meanwhile, and so does every operation that an RPC asks for.
+
+use core::cell::Cell;
+use std::rc::Rc;
+
+use engine::pool::error::Result;
+use engine::pool::ids::ObjectId;
+use engine::pool::management::create::CreateRequest;
+use engine::pool::management::destroy::DestroyRequest;
+use engine::pool::management::layout::LayoutWish;
+use engine::pool::names;
+use engine::pool::params::{CreateParams, ParamChanges};
+use engine::pool::registry::{ActivePool, Registry};
+use engine::pool::tunables::Tunables;
+use engine::pool::{Kind, Pool};
+use futures::lock::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use super::bdevs;
+use super::examine::Examinations;
+use super::host::SpdkHost;
+use super::runtime;
+use super::storage::OWN_LABEL;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Service {
+    registry: Registry,
+    managing: Mutex<()>,
+    /// What examine has found.
+    pub(super) examinations: Examinations,
+    /// SPDK is ending: pools are closed as soon as nobody uses them.
+    finishing: Cell<bool>,
+}
+
+impl Default for Service {
+    fn default() -> Service {
+        Service {
+            registry: Registry::new(Rc::new(SpdkHost), Tunables::default()),
+            managing: Mutex::new(()),
+            examinations: Examinations::default(),
+            finishing: Cell::new(false),
+        }
+    }
+}
+
+impl Service {
+    /// The active pools.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Waits until nobody else manages pools.
+    pub async fn manage(&self) -> MutexGuard<'_, ()> {
+        self.managing.lock().await
+    }
+
+    /// SPDK is ending.
+    pub fn is_finishing(&self) -> bool {
+        self.finishing.get()
+    }
+
+    /// An active pool, by its name or, as text, its UUID.
+    ///
+    /// # Errors
+    /// NotMember: there is none.
+    pub fn find(&self, name_or_uuid: &str) -> Result<Rc<Pool>> {
+        Ok(Rc::clone(self.registry.find(&stored_name(name_or_uuid)?)?.pool()))
+    }
+
+    /// All active pools, ordered by UUID.
+    pub fn active(&self) -> Vec<Rc<Pool>> {
+        self.registry.pools().iter().map(|active| Rc::clone(active.pool())).collect()
+    }
+
+    /// The active pool whose CAPACITY drive is on a bdev.
+    pub fn pool_on(&self, bdev: &str) -> Option<Rc<Pool>> {
+        let name = bdevs::canonical(bdev);
+        let active = self.registry.pools().into_iter().find(|active| active.paths().first() == Some(&name))?;
+        Some(Rc::clone(active.pool()))
+    }
+
+    /// The active pool that a bdev belongs to.
+    pub fn user_of(&self, bdev: &str) -> Option<Rc<ActivePool>> {
+        self.registry.pools().into_iter().find(|active| active.paths().iter().any(|path| path == bdev))
+    }
+
+    /// Makes the pool for a volume. It has few and small logs, since a volume needs few objects, and no spare zones: a
+    /// volume takes what there is.
+    pub(super) async fn create_for_volume(&self, volume: &str, bdev: &str) -> Result<Rc<Pool>> {
+        let bytes = bdevs::bytes_of(bdev);
+        let zone_mib = bytes.map(own_zone_mib);
+        let layout = LayoutWish {
+            zone_mib,
+            mdc0_log_mib: zone_mib.map(|zone| zone.max(OWN_MDC0_LOG_MIB)),
+            mdc_log_mib: zone_mib,
+            containers: bytes.filter(|bytes| *bytes < OWN_USUAL_FROM).map(|_| OWN_CONTAINERS),
+            root_log_bytes: zone_mib.map(|zone| u64::from(zone) << 20),
+        };
+        let changes = ParamChanges {
+            label: Some(OWN_LABEL.to_owned()),
+            spare_percent: [None, Some(0)],
+            ..ParamChanges::default()
+        };
+        let request = CreateRequest {
+            name: pool_name_for(volume)?,
+            capacity: bdevs::canonical(bdev),
+            staging: None,
+            staging_zone_mib: None,
+            params: CreateParams { changes, layout, map_size_log2: None },
+            force: false,
+        };
+        Ok(Rc::clone(self.registry.create(&request).await?.pool()))
+    }
+
+    /// Destroys an active pool, which nobody holds any more: it is closed first, and its drives are opened again.
+    pub(super) async fn destroy_active(&self, pool: Uuid) -> Result<()> {
+        let name = Some(pool.to_string());
+        self.registry.destroy(&DestroyRequest { name, paths: Vec::new(), force: false }).await
+    }
+
+    /// Somebody has ended the use of a pool: closes it if it is of no use any more.
+    pub(super) async fn released(&self, pool: Uuid) {
+        let Some(active) = self.registry.identified(pool) else { return };
+        if self.is_finishing() || has_lost_a_drive(&active) {
+            self.close(&active).await;
+        }
+    }
+
+    /// Deactivates a pool, unless somebody uses it: who does releases it later.
+    async fn close(&self, active: &Rc<ActivePool>) {
+        let (name, uuid) = (active.pool().name().to_owned(), active.pool().uuid());
+        match self.registry.deactivate(&uuid.to_string()).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::Busy => log::debug!("pool '{name}' stays for now: {error}"),
+            Err(error) => log::error!("pool '{name}' cannot be deactivated: {error}"),
+        }
+    }
+
+    /// SPDK is about to end: pools without users are closed, and the others as soon as they have none.
+    pub async fn finish(&self) {
+        self.finishing.set(true);
+        let _managing = self.manage().await;
+        for active in self.registry.pools() {
+            self.close(&active).await;
+        }
+    }
+}
+
+/// Containers of a volume's pool on a bdev smaller than [`OWN_USUAL_FROM`] bytes; on others it has the usual number.
+const OWN_CONTAINERS: usize = 2;
+const OWN_USUAL_FROM: u64 = 1 << 30;
+
+/// Capacity of MDC0's logs in a volume's pool.
+const OWN_MDC0_LOG_MIB: u32 = 2;
+
+/// Zones of a pool that is made for a volume, in MiB: 1 below 16 GiB, then growing to 8, which is the smallest slab.
+fn own_zone_mib(bytes: u64) -> u32 {
+    let share = (bytes >> 34).clamp(1, 8);
+    1 << share.ilog2()
+}
+
+/// The volume's name as the name of a pool, cut where it is too long.
+fn pool_name_for(volume: &str) -> Result<String> {
+    let start: String = volume.chars().take(names::NAME_FIELD_BYTES - 1).collect();
+    names::pool_name(&start)
+}
+
+/// The name of a pool as it is stored, from what a client gave; a UUID stays as it is.
+///
+/// # Errors
+/// No pool can have that name.
+pub fn stored_name(given: &str) -> Result<String> {
+    match Uuid::try_parse(given) {
+        Ok(uuid) => Ok(uuid.to_string()),
+        Err(_) => names::pool_name(given),
+    }
+}
+
+/// The label of a pool.
+pub fn label_of(pool: &Pool) -> String {
+    pool.params().label
+}
+
+/// True when the pool has no objects but its root MDC.
+pub fn has_only_root(pool: &Pool) -> bool {
+    pool.objects().iter().all(|object| ObjectId::ROOT_LOGS.contains(&object.id()))
+}
+
+fn has_lost_a_drive(active: &ActivePool) -> bool {
+    let Some(runtime) = runtime::get() else { return true };
+    active.paths().iter().any(|path| runtime.find_claimed(path).is_none())
+}
+
+/// A claimed bdev was removed: its pool is closed, now or when its users have left, so that it can be found again.
+pub fn drive_removed(name: &str) {
+    let Some(runtime) = runtime::get() else { return };
+    let Some(active) = runtime.service.user_of(name) else { return };
+    log::warn!("pool '{}': its drive '{name}' was removed", active.pool().name());
+    runtime::spawn(async move {
+        let _managing = runtime.service.manage().await;
+        let pool = active.pool().uuid();
+        drop(active);
+        runtime.service.released(pool).await;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_for_volumes_grow_with_the_bdev() {
+        let table = [(64 << 20, 1), (16 << 30, 1), (33 << 30, 2), (100 << 30, 4), (128 << 30, 8), (1 << 50, 8)];
+        for (bytes, mib) in table {
+            assert_eq!(own_zone_mib(bytes), mib, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_volume_names_its_pool() {
+        assert_eq!(pool_name_for("D0").expect("valid"), "D0");
+        assert_eq!(pool_name_for(&"x".repeat(255)).expect("cut"), "x".repeat(31));
+        assert_eq!(pool_name_for("a b/c").expect("valid"), "a_b_c");
+    }
+
+    #[test]
+    fn pools_are_looked_for_as_they_are_stored() {
+        assert_eq!(stored_name("-a/b").expect("valid"), "_a_b");
+        let uuid = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6";
+        assert_eq!(stored_name(&uuid.to_uppercase()).expect("a UUID"), uuid);
+        assert!(stored_name(&"x".repeat(32)).is_err());
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! `mpool_create`: formats one or two bdevs as a pool, activates it, and answers with its parameters.
+
+use crate::ffi;
+use crate::pool::params::CreateParams;
+use crate::rpc::pool_json;
+use crate::rpc::pool_serve::serve;
+
+const MEMBERS: &str = "name, capacity_bdev and optionally staging_bdev, zone_size_mib, mdc_count, mdc0_capacity_mib, \
+                       mdcn_capacity_mib, force, uid, gid, mode, label, type, readahead_pages, \
+                       spare_percent_capacity, spare_percent_staging";
+
+/// SPDK's callback.
+///
+/// # Safety
+/// Called by SPDK with a request and its decoded parameters.
+pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        serve(
+            request,
+            params,
+            MEMBERS,
+            CreateParams::parse,
+            |runtime, params| async move { runtime.service.create(&params).await },
+            pool_json::params_object,
+        );
+    }
+}

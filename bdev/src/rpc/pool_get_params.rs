@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! `mpool_get_params`: shows the parameters of an active pool.
+
+use crate::ffi;
+use crate::pool::params::parse_name;
+use crate::rpc::pool_json;
+use crate::rpc::pool_serve::serve;
+
+const MEMBERS: &str = "name";
+
+/// SPDK's callback.
+///
+/// # Safety
+/// Called by SPDK with a request and its decoded parameters.
+pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        serve(
+            request,
+            params,
+            MEMBERS,
+            parse_name,
+            |runtime, name: String| async move { Ok(runtime.service.find(&name)?.params()) },
+            pool_json::params_object,
+        );
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Pools as JSON: parameters, properties, usage, what was found on bdevs. Sizes are in the unit that a member's name
+//! ends with.
+
+use std::rc::Rc;
+
+use engine::pool::drive::DriveStatus;
+use engine::pool::format::DriveDescriptor;
+use engine::pool::ids::MediaClass;
+use engine::pool::management::props::{ClassProps, PoolStatus};
+use engine::pool::management::scan::ScannedPool;
+use engine::pool::params::PoolParams;
+use engine::pool::{Pool, Usage};
+
+use crate::json::Writer;
+
+/// The parameters as members of the open object.
+pub fn params(writer: &mut Writer, params: &PoolParams) {
+    writer.named_string("name", &params.name);
+    writer.named_string("uuid", &params.uuid.to_string());
+    writer.named_number("uid", u64::from(params.uid));
+    writer.named_number("gid", u64::from(params.gid));
+    writer.named_string("mode", &format!("{:04o}", params.mode));
+    writer.named_string("label", &params.label);
+    writer.named_string("type", &params.user_type.to_string());
+    writer.named_number("readahead_pages", u64::from(params.readahead_pages));
+    writer.named_number("map_size_mib", 1 << params.map_size_log2.clamp(20, 63) >> 20);
+    for (class, name) in
+        [(MediaClass::Capacity, "spare_percent_capacity"), (MediaClass::Staging, "spare_percent_staging")]
+    {
+        if let Some(percent) = params.spare_percent[class.index()] {
+            writer.named_number(name, u64::from(percent));
+        }
+    }
+    for (class, name) in
+        [(MediaClass::Capacity, "mblock_size_mib_capacity"), (MediaClass::Staging, "mblock_size_mib_staging")]
+    {
+        if let Some(mib) = params.mblock_mib[class.index()] {
+            writer.named_number(name, mib);
+        }
+    }
+    writer.named_number("root_log_bytes", params.root_log_bytes);
+    writer.named_array("root_log_ids", |writer| {
+        params.root_logs.iter().for_each(|id| writer.string(&format!("{:#x}", id.0)));
+    });
+    writer.named_number("mdc_count", params.containers as u64);
+}
+
+/// The parameters as an object.
+pub fn params_object(writer: &mut Writer, pool: &PoolParams) {
+    writer.object(|writer| params(writer, pool));
+}
+
+const fn status_name(status: PoolStatus) -> &'static str {
+    match status {
+        PoolStatus::Optimal => "optimal",
+        PoolStatus::Faulted => "faulted",
+    }
+}
+
+const fn drive_status_name(status: DriveStatus) -> &'static str {
+    match status {
+        DriveStatus::Online => "online",
+        DriveStatus::Offline => "offline",
+        DriveStatus::Unavailable => "unavailable",
+    }
+}
+
+/// Space and objects as members of the open object.
+fn usage_members(writer: &mut Writer, usage: &Usage) {
+    let (space, objects) = (&usage.space, &usage.objects);
+    for (name, value) in [
+        ("total_bytes", space.total_bytes),
+        ("usable_bytes", space.usable_bytes),
+        ("free_usable_bytes", space.free_usable_bytes),
+        ("used_bytes", space.used_bytes),
+        ("spare_bytes", space.spare_bytes),
+        ("free_spare_bytes", space.free_spare_bytes),
+        ("allocated_bytes", objects.allocated_bytes()),
+        ("written_bytes", objects.written_bytes()),
+        ("mblock_count", objects.mblocks),
+        ("mblock_allocated_bytes", objects.mblock_allocated_bytes),
+        ("mblock_written_bytes", objects.mblock_written_bytes),
+        ("mlog_count", objects.mlogs),
+        ("mlog_allocated_bytes", objects.mlog_allocated_bytes),
+        ("slab_count", objects.slabs),
+        ("slab_allocated_bytes", objects.slab_allocated_bytes),
+    ] {
+        writer.named_number(name, value);
+    }
+}
+
+fn drive_members(writer: &mut Writer, drive: &DriveDescriptor) {
+    writer.named_string("uuid", &drive.uuid.to_string());
+    writer.named_string("class", &drive.class.to_string());
+    writer.named_number("size_bytes", drive.bytes);
+    writer.named_number("block_size", drive.sector_bytes());
+    writer.named_number("zone_size_mib", drive.zone_bytes() >> 20);
+    writer.named_number("zones", u64::from(drive.zones));
+}
+
+/// What is used, in total and by class.
+pub fn usage(writer: &mut Writer, pool: &Rc<Pool>) {
+    writer.object(|writer| {
+        writer.named_string("name", pool.name());
+        writer.named_string("uuid", &pool.uuid().to_string());
+        writer.named_object("total", |writer| usage_members(writer, &pool.usage()));
+        writer.named_array("classes", |writer| {
+            for class in &pool.props().classes {
+                writer.object(|writer| {
+                    writer.named_string("class", &class.class.to_string());
+                    usage_members(writer, &class.usage);
+                });
+            }
+        });
+    });
+}
+
+/// Name of the bdev that a class's drive is on; of a missing drive, what the pool calls it. (The pool itself keeps the
+/// last component of a path only, of at most 31 bytes.)
+fn bdev_name(pool: &Pool, class: &ClassProps) -> String {
+    let drive = pool.drive_of(class.class).ok();
+    let device = drive.as_ref().and_then(|drive| drive.device());
+    device.map_or_else(|| class.drive.name.clone(), |device| device.properties().name)
+}
+
+fn write_class(writer: &mut Writer, pool: &Pool, class: &ClassProps) {
+    writer.object(|writer| {
+        writer.named_string("class", &class.class.to_string());
+        writer.named_number("spare_percent", u64::from(class.spare_percent));
+        writer.named_number("unavailable_drives", u64::from(class.unavailable));
+        writer.named_array("drives", |writer| {
+            writer.object(|writer| {
+                writer.named_string("bdev", &bdev_name(pool, class));
+                writer.named_string("status", drive_status_name(class.drive.status));
+                drive_members(writer, &class.drive.descriptor);
+            });
+        });
+    });
+}
+
+/// All of a pool.
+pub fn props(writer: &mut Writer, pool: &Rc<Pool>) {
+    let props = pool.props();
+    writer.object(|writer| {
+        params(writer, &props.params);
+        writer.named_string("status", status_name(props.status));
+        writer.named_array("classes", |writer| props.classes.iter().for_each(|class| write_class(writer, pool, class)));
+    });
+}
+
+/// A pool in the list of the active ones.
+pub fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
+    let props = pool.props();
+    writer.object(|writer| {
+        writer.named_string("name", pool.name());
+        writer.named_string("uuid", &pool.uuid().to_string());
+        writer.named_string("label", &props.params.label);
+        writer.named_string("status", status_name(props.status));
+        writer.named_array("drives", |writer| {
+            for class in &props.classes {
+                writer.object(|writer| {
+                    writer.named_string("bdev", &bdev_name(pool, class));
+                    writer.named_string("class", &class.class.to_string());
+                    writer.named_string("status", drive_status_name(class.drive.status));
+                });
+            }
+        });
+    });
+}
+
+/// An active pool as `mpool_scan` has it.
+pub fn scanned_active(writer: &mut Writer, pool: &Rc<Pool>) {
+    let props = pool.props();
+    writer.object(|writer| {
+        writer.named_string("name", pool.name());
+        writer.named_string("uuid", &pool.uuid().to_string());
+        writer.named_string("state", "active");
+        writer.named_array("drives", |writer| {
+            for class in &props.classes {
+                writer.object(|writer| {
+                    writer.named_string("bdev", &bdev_name(pool, class));
+                    drive_members(writer, &class.drive.descriptor);
+                });
+            }
+        });
+    });
+}
+
+/// A pool that is not active. It is incomplete when its metadata has not been found; whether other drives are missing
+/// shows at activation only.
+pub fn scanned(writer: &mut Writer, pool: &ScannedPool) {
+    let complete = pool.drives.iter().any(|(_, drive)| drive.has_mdc0);
+    writer.object(|writer| {
+        writer.named_string("name", &pool.name);
+        writer.named_string("uuid", &pool.uuid.to_string());
+        writer.named_string("state", if complete { "inactive" } else { "incomplete" });
+        writer.named_array("drives", |writer| {
+            for (bdev, found) in &pool.drives {
+                writer.object(|writer| {
+                    writer.named_string("bdev", bdev);
+                    if let Some(version) = found.version {
+                        writer.named_number("superblock_version", version as u64);
+                    }
+                    drive_members(writer, &found.drive);
+                });
+            }
+        });
+    });
+}

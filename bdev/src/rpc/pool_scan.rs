@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! `mpool_scan`: lists the pools that are on bdevs, active or not, and activates none.
+
+use crate::ffi;
+use crate::pool::params::parse_nothing;
+use crate::rpc::pool_json;
+use crate::rpc::pool_serve::serve;
+
+const MEMBERS: &str = "none";
+
+/// SPDK's callback.
+///
+/// # Safety
+/// Called by SPDK with a request and its decoded parameters.
+pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        serve(
+            request,
+            params,
+            MEMBERS,
+            parse_nothing,
+            |runtime, ()| async move {
+                let found = runtime.service.scan().await;
+                Ok((runtime.service.active(), found))
+            },
+            |writer, (active, found)| {
+                writer.array(|writer| {
+                    active.iter().for_each(|pool| pool_json::scanned_active(writer, pool));
+                    found.iter().for_each(|pool| pool_json::scanned(writer, pool));
+                });
+            },
+        );
+    }
+}
