@@ -81,14 +81,13 @@ struct Joining<'r> {
 }
 
 impl<'r> Joining<'r> {
-    fn steps() -> [Step<Joining<'r>>; 5] {
+    fn steps() -> [Step<Joining<'r>>; 4] {
         [
             Step::<Self>::new("opening the device", |state| Box::pin(state.open_device())),
             Step::<Self>::new("looking for a superblock", |state| Box::pin(state.check_for_pool())),
             Step::<Self>::new("writing the superblocks", |state| Box::pin(state.write_superblocks()))
                 .undone_by(|state| Box::pin(state.erase_superblocks())),
             Step::<Self>::new("recording the drive", |state| Box::pin(state.record())),
-            Step::<Self>::new("setting the spare zones", |state| Box::pin(state.set_spares())),
         ]
     }
 
@@ -140,19 +139,8 @@ impl<'r> Joining<'r> {
     async fn record(&mut self) -> Result<()> {
         let Some(drive) = self.drive.clone() else { unreachable!("it was described before") };
         self.recording = true;
-        self.active.pool().log_new_drive(drive).await?;
+        self.active.pool().log_new_drive(drive, self.request.spare_percent).await?;
         self.active.add_path(self.request.path.clone());
-        Ok(())
-    }
-
-    /// The drive is a member by now; that its spares are the default ones is no reason to say it is not.
-    async fn set_spares(&mut self) -> Result<()> {
-        let pool = self.active.pool();
-        if let Some(percent) = self.request.spare_percent {
-            if let Err(error) = pool.log_spare(self.request.class, percent).await {
-                pool.log(Level::Warning, format!("the spare zones of the new drive could not be set: {error}"));
-            }
-        }
         Ok(())
     }
 

@@ -26,14 +26,30 @@ impl Pool {
     /// The container is out of use, or its drive failed. Whether the record is on media is then not known, but the
     /// drive is offline, so nothing is logged after it before the next activation.
     pub(super) async fn append_record(&self, container: &Container, record: &Record) -> Result<()> {
-        let bytes = record.encode();
-        let mdc = self.open_mdc(container)?;
-        match mdc.append(bytes.as_ref(), true).await {
+        self.append_records(container, std::slice::from_ref(record)).await
+    }
+
+    /// Appends records that belong together, durably: a power cut leaves all of them or the first few. After a
+    /// compaction all are appended anew, so each must bear being there twice.
+    ///
+    /// # Errors
+    /// As for [`Pool::append_record`].
+    pub(super) async fn append_records(&self, container: &Container, records: &[Record]) -> Result<()> {
+        match self.try_append(container, records).await {
             Err(error) if error.kind() == Kind::LogFull => {}
             other => return other,
         }
         self.compact(container).await?;
-        self.open_mdc(container)?.append(bytes.as_ref(), true).await
+        self.try_append(container, records).await
+    }
+
+    async fn try_append(&self, container: &Container, records: &[Record]) -> Result<()> {
+        let mdc = self.open_mdc(container)?;
+        for (index, record) in records.iter().enumerate() {
+            let last = index + 1 == records.len();
+            mdc.append(record.encode().as_ref(), last).await?;
+        }
+        Ok(())
     }
 
     fn open_mdc(&self, container: &Container) -> Result<Rc<Mdc>> {

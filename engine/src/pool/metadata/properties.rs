@@ -3,12 +3,15 @@
 //! The pool's properties in MDC0: drives, spare percentages, configuration, content version (mpool.md 5.4).
 //!
 //! Each change is logged under MDC0's compaction lock before memory changes (defect 14).
+//!
+//! Differs from mpool.md: a spare percentage of a class without a drive is not an error but of no effect. It is what a
+//! power cut leaves of an unfinished creation or addition of a drive.
 
 use std::rc::Rc;
 
 use super::container::Container;
 use crate::pool::drive::Drive;
-use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::error::{PoolError, Result};
 use crate::pool::format::{ContentVersion, DriveDescriptor, MpConfig, Record};
 use crate::pool::ids::{MediaClass, Slot};
 use crate::pool::pool::Pool;
@@ -47,14 +50,6 @@ impl Pool {
             Ok(())
         })
         .await?;
-        // Without any drive it is a pool whose creation was cut off, which is found out when the drives are compared.
-        let created = recorded.drives.iter().any(Option::is_some);
-        for class in MediaClass::ALL {
-            if created && recorded.spares[class.index()].is_some() && recorded.drives[class.index()].is_none() {
-                let reason = format!("MDC0 has a spare percentage for {class}, which has no drive");
-                return Err(PoolError::new(Kind::NotFound, self.subject(), reason));
-            }
-        }
         if let Some(config) = &recorded.config {
             *self.config.borrow_mut() = config.clone();
         }
@@ -85,14 +80,20 @@ impl Pool {
         Ok(())
     }
 
-    /// Records a drive and then takes it in: from here on it is a member.
+    /// Records a drive and then takes it in: from here on it is a member. Its spare percentage is recorded before it, so
+    /// that a power cut leaves a member with the right one, or none.
     ///
     /// # Errors
-    /// Io: the drive is no member.
-    pub(in crate::pool) async fn log_new_drive(&self, drive: Rc<Drive>) -> Result<()> {
+    /// Invalid: more than 100 percent. Io: the drive is no member.
+    pub(in crate::pool) async fn log_new_drive(&self, drive: Rc<Drive>, spare_percent: Option<u8>) -> Result<()> {
+        let class = drive.class();
+        let percent = spare_percent.unwrap_or(self.spare_percent(class));
+        drive.space().borrow_mut().set_spare_percent(percent)?;
         let container = self.container(Slot::ZERO);
         let _rest = container.compaction.exclusive().await;
-        self.append_record(container, &Record::McConfig(drive.descriptor())).await?;
+        let records = [Record::McSpare { class, percent }, Record::McConfig(drive.descriptor())];
+        self.append_records(container, &records).await?;
+        self.note_spare_percent(class, percent);
         self.publish_drive(drive);
         Ok(())
     }
