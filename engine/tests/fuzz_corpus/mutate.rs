@@ -3,7 +3,8 @@
 //! Changes of inputs, drawn from a seed.
 
 /// Values at which decoders change their mind.
-const EDGES: [u64; 12] = [0, 1, 2, 0x7f, 0xff, 0x100, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 32, i64::MAX as u64, u64::MAX];
+const EDGES: [u64; 12] =
+    [0, 1, 2, 0x7f, 0xff, 0x100, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 32, i64::MAX as u64, u64::MAX];
 
 /// Draws changes.
 pub struct Mutator {

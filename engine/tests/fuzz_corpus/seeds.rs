@@ -5,8 +5,8 @@
 use engine::pool::device::DeviceType;
 use engine::pool::format::drive_descriptor::Features;
 use engine::pool::format::{
-    ContentVersion, DriveDescriptor, Label, Mdc0Location, Mdc0Log, MpConfig, ObjectCreate, PoolName, Record, Superblock,
-    SuperblockFlags, SuperblockVersion,
+    ContentVersion, DriveDescriptor, Label, Mdc0Location, Mdc0Log, MpConfig, ObjectCreate, PoolName, Record,
+    Superblock, SuperblockFlags, SuperblockVersion,
 };
 use engine::pool::mlog::scan::Recovered;
 use engine::pool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
@@ -20,12 +20,7 @@ type Seed = (&'static str, Vec<u8>);
 
 /// The seeds of all targets.
 pub fn all() -> [(&'static str, Vec<Seed>); 4] {
-    [
-        ("superblock", superblocks()),
-        ("drive_descriptor", drives()),
-        ("mdc_records", records()),
-        ("log_blocks", logs()),
-    ]
+    [("superblock", superblocks()), ("drive_descriptor", drives()), ("mdc_records", records()), ("log_blocks", logs())]
 }
 
 fn drive(class: MediaClass) -> DriveDescriptor {

@@ -6,12 +6,15 @@
 //! One container is looked at in each period, in rotation, never MDC0. Containers near the rotation's hand get no new
 //! objects meanwhile.
 
+use std::rc::{Rc, Weak};
+
 use super::container::Container;
 use crate::pool::error::Result;
 use crate::pool::host::Level;
 use crate::pool::ids::{Slot, SLOTS};
 use crate::pool::pool::Pool;
 use crate::pool::selection;
+use crate::pool::usage_log::{log_usage, ClassSpace};
 use crate::units::Nanos;
 
 /// How full a container's log is, and how much of it is of use.
@@ -50,6 +53,14 @@ impl Fill {
             objects: self.objects + other.objects,
         }
     }
+}
+
+fn class_spaces(pool: &Weak<Pool>) -> Vec<ClassSpace> {
+    let drives = pool.upgrade().map(|pool| pool.drives()).unwrap_or_default();
+    let spaces = drives.iter().map(|drive| drive.space_usage());
+    spaces
+        .map(|space| ClassSpace { usable_bytes: space.usable_bytes, free_usable_bytes: space.free_usable_bytes })
+        .collect()
 }
 
 fn percent(part: u64, whole: u64) -> u64 {
@@ -94,8 +105,23 @@ impl Pool {
         }
     }
 
-    /// Starts compaction ahead of need, unless it is disabled.
+    /// Starts what a pool does by itself: compaction ahead of need and the usage log.
     pub(in crate::pool) fn start_background(&self) {
+        self.start_usage_log();
+        self.start_compaction();
+    }
+
+    fn start_usage_log(&self) {
+        let (tasks, host, name, weak) =
+            (self.tasks.clone(), Rc::clone(&self.host), self.name().to_owned(), self.weak());
+        let period = Nanos(u64::from(self.tunables.borrow().usage_log_period_ms()) * 1_000_000);
+        self.tasks.spawn(async move {
+            log_usage(tasks, &*host, &name, period, || class_spaces(&weak)).await;
+        });
+    }
+
+    /// Starts compaction ahead of need, unless it is disabled.
+    fn start_compaction(&self) {
         if self.tunables.borrow().no_alloc_mdcs() == 0 {
             return;
         }

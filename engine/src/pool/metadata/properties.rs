@@ -136,6 +136,9 @@ impl Pool {
         let container = self.container(Slot::ZERO);
         let _rest = container.compaction.exclusive().await;
         self.append_record(container, &Record::MpConfig(config.clone())).await?;
+        if let Some(maps) = self.maps.get() {
+            maps.set_readahead_pages(config.readahead_pages);
+        }
         *self.config.borrow_mut() = config;
         Ok(())
     }
