@@ -19,8 +19,8 @@ use std::rc::Rc;
 
 use super::error::{Kind, PoolError, Result};
 use super::ids::PAGE_BYTES;
-use super::pool::Pool;
 use super::registry::{ActivePool, Registry};
+use super::Pool;
 
 /// What a handle may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::ids::{MediaClass, ObjectId, ObjectType};
 use super::mdc::{Mdc, MdcFlags};
 use super::metadata::{gone, Hold, Object, ObjectState, Search, Wish};
 use super::mlog::{Mlog, OpenFlags};
-use super::pool::Pool;
+use super::Pool;
 
 /// What an mlog is (mpool.md 3.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::device::IoBuf;
 use super::error::{Kind, PoolError, Result};
 use super::ids::{ObjectId, ObjectType};
 use super::metadata::{Hold, Search};
-use super::pool::Pool;
+use super::Pool;
 
 /// The mblocks of a pool.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::drive::Durability;
 use super::error::{Kind, PoolError, Result};
 use super::ids::{MediaClass, ObjectId, ObjectType, PAGE_BYTES};
 use super::metadata::{gone, Object, ObjectState, Search, Wish};
-use super::pool::Pool;
+use super::Pool;
 
 /// What an mblock is (mpool.md 2.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

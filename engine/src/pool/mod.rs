@@ -9,7 +9,7 @@
 //! From the outside in: [`registry`] and [`management`] create, activate and change whole pools; [`control`] is what a
 //! client opens, with its rights; `mblock`, `logs` and `slab` are the operations on objects; [`metadata`] knows which
 //! objects there are; [`mdc`] and [`mlog`] are its logs; [`space_map`], [`drive`] and [`superblocks`] the devices;
-//! [`format`] every byte on media; [`cache`] maps mblocks into memory. [`device`] and [`host`] are the world.
+//! [`mod@format`] every byte on media; [`cache`] maps mblocks into memory. [`device`] and [`host`] are the world.
 //!
 //! A pool lives on one thread and waits in `async` functions; what a shard's data path needs of it (a log's framer,
 //! [`mlog::LogWriter`]; a slab's place) is free of both.
@@ -35,6 +35,7 @@ pub mod error;
 pub mod format;
 pub mod host;
 pub mod ids;
+mod instance;
 pub mod lock;
 pub mod logs;
 pub mod management;
@@ -45,7 +46,6 @@ pub mod metadata;
 pub mod mlog;
 pub mod names;
 pub mod params;
-pub mod pool;
 pub mod registry;
 pub mod selection;
 pub mod slab;
@@ -62,8 +62,8 @@ pub use device::{Device, DeviceError, DeviceProperties, DeviceType, IoBuf, IoMem
 pub use error::{Kind, PoolError};
 pub use host::{Host, Level};
 pub use ids::{Extent, MediaClass, ObjectId, ObjectType, Slot, PAGE_BYTES};
+pub use instance::Pool;
 pub use logs::{LogHandle, MdcHandle, MlogProps};
 pub use mblock::MblockProps;
 pub use metadata::{Object, ObjectState, ObjectUsage, Search, Usage};
-pub use pool::Pool;
 pub use slab::{SlabObject, SlabProps};

@@ -18,8 +18,8 @@ use super::error::{Kind, PoolError, Result};
 use super::format::MediaFormat;
 use super::host::Host;
 use super::lock::{ordered, Lock, Rank};
-use super::pool::Pool;
 use super::tunables::Tunables;
+use super::Pool;
 
 /// The active pools of a host. There is one for each host.
 pub struct Registry {

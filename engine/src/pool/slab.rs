@@ -14,7 +14,7 @@ use super::drive::Durability;
 use super::error::{PoolError, Result};
 use super::ids::{Extent, MediaClass, ObjectId, ObjectType};
 use super::metadata::{gone, Hold, Object, ObjectState, Search, Wish};
-use super::pool::Pool;
+use super::Pool;
 
 /// What a slab object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,9 +21,9 @@ use crate::pool::ids::MediaClass;
 use crate::pool::metadata::Recorded;
 use crate::pool::names;
 use crate::pool::params::{CreateParams, ParamChanges};
-use crate::pool::pool::Pool;
 use crate::pool::registry::{ActivePool, Registry};
 use crate::pool::superblocks;
+use crate::pool::Pool;
 
 /// A pool to be activated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -27,9 +27,9 @@ use crate::pool::host::Level;
 use crate::pool::ids::{Extent, MediaClass};
 use crate::pool::names;
 use crate::pool::params::CreateParams;
-use crate::pool::pool::Pool;
 use crate::pool::registry::{ActivePool, Registry};
 use crate::pool::superblocks;
+use crate::pool::Pool;
 
 /// A pool to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use crate::pool::error::Result;
 use crate::pool::host::Level;
-use crate::pool::pool::Pool;
 use crate::pool::registry::{ActivePool, Registry};
+use crate::pool::Pool;
 
 impl Registry {
     /// Deactivates a pool, given by its name or, as text, its UUID.

@@ -13,9 +13,9 @@ use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::format::{DriveDescriptor, Superblock, SuperblockVersion};
 use crate::pool::host::Host;
 use crate::pool::ids::{MediaClass, PAGE_BYTES};
-use crate::pool::pool::Pool;
 use crate::pool::superblocks::{self, Found};
 use crate::pool::tunables::Tunables;
+use crate::pool::Pool;
 
 /// Devices that a pool can have: one for each media class.
 pub(super) const MAX_DRIVES: usize = 2;

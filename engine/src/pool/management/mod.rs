@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Operations on whole pools (mpool.md 1.5, 1.6, 8.4, 10): one file each, most of them a list of steps ([`steps`]).
+//! Operations on whole pools (mpool.md 1.5, 1.6, 8.4, 10): one file each, most of them a list of steps (`steps`).
 //!
 //! All are methods of [`Registry`](super::registry::Registry). They run one at a time over all pools of a host, and one
 //! that has begun is to be polled to its end: whoever stops waiting for it leaves its work half done. When one fails,

@@ -6,8 +6,8 @@ use super::layout::MIB;
 use crate::pool::error::{Kind, Result};
 use crate::pool::ids::MediaClass;
 use crate::pool::params::{ParamChanges, PoolParams};
-use crate::pool::pool::Pool;
 use crate::pool::registry::Registry;
+use crate::pool::Pool;
 
 impl Registry {
     /// Changes and stores parameters of an active pool, given by its name or, as text, its UUID. Returns all of them.

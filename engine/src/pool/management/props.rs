@@ -8,9 +8,9 @@ use crate::pool::format::DriveDescriptor;
 use crate::pool::ids::MediaClass;
 use crate::pool::metadata::Usage;
 use crate::pool::params::PoolParams;
-use crate::pool::pool::Pool;
 use crate::pool::registry::Registry;
 use crate::pool::space_map::SpaceUsage;
+use crate::pool::Pool;
 
 /// How a pool fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use crate::pool::drive::Drive;
 use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::format::{ObjectCreate, Record};
 use crate::pool::ids::{Extent, MediaClass, ObjectId, ObjectType};
-use crate::pool::pool::Pool;
 use crate::pool::space_map::Policy;
+use crate::pool::Pool;
 
 /// Which of an object's states an operation looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::pool::format::Record;
 use crate::pool::host::Level;
 use crate::pool::ids::{MediaClass, ObjectId, Slot};
 use crate::pool::mdc::{Mdc, MdcFlags};
-use crate::pool::pool::Pool;
+use crate::pool::Pool;
 
 impl Pool {
     /// Appends one record, durably.

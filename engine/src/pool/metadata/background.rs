@@ -12,9 +12,9 @@ use super::container::Container;
 use crate::pool::error::Result;
 use crate::pool::host::Level;
 use crate::pool::ids::{Slot, SLOTS};
-use crate::pool::pool::Pool;
 use crate::pool::selection;
 use crate::pool::usage_log::{log_usage, ClassSpace};
+use crate::pool::Pool;
 use crate::units::Nanos;
 
 /// How full a container's log is, and how much of it is of use.

@@ -11,7 +11,7 @@ use futures::channel::oneshot;
 
 use super::object::Object;
 use crate::pool::host::Level;
-use crate::pool::pool::Pool;
+use crate::pool::Pool;
 
 /// How many erasures are under way, and who waits for one to end.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use super::object::Object;
 use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::host::Level;
 use crate::pool::ids::{MediaClass, ObjectId, ObjectType, Slot, SLOTS};
-use crate::pool::pool::Pool;
+use crate::pool::Pool;
 
 use std::rc::Rc;
 

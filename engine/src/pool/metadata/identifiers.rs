@@ -9,7 +9,7 @@ use super::container::{Container, UNIQUIFIERS_PER_CHECKPOINT};
 use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::format::Record;
 use crate::pool::ids::{ObjectId, ObjectType, MAX_UNIQUIFIER};
-use crate::pool::pool::Pool;
+use crate::pool::Pool;
 
 impl Pool {
     /// A new id in a client container. When its checkpoint cannot be logged, the id is not consumed.

@@ -16,7 +16,7 @@ use crate::pool::format::{ContentVersion, ObjectCreate, Record, MAX_RECORD_BYTES
 use crate::pool::host::Level;
 use crate::pool::ids::{ObjectId, ObjectType, Slot, SLOTS};
 use crate::pool::lock::ordered;
-use crate::pool::pool::Pool;
+use crate::pool::Pool;
 
 impl Pool {
     /// Reads all objects, puts their zones into the space maps, and opens all containers. MDC0 is open.

@@ -14,7 +14,7 @@ use crate::pool::drive::Drive;
 use crate::pool::error::{PoolError, Result};
 use crate::pool::format::{ContentVersion, DriveDescriptor, MpConfig, Record};
 use crate::pool::ids::{MediaClass, Slot};
-use crate::pool::pool::Pool;
+use crate::pool::Pool;
 
 /// What MDC0 says of the pool as a whole.
 #[derive(Debug, Clone, PartialEq)]

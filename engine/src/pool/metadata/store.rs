@@ -21,8 +21,8 @@ use crate::pool::host::Level;
 use crate::pool::ids::{Extent, ObjectId, ObjectType, Slot};
 use crate::pool::mdc::LogStore;
 use crate::pool::mlog::{LogIdentity, LogMedia, Mlog, OpenFlags};
-use crate::pool::pool::Pool;
 use crate::pool::superblocks;
+use crate::pool::Pool;
 
 /// The zones of a log as the medium of its blocks.
 #[derive(Debug)]

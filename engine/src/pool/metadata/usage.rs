@@ -7,8 +7,8 @@
 
 use crate::pool::error::Result;
 use crate::pool::ids::{MediaClass, ObjectType, Slot};
-use crate::pool::pool::Pool;
 use crate::pool::space_map::SpaceUsage;
+use crate::pool::Pool;
 
 /// Objects of a pool or of one of its classes, without those of MDC0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@
 //!
 //! A state machine without I/O, and without allocation once it is built. The owner appends, takes flush sets, writes
 //! each durably at its place in the log, and says how that ended. It serves every log: the ordinary ones of
-//! [`super::log`] and a shard's recovery journal.
+//! [`super::Mlog`] and a shard's recovery journal.
 //!
 //! ```text
 //!   append ──► filling buffer ──seal──► ready sets ──next_flush──► in flight ──flushed──► ended

@@ -49,7 +49,7 @@ pub enum AppendError {
 pub enum Progress {
     /// It is complete.
     Complete(Position),
-    /// Only so many bytes were taken. The rest goes to [`LogWriter::feed`] when buffers have become free.
+    /// Only so many bytes were taken. The rest goes to [`super::LogWriter::feed`] when buffers have become free.
     Taken(usize),
 }
 
@@ -60,7 +60,7 @@ pub struct SetId(pub(super) u64);
 /// A flush set to be written.
 #[derive(Debug)]
 pub struct FlushSet<B> {
-    /// To be given back to [`LogWriter::flushed`].
+    /// To be given back to [`super::LogWriter::flushed`].
     pub id: SetId,
     /// Byte in the log.
     pub at: u64,
