@@ -9,6 +9,8 @@
 
 CARGO ?= cargo
 SEEDS ?= 0..20000
+# Of the media pool's crash campaigns; each seed cuts the power thousands of times.
+POOL_SEEDS ?= 0..20
 RELEASES ?= all
 
 # The system's python3 builds SPDK; the toolchain may live in the user's home.
@@ -51,14 +53,17 @@ unit:
 	$(CARGO) test --package engine
 	$(CARGO) test --package spdk-sys-build
 	$(CARGO) test --package bdev --features load
+	$(CARGO) test --package inspect
 	$(CARGO) test --package tests
 	$(CARGO) test --package tests --features spdk,bench --lib --bins
 
 simulate:
 	$(CARGO) run --release --package tests --bin simulate -- --seeds $(SEEDS)
+	$(CARGO) run --release --package tests --bin pool_campaign -- --seeds $(POOL_SEEDS)
 
 # On both releases; each has its own build of the module.
 end-to-end:
+	$(CARGO) test --release --package tests --features spdk,bench --test pool_on_spdk
 	$(CARGO) test --release --package tests --features spdk --test end_to_end
 	E2E_RELEASE=20.07 $(CARGO) test --release --package tests --features spdk --test end_to_end
 

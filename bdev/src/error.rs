@@ -137,7 +137,9 @@ impl CreateError {
             CreateError::Pool { error, .. } => -error.kind().errno(),
             CreateError::OtherPool { .. } => -libc::EBUSY,
             CreateError::Core { .. } => INVALID_PARAMS,
-            CreateError::Sizing { error: SizingError::TooSmall { .. }, .. } => -libc::ENOSPC,
+            CreateError::Sizing { error: SizingError::TooSmall { .. } | SizingError::NoRoom { .. }, .. } => {
+                -libc::ENOSPC
+            }
             CreateError::Sizing { .. } => -libc::EINVAL,
             CreateError::Memory { .. } | CreateError::Thread { .. } | CreateError::Start { .. } => -libc::ENOMEM,
             CreateError::Random { .. } => -libc::EIO,

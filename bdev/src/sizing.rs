@@ -64,7 +64,7 @@ pub struct SlabPlan {
     pub slab_blocks: u64,
     /// Zones in a slab.
     pub slab_zones: u64,
-    /// As few as can be used: one for each shard.
+    /// As few as will do: one for each shard, or as many as were asked for.
     pub least: u64,
     /// As many as are wanted.
     pub wanted: u64,
@@ -132,6 +132,19 @@ pub enum SizingError {
         /// The least that is possible.
         least_mib: u64,
     },
+    /// More asked for than there is.
+    #[error(
+        "parameter 'physical_size_mib' is {given_mib}, but only {room_mib} MiB are free, {metadata_mib} MiB for metadata \
+         left out"
+    )]
+    NoRoom {
+        /// What was asked for.
+        given_mib: u64,
+        /// What there is.
+        room_mib: u64,
+        /// What of the free space is left to the pool's metadata.
+        metadata_mib: u64,
+    },
     /// Some other limit of the layout.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
@@ -155,8 +168,8 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
     };
     let slab_mib = slab_blocks / BLOCKS_PER_MIB;
     let slabs = free_blocks / slab_blocks;
+    let metadata_mib = metadata_zones * room.zone_bytes / MIB;
     if slabs < shards {
-        let metadata_mib = metadata_zones * room.zone_bytes / MIB;
         return Err(SizingError::TooSmall {
             free_mib: room.free_zones * room.zone_bytes / MIB,
             shards,
@@ -169,10 +182,14 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
         Some(given_mib) if given_mib / slab_mib < shards => {
             return Err(SizingError::PhysicalSize { given_mib, shards, slab_mib, least_mib: shards * slab_mib });
         }
-        Some(given_mib) => slabs.min(given_mib / slab_mib),
+        Some(given_mib) if given_mib / slab_mib > slabs => {
+            return Err(SizingError::NoRoom { given_mib, room_mib: slabs * slab_mib, metadata_mib });
+        }
+        Some(given_mib) => given_mib / slab_mib,
         None => slabs,
     };
-    Ok(SlabPlan { slab_blocks, slab_zones: slab_blocks / zone_blocks, least: shards, wanted })
+    let least = if wishes.physical_mib.is_some() { wanted } else { shards };
+    Ok(SlabPlan { slab_blocks, slab_zones: slab_blocks / zone_blocks, least, wanted })
 }
 
 /// Lays out a volume of `shards` shards on so many slabs.
@@ -322,7 +339,11 @@ mod tests {
         let error = plan(&room(GIB), 2, &wishes).expect_err("one slab for two shards").to_string();
         assert!(error.contains("'physical_size_mib' is 15") && error.contains("need at least 16"), "{error}");
         let wishes = Wishes { physical_mib: Some(1 << 40), ..Wishes::default() };
-        assert_eq!(plan(&room(GIB), 1, &wishes).expect("fits").wanted, 124, "no more than there is");
+        let error = plan(&room(GIB), 1, &wishes).expect_err("more than there is");
+        assert_eq!(error, SizingError::NoRoom { given_mib: 1 << 40, room_mib: 992, metadata_mib: 32 });
+        let wishes = Wishes { physical_mib: Some(100), ..Wishes::default() };
+        let found = plan(&room(GIB), 1, &wishes).expect("fits");
+        assert_eq!((found.wanted, found.least), (12, 12), "whole slabs, and no less than was asked for");
     }
 
     #[test]

@@ -9,10 +9,12 @@ use engine::pool::format::{Superblock, SuperblockVersion, SUPERBLOCK_BYTES};
 pub fn check(input: &[u8]) {
     judge(input);
     let mut sealed = [0; SUPERBLOCK_BYTES];
-    let length = input.len().min(SUPERBLOCK_BYTES);
-    sealed[..length].copy_from_slice(&input[..length]);
-    for checksum in checksums(&sealed) {
-        sealed[checksum.covers.1..][..4].copy_from_slice(&checksum.computed.to_le_bytes());
+    let bytes = input.len().min(SUPERBLOCK_BYTES);
+    sealed[..bytes].copy_from_slice(&input[..bytes]);
+    for number in 0..3 {
+        let checksum = checksums(&sealed)[number];
+        let at = checksum.covers.1;
+        sealed[at..at + 4].copy_from_slice(&checksum.computed.to_le_bytes());
     }
     judge(&sealed);
 }

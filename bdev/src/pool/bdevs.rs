@@ -34,11 +34,6 @@ pub fn bytes_of(name: &str) -> Option<u64> {
     with(name, |bdev| bdev.blockcnt.saturating_mul(u64::from(bdev.blocklen)))
 }
 
-/// True when there is such a bdev.
-pub fn exists(name: &str) -> bool {
-    with(name, |_| ()).is_some()
-}
-
 /// Whether a bdev is claimed, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {

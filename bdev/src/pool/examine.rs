@@ -2,10 +2,10 @@
 
 //! Examine: pools are found and activated when their bdevs appear.
 //!
-//! Each bdev that nobody has claimed is looked at once, when it is registered. A drive of a pool is remembered, and the
-//! pool is activated when all of its drives that are recorded have appeared. Which these are is known only to MDC0, on
-//! the CAPACITY drive; so when that has appeared the activation is tried, and if it misses the STAGING drive, it is
-//! tried again when that appears.
+//! Each bdev that nobody has claimed is looked at when it is registered. If it has a drive of a pool, the pool's other
+//! drive is looked for on the other bdevs, and the pool is activated when all of its drives that are recorded are there.
+//! Which these are is known only to MDC0, on the CAPACITY drive; so when that is there the activation is tried, and if it
+//! misses the STAGING drive, it is tried again when that appears.
 //!
 //! A pool that cannot be activated for any other reason is left alone; the log says why, and `mpool_activate` can be
 //! told more.
@@ -17,7 +17,7 @@ use std::ffi::CStr;
 use std::rc::Rc;
 
 use engine::pool::management::activate::ActivateRequest;
-use engine::pool::management::scan::ScannedDrive;
+use engine::pool::management::scan::{pools_among, ScannedDrive};
 use engine::pool::{Kind, PoolError};
 use uuid::Uuid;
 
@@ -27,18 +27,9 @@ use super::scan;
 use crate::ffi;
 use crate::module;
 
-/// A drive that has appeared.
-#[derive(Debug, Clone)]
-struct Seen {
-    bdev: String,
-    pool: Uuid,
-    has_mdc0: bool,
-}
-
-/// What examine has found, and what it is looking at.
+/// What examine is looking at.
 #[derive(Debug, Default)]
 pub struct Examinations {
-    seen: RefCell<Vec<Seen>>,
     under_way: RefCell<Vec<String>>,
     wakers: RefCell<Vec<Waker>>,
 }
@@ -64,24 +55,6 @@ impl Examinations {
         }
         drop(under_way);
         self.wakers.take().into_iter().for_each(Waker::wake);
-    }
-
-    /// Remembers a drive, in place of what was on its bdev before.
-    fn note(&self, bdev: &str, drive: &ScannedDrive) {
-        let mut seen = self.seen.borrow_mut();
-        seen.retain(|known| known.bdev != bdev && bdevs::exists(&known.bdev));
-        seen.push(Seen { bdev: bdev.to_owned(), pool: drive.pool, has_mdc0: drive.has_mdc0 });
-    }
-
-    /// The bdevs of a pool that have appeared and that nobody uses: that with MDC0, and another.
-    fn drives_of(&self, pool: Uuid) -> (Option<String>, Option<String>) {
-        let seen = self.seen.borrow();
-        let find = |has_mdc0: bool| {
-            let wanted = |known: &&Seen| known.pool == pool && known.has_mdc0 == has_mdc0;
-            let is_free = |known: &&Seen| bdevs::claim_of(&known.bdev) == Some(Claim::None);
-            seen.iter().rev().filter(wanted).find(is_free).map(|known| known.bdev.clone())
-        };
-        (find(true), find(false))
     }
 }
 
@@ -124,19 +97,33 @@ async fn examine(runtime: &Rc<Runtime>, name: &str) {
 
 /// Activates the pool of a drive that has appeared, if all of it is there.
 async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) {
-    let service = &runtime.service;
-    let _managing = service.manage().await;
+    let _managing = runtime.service.manage().await;
     if bdevs::claim_of(name) != Some(Claim::None) {
         // Used meanwhile, for instance by a pool that is being created on it.
         return;
     }
-    service.examinations.note(name, drive);
-    let pool = &drive.name;
-    if service.registry().identified(drive.pool).is_some() {
-        log::warn!("drive '{name}' belongs to pool '{pool}', which is active without it");
+    if runtime.service.registry().identified(drive.pool).is_some() {
+        log::warn!("drive '{name}' belongs to pool '{}', which is active without it", drive.name);
         return;
     }
-    let (Some(capacity), staging) = service.examinations.drives_of(drive.pool) else {
+    activate_if_complete(runtime, drive.pool, &drive.name).await;
+}
+
+/// Looks for the drives of a pool that was closed because it had lost one, which may have come back meanwhile.
+pub fn look_again(runtime: &Rc<Runtime>, uuid: Uuid, pool: String) {
+    let runtime = Rc::clone(runtime);
+    runtime::spawn(async move {
+        let _managing = runtime.service.manage().await;
+        if runtime.service.registry().identified(uuid).is_none() && !runtime.service.is_finishing() {
+            activate_if_complete(&runtime, uuid, &pool).await;
+        }
+    });
+}
+
+/// Activates a pool if all of it is there.
+async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) {
+    let (capacity, staging) = drives_of(uuid).await;
+    let Some(capacity) = capacity else {
         log::info!("pool '{pool}' is not activated yet: its CAPACITY drive has not appeared");
         return;
     };
@@ -154,6 +141,17 @@ async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) {
         Err(error) if error.kind() == Kind::NoDrive => log::info!("pool '{pool}' is not activated yet: {error}"),
         Err(error) => log::error!("pool '{pool}' is not activated: {error}"),
     }
+}
+
+/// The bdevs of a pool, of those that nobody has claimed: that with MDC0, and another.
+async fn drives_of(pool: Uuid) -> (Option<String>, Option<String>) {
+    let found = pools_among(&scan::look_at_all().await).into_iter().find(|found| found.uuid == pool);
+    let drives = found.map(|found| found.drives).unwrap_or_default();
+    let bdev = |has_mdc0: bool| {
+        let drive = drives.iter().find(|(_, drive)| drive.has_mdc0 == has_mdc0);
+        drive.map(|(bdev, _)| bdev.clone())
+    };
+    (bdev(true), bdev(false))
 }
 
 async fn try_to_activate(runtime: &Rc<Runtime>, paths: Vec<String>) -> Result<(), PoolError> {

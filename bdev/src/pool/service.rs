@@ -22,7 +22,7 @@ use futures::lock::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::bdevs;
-use super::examine::Examinations;
+use super::examine::{self, Examinations};
 use super::host::SpdkHost;
 use super::runtime;
 use super::storage::OWN_LABEL;
@@ -32,7 +32,7 @@ use super::storage::OWN_LABEL;
 pub struct Service {
     registry: Registry,
     managing: Mutex<()>,
-    /// What examine has found.
+    /// What examine is looking at.
     pub(super) examinations: Examinations,
     /// SPDK is ending: pools are closed as soon as nobody uses them.
     finishing: Cell<bool>,
@@ -90,16 +90,16 @@ impl Service {
         self.registry.pools().into_iter().find(|active| active.paths().iter().any(|path| path == bdev))
     }
 
-    /// Makes the pool for a volume. It has few and small logs, since a volume needs few objects, and no spare zones: a
+    /// Makes the pool for a volume. It has small logs, since a volume needs few objects, and no spare zones: a
     /// volume takes what there is.
     pub(super) async fn create_for_volume(&self, volume: &str, bdev: &str) -> Result<Rc<Pool>> {
-        let bytes = bdevs::bytes_of(bdev);
-        let zone_mib = bytes.map(own_zone_mib);
+        let zone_mib = bdevs::bytes_of(bdev).map(own_zone_mib);
         let layout = LayoutWish {
             zone_mib,
             mdc0_log_mib: zone_mib.map(|zone| zone.max(OWN_MDC0_LOG_MIB)),
             mdc_log_mib: zone_mib,
-            containers: bytes.filter(|bytes| *bytes < OWN_USUAL_FROM).map(|_| OWN_CONTAINERS),
+            // The usual number: with fewer, the next activation would make more, of the zones that are left over.
+            containers: None,
             root_log_bytes: zone_mib.map(|zone| u64::from(zone) << 20),
         };
         let changes = ParamChanges {
@@ -127,19 +127,29 @@ impl Service {
     /// Somebody has ended the use of a pool: closes it if it is of no use any more.
     pub(super) async fn released(&self, pool: Uuid) {
         let Some(active) = self.registry.identified(pool) else { return };
-        if self.is_finishing() || has_lost_a_drive(&active) {
-            self.close(&active).await;
+        let name = active.pool().name().to_owned();
+        let lost = has_lost_a_drive(&active);
+        if !lost && !self.is_finishing() {
+            return;
+        }
+        if self.close(active).await && lost {
+            if let Some(runtime) = runtime::get() {
+                examine::look_again(&runtime, pool, name);
+            }
         }
     }
 
-    /// Deactivates a pool, unless somebody uses it: who does releases it later.
-    async fn close(&self, active: &Rc<ActivePool>) {
+    /// Deactivates a pool, unless somebody uses it: who does releases it later. Returns whether it is closed.
+    async fn close(&self, active: Rc<ActivePool>) -> bool {
         let (name, uuid) = (active.pool().name().to_owned(), active.pool().uuid());
+        // The drives are free once nobody holds the pool.
+        drop(active);
         match self.registry.deactivate(&uuid.to_string()).await {
-            Ok(()) => {}
+            Ok(()) => return true,
             Err(error) if error.kind() == Kind::Busy => log::debug!("pool '{name}' stays for now: {error}"),
             Err(error) => log::error!("pool '{name}' cannot be deactivated: {error}"),
         }
+        false
     }
 
     /// SPDK is about to end: pools without users are closed, and the others as soon as they have none.
@@ -147,14 +157,10 @@ impl Service {
         self.finishing.set(true);
         let _managing = self.manage().await;
         for active in self.registry.pools() {
-            self.close(&active).await;
+            self.close(active).await;
         }
     }
 }
-
-/// Containers of a volume's pool on a bdev smaller than [`OWN_USUAL_FROM`] bytes; on others it has the usual number.
-const OWN_CONTAINERS: usize = 2;
-const OWN_USUAL_FROM: u64 = 1 << 30;
 
 /// Capacity of MDC0's logs in a volume's pool.
 const OWN_MDC0_LOG_MIB: u32 = 2;

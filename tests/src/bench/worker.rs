@@ -22,8 +22,9 @@ use super::rpc::{Client, RpcError};
 /// Memory beside the malloc bdevs and the floor's: SPDK's pools, the load's buffers, our bdev's.
 const OTHER_MIB: u64 = 1024;
 
-/// Part of a base that the load uses: the rest is room for blocks that were replaced and are not free yet.
-const REGION_PERCENT: u64 = 87;
+/// Part of a base that the load uses: the rest is room for the pool's metadata, and for blocks that were replaced and are
+/// not free yet.
+const REGION_PERCENT: u64 = 80;
 
 /// Queue depth for filling a region.
 const FILL_DEPTH: u32 = 64;

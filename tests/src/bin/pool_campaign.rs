@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use tests::pool_sim::campaign::{run_seed, Campaign, Totals};
+use tests::pool_sim::campaign::{run_seed, Campaign, Options, Totals};
 
 const USAGE: &str = "usage: pool_campaign --campaign NAME --seeds FIRST..END [--jobs N]
        pool_campaign --campaign NAME --seed N [--trace]
@@ -22,7 +22,9 @@ const USAGE: &str = "usage: pool_campaign --campaign NAME --seeds FIRST..END [--
   --seeds FIRST..END   run all seeds from FIRST to before END
   --seed N             run one seed
   --jobs N             threads (default: one for each core)
-  --trace              print every event of the seed";
+  --stride N           cut or fail scripts at one in N operations
+  --trace              print every event of the seed
+  --trace-life N       print every event of one life of a script's seed, as named by its failure";
 
 /// Failing seeds after which the rest is not run.
 const ENOUGH: usize = 10;
@@ -36,12 +38,13 @@ struct Arguments {
     campaigns: Vec<Campaign>,
     seeds: Range<u64>,
     jobs: usize,
-    trace: bool,
+    options: Options,
 }
 
 fn parse() -> Result<Arguments, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut arguments = Arguments { campaigns: Campaign::ALL.to_vec(), seeds: 0..0, jobs: cores, trace: false };
+    let options = Options { trace: false, trace_life: None, stride: 1 };
+    let mut arguments = Arguments { campaigns: Campaign::ALL.to_vec(), seeds: 0..0, jobs: cores, options };
     let mut words = std::env::args().skip(1);
     let number = |word: Option<String>, name: &str| {
         let word = word.ok_or(format!("{name} needs a value"))?;
@@ -64,14 +67,17 @@ fn parse() -> Result<Arguments, String> {
                 arguments.seeds = seed..seed + 1;
             }
             "--jobs" => arguments.jobs = number(words.next(), "--jobs")?.max(1) as usize,
-            "--trace" => arguments.trace = true,
+            "--trace" => arguments.options.trace = true,
+            "--trace-life" => arguments.options.trace_life = Some(number(words.next(), "--trace-life")?),
+            "--stride" => arguments.options.stride = number(words.next(), "--stride")?.max(1),
             _ => return Err(format!("unknown argument {word}")),
         }
     }
     if arguments.seeds.is_empty() {
         return Err("no seeds given".into());
     }
-    if arguments.trace && (arguments.seeds.end - arguments.seeds.start > 1 || arguments.campaigns.len() > 1) {
+    let traces = arguments.options.trace || arguments.options.trace_life.is_some();
+    if traces && (arguments.seeds.end - arguments.seeds.start > 1 || arguments.campaigns.len() > 1) {
         return Err("--trace goes with --campaign and --seed".into());
     }
     Ok(arguments)
@@ -86,9 +92,9 @@ fn print_failure(campaign: Campaign, seed: u64, what: &str) {
 }
 
 /// Runs one seed; a panic in the engine is a failure like others.
-fn attempt(campaign: Campaign, seed: u64, trace: bool) -> Option<Totals> {
+fn attempt(campaign: Campaign, seed: u64, options: Options) -> Option<Totals> {
     PRESENT.set((Some(campaign), seed));
-    match catch_unwind(AssertUnwindSafe(|| run_seed(campaign, seed, trace))) {
+    match catch_unwind(AssertUnwindSafe(|| run_seed(campaign, seed, options))) {
         Ok(Ok(totals)) => Some(totals),
         Ok(Err(what)) => {
             print_failure(campaign, seed, &what);
@@ -114,7 +120,7 @@ fn run(campaign: Campaign, arguments: &Arguments) -> bool {
                     running.fetch_sub(1, Ordering::Relaxed);
                     return;
                 }
-                let outcome = attempt(campaign, seed, arguments.trace);
+                let outcome = attempt(campaign, seed, arguments.options);
                 done.fetch_add(1, Ordering::Relaxed);
                 let mut totals = totals.lock().expect("no thread panics while it holds the lock");
                 match outcome {

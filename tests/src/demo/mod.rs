@@ -87,7 +87,8 @@ fn main_job(rig: &Rig, sources: &[Source], scratch: &Path, progress: &Progress) 
         server.process().pid(),
         rig.cores()[0]
     ));
-    let base = make_base(&server, total + 64 * MIB, scratch)?;
+    // Beside the data: spare blocks for overwriting, and the pool's metadata.
+    let base = make_base(&server, total + total / 16 + 192 * MIB, scratch)?;
     progress.step(&format!("bdev_aio_create Base0: {base}"));
     server.call("bdev_dedupe_create", json!({"base_bdev_name": "Base0", "name": VOLUME}))?;
     progress.step(&format!("bdev_dedupe_create -b Base0 -n {VOLUME}"));

@@ -2,6 +2,8 @@
 
 //! The campaigns by name, for the program and the tests that run them.
 
+use super::exhaustive::{run_script_seed, Blow, Extent};
+use super::lives::run_lives_seed;
 use super::log_campaign::run_log_seed;
 
 /// A campaign: what one seed of it does is in its own module.
@@ -9,6 +11,12 @@ use super::log_campaign::run_log_seed;
 pub enum Campaign {
     /// Logs alone.
     Logs,
+    /// Scripts, cut at every I/O.
+    Cuts,
+    /// Scripts, with a failure of every I/O and of every allocation.
+    Failures,
+    /// Many lives of a pool in random use.
+    Lives,
 }
 
 /// What was done.
@@ -52,15 +60,29 @@ impl Totals {
     }
 }
 
+/// How campaigns are run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Print every event.
+    pub trace: bool,
+    /// Of scripts, print every event of the life with this number.
+    pub trace_life: Option<u64>,
+    /// Of scripts, cut or fail one in so many operations.
+    pub stride: u64,
+}
+
 impl Campaign {
     /// All of them.
-    pub const ALL: [Campaign; 1] = [Campaign::Logs];
+    pub const ALL: [Campaign; 4] = [Campaign::Logs, Campaign::Cuts, Campaign::Failures, Campaign::Lives];
 
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Campaign::Logs => "logs",
+            Campaign::Cuts => "cuts",
+            Campaign::Failures => "failures",
+            Campaign::Lives => "lives",
         }
     }
 
@@ -69,6 +91,9 @@ impl Campaign {
     pub const fn purpose(self) -> &'static str {
         match self {
             Campaign::Logs => "one log without a pool: torn flush sets, failed writes, many lives",
+            Campaign::Cuts => "a short script, cut at every I/O, before, in the middle and after it",
+            Campaign::Failures => "a short script, every I/O and every allocation of memory made to fail once",
+            Campaign::Lives => "a pool in use by several tasks, cut at random, life after life",
         }
     }
 }
@@ -77,8 +102,13 @@ impl Campaign {
 ///
 /// # Errors
 /// What is wrong.
-pub fn run_seed(campaign: Campaign, seed: u64, trace: bool) -> Result<Totals, String> {
+pub fn run_seed(campaign: Campaign, seed: u64, options: Options) -> Result<Totals, String> {
+    let Options { trace, trace_life, stride } = options;
+    let extent = Extent { stride, trace_life };
     match campaign {
         Campaign::Logs => run_log_seed(seed, trace),
+        Campaign::Cuts => run_script_seed(seed, Blow::Cut, extent),
+        Campaign::Failures => run_script_seed(seed, Blow::Failure, extent),
+        Campaign::Lives => run_lives_seed(seed, trace),
     }
 }

@@ -37,6 +37,7 @@ struct Known {
     chunk: usize,
     uuid: Uuid,
     wild_sizes: bool,
+    defect: Option<LogDefect>,
     records: Cell<u64>,
 }
 
@@ -50,11 +51,30 @@ struct User {
     over: Cell<bool>,
 }
 
+/// A defect put in, to show that it would be noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogDefect {
+    /// Writes are not made durable.
+    NoFlush,
+    /// Blocks with acknowledged records are written again where a power cut can tear them.
+    RewritesTornBlocks,
+    /// The generation of an erased log is not remembered.
+    ForgetsGeneration,
+}
+
 /// Runs one seed: several lives of one log.
 ///
 /// # Errors
 /// What is wrong with the log.
 pub fn run_log_seed(seed: u64, trace: bool) -> Result<Totals, String> {
+    run_log_seed_with(seed, trace, None)
+}
+
+/// The same with a defect.
+///
+/// # Errors
+/// What is wrong with the log.
+pub fn run_log_seed_with(seed: u64, trace: bool, defect: Option<LogDefect>) -> Result<Totals, String> {
     let mut random = Random::stream(seed, 0x6c6f67);
     let properties = drawn_disk("disk", 8 << 20, &mut random);
     let sector = u64::from(properties.sector_bytes);
@@ -70,6 +90,7 @@ pub fn run_log_seed(seed: u64, trace: bool) -> Result<Totals, String> {
         chunk: random.pick(&[sector, 4096, 8192, 128 << 10, 128 << 10]) as usize,
         uuid: Uuid::from_u128(u128::from(random.draw()) << 64 | u128::from(seed)),
         wild_sizes: random.chance(300),
+        defect,
         records: Cell::new(0),
     });
     let mut image = Image::unwritten(random.draw());
@@ -121,7 +142,14 @@ async fn open(known: &Known, media: &Rc<DiskRange>) -> Result<Rc<Mlog>, PoolErro
 /// Opens the log after a power cut, and settles the model. None when the device failed.
 async fn open_and_read(host: &Rc<SimHost>, known: &Known) -> Result<Option<(Rc<DiskRange>, Rc<Mlog>)>, String> {
     let device = host.open("disk").await.map_err(|error| error.to_string())?;
-    let media = Rc::new(DiskRange { device, start: START, bytes: known.capacity, chunk: known.chunk });
+    let media = Rc::new(DiskRange {
+        device,
+        start: START,
+        bytes: known.capacity,
+        chunk: known.chunk,
+        never_flushes: known.defect == Some(LogDefect::NoFlush),
+        denies_tearing: known.defect == Some(LogDefect::RewritesTornBlocks),
+    });
     let outcome = async {
         let log = open(known, &media).await?;
         let records = read_all(&log).await?;
@@ -298,7 +326,9 @@ impl User {
             drop(log.sync().await);
         }
         let generation = self.known.generation.get() + 1 + self.below(3);
-        self.known.generation.set(generation);
+        if self.known.defect != Some(LogDefect::ForgetsGeneration) {
+            self.known.generation.set(generation);
+        }
         let emptied = self.known.model.borrow().successor();
         *self.known.model.borrow_mut() = emptied;
         log.reset(generation);
@@ -333,22 +363,5 @@ impl User {
         // The device fails all the time: this life is over.
         self.over.set(true);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn some_seeds() {
-        let mut totals = Totals::default();
-        for seed in 0..300 {
-            match run_log_seed(seed, false) {
-                Ok(outcome) => totals.add(&outcome),
-                Err(what) => panic!("seed {seed}: {what}"),
-            }
-        }
-        println!("{totals:?}");
     }
 }

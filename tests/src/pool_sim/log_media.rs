@@ -21,6 +21,10 @@ pub struct DiskRange {
     pub bytes: u64,
     /// Largest piece of a transfer.
     pub chunk: usize,
+    /// It does not flush, as a defect.
+    pub never_flushes: bool,
+    /// It says that blocks are never torn, as a defect.
+    pub denies_tearing: bool,
 }
 
 impl fmt::Debug for DiskRange {
@@ -63,7 +67,7 @@ impl LogMedia for DiskRange {
 
     fn continue_allowed(&self) -> bool {
         let properties = self.device.properties();
-        properties.atomic_write >= properties.sector_bytes
+        self.denies_tearing || properties.atomic_write >= properties.sector_bytes
     }
 
     fn allocate(&self, bytes: usize) -> Result<IoBuf, PoolError> {
@@ -77,8 +81,9 @@ impl LogMedia for DiskRange {
 
     async fn write_durable(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<(), PoolError>) {
         let properties = self.device.properties();
-        let (buf, mut outcome) = self.device.write(self.transfer(at, buf, range), properties.fua).await;
-        if outcome.is_ok() && properties.volatile_cache && !properties.fua {
+        let (buf, mut outcome) =
+            self.device.write(self.transfer(at, buf, range), properties.fua && !self.never_flushes).await;
+        if outcome.is_ok() && properties.volatile_cache && !properties.fua && !self.never_flushes {
             outcome = self.device.flush().await;
         }
         (buf, explained(outcome, "writing"))

@@ -45,6 +45,7 @@ pub struct LogModel {
     records: Vec<Record>,
     next_name: u64,
     clock: u64,
+    /// An erasure has begun and was not acknowledged.
     erasing: bool,
     after_crash: bool,
     device_failed: bool,
@@ -129,7 +130,7 @@ impl LogModel {
         self.erasing = true;
     }
 
-    /// The erasure has ended.
+    /// The erasure was acknowledged.
     pub fn erased(&mut self) {
         self.records.clear();
         self.erasing = false;
@@ -141,9 +142,12 @@ impl LogModel {
         LogModel { next_name: self.next_name, clock: self.clock, ..LogModel::default() }
     }
 
-    /// The erasure failed: the log is as before, or empty.
-    pub fn erasure_failed(&mut self) {
-        self.erasing = true;
+    /// After an erasure that was not acknowledged, the log's generation says whether it was erased.
+    pub fn erasure_seen(&mut self, erased: bool) {
+        if self.erasing && erased {
+            self.records.clear();
+        }
+        self.erasing = false;
     }
 
     /// The device has failed. What was acknowledged and is not durable may be lost; the next flush, or append that is to

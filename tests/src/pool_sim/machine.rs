@@ -12,7 +12,7 @@ use std::task::Waker;
 use engine::pool::{DeviceError, Level};
 use engine::units::Nanos;
 
-use super::disk::{Change, Disk, Fate, Keep};
+use super::disk::{Change, Content, Disk, Fate, Keep};
 use super::faults::Faults;
 use super::image::{Filler, Image};
 use super::operation::{Action, Call, Operation};
@@ -47,7 +47,7 @@ pub struct Counts {
     pub operations: u64,
     /// Among them, those that change a disk or make it durable.
     pub changes: u64,
-    /// Operations that failed by plan.
+    /// Operations and allocations that failed by plan.
     pub failed: u64,
     /// Allocations of memory.
     pub allocations: u64,
@@ -115,8 +115,10 @@ impl Machine {
 
     /// True when this allocation of memory fails.
     pub fn is_out_of_memory(&mut self) -> bool {
+        let fails = self.faults.no_memory == Some(self.counts.allocations);
         self.counts.allocations += 1;
-        self.faults.no_memory == Some(self.counts.allocations - 1)
+        self.counts.failed += u64::from(fails);
+        fails
     }
 
     /// The number of the next operation.
@@ -149,6 +151,10 @@ impl Machine {
 
     fn check_overlap(&mut self, disk: usize, action: &Action) {
         let Some(range) = action.changes() else { return };
+        // A log is erased while a write of its old generation, which counts for nothing, may still be under way.
+        if matches!(action, Action::Change(change) if matches!(change.content, Content::Discard(..))) {
+            return;
+        }
         let overlaps = |other: &&Operation| {
             other.disk == disk
                 && other.action.changes().is_some_and(|with| with.start < range.end && range.start < with.end)

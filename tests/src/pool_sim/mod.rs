@@ -12,17 +12,25 @@ pub mod campaign;
 pub mod device;
 pub mod disk;
 pub mod executor;
+pub mod exhaustive;
 pub mod faults;
 pub mod host;
 pub mod image;
 pub mod life;
+pub mod lives;
 pub mod log_campaign;
 pub mod log_media;
 pub mod log_model;
 pub mod machine;
 pub mod operation;
 pub mod pool_model;
+pub mod revive;
+pub mod scripts;
+pub mod session;
+pub mod session_logs;
+pub mod session_manage;
 pub mod slab_model;
+pub mod wander;
 
 #[cfg(test)]
 mod tests;

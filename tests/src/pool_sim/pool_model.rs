@@ -20,26 +20,31 @@ use super::slab_model::SlabModel;
 pub struct Possible<T> {
     /// The value before.
     pub sure: T,
-    /// The value after, while that is not known to be the present one.
-    pub maybe: Option<T>,
+    /// Values that calls were to set which have not been acknowledged.
+    pub maybe: Vec<T>,
 }
 
 impl<T: Clone + PartialEq + fmt::Debug> Possible<T> {
     /// A value that is known.
     pub const fn known(value: T) -> Possible<T> {
-        Possible { sure: value, maybe: None }
+        Possible { sure: value, maybe: Vec::new() }
     }
 
     /// A call that changes the value begins.
     pub fn begin(&mut self, value: T) {
-        self.maybe = Some(value);
+        self.maybe.push(value);
     }
 
-    /// The call was acknowledged.
+    /// The last call was acknowledged.
     pub fn done(&mut self) {
-        if let Some(value) = self.maybe.take() {
-            self.sure = value;
+        if let Some(value) = self.maybe.pop() {
+            *self = Possible::known(value);
         }
+    }
+
+    /// It can be this one.
+    pub fn can_be(&self, value: &T) -> bool {
+        self.sure == *value || self.maybe.contains(value)
     }
 
     /// The value was seen.
@@ -47,7 +52,7 @@ impl<T: Clone + PartialEq + fmt::Debug> Possible<T> {
     /// # Errors
     /// It cannot be that one.
     pub fn settle(&mut self, what: &str, seen: &T) -> Result<(), String> {
-        if *seen != self.sure && self.maybe.as_ref() != Some(seen) {
+        if !self.can_be(seen) {
             return Err(format!("{what} is {seen:?}, but {self:?} is possible"));
         }
         *self = Possible::known(seen.clone());
@@ -103,8 +108,8 @@ pub struct PoolModel {
     pub spare: [Possible<u8>; 2],
     /// The drive for STAGING has joined.
     pub staging: Possible<bool>,
-    /// Zones of the CAPACITY drive.
-    pub zones: Possible<u64>,
+    /// Zones of the drives of the classes.
+    pub zones: [Possible<u64>; 2],
     /// Client objects, those of the pool's users.
     pub objects: BTreeMap<ObjectId, ObjectModel>,
     /// Every id ever handed out.
@@ -123,7 +128,7 @@ impl PoolModel {
             label: Possible::known(String::new()),
             spare: [Possible::known(0), Possible::known(0)],
             staging: Possible::known(false),
-            zones: Possible::known(0),
+            zones: [Possible::known(0), Possible::known(0)],
             objects: BTreeMap::new(),
             issued: BTreeSet::new(),
             containers: 0,
@@ -180,6 +185,15 @@ impl PoolModel {
                 Content::Mblock(_) => {}
                 Content::Mlog(log, _) => log.crash(),
                 Content::Slab(slab) => slab.crash(),
+            }
+        }
+    }
+
+    /// A device has failed: what logs had acknowledged, but was not durable, may be lost.
+    pub fn device_failed(&mut self) {
+        for object in self.objects.values_mut() {
+            if let Content::Mlog(log, _) = &mut object.content {
+                log.device_failed();
             }
         }
     }

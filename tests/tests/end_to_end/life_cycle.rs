@@ -38,7 +38,7 @@ fn start_load(rig: &Rig, server: &Server, export: &Export) -> Process {
 
 fn loaded_target(rig: &Rig) -> (Server, Process) {
     let server = target(rig);
-    volume(&server, 256);
+    volume(&server, 320);
     let export = Export::tcp(&server, "D0").expect("exported");
     let load = start_load(rig, &server, &export);
     (server, load)

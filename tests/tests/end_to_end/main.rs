@@ -15,5 +15,7 @@ mod export;
 mod fio;
 mod life_cycle;
 mod loading;
+mod pool;
+mod pool_volume;
 mod rpc;
 mod savings;

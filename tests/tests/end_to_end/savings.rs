@@ -70,15 +70,15 @@ fn equal_and_zero_blocks_are_counted_once_or_not_at_all() {
 fn a_full_volume_refuses_only_what_needs_space() {
     let rig = rig(2);
     let server = target(&rig);
-    malloc(&server, "Base", 65, BLOCK);
+    malloc(&server, "Base", 128, BLOCK);
     create(&server, json!({"base_bdev_name": "Base", "name": "D0", "logical_size_mib": 512})).expect("created");
     let export = Export::tcp(&server, "D0").expect("exported");
     let tool = initiator(&rig, &export);
     let unique = "refill_buffers=1 randrepeat=0 bs=4k iodepth=16";
 
     run(&tool, &rig, "rw=write bs=4k size=1m iodepth=8 buffer_pattern=0x12345678");
-    let errors = run_with_errors(&tool, &rig, &format!("rw=write size=96m offset=16m {unique} randseed=5"));
-    assert!(errors > 0, "96 MiB of different data cannot fit 64 MiB");
+    let errors = run_with_errors(&tool, &rig, &format!("rw=write size=160m offset=16m {unique} randseed=5"));
+    assert!(errors > 0, "160 MiB of different data cannot fit 128 MiB");
     let data_blocks = counter(&server, "D0", "data_blocks");
     assert_eq!(used(&server).0, data_blocks, "all of it is used");
     assert!(counter(&server, "D0", "no_space_error_count") >= errors, "the initiator tries each several times");

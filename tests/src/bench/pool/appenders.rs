@@ -7,8 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bdev_dedupe::load::{busy_time, Histogram};
-use engine::pool::pool::Pool;
-use engine::pool::{Host, PoolError};
+use engine::pool::{Host, Pool, PoolError};
 use engine::Nanos;
 use futures::channel::oneshot;
 

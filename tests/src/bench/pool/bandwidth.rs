@@ -6,8 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use engine::pool::pool::Pool;
-use engine::pool::{Host, IoBuf, Kind, MediaClass, ObjectId, PoolError};
+use engine::pool::{Host, IoBuf, Kind, MediaClass, ObjectId, Pool, PoolError};
 use engine::Nanos;
 use futures::future::try_join_all;
 

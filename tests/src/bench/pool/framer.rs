@@ -8,11 +8,11 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use ::tests::framer_load::FramerLoad;
 use engine::env::Block;
 use engine::hash::Fingerprinter;
 use engine::BLOCK_SIZE;
 use serde::{Deserialize, Serialize};
-use tests::framer_load::FramerLoad;
 
 /// Bytes of a large flush set, and how many are in flight.
 const SET_BYTES: usize = 128 << 10;

@@ -14,11 +14,12 @@
 //! * Two logs take turns: a full one is erased, and its zones discarded, while the appenders go on in the other one. That is in
 //!   the figures.
 //! * Each run ends with reading the logs back: every append that was acknowledged must be there.
-//! * *mblock write*: allocated mblocks are filled and committed, with so many writers at a time; *read*: they are read back.
+//! * *mblock write*: allocated mblocks of 32 MiB are filled and committed, with so many writers at a time; *read*: they are read back.
 //!   Raw writes and reads in the same transfers, as many in flight, over as many bytes. A commit flushes what was written; *raw
 //!   flushed* is the raw writes with one flush behind them all.
 //! * `cpu_us`: time that the pool's SPDK thread worked (not polling in vain) for each append: the engine, SPDK's bdev layer and, of
-//!   a malloc bdev, the copy.
+//!   a malloc bdev, the copy. SPDK's aio bdev flushes by an `fsync` that blocks the thread, which counts as work, and all that
+//!   the thread would do meanwhile waits: many commits of mblocks are slower there than the bdev's bandwidth says.
 //! * The file is written once from end to end before anything is timed: no run pays for allocating its blocks.
 
 mod appenders;

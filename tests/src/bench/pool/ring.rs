@@ -8,8 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use engine::pool::mlog::OpenFlags;
-use engine::pool::pool::Pool;
-use engine::pool::{Host, Kind, LogHandle, MediaClass, PoolError};
+use engine::pool::{Host, Kind, LogHandle, MediaClass, Pool, PoolError};
 use engine::Nanos;
 
 /// What comes before the payload of each record: the appender's number, and the number of its append.

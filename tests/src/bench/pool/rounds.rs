@@ -9,6 +9,8 @@ use bdev_dedupe::load::{App, AppError, Content, Limit, LoadError, LoadReport, Lo
 use engine::pool::device::Transfer;
 use engine::pool::management::create::CreateRequest;
 use engine::pool::management::destroy::DestroyRequest;
+use engine::pool::management::layout::LayoutWish;
+use engine::pool::params::CreateParams;
 use engine::pool::registry::Registry;
 use engine::pool::tunables::Tunables;
 use engine::pool::{Host, PoolError};
@@ -19,6 +21,9 @@ use super::appenders::{self, AppendLoad, AppendReport, RECORD_BYTES};
 use super::bandwidth::{self, BandwidthLoad, BandwidthReport};
 
 const POOL_NAME: &str = "bench";
+
+/// Size of zones, and so of mblocks: the usual one of devices of 8 GiB or more, while the bdevs here may be smaller.
+const ZONE_MIB: u32 = 32;
 
 /// What a round does.
 #[derive(Debug, Clone)]

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What the records of a log mean.
+
+use engine::pool::format::{ContentVersion, Record};
+use engine::pool::{ObjectId, Slot};
+use engine::volume::catalog::CatalogRecord;
+use engine::volume::inventory::InventoryRecord;
+
+use crate::metadata::PoolReport;
+use crate::records;
+use crate::shown;
+
+/// Bytes of a record that are kept to be understood; more than any record has that is.
+const MAX_KEPT: usize = 4096;
+
+/// Whose records a log has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// The pool's metadata.
+    Metadata,
+    /// The root MDC: the catalog of volumes, and others'.
+    Root,
+    /// A volume's MDC.
+    Inventory,
+    /// A client's.
+    Opaque,
+}
+
+impl Content {
+    /// Whose records a log of the pool has.
+    #[must_use]
+    pub fn of(id: ObjectId, pool: &PoolReport) -> Content {
+        let name = shown::id(id);
+        let root_logs = pool.parameters.as_ref().map(|parameters| &parameters.root_logs);
+        if id.slot() == Slot::ZERO {
+            Content::Metadata
+        } else if root_logs.is_some_and(|logs| logs.contains(&name)) {
+            Content::Root
+        } else if pool.root.volumes.iter().any(|volume| volume.logs.contains(&name)) {
+            Content::Inventory
+        } else {
+            Content::Opaque
+        }
+    }
+
+    /// A record in words; none when it means nothing here.
+    #[must_use]
+    pub fn describe(self, record: &[u8]) -> Option<String> {
+        match self {
+            Content::Metadata => Some(match Record::decode_as(ContentVersion::CURRENT, record) {
+                Ok(record) => records::describe(&record),
+                Err(error) => format!("MALFORMED: {error}"),
+            }),
+            Content::Root => match CatalogRecord::decode(record) {
+                Ok(None) => None,
+                Ok(Some(CatalogRecord::Volume(entry))) => {
+                    let (name, [one, two]) = (shown::text(&entry.name), entry.logs);
+                    Some(format!("VOLUME '{name}' {} logs {:#x} and {:#x}", entry.uuid, one.0, two.0))
+                }
+                Ok(Some(CatalogRecord::Removed(uuid))) => Some(format!("REMOVED {uuid}")),
+                Err(error) => Some(format!("MALFORMED: {error}")),
+            },
+            Content::Inventory => Some(match InventoryRecord::decode(record) {
+                Ok(InventoryRecord::Config { slab_zones }) => format!("CONFIG slabs of {slab_zones} zones"),
+                Ok(InventoryRecord::Slab { number, object }) => format!("SLAB {number} is {:#x}", object.0),
+                Err(error) => format!("MALFORMED: {error}"),
+            }),
+            Content::Opaque => None,
+        }
+    }
+}
+
+/// Puts a record together from its chunks, as far as is needed to understand it.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    record: Vec<u8>,
+}
+
+impl Assembly {
+    /// Takes a chunk. Returns the record, or its first bytes, when it is complete.
+    pub fn take(&mut self, chunk: &[u8], begins: bool, ends: bool) -> Option<&[u8]> {
+        if begins {
+            self.record.clear();
+        }
+        let room = MAX_KEPT.saturating_sub(self.record.len()).min(chunk.len());
+        self.record.extend_from_slice(&chunk[..room]);
+        ends.then_some(&self.record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_put_together_in_bounded_memory() {
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.take(b"lost", true, false), None);
+        assert_eq!(assembly.take(b"ab", true, false), None);
+        assert_eq!(assembly.take(b"", false, false), None);
+        assert_eq!(assembly.take(b"c", false, true), Some(&b"abc"[..]));
+        assert_eq!(assembly.take(&[7; 10_000], true, true).map(<[u8]>::len), Some(MAX_KEPT));
+    }
+
+    #[test]
+    fn records_are_understood_by_owner() {
+        let spare = Record::decode(&[7, 1, 5]).expect("a spare record");
+        assert_eq!(Content::Metadata.describe(spare.encode().as_ref()).as_deref(), Some("MCSPARE CAPACITY 5 %"));
+        let config = InventoryRecord::Config { slab_zones: 2 }.encode();
+        assert_eq!(Content::Inventory.describe(&config).as_deref(), Some("CONFIG slabs of 2 zones"));
+        assert_eq!(Content::Root.describe(b"somebody else's"), None);
+        assert!(Content::Root.describe(b"DVOL").is_some_and(|text| text.starts_with("MALFORMED")));
+        assert_eq!(Content::Opaque.describe(&config), None);
+    }
+}

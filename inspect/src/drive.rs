@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A drive of a pool: an image whose superblock was understood, and where its zones lie in it.
+
+use engine::pool::format::{superblock_zones, Superblock, SuperblockFlags};
+use engine::pool::superblocks::Found;
+use engine::pool::{Extent, MediaClass};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::findings::Findings;
+use crate::image::{Image, ImageError};
+use crate::shown;
+use crate::superblocks::{self, Copy};
+
+/// What is shown of an image.
+#[derive(Debug, Serialize)]
+pub struct DriveReport {
+    /// What was opened.
+    pub path: String,
+    /// Bytes that it has.
+    pub image_bytes: u64,
+    /// Both copies of its superblock.
+    pub superblocks: [Copy; 2],
+    /// The drive that the superblock describes; none when there is no good superblock.
+    pub drive: Option<DriveFacts>,
+}
+
+/// A drive as its superblock describes it.
+#[derive(Debug, Serialize)]
+pub struct DriveFacts {
+    /// Name of the pool.
+    pub pool_name: String,
+    /// UUID of the pool.
+    pub pool: Uuid,
+    /// UUID of the drive.
+    pub uuid: Uuid,
+    /// Media class.
+    pub class: &'static str,
+    /// Type of the device.
+    pub device_type: String,
+    /// Version of the superblock.
+    pub superblock_version: u16,
+    /// Bytes of a sector, which is a block of a log.
+    pub sector_bytes: u64,
+    /// Bytes of a zone.
+    pub zone_bytes: u64,
+    /// Zones.
+    pub zones: u32,
+    /// Zones of the superblocks, the first ones.
+    pub superblock_zones: u64,
+    /// Bytes of the device.
+    pub bytes: u64,
+    /// MDC0's logs are on it.
+    pub has_mdc0: bool,
+    /// Log blocks of version 1 count: the pool was converted from the original's format.
+    pub accepts_v1_logs: bool,
+}
+
+/// A drive that can be read.
+#[derive(Debug)]
+pub struct Drive {
+    image: Image,
+    superblock: Superblock,
+}
+
+impl Drive {
+    /// Looks at the superblocks of an image.
+    pub fn look(image: Image, findings: &mut Findings) -> (DriveReport, Option<Drive>) {
+        let (superblocks, found) = superblocks::read(&image, findings);
+        let facts = found.as_ref().map(facts);
+        let report =
+            DriveReport { path: image.path().to_owned(), image_bytes: image.bytes(), superblocks, drive: facts };
+        let drive = found.map(|found| Drive { image, superblock: found.superblock });
+        if let Some(drive) = &drive {
+            drive.check(findings);
+        }
+        (report, drive)
+    }
+
+    fn check(&self, findings: &mut Findings) {
+        let (object, recorded, there) = (self.subject(), self.superblock.drive.bytes, self.image.bytes());
+        if there < recorded {
+            findings.error(&object, format!("the image has {there} bytes, its superblock says {recorded}"));
+        } else if there > recorded {
+            findings.note(
+                &object,
+                format!("the image has {} more than its superblock says", shown::bytes(there - recorded)),
+            );
+        }
+        if let Err(error) = self.superblock.check_metadata() {
+            findings.error(&object, error.to_string());
+        }
+    }
+
+    /// How messages call it.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("{} drive {}", self.class(), self.image.path())
+    }
+
+    /// Its superblock.
+    #[must_use]
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Its media class.
+    #[must_use]
+    pub fn class(&self) -> MediaClass {
+        self.superblock.drive.class
+    }
+
+    /// Zones.
+    #[must_use]
+    pub fn zones(&self) -> u64 {
+        self.superblock.drive.zones.into()
+    }
+
+    /// Bytes of a zone.
+    #[must_use]
+    pub fn zone_bytes(&self) -> u64 {
+        self.superblock.drive.zone_bytes()
+    }
+
+    /// Bytes of a sector.
+    #[must_use]
+    pub fn sector_bytes(&self) -> usize {
+        1 << self.superblock.drive.sector_shift
+    }
+
+    /// The zones lie on the drive, and not on its superblocks.
+    #[must_use]
+    pub fn holds(&self, extent: Extent) -> bool {
+        let inside = extent.end().is_some_and(|end| end <= self.zones());
+        inside && extent.zones > 0 && extent.first >= superblock_zones(self.zone_bytes())
+    }
+
+    /// Reads from byte `at` of these zones on, which the drive holds.
+    ///
+    /// # Errors
+    /// The image ends before, or cannot be read.
+    pub fn read(&self, extent: Extent, at: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
+        let start = extent.first.saturating_mul(self.zone_bytes());
+        self.image.read(start.saturating_add(at), buffer)
+    }
+}
+
+fn facts(found: &Found) -> DriveFacts {
+    let Found { superblock, version, .. } = found;
+    let drive = &superblock.drive;
+    DriveFacts {
+        pool_name: superblock.name.to_string(),
+        pool: superblock.pool,
+        uuid: drive.uuid,
+        class: shown::class(drive.class),
+        device_type: format!("{:?}", drive.kind),
+        superblock_version: *version as u16,
+        sector_bytes: drive.sector_bytes(),
+        zone_bytes: drive.zone_bytes(),
+        zones: drive.zones,
+        superblock_zones: superblock_zones(drive.zone_bytes()),
+        bytes: drive.bytes,
+        has_mdc0: superblock.metadata.is_some(),
+        accepts_v1_logs: superblock.flags.contains(SuperblockFlags::LEGACY_LOGS),
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Looks into the images of a media pool's drives, without the pool and without SPDK: the library of `mpool-inspect`.
+//!
+//! It never writes, and survives any bytes: memory and time are bounded by the image's size, whatever its metadata say.
+//! The engine decodes, recovers and reads; what this adds is that it goes on where the engine refuses, and tells all
+//! that is wrong at once.
+//!
+//! [`image`] reads, [`superblocks`] and [`drive`] say what an image is; [`log`] and [`pair`] recover logs as the engine
+//! does; [`container`] adds records up, [`metadata`] puts the pool together, with [`space`] and [`volumes`]; [`report`]
+//! is all of it, [`dump`] one log block by block; [`text`] and [`json`] print.
+
+#![forbid(unsafe_code)]
+
+pub mod container;
+pub mod content;
+pub mod drive;
+pub mod dump;
+pub mod findings;
+pub mod image;
+pub mod json;
+pub mod log;
+pub mod metadata;
+pub mod objects;
+pub mod pair;
+pub mod records;
+pub mod report;
+pub mod shown;
+pub mod space;
+pub mod superblocks;
+pub mod text;
+pub mod volumes;

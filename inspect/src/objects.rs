@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! All objects of a pool, and its logs to be read.
+//!
+//! Each zone is read as a log's at most once, whatever the metadata say, so that the time is bounded by the image's size.
+
+use std::collections::BTreeMap;
+
+use engine::pool::format::{Mdc0Log, ObjectCreate};
+use engine::pool::mlog::block::Stamp;
+use engine::pool::{Extent, MediaClass, ObjectId, ObjectType};
+use serde::Serialize;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::drive::Drive;
+use crate::findings::Findings;
+use crate::log::Log;
+use crate::shown;
+
+/// What is shown of an object.
+#[derive(Debug, Serialize)]
+pub struct ObjectReport {
+    /// Its name.
+    #[serde(serialize_with = "shown::serialize_id")]
+    pub id: ObjectId,
+    /// mblock, mlog or slab.
+    pub kind: &'static str,
+    /// Number of the metadata container that describes it.
+    pub slot: u8,
+    /// Media class.
+    pub class: &'static str,
+    /// First zone.
+    pub first_zone: u64,
+    /// Zones.
+    pub zones: u64,
+    /// Bytes that it has room for; none when its drive was not given.
+    pub capacity_bytes: Option<u64>,
+    /// Bytes written, of an mblock.
+    pub written_bytes: u64,
+    /// Generation, of an mlog.
+    pub generation: u64,
+    /// UUID, of an mlog.
+    pub uuid: Option<Uuid>,
+}
+
+/// Why a log is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// There is no such object.
+    #[error("{0} does not exist")]
+    Missing(ObjectId),
+    /// It is no log.
+    #[error("{0} is no log")]
+    NotALog(ObjectId),
+    /// Its drive was not given.
+    #[error("{0} lies on the {1} drive, which was not given")]
+    NoDrive(ObjectId, MediaClass),
+    /// Its zones are not on the drive.
+    #[error("{0} does not lie on its drive")]
+    Outside(ObjectId),
+    /// Its zones were read as those of another log.
+    #[error("{0} has zones that were read as another log's, or is used twice")]
+    Shared(ObjectId),
+}
+
+/// The objects of a pool and the drives that they lie on.
+#[derive(Debug)]
+pub struct Objects<'a> {
+    drives: [Option<&'a Drive>; 2],
+    accept_v1: bool,
+    objects: BTreeMap<ObjectId, ObjectCreate>,
+    /// Zones that were read as a log's: the first and the one after the last, by class.
+    read: [BTreeMap<u64, u64>; 2],
+}
+
+impl<'a> Objects<'a> {
+    /// No objects yet.
+    #[must_use]
+    pub fn new(drives: [Option<&'a Drive>; 2], accept_v1: bool) -> Objects<'a> {
+        Objects { drives, accept_v1, objects: BTreeMap::new(), read: [BTreeMap::new(), BTreeMap::new()] }
+    }
+
+    /// Takes in the objects of a container.
+    pub fn add(&mut self, objects: impl IntoIterator<Item = ObjectCreate>) {
+        self.objects.extend(objects.into_iter().map(|object| (object.id, object)));
+    }
+
+    /// The drive of a class.
+    #[must_use]
+    pub fn drive(&self, class: MediaClass) -> Option<&'a Drive> {
+        self.drives[class.index()]
+    }
+
+    /// All objects in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &ObjectCreate> {
+        self.objects.values()
+    }
+
+    /// An object.
+    #[must_use]
+    pub fn get(&self, id: ObjectId) -> Option<&ObjectCreate> {
+        self.objects.get(&id)
+    }
+
+    /// A log, wherever it lies and whether it was read or not.
+    ///
+    /// # Errors
+    /// Missing; NotALog; NoDrive; Outside.
+    pub fn peek_log(&self, id: ObjectId) -> Result<Log<'a>, LogError> {
+        let object = self.get(id).ok_or(LogError::Missing(id))?;
+        let uuid = object.uuid.filter(|_| id.kind() == Some(ObjectType::Mlog)).ok_or(LogError::NotALog(id))?;
+        let stamp = Stamp { uuid, generation: object.generation };
+        self.place(id, object.class, object.extent, stamp)
+    }
+
+    /// A log that is to be read now.
+    ///
+    /// # Errors
+    /// As for [`Objects::peek_log`]; Shared.
+    pub fn log(&mut self, id: ObjectId) -> Result<Log<'a>, LogError> {
+        let log = self.peek_log(id)?;
+        self.read_once(log)
+    }
+
+    /// A log of MDC0, which the superblock describes, whether it was read or not.
+    ///
+    /// # Errors
+    /// NoDrive; Outside.
+    pub fn mdc0_log(&self, id: ObjectId, place: &Mdc0Log) -> Result<Log<'a>, LogError> {
+        let stamp = Stamp { uuid: place.uuid, generation: place.generation };
+        self.place(id, MediaClass::Capacity, place.extent, stamp)
+    }
+
+    /// Notes that a log is read now.
+    ///
+    /// # Errors
+    /// Shared.
+    pub fn read_once(&mut self, log: Log<'a>) -> Result<Log<'a>, LogError> {
+        if self.was_read(&log) {
+            return Err(LogError::Shared(log.id));
+        }
+        let end = log.extent.end().unwrap_or(u64::MAX);
+        self.read[log.drive.class().index()].insert(log.extent.first, end);
+        Ok(log)
+    }
+
+    /// The zones of the log were read already.
+    #[must_use]
+    pub fn was_read(&self, log: &Log<'_>) -> bool {
+        let read = &self.read[log.drive.class().index()];
+        let end = log.extent.end().unwrap_or(u64::MAX);
+        read.range(..end).next_back().is_some_and(|(_, read_end)| log.extent.first < *read_end)
+    }
+
+    fn place(&self, id: ObjectId, class: MediaClass, extent: Extent, stamp: Stamp) -> Result<Log<'a>, LogError> {
+        let drive = self.drive(class).ok_or(LogError::NoDrive(id, class))?;
+        if !drive.holds(extent) {
+            return Err(LogError::Outside(id));
+        }
+        Ok(Log { id, drive, extent, stamp, accept_v1: self.accept_v1 })
+    }
+
+    /// Checks each object by itself.
+    pub fn check(&self, findings: &mut Findings) {
+        for object in self.iter() {
+            let Some(drive) = self.drive(object.class) else { continue };
+            let capacity = object.extent.zones.saturating_mul(drive.zone_bytes());
+            if object.written_bytes > capacity {
+                let text = format!("{} bytes are written, but it has room for {capacity}", object.written_bytes);
+                findings.error(&object.id, text);
+            }
+        }
+    }
+
+    /// What is shown of all objects.
+    #[must_use]
+    pub fn report(&self) -> Vec<ObjectReport> {
+        self.iter().map(|object| self.report_one(object)).collect()
+    }
+
+    fn report_one(&self, object: &ObjectCreate) -> ObjectReport {
+        let zone_bytes = self.drive(object.class).map(Drive::zone_bytes);
+        ObjectReport {
+            id: object.id,
+            kind: shown::kind(object.id),
+            slot: object.id.slot().0,
+            class: shown::class(object.class),
+            first_zone: object.extent.first,
+            zones: object.extent.zones,
+            capacity_bytes: zone_bytes.map(|bytes| object.extent.zones.saturating_mul(bytes)),
+            written_bytes: object.written_bytes,
+            generation: object.generation,
+            uuid: object.uuid,
+        }
+    }
+}

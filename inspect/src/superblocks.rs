@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The two copies of a drive's superblock, field by field, and which of them counts (mpool.md 5.1).
+//!
+//! The fields are shown as they stand, whether the copy is good or not; what is good, and which copy counts, says the
+//! engine.
+
+use engine::pool::format::fields::{FieldReader, Truncated};
+use engine::pool::format::superblock::{checksums, MAGIC};
+use engine::pool::format::SUPERBLOCK_BYTES;
+use engine::pool::superblocks::{decide, CopyState, Found, COPIES_AT};
+use engine::pool::{DeviceError, PoolError};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::findings::Findings;
+use crate::image::Image;
+use crate::shown;
+
+/// One copy.
+#[derive(Debug, Serialize)]
+pub struct Copy {
+    /// Its first byte on the drive.
+    pub at_byte: u64,
+    /// The pool reads this one.
+    pub counts: bool,
+    /// In a word: good, erased, foreign, damaged, unreadable.
+    pub state: &'static str,
+    /// What is wrong, when it is not good.
+    pub fault: Option<String>,
+    /// Its checksums; none when it does not begin as a superblock.
+    pub checksums: Vec<Checksum>,
+    /// Its fields; none when it does not begin as a superblock.
+    pub fields: Option<Fields>,
+}
+
+/// A checksum of a copy.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Checksum {
+    /// What it covers: first byte, and the byte after the last.
+    pub covers_bytes: (usize, usize),
+    /// As it stands there.
+    #[serde(serialize_with = "shown::serialize_hex")]
+    pub stored: u32,
+    /// As it should be.
+    #[serde(serialize_with = "shown::serialize_hex")]
+    pub computed: u32,
+    /// Matches; none in a version that does not have this checksum.
+    pub good: Option<bool>,
+}
+
+/// The fields of a copy as they stand.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Fields {
+    /// Name of the pool.
+    pub name: String,
+    /// UUID of the pool.
+    pub pool: Uuid,
+    /// Version.
+    pub version: u16,
+    /// Counts rewrites.
+    pub generation: u32,
+    /// This drive.
+    pub drive: Descriptor,
+    /// MDC0's logs; zeros on a drive without MDC0.
+    pub mdc0_logs: [Mdc0Log; 2],
+    /// The drive of MDC0.
+    pub mdc0_drive: Descriptor,
+    /// Flags.
+    pub flags: u64,
+}
+
+/// A drive's descriptor as it stands.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Descriptor {
+    /// Media class.
+    pub class: u8,
+    /// Device type.
+    pub device_type: u8,
+    /// Log2 of the bytes of a sector.
+    pub sector_shift: u8,
+    /// UUID.
+    pub uuid: Uuid,
+    /// Pages of 4096 bytes in a zone.
+    pub zone_pages: u32,
+    /// Zones.
+    pub zones: u32,
+    /// Bytes of the device.
+    pub bytes: u64,
+    /// Features.
+    pub features: u64,
+}
+
+/// A log of MDC0 as it stands.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Mdc0Log {
+    /// Generation.
+    pub generation: u64,
+    /// UUID of its blocks.
+    pub uuid: Uuid,
+    /// UUID of its drive.
+    pub drive: Uuid,
+    /// First zone.
+    pub first_zone: u64,
+    /// Zones.
+    pub zones: u64,
+}
+
+/// Reads both copies. The superblock is none when the engine finds none; the findings then say why.
+pub fn read(image: &Image, findings: &mut Findings) -> ([Copy; 2], Option<Found>) {
+    let read = COPIES_AT.map(|at| read_copy(image, at));
+    let object = format!("superblock of {}", image.path());
+    let found = match decide(&object, read.each_ref().map(|(state, _)| state.clone())) {
+        Ok(found) => {
+            for warning in &found.warnings {
+                findings.warning(&object, warning);
+            }
+            Some(found)
+        }
+        Err(error) => {
+            findings.error(&object, error.reason());
+            None
+        }
+    };
+    let counts = found.as_ref().map(|found| found.copy);
+    let mut number = 0;
+    let copies = read.map(|(state, bytes)| {
+        let index = number;
+        number += 1;
+        copy(COPIES_AT[index], &state, bytes.as_deref(), counts == Some(index))
+    });
+    (copies, found)
+}
+
+fn read_copy(image: &Image, at: u64) -> (CopyState, Option<Box<[u8; SUPERBLOCK_BYTES]>>) {
+    let mut bytes = Box::new([0; SUPERBLOCK_BYTES]);
+    match image.read(at, &mut bytes[..]) {
+        Ok(()) => (CopyState::of(&bytes[..]), Some(bytes)),
+        Err(error) => {
+            let doing = format!("reading the copy at byte {at} ({error})");
+            (CopyState::Unreadable(PoolError::device(image.path(), &doing, DeviceError::Io)), None)
+        }
+    }
+}
+
+fn copy(at_byte: u64, state: &CopyState, bytes: Option<&[u8; SUPERBLOCK_BYTES]>, counts: bool) -> Copy {
+    let (word, fault) = match state {
+        CopyState::Good(..) => ("good", None),
+        CopyState::Erased => ("erased", None),
+        CopyState::Foreign => ("foreign", Some("it does not begin as a superblock".to_owned())),
+        CopyState::Bad(error) => ("damaged", Some(error.to_string())),
+        CopyState::Unreadable(error) => ("unreadable", Some(error.reason().to_owned())),
+    };
+    let ours = bytes.filter(|bytes| bytes.starts_with(&MAGIC));
+    let fields = ours.and_then(|bytes| Fields::read(&mut FieldReader::new(bytes)).ok());
+    let version = fields.as_ref().map_or(0, |fields| fields.version);
+    let checksums = ours.map_or(Vec::new(), |bytes| judge_checksums(bytes, version));
+    Copy { at_byte, counts, state: word, fault, checksums, fields }
+}
+
+fn judge_checksums(bytes: &[u8; SUPERBLOCK_BYTES], version: u16) -> Vec<Checksum> {
+    let judged = checksums(bytes).into_iter().enumerate().map(|(index, checksum)| {
+        let there = index < 2 || version != 1;
+        Checksum {
+            covers_bytes: checksum.covers,
+            stored: checksum.stored,
+            computed: checksum.computed,
+            good: there.then_some(checksum.stored == checksum.computed),
+        }
+    });
+    judged.collect()
+}
+
+impl Fields {
+    fn read(fields: &mut FieldReader<'_>) -> Result<Fields, Truncated> {
+        fields.skip(MAGIC.len())?;
+        let name: [u8; 32] = fields.bytes()?;
+        let length = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        let name = String::from_utf8_lossy(&name[..length]).into_owned();
+        let (pool, version, generation) = (fields.uuid()?, fields.u16()?, fields.u32()?);
+        fields.skip(4 + 6)?;
+        let drive = Descriptor::read(fields)?;
+        fields.skip(4 + 4)?;
+        let mdc0_logs = [Mdc0Log::read(fields)?, Mdc0Log::read(fields)?];
+        let mdc0_drive = Descriptor::read(fields)?;
+        Ok(Fields { name, pool, version, generation, drive, mdc0_logs, mdc0_drive, flags: fields.u64()? })
+    }
+}
+
+impl Descriptor {
+    fn read(fields: &mut FieldReader<'_>) -> Result<Descriptor, Truncated> {
+        let (class, device_type, sector_shift, uuid) = (fields.u8()?, fields.u8()?, fields.u8()?, fields.uuid()?);
+        fields.skip(5)?;
+        Ok(Descriptor {
+            class,
+            device_type,
+            sector_shift,
+            uuid,
+            zone_pages: fields.u32()?,
+            zones: fields.u32()?,
+            bytes: fields.u64()?,
+            features: fields.u64()?,
+        })
+    }
+}
+
+impl Mdc0Log {
+    fn read(fields: &mut FieldReader<'_>) -> Result<Mdc0Log, Truncated> {
+        let (generation, uuid, drive, extent) = (fields.u64()?, fields.uuid()?, fields.uuid()?, fields.extent()?);
+        fields.skip(4)?;
+        Ok(Mdc0Log { generation, uuid, drive, first_zone: extent.first, zones: extent.zones })
+    }
+}

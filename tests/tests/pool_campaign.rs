@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A part of the media pool's crash campaigns. The program `pool_campaign` runs all of them, at every I/O.
+
+#![forbid(unsafe_code)]
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+
+use tests::pool_sim::campaign::{run_seed, Campaign, Options, Totals};
+use tests::pool_sim::log_campaign::{run_log_seed_with, LogDefect};
+use tests::pool_sim::scripts::Script;
+
+const OPTIONS: Options = Options { trace: false, trace_life: None, stride: 1 };
+
+/// Runs seeds on all cores, adds up what happened, and fails with the command that repeats the first failure.
+fn run_all(campaign: Campaign, seeds: std::ops::Range<u64>, stride: u64) -> Totals {
+    let next = AtomicU64::new(seeds.start);
+    let totals = Mutex::new(Totals::default());
+    let failed = Mutex::new(Vec::new());
+    let work = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= seeds.end {
+            return;
+        }
+        match catch_unwind(AssertUnwindSafe(|| run_seed(campaign, seed, Options { stride, ..OPTIONS }))) {
+            Ok(Ok(outcome)) => totals.lock().expect("not poisoned").add(&outcome),
+            Ok(Err(what)) => failed.lock().expect("not poisoned").push((seed, what)),
+            Err(_) => failed.lock().expect("not poisoned").push((seed, "panic, see above".into())),
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let mut failed = failed.into_inner().expect("not poisoned");
+    failed.sort_unstable();
+    if let Some((seed, what)) = failed.first() {
+        let (count, name) = (failed.len(), campaign.name());
+        panic!("{count} seeds fail; see: pool_campaign --campaign {name} --seed {seed} --stride {stride}\nseed {seed}: {what}");
+    }
+    let totals = totals.into_inner().expect("not poisoned");
+    println!("{totals:?}");
+    totals
+}
+
+/// mpool-52, mpool-53, mpool-62: what was synced is there after a cut, the rest is a prefix, whatever is on the medium.
+/// mpool-63, partly: some thousand torn flush sets; the program runs 60 000. mpool-66, mpool-67: failed flushes, reopening.
+#[test]
+fn logs() {
+    let totals = run_all(Campaign::Logs, 0..800, 1);
+    assert!(totals.cuts > 2000 && totals.faults > 300 && totals.calls > 50_000, "{totals:?}");
+}
+
+/// mpool-26, mpool-81, mpool-98, partly: cut at every seventeenth I/O of each script, with the state before or after.
+#[test]
+fn scripts_are_cut() {
+    let totals = run_all(Campaign::Cuts, 0..Script::ALL.len() as u64, 17);
+    assert!(totals.cut_points > 200, "{totals:?}");
+}
+
+/// mpool-38, mpool-49, mpool-115, partly: every seventeenth I/O and allocation fails; nothing panics or hangs, and what
+/// is on media is right.
+#[test]
+fn scripts_meet_failures() {
+    let totals = run_all(Campaign::Failures, 0..Script::ALL.len() as u64, 17);
+    assert!(totals.faults > 80, "{totals:?}");
+}
+
+/// mpool-23, mpool-48: usage to the byte, and no id twice, over many lives. mpool-36, mpool-40, mpool-47, mpool-72, partly:
+/// what was committed is there with its content, what was deleted or not committed is not.
+#[test]
+fn lives() {
+    let totals = run_all(Campaign::Lives, 0..60, 1);
+    assert!(totals.cuts > 100 && totals.calls > 10_000, "{totals:?}");
+}
+
+#[test]
+fn a_seed_repeats_exactly() {
+    for (campaign, stride) in [(Campaign::Logs, 1), (Campaign::Cuts, 50), (Campaign::Lives, 1)] {
+        let run = || run_seed(campaign, 7, Options { stride, ..OPTIONS }).expect("the seed passes");
+        assert_eq!(run(), run(), "{campaign:?}");
+    }
+}
+
+/// Runs logs with a defect put in, until one seed notices it.
+fn expect_noticed(defect: LogDefect, words: &[&str]) {
+    let outcome = (0..3000).find_map(|seed| run_log_seed_with(seed, false, Some(defect)).err());
+    let what = outcome.unwrap_or_else(|| panic!("{defect:?} is not noticed"));
+    assert!(words.iter().any(|word| what.contains(word)), "{what}");
+}
+
+#[test]
+fn a_write_without_its_flush_is_noticed() {
+    expect_noticed(LogDefect::NoFlush, &["missing", "cannot be opened"]);
+}
+
+#[test]
+fn rewriting_blocks_that_can_tear_is_noticed() {
+    expect_noticed(LogDefect::RewritesTornBlocks, &["missing", "cannot be opened"]);
+}
+
+#[test]
+fn an_erasure_that_is_not_remembered_is_noticed() {
+    expect_noticed(LogDefect::ForgetsGeneration, &["never appended", "damaged", "missing"]);
+}
