@@ -128,7 +128,7 @@ impl Script {
                     append_to_log(&session).await?;
                 }
             }
-            Script::InlineCompaction => fill_containers(&session, 256).await?,
+            Script::InlineCompaction => fill_containers(&session, 244).await?,
             Script::BackgroundCompaction => fill_containers(&session, 190).await?,
             Script::RootCompaction => {
                 for round in 0..244 {
@@ -191,7 +191,7 @@ impl Script {
             Script::MlogAppend => append_to_log(session).await.map(drop),
             Script::MlogErase => erase_log(session).await.map(drop),
             Script::Slab => use_slab(session).await.map(drop),
-            Script::InlineCompaction => commit_and_delete(session, 3).await,
+            Script::InlineCompaction => commit_and_delete(session, 12).await,
             Script::BackgroundCompaction => {
                 session.host.sleep(Nanos(13_000_000_000)).await;
                 commit_and_delete(session, 2).await

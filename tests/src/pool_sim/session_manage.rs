@@ -187,8 +187,7 @@ impl Session {
             model.staging.begin(true);
             let bytes = disk(&self.host, STAGING).map_or(0, |properties| properties.bytes);
             model.zones[MediaClass::Staging.index()] = Possible::known(bytes / ZONE);
-            // A cut may come between the drive's record and that of its spare percentage; the default counts then.
-            model.spare[MediaClass::Staging.index()] = Possible { sure: SPARE, maybe: vec![5] };
+            model.spare[MediaClass::Staging.index()] = Possible::known(SPARE);
         }
         let request = DriveAddRequest {
             pool: self.pool().name().to_owned(),
@@ -199,12 +198,7 @@ impl Session {
         };
         match self.registry.drive_add(&request).await {
             Ok(()) => {
-                let mut model = self.model.borrow_mut();
-                model.staging.done();
-                // When that record cannot be written, the drive is a member all the same.
-                if self.host.machine().borrow().counts.failed == 0 {
-                    model.spare[MediaClass::Staging.index()] = Possible::known(SPARE);
-                }
+                self.model.borrow_mut().staging.done();
                 Ok(Some(()))
             }
             Err(error) => self.refused("adding a drive", &error),

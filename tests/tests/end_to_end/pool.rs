@@ -18,7 +18,7 @@ pub fn call(server: &Server, method: &str, params: Value) -> Value {
 }
 
 /// The words with which a method refuses.
-fn refusal(server: &Server, method: &str, params: Value) -> String {
+fn refusal(server: &Server, method: &str, params: &Value) -> String {
     let error: TargetError = server.call(method, params.clone()).expect_err(&params.to_string());
     error.refusal().unwrap_or_else(|| panic!("{error}")).to_owned()
 }
@@ -126,7 +126,7 @@ fn wrong_pool_parameters_are_named() {
     for (wrong, name) in cases {
         let mut params = json!({"name": "p0", "capacity_bdev": "Large"});
         params.as_object_mut().expect("an object").extend(wrong.as_object().expect("an object").clone());
-        let message = refusal(&server, "mpool_create", params);
+        let message = refusal(&server, "mpool_create", &params);
         assert!(message.contains(&format!("'{name}'")), "{wrong}: {message}");
     }
     for (method, missing) in [
@@ -141,19 +141,19 @@ fn wrong_pool_parameters_are_named() {
         ("mpool_get_usage", "name"),
         ("mpool_get_props", "name"),
     ] {
-        let message = refusal(&server, method, json!({}));
+        let message = refusal(&server, method, &json!({}));
         assert!(message.contains(&format!("'{missing}'")), "{method}: {message}");
     }
     for method in ["mpool_list", "mpool_scan"] {
-        let message = refusal(&server, method, json!({"name": "p0"}));
+        let message = refusal(&server, method, &json!({"name": "p0"}));
         assert!(message.contains("'name'"), "{method}: {message}");
     }
     let name = json!({"name": "none"});
     for method in ["mpool_deactivate", "mpool_get_params", "mpool_get_usage", "mpool_get_props", "mpool_activate"] {
-        let message = refusal(&server, method, name.clone());
+        let message = refusal(&server, method, &name);
         assert!(message.contains("'none'"), "{method}: {message}");
     }
-    let message = refusal(&server, "mpool_create", json!({"name": "x".repeat(32), "capacity_bdev": "Large"}));
+    let message = refusal(&server, "mpool_create", &json!({"name": "x".repeat(32), "capacity_bdev": "Large"}));
     assert!(message.contains("31 characters"), "{message}");
     assert!(!claimed(&server, "Large"), "a refusal leaves no claim");
     assert_eq!(call(&server, "mpool_scan", Value::Null), json!([]), "nor a pool");
@@ -169,31 +169,31 @@ fn bdevs_that_cannot_be_used_are_named() {
     malloc(&server, "Two", 64, 4096);
     malloc(&server, "Tiny", 4, 4096);
     let create = |name: &str, bdev: &str| json!({"name": name, "capacity_bdev": bdev});
-    let message = refusal(&server, "mpool_create", create("p0", "None"));
+    let message = refusal(&server, "mpool_create", &create("p0", "None"));
     assert!(message.contains("'None'") && message.contains("no bdev"), "{message}");
-    let message = refusal(&server, "mpool_create", create("p0", "Tiny"));
+    let message = refusal(&server, "mpool_create", &create("p0", "Tiny"));
     assert!(message.contains("'Tiny'"), "{message}");
     let twice = json!({"name": "p0", "capacity_bdev": "One", "staging_bdev": "One"});
-    assert!(refusal(&server, "mpool_create", twice).contains("'One'"));
+    assert!(refusal(&server, "mpool_create", &twice).contains("'One'"));
     let missing = json!({"name": "p0", "capacity_bdev": "One", "staging_bdev": "None"});
-    assert!(refusal(&server, "mpool_create", missing).contains("'None'"));
+    assert!(refusal(&server, "mpool_create", &missing).contains("'None'"));
     assert!(!claimed(&server, "One"), "the first is given back when the second fails");
 
     call(&server, "mpool_create", create("p0", "One"));
-    let message = refusal(&server, "mpool_create", create("p1", "One"));
+    let message = refusal(&server, "mpool_create", &create("p1", "One"));
     assert!(message.contains("'One'") && message.contains("claimed by module 'dedupe'"), "{message}");
-    let message = refusal(&server, "mpool_create", create("p0", "Two"));
+    let message = refusal(&server, "mpool_create", &create("p0", "Two"));
     assert!(message.contains("'p0'"), "{message}");
     server.call("bdev_lvol_create_lvstore", json!({"bdev_name": "Two", "lvs_name": "lvs"})).expect("a store");
-    let message = refusal(&server, "mpool_create", create("p1", "Two"));
+    let message = refusal(&server, "mpool_create", &create("p1", "Two"));
     assert!(message.contains("'Two'") && message.contains("claimed by"), "{message}");
-    let message = refusal(&server, "mpool_drive_add", json!({"name": "p0", "staging_bdev": "Two"}));
+    let message = refusal(&server, "mpool_drive_add", &json!({"name": "p0", "staging_bdev": "Two"}));
     assert!(message.contains("'Two'") && message.contains("claimed by"), "{message}");
-    let message = refusal(&server, "mpool_rename", json!({"name": "p0", "new_name": "p1"}));
+    let message = refusal(&server, "mpool_rename", &json!({"name": "p0", "new_name": "p1"}));
     assert!(message.contains("'p0'") && message.contains("active"), "{message}");
 
     call(&server, "mpool_deactivate", json!({"name": "p0"}));
-    let message = refusal(&server, "mpool_create", create("p1", "One"));
+    let message = refusal(&server, "mpool_create", &create("p1", "One"));
     assert!(message.contains("'One'") && message.contains("superblock"), "{message}");
     let mut forced = create("p1", "One");
     forced["force"] = json!(true);
@@ -229,9 +229,9 @@ fn parameters_and_name_are_kept() {
     expect(&call(&server, "mpool_activate", json!({"name": "p0", "label": "hot"})), "hot");
     call(&server, "mpool_deactivate", json!({"name": "p0"}));
     assert_eq!(call(&server, "mpool_rename", json!({"name": "p0", "new_name": "p/1"}))["name"], "p_1");
-    assert!(refusal(&server, "mpool_activate", json!({"name": "p0"})).contains("'p0'"));
+    assert!(refusal(&server, "mpool_activate", &json!({"name": "p0"})).contains("'p0'"));
     let wrong = json!({"name": "p0", "capacity_bdev": "Large"});
-    assert!(refusal(&server, "mpool_activate", wrong).contains("'p_1'"), "the bdev has another pool");
+    assert!(refusal(&server, "mpool_activate", &wrong).contains("'p_1'"), "the bdev has another pool");
     expect(&call(&server, "mpool_activate", json!({"name": "p_1"})), "hot");
 }
 
@@ -246,7 +246,7 @@ fn after_a_kill_examine_finds_a_pool_when_all_of_it_is_there() {
         aio(&rig, &server, "Fast", 64, 512);
         let created = call(&server, "mpool_create", json!({"name": "p0", "capacity_bdev": "Large"}));
         call(&server, "mpool_drive_add", json!({"name": "p0", "staging_bdev": "Fast", "zone_size_mib": 4}));
-        let again = refusal(&server, "mpool_drive_add", json!({"name": "p0", "staging_bdev": "Fast"}));
+        let again = refusal(&server, "mpool_drive_add", &json!({"name": "p0", "staging_bdev": "Fast"}));
         assert!(again.contains("STAGING"), "{again}");
         server.process().kill();
         created["uuid"].clone()
@@ -263,7 +263,7 @@ fn after_a_kill_examine_finds_a_pool_when_all_of_it_is_there() {
     }
     let mut server = target(&rig);
     aio(&rig, &server, "Large", 128, 4096);
-    let message = refusal(&server, "mpool_activate", json!({"name": "p0"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "p0"}));
     assert!(message.contains("STAGING") && message.contains("missing"), "{message}");
     assert_eq!(active(&server), [""; 0]);
     call(&server, "mpool_activate", json!({"name": "p0", "force": true}));
@@ -313,14 +313,14 @@ fn a_pool_grows_with_its_bdev() {
     wait_for_pools(&server, &["p0"]);
     assert_eq!(total(&server), 64 * MIB, "not by itself");
     call(&server, "mpool_deactivate", json!({"name": "p0"}));
-    let message = refusal(&server, "mpool_activate", json!({"name": "p0", "resize": true}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "p0", "resize": true}));
     assert!(message.contains("'Large'") && message.contains("grown"), "{message}");
     call(&server, "mpool_activate", json!({"name": "p0", "resize": true, "permit_meta_conv": true}));
     assert_eq!(total(&server), 96 * MIB);
     assert!(server.stop().expect("ends").success());
     let server = target(&rig);
     aio(&rig, &server, "Large", 80, 4096);
-    let message = refusal(&server, "mpool_activate", json!({"name": "p0"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "p0"}));
     assert!(message.contains("'Large'"), "{message}");
     assert_eq!(active(&server), [""; 0]);
 }

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Directed tests of a pool's objects and of what is recorded about them (mpool.md 2, 3, 4.5, 6), one theme a file.
+//!
+//! Each runs lives of the simulator's machine, most of which end with a power cut; [`script`] lets a test watch the
+//! operations of the disk, hold them back, and let them fail.
+
+#![forbid(unsafe_code)]
+
+mod background;
+mod containers;
+mod failures;
+mod identifiers;
+mod logs;
+mod mblocks;
+mod place;
+mod power;
+mod script;
+mod world;
