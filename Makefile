@@ -9,8 +9,10 @@
 
 CARGO ?= cargo
 SEEDS ?= 0..20000
-# Of the media pool's crash campaigns; each seed cuts the power thousands of times.
-POOL_SEEDS ?= 0..20
+# Of the media pool's crash campaigns: short scripts are cut at each of their I/Os.
+SCRIPT_SEEDS ?= 0..24
+LIFE_SEEDS ?= 0..200
+LOG_SEEDS ?= 0..20000
 RELEASES ?= all
 
 # The system's python3 builds SPDK; the toolchain may live in the user's home.
@@ -59,7 +61,10 @@ unit:
 
 simulate:
 	$(CARGO) run --release --package tests --bin simulate -- --seeds $(SEEDS)
-	$(CARGO) run --release --package tests --bin pool_campaign -- --seeds $(POOL_SEEDS)
+	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign cuts --seeds $(SCRIPT_SEEDS)
+	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign failures --seeds $(SCRIPT_SEEDS)
+	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign lives --seeds $(LIFE_SEEDS)
+	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign logs --seeds $(LOG_SEEDS)
 
 # On both releases; each has its own build of the module.
 end-to-end:
