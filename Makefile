@@ -4,7 +4,7 @@
 #
 #   make demo   set up, then run the main job: write real data over NVMe/TCP, read it back, print what was saved
 #   make test   set up, then pass the tests
-#   make bench  set up, then measure; writes target/bench/summary.json
+#   make bench  set up, then measure; writes target/bench/summary.json and target/bench/pool.json
 #   make setup  packages, SPDK and fio; nothing to do when they are there
 
 CARGO ?= cargo
@@ -31,6 +31,7 @@ test: setup checks unit simulate end-to-end
 bench: RELEASES = 26.01
 bench: setup
 	$(CARGO) run --release --package tests --features bench --bin bench
+	$(CARGO) run --release --package tests --features bench --bin bench -- --pool
 
 # Rust 1.89 or newer: from Debian where it is new enough, else from rustup.
 toolchain:

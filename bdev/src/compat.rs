@@ -152,7 +152,8 @@ pub enum ClaimedBy {
     Nobody,
     /// A module, for itself alone.
     Module(*const ffi::spdk_bdev_module),
-    /// One or more, in a way that the release has besides (claims of version 2, 23.05 on).
+    /// One or more, in a way that the release has besides (claims of version 2).
+    #[cfg(spdk_ge_2305)]
     Shared,
 }
 

@@ -28,5 +28,6 @@ pub use app::{run, App, AppError, AppOptions};
 pub use content::STAMP_WORDS;
 pub use histogram::Histogram;
 pub use memory::DmaBuffer;
+pub use pool::open_pool;
 pub use spec::{Content, Limit, LoadError, LoadReport, LoadSpec, Operation, Order};
 pub use thread::{busy_time, ThreadTimes};

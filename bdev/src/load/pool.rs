@@ -7,11 +7,21 @@ use std::panic::{resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::mpsc;
 
-use engine::pool::Host;
+use engine::pool::control::{PoolHandle, Rights};
+use engine::pool::{Host, Kind, PoolError};
 use futures::FutureExt;
 
 use super::app::{App, AppError};
 use crate::pool::{runtime, SpdkHost};
+
+/// Opens a pool that the module has active, by JSON-RPC or by examine. Within [`App::run_pool`] only.
+///
+/// # Errors
+/// There is none of this name, or it is open exclusively.
+pub fn open_pool(name: &str) -> Result<PoolHandle, PoolError> {
+    let ended = || PoolError::new(Kind::NotFound, "the module", "it does not run on this thread");
+    runtime::get().ok_or_else(ended)?.service.registry().open(name, Rights::ReadWrite, false)
+}
 
 impl App {
     /// Runs asynchronous `work` on the application's thread, with the pools' host there, and waits for its outcome. Devices are

@@ -52,7 +52,7 @@ pub fn claim_of(name: &str) -> Option<Claim> {
         match unsafe { compat::claiming_module(bdev) } {
             compat::ClaimedBy::Nobody => Claim::None,
             compat::ClaimedBy::Module(module) if module.cast_mut() == module::handle() => Claim::Ours,
-            compat::ClaimedBy::Module(_) | compat::ClaimedBy::Shared => Claim::Other,
+            _ => Claim::Other,
         }
     })
 }

@@ -154,7 +154,7 @@ impl Pool {
     pub async fn mdc_open(self: &Rc<Pool>, ids: [ObjectId; 2], flags: MdcFlags) -> Result<MdcHandle> {
         let holds = [self.find_committed_log(ids[0])?, self.find_committed_log(ids[1])?];
         let mdc = Mdc::open(self.store(), ids, flags).await?;
-        Ok(MdcHandle { mdc, _holds: holds })
+        Ok(MdcHandle { pool: Rc::clone(self), mdc, holds })
     }
 
     fn find_committed_log(&self, id: ObjectId) -> Result<Hold> {
@@ -253,11 +253,13 @@ impl Drop for LogHandle {
     }
 }
 
-/// An open metadata container of a client's.
+/// An open metadata container of a client's. [`Mdc::close`] writes what is not on media yet, and tells its outcome; so
+/// does dropping the handle, without telling.
 #[derive(Debug)]
 pub struct MdcHandle {
+    pool: Rc<Pool>,
     mdc: Rc<Mdc>,
-    _holds: [Hold; 2],
+    holds: [Hold; 2],
 }
 
 impl core::ops::Deref for MdcHandle {
@@ -265,6 +267,19 @@ impl core::ops::Deref for MdcHandle {
 
     fn deref(&self) -> &Mdc {
         &self.mdc
+    }
+}
+
+impl Drop for MdcHandle {
+    fn drop(&mut self) {
+        if self.mdc.is_alive() {
+            let (mdc, holds) = (Rc::clone(&self.mdc), self.holds.each_ref().map(|hold| hold.hold()));
+            self.pool.tasks.spawn(async move {
+                // The owner chose not to wait for the outcome.
+                let _ = mdc.close().await;
+                drop(holds);
+            });
+        }
     }
 }
 

@@ -95,6 +95,12 @@ impl Mdc {
         self.logs.borrow().is_some()
     }
 
+    /// A compaction was begun and not ended.
+    #[must_use]
+    pub fn is_compacting(&self) -> bool {
+        self.compacting.get()
+    }
+
     /// The log in use.
     ///
     /// # Errors

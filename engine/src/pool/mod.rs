@@ -14,6 +14,9 @@
 //! A pool lives on one thread and waits in `async` functions; what a shard's data path needs of it (a log's framer,
 //! [`mlog::LogWriter`]; a slab's place) is free of both.
 //!
+//! A call that has begun is to be polled to its end: whoever drops the future of a change of metadata does not know
+//! whether the change is on media, and the pool does not either, until its next activation.
+//!
 //! # What has no meaning in user space
 //!
 //! Every row of mpool.md section 16 is there; these are not what they were in the kernel:

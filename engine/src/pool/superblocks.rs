@@ -67,7 +67,7 @@ pub async fn read(device: &dyn Device, host: &dyn Host) -> Result<Found> {
 /// # Errors
 /// EIO: a copy could not be written. The caller then erases both.
 pub async fn write_new(device: &dyn Device, superblock: &Superblock, version: SuperblockVersion) -> Result<()> {
-    if !matches!(copy_state(device, 1).await, CopyState::Erased | CopyState::Foreign) {
+    if !matches!(copy_state(device, 1).await, CopyState::Erased) {
         write_copy(device, 1, &[0; SUPERBLOCK_BYTES], "erasing").await?;
     }
     let bytes = superblock.encode(version);

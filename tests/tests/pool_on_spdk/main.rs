@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The media pool's devices on real SPDK bdevs. SPDK runs in this very process, which it supports once in the life of a
-//! process, so one test runs all cases.
+//! The media pool on real SPDK bdevs. SPDK runs in this very process, which it supports once in the life of a process, so
+//! one test runs all cases of devices, and the other has processes of its own.
 
 #![forbid(unsafe_code)]
 
 mod device;
+mod kill;
 mod removal;
 
 use std::os::unix::net::UnixStream;
@@ -63,8 +64,8 @@ fn wait_for_listener(socket: &Path) {
     }
 }
 
-#[test]
-fn pool_devices_on_spdk() {
+/// Runs SPDK in this process, and `work` beside it.
+fn run_spdk(work: impl FnOnce(&Rig<'_>) + Send + 'static) {
     let cores = CoreLease::take(1).expect("a core");
     let reservation = Reservation::make(HUGEPAGES_MIB).expect("the kernel tells of its memory");
     let dir = tempfile::tempdir_in("/tmp").expect("a directory");
@@ -80,8 +81,15 @@ fn pool_devices_on_spdk() {
     load::run(&options, move |app| {
         wait_for_listener(&socket);
         let rig = Rig { app, socket: &socket, dir: &place };
-        device::all(&rig);
-        removal::all(&rig);
+        work(&rig);
     })
     .expect("SPDK runs");
+}
+
+#[test]
+fn pool_devices_on_spdk() {
+    run_spdk(|rig| {
+        device::all(rig);
+        removal::all(rig);
+    });
 }

@@ -24,7 +24,7 @@ pub mod scan;
 mod steps;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::pool) mod tests;
 
 /// What an operation may do that it refuses otherwise (mpool.md 1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -44,7 +44,7 @@ impl Pool {
     }
 
     async fn try_append(&self, container: &Container, records: &[Record]) -> Result<()> {
-        let mdc = self.open_mdc(container)?;
+        let mdc = self.resting_mdc(container).await?;
         for (index, record) in records.iter().enumerate() {
             let last = index + 1 == records.len();
             mdc.append(record.encode().as_ref(), last).await?;
@@ -52,10 +52,20 @@ impl Pool {
         Ok(())
     }
 
-    fn open_mdc(&self, container: &Container) -> Result<Rc<Mdc>> {
-        container.mdc().ok_or_else(|| {
-            PoolError::new(Kind::Io, self.subject(), format!("{} is out of use after failures", container.slot()))
-        })
+    /// The open pair of a container, no compaction of which is under way. A caller that was dropped in the middle of a
+    /// compaction has left one: the old log is still the valid one then, so the pair is opened anew.
+    async fn resting_mdc(&self, container: &Container) -> Result<Rc<Mdc>> {
+        let slot = container.slot();
+        let mdc = container
+            .mdc()
+            .ok_or_else(|| PoolError::new(Kind::Io, self.subject(), format!("{slot} is out of use after failures")))?;
+        if mdc.is_alive() && !mdc.is_compacting() {
+            return Ok(mdc);
+        }
+        mdc.abandon().await;
+        let fresh = self.open_pair(slot).await?;
+        *container.mdc.borrow_mut() = Some(Rc::clone(&fresh));
+        Ok(fresh)
     }
 
     /// Rewrites a container so that it has one record for each thing that is.
@@ -82,14 +92,7 @@ impl Pool {
     }
 
     async fn compact_once(&self, container: &Container) -> Result<()> {
-        let mdc = match container.mdc() {
-            Some(mdc) if mdc.is_alive() => mdc,
-            _ => {
-                let fresh = self.open_pair(container.slot()).await?;
-                *container.mdc.borrow_mut() = Some(Rc::clone(&fresh));
-                fresh
-            }
-        };
+        let mdc = self.resting_mdc(container).await?;
         let objects = container.all_committed();
         mdc.cstart().await?;
         let written = self.write_state(container, &mdc).await;

@@ -222,6 +222,7 @@ mod tests {
         assert_eq!(odd.garbage_percent(), 0);
     }
 
+    /// mpool-101, partly: containers come in whole sets, and are at most 255.
     #[test]
     fn containers_come_in_whole_sets() {
         assert_eq!(

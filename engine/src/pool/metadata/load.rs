@@ -5,9 +5,10 @@
 //! MDC0 first, for the logs of the others; then these, several at a time. Records are applied in the order in which
 //! they were written. What does not fit together fails the activation: nothing is guessed.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
-use futures::stream::{self, TryStreamExt};
+use futures::stream::{self, StreamExt};
 
 use super::container::Container;
 use super::object::{Object, ObjectState};
@@ -29,20 +30,33 @@ impl Pool {
         let count = self.validate_container_set().await?;
         self.container_count.set(count);
         let jobs = (self.tunables.borrow().load_jobs() as usize).clamp(1, count.max(1));
-        let slots = (1..count).map(|slot| Ok(self.container(Slot(slot as u8))));
-        stream::iter(slots)
-            .try_for_each_concurrent(jobs, |container| {
+        let failure = &Cell::new(None);
+        stream::iter(1..count)
+            .for_each_concurrent(jobs, |slot| {
                 ordered(async move {
-                    let slot = container.slot();
-                    let opened = self.open_pair(slot).await;
-                    let mdc = opened.map_err(|error| error.while_doing(&format!("loading {slot}")))?;
-                    *container.mdc.borrow_mut() = Some(mdc);
-                    self.load_container(container).await
+                    // The first failure stops those that have not begun. The others end: they may be erasing a log.
+                    let failed = failure.take();
+                    if failed.is_some() {
+                        return failure.set(failed);
+                    }
+                    if let Err(error) = self.open_and_load(self.container(Slot(slot as u8))).await {
+                        let first = failure.take().unwrap_or(error);
+                        failure.set(Some(first));
+                    }
                 })
             })
-            .await?;
+            .await;
+        failure.take().map_or(Ok(()), Err)?;
         self.learn_log_size();
         Ok(())
+    }
+
+    async fn open_and_load(&self, container: &Container) -> Result<()> {
+        let slot = container.slot();
+        let opened = self.open_pair(slot).await;
+        let mdc = opened.map_err(|error| error.while_doing(&format!("loading {slot}")))?;
+        *container.mdc.borrow_mut() = Some(mdc);
+        self.load_container(container).await
     }
 
     async fn load_container(&self, container: &Container) -> Result<()> {
@@ -51,12 +65,26 @@ impl Pool {
         read.map_err(|error| error.while_doing(&format!("loading {slot}")))?;
         container.resume_identifiers();
         for object in container.all_committed() {
+            self.check_loaded(container, &object)?;
             object
                 .drive()
                 .space()
                 .borrow_mut()
                 .insert(object.extent())
                 .map_err(|error| error.while_doing(&format!("loading {slot}: taking the zones of {}", object.id())))?;
+        }
+        Ok(())
+    }
+
+    /// What no single record shows. An id that was never handed out would be handed out once more.
+    fn check_loaded(&self, container: &Container, object: &Object) -> Result<()> {
+        let (id, last) = (object.id(), container.last_uniquifier.get());
+        if container.slot() != Slot::ZERO && id.uniquifier() > last {
+            return Err(PoolError::invalid(id.to_string(), format!("{} has handed out no id above {last}", id.slot())));
+        }
+        if object.written_bytes() > object.capacity_bytes() {
+            let reason = format!("{} bytes written, but room for {}", object.written_bytes(), object.capacity_bytes());
+            return Err(PoolError::invalid(id.to_string(), reason));
         }
         Ok(())
     }
@@ -73,7 +101,7 @@ impl Pool {
         container.version.set(ContentVersion::ORIGINAL);
         let mut first = true;
         while let Some(bytes) = mdc.next_vec(MAX_RECORD_BYTES).await? {
-            let record = Record::decode(&bytes)
+            let record = Record::decode_as(container.version.get(), &bytes)
                 .map_err(|error| PoolError::invalid(slot.to_string(), format!("a record is malformed: {error}")))?;
             if let Record::Version(version) = record {
                 if !first {

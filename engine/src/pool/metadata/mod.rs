@@ -21,6 +21,8 @@ mod load;
 mod object;
 mod properties;
 mod store;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use allocate::Search;

@@ -178,7 +178,14 @@ async fn on_a_pool(
     plan: Plan,
 ) -> Result<(Vec<AppendReport>, Vec<BandwidthReport>), PoolError> {
     let registry = Registry::new(Rc::clone(&host), Tunables::default());
-    let request = CreateRequest { name: POOL_NAME.to_owned(), capacity: bdev, force: true, ..CreateRequest::default() };
+    let layout = LayoutWish { zone_mib: Some(ZONE_MIB), ..LayoutWish::default() };
+    let request = CreateRequest {
+        name: POOL_NAME.to_owned(),
+        capacity: bdev,
+        params: CreateParams { layout, ..CreateParams::default() },
+        force: true,
+        ..CreateRequest::default()
+    };
     let active = registry.create(&request).await?;
     let (mut appends, mut mblocks) = (Vec::new(), Vec::new());
     for &appenders in &plan.appenders {

@@ -9,7 +9,7 @@ mod ending;
 mod membership;
 mod parameters;
 mod usage;
-mod world;
+pub(in crate::pool) mod world;
 
 use super::*;
 use crate::pool::error::{Kind, PoolError};

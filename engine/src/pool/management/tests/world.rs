@@ -23,17 +23,17 @@ use crate::pool::registry::Registry;
 use crate::pool::tunables::Tunables;
 use crate::units::Nanos;
 
-pub(super) const MIB: u64 = 1 << 20;
+pub(in crate::pool) const MIB: u64 = 1 << 20;
 
 const PAGE: u64 = 4096;
 
 /// Disks, and pools on them.
-pub(super) struct World {
-    pub(super) host: Rc<WorldHost>,
-    pub(super) registry: Rc<Registry>,
+pub(in crate::pool) struct World {
+    pub(in crate::pool) host: Rc<WorldHost>,
+    pub(in crate::pool) registry: Rc<Registry>,
 }
 
-pub(super) struct WorldHost {
+pub(in crate::pool) struct WorldHost {
     clock: Rc<TestHost>,
     /// Number of power cuts so far, so that no identity is made twice.
     cuts: Cell<u8>,
@@ -42,8 +42,8 @@ pub(super) struct WorldHost {
 
 /// A disk.
 #[derive(Debug)]
-pub(super) struct Disk {
-    pub(super) properties: RefCell<DeviceProperties>,
+pub(in crate::pool) struct Disk {
+    pub(in crate::pool) properties: RefCell<DeviceProperties>,
     pages: RefCell<BTreeMap<u64, Box<[u8; PAGE as usize]>>>,
     claimed: Cell<bool>,
     writes: Cell<u64>,
@@ -61,77 +61,82 @@ struct Claim {
 
 impl World {
     /// One without disks.
-    pub(super) fn new() -> World {
+    pub(in crate::pool) fn new() -> World {
         World::with_format(MediaFormat::CURRENT)
     }
 
-    pub(super) fn with_format(format: MediaFormat) -> World {
+    pub(in crate::pool) fn with_format(format: MediaFormat) -> World {
         let host = Rc::new(WorldHost { clock: TestHost::new(), cuts: Cell::new(0), disks: RefCell::default() });
         let registry = Rc::new(Registry::with_format(Rc::<WorldHost>::clone(&host), Tunables::default(), format));
         World { host, registry }
     }
 
     /// One with the disks "cap" (64 MiB) and "stg" (32 MiB).
-    pub(super) fn with_two_disks() -> World {
+    pub(in crate::pool) fn with_two_disks() -> World {
         let world = World::new();
         world.add("cap", 64 * MIB);
         world.add("stg", 32 * MIB);
         world
     }
 
-    pub(super) fn add(&self, name: &str, bytes: u64) -> Rc<Disk> {
+    pub(in crate::pool) fn add(&self, name: &str, bytes: u64) -> Rc<Disk> {
         let disk = Rc::new(Disk::new(name, bytes));
         self.host.disks.borrow_mut().insert(name.to_owned(), Rc::clone(&disk));
         disk
     }
 
-    pub(super) fn disk(&self, name: &str) -> Rc<Disk> {
+    pub(in crate::pool) fn disk(&self, name: &str) -> Rc<Disk> {
         Rc::clone(&self.host.disks.borrow()[name])
     }
 
     /// Makes `to` a copy of `from`.
-    pub(super) fn copy(&self, from: &str, to: &str) {
+    pub(in crate::pool) fn copy(&self, from: &str, to: &str) {
         let from = self.disk(from);
         let copy = self.add(to, from.properties.borrow().bytes);
         *copy.pages.borrow_mut() = from.pages.borrow().clone();
     }
 
-    pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+    pub(in crate::pool) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.host.clock.run(future)
     }
 
-    pub(super) fn run_for(&self, time: Nanos) {
+    pub(in crate::pool) fn run_for(&self, time: Nanos) {
         self.host.clock.run_for(time);
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(in crate::pool) fn lines(&self) -> Vec<String> {
         self.host.clock.lines()
     }
 
     /// Creates a pool on "cap", and leaves it active.
-    pub(super) fn create(&self, name: &str) {
+    pub(in crate::pool) fn create(&self, name: &str) {
         let request = CreateRequest { name: name.into(), capacity: "cap".into(), ..CreateRequest::default() };
         self.run(self.registry.create(&request)).unwrap();
     }
 
     /// Creates a pool on "cap" and "stg", and leaves it active.
-    pub(super) fn create_with_staging(&self, name: &str) {
+    pub(in crate::pool) fn create_with_staging(&self, name: &str) {
         let (capacity, staging) = ("cap".into(), Some("stg".into()));
         let request = CreateRequest { name: name.into(), capacity, staging, ..CreateRequest::default() };
         self.run(self.registry.create(&request)).unwrap();
     }
 
-    pub(super) fn activate(&self, paths: &[&str]) -> Result<(), PoolError> {
+    pub(in crate::pool) fn activate(&self, paths: &[&str]) -> Result<(), PoolError> {
         self.run(self.registry.activate(&request(paths))).map(drop)
     }
 
-    pub(super) fn deactivate(&self, name: &str) {
+    pub(in crate::pool) fn deactivate(&self, name: &str) {
         self.run(self.registry.deactivate(name)).unwrap();
     }
 
     /// As after a power cut: all that is in memory is gone.
-    pub(super) fn cut(self) -> World {
-        let after = World::new();
+    pub(in crate::pool) fn cut(self) -> World {
+        self.cut_to(MediaFormat::CURRENT)
+    }
+
+    /// The same; afterwards software of another version runs.
+    pub(in crate::pool) fn cut_to(self, format: MediaFormat) -> World {
+        let after = World::with_format(format);
         after.host.cuts.set(self.host.cuts.get() + 1);
         for (name, disk) in self.host.disks.take() {
             let copy = after.add(&name, 0);
@@ -142,14 +147,14 @@ impl World {
     }
 
     /// Disks that are claimed.
-    pub(super) fn claimed(&self) -> Vec<String> {
+    pub(in crate::pool) fn claimed(&self) -> Vec<String> {
         let disks = self.host.disks.borrow();
         disks.iter().filter(|(_, disk)| disk.claimed.get()).map(|(name, _)| name.clone()).collect()
     }
 }
 
 /// A request to activate the pool on `paths`, with nothing special.
-pub(super) fn request(paths: &[&str]) -> ActivateRequest {
+pub(in crate::pool) fn request(paths: &[&str]) -> ActivateRequest {
     let paths = paths.iter().map(|&path| path.to_owned()).collect();
     ActivateRequest { paths, ..ActivateRequest::default() }
 }
@@ -184,33 +189,33 @@ impl Disk {
     }
 
     /// Lets all writes fail after the next `count`.
-    pub(super) fn fail_writes_after(&self, count: u64) {
+    pub(in crate::pool) fn fail_writes_after(&self, count: u64) {
         self.fails_after.set(Some(self.writes.get() + count));
     }
 
     /// Lets all writes fail that touch these bytes.
-    pub(super) fn fail_writes_in(&self, bytes: Range<u64>) {
+    pub(in crate::pool) fn fail_writes_in(&self, bytes: Range<u64>) {
         *self.fails_in.borrow_mut() = Some(bytes);
     }
 
     /// Lets all reads fail that touch these bytes.
-    pub(super) fn fail_reads_in(&self, bytes: Range<u64>) {
+    pub(in crate::pool) fn fail_reads_in(&self, bytes: Range<u64>) {
         *self.unreadable.borrow_mut() = Some(bytes);
     }
 
     /// Lets nothing fail any more.
-    pub(super) fn heal(&self) {
+    pub(in crate::pool) fn heal(&self) {
         self.fails_after.set(None);
         *self.fails_in.borrow_mut() = None;
         *self.unreadable.borrow_mut() = None;
     }
 
     /// Writes that have ended well.
-    pub(super) fn writes(&self) -> u64 {
+    pub(in crate::pool) fn writes(&self) -> u64 {
         self.writes.get()
     }
 
-    pub(super) fn read(&self, at: u64, bytes: &mut [u8]) {
+    pub(in crate::pool) fn read(&self, at: u64, bytes: &mut [u8]) {
         let pages = self.pages.borrow();
         let (mut at, mut rest) = (at, bytes);
         while !rest.is_empty() {
@@ -225,7 +230,7 @@ impl Disk {
         }
     }
 
-    pub(super) fn write(&self, at: u64, bytes: &[u8]) {
+    pub(in crate::pool) fn write(&self, at: u64, bytes: &[u8]) {
         let (mut at, mut rest) = (at, bytes);
         let mut pages = self.pages.borrow_mut();
         while !rest.is_empty() {
@@ -238,14 +243,14 @@ impl Disk {
     }
 
     /// The bytes at `at`.
-    pub(super) fn bytes<const N: usize>(&self, at: u64) -> [u8; N] {
+    pub(in crate::pool) fn bytes<const N: usize>(&self, at: u64) -> [u8; N] {
         let mut bytes = [0; N];
         self.read(at, &mut bytes);
         bytes
     }
 
     /// True when nothing but zeros is at `at`.
-    pub(super) fn is_zero(&self, at: u64, length: usize) -> bool {
+    pub(in crate::pool) fn is_zero(&self, at: u64, length: usize) -> bool {
         let mut bytes = vec![1; length];
         self.read(at, &mut bytes);
         bytes.iter().all(|byte| *byte == 0)
