@@ -10,9 +10,9 @@
 CARGO ?= cargo
 SEEDS ?= 0..20000
 # Of the media pool's crash campaigns: short scripts are cut at each of their I/Os.
-SCRIPT_SEEDS ?= 0..24
+SCRIPT_SEEDS ?= 0..17
 LIFE_SEEDS ?= 0..200
-LOG_SEEDS ?= 0..20000
+LOG_SEEDS ?= 0..5000
 RELEASES ?= all
 
 # The system's python3 builds SPDK; the toolchain may live in the user's home.

@@ -29,12 +29,13 @@ pub mod copies;
 #[cfg(test)]
 mod tests;
 
-pub use copies::{decide, CopyState, Found};
+pub use copies::{decide, is_unfinished, CopyState, Found};
 
 /// First bytes of the two copies.
 pub const COPIES_AT: [u64; 2] = [0, 8192];
 
-/// True when one of the copies begins as a superblock does, whole or not.
+/// True when one of the copies begins as a superblock does, whole or not; but not for what a cut has left of the first
+/// write of all, so that the same can be done again.
 ///
 /// # Errors
 /// EIO: none is seen, and a copy could not be read.
@@ -42,7 +43,9 @@ pub async fn probe(device: &dyn Device) -> Result<bool> {
     let mut outcome = Ok(false);
     for copy in 0..COPIES_AT.len() {
         match read_copy(device, copy).await {
-            Ok(buf) if (*buf).as_ref().starts_with(&MAGIC) => return Ok(true),
+            Ok(buf) if (*buf).as_ref().starts_with(&MAGIC) => {
+                return Ok(!is_unfinished(&[copy_state(device, 0).await, copy_state(device, 1).await]))
+            }
             Ok(_) => {}
             Err(error) => outcome = outcome.and(Err(error)),
         }

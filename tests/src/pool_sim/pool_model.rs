@@ -108,6 +108,9 @@ pub struct PoolModel {
     pub spare: [Possible<u8>; 2],
     /// The drive for STAGING has joined.
     pub staging: Possible<bool>,
+    /// An addition of that drive was begun at some time. One that is cut off in its first write leaves a superblock that
+    /// cannot be told from a damaged one, so that a later addition may be refused.
+    pub staging_tried: bool,
     /// Zones of the drives of the classes.
     pub zones: [Possible<u64>; 2],
     /// Client objects, those of the pool's users.
@@ -128,6 +131,7 @@ impl PoolModel {
             label: Possible::known(String::new()),
             spare: [Possible::known(0), Possible::known(0)],
             staging: Possible::known(false),
+            staging_tried: false,
             zones: [Possible::known(0), Possible::known(0)],
             objects: BTreeMap::new(),
             issued: BTreeSet::new(),

@@ -12,7 +12,7 @@ use engine::pool::management::layout::LayoutWish;
 use engine::pool::management::rename::RenameRequest;
 use engine::pool::params::{CreateParams, ParamChanges};
 use engine::pool::registry::Registry;
-use engine::pool::{DeviceProperties, MediaClass};
+use engine::pool::{DeviceProperties, Kind, MediaClass};
 
 use super::host::SimHost;
 use super::pool_model::Possible;
@@ -182,13 +182,14 @@ impl Session {
     /// A defect.
     pub async fn add_staging(&self) -> Outcome<()> {
         self.call(|| "add the STAGING drive".to_owned());
-        {
+        let tried = {
             let mut model = self.model.borrow_mut();
             model.staging.begin(true);
             let bytes = disk(&self.host, STAGING).map_or(0, |properties| properties.bytes);
             model.zones[MediaClass::Staging.index()] = Possible::known(bytes / ZONE);
             model.spare[MediaClass::Staging.index()] = Possible::known(SPARE);
-        }
+            std::mem::replace(&mut model.staging_tried, true)
+        };
         let request = DriveAddRequest {
             pool: self.pool().name().to_owned(),
             path: STAGING.to_owned(),
@@ -201,6 +202,7 @@ impl Session {
                 self.model.borrow_mut().staging.done();
                 Ok(Some(()))
             }
+            Err(error) if tried && error.kind() == Kind::Busy => Ok(None),
             Err(error) => self.refused("adding a drive", &error),
         }
     }

@@ -88,6 +88,7 @@ pub fn decide(object: &str, copies: [CopyState; 2]) -> Result<Found> {
         (CopyState::Erased, _) => Err(SuperblockError::Magic.on(object)),
         (CopyState::Bad(error @ (SuperblockError::Version(_) | SuperblockError::Flags(_))), _) => Err(error.on(object)),
         (CopyState::Bad(error), CopyState::Erased) => {
+            // As `is_unfinished` says.
             let reason = format!("no pool: the superblock was being written or erased ({error}, and copy 1 is erased)");
             Err(PoolError::new(Kind::NoPool, object, reason))
         }
@@ -100,6 +101,14 @@ pub fn decide(object: &str, copies: [CopyState; 2]) -> Result<Found> {
         (CopyState::Unreadable(error), _) => Err(error),
         (CopyState::Foreign, _) => Err(SuperblockError::Magic.on(object)),
     }
+}
+
+/// True when the first write of copy 0, or the erasure of it, was cut off: there is no pool.
+#[must_use]
+pub fn is_unfinished(copies: &[CopyState; 2]) -> bool {
+    let CopyState::Bad(error) = &copies[0] else { return false };
+    let newer = matches!(error, SuperblockError::Version(_) | SuperblockError::Flags(_));
+    !newer && matches!(copies[1], CopyState::Erased)
 }
 
 fn is_same_drive(one: &Superblock, zero: &Superblock) -> bool {
