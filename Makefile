@@ -57,21 +57,22 @@ unit:
 	$(CARGO) test --package spdk-sys-build
 	$(CARGO) test --package bdev --features load
 	$(CARGO) test --package inspect
-	$(CARGO) test --package tests
 	$(CARGO) test --package tests --features spdk,bench --lib --bins
+	$(CARGO) test --package tests --features spdk,bench --test engine_rows --test features_up_to_date --test no_allocation \
+		--test simulator --test pool_rows --test pool_campaign
 
 simulate:
-	$(CARGO) run --release --package tests --bin simulate -- --seeds $(SEEDS)
-	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign cuts --seeds $(SCRIPT_SEEDS)
-	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign failures --seeds $(SCRIPT_SEEDS)
-	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign lives --seeds $(LIFE_SEEDS)
-	$(CARGO) run --release --package tests --bin pool_campaign -- --campaign logs --seeds $(LOG_SEEDS)
+	$(CARGO) run --profile campaign --package tests --bin simulate -- --seeds $(SEEDS)
+	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign cuts --seeds $(SCRIPT_SEEDS)
+	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign failures --seeds $(SCRIPT_SEEDS)
+	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign lives --seeds $(LIFE_SEEDS)
+	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign logs --seeds $(LOG_SEEDS)
 
 # On both releases; each has its own build of the module.
 end-to-end:
-	$(CARGO) test --release --package tests --features spdk,bench --test pool_on_spdk
-	$(CARGO) test --release --package tests --features spdk --test end_to_end
-	E2E_RELEASE=20.07 $(CARGO) test --release --package tests --features spdk --test end_to_end
+	$(CARGO) test --package tests --features spdk,bench --test pool_on_spdk
+	$(CARGO) test --package tests --features spdk,bench --test end_to_end
+	E2E_RELEASE=20.07 $(CARGO) test --package tests --features spdk,bench --test end_to_end
 
 features:
 	$(CARGO) run --package tests --bin features
