@@ -64,7 +64,7 @@ unit:
 simulate:
 	$(CARGO) run --profile campaign --package tests --bin simulate -- --seeds $(SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign cuts --seeds $(SCRIPT_SEEDS)
-	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign failures --seeds $(SCRIPT_SEEDS)
+	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign failures --stride 3 --seeds $(SCRIPT_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign lives --seeds $(LIFE_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign logs --seeds $(LOG_SEEDS)
 

@@ -39,15 +39,19 @@ fn run_all(campaign: Campaign, seeds: std::ops::Range<u64>, stride: u64) -> Tota
     failed.sort_unstable();
     if let Some((seed, what)) = failed.first() {
         let (count, name) = (failed.len(), campaign.name());
-        panic!("{count} seeds fail; see: pool_campaign --campaign {name} --seed {seed} --stride {stride}\nseed {seed}: {what}");
+        let again = format!("pool_campaign --campaign {name} --seed {seed} --stride {stride}");
+        panic!("{count} seeds fail; see: {again}\nseed {seed}: {what}");
     }
     let totals = totals.into_inner().expect("not poisoned");
     println!("{totals:?}");
     totals
 }
 
-/// mpool-52, mpool-53, mpool-62: what was synced is there after a cut, the rest is a prefix, whatever is on the medium.
-/// mpool-63, partly: some thousand torn flush sets; the program runs 60 000. mpool-66, mpool-67: failed flushes, reopening.
+/// mpool-52, mpool-53, mpool-62: what was synced is there after a cut, the rest is a prefix, whatever is on the
+/// medium.
+/// mpool-63, partly: some thousand torn flush sets; the program runs 60 000.
+/// mpool-66, partly: after a flush that failed the next append succeeds, and the log is consistent when it is
+/// reopened.
 #[test]
 fn logs() {
     let totals = run_all(Campaign::Logs, 0..800, 1);
@@ -61,16 +65,18 @@ fn scripts_are_cut() {
     assert!(totals.cut_points > 200, "{totals:?}");
 }
 
-/// mpool-38, mpool-49, mpool-115, partly: every seventeenth I/O and allocation fails; nothing panics or hangs, and what
-/// is on media is right.
+/// mpool-38, mpool-49, mpool-115, partly: every seventeenth I/O and allocation fails; nothing panics or hangs, and
+/// what is on media is right.
 #[test]
 fn scripts_meet_failures() {
     let totals = run_all(Campaign::Failures, 0..Script::ALL.len() as u64, 17);
     assert!(totals.faults > 80, "{totals:?}");
 }
 
-/// mpool-23, mpool-48: usage to the byte, and no id twice, over many lives. mpool-36, mpool-40, mpool-47, mpool-72, partly:
-/// what was committed is there with its content, what was deleted or not committed is not.
+/// mpool-23, mpool-48: usage to the byte, and no id twice, over many lives.
+/// mpool-47: what was not committed is gone after a cut, and its zones are free.
+/// mpool-36, mpool-40, mpool-72, partly: what was committed is there with its content, what was deleted or erased is
+/// not.
 #[test]
 fn lives() {
     let totals = run_all(Campaign::Lives, 0..60, 1);

@@ -341,12 +341,6 @@ fn text(pointer: *const core::ffi::c_char) -> String {
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
-/// The name of the module that made a bdev.
-fn module_name(bdev: &ffi::spdk_bdev) -> String {
-    // SAFETY: a bdev's module is registered for the life of the process.
-    unsafe { bdev.module.as_ref() }.map_or_else(String::new, |module| text(module.name))
-}
-
 /// Reads what a bdev is. Fails with what stands against a pool on it.
 fn inspect(bdev: &ffi::spdk_bdev) -> Result<DeviceProperties, String> {
     let block = bdev.blocklen;
@@ -380,7 +374,9 @@ fn inspect(bdev: &ffi::spdk_bdev) -> Result<DeviceProperties, String> {
         // One that can be flushed may have something to flush.
         volatile_cache: bdev.write_cache != 0 || can_flush,
         fua: false,
-        atomic_write: atomic_write_bytes(&module_name(bdev), block),
+        // What every disk keeps whole. NVMe promises a logical block only for a write of that one block (AWUPF), and
+        // flush sets are longer; `acwu` is the unit of compare-and-write and says nothing of power cuts.
+        atomic_write: 512,
     })
 }
 
@@ -393,19 +389,6 @@ fn optimal_write_bytes(granularity_blocks: u32, block: u32) -> u32 {
         preferred
     } else {
         PAGE
-    }
-}
-
-/// Bytes that a power cut does not tear.
-///
-/// NVMe promises that for one logical block (AWUPF is at least that). Of what is stacked on a bdev, and of files
-/// (which a bdev may show with larger blocks than the disk below has), nothing is known but a disk's sector.
-/// `acwu` is no help: it is the unit of compare-and-write, and SPDK fills it in by itself.
-fn atomic_write_bytes(module: &str, block: u32) -> u32 {
-    if module == "nvme" {
-        block
-    } else {
-        512
     }
 }
 
@@ -435,11 +418,5 @@ mod tests {
         assert_eq!(optimal_write_bytes(4, 4096), 16384);
         assert_eq!(optimal_write_bytes(3, 4096), 4096, "no power of two");
         assert_eq!(optimal_write_bytes(u32::MAX, 4096), 4096, "larger than makes sense");
-    }
-
-    #[test]
-    fn only_nvme_itself_is_trusted_with_whole_blocks() {
-        assert_eq!((atomic_write_bytes("nvme", 4096), atomic_write_bytes("nvme", 512)), (4096, 512));
-        assert_eq!((atomic_write_bytes("aio", 4096), atomic_write_bytes("lvol", 4096)), (512, 512));
     }
 }

@@ -11,7 +11,7 @@
 //! * A transfer is carried out as pieces of at most `chunk` bytes, cut by [`pieces`], all in flight together. Pieces
 //!   and transfers have no order among each other until they have ended.
 //! * A write that has ended without `fua` on a device with a volatile cache is durable only after a later flush.
-//! * Writes of [`DeviceProperties::atomic_write`] bytes, so aligned, are never torn by a power cut.
+//! * A power cut never tears [`DeviceProperties::atomic_write`] bytes that are so aligned, within larger writes either.
 
 use core::fmt;
 use core::ops::Range;

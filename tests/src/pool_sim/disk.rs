@@ -2,12 +2,13 @@
 
 //! A virtual disk: what is visible, what would survive a power cut, and what a cut leaves.
 //!
-//! Each write and discard is a [`Change`]. It goes through three moments, which the scheduler chooses: it takes effect
-//! (reads see it), it ends (its caller is told), it becomes durable. Durable is: ended, on a disk without a volatile
-//! cache; ended, with FUA; or ended before a flush began that has ended. At a power cut each 512-byte sector of each
-//! change that is not durable survives or does not, by itself; an aligned unit of `atomic_write` bytes that the change
-//! covers, or inside which it lies, survives as a whole or not at all. Of several changes of one sector the last survivor shows, so any of them can
-//! show, or what was durable before. A change that became durable is never undone by an earlier one.
+//! Each write and discard is a [`Change`]. It goes through three moments, which the scheduler chooses: it takes
+//! effect (reads see it), it ends (its caller is told), it becomes durable. Durable is: ended, on a disk without a
+//! volatile cache; ended, with FUA; or ended before a flush began that has ended. At a power cut each 512-byte sector
+//! of each change that is not durable survives or does not, by itself; an aligned unit of `atomic_write` bytes that
+//! the change covers, or inside which it lies, survives as a whole or not at all. Of several changes of one sector
+//! the last survivor shows, so any of them can show, or what was durable before. A change that became durable is
+//! never undone by an earlier one.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -238,8 +239,8 @@ impl Disk {
     }
 }
 
-/// Cuts a change into the parts that survive or not: whole units where it covers them, or lies within one; else sectors
-/// of 512 bytes, and pages of a discard.
+/// Cuts a change into the parts that survive or not: whole units where it covers them, or lies within one; else
+/// sectors of 512 bytes, and pages of a discard.
 fn atoms(change: &Change, unit: u64) -> Vec<Range<u64>> {
     let covers = change.covers();
     let within_one = covers.start / unit == (covers.end - 1) / unit;

@@ -63,8 +63,8 @@ impl Page {
     }
 }
 
-/// Garbage of `at`, a multiple of [`ATOM`], and what follows. Only the first words of a sector are its own, the rest is
-/// one of a few patterns: a recovery reads much of it.
+/// Garbage of `at`, a multiple of [`ATOM`], and what follows. Only the first words of a sector are its own, the rest
+/// is one of a few patterns: a recovery reads much of it.
 fn fill_garbage(seed: u64, at: u64, target: &mut [u8]) {
     const PATTERNS: u64 = 16;
     static TABLE: std::sync::LazyLock<Vec<[u8; ATOM]>> = std::sync::LazyLock::new(|| {

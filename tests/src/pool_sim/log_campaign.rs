@@ -3,9 +3,9 @@
 //! Logs alone: many lives of one log on a virtual disk, each ended by a power cut or by an orderly close, held against
 //! [`super::log_model`].
 //!
-//! In each life the log is opened and read, then used by one user or by several at once: appends of all sizes, synced or
-//! not, reading, erasing, closing and opening. Whoever erases logs the new generation elsewhere first, which is a value
-//! here. Some lives have devices that fail.
+//! In each life the log is opened and read, then used by one user or by several at once: appends of all sizes, synced
+//! or not, reading, erasing, closing and opening. Whoever erases logs the new generation elsewhere first, which is a
+//! value here. Some lives have devices that fail.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -4,8 +4,8 @@
 //!
 //! * A record whose durable append was acknowledged is there, and so is each that was acknowledged before such an
 //!   append, a flush or a close began.
-//! * Of the others, those that are there have all those before them that were acknowledged when they were begun: what a
-//!   power cut loses is a suffix.
+//! * Of the others, those that are there have all those before them that were acknowledged when they were begun: what
+//!   a power cut loses is a suffix.
 //! * A failed append leaves itself in doubt, and what was not durable then or was being appended: each may be there or
 //!   not. So may what is acknowledged between a failure and its report.
 //! * Nothing else is there, nothing twice, and the order is that of the calls, as far as they did not overlap.
@@ -150,8 +150,8 @@ impl LogModel {
         self.erasing = false;
     }
 
-    /// The device has failed. What was acknowledged and is not durable may be lost; the next flush, or append that is to
-    /// be durable, must say so.
+    /// The device has failed. What was acknowledged and is not durable may be lost; the next flush, or append that is
+    /// to be durable, must say so.
     pub fn device_failed(&mut self) {
         self.device_failed = true;
     }

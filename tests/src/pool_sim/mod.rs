@@ -4,9 +4,9 @@
 //!
 //! A [`life`] begins with [`image`]s of disks. The pool's tasks run on the [`executor`]; their transfers are cut into
 //! pieces, which are operations in flight of the [`machine`] until its scheduler lets them take effect and end, in an
-//! order drawn from the seed. A [`disk`] knows which sectors would survive a power cut. The life ends with a cut, at a
-//! moment chosen by the campaign, and leaves images for the next life. One thread, no clock, no other randomness: equal
-//! seeds give equal lives.
+//! order drawn from the seed. A [`disk`] knows which sectors would survive a power cut. The life ends with a cut, at
+//! a moment chosen by the campaign, and leaves images for the next life. One thread, no clock, no other randomness:
+//! equal seeds give equal lives.
 
 pub mod campaign;
 pub mod device;

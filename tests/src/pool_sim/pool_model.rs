@@ -2,10 +2,10 @@
 
 //! What a pool may contain, given what its users were told.
 //!
-//! An object is there after a power cut if its commit was acknowledged and its deletion was not begun; it is not there
-//! if it was never being committed, or its deletion was acknowledged; else it is there or not. Its content is right in
-//! any case. No id is handed out twice, over all lives. The space in use is that of the objects, of the superblocks and
-//! of the metadata containers, to the zone.
+//! An object is there after a power cut if its commit was acknowledged and its deletion was not begun; it is not
+//! there if it was never being committed, or its deletion was acknowledged; else it is there or not. Its content is
+//! right in any case. No id is handed out twice, over all lives. The space in use is that of the objects, of the
+//! superblocks and of the metadata containers, to the zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -108,8 +108,8 @@ pub struct PoolModel {
     pub spare: [Possible<u8>; 2],
     /// The drive for STAGING has joined.
     pub staging: Possible<bool>,
-    /// An addition of that drive was begun at some time. One that is cut off in its first write leaves a superblock that
-    /// cannot be told from a damaged one, so that a later addition may be refused.
+    /// An addition of that drive was begun at some time. One that is cut off in its first write leaves a superblock
+    /// that cannot be told from a damaged one, so that a later addition may be refused.
     pub staging_tried: bool,
     /// Zones of the drives of the classes.
     pub zones: [Possible<u64>; 2],

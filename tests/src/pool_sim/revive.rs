@@ -56,8 +56,8 @@ pub enum Found {
     Fault,
 }
 
-/// Activates the pool and compares it with the model, which then knows what is there. With `convert` superblocks may be
-/// rewritten, for what the disk has grown by or for this software's format.
+/// Activates the pool and compares it with the model, which then knows what is there. With `convert` superblocks may
+/// be rewritten, for what the disk has grown by or for this software's format.
 ///
 /// # Errors
 /// A defect.
@@ -175,7 +175,8 @@ impl Session {
         check_extents(found.values())
     }
 
-    /// Compares how full the pool is. With `rested`, no erasure is under way and nothing was allocated since activation.
+    /// Compares how full the pool is. With `rested`, no erasure is under way and nothing was allocated since
+    /// activation.
     ///
     /// # Errors
     /// A number is not what follows from the objects.

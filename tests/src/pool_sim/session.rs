@@ -2,8 +2,8 @@
 
 //! An active pool in use: every call is told to the model before it begins and after it has ended.
 //!
-//! A call returns what it yields, nothing when it was refused for a good reason (no space; a device that fails by plan),
-//! and an error when the refusal or the outcome has no excuse.
+//! A call returns what it yields, nothing when it was refused for a good reason (no space; a device that fails by
+//! plan), and an error when the refusal or the outcome has no excuse.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
