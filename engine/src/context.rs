@@ -14,6 +14,7 @@ use crate::error::RequestError;
 use crate::hash::{Fingerprint, Fingerprinter};
 use crate::io::Submitter;
 use crate::logical::Mapped;
+use crate::media::journal_record::Point;
 use crate::message::{MemberRef, Message, VioRef};
 use crate::physical::{PhysicalError, PhysicalZone, ReadLock};
 use crate::report::Reporter;
@@ -181,7 +182,7 @@ impl<E: Env> Context<'_, E> {
             }
             Ok(owner) => {
                 let vio = VioRef { shard: self.id, index: vio };
-                self.send(owner, Message::Increment { vio, pbn });
+                self.send(owner, Message::Increment { vio, pbn, point: Point::default() });
                 None
             }
         }
@@ -196,7 +197,7 @@ impl<E: Env> Context<'_, E> {
                     self.physical_error(&error);
                 }
             }
-            Ok(owner) => self.send(owner, Message::Decrement { first, count }),
+            Ok(owner) => self.send(owner, Message::Decrement { first, count, point: Point::default() }),
         }
     }
 

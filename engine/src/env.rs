@@ -10,10 +10,12 @@
 //!   that arise while a shard runs are delivered after it returns.
 //! * Messages from one shard to another arrive in the order they were sent (vdo.md 1.1, PORT). Between different pairs
 //!   of shards there is no order.
-//! * Every [`Env::submit`] is answered by exactly one [`crate::Shard::io_done`] with the same token.
+//! * Every [`Env::submit`] and [`Env::flush`] is answered by exactly one [`crate::Shard::io_done`] with the same token.
 //! * A [`Env::Buf`] of a client stays readable, and does not change, until the request's last [`Env::complete`].
 
 use core::fmt;
+
+use thiserror::Error;
 
 use crate::error::RequestError;
 use crate::message::Message;
@@ -54,6 +56,14 @@ pub trait Env {
 
     /// Starts one vectored transfer on the base bdev.
     fn submit(&mut self, run: Run<'_, Self::Buf>);
+
+    /// Makes every write that has ended durable, on all bdevs that the volume uses. Answered like a transfer. Only called
+    /// where there is a volatile cache ([`crate::MetadataConfig::volatile_cache`]).
+    fn flush(&mut self, token: RunToken);
+
+    /// Asks for the erasure of a journal segment of this shard's, whose entries are no longer needed. Answered by
+    /// [`crate::Shard::segment_erased`].
+    fn erase_segment(&mut self, segment: u32);
 
     /// Queues a message to another shard. Never called with the shard's own number.
     fn send(&mut self, to: ShardId, message: Message<Self::Buf>);
@@ -111,15 +121,44 @@ pub enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunToken(pub u32);
 
+/// Where a transfer goes: an object of the volume in its pool, and a place in it. [`crate::volume::Placement`] knows
+/// where on which bdev that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Blocks of one slab from this one on.
+    Data(Pbn),
+    /// Blocks of a slab's metadata area: summary, reference counts, slab journal ([`crate::media`]).
+    SlabMetadata {
+        /// Number of the slab in the volume.
+        slab: u64,
+        /// First block in its area.
+        block: u32,
+    },
+    /// Blocks of the object that holds the roots of the block map.
+    Roots {
+        /// First block.
+        block: u32,
+    },
+    /// Part of a log that is a segment of a recovery journal.
+    Journal {
+        /// Number of the segment in the volume.
+        segment: u32,
+        /// First byte in the log, a multiple of the sector size.
+        offset: u64,
+    },
+}
+
 /// One vectored transfer of consecutive blocks.
 #[derive(Debug)]
 pub struct Run<'a, Buf> {
     /// Direction.
     pub direction: Direction,
-    /// First block on the base bdev.
-    pub pbn: Pbn,
-    /// Memory for each block, in ascending order of PBN. The slice itself lives only as long as the call.
+    /// Where it begins.
+    pub place: Place,
+    /// Memory for each block, in ascending order. The slice itself lives only as long as the call.
     pub bufs: &'a [Buf],
+    /// Bytes to be transferred: all of `bufs`, or for [`Place::Journal`] whole sectors that end in the last of them.
+    pub bytes: usize,
     /// Name for the answer.
     pub token: RunToken,
 }
@@ -163,6 +202,33 @@ pub enum Event {
         /// What was being done to it.
         operation: &'static str,
     },
+    /// The volume takes no writes any more; reads go on (vdo.md 6.9). The host records it and tells the other shards.
+    ReadOnly(ReadOnlyReason),
+    /// The last slab of this shard has been scrubbed: its reference counts are all known again.
+    ScrubbingDone,
     /// So many events were not reported one by one since the last report.
     Suppressed(u64),
+}
+
+/// Why a volume takes no writes any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReadOnlyReason {
+    /// A write of metadata failed, twice.
+    #[error("a write of {0} failed")]
+    WriteFailed(&'static str),
+    /// Metadata could not be read, twice.
+    #[error("{0} could not be read")]
+    ReadFailed(&'static str),
+    /// Metadata was read, but is not what was written there.
+    #[error("{0} is damaged")]
+    Damaged(&'static str),
+    /// Reference counts and mappings disagree.
+    #[error("the reference count of {0} and the mappings disagree")]
+    Inconsistent(Pbn),
+    /// An erasure of a journal segment failed.
+    #[error("a recovery journal segment could not be erased")]
+    EraseFailed,
+    /// Another shard, or the operator, has decided so.
+    #[error("another shard or the operator has ended writing")]
+    Told,
 }

@@ -22,6 +22,9 @@ pub enum RequestError {
     /// The range is not inside the volume.
     #[error("range is outside the volume")]
     OutOfRange,
+    /// The volume takes no writes any more (vdo.md 6.9).
+    #[error("the volume is read-only")]
+    ReadOnly,
     /// A lock pool or a reference count was found in an impossible state.
     #[error("internal lock or reference count error")]
     Lock,

@@ -12,6 +12,7 @@ pub mod error;
 pub mod hash;
 pub mod io;
 pub mod logical;
+pub mod media;
 pub mod message;
 pub mod physical;
 pub mod pool;
@@ -22,7 +23,7 @@ pub mod units;
 pub mod volume;
 mod wait_queue;
 
-pub use env::{Block, Direction, Env, Event, Part, Run, RunToken};
+pub use env::{Block, Direction, Env, Event, Part, Place, ReadOnlyReason, Run, RunToken};
 pub use error::RequestError;
 pub use message::Message;
 pub use shard::{Shard, ShardConfig, MAX_RUN_BLOCKS};

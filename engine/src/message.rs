@@ -12,6 +12,7 @@
 use crate::error::RequestError;
 use crate::hash::Fingerprint;
 use crate::logical::Mapped;
+use crate::media::journal_record::Point;
 use crate::units::{Pbn, ShardId};
 
 /// A data_vio in the logical zone of a shard.
@@ -73,6 +74,8 @@ pub enum Message<Buf> {
         vio: VioRef,
         /// The block.
         pbn: Pbn,
+        /// The change's place in the sender's recovery journal.
+        point: Point,
     },
     /// Physical to logical.
     Incremented {
@@ -87,7 +90,43 @@ pub enum Message<Buf> {
         first: Pbn,
         /// Number of consecutive blocks, all in one slab.
         count: u32,
+        /// The change's place in the sender's recovery journal.
+        point: Point,
     },
+    /// Logical to physical: a block-map page that is recorded gets the reference that it keeps. Not answered.
+    ReferencePage {
+        /// Its block, allocated by [`Message::AllocatePage`].
+        pbn: Pbn,
+        /// The change's place in the sender's recovery journal.
+        point: Point,
+    },
+    /// Logical to physical: allocate a block for a page of the block map; answered by [`Message::PageAllocated`].
+    AllocatePage {
+        /// The shard that asks, and its ticket for it.
+        page: VioRef,
+        /// Wait for slabs that are being scrubbed.
+        wait: bool,
+    },
+    /// Physical to logical.
+    PageAllocated {
+        /// The receiver's ticket.
+        ticket: u32,
+        /// The block, or none when the zone is full.
+        pbn: Option<Pbn>,
+    },
+    /// Journal to physical: commit the slab journals that hold changes of the sender's up to `up_to`; answered by
+    /// [`Message::SlabJournalsCommitted`].
+    CommitSlabJournals {
+        /// The last change.
+        up_to: Point,
+    },
+    /// Physical to journal.
+    SlabJournalsCommitted {
+        /// As it was asked for.
+        up_to: Point,
+    },
+    /// The volume takes no writes any more.
+    ReadOnly,
     /// Hash to physical: try for a read lock on a candidate (vdo.md 2.5); answered by [`Message::Locked`].
     LockForRead {
         /// Who asks.
@@ -106,6 +145,8 @@ pub enum Message<Buf> {
     Allocate {
         /// Who asks.
         member: MemberRef,
+        /// Wait for slabs that are being scrubbed.
+        wait: bool,
     },
     /// Physical to hash.
     Allocated {

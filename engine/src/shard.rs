@@ -146,12 +146,12 @@ impl<E: Env> Shard<E> {
                 cx.handoff.to_logical.push_back(LogicalEvent::WriteFailed { vio, error });
             }
             Message::Finished { member, result } => cx.handoff.finished.push_back((member, result)),
-            Message::Increment { vio, pbn } => {
+            Message::Increment { vio, pbn, .. } => {
                 let result = cx.physical.increment(pbn).map_err(|error| cx.physical_error(&error));
                 cx.send(vio.shard, Message::Incremented { vio: vio.index, result });
             }
             Message::Incremented { vio, result } => logical.incremented(&mut cx, vio, result),
-            Message::Decrement { first, count } => {
+            Message::Decrement { first, count, .. } => {
                 if let Err(error) = cx.physical.decrement(first, count) {
                     cx.physical_error(&error);
                 }
@@ -161,7 +161,7 @@ impl<E: Env> Shard<E> {
                 cx.send(member.shard, Message::Locked { member: member.index, lease });
             }
             Message::Locked { member, lease } => hash.locked(&mut cx, member, lease),
-            Message::Allocate { member } => {
+            Message::Allocate { member, .. } => {
                 let pbn = cx.physical.allocate().unwrap_or_else(|error| {
                     cx.physical_error(&error);
                     None
@@ -177,6 +177,12 @@ impl<E: Env> Shard<E> {
                     cx.send(member.shard, Message::Released { member: member.index });
                 }
             }
+            Message::ReferencePage { .. }
+            | Message::AllocatePage { .. }
+            | Message::PageAllocated { .. }
+            | Message::CommitSlabJournals { .. }
+            | Message::SlabJournalsCommitted { .. }
+            | Message::ReadOnly => todo!("lead"),
             Message::Released { member } => hash.released(&mut cx, member),
         }
         debug_assert_ne!(from, self.id, "a shard does not send messages to itself");

@@ -455,7 +455,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let zone = ShardId((cx.id.0 + tried) % shards);
         if zone != cx.id {
             let member = MemberRef { shard: cx.id, index: member };
-            return cx.send(zone, Message::Allocate { member });
+            return cx.send(zone, Message::Allocate { member, wait: false });
         }
         match cx.physical.allocate() {
             Ok(pbn) => self.allocated(cx, member, pbn),

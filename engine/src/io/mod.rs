@@ -3,9 +3,11 @@
 //! Requests and transfers: what clients ask, the life of one block of it, and what goes to the base bdev.
 
 mod data_vio;
+mod metadata;
 mod request;
 mod submitter;
 
 pub(crate) use data_vio::{DataVio, Stage};
+pub use metadata::{MetadataCounts, MetadataIo, MetadataOutcome, MetadataOwner};
 pub use request::{Operation, Piece};
 pub use submitter::{Seams, Submitter};

@@ -23,9 +23,9 @@ mod merge_map;
 
 use std::slice;
 
-use crate::env::{Direction, Run, RunToken};
+use crate::env::{Direction, Place, Run, RunToken};
 use crate::error::RequestError;
-use crate::units::Pbn;
+use crate::units::{Pbn, BLOCK_SIZE};
 use crate::volume::Statistics;
 use merge_map::MergeMap;
 
@@ -225,7 +225,8 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
                 run.state = State::InFlight;
                 let (direction, pbn, token) = (run.direction, run.first, RunToken(index));
                 if run.blocks == 1 {
-                    start(Run { direction, pbn, bufs: slice::from_ref(&run.buf), token });
+                    let place = Place::Data(pbn);
+                    start(Run { direction, place, bufs: slice::from_ref(&run.buf), bytes: BLOCK_SIZE, token });
                     continue;
                 }
                 let mut member = run.head;
@@ -235,7 +236,8 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
                     self.bufs.push(slot.buf);
                     member = slot.next;
                 }
-                start(Run { direction, pbn, bufs: &self.bufs, token });
+                let (place, bytes) = (Place::Data(pbn), self.bufs.len() * BLOCK_SIZE);
+                start(Run { direction, place, bufs: &self.bufs, bytes, token });
             }
         }
     }

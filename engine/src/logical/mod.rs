@@ -6,9 +6,11 @@ mod block_map;
 mod flush;
 mod lbn_lock;
 mod mapping;
+mod page_id;
 mod range_decrement;
 mod zone;
 
 pub(crate) use lbn_lock::{Access, Locker};
 pub use mapping::{Mapped, Mapping, MappingState, CHECK_BITS};
+pub use page_id::{PageId, ROOTS, ROOT_LEVEL};
 pub(crate) use zone::LogicalZone;

@@ -5,11 +5,13 @@
 //! Every shard computes the same answers from the same four numbers, so no table is shared. Invariants: an LBN has
 //! exactly one logical shard, a slab exactly one physical shard, a fingerprint exactly one hash shard.
 //!
-//! Differs from vdo.md 1.1: the logical shard is `leaf_page(lbn) mod S` (architecture.md section 3; there is no
-//! forest of 60 roots here), and nothing on media depends on the number of shards.
+//! The logical shard is that of the leaf page's tree, `leaf_page(lbn) mod 60 mod S` as in vdo.md 1.1, so that a tree of
+//! the block map belongs to one shard (architecture.md section 3 says `leaf_page(lbn) mod S`, which is the same for the
+//! divisors of 60). Nothing on media depends on the number of shards.
 
 use thiserror::Error;
 
+use crate::logical::PageId;
 use crate::units::{Blocks, Lbn, Pbn, ShardId, ENTRIES_PER_LEAF_PAGE, MAX_SHARDS};
 
 /// Why a volume cannot be laid out as asked.
@@ -165,7 +167,7 @@ impl Geometry {
         if self.shards == 1 {
             return ShardId(0);
         }
-        ShardId(((lbn.0 / ENTRIES_PER_LEAF_PAGE) % self.shards as u64) as u16)
+        ShardId((PageId::leaf_of(lbn).tree() % self.shards as u64) as u16)
     }
 
     /// The shard whose hash zone owns a fingerprint: its first byte scaled to the number of shards (vdo.md 1.1).

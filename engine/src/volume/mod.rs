@@ -2,10 +2,15 @@
 
 //! A volume as a whole: its layout and its statistics.
 
+pub mod access;
 pub mod catalog;
 mod geometry;
 pub mod inventory;
+mod placement;
+mod segment;
 mod statistics;
 
 pub use geometry::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
+pub use placement::{DeviceByte, Placement};
+pub use segment::JournalSegment;
 pub use statistics::{BioCounts, Statistics};

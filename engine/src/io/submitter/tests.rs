@@ -49,7 +49,7 @@ impl Bench {
     fn issue(&mut self) -> Vec<Started> {
         let mut started = Vec::new();
         self.submitter.issue(|run| {
-            let Run { direction, pbn, bufs, token } = run;
+            let Run { direction, place: Place::Data(pbn), bufs, token, .. } = run else { panic!("data only") };
             started.push(Started { direction, pbn: pbn.0, bufs: bufs.to_vec(), token });
         });
         for run in &started {

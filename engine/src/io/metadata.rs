@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Transfers of metadata, and flushes: what the recovery journal, the block map and the slabs have under way.
+//!
+//! They go straight to the host, neither merged nor queued (vdo.md 5.2: "never merged"). A transfer that fails is tried
+//! once more; the second failure is the owner's (architecture.md 5). A flush makes every write durable that had ended
+//! when it was asked for; those asked for while one is under way share the next. Without a volatile cache there is
+//! nothing to flush, and the answer is there at the next [`MetadataIo::take_ended`].
+//!
+//! Invariants: every request is answered exactly once; nothing is allocated once as many transfers of as many blocks
+//! have been under way together as ever will be.
+
+use std::collections::VecDeque;
+
+use crate::arena::Arena;
+use crate::env::{Direction, Env, Place, Run, RunToken};
+use crate::error::RequestError;
+use crate::units::BLOCK_SIZE;
+
+/// Set in the tokens of metadata; the submitter's are smaller.
+const METADATA: u32 = 1 << 31;
+
+/// The token of the one flush that can be under way.
+const FLUSH: RunToken = RunToken(u32::MAX);
+
+/// Who gets the outcome. The number is the owner's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataOwner {
+    /// The recovery journal.
+    Journal(u32),
+    /// The block map.
+    Map(u32),
+    /// The physical zone.
+    Physical(u32),
+}
+
+/// The outcome of a transfer or flush.
+pub type MetadataOutcome = (MetadataOwner, Result<(), RequestError>);
+
+/// A transfer under way.
+#[derive(Debug, Clone)]
+struct Transfer<Buf> {
+    owner: MetadataOwner,
+    direction: Direction,
+    place: Place,
+    bufs: Vec<Buf>,
+    bytes: usize,
+    retried: bool,
+}
+
+/// The metadata transfers of one shard.
+#[derive(Debug)]
+pub struct MetadataIo<Buf> {
+    transfers: Arena<Transfer<Buf>>,
+    /// Room for the blocks of transfers, kept from earlier ones.
+    spare: Vec<Vec<Buf>>,
+    volatile_cache: bool,
+    /// Owners whose flush is under way; empty when none is.
+    flushing: Vec<MetadataOwner>,
+    /// Owners whose flush comes next.
+    flush_next: Vec<MetadataOwner>,
+    ended: VecDeque<MetadataOutcome>,
+    /// Blocks written and read, flushes.
+    counts: MetadataCounts,
+}
+
+/// What was done (vdo.md 5.4: the class `bios_meta`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MetadataCounts {
+    /// Transfers that read.
+    pub read: u64,
+    /// Transfers that write.
+    pub write: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+    /// Flushes of the bdevs below.
+    pub flush: u64,
+    /// Transfers tried again.
+    pub retries: u64,
+}
+
+impl<Buf: Copy> MetadataIo<Buf> {
+    /// Room for `capacity` transfers under way together.
+    #[must_use]
+    pub fn new(capacity: usize, volatile_cache: bool) -> MetadataIo<Buf> {
+        let transfer = Transfer {
+            owner: MetadataOwner::Journal(0),
+            direction: Direction::Read,
+            place: Place::Roots { block: 0 },
+            bufs: Vec::new(),
+            bytes: 0,
+            retried: false,
+        };
+        MetadataIo {
+            transfers: Arena::new(capacity, transfer),
+            spare: Vec::with_capacity(capacity),
+            volatile_cache,
+            flushing: Vec::with_capacity(capacity),
+            flush_next: Vec::with_capacity(capacity),
+            ended: VecDeque::with_capacity(2 * capacity),
+            counts: MetadataCounts::default(),
+        }
+    }
+
+    /// Transfers that can be started now. Owners ask before they start one.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.transfers.available()
+    }
+
+    /// True when nothing is under way and no outcome waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.transfers.in_use() == 0 && self.flushing.is_empty() && self.flush_next.is_empty() && self.ended.is_empty()
+    }
+
+    /// Writes that have ended may be in a volatile cache.
+    #[must_use]
+    pub const fn volatile_cache(&self) -> bool {
+        self.volatile_cache
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn counts(&self) -> MetadataCounts {
+        self.counts
+    }
+
+    /// Starts a transfer of whole blocks.
+    ///
+    /// # Panics
+    /// If there is no [`MetadataIo::room`].
+    pub fn submit<E: Env<Buf = Buf>>(
+        &mut self,
+        env: &mut E,
+        (direction, place): (Direction, Place),
+        bufs: &[Buf],
+        owner: MetadataOwner,
+    ) {
+        self.submit_bytes(env, (direction, place), bufs, bufs.len() * BLOCK_SIZE, owner);
+    }
+
+    /// Starts a transfer that ends in the last block, for [`Place::Journal`].
+    ///
+    /// # Panics
+    /// If there is no [`MetadataIo::room`], or `bytes` does not end in the last of `bufs`.
+    pub fn submit_bytes<E: Env<Buf = Buf>>(
+        &mut self,
+        env: &mut E,
+        (direction, place): (Direction, Place),
+        bufs: &[Buf],
+        bytes: usize,
+        owner: MetadataOwner,
+    ) {
+        assert!(bytes > 0 && bytes.div_ceil(BLOCK_SIZE) == bufs.len(), "{bytes} bytes in {} blocks", bufs.len());
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.extend_from_slice(bufs);
+        let transfer = Transfer { owner, direction, place, bufs: kept, bytes, retried: false };
+        let index = self.transfers.acquire(transfer).expect("owners ask for room before they start a transfer");
+        match direction {
+            Direction::Read => self.counts.read += 1,
+            Direction::Write => {
+                self.counts.write += 1;
+                self.counts.written_bytes += bytes as u64;
+            }
+        }
+        env.submit(Run { direction, place, bufs, bytes, token: RunToken(METADATA | index) });
+    }
+
+    /// Asks for a flush: every write that has ended by now is durable when it is answered.
+    pub fn flush<E: Env<Buf = Buf>>(&mut self, env: &mut E, owner: MetadataOwner) {
+        if !self.volatile_cache {
+            self.ended.push_back((owner, Ok(())));
+        } else if self.flushing.is_empty() {
+            self.flushing.push(owner);
+            self.counts.flush += 1;
+            env.flush(FLUSH);
+        } else {
+            self.flush_next.push(owner);
+        }
+    }
+
+    /// Whether a token names a transfer or flush of metadata.
+    #[must_use]
+    pub const fn is_ours(token: RunToken) -> bool {
+        token.0 & METADATA != 0
+    }
+
+    /// Takes the outcome of a transfer or flush; [`MetadataIo::take_ended`] gives it to its owner.
+    ///
+    /// # Panics
+    /// If nothing of that name is under way.
+    pub fn done<E: Env<Buf = Buf>>(&mut self, env: &mut E, token: RunToken, result: Result<(), RequestError>) {
+        if token == FLUSH {
+            return self.flushed(env, result);
+        }
+        let index = token.0 & !METADATA;
+        let transfer = &mut self.transfers[index];
+        assert!(!transfer.bufs.is_empty(), "transfer {index} of metadata was completed, but is not under way");
+        if result.is_err() && !transfer.retried {
+            transfer.retried = true;
+            self.counts.retries += 1;
+            let Transfer { direction, place, ref bufs, bytes, .. } = *transfer;
+            env.submit(Run { direction, place, bufs, bytes, token });
+            return;
+        }
+        let mut bufs = std::mem::take(&mut transfer.bufs);
+        bufs.clear();
+        self.ended.push_back((transfer.owner, result));
+        self.spare.push(bufs);
+        self.transfers.release(index);
+    }
+
+    fn flushed<E: Env<Buf = Buf>>(&mut self, env: &mut E, result: Result<(), RequestError>) {
+        assert!(!self.flushing.is_empty(), "a flush was completed, but none is under way");
+        let owners = self.flushing.drain(..);
+        self.ended.extend(owners.map(|owner| (owner, result)));
+        if !self.flush_next.is_empty() {
+            std::mem::swap(&mut self.flushing, &mut self.flush_next);
+            self.counts.flush += 1;
+            env.flush(FLUSH);
+        }
+    }
+
+    /// The next outcome that its owner has not been told.
+    pub fn take_ended(&mut self) -> Option<MetadataOutcome> {
+        self.ended.pop_front()
+    }
+}

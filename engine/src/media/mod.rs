@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What a volume writes to its pool: the formats of its metadata, without any I/O.
+//!
+//! All metadata that is changed in place is made of sealed sectors ([`sector`]): 512 bytes that a power cut leaves whole
+//! (vdo.md section 0), each with a check code that is bound to the volume and to the place it belongs to. So a torn
+//! block is a mix of good sectors, and a sector in the wrong place or of another volume is damage.
+//!
+//! | module | what | where |
+//! |---|---|---|
+//! | `map_page` | a page of the block map: 504 entries | slabs; roots in an object of their own |
+//! | [`reference_block`] | 4032 reference counts | metadata area of a slab |
+//! | `slab_journal_block` | entries of a slab journal | metadata area of a slab |
+//! | [`slab_summary`] | what is to be known of a slab before it is loaded | metadata area of a slab |
+//! | [`journal_record`] | entries of a recovery journal | records of the logs that are its segments |
+//! | [`area`] | how a slab's metadata area is laid out | |
+
+pub mod area;
+pub mod journal_record;
+pub mod reference_block;
+pub mod sector;
+pub mod slab_summary;
