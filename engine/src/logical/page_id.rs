@@ -40,6 +40,12 @@ impl PageId {
         PageId { level: 0, index: lbn.0 / ENTRIES_PER_LEAF_PAGE }
     }
 
+    /// The entry of its leaf page that holds the mapping of a block.
+    #[must_use]
+    pub const fn slot_of(lbn: Lbn) -> usize {
+        (lbn.0 % ENTRIES_PER_LEAF_PAGE) as usize
+    }
+
     /// The root of a tree.
     #[must_use]
     pub const fn root(tree: u64) -> PageId {
@@ -103,6 +109,8 @@ mod tests {
         for leaf in [0, 1, 59, 60, 503, 504 * 60 - 1, 504 * 60, 504 * 504 * 60 + 77, last.index] {
             let mut page = PageId { level: 0, index: leaf };
             assert_eq!(PageId::leaf_of(page.first_lbn()), page);
+            assert_eq!(PageId::leaf_of(page.first_lbn().plus(503)), page);
+            assert_eq!(PageId::slot_of(page.first_lbn().plus(503)), 503);
             while let Some((parent, slot)) = page.parent() {
                 assert!(slot < 504);
                 assert_eq!(parent.child(slot), Some(page));

@@ -15,6 +15,7 @@
 //! stands beside what it describes instead of in one place for all slabs (architecture.md section 4, "slab metadata").
 
 use crate::media::reference_block::COUNTS_PER_BLOCK;
+use crate::media::sector::{Identity, Kind};
 
 /// Blocks in the journal of the smallest slab.
 pub const MIN_JOURNAL_BLOCKS: u32 = 32;
@@ -32,6 +33,25 @@ pub struct AreaLayout {
     pub reference_blocks: u32,
     /// Blocks in the ring of the slab journal.
     pub journal_blocks: u32,
+}
+
+/// One block of the area of one slab: whose a block of metadata is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AreaBlock {
+    /// The volume's nonce.
+    pub nonce: u64,
+    /// Number of the slab in the volume.
+    pub slab: u64,
+    /// Number of the block in the area.
+    pub block: u32,
+}
+
+impl AreaBlock {
+    /// What the first sector of the block must be; the others follow by [`Identity::at`].
+    #[must_use]
+    pub const fn identity(self, kind: Kind) -> Identity {
+        Identity { nonce: self.nonce, kind, level: 0, sector: 0, object: self.slab, block: self.block }
+    }
 }
 
 /// The block of the summary.

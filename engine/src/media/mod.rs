@@ -8,15 +8,21 @@
 //!
 //! | module | what | where |
 //! |---|---|---|
-//! | `map_page` | a page of the block map: 504 entries | slabs; roots in an object of their own |
+//! | [`map_page`] | a page of the block map: 504 entries | slabs; roots in an object of their own |
 //! | [`reference_block`] | 4032 reference counts | metadata area of a slab |
-//! | `slab_journal_block` | entries of a slab journal | metadata area of a slab |
+//! | [`slab_journal_block`] | entries of a slab journal | metadata area of a slab |
 //! | [`slab_summary`] | what is to be known of a slab before it is loaded | metadata area of a slab |
 //! | [`journal_record`] | entries of a recovery journal | records of the logs that are its segments |
 //! | [`area`] | how a slab's metadata area is laid out | |
+//! | [`slab_rebuild`] | how reference blocks and journal make a slab's counts | |
 
 pub mod area;
 pub mod journal_record;
+pub mod map_page;
 pub mod reference_block;
 pub mod sector;
+pub mod slab_journal_block;
+pub mod slab_rebuild;
 pub mod slab_summary;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -11,6 +11,9 @@
 //! The identity is not stored: who reads a sector knows which one it must be. Invariant: a sector of another volume,
 //! kind, block or place in the block does not open.
 
+use thiserror::Error;
+
+use crate::env::Block;
 use crate::units::SECTOR_SIZE;
 
 /// Bytes of content in a sector.
@@ -67,6 +70,11 @@ impl Identity {
     }
 }
 
+/// A sector that is damaged, or belongs elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("sector {0} is damaged or belongs elsewhere")]
+pub struct DamagedSector(pub u8);
+
 /// One sector.
 pub type Sector = [u8; SECTOR_SIZE];
 
@@ -90,6 +98,38 @@ pub fn seal(sector: &mut Sector, identity: Identity, stamp: u32) {
 pub fn open(sector: &Sector, identity: Identity) -> Option<u32> {
     let [.., a, b, c, d, e, f, g, h] = *sector;
     (u32::from_le_bytes([e, f, g, h]) == check_code(sector, identity)).then_some(u32::from_le_bytes([a, b, c, d]))
+}
+
+/// The sectors of a block.
+#[must_use]
+pub fn sectors(block: &Block) -> &[Sector; SECTORS_PER_BLOCK] {
+    let (sectors, _) = block.as_chunks();
+    sectors.first_chunk().expect("a block is eight sectors")
+}
+
+/// The sectors of a block, to be changed.
+pub fn sectors_mut(block: &mut Block) -> &mut [Sector; SECTORS_PER_BLOCK] {
+    let (sectors, _) = block.as_chunks_mut();
+    sectors.first_chunk_mut().expect("a block is eight sectors")
+}
+
+/// Completes the sectors of a block whose content is in place.
+pub fn seal_block(block: &mut Block, identity: Identity, stamp: u32) {
+    for (number, sector) in sectors_mut(block).iter_mut().enumerate() {
+        seal(sector, identity.at(number), stamp);
+    }
+}
+
+/// The stamps of a block's sectors.
+///
+/// # Errors
+/// The first sector that is not what it must be.
+pub fn open_block(block: &Block, identity: Identity) -> Result<[u32; SECTORS_PER_BLOCK], DamagedSector> {
+    let mut stamps = [0; SECTORS_PER_BLOCK];
+    for (number, (sector, stamp)) in sectors(block).iter().zip(&mut stamps).enumerate() {
+        *stamp = open(sector, identity.at(number)).ok_or(DamagedSector(number as u8))?;
+    }
+    Ok(stamps)
 }
 
 #[cfg(test)]
@@ -116,7 +156,8 @@ mod tests {
         assert_eq!(sector[508..], GOLDEN);
     }
 
-    const GOLDEN: [u8; 4] = [0, 0, 0, 0];
+    /// By another implementation of the layout above.
+    const GOLDEN: [u8; 4] = [0x40, 0xe1, 0x3e, 0x78];
 
     #[test]
     fn a_sector_opens_only_as_what_it_is() {
@@ -138,5 +179,15 @@ mod tests {
             assert_eq!(open(&bad, IDENTITY), None, "bit {bit}");
         }
         assert_eq!(open(&[0; SECTOR_SIZE], IDENTITY), None, "zeros are no sector");
+    }
+
+    #[test]
+    fn a_block_is_eight_sectors() {
+        let mut block = [0x5a; crate::units::BLOCK_SIZE];
+        seal_block(&mut block, IDENTITY, 7);
+        assert_eq!(open_block(&block, IDENTITY), Ok([7; 8]), "the sector of the identity does not matter");
+        assert_eq!(open(&sectors(&block)[5], IDENTITY.at(5)), Some(7));
+        sectors_mut(&mut block).swap(2, 6);
+        assert_eq!(open_block(&block, IDENTITY), Err(DamagedSector(2)), "sectors know their place");
     }
 }
