@@ -32,7 +32,9 @@ def spdk_rpc_plugin_initialize(subparsers):
                     logical_size_mib=args.logical_size_mib,
                     slab_size_mib=args.slab_size_mib,
                     physical_size_mib=args.physical_size_mib,
-                    index_memory_mib=args.index_memory_mib))
+                    index_memory_mib=args.index_memory_mib,
+                    block_map_cache_mib=args.block_map_cache_mib,
+                    journal_size_mib=args.journal_size_mib))
 
     p = subparsers.add_parser("bdev_dedupe_create",
                               help="Create a deduplicating bdev in a media pool, or on another bdev, which becomes a pool; prints its name")
@@ -53,13 +55,17 @@ def spdk_rpc_plugin_initialize(subparsers):
                    help="room for data in MiB (default: the free space of the pool, less some for metadata)")
     p.add_argument("-i", "--index-memory-mib", type=int,
                    help="memory for the deduplication index in MiB (default: room for every block)")
+    p.add_argument("-C", "--block-map-cache-mib", type=int,
+                   help="memory for the cache of the block map in MiB (default: 128)")
+    p.add_argument("-j", "--journal-size-mib", type=int,
+                   help="recovery journal of each core in MiB (default: 32, or less in a small pool)")
     p.set_defaults(func=bdev_dedupe_create)
 
     def bdev_dedupe_delete(args):
         _call(args, "bdev_dedupe_delete", name=args.name)
 
     p = subparsers.add_parser("bdev_dedupe_delete",
-                              help="Delete a deduplicating bdev with its content, and its pool if that was made for it; returns when it is gone")
+                              help="Delete a deduplicating bdev with its content, loaded or not, and its pool if that was made for it; returns when it is gone")
     p.add_argument("name", help="name of the dedupe bdev")
     p.set_defaults(func=bdev_dedupe_delete)
 
@@ -79,3 +85,60 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("name", help="name of the dedupe bdev")
     p.add_argument("index_memory_mib", type=int, help="memory for the index in MiB")
     p.set_defaults(func=bdev_dedupe_set_index_memory)
+
+    def bdev_dedupe_load(args):
+        print(_call(args, "bdev_dedupe_load", name=args.name, pool_name=args.pool_name, cpumask=args.cpumask))
+
+    p = subparsers.add_parser("bdev_dedupe_load", help="Bring a deduplicating bdev that was unloaded back into service; prints its name")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("-p", "--pool-name", help="media pool that has it (default: the active one that does)")
+    p.add_argument("-m", "--cpumask", help='cores to run on from now on: "0x3" or "[0,2-5]" (default: as before)')
+    p.set_defaults(func=bdev_dedupe_load)
+
+    for method, text in [
+            ("bdev_dedupe_unload", "Save a deduplicating bdev and take it out of service; its content stays in its pool"),
+            ("bdev_dedupe_suspend", "Let the requests to a deduplicating bdev wait until it is resumed, and save its metadata"),
+            ("bdev_dedupe_resume", "End the suspension of a deduplicating bdev"),
+            ("bdev_dedupe_set_read_only", "End writing to a deduplicating bdev; only bdev_dedupe_rebuild undoes that")]:
+        def of_one_name(args, method=method):
+            _call(args, method, name=args.name)
+
+        p = subparsers.add_parser(method, help=text)
+        p.add_argument("name", help="name of the dedupe bdev")
+        p.set_defaults(func=of_one_name)
+
+    for method, text in [
+            ("bdev_dedupe_check", "Recount the references of a deduplicating bdev, loaded or not, and show what is wrong"),
+            ("bdev_dedupe_rebuild", "Make a read-only or damaged deduplicating bdev usable again, and show what was lost")]:
+        def report_on_one_name(args, method=method):
+            print(json.dumps(_call(args, method, name=args.name), indent=2))
+
+        p = subparsers.add_parser(method, help=text)
+        p.add_argument("name", help="name of the dedupe bdev")
+        p.set_defaults(func=report_on_one_name)
+
+    def bdev_dedupe_grow_logical(args):
+        _call(args, "bdev_dedupe_grow_logical", name=args.name, logical_size_mib=args.logical_size_mib)
+
+    p = subparsers.add_parser("bdev_dedupe_grow_logical", help="Make the size that a deduplicating bdev shows larger while it is in use")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("logical_size_mib", type=int, help="its new size in MiB")
+    p.set_defaults(func=bdev_dedupe_grow_logical)
+
+    def bdev_dedupe_grow_physical(args):
+        print(_call(args, "bdev_dedupe_grow_physical", name=args.name, physical_size_mib=args.physical_size_mib))
+
+    p = subparsers.add_parser("bdev_dedupe_grow_physical",
+                              help="Give a deduplicating bdev more room for data while it is in use; prints its size in MiB")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("-P", "--physical-size-mib", type=int, help="its new room for data in MiB (default: what its pool has)")
+    p.set_defaults(func=bdev_dedupe_grow_physical)
+
+    def bdev_dedupe_set_block_map_cache(args):
+        _call(args, "bdev_dedupe_set_block_map_cache", name=args.name, block_map_cache_mib=args.block_map_cache_mib)
+
+    p = subparsers.add_parser("bdev_dedupe_set_block_map_cache",
+                              help="Change the size of the cache of a deduplicating bdev's block map while it is in use")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("block_map_cache_mib", type=int, help="memory for the cache in MiB")
+    p.set_defaults(func=bdev_dedupe_set_block_map_cache)

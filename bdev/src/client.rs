@@ -14,7 +14,7 @@
 
 use core::cell::Cell;
 use core::ffi::c_int;
-use core::mem::{offset_of, ManuallyDrop};
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use engine::io::{Operation, Piece};
@@ -26,7 +26,6 @@ use crate::channel::Port;
 use crate::ffi;
 use crate::list::Linked;
 use crate::pieces;
-use crate::transfer::Transfers;
 
 /// Pieces of one request that may be under way at once.
 pub const MAX_PIECES: u8 = 16;
@@ -40,15 +39,6 @@ pub enum Command {
     Flush,
     /// Resets the bdev.
     Reset,
-}
-
-/// How far a request has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Pieces are cut or under way.
-    Pieces,
-    /// The pieces of a flush are done; the base bdev is to be flushed, or is being flushed or reset.
-    Base,
 }
 
 /// How a request ends.
@@ -74,31 +64,16 @@ pub struct Request {
     end: u64,
     /// First byte that is in no piece yet.
     next: Cell<u64>,
-    /// What belongs to the request besides the range.
-    extra: Extra,
+    /// Of a read or write: the client's memory if it is in one piece; with a null base it is in several, listed in the
+    /// bdev_io.
+    memory: iovec,
     home: u8,
     command: Command,
-    stage: Cell<Stage>,
     /// In the home's list of requests that can go on.
     queued: Cell<bool>,
     /// Pieces under way.
     under_way: Cell<u8>,
     outcome: Cell<Outcome>,
-}
-
-/// Depends on the command.
-union Extra {
-    /// Of a read or write: the client's memory if it is in one piece; with a null base it is in several, listed in the
-    /// bdev_io.
-    memory: iovec,
-    /// Of a flush or reset: who runs it on the base.
-    transfers: ManuallyDrop<Cell<*const Transfers>>,
-}
-
-impl core::fmt::Debug for Extra {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Extra")
-    }
 }
 
 // SAFETY: `link` is one field, private to this module, which does not write to it.
@@ -142,15 +117,18 @@ impl Client {
         // (asserted above). The parameters of a block request are the active member of the union for all commands
         // that have memory; a list has as many entries as it says.
         unsafe {
-            let extra = match command {
+            let several = iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+            let memory = match command {
                 Command::Range(Operation::Read | Operation::Write) => {
                     let params = &(*bdev_io.as_ptr()).u.bdev;
-                    let several = iovec { iov_base: ptr::null_mut(), iov_len: 0 };
                     let single = params.iovcnt == 1 && !params.iovs.is_null();
-                    let memory = if single { *params.iovs.cast::<iovec>() } else { several };
-                    Extra { memory }
+                    if single {
+                        *params.iovs.cast::<iovec>()
+                    } else {
+                        several
+                    }
                 }
-                _ => Extra { transfers: ManuallyDrop::new(Cell::new(ptr::null())) },
+                _ => several,
             };
             let place = ptr::addr_of_mut!((*bdev_io.as_ptr()).driver_ctx).cast::<Request>();
             place.write(Request {
@@ -159,10 +137,9 @@ impl Client {
                 start: byte_range.start,
                 end: byte_range.end,
                 next: Cell::new(byte_range.start),
-                extra,
+                memory,
                 home: home.0 as u8,
                 command,
-                stage: Cell::new(Stage::Pieces),
                 queued: Cell::new(false),
                 under_way: Cell::new(0),
                 outcome: Cell::new(Outcome::Success),
@@ -213,10 +190,10 @@ impl Client {
         if !matches!(self.command(), Command::Range(Operation::Read | Operation::Write)) {
             return &[];
         }
-        // SAFETY: this member is the active one for these commands, and does not change. The list in the bdev_io
-        // belongs to it and does not change until it is completed.
+        // SAFETY: the request lies where it does, and its memory does not change. The list in the bdev_io belongs to it
+        // and does not change until it is completed.
         unsafe {
-            let memory = &self.0.as_ref().extra.memory;
+            let memory = &self.0.as_ref().memory;
             if !memory.iov_base.is_null() {
                 return core::slice::from_ref(memory);
             }
@@ -295,28 +272,6 @@ impl Client {
         self.request().next.get() < self.request().end
     }
 
-    /// How far it is.
-    pub fn stage(&self) -> Stage {
-        self.request().stage.get()
-    }
-
-    /// Notes how far it is.
-    pub fn set_stage(&self, stage: Stage) {
-        self.request().stage.set(stage);
-    }
-
-    /// Who runs its flush or reset on the base.
-    pub fn transfers(&self) -> *const Transfers {
-        // SAFETY: only flush and reset ask, for which this member is the active one.
-        unsafe { self.request().extra.transfers.get() }
-    }
-
-    /// Notes who runs its flush or reset on the base.
-    pub fn set_transfers(&self, transfers: *const Transfers) {
-        // SAFETY: only flush and reset say, for which this member is the active one.
-        unsafe { self.request().extra.transfers.set(transfers) };
-    }
-
     /// Whether it stands in the home's list of requests that can go on.
     pub fn is_queued(&self) -> bool {
         self.request().queued.get()
@@ -353,6 +308,8 @@ impl Client {
 }
 
 const GENERIC: u8 = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_GENERIC as u8;
+/// NVM Express base specification, generic command status: Namespace is Write Protected. SPDK has no name for it.
+const NAMESPACE_IS_WRITE_PROTECTED: u8 = 0x20;
 const MEDIA: u8 = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_MEDIA_ERROR as u8;
 
 /// What the client is told of an engine's error.
@@ -362,6 +319,7 @@ pub fn outcome_of(error: RequestError) -> Outcome {
         RequestError::NoSpace => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_CAPACITY_EXCEEDED as u8),
         RequestError::Corrupt => Outcome::Nvme(MEDIA, media::SPDK_NVME_SC_UNRECOVERED_READ_ERROR as u8),
         RequestError::OutOfRange => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_LBA_OUT_OF_RANGE as u8),
+        RequestError::ReadOnly => Outcome::Nvme(GENERIC, NAMESPACE_IS_WRITE_PROTECTED),
         RequestError::Io | RequestError::Lock => Outcome::Failed,
     }
 }

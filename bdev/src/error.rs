@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Why a volume cannot be created, in words that say what failed on which object; errno only at the edge to SPDK.
+//! Why a volume cannot be created, loaded or changed, in words that say what failed on which object; errno only at the edge to SPDK.
 
 use engine::pool::PoolError;
 use thiserror::Error;
@@ -9,22 +9,82 @@ use crate::cpumask;
 use crate::shard_host::StartError;
 use crate::sizing::SizingError;
 
-/// Why `bdev_dedupe_create` fails when its parameters are well formed.
+/// Why an operation on a volume fails whose parameters are well formed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum CreateError {
+pub enum VolumeError {
     /// The name is taken.
     #[error("cannot create '{name}': a bdev of that name exists")]
     Exists {
         /// The name.
         name: String,
     },
+    /// The volume is there already.
+    #[error(
+        "cannot create '{name}': pool '{pool}' has a volume of that name. Volumes are loaded with their pools; one that was \
+         unloaded is loaded by bdev_dedupe_load, and destroyed by bdev_dedupe_delete"
+    )]
+    Stored {
+        /// The name.
+        name: String,
+        /// Its pool.
+        pool: String,
+    },
+    /// Something else has the name of its bdev.
+    #[error("cannot load '{name}': a bdev of that name exists")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// There is no such bdev, or it is another module's; or no such volume.
+    #[error("{0}")]
+    Missing(String),
+    /// It is not in service.
+    #[error("'{name}' is {state}")]
+    NotOnline {
+        /// Name of the volume.
+        name: String,
+        /// Where it is in its life.
+        state: &'static str,
+    },
+    /// Something else is being done with it.
+    #[error("'{name}' is busy: {operation} is under way")]
+    Busy {
+        /// Name of the volume.
+        name: String,
+        /// What is being done.
+        operation: &'static str,
+    },
+    /// It takes no writes any more.
+    #[error("'{name}' is read-only: {reason}")]
+    ReadOnly {
+        /// Name of the volume.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing to be done with a volume in this state.
+    #[error("'{name}': {reason}")]
+    Refused {
+        /// Name of the volume.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The pool below, or making it.
-    #[error("cannot create '{name}': {error}")]
+    #[error("'{name}': {error}")]
     Pool {
         /// Name of the volume.
         name: String,
         /// What the pool says.
         error: PoolError,
+    },
+    /// Its metadata makes no sense.
+    #[error("'{name}': {reason}")]
+    Damaged {
+        /// Name of the volume.
+        name: String,
+        /// What is wrong.
+        reason: String,
     },
     /// The bdev has somebody else's pool.
     #[error(
@@ -60,7 +120,7 @@ pub enum CreateError {
     /// Not enough memory.
     #[error(
         "no memory for '{name}': it needs {needed_mib} MiB, but {available_mib} MiB are available; \
-         a smaller index_memory_mib or logical_size_mib needs less"
+         a smaller index_memory_mib or block_map_cache_mib needs less"
     )]
     Memory {
         /// Name of the volume.
@@ -88,14 +148,6 @@ pub enum CreateError {
         /// Why.
         error: StartError,
     },
-    /// The operating system gave no random bytes.
-    #[error("cannot create '{name}': no random bytes for its hash secret: {reason}")]
-    Random {
-        /// Name of the volume.
-        name: String,
-        /// Why.
-        reason: String,
-    },
     /// SPDK does not register the bdev.
     #[error("cannot register bdev '{name}': {}", std::io::Error::from_raw_os_error(-errno))]
     Register {
@@ -105,7 +157,7 @@ pub enum CreateError {
         errno: i32,
     },
     /// The base went away meanwhile.
-    #[error("cannot create '{name}': base bdev '{base}' was removed meanwhile")]
+    #[error("'{name}': base bdev '{base}' was removed meanwhile")]
     BaseRemoved {
         /// Name of the volume.
         name: String,
@@ -117,32 +169,37 @@ pub enum CreateError {
 /// JSON-RPC's code for invalid parameters.
 pub const INVALID_PARAMS: i32 = -32602;
 
-impl CreateError {
+impl VolumeError {
     /// A volume that cannot be laid out.
-    pub fn sizing(name: &str, pool: &str, error: SizingError) -> CreateError {
-        CreateError::Sizing { name: name.to_owned(), pool: pool.to_owned(), error }
+    pub fn sizing(name: &str, pool: &str, error: SizingError) -> VolumeError {
+        VolumeError::Sizing { name: name.to_owned(), pool: pool.to_owned(), error }
     }
 
     /// A failure of the pool.
-    pub fn pool(name: &str, error: PoolError) -> CreateError {
-        CreateError::Pool { name: name.to_owned(), error }
+    pub fn pool(name: &str, error: PoolError) -> VolumeError {
+        VolumeError::Pool { name: name.to_owned(), error }
     }
 
     /// The code for a JSON-RPC response: a negative errno, or invalid parameters.
     pub fn code(&self) -> i32 {
         match self {
-            CreateError::Exists { .. } => -libc::EEXIST,
-            CreateError::BaseRemoved { .. } => -libc::ENODEV,
-            CreateError::Register { errno, .. } => *errno,
-            CreateError::Pool { error, .. } => -error.kind().errno(),
-            CreateError::OtherPool { .. } => -libc::EBUSY,
-            CreateError::Core { .. } => INVALID_PARAMS,
-            CreateError::Sizing { error: SizingError::TooSmall { .. } | SizingError::NoRoom { .. }, .. } => {
-                -libc::ENOSPC
-            }
-            CreateError::Sizing { .. } => -libc::EINVAL,
-            CreateError::Memory { .. } | CreateError::Thread { .. } | CreateError::Start { .. } => -libc::ENOMEM,
-            CreateError::Random { .. } => -libc::EIO,
+            VolumeError::Exists { .. } | VolumeError::Stored { .. } | VolumeError::NameTaken { .. } => -libc::EEXIST,
+            VolumeError::BaseRemoved { .. } | VolumeError::Missing(_) => -libc::ENODEV,
+            VolumeError::NotOnline { .. } | VolumeError::Busy { .. } => -libc::EBUSY,
+            VolumeError::ReadOnly { .. } => -libc::EROFS,
+            VolumeError::Refused { .. } => -libc::EINVAL,
+            VolumeError::Damaged { .. } => -libc::EILSEQ,
+            VolumeError::Register { errno, .. } => *errno,
+            VolumeError::Pool { error, .. } => -error.kind().errno(),
+            VolumeError::OtherPool { .. } => -libc::EBUSY,
+            VolumeError::Core { .. } => INVALID_PARAMS,
+            VolumeError::Sizing { error, .. } => match error {
+                SizingError::TooSmall { .. } | SizingError::StagingTooSmall { .. } | SizingError::NoRoom { .. } => {
+                    -libc::ENOSPC
+                }
+                _ => -libc::EINVAL,
+            },
+            VolumeError::Memory { .. } | VolumeError::Thread { .. } | VolumeError::Start { .. } => -libc::ENOMEM,
         }
     }
 }

@@ -22,7 +22,6 @@ static TABLE: FnTable = FnTable({
     table.io_type_supported = Some(io_type_supported);
     table.get_io_channel = Some(get_io_channel);
     table.dump_info_json = Some(dump_info_json);
-    table.write_config_json = Some(write_config_json);
     table
 });
 
@@ -69,11 +68,4 @@ unsafe extern "C" fn dump_info_json(context: *mut c_void, document: *mut ffi::sp
     // SAFETY: SPDK calls this with the context of a registered bdev and an open document.
     unsafe { info::write_info(&*context.cast::<Volume>(), document) };
     0
-}
-
-/// # Safety
-/// SPDK calls it, with what it was registered with.
-unsafe extern "C" fn write_config_json(bdev: *mut ffi::spdk_bdev, document: *mut ffi::spdk_json_write_ctx) {
-    // SAFETY: SPDK calls this with a registered bdev of this module and an open document.
-    unsafe { info::write_config(&*(*bdev).ctxt.cast::<Volume>(), document) };
 }

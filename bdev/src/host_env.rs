@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use engine::io::Piece;
 use engine::volume::Geometry;
-use engine::{Block, Env, Event, Lbn, Message, Nanos, Part, RequestError, Run, ShardId, BLOCK_SIZE};
+use engine::{
+    Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, ShardId, BLOCK_SIZE,
+};
 
 use crate::buffer::Buf;
 use crate::client::{Client, Request};
@@ -20,6 +22,7 @@ use crate::list::List;
 use crate::mail::Sender;
 use crate::sgl::{self, Cursor};
 use crate::transfer::Transfers;
+use crate::uplink::Uplink;
 
 /// What one shard sends to another.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct HostEnv {
     geometry: Geometry,
     volume_name: Arc<str>,
     transfers: Rc<Transfers>,
+    uplink: Uplink,
     /// One sender for each other shard; none for this one.
     outgoing: Vec<Option<Sender<Mail>>>,
     /// Shards that got mail in this turn, as bits.
@@ -61,6 +65,7 @@ impl HostEnv {
         geometry: Geometry,
         volume_name: Arc<str>,
         transfers: Rc<Transfers>,
+        uplink: Uplink,
         outgoing: Vec<Option<Sender<Mail>>>,
     ) -> HostEnv {
         HostEnv {
@@ -68,6 +73,7 @@ impl HostEnv {
             geometry,
             volume_name,
             transfers,
+            uplink,
             outgoing,
             mailed: 0,
             cursor: Cursor::default(),
@@ -98,6 +104,16 @@ impl HostEnv {
     /// memory may have been another request's before.
     pub fn forget_cursor(&mut self) {
         self.cursor_of = None;
+    }
+
+    /// The way to the application thread.
+    pub fn uplink(&mut self) -> &mut Uplink {
+        &mut self.uplink
+    }
+
+    /// True when nothing that was asked of the application thread is open.
+    pub fn is_answered(&self) -> bool {
+        self.uplink.is_idle()
     }
 
     /// The shard that owns `lbn`; none when it is this one.
@@ -208,7 +224,7 @@ impl Env for HostEnv {
 
     fn client_block(&mut self, client: Client, lbn: Lbn) -> Option<Buf> {
         let offset = client.offset_of(lbn, 0)?;
-        let alignment = self.transfers.base().alignment;
+        let alignment = self.transfers.alignment();
         let run = match client.memory() {
             [only] => {
                 let len = (only.iov_len as u64).checked_sub(offset)? as usize;
@@ -253,6 +269,14 @@ impl Env for HostEnv {
         self.transfers.submit(&run);
     }
 
+    fn flush(&mut self, token: RunToken) {
+        self.transfers.flush(token);
+    }
+
+    fn erase_segment(&mut self, segment: u32) {
+        self.uplink.erase_segment(segment);
+    }
+
     fn send(&mut self, to: ShardId, message: Message<Buf>) {
         self.mail(to, Mail::Engine(message));
     }
@@ -294,6 +318,13 @@ impl Env for HostEnv {
             Event::Inconsistent { pbn, operation } => {
                 log::error!("{name} {shard}: reference count of {pbn} and mappings disagree; refused: {operation}");
             }
+            // The shard, or the operator, that has told it has been heard already.
+            Event::ReadOnly(ReadOnlyReason::Told) => log::debug!("{name} {shard}: no more writes"),
+            Event::ReadOnly(reason) => {
+                log::error!("{name} {shard}: no more writes: {reason}; reads go on");
+                self.uplink.read_only(reason);
+            }
+            Event::ScrubbingDone => log::info!("{name} {shard}: all reference counts are known again"),
             Event::Suppressed(count) => log::warn!("{name} {shard}: {count} more events were not reported one by one"),
         }
     }

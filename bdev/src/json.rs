@@ -104,6 +104,12 @@ impl Writer {
         unsafe { ffi::spdk_json_write_bool(self.as_ptr(), value) };
     }
 
+    /// A member that is `true` or `false`.
+    pub fn named_boolean(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.boolean(value);
+    }
+
     /// A member that is a string.
     pub fn named_string(&mut self, name: &str, value: &str) {
         self.name(name);
@@ -114,6 +120,13 @@ impl Writer {
     pub fn named_number(&mut self, name: &str, value: u64) {
         self.name(name);
         self.number(value);
+    }
+
+    /// A member that is a whole number, possibly below zero.
+    pub fn named_signed(&mut self, name: &str, value: i64) {
+        self.name(name);
+        // SAFETY: the document is valid by the promise of `new`.
+        unsafe { ffi::spdk_json_write_int64(self.as_ptr(), value) };
     }
 
     /// A whole number without a name.

@@ -14,6 +14,7 @@ use crate::client;
 use crate::compat;
 use crate::ffi;
 use crate::logger;
+use crate::notify;
 use crate::pool::{examine, runtime};
 use crate::registry;
 use crate::rpc;
@@ -50,6 +51,7 @@ extern "C" fn constructor() {
         ffi::spdk_bdev_module_list_add(module);
     }
     rpc::register();
+    notify::register();
 }
 
 // Unit tests have no SPDK to register with.
@@ -95,6 +97,10 @@ pub fn volume_gone() {
 unsafe extern "C" fn fini_start() {
     let Some(runtime) = runtime::get() else { return compat::module_fini_start_done() };
     runtime::spawn(async move {
+        // Requests that wait for a resumption would keep their clients from ending.
+        for volume in registry::all() {
+            volume.wake_up().await;
+        }
         runtime.service.finish().await;
         compat::module_fini_start_done();
     });

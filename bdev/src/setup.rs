@@ -1,103 +1,98 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a new volume is made from: its cores, shards and plans, and the reasons not to make it.
+//! What a volume is started from: its cores, shards and plans, and the reasons not to start it.
 
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::Arc;
 
 use engine::hash::Fingerprinter;
+use engine::media::slab_summary::SlabSummary;
 use engine::volume::Geometry;
 use engine::ShardId;
 
-use crate::error::CreateError;
+use crate::cpumask;
+use crate::error::VolumeError;
 use crate::ffi;
 use crate::mail;
 use crate::memory;
-use crate::params::CreateParams;
-use crate::placement::Placement;
-use crate::pool::storage::Storage;
+use crate::needs::Memory;
+use crate::peers::Peers;
+use crate::plan::{map_pages_cached, MetadataPlan, Plan};
 use crate::registry;
-use crate::shard_host::{Peers, Plan, ShardHost};
-use crate::sizing::{Memory, Sizes};
+use crate::shard_host::ShardHost;
 use crate::thread::{self, Thread};
+use crate::volume::load::Loaded;
 
-/// Refuses a name that a bdev has.
-///
-/// # Errors
-/// It has.
-pub fn refuse_taken_name(name: &str) -> Result<(), CreateError> {
+/// Whether a bdev has this name.
+pub fn is_taken(name: &str) -> bool {
     let c_name = CString::new(name).unwrap_or_default();
     // SAFETY: the name is a C string; the result is only compared with null.
-    let taken = !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null();
-    if taken || registry::find(name).is_some() {
-        return Err(CreateError::Exists { name: name.to_owned() });
-    }
-    Ok(())
+    let known = !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null();
+    known || registry::find(name).is_some()
 }
 
-/// The cores to run on: those asked for, or all (at most 32, the most that a volume can use).
+/// The cores to run on: those that `mask` names, or all (at most 32, the most that a volume can use).
 ///
 /// # Errors
 /// The application does not have one of the cores.
-pub fn choose_cores(params: &CreateParams) -> Result<Vec<u32>, CreateError> {
-    let mut available = thread::cores();
-    match params.cores() {
-        Ok(Some(asked)) => match asked.iter().find(|core| !available.contains(core)) {
-            Some(&core) => Err(CreateError::Core { core, available }),
+pub fn choose_cores(mask: Option<&str>) -> Result<Vec<u32>, VolumeError> {
+    let available = thread::cores();
+    // The mask was checked when the parameters were read.
+    match mask.map(cpumask::parse).transpose().ok().flatten() {
+        Some(asked) => match asked.iter().find(|core| !available.contains(core)) {
+            Some(&core) => Err(VolumeError::Core { core, available }),
             None => Ok(asked),
         },
-        // The mask was checked when the parameters were read.
-        Ok(None) | Err(_) => {
-            available.truncate(engine::units::MAX_SHARDS);
-            Ok(available)
-        }
+        None => Ok(all_cores()),
     }
 }
 
-/// Refuses a volume that would not fit into memory, and warns of one that may not.
+/// The cores to load a volume on that was made for those of a mask: these if the application has them, else all. At most
+/// one for each slab.
+pub fn usable_cores(name: &str, mask: &str, slabs: u64) -> Vec<u32> {
+    let mask = Some(mask).filter(|mask| !mask.is_empty());
+    let mut cores = choose_cores(mask).unwrap_or_else(|error| {
+        let cores = all_cores();
+        log::warn!("{name}: {error}; it runs on cores {}", cpumask::format(&cores));
+        cores
+    });
+    let most = usize::try_from(slabs).unwrap_or(usize::MAX);
+    if cores.len() > most {
+        cores.truncate(most);
+        log::warn!("{name}: it has {slabs} slabs, so it runs on cores {} only", cpumask::format(&cores));
+    }
+    cores
+}
+
+fn all_cores() -> Vec<u32> {
+    let mut cores = thread::cores();
+    cores.truncate(engine::units::MAX_SHARDS);
+    cores
+}
+
+/// Refuses a volume that would not fit into memory.
 ///
 /// # Errors
 /// It would not.
-pub fn refuse_too_large(name: &str, memory: &Memory) -> Result<(), CreateError> {
+pub fn refuse_too_large(name: &str, memory: &Memory) -> Result<(), VolumeError> {
     let Some(machine) = memory::machine() else { return Ok(()) };
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let refuse = |needed: u64, available: u64| {
-        Err(CreateError::Memory { name: name.to_owned(), needed_mib: mib(needed), available_mib: mib(available) })
-    };
-    if memory.certain() > machine.available {
-        return refuse(memory.certain(), machine.available);
-    }
-    // Taken from the system as it is used, but asked for in one piece, which the system refuses beyond its total.
-    if memory.at_most() > machine.total {
-        return refuse(memory.at_most(), machine.total);
-    }
-    if memory.at_most() > machine.available {
-        log::warn!(
-            "{name}: when all of it is written it needs {} MiB of memory, but {} MiB are available now",
-            mib(memory.at_most()),
-            mib(machine.available)
-        );
+    if memory.heap() > machine.available {
+        return Err(VolumeError::Memory {
+            name: name.to_owned(),
+            needed_mib: mib(memory.heap()),
+            available_mib: mib(machine.available),
+        });
     }
     Ok(())
-}
-
-/// A fingerprinter with a secret that nobody knows.
-///
-/// # Errors
-/// The operating system has no random bytes.
-pub fn random_fingerprinter(name: &str) -> Result<Fingerprinter, CreateError> {
-    let mut secret = [0; _];
-    getrandom::fill(&mut secret)
-        .map_err(|error| CreateError::Random { name: name.to_owned(), reason: error.to_string() })?;
-    Ok(Fingerprinter::new(secret))
 }
 
 /// A shard for each core: on the owner's thread for the core that it runs on, else on a thread of its own.
 ///
 /// # Errors
 /// SPDK has no memory for a thread.
-pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[ShardHost]>, CreateError> {
+pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[ShardHost]>, VolumeError> {
     let own_core = thread::current_core();
     let mut shards = Vec::with_capacity(cores.len());
     for (index, &core) in cores.iter().enumerate() {
@@ -110,7 +105,7 @@ pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[Shar
             for shard in shards.iter().filter(|shard: &&ShardHost| shard.thread != owner) {
                 shard.thread.post(Thread::exit_current);
             }
-            return Err(CreateError::Thread { name: name.to_owned(), core });
+            return Err(VolumeError::Thread { name: name.to_owned(), core });
         };
         shards.push(ShardHost::new(id, core, thread, true));
     }
@@ -118,25 +113,25 @@ pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[Shar
 }
 
 /// What each shard is started with, and the rings between them.
-pub fn make_plans(
-    name: &str,
-    storage: &Storage,
-    sizes: &Sizes,
-    fingerprinter: &Fingerprinter,
-    shards: &Arc<[ShardHost]>,
-) -> VecDeque<Plan> {
-    let geometry: Geometry = sizes.geometry;
+pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> VecDeque<Plan> {
     let count = shards.len();
-    let placement = Placement::new(geometry, Arc::clone(&storage.slab_places));
+    let geometry = loaded.geometry;
+    let placement = Arc::new(loaded.placement.clone());
+    let fingerprinter = Fingerprinter::new(loaded.config.secret);
+    let index_bytes = ((u64::from(loaded.config.index_mib) << 20) / count as u64) as usize;
     let (ring, outbox) = mail::capacities(count);
-    let mut plans: VecDeque<Plan> = (0..count)
-        .map(|_| Plan {
+    let mut plans: VecDeque<Plan> = geometry
+        .shard_ids()
+        .map(|id| Plan {
             geometry,
-            base: storage.handle,
-            placement: placement.clone(),
-            index_bytes: (sizes.index_bytes / count as u64) as usize,
+            bases: loaded.storage.handles.clone(),
+            placement: Arc::clone(&placement),
+            app,
+            key: loaded.storage.key,
+            index_bytes,
             fingerprinter: fingerprinter.clone(),
-            volume_name: Arc::from(name),
+            volume_name: Arc::from(loaded.name.as_str()),
+            metadata: metadata_of(loaded, id),
             outgoing: (0..count).map(|_| None).collect(),
             incoming: (0..count).map(|_| None).collect(),
             peers: Peers::of(shards),
@@ -150,4 +145,27 @@ pub fn make_plans(
         }
     }
     plans
+}
+
+/// A shard's part of the volume's metadata. The first shard begins with all that is in use: who uses what is not known.
+fn metadata_of(loaded: &Loaded, id: ShardId) -> MetadataPlan {
+    let (config, state) = (&loaded.config, &loaded.state);
+    let first = id == ShardId(0);
+    let used = |count: u64| if first { i64::try_from(count).unwrap_or(i64::MAX) } else { 0 };
+    MetadataPlan {
+        nonce: config.nonce,
+        generation: state.generation,
+        volatile_cache: loaded.storage.volatile_cache,
+        map_pages_cached: map_pages_cached(config.map_cache_mib.into(), loaded.geometry.shards()),
+        segments: loaded.segments[id.index()].clone(),
+        summaries: summaries_of(&loaded.geometry, id, 0, &loaded.summaries),
+        logical_blocks_used: used(state.logical_blocks_used),
+        map_pages: used(state.map_pages),
+    }
+}
+
+/// The summaries of a shard's slabs among those of the slabs from `first` on.
+pub fn summaries_of(geometry: &Geometry, id: ShardId, first: u64, summaries: &[SlabSummary]) -> Vec<SlabSummary> {
+    let numbered = (first..).zip(summaries);
+    numbered.filter(|(slab, _)| geometry.shard_of_slab(*slab) == id).map(|(_, summary)| *summary).collect()
 }

@@ -17,35 +17,23 @@
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use engine::hash::Fingerprinter;
-use engine::volume::{Geometry, Statistics};
-use engine::ShardId;
+use engine::media::slab_summary::SlabSummary;
+use engine::volume::{Geometry, Placement, Statistics};
+use engine::{ReadOnlyReason, ShardId};
 
 use crate::client::{Client, Request};
 use crate::compat;
 use crate::ffi;
-use crate::host_env::Mail;
+use crate::gauges::Gauges;
 use crate::list::{Inbox, List};
-use crate::mail::{Receiver, Sender};
 use crate::padded::Padded;
-use crate::placement::Placement;
+use crate::peers::Peers;
+use crate::plan::{Plan, DMA_BYTES};
 use crate::thread::Thread;
-use crate::transfer::BaseHandle;
 use crate::turn::{Doors, Quiet, Running};
-
-/// Blocks in flight in one shard (vdo.md section 0: 2048 data_vios).
-pub const VIOS: usize = 2048;
-/// Pieces in one shard.
-pub const PIECES: usize = 2048;
-/// Blocks for data that cannot be used where the client has it.
-pub const BOUNCE_BLOCKS: usize = 256;
-/// Blocks for verify reads.
-pub const VERIFY_BLOCKS: usize = 512;
-/// DMA memory of one shard, in bytes.
-pub const DMA_BYTES: u64 = ((BOUNCE_BLOCKS + VERIFY_BLOCKS) * engine::BLOCK_SIZE) as u64;
 
 /// Why a shard did not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,52 +47,6 @@ pub enum StartError {
     /// SPDK registered no poller.
     #[error("no poller could be registered")]
     Poller,
-}
-
-/// What a shard is started with.
-#[derive(Debug)]
-pub struct Plan {
-    /// The volume's layout.
-    pub geometry: Geometry,
-    /// The bdev that the pool's drive is.
-    pub base: BaseHandle,
-    /// Where the slabs lie on it.
-    pub placement: Placement,
-    /// Bytes of this shard's part of the index.
-    pub index_bytes: usize,
-    /// The volume's fingerprints.
-    pub fingerprinter: Fingerprinter,
-    /// The volume's name, for the log.
-    pub volume_name: Arc<str>,
-    /// Rings to the other shards.
-    pub outgoing: Vec<Option<Sender<Mail>>>,
-    /// Rings from the other shards.
-    pub incoming: Vec<Option<Receiver<Mail>>>,
-    /// All shards of the volume.
-    pub peers: Peers,
-}
-
-/// All shards of a volume, for shards to wake each other.
-#[derive(Debug, Clone, Copy)]
-pub struct Peers(NonNull<[ShardHost]>);
-
-// SAFETY: shards are shared between threads, and stay in place until all of them have stopped and dropped this.
-unsafe impl Send for Peers {}
-
-impl Peers {
-    /// The shards that `shards` keeps; it outlives every started shard.
-    pub fn of(shards: &Arc<[ShardHost]>) -> Peers {
-        Peers(NonNull::from(&**shards))
-    }
-}
-
-/// Figures that any thread may read at any time; each is recent, together they are no snapshot.
-#[derive(Debug, Default)]
-pub struct Gauges {
-    /// Data blocks in use.
-    pub data_blocks_used: AtomicU64,
-    /// Logical blocks that are mapped.
-    pub logical_blocks_used: AtomicU64,
 }
 
 /// Wakes a shard in interrupt mode, and does nothing in polled mode, where it looks by itself.
@@ -279,18 +221,76 @@ impl ShardHost {
         self.with_running(|running| running.statistics()).unwrap_or_default()
     }
 
+    /// Does something to the engine that may leave it work to do. On the shard's thread.
+    fn change(&self, change: impl FnOnce(&mut Running)) {
+        self.with_running(change);
+        if self.interrupt_mode {
+            self.schedule();
+        }
+    }
+
     /// Changes the size of this shard's part of the index. On the shard's thread.
     pub fn resize_index(&self, bytes: usize) {
-        self.with_running(|running| running.resize_index(bytes));
+        self.change(|running| running.resize_index(bytes));
+    }
+
+    /// Changes the number of block-map pages that this shard keeps in memory. On the shard's thread.
+    pub fn set_map_pages(&self, pages: usize) {
+        self.change(|running| running.set_map_pages(pages));
+    }
+
+    /// Takes the outcome of an erasure that the engine asked for. On the shard's thread.
+    pub fn segment_erased(&self, segment: u32, result: Result<u64, ()>) {
+        self.change(|running| running.segment_erased(segment, result));
+    }
+
+    /// Takes no more requests until [`ShardHost::open`]; those that come wait. On the shard's thread.
+    pub fn close(&self) {
+        self.change(|running| running.set_open(false));
+    }
+
+    /// Takes requests again. On the shard's thread.
+    pub fn open(&self) {
+        self.change(|running| running.set_open(true));
+    }
+
+    /// Begins to save all metadata. On the shard's thread, while all shards rest.
+    pub fn save(&self) {
+        self.change(Running::save);
+    }
+
+    /// Whether all metadata is saved, and no transfer under way. On the shard's thread.
+    pub fn is_saved(&self) -> bool {
+        self.with_running(|running| running.is_saved()).unwrap_or(true)
+    }
+
+    /// Goes back to normal operation after [`ShardHost::save`]. On the shard's thread.
+    pub fn resume(&self) {
+        self.change(Running::resume);
+    }
+
+    /// Ends writing. On the shard's thread.
+    pub fn enter_read_only(&self, reason: ReadOnlyReason) {
+        self.change(|running| running.enter_read_only(reason));
+    }
+
+    /// Whether the shard takes writes. On the shard's thread.
+    pub fn is_writable(&self) -> bool {
+        self.with_running(|running| running.is_writable()).unwrap_or(false)
+    }
+
+    /// Takes a larger layout; `summaries` are those of this shard's new slabs. On the shard's thread, while all shards
+    /// rest.
+    pub fn grow(&self, geometry: Geometry, placement: Arc<Placement>, summaries: Vec<SlabSummary>) {
+        self.change(|running| running.grow(geometry, placement, summaries));
     }
 
     /// Whether anything is in flight. On the shard's thread.
     pub fn quiet(&self) -> Quiet {
-        let nothing_new =
-            self.inbox.is_empty() && self.confined.arrivals.is_empty() && self.confined.finished.is_empty();
-        let quiet = self.with_running(|running| running.quiet());
+        let nothing_new = self.inbox.is_empty() && self.confined.arrivals.is_empty();
+        let quiet = self.with_running(|running| running.quiet(nothing_new));
         let quiet = quiet.unwrap_or(Quiet { idle: true, sent: 0, received: 0 });
-        Quiet { idle: quiet.idle && nothing_new, ..quiet }
+        Quiet { idle: quiet.idle && self.confined.finished.is_empty(), ..quiet }
     }
 
     /// Takes one turn and answers the clients whose requests it finished. Returns whether there was anything to do.
@@ -321,9 +321,7 @@ impl ShardHost {
     fn run_errands(&self, busy: bool) {
         let Some(errands) = self.with_running(Running::errands) else { return };
         if let Some(peers) = self.confined.peers.get() {
-            // SAFETY: the shards stay in place until all of them have stopped.
-            let peers = unsafe { peers.0.as_ref() };
-            for peer in peers.iter().filter(|peer| errands.mailed >> peer.id.0 & 1 == 1) {
+            for peer in peers.all().iter().filter(|peer| errands.mailed >> peer.id.0 & 1 == 1) {
                 peer.schedule();
             }
         }

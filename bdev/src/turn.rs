@@ -12,21 +12,29 @@
 use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use engine::io::Piece;
-use engine::volume::Statistics;
-use engine::{Nanos, RequestError, Shard, ShardConfig, ShardId};
+use engine::media::slab_summary::SlabSummary;
+use engine::volume::{Geometry, Placement, Statistics};
+use engine::{MetadataConfig, Nanos, ReadOnlyReason, RequestError, Shard, ShardConfig, ShardId};
 
 use crate::buffer::DmaPool;
-use crate::client::{Client, Command, Request, Stage};
+use crate::client::{Client, Command, Request};
+use crate::gauges::Gauges;
 use crate::host_env::{HostEnv, Mail};
 use crate::list::{Inbox, List};
 use crate::mail::Receiver;
-use crate::shard_host::{Gauges, Plan, StartError, Waker, BOUNCE_BLOCKS, PIECES, VERIFY_BLOCKS, VIOS};
+use crate::plan::{Plan, BOUNCE_BLOCKS, JOURNAL_BLOCKS, MAP_BLOCKS, PIECES, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS};
+use crate::shard_host::{StartError, Waker};
 use crate::transfer::Transfers;
+use crate::uplink::Uplink;
 
 /// Foreign pieces that wait for the engine without memory being allocated.
 const WAITING_PIECES: usize = 4096;
+
+/// Transfers and flushes that can be under way without memory being allocated: of data, and some of metadata.
+const TRANSFERS: usize = VIOS + VERIFY_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
 
 /// Busy turns after which gauges are brought up to date, at the latest.
 const GAUGE_TURNS: u32 = 4096;
@@ -78,7 +86,9 @@ pub struct Running {
     theirs_first: bool,
     was_busy: bool,
     turns_since_gauges: u32,
-    _pools: [DmaPool; 2],
+    /// Requests are taken; else they wait.
+    is_open: bool,
+    _pools: [DmaPool; 5],
 }
 
 impl Running {
@@ -87,21 +97,36 @@ impl Running {
     /// # Errors
     /// SPDK lacks memory or gives no channel of the base.
     pub fn new(id: ShardId, plan: Plan, waker: Waker) -> Result<Running, StartError> {
-        let bounce = DmaPool::new(BOUNCE_BLOCKS).ok_or(StartError::DmaMemory)?;
-        let verify = DmaPool::new(VERIFY_BLOCKS).ok_or(StartError::DmaMemory)?;
-        let transfers =
-            Transfers::new(plan.base, plan.placement, VIOS + VERIFY_BLOCKS, waker).ok_or(StartError::Channel)?;
+        let pool = |blocks| DmaPool::new(blocks).ok_or(StartError::DmaMemory);
+        let pools =
+            [pool(BOUNCE_BLOCKS)?, pool(VERIFY_BLOCKS)?, pool(JOURNAL_BLOCKS)?, pool(MAP_BLOCKS)?, pool(SLAB_BLOCKS)?];
+        let [bounce, verify, journal, map, slabs] = pools.each_ref().map(|pool| pool.bufs().collect());
+        let transfers = Transfers::new(&plan.bases, plan.placement, TRANSFERS, waker).ok_or(StartError::Channel)?;
         let config = ShardConfig {
             id,
             geometry: plan.geometry,
             vios: VIOS,
             pieces: PIECES,
-            bounce: bounce.bufs().collect(),
-            verify: verify.bufs().collect(),
+            bounce,
+            verify,
             index_bytes: plan.index_bytes,
             fingerprinter: plan.fingerprinter,
+            metadata: MetadataConfig {
+                nonce: plan.metadata.nonce,
+                generation: plan.metadata.generation,
+                volatile_cache: plan.metadata.volatile_cache,
+                map_pages_cached: plan.metadata.map_pages_cached,
+                map_bufs: map,
+                journal_bufs: journal,
+                slab_bufs: slabs,
+                segments: plan.metadata.segments,
+                summaries: plan.metadata.summaries,
+                logical_blocks_used: plan.metadata.logical_blocks_used,
+                map_pages: plan.metadata.map_pages,
+            },
         };
-        let env = HostEnv::new(id, plan.geometry, plan.volume_name, Rc::clone(&transfers), plan.outgoing);
+        let uplink = Uplink::new(plan.app, plan.key, id, plan.peers);
+        let env = HostEnv::new(id, plan.geometry, plan.volume_name, Rc::clone(&transfers), uplink, plan.outgoing);
         Ok(Running {
             id,
             shard: Shard::new(config),
@@ -112,7 +137,8 @@ impl Running {
             theirs_first: true,
             was_busy: true,
             turns_since_gauges: 0,
-            _pools: [bounce, verify],
+            is_open: true,
+            _pools: pools,
         })
     }
 
@@ -126,10 +152,60 @@ impl Running {
         self.shard.resize_index(bytes);
     }
 
-    /// Whether anything is in flight, and how much mail there was.
-    pub fn quiet(&self) -> Quiet {
+    /// Takes the outcome of an erasure that the engine asked for: the segment's new generation, if it succeeded.
+    pub fn segment_erased(&mut self, segment: u32, result: Result<u64, ()>) {
+        self.env.uplink().answered();
+        self.shard.segment_erased(&mut self.env, segment, result);
+    }
+
+    /// Changes the number of block-map pages that the engine keeps in memory.
+    pub fn set_map_pages(&mut self, pages: usize) {
+        self.shard.set_map_pages(pages);
+    }
+
+    /// Whether requests are taken from now on. Those that are partly under way stop where they are.
+    pub fn set_open(&mut self, open: bool) {
+        self.is_open = open;
+    }
+
+    /// Begins to save all metadata.
+    pub fn save(&mut self) {
+        self.shard.save();
+    }
+
+    /// Whether all metadata is saved, and nothing under way.
+    pub fn is_saved(&self) -> bool {
+        self.shard.is_saved() && self.transfers.is_idle() && self.env.is_answered()
+    }
+
+    /// Goes back to normal operation after [`Running::save`].
+    pub fn resume(&mut self) {
+        self.shard.resume();
+    }
+
+    /// Ends writing.
+    pub fn enter_read_only(&mut self, reason: ReadOnlyReason) {
+        self.shard.enter_read_only(&mut self.env, reason);
+    }
+
+    /// Whether the engine takes writes.
+    pub fn is_writable(&self) -> bool {
+        self.shard.read_only().is_none()
+    }
+
+    /// Takes a larger layout.
+    pub fn grow(&mut self, geometry: Geometry, placement: Arc<Placement>, summaries: Vec<SlabSummary>) {
+        self.transfers.set_placement(placement);
+        self.shard.grow(geometry, summaries);
+    }
+
+    /// Whether anything of requests is in flight, and how much mail there was; with `nothing_new` no request waits to be
+    /// taken.
+    pub fn quiet(&self, nothing_new: bool) -> Quiet {
+        // While the shard is closed, requests that wait are not under way.
+        let nothing_waits = !self.is_open || (nothing_new && self.env.ready.is_empty());
         Quiet {
-            idle: self.is_idle(),
+            idle: self.is_idle() && nothing_waits,
             sent: self.env.sent(),
             received: self.incoming.iter().flatten().map(Receiver::received).sum(),
         }
@@ -142,9 +218,7 @@ impl Running {
 
     fn is_idle(&self) -> bool {
         self.shard.is_idle()
-            && self.transfers.is_idle()
             && self.waiting.is_empty()
-            && self.env.ready.is_empty()
             && self.env.settled.is_empty()
             && self.env.is_flushed()
             && self.incoming.iter().flatten().all(|ring| ring.waiting() == 0)
@@ -154,7 +228,7 @@ impl Running {
     pub fn turn(&mut self, doors: &Doors<'_>) -> bool {
         let mut busy = self.take_transfers();
         busy |= self.take_mail();
-        busy |= self.take_requests(doors);
+        busy |= self.is_open && self.take_requests(doors);
         busy |= self.feed();
         if self.env.take_timer() {
             self.shard.timer(&mut self.env);
@@ -212,7 +286,10 @@ impl Running {
                     unsafe { self.env.ready.push(node) };
                 }
                 Command::Flush => self.flush(client),
-                Command::Reset => self.transfers.command(client),
+                // Nothing to be done: a reset of the bdevs below would end the I/O of the pool and of other volumes with
+                // errors. (SPDK's logical volumes are the same.)
+                // SAFETY: just taken out of a list.
+                Command::Reset => unsafe { self.env.settled.push(node) },
             }
         }
         any
@@ -235,7 +312,7 @@ impl Running {
         let mut any = false;
         loop {
             let mut progress = self.theirs_first && self.feed_theirs();
-            progress = progress || self.feed_ours() || (!self.theirs_first && self.feed_theirs());
+            progress = progress || (self.is_open && self.feed_ours()) || (!self.theirs_first && self.feed_theirs());
             self.theirs_first = !self.theirs_first;
             if !progress {
                 return any;
@@ -284,23 +361,13 @@ impl Running {
         true
     }
 
-    /// Sends settled requests on: flushes to the base, all others to their clients.
+    /// Sends settled requests on to their clients. A flush needs nothing more: what the engine has answered is durable.
     fn settle(&mut self, finished: &List<Request>) -> bool {
         let mut any = false;
         while let Some(node) = self.env.settled.pop() {
             any = true;
-            let client = Client::of(node);
-            if client.command() == Command::Flush && client.stage() == Stage::Pieces {
-                self.transfers.command(client);
-            } else {
-                // SAFETY: just taken out of a list.
-                unsafe { finished.push(node) };
-            }
-        }
-        while let Some(client) = self.transfers.take_finished_command() {
-            any = true;
             // SAFETY: just taken out of a list.
-            unsafe { finished.push(client.node()) };
+            unsafe { finished.push(node) };
         }
         any
     }
@@ -310,5 +377,7 @@ impl Running {
         let statistics = self.shard.statistics();
         gauges.data_blocks_used.store(statistics.data_blocks_used, Ordering::Relaxed);
         gauges.logical_blocks_used.store(statistics.logical_blocks_used, Ordering::Relaxed);
+        gauges.block_map_pages.store(statistics.block_map_pages, Ordering::Relaxed);
+        gauges.slabs_unrecovered.store(statistics.slabs_unrecovered, Ordering::Relaxed);
     }
 }

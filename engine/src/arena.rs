@@ -37,6 +37,13 @@ impl<T> Arena<T> {
         Some(index)
     }
 
+    /// Takes a free object as it was left; none when the arena is exhausted.
+    pub fn acquire_kept(&mut self) -> Option<u32> {
+        let index = self.free.pop()?;
+        self.used[index as usize] = true;
+        Some(index)
+    }
+
     /// Gives an object back.
     pub fn release(&mut self, index: u32) {
         let used = std::mem::replace(&mut self.used[index as usize], false);

@@ -9,14 +9,15 @@
 
 use std::collections::VecDeque;
 
-use crate::env::{Env, Event};
+use crate::env::{Env, Event, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::hash::{Fingerprint, Fingerprinter};
-use crate::io::Submitter;
+use crate::io::{MetadataIo, Submitter};
+use crate::logical::journal::{Counters, Journal, Waiter};
 use crate::logical::Mapped;
-use crate::media::journal_record::Point;
+use crate::media::journal_record::{Entry, Point};
 use crate::message::{MemberRef, Message, VioRef};
-use crate::physical::{PhysicalError, PhysicalZone, ReadLock};
+use crate::physical::{Allocation, Applied, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
 use crate::report::Reporter;
 use crate::units::{Pbn, ShardId};
 use crate::volume::{Geometry, Statistics};
@@ -102,7 +103,13 @@ pub struct Context<'a, E: Env> {
     /// The volume's fingerprints.
     pub fingerprinter: &'a Fingerprinter,
     /// This shard's physical zone.
-    pub physical: &'a mut PhysicalZone,
+    pub physical: &'a mut PhysicalZone<E::Buf>,
+    /// This shard's recovery journal.
+    pub journal: &'a mut Journal<E::Buf>,
+    /// This shard's metadata transfers.
+    pub metadata: &'a mut MetadataIo<E::Buf>,
+    /// Why the shard takes no writes any more, once that is so.
+    pub read_only: &'a mut Option<ReadOnlyReason>,
     /// This shard's I/O submitter.
     pub io: &'a mut Submitter<E::Buf, Owner>,
     /// Queues between the zones.
@@ -126,12 +133,56 @@ impl<E: Env> Context<'_, E> {
         self.reporter.report(self.env, event);
     }
 
-    /// Counts and reports an error of the physical zone, and names what the client is told.
+    /// True when the shard takes no writes any more.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.is_some()
+    }
+
+    /// Ends writing, here and in every other shard (vdo.md 6.9). The first reason counts.
+    pub fn enter_read_only(&mut self, reason: ReadOnlyReason) {
+        if self.read_only.is_some() {
+            return;
+        }
+        *self.read_only = Some(reason);
+        self.stats.read_only_error_count += 1;
+        self.physical.read_only();
+        self.journal.fail(reason);
+        self.env.report(Event::ReadOnly(reason));
+        let (geometry, id) = (self.geometry, self.id);
+        for shard in geometry.shard_ids().filter(|&shard| shard != id) {
+            self.send(shard, Message::ReadOnly);
+        }
+    }
+
+    /// Counts and reports an error of the physical zone, and names what the client is told. Counts that contradict the
+    /// mappings end writing; what merely could not be locked does not.
     pub fn physical_error(&mut self, error: &PhysicalError) -> RequestError {
-        self.stats.lock_error_count += 1;
         let (pbn, operation) = error.object();
-        self.report(Event::Inconsistent { pbn, operation });
+        if matches!(error, PhysicalError::ReferenceCount { .. } | PhysicalError::NotOurs { .. }) {
+            self.inconsistent(pbn, operation);
+        } else {
+            self.stats.lock_error_count += 1;
+            self.report(Event::Inconsistent { pbn, operation });
+        }
         RequestError::Lock
+    }
+
+    /// Reports that reference counts contradict the mappings, and ends writing.
+    pub fn inconsistent(&mut self, pbn: Pbn, operation: &'static str) {
+        self.stats.lock_error_count += 1;
+        self.report(Event::Inconsistent { pbn, operation });
+        self.enter_read_only(ReadOnlyReason::Inconsistent(pbn));
+    }
+
+    /// Journals an entry if there is room for it; `counters` are what is true after it. Returns false if not.
+    pub fn append(&mut self, entry: &Entry<'_>, waiter: Waiter, counters: Counters) -> bool {
+        let fits = self.journal.fits(entry);
+        if fits {
+            // First, because the entry may complete a record.
+            self.journal.set_counters(counters);
+            self.journal.append(entry, waiter);
+        }
+        fits
     }
 
     /// Logical to hash: hands a block over.
@@ -173,32 +224,72 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Logical to physical: one more reference. None when the answer will come as a message.
-    pub fn increment(&mut self, vio: u32, pbn: Pbn) -> Option<Result<(), RequestError>> {
+    /// Logical to physical: one more reference. None when the answer will come later.
+    pub fn increment(&mut self, vio: u32, pbn: Pbn, point: Point) -> Option<Result<(), RequestError>> {
+        let vio = VioRef { shard: self.id, index: vio };
         match self.owner(pbn) {
             Err(error) => Some(Err(error)),
-            Ok(owner) if owner == self.id => {
-                Some(self.physical.increment(pbn).map_err(|error| self.physical_error(&error)))
-            }
+            Ok(owner) if owner == self.id => self.increment_here(self.id, vio, pbn, point),
             Ok(owner) => {
-                let vio = VioRef { shard: self.id, index: vio };
-                self.send(owner, Message::Increment { vio, pbn, point: Point::default() });
+                self.send(owner, Message::Increment { vio, pbn, point });
                 None
             }
         }
     }
 
+    /// One more reference to a block of this shard's own. None when the answer will come as an event of the zone.
+    pub fn increment_here(
+        &mut self,
+        journal: ShardId,
+        vio: VioRef,
+        pbn: Pbn,
+        point: Point,
+    ) -> Option<Result<(), RequestError>> {
+        match self.physical.increment(pbn, Source { journal, point }, vio) {
+            Ok(Applied::Now) => Some(Ok(())),
+            Ok(Applied::Later) => None,
+            Err(error) => Some(Err(self.physical_error(&error))),
+        }
+    }
+
     /// Logical to physical: `count` blocks of one slab lose a reference each.
-    pub fn decrement(&mut self, first: Pbn, count: u32) {
+    pub fn decrement(&mut self, first: Pbn, count: u32, point: Point) {
         match self.owner(first) {
             Err(_) => {}
-            Ok(owner) if owner == self.id => {
-                if let Err(error) = self.physical.decrement(first, count) {
-                    self.physical_error(&error);
-                }
-            }
-            Ok(owner) => self.send(owner, Message::Decrement { first, count, point: Point::default() }),
+            Ok(owner) if owner == self.id => self.decrement_here(self.id, first, count, point),
+            Ok(owner) => self.send(owner, Message::Decrement { first, count, point }),
         }
+    }
+
+    /// `count` blocks of one of this shard's slabs lose a reference each.
+    pub fn decrement_here(&mut self, journal: ShardId, first: Pbn, count: u32, point: Point) {
+        if let Err(error) = self.physical.decrement(first, count, Source { journal, point }) {
+            self.physical_error(&error);
+        }
+    }
+
+    /// Logical to physical: a recorded page of the block map gets the reference that it keeps.
+    pub fn reference_page(&mut self, pbn: Pbn, point: Point) {
+        match self.owner(pbn) {
+            Err(_) => {}
+            Ok(owner) if owner == self.id => self.reference_page_here(self.id, pbn, point),
+            Ok(owner) => self.send(owner, Message::ReferencePage { pbn, point }),
+        }
+    }
+
+    /// A recorded page in one of this shard's slabs gets the reference that it keeps.
+    pub fn reference_page_here(&mut self, journal: ShardId, pbn: Pbn, point: Point) {
+        if let Err(error) = self.physical.reference_page(pbn, Source { journal, point }) {
+            self.physical_error(&error);
+        }
+    }
+
+    /// A free block of this shard's own. An error counts as a full zone.
+    pub fn allocate(&mut self, requester: Requester, wait: bool) -> Allocation {
+        self.physical.allocate(requester, wait).unwrap_or_else(|error| {
+            self.physical_error(&error);
+            Allocation::Full
+        })
     }
 
     /// A read lock on a block of this shard's own, with the increments leased with it; none when it is not to be had.

@@ -56,6 +56,12 @@ impl Pbn {
 }
 
 impl Lbn {
+    /// The block's entry in its leaf page.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        (self.0 % ENTRIES_PER_LEAF_PAGE) as usize
+    }
+
     /// The block `count` blocks further on.
     #[must_use]
     pub const fn plus(self, count: u64) -> Lbn {

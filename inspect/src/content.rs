@@ -2,6 +2,7 @@
 
 //! What the records of a log mean.
 
+use engine::media::journal_record;
 use engine::pool::format::{ContentVersion, Record};
 use engine::pool::{ObjectId, Slot};
 use engine::volume::catalog::CatalogRecord;
@@ -10,9 +11,10 @@ use engine::volume::inventory::InventoryRecord;
 use crate::metadata::PoolReport;
 use crate::records;
 use crate::shown;
+use crate::volume_records;
 
 /// Bytes of a record that are kept to be understood; more than any record has that is.
-const MAX_KEPT: usize = 4096;
+const MAX_KEPT: usize = 1 << 20;
 
 /// Whose records a log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Content {
     Root,
     /// A volume's MDC.
     Inventory,
+    /// A segment of a volume's recovery journals.
+    Journal,
     /// A client's.
     Opaque,
 }
@@ -39,6 +43,8 @@ impl Content {
             Content::Root
         } else if pool.root.volumes.iter().any(|volume| volume.logs.contains(&name)) {
             Content::Inventory
+        } else if pool.root.volumes.iter().any(|volume| volume.segments.contains(&name)) {
+            Content::Journal
         } else {
             Content::Opaque
         }
@@ -62,8 +68,11 @@ impl Content {
                 Err(error) => Some(format!("MALFORMED: {error}")),
             },
             Content::Inventory => Some(match InventoryRecord::decode(record) {
-                Ok(InventoryRecord::Config { slab_zones }) => format!("CONFIG slabs of {slab_zones} zones"),
-                Ok(InventoryRecord::Slab { number, object }) => format!("SLAB {number} is {:#x}", object.0),
+                Ok(record) => volume_records::inventory(&record),
+                Err(error) => format!("MALFORMED: {error}"),
+            }),
+            Content::Journal => Some(match journal_record::decode(record) {
+                Ok((header, entries)) => volume_records::journal(&header, &entries),
                 Err(error) => format!("MALFORMED: {error}"),
             }),
             Content::Opaque => None,
@@ -91,6 +100,8 @@ impl Assembly {
 
 #[cfg(test)]
 mod tests {
+    use engine::volume::inventory::Counts;
+
     use super::*;
 
     #[test]
@@ -100,17 +111,18 @@ mod tests {
         assert_eq!(assembly.take(b"ab", true, false), None);
         assert_eq!(assembly.take(b"", false, false), None);
         assert_eq!(assembly.take(b"c", false, true), Some(&b"abc"[..]));
-        assert_eq!(assembly.take(&[7; 10_000], true, true).map(<[u8]>::len), Some(MAX_KEPT));
+        assert_eq!(assembly.take(&vec![7; MAX_KEPT + 1], true, true).map(<[u8]>::len), Some(MAX_KEPT));
     }
 
     #[test]
     fn records_are_understood_by_owner() {
         let spare = Record::decode(&[7, 1, 5]).expect("a spare record");
         assert_eq!(Content::Metadata.describe(spare.encode().as_ref()).as_deref(), Some("MCSPARE CAPACITY 5 %"));
-        let config = InventoryRecord::Config { slab_zones: 2 }.encode();
-        assert_eq!(Content::Inventory.describe(&config).as_deref(), Some("CONFIG slabs of 2 zones"));
+        let counts = InventoryRecord::Counts(Counts { slabs: 2, segments: 4 }).encode();
+        assert_eq!(Content::Inventory.describe(&counts).as_deref(), Some("COUNTS 2 slabs, 4 segments"));
+        assert!(Content::Journal.describe(&counts).is_some_and(|text| text.starts_with("MALFORMED")));
         assert_eq!(Content::Root.describe(b"somebody else's"), None);
         assert!(Content::Root.describe(b"DVOL").is_some_and(|text| text.starts_with("MALFORMED")));
-        assert_eq!(Content::Opaque.describe(&config), None);
+        assert_eq!(Content::Opaque.describe(&counts), None);
     }
 }

@@ -7,8 +7,8 @@
 //! that is wrong at once.
 //!
 //! [`image`] reads, [`superblocks`] and [`drive`] say what an image is; [`log`] and [`pair`] recover logs as the engine
-//! does; [`container`] adds records up, [`metadata`] puts the pool together, with [`space`] and [`volumes`]; [`report`]
-//! is all of it, [`dump`] one log block by block; [`text`] and [`json`] print.
+//! does; [`container`] adds records up, [`metadata`] puts the pool together, with [`space`], [`volumes`] and [`volume`];
+//! [`report`] is all of it, [`dump`] one log block by block; [`text`] and [`json`] print.
 
 #![forbid(unsafe_code)]
 
@@ -29,4 +29,6 @@ pub mod shown;
 pub mod space;
 pub mod superblocks;
 pub mod text;
+pub mod volume;
+pub mod volume_records;
 pub mod volumes;

@@ -32,6 +32,9 @@ pub struct Log<'a> {
     pub stamp: Stamp,
     /// Blocks of version 1 count.
     pub accept_v1: bool,
+    /// Flush sets were written one after the other. Those of a recovery journal may have been in flight together, so that
+    /// a hole is its end and no damage.
+    pub one_in_flight: bool,
 }
 
 /// Why a log cannot be used, or not to its end.
@@ -103,9 +106,8 @@ impl<'a> Log<'a> {
     /// How recovery looks at it.
     #[must_use]
     pub fn config(&self, compact_sem: bool) -> ScanConfig {
-        let (geometry, stamp, accept_v1) = (self.geometry(), self.stamp, self.accept_v1);
-        // As the pool opens its logs.
-        ScanConfig { geometry, stamp, compact_sem, accept_v1, one_in_flight: true }
+        let Log { stamp, accept_v1, one_in_flight, .. } = *self;
+        ScanConfig { geometry: self.geometry(), stamp, compact_sem, accept_v1, one_in_flight }
     }
 
     /// Fills `buffer` from byte `at` of the log on.

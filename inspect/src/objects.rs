@@ -4,7 +4,7 @@
 //!
 //! Each zone is read as a log's at most once, whatever the metadata say, so that the time is bounded by the image's size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::pool::format::{Mdc0Log, ObjectCreate};
 use engine::pool::mlog::block::Stamp;
@@ -70,6 +70,8 @@ pub struct Objects<'a> {
     drives: [Option<&'a Drive>; 2],
     accept_v1: bool,
     objects: BTreeMap<ObjectId, ObjectCreate>,
+    /// Logs that are segments of recovery journals.
+    segments: BTreeSet<ObjectId>,
     /// Zones that were read as a log's: the first and the one after the last, by class.
     read: [BTreeMap<u64, u64>; 2],
 }
@@ -78,12 +80,18 @@ impl<'a> Objects<'a> {
     /// No objects yet.
     #[must_use]
     pub fn new(drives: [Option<&'a Drive>; 2], accept_v1: bool) -> Objects<'a> {
-        Objects { drives, accept_v1, objects: BTreeMap::new(), read: [BTreeMap::new(), BTreeMap::new()] }
+        let read = [BTreeMap::new(), BTreeMap::new()];
+        Objects { drives, accept_v1, objects: BTreeMap::new(), segments: BTreeSet::new(), read }
     }
 
     /// Takes in the objects of a container.
     pub fn add(&mut self, objects: impl IntoIterator<Item = ObjectCreate>) {
         self.objects.extend(objects.into_iter().map(|object| (object.id, object)));
+    }
+
+    /// Notes that a log is a segment of a recovery journal.
+    pub fn note_segment(&mut self, id: ObjectId) {
+        self.segments.insert(id);
     }
 
     /// The drive of a class.
@@ -158,7 +166,8 @@ impl<'a> Objects<'a> {
         if !drive.holds(extent) {
             return Err(LogError::Outside(id));
         }
-        Ok(Log { id, drive, extent, stamp, accept_v1: self.accept_v1 })
+        let one_in_flight = !self.segments.contains(&id);
+        Ok(Log { id, drive, extent, stamp, accept_v1: self.accept_v1, one_in_flight })
     }
 
     /// Checks each object by itself.

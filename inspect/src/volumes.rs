@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The root MDC, the catalog of volumes in it, and each volume's inventory (architecture.md 6).
+//! The root MDC, and the catalog of volumes in it (architecture.md 6).
 
 use std::collections::BTreeMap;
 
-use engine::pool::{ObjectId, ObjectType};
+use engine::pool::ObjectId;
 use engine::volume::catalog::{CatalogRecord, VolumeEntry};
-use engine::volume::inventory::InventoryRecord;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,9 +13,10 @@ use crate::findings::Findings;
 use crate::objects::{LogError, Objects};
 use crate::pair::{Pair, PairReport};
 use crate::shown;
+use crate::volume::{self, VolumeReport};
 
 /// Largest record that is read of a client's MDC; the catalog's and the inventory's are much smaller.
-const MAX_RECORD_BYTES: usize = 1 << 20;
+pub(crate) const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// What is shown of the root MDC.
 #[derive(Debug, Serialize)]
@@ -31,25 +31,6 @@ pub struct RootReport {
     pub record_bytes: u64,
     /// The volumes that there are.
     pub volumes: Vec<VolumeReport>,
-}
-
-/// What is shown of a volume.
-#[derive(Debug, Serialize)]
-pub struct VolumeReport {
-    /// Its name.
-    pub name: String,
-    /// Its identity.
-    pub uuid: Uuid,
-    /// Ids of the logs of its MDC.
-    pub logs: [String; 2],
-    /// The logs; none when one is missing: its creation or deletion was cut short.
-    pub mdc: Option<PairReport>,
-    /// Zones in each slab.
-    pub slab_zones: u64,
-    /// Slabs that there are.
-    pub slabs: u64,
-    /// Records of slabs whose objects do not exist, at the end: an addition or deletion was cut short.
-    pub unfinished_slabs: u64,
 }
 
 /// Looks into the root MDC.
@@ -89,7 +70,7 @@ pub fn look(logs: [ObjectId; 2], objects: &mut Objects<'_>, findings: &mut Findi
     }
     report.mdc = Some(pair.report);
     check_names(&entries, findings);
-    report.volumes = entries.values().map(|entry| volume(entry, objects, findings)).collect();
+    report.volumes = entries.values().map(|entry| volume::look(entry, objects, findings)).collect();
     report
 }
 
@@ -117,70 +98,8 @@ fn check_names(entries: &BTreeMap<Uuid, VolumeEntry>, findings: &mut Findings) {
     }
 }
 
-fn volume(entry: &VolumeEntry, objects: &mut Objects<'_>, findings: &mut Findings) -> VolumeReport {
-    let object = format!("volume '{}'", shown::text(&entry.name));
-    let mut report = VolumeReport {
-        name: entry.name.clone(),
-        uuid: entry.uuid,
-        logs: entry.logs.map(shown::id),
-        mdc: None,
-        slab_zones: 0,
-        slabs: 0,
-        unfinished_slabs: 0,
-    };
-    let pair = match open(&object, entry.logs, objects, findings) {
-        Ok(pair) => pair,
-        Err(error) => {
-            if let LogError::Missing(_) = error {
-                findings.note(&object, format!("{error}: the volume's creation or deletion was cut short"));
-            } else {
-                findings.error(&object, error.to_string());
-            }
-            return report;
-        }
-    };
-    let mut slabs = Vec::new();
-    let read = pair.records(MAX_RECORD_BYTES, |bytes| match InventoryRecord::decode(bytes) {
-        Ok(InventoryRecord::Config { slab_zones }) => report.slab_zones = slab_zones,
-        Ok(InventoryRecord::Slab { number, object: slab }) => {
-            // A slab that was never committed is followed by another try for the same number.
-            slabs.truncate(usize::try_from(number).unwrap_or(usize::MAX));
-            if slabs.len() as u64 == number {
-                slabs.push(slab);
-            } else {
-                findings.error(&object, format!("slab {number} follows slab {}", slabs.len()));
-            }
-        }
-        Err(error) => findings.error(&object, format!("a record of its inventory is malformed: {error}")),
-    });
-    if let Err(fault) = read {
-        findings.error(&object, fault.to_string());
-    }
-    report.mdc = Some(pair.report);
-    let there = slabs.iter().rposition(|slab| objects.get(*slab).is_some()).map_or(0, |last| last + 1);
-    report.unfinished_slabs = (slabs.len() - there) as u64;
-    report.slabs = there as u64;
-    for (number, slab) in slabs.iter().take(there).enumerate() {
-        if let Err(fault) = check_slab(*slab, report.slab_zones, objects) {
-            findings.error(&object, format!("slab {number}: {fault}"));
-        }
-    }
-    report
-}
-
-fn check_slab(slab: ObjectId, zones: u64, objects: &Objects<'_>) -> Result<(), String> {
-    let Some(object) = objects.get(slab) else { return Err(format!("its object {} does not exist", shown::id(slab))) };
-    if slab.kind() != Some(ObjectType::Slab) {
-        return Err(format!("its object is {slab}"));
-    }
-    if object.extent.zones != zones {
-        return Err(format!("{slab} has {} zones instead of {zones}", object.extent.zones));
-    }
-    Ok(())
-}
-
 /// The pair of two committed logs.
-fn open<'a>(
+pub(crate) fn open<'a>(
     object: &str,
     logs: [ObjectId; 2],
     objects: &mut Objects<'a>,

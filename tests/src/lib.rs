@@ -4,11 +4,17 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "spdk")]
+pub mod durability;
 pub mod features;
 pub mod framer_load;
+#[cfg(feature = "spdk")]
+pub mod nvme_tcp;
 pub mod pool_sim;
+pub mod seeds;
 #[cfg(feature = "spdk")]
 pub mod setup;
 pub mod sim;
 #[cfg(feature = "spdk")]
 pub mod target;
+pub mod volume_sim;

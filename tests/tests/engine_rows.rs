@@ -10,7 +10,7 @@
 use std::ops::{Deref, DerefMut};
 
 use engine::io::Operation;
-use engine::volume::Geometry;
+use engine::volume::{Geometry, Statistics};
 use engine::{Blocks, Direction, Message, Pbn, RequestError, ShardId};
 use tests::sim::audit::audit;
 use tests::sim::client::{Request, RequestId};
@@ -22,19 +22,26 @@ use tests::sim::random::Random;
 /// Logical blocks in a leaf page: consecutive pages belong to consecutive shards.
 const PAGE: u64 = 504;
 
+/// Pages that the first block of each shard's first tree needs: the leaf and two above it.
+const PAGES: u64 = 3;
+
 /// A cluster that is audited when the test is done with it.
-struct Rig(Cluster);
+struct Rig {
+    cluster: Cluster,
+    /// Blocks in use before the test, by pages of the block map and by what fills up their slabs.
+    overhead: u64,
+}
 
 impl Deref for Rig {
     type Target = Cluster;
     fn deref(&self) -> &Cluster {
-        &self.0
+        &self.cluster
     }
 }
 
 impl DerefMut for Rig {
     fn deref_mut(&mut self) -> &mut Cluster {
-        &mut self.0
+        &mut self.cluster
     }
 }
 
@@ -43,15 +50,37 @@ impl Drop for Rig {
         if !std::thread::panicking() {
             self.settle(nothing);
             self.expect_sound();
-            audit(&self.0).expect("all is well at rest");
+            self.save();
+            self.settle(nothing);
+            assert!(self.is_saved(), "all metadata can be saved");
+            audit(&self.cluster).expect("all is well at rest");
         }
     }
 }
 
-/// A volume of `shards` shards with `slabs` slabs of `slab_blocks` blocks each.
+/// A volume of `shards` shards with `slabs` slabs of `slab_blocks` blocks each, all of them free. One more slab for each
+/// shard holds the pages of the block map that the shard's first leaf page needs, and is full.
 fn volume(shards: usize, slabs: u64, slab_blocks: u64, sizes: &Sizes) -> Rig {
-    let geometry = Geometry::new(shards, Blocks(16 * PAGE), Pbn(9), Pbn(9 + slabs * slab_blocks), slab_blocks);
-    Rig(Cluster::new(geometry.expect("valid"), sizes, Faults::none()))
+    let end = Pbn(9 + (slabs + shards as u64) * slab_blocks);
+    let geometry = Geometry::new(shards, Blocks(16 * PAGE), Pbn(9), end, slab_blocks).expect("valid");
+    let cluster = Cluster::new(geometry, &Sizes::default(), Faults::none());
+    let mut rig = Rig { cluster, overhead: shards as u64 * slab_blocks };
+    let mut value = 1 << 20;
+    for shard in 0..shards as u64 {
+        for filler in 0..slab_blocks - PAGES {
+            value = rig.value_of(ShardId(shard as u16), value + 1);
+            rig.write((shard + 1) * PAGE - 1 - filler, value);
+        }
+    }
+    rig.save();
+    rig.settle(nothing);
+    assert!(rig.is_saved(), "all metadata can be saved");
+    let used = rig.cluster.statistics();
+    assert_eq!((used.data_blocks_used, used.block_map_pages), (rig.overhead, PAGES * shards as u64));
+    let cluster = std::mem::replace(&mut rig.cluster, Cluster::new(geometry, sizes, Faults::none()));
+    rig.cluster = cluster.restart(sizes);
+    rig.settle(nothing);
+    rig
 }
 
 /// A volume of one shard and so many blocks.
@@ -77,6 +106,20 @@ fn reads_from_disk(pending: &Pending<'_>) -> bool {
 }
 
 impl Rig {
+    /// The statistics of what the test does, without what was there before.
+    fn statistics(&self) -> Statistics {
+        let statistics = self.cluster.statistics();
+        let shards = self.cluster.ids().count() as u64;
+        Statistics {
+            data_blocks: statistics.data_blocks - self.overhead,
+            data_blocks_used: statistics.data_blocks_used - self.overhead,
+            logical_blocks_used: statistics.logical_blocks_used - (self.overhead - PAGES * shards),
+            slabs: statistics.slabs - shards,
+            slabs_opened: statistics.slabs_opened - shards,
+            ..statistics
+        }
+    }
+
     fn write(&mut self, lbn: u64, value: u64) {
         self.execute(&Request::write(lbn, &[value])).expect("the write succeeds");
     }
@@ -235,10 +278,10 @@ fn advice_to_a_block_being_written_is_refused() {
     rig.unmap(4);
     rig.begin_write(20, 99);
     rig.settle(writes_to_disk);
-    assert_eq!(rig.world.disk.transfers[0].pbn, freed, "the freed block is written");
+    assert_eq!(rig.world.disk.transfers[0].pbn(), Some(freed), "the freed block is written");
     let before = rig.statistics();
     let other = rig.begin_write(21, 13);
-    rig.settle(|pending| matches!(pending, Pending::Transfer(transfer) if transfer.pbn == freed));
+    rig.settle(|pending| matches!(pending, Pending::Transfer(transfer) if transfer.pbn() == Some(freed)));
     assert_eq!(rig.outcome(other), Some(Ok(())));
     let after = rig.statistics();
     assert_eq!(after.dedupe_advice_stale, before.dedupe_advice_stale + 1);
@@ -495,7 +538,7 @@ fn an_abandoned_allocation_is_free_again() {
     rig.world.faults.script(Direction::Write, None, 2);
     let failing = rig.begin_write(0, 5);
     rig.settle(transfers);
-    let pbn = rig.world.disk.transfers[0].pbn;
+    let pbn = rig.world.disk.transfers[0].pbn().expect("a write of data");
     assert_eq!(rig.references(pbn), Some(255));
     rig.settle(nothing);
     assert_eq!(rig.outcome(failing), Some(Err(RequestError::Io)));
@@ -757,8 +800,8 @@ fn a_flush_waits_for_what_came_before() {
     assert_eq!((rig.outcome(old), rig.outcome(flush)), (None, None));
     let newest = rig.pbn(0).plus(0);
     assert_eq!(newest, Pbn(0), "nothing is mapped yet");
-    let held = rig.world.disk.transfers[1].pbn;
-    rig.settle(|pending| matches!(pending, Pending::Transfer(transfer) if transfer.pbn == held));
+    let held = rig.world.disk.transfers[1].pbn().expect("a write of data");
+    rig.settle(|pending| matches!(pending, Pending::Transfer(transfer) if transfer.pbn() == Some(held)));
     assert_eq!((rig.outcome(old), rig.outcome(flush)), (Some(Ok(())), Some(Ok(()))));
     assert_eq!(rig.outcome(later), None);
 }

@@ -9,12 +9,36 @@ use std::collections::VecDeque;
 
 use engine::hash::{Fingerprinter, SECRET_BYTES};
 use engine::io::{Operation, Piece};
-use engine::volume::Geometry;
+use engine::volume::{DeviceByte, Geometry, Placement};
 use engine::{
     Block, Blocks, Direction, Env, Event, Lbn, Message, Nanos, Part, Pbn, RequestError, Run, RunToken, Shard,
     ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
 };
 use tests::framer_load::FramerLoad;
+use tests::sim::cluster::Sizes;
+use tests::sim::layout::{placement, SEGMENT_BYTES};
+use tests::sim::load::{format, Load};
+
+/// Journals of which each round fills a good part, and a cache that holds all pages.
+const SIZES: Sizes = Sizes {
+    vios: VIOS,
+    pieces: 16,
+    bounce: 16,
+    verify: 16,
+    index_bytes: 1 << 14,
+    fingerprint_bits: None,
+    segments: 4,
+    segment_bytes: 256 << 10,
+    sector_bytes: 512,
+    map_pages: 0,
+    map_bufs: 16,
+    journal_bufs: 16,
+    slab_bufs: 32,
+    volatile_cache: false,
+};
+
+/// Blocks of memory of one shard.
+const SHARD_BLOCKS: usize = 16 + 16 + 16 + 16 + 32;
 
 const VIOS: usize = 64;
 const LOGICAL: u64 = 504 * 8;
@@ -25,17 +49,22 @@ const CLIENT_BLOCKS: usize = 504;
 #[derive(Clone, Copy)]
 struct Transfer {
     direction: Direction,
-    pbn: Pbn,
+    at: DeviceByte,
     bufs: [u32; MAX_RUN_BLOCKS],
-    count: usize,
+    bytes: usize,
     token: RunToken,
 }
 
 /// What one shard sees; the vectors never grow.
 struct World {
     memory: Vec<Block>,
-    disk: Vec<Block>,
+    placement: Placement,
+    /// The bdevs, byte by byte.
+    disks: [Vec<u8>; 2],
     transfers: VecDeque<Transfer>,
+    /// Journal segments to be erased, and how often each was.
+    erasures: VecDeque<u32>,
+    generations: Vec<u64>,
     mail: Vec<VecDeque<Message<u32>>>,
     answers: u64,
     errors: u64,
@@ -45,20 +74,38 @@ struct World {
 impl World {
     /// The first blocks of `memory` are the client's.
     fn new(shards: usize) -> World {
-        World {
-            memory: vec![[0; BLOCK_SIZE]; CLIENT_BLOCKS + 64],
-            disk: vec![[0; BLOCK_SIZE]; PHYSICAL as usize],
+        let placement = placement(geometry(shards), SIZES.segments);
+        let end = |objects: &[DeviceByte], bytes: u64| objects.iter().map(|byte| byte.at + bytes).max().unwrap_or(0);
+        let data = end(&placement.slabs, 64 * BLOCK_SIZE as u64);
+        let metadata = end(&placement.areas, SEGMENT_BYTES).max(end(&placement.segments, SEGMENT_BYTES));
+        let generations = vec![1; placement.segments.len()];
+        let mut world = World {
+            memory: vec![[0; BLOCK_SIZE]; CLIENT_BLOCKS + SHARD_BLOCKS * shards],
+            placement,
+            disks: [vec![0; data as usize], vec![0; metadata as usize]],
+            erasures: VecDeque::with_capacity(64),
+            generations,
             transfers: VecDeque::with_capacity(4096),
             mail: (0..shards).map(|_| VecDeque::with_capacity(4096)).collect(),
             answers: 0,
             errors: 0,
             in_place: true,
-        }
+        };
+        format(&geometry(shards), |place, block| {
+            let at = world.placement.locate(place);
+            let start = at.at as usize;
+            world.disks[usize::from(at.device)][start..start + BLOCK_SIZE].copy_from_slice(block);
+        });
+        world
     }
 
     fn transfer(&mut self, transfer: &Transfer) {
-        for (index, &buf) in transfer.bufs[..transfer.count].iter().enumerate() {
-            let (memory, disk) = (&mut self.memory[buf as usize], &mut self.disk[transfer.pbn.0 as usize + index]);
+        let mut left = transfer.bytes;
+        for (index, &buf) in transfer.bufs[..transfer.bytes.div_ceil(BLOCK_SIZE)].iter().enumerate() {
+            let (part, start) = (left.min(BLOCK_SIZE), transfer.at.at as usize + index * BLOCK_SIZE);
+            left -= part;
+            let disk = &mut self.disks[usize::from(transfer.at.device)][start..start + part];
+            let memory = &mut self.memory[buf as usize][..part];
             match transfer.direction {
                 Direction::Read => memory.copy_from_slice(disk),
                 Direction::Write => disk.copy_from_slice(memory),
@@ -97,8 +144,14 @@ impl Env for World {
     fn submit(&mut self, run: Run<'_, u32>) {
         let mut bufs = [0; MAX_RUN_BLOCKS];
         bufs[..run.bufs.len()].copy_from_slice(run.bufs);
-        let (direction, pbn, count, token) = (run.direction, run.pbn, run.bufs.len(), run.token);
-        self.transfers.push_back(Transfer { direction, pbn, bufs, count, token });
+        let (direction, at, bytes, token) = (run.direction, self.placement.locate(run.place), run.bytes, run.token);
+        self.transfers.push_back(Transfer { direction, at, bufs, bytes, token });
+    }
+    fn flush(&mut self, _token: RunToken) {
+        panic!("there is no volatile cache");
+    }
+    fn erase_segment(&mut self, segment: u32) {
+        self.erasures.push_back(segment);
     }
     fn send(&mut self, to: ShardId, message: Message<u32>) {
         self.mail[to.index()].push_back(message);
@@ -129,6 +182,12 @@ fn settle(world: &mut World, shards: &mut [Shard<World>], owners: &mut VecDeque<
             progress |= shard.run(world);
             while let Some(transfer) = world.transfers.pop_front() {
                 owners.push_back((index, transfer));
+            }
+            while let Some(segment) = world.erasures.pop_front() {
+                world.generations[segment as usize] += 1;
+                let generation = world.generations[segment as usize];
+                shard.segment_erased(world, segment, Ok(generation));
+                progress = true;
             }
         }
         while let Some((index, transfer)) = owners.pop_front() {
@@ -180,16 +239,21 @@ fn allocations(count: usize) -> u64 {
     let mut owners = VecDeque::with_capacity(4096);
     let mut shards: Vec<Shard<World>> = (0..count)
         .map(|id| {
-            let first = (CLIENT_BLOCKS + 32 * id) as u32;
+            let mut bufs = (CLIENT_BLOCKS + SHARD_BLOCKS * id) as u32..;
+            let mut take = || bufs.next().expect("numbers have no end");
+            let bounce = (0..SIZES.bounce).map(|_| take()).collect();
+            let verify = (0..SIZES.verify).map(|_| take()).collect();
+            let (id, geometry) = (ShardId(id as u16), geometry(count));
             Shard::new(ShardConfig {
-                id: ShardId(id as u16),
-                geometry: geometry(count),
+                id,
+                geometry,
                 vios: VIOS,
-                pieces: 16,
-                bounce: (first..first + 16).collect(),
-                verify: (first + 16..first + 32).collect(),
-                index_bytes: 1 << 14,
+                pieces: SIZES.pieces,
+                bounce,
+                verify,
+                index_bytes: SIZES.index_bytes,
                 fingerprinter: Fingerprinter::new([7; SECRET_BYTES]),
+                metadata: Load::of_new(&geometry, &SIZES).of_shard(id, &geometry, &SIZES, take),
             })
         })
         .collect();
@@ -202,6 +266,7 @@ fn allocations(count: usize) -> u64 {
     });
     let hits: u64 = shards.iter().map(|shard| shard.statistics().dedupe_hits).sum();
     assert!(hits > 0, "the rounds must exercise deduplication");
+    assert!(world.generations.iter().any(|generation| *generation > 1), "the journals must be used again");
     counted.count_total
 }
 

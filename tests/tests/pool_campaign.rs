@@ -4,45 +4,19 @@
 
 #![forbid(unsafe_code)]
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Mutex;
-
 use tests::pool_sim::campaign::{run_seed, Campaign, Options, Totals};
 use tests::pool_sim::log_campaign::{run_log_seed_with, LogDefect};
 use tests::pool_sim::scripts::Script;
+use tests::seeds::arguments::threads;
+use tests::seeds::runner::{run_seeds, Program};
 
 const OPTIONS: Options = Options { trace: false, trace_life: None, stride: 1 };
 
 /// Runs seeds on all cores, adds up what happened, and fails with the command that repeats the first failure.
 fn run_all(campaign: Campaign, seeds: std::ops::Range<u64>, stride: u64) -> Totals {
-    let next = AtomicU64::new(seeds.start);
-    let totals = Mutex::new(Totals::default());
-    let failed = Mutex::new(Vec::new());
-    let work = || loop {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed >= seeds.end {
-            return;
-        }
-        match catch_unwind(AssertUnwindSafe(|| run_seed(campaign, seed, Options { stride, ..OPTIONS }))) {
-            Ok(Ok(outcome)) => totals.lock().expect("not poisoned").add(&outcome),
-            Ok(Err(what)) => failed.lock().expect("not poisoned").push((seed, what)),
-            Err(_) => failed.lock().expect("not poisoned").push((seed, "panic, see above".into())),
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    let mut failed = failed.into_inner().expect("not poisoned");
-    failed.sort_unstable();
-    if let Some((seed, what)) = failed.first() {
-        let (count, name) = (failed.len(), campaign.name());
-        let again = format!("pool_campaign --campaign {name} --seed {seed} --stride {stride}");
-        panic!("{count} seeds fail; see: {again}\nseed {seed}: {what}");
-    }
-    let totals = totals.into_inner().expect("not poisoned");
+    let attempt = |seed| run_seed(campaign, seed, Options { stride, ..OPTIONS });
+    let program = Program { name: "pool_campaign", campaign: Some(campaign.name()) };
+    let totals = run_seeds(seeds, threads(), None, attempt).expect(program);
     println!("{totals:?}");
     totals
 }

@@ -4,10 +4,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Mutex;
-
+use tests::seeds::arguments::threads;
+use tests::seeds::runner::{run_seeds, Program};
 use tests::sim::plan::{Flavour, Plan};
 use tests::sim::runner::{run_seed, Options, Totals};
 use tests::sim::sabotage::Sabotage;
@@ -17,37 +15,8 @@ const SEEDS: u64 = 3000;
 
 /// Runs seeds on all cores, adds up what happened, and fails with the command that repeats the first failure.
 fn run_all(seeds: std::ops::Range<u64>, choose: impl Fn(u64) -> bool + Sync) -> Totals {
-    let next = AtomicU64::new(seeds.start);
-    let totals = Mutex::new(Totals::default());
-    let failed = Mutex::new(Vec::new());
-    let work = || loop {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed >= seeds.end {
-            return;
-        }
-        if !choose(seed) {
-            continue;
-        }
-        match catch_unwind(AssertUnwindSafe(|| run_seed(seed, &Options::default()))) {
-            Ok(Ok(outcome)) => totals.lock().expect("not poisoned").add(&outcome),
-            Ok(Err(what)) => failed.lock().expect("not poisoned").push((seed, what)),
-            Err(_) => failed.lock().expect("not poisoned").push((seed, "panic, see above".into())),
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    let mut failed = failed.into_inner().expect("not poisoned");
-    failed.sort_unstable();
-    if let Some((seed, what)) = failed.first() {
-        let count = failed.len();
-        panic!(
-            "{count} seeds fail; see: cargo run -p tests --bin simulate -- --seed {seed} --trace\nseed {seed}: {what}"
-        );
-    }
-    totals.into_inner().expect("not poisoned")
+    let attempt = |seed| if choose(seed) { run_seed(seed, &Options::default()) } else { Ok(Totals::default()) };
+    run_seeds(seeds, threads(), None, attempt).expect(Program { name: "simulate", campaign: None })
 }
 
 /// Whatever the order of events and whatever the disk does, reads return what was written, errors have causes, nothing

@@ -191,8 +191,7 @@ impl OpenBdev {
         BaseHandle {
             desc: self.desc,
             bdev: self.bdev,
-            shift: PAGE_BYTES.ilog2() - self.properties.sector_bytes.ilog2(),
-            num_blocks: self.bytes() / self.block_bytes(),
+            block_shift: self.properties.sector_bytes.ilog2(),
             alignment: self.alignment.max(1),
             can_flush: self.can_flush,
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Examine: pools are found and activated when their bdevs appear.
+//! Examine: pools are found and activated when their bdevs appear, and their volumes loaded.
 //!
 //! Each bdev that nobody has claimed is looked at when it is registered. If it has a drive of a pool, the pool's other
 //! drive is looked for on the other bdevs, and the pool is activated when all of its drives that are recorded are there.
@@ -26,6 +26,7 @@ use super::runtime::{self, Runtime};
 use super::scan;
 use crate::ffi;
 use crate::module;
+use crate::volume::load::load_all;
 
 /// What examine is looking at.
 #[derive(Debug, Default)]
@@ -88,44 +89,52 @@ async fn examine(runtime: &Rc<Runtime>, name: &str) {
     let names = [name.to_owned()];
     let Some(found) = scan::look_at(&names).await.into_iter().next() else { return };
     match found.drive {
-        Ok(drive) => activate(runtime, name, &drive).await,
+        // Before SPDK is told that the bdev is examined, the volumes on it are there.
+        Ok(drive) => {
+            if activate(runtime, name, &drive).await {
+                load_all(runtime, drive.pool).await;
+            }
+        }
         Err(error) if error.kind() == Kind::NoPool => {}
         Err(error) if error.kind() == Kind::UnknownSuperblock => log::warn!("{error}"),
         Err(error) => log::debug!("not examined further: {error}"),
     }
 }
 
-/// Activates the pool of a drive that has appeared, if all of it is there.
-async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) {
+/// Activates the pool of a drive that has appeared, if all of it is there. Returns whether it did.
+async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) -> bool {
     let _managing = runtime.service.manage().await;
     if bdevs::claim_of(name) != Some(Claim::None) {
         // Used meanwhile, for instance by a pool that is being created on it.
-        return;
+        return false;
     }
     if runtime.service.registry().identified(drive.pool).is_some() {
         log::warn!("drive '{name}' belongs to pool '{}', which is active without it", drive.name);
-        return;
+        return false;
     }
-    activate_if_complete(runtime, drive.pool, &drive.name).await;
+    activate_if_complete(runtime, drive.pool, &drive.name).await
 }
 
 /// Looks for the drives of a pool that was closed because it had lost one, which may have come back meanwhile.
 pub fn look_again(runtime: &Rc<Runtime>, uuid: Uuid, pool: String) {
     let runtime = Rc::clone(runtime);
     runtime::spawn(async move {
-        let _managing = runtime.service.manage().await;
-        if runtime.service.registry().identified(uuid).is_none() && !runtime.service.is_finishing() {
-            activate_if_complete(&runtime, uuid, &pool).await;
+        let managing = runtime.service.manage().await;
+        let gone = runtime.service.registry().identified(uuid).is_none() && !runtime.service.is_finishing();
+        let activated = gone && activate_if_complete(&runtime, uuid, &pool).await;
+        drop(managing);
+        if activated {
+            load_all(&runtime, uuid).await;
         }
     });
 }
 
-/// Activates a pool if all of it is there.
-async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) {
+/// Activates a pool if all of it is there. Returns whether it did.
+async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) -> bool {
     let (capacity, staging) = drives_of(uuid).await;
     let Some(capacity) = capacity else {
         log::info!("pool '{pool}' is not activated yet: its CAPACITY drive has not appeared");
-        return;
+        return false;
     };
     let mut paths = vec![capacity];
     paths.extend(staging);
@@ -136,11 +145,12 @@ async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) {
         }
         other => other,
     };
-    match outcome {
+    match &outcome {
         Ok(()) => {}
         Err(error) if error.kind() == Kind::NoDrive => log::info!("pool '{pool}' is not activated yet: {error}"),
         Err(error) => log::error!("pool '{pool}' is not activated: {error}"),
     }
+    outcome.is_ok()
 }
 
 /// The bdevs of a pool, of those that nobody has claimed: that with MDC0, and another.

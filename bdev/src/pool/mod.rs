@@ -21,7 +21,7 @@ pub mod runtime;
 pub mod scan;
 pub mod service;
 pub mod storage;
-mod timer;
+pub mod timer;
 mod transfer;
 
 #[cfg(feature = "load")]

@@ -4,11 +4,12 @@
 
 use crate::ffi;
 use crate::params::CreateParams;
-use crate::rpc::parameters;
-use crate::volume::Volume;
+use crate::rpc::serve::serve;
+use crate::volume::{create, Volume};
+use std::sync::Arc;
 
 const MEMBERS: &str = "base_bdev_name or pool_name, name and optionally uuid, cpumask, block_size, logical_size_mib, \
-                       slab_size_mib, physical_size_mib, index_memory_mib";
+                       slab_size_mib, physical_size_mib, index_memory_mib, block_map_cache_mib, journal_size_mib";
 
 /// SPDK's callback.
 ///
@@ -16,14 +17,14 @@ const MEMBERS: &str = "base_bdev_name or pool_name, name and optionally uuid, cp
 /// Called by SPDK with a request and its decoded parameters.
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
-    let Some((request, params)) = (unsafe { parameters(request, params, MEMBERS, CreateParams::parse) }) else {
-        return;
-    };
-    Volume::create(params, move |result| match result {
-        Ok(volume) => request.reply(|writer| writer.string(volume.name())),
-        Err(error) => {
-            log::error!("{error}");
-            request.refuse(error.code(), error);
-        }
-    });
+    unsafe {
+        serve(
+            request,
+            params,
+            MEMBERS,
+            CreateParams::parse,
+            |_, params| create::create(params),
+            |writer, volume: &Arc<Volume>| writer.string(volume.name()),
+        );
+    }
 }

@@ -4,21 +4,25 @@
 //!
 //! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is no
 //! snapshot of one instant. `saving_percent` and `used_percent` are vdo.md 9.3's derived figures; a saving below
-//! zero is shown as 0. Overhead is what no slab holds: the reserved start of the base and the tail smaller than a
-//! slab.
+//! zero is shown as 0. Overhead is what holds no data: what of the pool is in no slab, and the pages of the block map.
+//! Totals go on over restarts; a shard's own counters begin with each load.
 
 use std::sync::Arc;
 
 use engine::volume::Statistics;
 
+use crate::error::VolumeError;
 use crate::ffi;
 use crate::json::Writer;
 use crate::params;
+use crate::pool::storage::Storages;
 use crate::registry;
-use crate::rpc::delete::missing;
-use crate::rpc::{parameters, Request};
+use crate::rpc::mode;
+use crate::rpc::serve::serve;
 use crate::shard_host::ShardHost;
-use crate::volume::{tour, State, Volume};
+use crate::volume::administration::find;
+use crate::volume::kept::Kept;
+use crate::volume::{tour, Operation, State, Volume};
 
 /// SPDK's callback.
 ///
@@ -26,73 +30,107 @@ use crate::volume::{tour, State, Volume};
 /// Called by SPDK with a request and its decoded parameters.
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
-    let parsed = unsafe { parameters(request, params, "name (optional)", params::parse_get_stats) };
-    let Some((request, name)) = parsed else { return };
-    let volumes = match &name {
-        None => registry::all().into_iter().filter(|volume| volume.state() == State::Online).collect(),
-        Some(name) => match registry::find(name) {
-            None => return request.refuse(-libc::ENODEV, missing(name)),
-            Some(volume) if volume.state() != State::Online => {
-                return request.refuse(-libc::EBUSY, format!("'{name}' is being removed"));
-            }
-            Some(volume) => vec![volume],
-        },
-    };
-    gather(request, volumes, Vec::new());
+    unsafe {
+        serve(
+            request,
+            params,
+            "name (optional)",
+            params::parse_get_stats,
+            |runtime, name| async move { gather(&runtime.storages, name).await },
+            |writer, gathered: &Gathered| {
+                writer.array(|writer| {
+                    gathered.loaded.iter().for_each(|(volume, shards)| write(writer, volume, shards));
+                    gathered.others.iter().for_each(|(name, operation)| write_other(writer, name, *operation));
+                });
+            },
+        );
+    }
 }
 
-type Gathered = Vec<(Arc<Volume>, Vec<Statistics>)>;
+/// What there is to tell.
+#[derive(Debug, Default)]
+struct Gathered {
+    loaded: Vec<(Arc<Volume>, Vec<Statistics>)>,
+    /// Volumes that are not in service, with which something is being done.
+    others: Vec<(String, Operation)>,
+}
 
-/// Asks the volumes one after the other, then answers.
-fn gather(request: Request, mut volumes: Vec<Arc<Volume>>, mut gathered: Gathered) {
-    if volumes.is_empty() {
-        request.reply(|writer| {
-            writer.array(|writer| gathered.iter().for_each(|(volume, shards)| write(writer, volume, shards)));
-        });
-        return;
+/// Asks the volumes one after the other.
+async fn gather(storages: &Storages, name: Option<String>) -> Result<Gathered, VolumeError> {
+    let mut gathered = Gathered { others: storages.operations(), ..Gathered::default() };
+    let in_service = |volume: &Arc<Volume>| matches!(volume.state(), State::Online | State::Suspended);
+    let volumes = match &name {
+        None => registry::all().into_iter().filter(in_service).collect(),
+        Some(name) => {
+            gathered.others.retain(|(other, _)| other == name);
+            match find(name) {
+                Ok(volume) => vec![volume],
+                Err(_) if !gathered.others.is_empty() => Vec::new(),
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    for volume in volumes {
+        let shards = tour(&volume, ShardHost::statistics).await;
+        gathered.loaded.push((volume, shards));
     }
-    let volume = volumes.remove(0);
-    let asked = Arc::clone(&volume);
-    tour(volume, ShardHost::statistics, move |shards| {
-        gathered.push((asked, shards));
-        gather(request, volumes, gathered);
+    Ok(gathered)
+}
+
+fn write_other(writer: &mut Writer, name: &str, operation: Operation) {
+    writer.object(|writer| {
+        writer.named_string("name", name);
+        writer.named_string("state", "unloaded");
+        mode::write_operation(writer, operation);
     });
 }
 
 fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
     let mut total = Statistics::default();
-    for shard in shards {
-        total.add(shard);
-    }
-    let physical = volume.storage().physical_blocks;
-    let logical = volume.sizes().geometry.logical_blocks().0;
-    let overhead = physical - volume.sizes().geometry.data_blocks().0;
+    shards.iter().for_each(|shard| total.add(shard));
+    // Pages of the block map lie in data blocks, too, and are overhead.
+    total.data_blocks_used = total.data_blocks_used.saturating_sub(total.block_map_pages);
+    let geometry = volume.geometry();
+    let physical = volume.physical_blocks();
+    let logical = geometry.logical_blocks().0;
+    let overhead = physical.saturating_sub(geometry.data_blocks().0) + total.block_map_pages;
     writer.object(|writer| {
         writer.named_string("name", volume.name());
+        writer.named_string("state", volume.state().name());
+        mode::write(writer, volume, total.slabs_unrecovered);
+        writer.named_number("block_map_cache_size", (volume.map_cache_mib() << 20) / engine::BLOCK_SIZE as u64);
         writer.named_number("block_size", engine::BLOCK_SIZE as u64);
         writer.named_number("physical_blocks", physical);
         writer.named_number("logical_blocks", logical);
         writer.named_number("overhead_blocks_used", overhead);
         writer.named_number("used_percent", used_percent(&total, overhead, physical));
         writer.named_number("saving_percent", saving_percent(&total));
-        writer.named_object("total", |writer| write_fields(writer, &total));
+        writer.named_object("total", |writer| write_fields(writer, &total, volume.kept()));
         writer.named_array("shards", |writer| {
             for (host, shard) in volume.shards().iter().zip(shards) {
                 writer.object(|writer| {
                     writer.named_number("shard", u64::from(host.id.0));
                     writer.named_number("core", u64::from(host.core));
-                    write_fields(writer, shard);
+                    write_fields(writer, shard, &Kept::default());
                 });
             }
         });
     });
 }
 
-fn write_fields(writer: &mut Writer, statistics: &Statistics) {
+/// Writes the figures, each with what was counted before the volume was loaded.
+fn write_fields(writer: &mut Writer, statistics: &Statistics, kept: &Kept) {
     for (name, value) in statistics.fields() {
-        writer.named_number(name, value);
+        if SHARES.contains(&name) {
+            writer.named_signed(name, value.cast_signed());
+        } else {
+            writer.named_number(name, value.wrapping_add(kept.of(name)));
+        }
     }
 }
+
+/// What a volume uses as a whole: a shard's share may be below zero.
+const SHARES: [&str; 2] = ["logical_blocks_used", "block_map_pages"];
 
 /// Share of the base that is taken, by data or otherwise.
 fn used_percent(total: &Statistics, overhead: u64, physical: u64) -> u64 {

@@ -2,10 +2,15 @@
 
 //! JSON-RPC: one method a file, and what they share.
 
+mod check;
 mod create;
 mod delete;
 mod get_stats;
+mod grow_logical;
+mod grow_physical;
 pub mod info;
+mod load;
+mod mode;
 mod pool_activate;
 mod pool_create;
 mod pool_deactivate;
@@ -18,9 +23,15 @@ mod pool_json;
 mod pool_list;
 mod pool_rename;
 mod pool_scan;
-mod pool_serve;
 mod pool_set_params;
+mod rebuild;
+mod resume;
+mod serve;
+mod set_block_map_cache;
 mod set_index_memory;
+mod set_read_only;
+mod suspend;
+mod unload;
 
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -34,11 +45,21 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 16] = [
+const METHODS: [(&CStr, Handler); 26] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
+    (c"bdev_dedupe_load", load::handle),
+    (c"bdev_dedupe_unload", unload::handle),
+    (c"bdev_dedupe_suspend", suspend::handle),
+    (c"bdev_dedupe_resume", resume::handle),
+    (c"bdev_dedupe_grow_logical", grow_logical::handle),
+    (c"bdev_dedupe_grow_physical", grow_physical::handle),
     (c"bdev_dedupe_set_index_memory", set_index_memory::handle),
+    (c"bdev_dedupe_set_block_map_cache", set_block_map_cache::handle),
+    (c"bdev_dedupe_set_read_only", set_read_only::handle),
+    (c"bdev_dedupe_check", check::handle),
+    (c"bdev_dedupe_rebuild", rebuild::handle),
     (c"mpool_create", pool_create::handle),
     (c"mpool_activate", pool_activate::handle),
     (c"mpool_deactivate", pool_deactivate::handle),
@@ -116,5 +137,17 @@ unsafe fn parameters<T>(
             request.refuse(INVALID_PARAMS, error);
             None
         }
+    }
+}
+
+/// Says what is wrong with a name that is no volume's.
+pub fn missing(name: &str) -> String {
+    let c_name = CString::new(name).unwrap_or_default();
+    // SAFETY: the name is a C string; the result is only compared with null.
+    let other = !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null();
+    if other {
+        format!("bdev '{name}' is not a dedupe bdev")
+    } else {
+        format!("there is no bdev '{name}', nor does an active pool have a volume of that name that could be loaded")
     }
 }

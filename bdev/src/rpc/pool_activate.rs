@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `mpool_activate`: activates a pool and answers with its parameters.
+//! `mpool_activate`: activates a pool, loads its volumes, and answers with its parameters.
+
+use engine::pool::PoolError;
 
 use crate::ffi;
 use crate::pool::params::ActivateParams;
 use crate::rpc::pool_json;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
+use crate::volume::load::load_all;
 
 const MEMBERS: &str =
     "name and optionally capacity_bdev, staging_bdev, force, permit_meta_conv, resize, uid, gid, mode, \
@@ -23,7 +26,11 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
             params,
             MEMBERS,
             ActivateParams::parse,
-            |runtime, params| async move { runtime.service.activate(&params).await },
+            |runtime, params| async move {
+                let activated = runtime.service.activate(&params).await?;
+                load_all(&runtime, activated.uuid).await;
+                Ok::<_, PoolError>(activated)
+            },
             pool_json::params_object,
         );
     }

@@ -5,7 +5,7 @@
 use crate::ffi;
 use crate::pool::params::CreateParams;
 use crate::rpc::pool_json;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "name, capacity_bdev and optionally staging_bdev, zone_size_mib, mdc_count, mdc0_capacity_mib, \
                        mdcn_capacity_mib, force, uid, gid, mode, label, type, readahead_pages, \

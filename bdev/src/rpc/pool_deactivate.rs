@@ -4,7 +4,7 @@
 
 use crate::ffi;
 use crate::pool::params::parse_name;
-use crate::rpc::pool_serve::{serve, write_true};
+use crate::rpc::serve::{serve, write_true};
 
 const MEMBERS: &str = "name";
 

@@ -4,7 +4,7 @@
 
 use crate::ffi;
 use crate::pool::params::DriveAddParams;
-use crate::rpc::pool_serve::{serve, write_true};
+use crate::rpc::serve::{serve, write_true};
 
 const MEMBERS: &str = "name, staging_bdev and optionally zone_size_mib";
 

@@ -2,10 +2,12 @@
 
 //! `mpool_get_params`: shows the parameters of an active pool.
 
+use engine::pool::PoolError;
+
 use crate::ffi;
 use crate::pool::params::parse_name;
 use crate::rpc::pool_json;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "name";
 
@@ -21,7 +23,7 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
             params,
             MEMBERS,
             parse_name,
-            |runtime, name: String| async move { Ok(runtime.service.find(&name)?.params()) },
+            |runtime, name: String| async move { Ok::<_, PoolError>(runtime.service.find(&name)?.params()) },
             pool_json::params_object,
         );
     }

@@ -5,7 +5,7 @@
 use crate::ffi;
 use crate::pool::params::parse_name;
 use crate::rpc::pool_json;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "name";
 

@@ -2,10 +2,12 @@
 
 //! `mpool_list`: lists the active pools.
 
+use engine::pool::PoolError;
+
 use crate::ffi;
 use crate::pool::params::parse_nothing;
 use crate::rpc::pool_json;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "none";
 
@@ -21,7 +23,7 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
             params,
             MEMBERS,
             parse_nothing,
-            |runtime, ()| async move { Ok(runtime.service.active()) },
+            |runtime, ()| async move { Ok::<_, PoolError>(runtime.service.active()) },
             |writer, pools| writer.array(|writer| pools.iter().for_each(|pool| pool_json::listed(writer, pool))),
         );
     }

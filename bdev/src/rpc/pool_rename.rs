@@ -4,7 +4,7 @@
 
 use crate::ffi;
 use crate::pool::params::RenameParams;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "name, new_name and optionally capacity_bdev, staging_bdev";
 

@@ -2,10 +2,12 @@
 
 //! `mpool_scan`: lists the pools that are on bdevs, active or not, and activates none.
 
+use engine::pool::PoolError;
+
 use crate::ffi;
 use crate::pool::params::parse_nothing;
 use crate::rpc::pool_json;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "none";
 
@@ -23,7 +25,7 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
             parse_nothing,
             |runtime, ()| async move {
                 let found = runtime.service.scan().await;
-                Ok((runtime.service.active(), found))
+                Ok::<_, PoolError>((runtime.service.active(), found))
             },
             |writer, (active, found)| {
                 writer.array(|writer| {

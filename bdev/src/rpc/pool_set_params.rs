@@ -5,7 +5,7 @@
 use crate::ffi;
 use crate::pool::params::SetParams;
 use crate::rpc::pool_json;
-use crate::rpc::pool_serve::serve;
+use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "name and optionally uid, gid, mode, label, type, readahead_pages, spare_percent_capacity, \
                        spare_percent_staging";

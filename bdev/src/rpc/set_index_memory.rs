@@ -4,10 +4,8 @@
 
 use crate::ffi;
 use crate::params;
-use crate::registry;
-use crate::rpc::delete::missing;
-use crate::rpc::parameters;
-use crate::volume::State;
+use crate::rpc::serve::{serve, write_true};
+use crate::volume::administration::find;
 
 /// SPDK's callback.
 ///
@@ -15,16 +13,14 @@ use crate::volume::State;
 /// Called by SPDK with a request and its decoded parameters.
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
-    let parsed = unsafe { parameters(request, params, "name, index_memory_mib", params::parse_set_index_memory) };
-    let Some((request, (name, mib))) = parsed else { return };
-    match registry::find(&name) {
-        None => request.refuse(-libc::ENODEV, missing(&name)),
-        Some(volume) if volume.state() != State::Online => {
-            request.refuse(-libc::EBUSY, format!("'{name}' is being removed"));
-        }
-        Some(volume) => match volume.refuse_index(mib) {
-            Err(error) => request.refuse(error.code(), error),
-            Ok(()) => volume.set_index_memory(mib, move || request.reply(|writer| writer.boolean(true))),
-        },
+    unsafe {
+        serve(
+            request,
+            params,
+            "name, index_memory_mib",
+            params::parse_set_index_memory,
+            |_, (name, mib): (String, u64)| async move { find(&name)?.set_index_memory(mib).await },
+            write_true,
+        );
     }
 }

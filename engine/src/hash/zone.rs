@@ -25,6 +25,7 @@ use crate::hash::member::Member;
 use crate::hash::Fingerprint;
 use crate::logical::{Mapped, MappingState};
 use crate::message::{MemberRef, Message};
+use crate::physical::{Allocation, Requester};
 use crate::units::{Pbn, ShardId, MAX_REFERENCES};
 use crate::volume::{Geometry, Statistics};
 
@@ -442,27 +443,27 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.allocate(cx, member);
     }
 
-    /// Looks for a free block, in this shard first, then in each other one in turn (vdo.md 3.4).
+    /// Looks for a free block, in this shard first, then in each other one in turn; in a second round every zone that
+    /// still scrubs slabs keeps the request until one is done (vdo.md 3.4).
     fn allocate<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let shards = cx.geometry.shards() as u16;
         let tried = self.members[member].zones_tried;
-        if tried == shards {
+        if tried == 2 * shards {
             if !std::mem::replace(&mut self.full, true) {
                 cx.report(Event::OutOfSpace);
             }
             return self.fail(cx, member, RequestError::NoSpace);
         }
+        let wait = tried >= shards;
         let zone = ShardId((cx.id.0 + tried) % shards);
+        let reference = MemberRef { shard: cx.id, index: member };
         if zone != cx.id {
-            let member = MemberRef { shard: cx.id, index: member };
-            return cx.send(zone, Message::Allocate { member, wait: false });
+            return cx.send(zone, Message::Allocate { member: reference, wait });
         }
-        match cx.physical.allocate() {
-            Ok(pbn) => self.allocated(cx, member, pbn),
-            Err(error) => {
-                let error = cx.physical_error(&error);
-                self.fail(cx, member, error);
-            }
+        match cx.allocate(Requester::Data(reference), wait) {
+            Allocation::Waiting => {}
+            Allocation::Block(pbn) => self.allocated(cx, member, Some(pbn)),
+            Allocation::Full => self.allocated(cx, member, None),
         }
     }
 

@@ -5,32 +5,34 @@
 //! The stages, and what moves a data_vio from one to the next:
 //!
 //! ```text
-//!             lock granted            bounce block free
-//!  LbnLock ---------------> Locked --------------------> Buffered
-//!                              |  no data needed            |
-//!                              |                            | read, or partial write over stored data
-//!                              |                            v
-//!                              |                         Reading --- read of a client: done ---> finished
-//!                              |                            |
-//!                              |              content whole v         zero block
-//!                              |                      Fingerprinting ------------+
-//!                              |                            |                    |
-//!                              |                            v                    |
-//!                              |                        Deduping --- failed -----|-----------> finished
-//!                              |                            | Remap              |
-//!                              |                            v                    |
-//!                              |                      Incrementing               |
-//!                              |                            | Incremented        v
-//!                              +----------------------------+--------------> map updated ---> finished
+//!             lock granted           leaf page there              bounce block free
+//!  LbnLock ---------------> MapPage ---------------> Mapped ----------------------> Buffered
+//!                                                       |  no data needed              |
+//!                                                       |                              | read, or partial write
+//!                                                       |                              v over stored data
+//!                                                       |                           Reading -- client's --> finished
+//!                                                       |                              |
+//!                                                       |                content whole v         zero block
+//!                                                       |                        Fingerprinting ------------+
+//!                                                       |                              |                    |
+//!                                                       |                              v                    |
+//!                                                       |                          Deduping -- failed ------|-> finished
+//!                                                       |                              | Remap              |
+//!                                                       |                              v                    |
+//!                                                       +------------------------> Journaling <-------------+
+//!                                                                                      | entry committed,
+//!                                                                                      v map updated
+//!                                                                 no new block --- Incrementing -- done --> finished
 //! ```
 //!
-//! Differs from vdo.md 1.2: no copy of the client's data (a data_vio refers to the client's block where it can), no
+//! Differs from vdo.md 1.2: no copy of the client's data (a data_vio refers to the client's block where it can), and no
 //! allocation of its own (the hash zone allocates when it knows that the block must be stored, architecture.md
-//! section 3), and no journal yet: metadata is in RAM in this release.
+//! section 3).
 
 use crate::arena::NONE;
 use crate::env::Part;
 use crate::io::Operation;
+use crate::logical::map::Frame;
 use crate::logical::{Access, Locker, Mapping};
 use crate::message::MemberRef;
 use crate::units::Lbn;
@@ -41,15 +43,19 @@ use crate::wait_queue::Linked;
 pub enum Stage {
     /// Waits for its LBN lock.
     LbnLock,
-    /// Holds the lock; may wait for a bounce block.
-    Locked,
+    /// Holds the lock; waits for its leaf page.
+    MapPage,
+    /// Knows its mapping; may wait for a bounce block.
+    Mapped,
     /// A transfer from the base is under way.
     Reading,
     /// Its content is complete; waits for the next batch of fingerprints.
     Fingerprinting,
     /// The hash zone has it.
     Deduping,
-    /// The physical zone of another shard raises the reference count.
+    /// Waits for room in the recovery journal, or for its entry to be committed.
+    Journaling,
+    /// The physical zone raises the reference count: another shard's, or one whose slab journal is busy.
     Incrementing,
 }
 
@@ -70,6 +76,8 @@ pub struct DataVio<Buf> {
     pub data: Option<Buf>,
     /// Whether `data` is a bounce block, to be given back.
     pub bounced: bool,
+    /// Its leaf page, held until the mapping has changed; none for reads, and where there is no page.
+    pub page: Option<Frame>,
     /// The mapping that was in force when the lock was granted; it stays so until this data_vio changes it.
     pub old: Mapping,
     /// The mapping to be recorded.
@@ -93,6 +101,7 @@ impl<Buf> DataVio<Buf> {
             piece,
             data: None,
             bounced: false,
+            page: None,
             old: Mapping::UNMAPPED,
             new: Mapping::UNMAPPED,
             check: 0,

@@ -23,6 +23,20 @@ pub enum Operation {
     Flush,
 }
 
+impl Operation {
+    /// Whether it forgets content.
+    #[must_use]
+    pub const fn is_discard(self) -> bool {
+        matches!(self, Operation::Unmap | Operation::WriteZeroes)
+    }
+
+    /// Whether it changes the volume.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        matches!(self, Operation::Write | Operation::Unmap | Operation::WriteZeroes)
+    }
+}
+
 /// The part of a client's request that lies in one leaf page, hence belongs to one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<Client> {

@@ -57,7 +57,8 @@ impl LbnLocks {
     }
 
     /// True when no LBN is locked.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.locks.is_empty()
     }
 

@@ -43,7 +43,7 @@ impl PageId {
     /// The entry of its leaf page that holds the mapping of a block.
     #[must_use]
     pub const fn slot_of(lbn: Lbn) -> usize {
-        (lbn.0 % ENTRIES_PER_LEAF_PAGE) as usize
+        lbn.slot()
     }
 
     /// The root of a tree.
@@ -110,7 +110,7 @@ mod tests {
             let mut page = PageId { level: 0, index: leaf };
             assert_eq!(PageId::leaf_of(page.first_lbn()), page);
             assert_eq!(PageId::leaf_of(page.first_lbn().plus(503)), page);
-            assert_eq!(PageId::slot_of(page.first_lbn().plus(503)), 503);
+            assert_eq!(page.first_lbn().plus(503).slot(), 503);
             while let Some((parent, slot)) = page.parent() {
                 assert!(slot < 504);
                 assert_eq!(parent.child(slot), Some(page));

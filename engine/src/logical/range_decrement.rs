@@ -8,26 +8,20 @@
 
 use crate::context::Context;
 use crate::env::Env;
+use crate::media::journal_record::PbnRun;
 use crate::units::{Pbn, ENTRIES_PER_LEAF_PAGE};
 use crate::volume::Geometry;
 
-/// A run of blocks that lose one reference each.
-#[derive(Debug, Clone, Copy)]
-struct OpenRun {
-    first: Pbn,
-    count: u32,
-}
-
 /// The open run of each physical shard.
 #[derive(Debug)]
-pub struct RangeDecrements {
-    runs: Vec<Option<OpenRun>>,
+pub struct RunCollector {
+    runs: Vec<Option<PbnRun>>,
 }
 
-impl RangeDecrements {
+impl RunCollector {
     /// No run open.
-    pub fn new(geometry: &Geometry) -> RangeDecrements {
-        RangeDecrements { runs: vec![None; geometry.shards()] }
+    pub fn new(geometry: &Geometry) -> RunCollector {
+        RunCollector { runs: vec![None; geometry.shards()] }
     }
 
     /// Whether the mail to every other shard has room for the decrements of a whole leaf page.
@@ -36,30 +30,25 @@ impl RangeDecrements {
         cx.geometry.shard_ids().filter(|&shard| shard != cx.id).all(|shard| cx.env.send_room(shard) >= needed)
     }
 
-    /// Takes a reference of `pbn`, now or when its run ends.
-    pub fn add<E: Env>(&mut self, cx: &mut Context<'_, E>, pbn: Pbn) {
-        let Some(slab) = cx.geometry.slab_of(pbn) else {
-            // The context reports what is wrong with such a block.
-            return cx.decrement(pbn, 1);
+    /// Adds a block; a run that it ends goes to `out`. A block outside all slabs stands alone: whoever takes it reports
+    /// what is wrong with it.
+    pub fn add(&mut self, geometry: &Geometry, pbn: Pbn, out: &mut Vec<PbnRun>) {
+        let Some(slab) = geometry.slab_of(pbn) else {
+            out.push(PbnRun { first: pbn, count: 1 });
+            return;
         };
-        let run = &mut self.runs[cx.geometry.shard_of_slab(slab).index()];
+        let run = &mut self.runs[geometry.shard_of_slab(slab).index()];
         if let Some(open) = run {
-            if open.first.plus(u64::from(open.count)) == pbn && cx.geometry.slab_of(open.first) == Some(slab) {
+            if open.first.plus(u64::from(open.count)) == pbn && geometry.slab_of(open.first) == Some(slab) {
                 open.count += 1;
                 return;
             }
         }
-        if let Some(ended) = run.replace(OpenRun { first: pbn, count: 1 }) {
-            cx.decrement(ended.first, ended.count);
-        }
+        out.extend(run.replace(PbnRun { first: pbn, count: 1 }));
     }
 
     /// Ends all runs.
-    pub fn finish<E: Env>(&mut self, cx: &mut Context<'_, E>) {
-        for run in &mut self.runs {
-            if let Some(ended) = run.take() {
-                cx.decrement(ended.first, ended.count);
-            }
-        }
+    pub fn finish(&mut self, out: &mut Vec<PbnRun>) {
+        out.extend(self.runs.iter_mut().filter_map(Option::take));
     }
 }

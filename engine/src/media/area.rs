@@ -89,6 +89,13 @@ impl AreaLayout {
     pub const fn journal_block(&self, sequence: u64) -> u32 {
         1 + self.reference_blocks + (sequence % self.journal_blocks as u64) as u32
     }
+
+    /// How many blocks of the slab journal follow each other on media from that of a sequence number on, itself
+    /// included.
+    #[must_use]
+    pub const fn to_ring_end(&self, sequence: u64) -> u32 {
+        self.journal_blocks - (sequence % self.journal_blocks as u64) as u32
+    }
 }
 
 #[cfg(test)]
@@ -105,5 +112,6 @@ mod tests {
         assert_eq!(sizes, expected);
         let area = AreaLayout::of(1 << 13);
         assert_eq!([0, 31, 32, 65].map(|sequence| area.journal_block(sequence)), [4, 35, 4, 5]);
+        assert_eq!([0, 31, 32, 65].map(|sequence| area.to_ring_end(sequence)), [32, 1, 32, 31]);
     }
 }

@@ -332,4 +332,28 @@ mod tests {
             assert!(matches!(read(ID, &torn), Err(SlabJournalDamage::Torn { .. })), "mask {mask:08b}");
         }
     }
+
+    /// Content of any bytes, sealed: what passes is a block, and is written as it was read.
+    #[test]
+    fn any_sealed_bytes_are_judged() {
+        let mut numbers = Numbers::new(9);
+        let mut passed = 0;
+        for _ in 0..3_000 {
+            let mut block = sealed(5, &entries(numbers.below(1004) as usize));
+            for _ in 0..numbers.below(4) {
+                let at = [numbers.below(20), numbers.below(4096)][numbers.below(2) as usize] as usize;
+                block[at] = numbers.below(256) as u8;
+            }
+            let stamp = u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
+            sector::seal_block(&mut block, ID.identity(Kind::SlabJournal), stamp);
+            if let Ok((header, entries)) = read(ID, &block) {
+                passed += 1;
+                assert_eq!(entries.len(), usize::from(header.count));
+                let mut again = [0; BLOCK_SIZE];
+                encode(ID, header.sequence, header.first_entry, entries.iter().copied(), &mut again);
+                assert_eq!(read(ID, &again), Ok((header, entries)));
+            }
+        }
+        assert!((1_000..2_990).contains(&passed), "{passed} passed");
+    }
 }

@@ -27,6 +27,7 @@ use thiserror::Error;
 use super::area::{AreaBlock, MAX_JOURNAL_BLOCKS, SUMMARY_BLOCK};
 use super::journal_record::Point;
 use super::sector::{self, DamagedSector, Kind, CONTENT_BYTES};
+use super::slab_journal_block::ENTRIES_PER_BLOCK;
 use crate::env::Block;
 use crate::pool::format::fields::{FieldReader, FieldWriter, Truncated};
 use crate::units::MAX_SHARDS;
@@ -34,6 +35,12 @@ use crate::units::MAX_SHARDS;
 const BYTES: usize = 40 + 8 * MAX_SHARDS;
 
 const _: () = assert!(BYTES == 296 && BYTES <= CONTENT_BYTES, "a summary is one sector");
+
+/// Sequence numbers are smaller (vdo.md 6.1: JOURNAL_OVERFLOW). At a million blocks a second they last for nine years.
+pub const MAX_SEQUENCE: u64 = 1 << 48;
+
+/// Numbers of entries are smaller.
+const MAX_ENTRY_NUMBER: u64 = MAX_SEQUENCE * ENTRIES_PER_BLOCK as u64;
 
 const COUNTS_WRITTEN: u8 = 1;
 const OPENED: u8 = 2;
@@ -73,6 +80,12 @@ pub enum SummaryDamage {
         /// Tail.
         tail: u64,
     },
+    /// More entries than a journal can have had.
+    #[error("its journal has had {0} entries")]
+    Entries(u64),
+    /// More free blocks than the slab has blocks.
+    #[error("it counts {0} free blocks, more than there are")]
+    FreeBlocks(u32),
     /// A flag that there is not.
     #[error("its flags are {0:#04x}")]
     Flags(u8),
@@ -127,7 +140,8 @@ impl SlabSummary {
     /// Reads a summary, and the stamp of its update.
     ///
     /// # Errors
-    /// What is wrong with it. Sequence numbers returned are at least 1, and no more apart than a journal has blocks.
+    /// What is wrong with it. Sequence numbers returned are at least 1, and no more apart than a journal has blocks; they
+    /// and the number of the next entry leave room for a journal that goes on.
     pub fn decode(nonce: u64, slab: u64, block: &Block) -> Result<(SlabSummary, u32), SummaryDamage> {
         let [sector, ..] = sector::sectors(block);
         let update = sector::open(sector, identity(nonce, slab)).ok_or(DamagedSector(0))?;
@@ -136,8 +150,15 @@ impl SlabSummary {
         let length = tail.checked_sub(head);
         // The journal of a slab whose counts were never written begins with its first block.
         let begun = summary.counts_written || head == 1;
-        if head == 0 || !begun || length.is_none_or(|length| length > u64::from(MAX_JOURNAL_BLOCKS)) {
+        if head == 0
+            || tail >= MAX_SEQUENCE
+            || !begun
+            || length.is_none_or(|length| length > u64::from(MAX_JOURNAL_BLOCKS))
+        {
             return Err(SummaryDamage::Journal { head, tail });
+        }
+        if summary.next_entry >= MAX_ENTRY_NUMBER {
+            return Err(SummaryDamage::Entries(summary.next_entry));
         }
         if flags & !(COUNTS_WRITTEN | OPENED) != 0 {
             return Err(SummaryDamage::Flags(flags));
@@ -169,7 +190,7 @@ fn read(bytes: &[u8]) -> Result<(SlabSummary, u8), Truncated> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::testing::{code_at, Mutations};
+    use crate::media::testing::{code_at, Mutations, Numbers};
     use crate::units::{BLOCK_SIZE, SECTOR_SIZE};
 
     const NONCE: u64 = 0x1122_3344_5566_7788;
@@ -246,10 +267,35 @@ mod tests {
         let never_written = SlabSummary { counts_written: false, ..summary() };
         let refusal = SummaryDamage::Journal { head: 0x0a0b, tail: 0x0a0c };
         assert_eq!(SlabSummary::decode(NONCE, 5, &sealed(&never_written)), Err(refusal));
+        let last = SlabSummary { head: MAX_SEQUENCE, tail: MAX_SEQUENCE, ..summary() };
+        let refusal = SummaryDamage::Journal { head: MAX_SEQUENCE, tail: MAX_SEQUENCE };
+        assert_eq!(SlabSummary::decode(NONCE, 5, &sealed(&last)), Err(refusal));
+        let many = SlabSummary { next_entry: u64::MAX, ..summary() };
+        assert_eq!(SlabSummary::decode(NONCE, 5, &sealed(&many)), Err(SummaryDamage::Entries(u64::MAX)));
         let mut flags = good;
         flags[28] = 7;
         let [sector, ..] = sector::sectors_mut(&mut flags);
         sector::seal(sector, identity(NONCE, 5), 0);
         assert_eq!(SlabSummary::decode(NONCE, 5, &flags), Err(SummaryDamage::Flags(7)));
+    }
+
+    /// Content of any bytes, sealed: what passes is a summary, and is written as it was read.
+    #[test]
+    fn any_sealed_bytes_are_judged() {
+        let mut numbers = Numbers::new(8);
+        let mut passed = 0;
+        for _ in 0..20_000 {
+            let mut block = sealed(&summary());
+            for _ in 0..=numbers.below(4) {
+                block[numbers.below(BYTES as u64) as usize] = numbers.below(256) as u8;
+            }
+            sector::seal(&mut sector::sectors_mut(&mut block)[0], identity(NONCE, 5), 9);
+            if let Ok((summary, update)) = SlabSummary::decode(NONCE, 5, &block) {
+                passed += 1;
+                assert_eq!(SlabSummary::decode(NONCE, 5, &sealed(&summary)).map(|(read, _)| read), Ok(summary));
+                assert_eq!((update, summary.journal_length() <= u64::from(MAX_JOURNAL_BLOCKS)), (9, true));
+            }
+        }
+        assert!((5_000..19_000).contains(&passed), "{passed} passed");
     }
 }

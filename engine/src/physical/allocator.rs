@@ -6,8 +6,8 @@
 //! other lie side by side. Every change of a counter goes through [`BlockAllocator::change`], which keeps the numbers
 //! of free blocks and the priority table right.
 //!
-//! Invariants (I6, I10): `free_blocks`, of a slab and in total, is the number of zero counters; the open slab is not in
-//! the table, every other slab is, under the priority computed for it.
+//! Invariants (I6, I10): `free_blocks`, of a slab and in total, is the number of zero counters of loaded slabs; the open
+//! slab is not in the table, nor is one that is not loaded; every other slab is, under the priority computed for it.
 //!
 //! Differs from vdo.md 4.4: when the best slab of the table has no free block, the zone is full, and nothing is opened
 //! to find that out.
@@ -29,7 +29,7 @@ struct OpenSlab {
 pub(super) struct BlockAllocator {
     layout: ZoneLayout,
     counts: ReferenceCounts,
-    slabs: Box<[Slab]>,
+    slabs: Vec<Slab>,
     priorities: Priorities,
     table: PriorityTable,
     open: Option<OpenSlab>,
@@ -39,25 +39,78 @@ pub(super) struct BlockAllocator {
 }
 
 impl BlockAllocator {
-    /// An allocator over free blocks. Slabs will be opened from low numbers to high, while all of them are unused.
-    pub fn new(layout: ZoneLayout) -> BlockAllocator {
-        let priorities = Priorities::new(layout.slab_blocks());
-        let slab = Slab { free_blocks: layout.slab_blocks(), was_opened: false };
-        let mut table = PriorityTable::new(layout.slabs());
-        for number in 0..layout.slabs() {
-            table.enqueue(SlabIndex(number), priorities.of(slab));
-        }
-        BlockAllocator {
+    /// An allocator over slabs of which some have never been used, as `is_unused` says; all blocks of those are free, and
+    /// they will be opened from low numbers to high. The others wait for [`BlockAllocator::load`].
+    pub fn new(layout: ZoneLayout, is_unused: impl Fn(SlabIndex) -> bool) -> BlockAllocator {
+        let mut allocator = BlockAllocator {
             counts: ReferenceCounts::new(&layout),
-            slabs: vec![slab; layout.slabs() as usize].into_boxed_slice(),
-            priorities,
-            table,
+            slabs: Vec::with_capacity(layout.slabs() as usize),
+            priorities: Priorities::new(layout.slab_blocks()),
+            table: PriorityTable::new(layout.slabs()),
             open: None,
-            free_blocks: layout.blocks() as u64,
+            free_blocks: 0,
             slabs_opened: 0,
             slabs_reopened: 0,
             layout,
+        };
+        allocator.add_slabs(is_unused);
+        allocator
+    }
+
+    /// Takes over the layout of a zone that has grown. Allocates memory for the new slabs.
+    pub fn grow(&mut self, layout: ZoneLayout, is_unused: impl Fn(SlabIndex) -> bool) {
+        self.counts.grow(&layout);
+        self.table.grow(layout.slabs());
+        self.layout = layout;
+        self.add_slabs(is_unused);
+    }
+
+    fn add_slabs(&mut self, is_unused: impl Fn(SlabIndex) -> bool) {
+        for number in (self.slabs.len() as u32..self.layout.slabs()).map(SlabIndex) {
+            self.slabs.push(Slab { free_blocks: 0, was_opened: false, is_loaded: false });
+            if is_unused(number) {
+                self.join(number, self.layout.slab_blocks(), false);
+            }
         }
+    }
+
+    /// A slab's counters are known from now on.
+    fn join(&mut self, number: SlabIndex, free_blocks: u32, was_opened: bool) {
+        let slab = Slab { free_blocks, was_opened, is_loaded: true };
+        self.slabs[number.0 as usize] = slab;
+        self.free_blocks += u64::from(free_blocks);
+        self.table.enqueue(number, self.priorities.of(slab));
+    }
+
+    /// The counters of a slab that is not loaded, all zero, for its counts to be put there; [`BlockAllocator::load`] must
+    /// follow, or the slab is never loaded.
+    pub fn counters_to_load(&mut self, slab: SlabIndex) -> &mut [u8] {
+        assert!(!self.slabs[slab.0 as usize].is_loaded, "{slab:?} is loaded twice");
+        self.counts.counters_to_load(slab)
+    }
+
+    /// The counters of a slab have been put in place: it is allocated from, from now on.
+    pub fn load(&mut self, slab: SlabIndex) {
+        assert!(!self.slabs[slab.0 as usize].is_loaded, "{slab:?} is loaded twice");
+        let free_blocks = self.counts.loaded(slab);
+        self.slabs_opened += 1;
+        self.join(slab, free_blocks, true);
+    }
+
+    /// The counters of a slab.
+    #[inline]
+    pub fn counters(&self, slab: SlabIndex) -> &[u8] {
+        self.counts.counters_of(slab)
+    }
+
+    /// Blocks of a slab whose counter is zero.
+    pub fn free_blocks_of(&self, slab: SlabIndex) -> u32 {
+        self.slabs[slab.0 as usize].free_blocks
+    }
+
+    /// The counters of one reference block.
+    pub fn reference_block(&self, slab: SlabIndex, number: u32) -> &[u8] {
+        self.counts.reference_block(slab, number)
     }
 
     /// Which blocks these are.
@@ -179,6 +232,12 @@ impl BlockAllocator {
     pub fn audit(&self) -> Result<(), String> {
         let mut free_blocks = 0;
         for (number, slab) in (0..).map(SlabIndex).zip(&self.slabs) {
+            if !slab.is_loaded {
+                if slab.free_blocks != 0 || self.table.priority(number).is_some() {
+                    return Err(format!("I10: {number:?} is not loaded, but can be allocated from"));
+                }
+                continue;
+            }
             let free = self.counts.recount(number)?;
             if free != slab.free_blocks {
                 return Err(format!("I6: {number:?} says {} blocks are free, but {free} are", slab.free_blocks));
@@ -195,8 +254,9 @@ impl BlockAllocator {
             return Err(format!("I6: zone says {} blocks are free, but {free_blocks} are", self.free_blocks));
         }
         let queued = self.table.check()?;
-        if queued + usize::from(self.open.is_some()) != self.slabs.len() {
-            return Err(format!("I10: {queued} of {} slabs are queued", self.slabs.len()));
+        let loaded = self.slabs.iter().filter(|slab| slab.is_loaded).count();
+        if queued + usize::from(self.open.is_some()) != loaded {
+            return Err(format!("I10: {queued} of {loaded} slabs are queued"));
         }
         Ok(())
     }
@@ -212,7 +272,7 @@ mod tests {
 
     fn allocator(slab_blocks: u64, slabs: u64) -> BlockAllocator {
         let geometry = Geometry::new(1, Blocks(1), Pbn(1), Pbn(1 + slab_blocks * slabs), slab_blocks).expect("valid");
-        BlockAllocator::new(ZoneLayout::new(&geometry, ShardId(0)))
+        BlockAllocator::new(ZoneLayout::new(&geometry, ShardId(0)), |_| true)
     }
 
     fn opened(allocator: &BlockAllocator) -> (u64, u64) {

@@ -47,6 +47,12 @@ impl ZoneLayout {
         }
     }
 
+    /// Whether another layout is this one with more slabs.
+    pub fn is_part_of(&self, larger: &ZoneLayout) -> bool {
+        let same = self.shards == larger.shards && self.slab_shift == larger.slab_shift;
+        same && self.geometry.slab_start(0) == larger.geometry.slab_start(0) && self.slabs <= larger.slabs
+    }
+
     /// Slabs of the zone.
     pub const fn slabs(&self) -> u32 {
         self.slabs
@@ -73,10 +79,15 @@ impl ZoneLayout {
         Some(BlockIndex((((slab / self.shards) << self.slab_shift) + offset) as usize))
     }
 
+    /// The volume-wide number of a slab of the zone.
+    pub const fn slab_number(&self, slab: SlabIndex) -> u64 {
+        slab.0 as u64 * self.shards + self.shard
+    }
+
     /// The volume-wide number of a block of the zone.
     #[inline]
     pub const fn pbn(&self, block: BlockIndex) -> Pbn {
-        let slab = (block.0 >> self.slab_shift) as u64 * self.shards + self.shard;
+        let slab = self.slab_number(self.slab(block));
         self.geometry.slab_start(slab).plus(self.offset(block) as u64)
     }
 

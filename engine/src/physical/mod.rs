@@ -3,19 +3,34 @@
 //! The physical zone: which blocks are in use, how often, and who may touch them now (vdo.md sections 3 and 4.1-4.4).
 //!
 //! A shard owns the slabs whose number is its own modulo the number of shards. [`PhysicalZone`] is the only way in: it
-//! joins the PBN locks of blocks in flight with the block allocator, and everything in it is synchronous, owned by one
-//! shard, and sized when it is made: no operation allocates memory.
+//! joins the PBN locks of blocks in flight with the block allocator and with the slab depot, which keeps slabs on media.
+//! Operations change memory and answer at once, or by an event when they have to wait; [`PhysicalZone::advance`] starts
+//! transfers, [`PhysicalZone::io_done`] takes their outcomes. Memory is reserved when the zone is made.
 //!
-//! Files: `zone` (the operations), `pbn_lock` (one lock), `lock_table` (all locks of a zone), `allocator` (chooses slab
-//! and block), `slab` and `slab_priority` (which slab is next), `reference_counts` (the counters), `layout` (numbers of
-//! slabs and blocks inside a zone), `home_slot` (where a block belongs in a hash table).
+//! | files | what |
+//! |---|---|
+//! | `zone`, `apply`, `lifecycle` | the operations: locks and allocation; changes of counts; background and administration |
+//! | `pbn_lock`, `lock_table`, `home_slot` | PBN locks |
+//! | `allocator`, `slab`, `slab_priority`, `reference_counts`, `layout` | which slab and which block; the counters |
+//! | `depot`, `slab_state` | metadata of all slabs and of one, and what of it is on its way |
+//! | `slab_journal`, `tail_block`, `commit`, `commit_requests`, `updates` | slab journals, and who waits for them |
+//! | `dirty_blocks`, `write_back`, `rounds`, `thresholds` | reference blocks, and when they are written |
+//! | `summary_update` | slab summaries |
+//! | `scrubber` | loading slabs |
 //!
 //! Invariants, all of which [`PhysicalZone::audit`] recounts (numbers of vdo.md section 10):
 //! * I2: a PBN lock exists only while it has a holder.
 //! * I4: references still to be granted under a lock fit between the block's counter and 254.
 //! * I5: every counter of 255 (provisional) belongs to exactly one PBN lock.
 //! * I6: free blocks are the counters that are zero, and the count of each reference block is its nonzero counters.
-//! * I10: the open slab is in no list; every other slab is in the list of its priority.
+//! * I7, in another form: dirty reference blocks are queued by their needs.
+//! * I8: the points and entries of a slab journal increase.
+//! * I10: the open slab is in no list; every other slab whose counts are known is in the list of its priority; all others
+//!   are waiting for the scrubber, or being scrubbed.
+//! * I11: `head <= committed <= written <= tail` of each slab journal.
+//!
+//! And the one that a power cut tests: at any moment, what is on media gives for each slab the counts of exactly those
+//! changes that its summary's points say it contains.
 //!
 //! # Where it differs from dm-vdo
 //!
@@ -42,18 +57,49 @@
 //! answer, so the trap of vdo.md 2.5 (a failure releases a lock without holder) cannot arise.
 
 mod allocator;
+mod apply;
+mod commit;
+mod commit_requests;
+mod config;
+mod depot;
+mod dirty_blocks;
 mod error;
+mod event;
 mod home_slot;
 mod layout;
+mod lifecycle;
 mod lock_table;
 #[cfg(test)]
 mod model_tests;
 mod pbn_lock;
+#[cfg(test)]
+mod power_cut_tests;
 mod reference_counts;
+mod rounds;
+#[cfg(test)]
+mod scrub_tests;
+mod scrubber;
 mod slab;
+mod slab_journal;
 mod slab_priority;
+mod slab_state;
+#[cfg(test)]
+mod slab_tests;
+mod statistics;
+mod summary_update;
+mod tail_block;
+#[cfg(test)]
+mod test_media;
+#[cfg(test)]
+mod test_zone;
+mod thresholds;
+mod updates;
+mod write_back;
 mod zone;
 
+pub use config::{PhysicalConfig, MIN_METADATA_BUFS};
 pub use error::PhysicalError;
+pub use event::{Allocation, Applied, PhysicalEvent, Requester, Source};
 pub(crate) use home_slot::home_slot;
+pub use statistics::PhysicalStatistics;
 pub use zone::{PhysicalZone, ReadLock};

@@ -6,21 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::{PhysicalError, PhysicalZone, ReadLock};
+use super::test_media::Random;
+use super::test_zone::TestZone;
+use super::{PhysicalError, ReadLock};
 use crate::units::{Blocks, Pbn, ShardId};
 use crate::volume::Geometry;
-
-/// SplitMix64: small, seeded, good enough to choose operations.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as usize % bound
-    }
-}
 
 /// One holder of a lock, as a hash zone keeps it.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +32,7 @@ struct ModelLock {
 }
 
 struct Model {
-    zone: PhysicalZone,
+    zone: TestZone,
     blocks: Vec<Pbn>,
     /// References that mappings hold.
     references: HashMap<Pbn, u8>,
@@ -59,7 +49,7 @@ impl Model {
         let geometry = Geometry::new(shards, Blocks(1), Pbn(7), end, slab_blocks).expect("valid");
         let shard = ShardId(shards as u16 - 1);
         let blocks: Vec<_> = (7..end.0).map(Pbn).filter(|&pbn| geometry.physical_shard(pbn) == Some(shard)).collect();
-        let zone = PhysicalZone::new(&geometry, shard, capacity);
+        let zone = TestZone::new(&geometry, shard, capacity);
         assert_eq!(zone.data_blocks(), blocks.len() as u64);
         let (references, locks) = (HashMap::new(), HashMap::new());
         Model { zone, blocks, references, locks, holders: vec![], mapped: vec![], capacity }

@@ -12,6 +12,7 @@
 //! 8 blocks, and so is never padded: no word of 8 counters straddles two slabs, nor two reference blocks.
 
 use super::layout::{BlockIndex, SlabIndex, ZoneLayout};
+use crate::media::reference_block::COUNTS_PER_BLOCK as COUNTS_PER_REFERENCE_BLOCK;
 use crate::units::MAX_REFERENCES;
 
 /// The counter of a free block.
@@ -19,9 +20,6 @@ pub(super) const FREE: u8 = 0;
 
 /// The counter of a block that is in use, though no reference is recorded anywhere.
 pub(super) const PROVISIONAL: u8 = 255;
-
-/// Counters in a reference block: eight sectors of 504.
-const COUNTS_PER_REFERENCE_BLOCK: u32 = 4032;
 
 /// Counters that the search looks at together.
 const WORD: usize = size_of::<u64>();
@@ -95,9 +93,9 @@ pub(super) enum Balance {
 /// The counters of all blocks of a zone.
 #[derive(Debug)]
 pub(super) struct ReferenceCounts {
-    counters: Box<[u8]>,
+    counters: Vec<u8>,
     /// Nonzero counters of each reference block.
-    allocated: Box<[u16]>,
+    allocated: Vec<u16>,
     slab_blocks: u32,
     reference_blocks_per_slab: u32,
 }
@@ -107,8 +105,8 @@ impl ReferenceCounts {
     pub fn new(layout: &ZoneLayout) -> ReferenceCounts {
         let reference_blocks_per_slab = layout.slab_blocks().div_ceil(COUNTS_PER_REFERENCE_BLOCK);
         ReferenceCounts {
-            counters: vec![FREE; layout.blocks()].into_boxed_slice(),
-            allocated: vec![0; layout.slabs() as usize * reference_blocks_per_slab as usize].into_boxed_slice(),
+            counters: vec![FREE; layout.blocks()],
+            allocated: vec![0; layout.slabs() as usize * reference_blocks_per_slab as usize],
             slab_blocks: layout.slab_blocks(),
             reference_blocks_per_slab,
         }
@@ -122,9 +120,41 @@ impl ReferenceCounts {
 
     /// The counters of a slab.
     #[inline]
-    fn counters_of(&self, slab: SlabIndex) -> &[u8] {
+    pub fn counters_of(&self, slab: SlabIndex) -> &[u8] {
         let first = slab.0 as usize * self.slab_blocks as usize;
         &self.counters[first..first + self.slab_blocks as usize]
+    }
+
+    /// The counters of one reference block.
+    pub fn reference_block(&self, slab: SlabIndex, number: u32) -> &[u8] {
+        let start = (number * COUNTS_PER_REFERENCE_BLOCK) as usize;
+        let counters = self.counters_of(slab);
+        &counters[start..counters.len().min(start + COUNTS_PER_REFERENCE_BLOCK as usize)]
+    }
+
+    /// The counters of a slab whose counts are being made; [`ReferenceCounts::loaded`] must follow.
+    pub fn counters_to_load(&mut self, slab: SlabIndex) -> &mut [u8] {
+        let first = slab.0 as usize * self.slab_blocks as usize;
+        &mut self.counters[first..first + self.slab_blocks as usize]
+    }
+
+    /// The counters of a slab have been set; returns how many are zero.
+    pub fn loaded(&mut self, slab: SlabIndex) -> u32 {
+        let first = self.first_reference_block(slab);
+        let mut free = 0;
+        for number in 0..self.reference_blocks_per_slab {
+            let counters = self.reference_block(slab, number);
+            let allocated = counters.iter().filter(|&&counter| counter != FREE).count();
+            free += (counters.len() - allocated) as u32;
+            self.allocated[first + number as usize] = allocated as u16;
+        }
+        free
+    }
+
+    /// Adds free blocks, up to those of a larger zone.
+    pub fn grow(&mut self, layout: &ZoneLayout) {
+        self.counters.resize(layout.blocks(), FREE);
+        self.allocated.resize(layout.slabs() as usize * self.reference_blocks_per_slab as usize, 0);
     }
 
     /// The place of a slab's first reference block in `allocated`.

@@ -13,8 +13,10 @@
 pub(super) struct Slab {
     /// Blocks whose counter is zero.
     pub free_blocks: u32,
-    /// It was the open slab at some time.
+    /// It was the open slab at some time, in this life of the volume or an earlier one.
     pub was_opened: bool,
+    /// Its counters are known. Until they are, all are zero, and none of its blocks is free.
+    pub is_loaded: bool,
 }
 
 /// Computes priorities for slabs of one size.
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     fn used(free_blocks: u32) -> Slab {
-        Slab { free_blocks, was_opened: true }
+        Slab { free_blocks, was_opened: true, is_loaded: true }
     }
 
     /// vdo-46: free counts against the rules of 4.4, for the smallest, the default and the largest slab.
@@ -73,9 +75,9 @@ mod tests {
         ];
         for (slab_blocks, unopened, rows) in table {
             let priorities = Priorities::new(slab_blocks);
-            assert_eq!(priorities.of(Slab { free_blocks: slab_blocks, was_opened: false }), unopened);
-            assert_eq!(priorities.of(Slab { free_blocks: 1, was_opened: false }), unopened);
-            assert_eq!(priorities.of(Slab { free_blocks: 0, was_opened: false }), FULL);
+            assert_eq!(priorities.of(Slab { free_blocks: slab_blocks, was_opened: false, is_loaded: true }), unopened);
+            assert_eq!(priorities.of(Slab { free_blocks: 1, was_opened: false, is_loaded: true }), unopened);
+            assert_eq!(priorities.of(Slab { free_blocks: 0, was_opened: false, is_loaded: true }), FULL);
             for &(free, expected) in rows {
                 assert_eq!(priorities.of(used(free)), expected, "{free} free of {slab_blocks}");
             }
@@ -88,7 +90,7 @@ mod tests {
         for shift in 3..=23 {
             let slab_blocks = 1 << shift;
             let priorities = Priorities::new(slab_blocks);
-            let unopened = priorities.of(Slab { free_blocks: slab_blocks, was_opened: false });
+            let unopened = priorities.of(Slab { free_blocks: slab_blocks, was_opened: false, is_loaded: true });
             assert!(priorities.of(used(slab_blocks / 2)) > unopened);
             assert!(priorities.of(used(slab_blocks / 2 - 1)) < unopened);
             assert_eq!(u32::from(priorities.of(used(slab_blocks))), 2 + shift);

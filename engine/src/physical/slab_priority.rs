@@ -25,6 +25,8 @@ struct Link {
     bucket: u8,
 }
 
+const UNLINKED: Link = Link { previous: NONE, next: NONE, bucket: NOT_QUEUED };
+
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     first: u32,
@@ -36,18 +38,22 @@ struct Bucket {
 pub(super) struct PriorityTable {
     buckets: [Bucket; BUCKETS],
     occupied: u64,
-    links: Box<[Link]>,
+    links: Vec<Link>,
 }
 
 impl PriorityTable {
     /// An empty table for slabs numbered below `slabs`.
     pub fn new(slabs: u32) -> PriorityTable {
-        let unlinked = Link { previous: NONE, next: NONE, bucket: NOT_QUEUED };
         PriorityTable {
             buckets: [Bucket { first: NONE, last: NONE }; BUCKETS],
             occupied: 0,
-            links: vec![unlinked; slabs as usize].into_boxed_slice(),
+            links: vec![UNLINKED; slabs as usize],
         }
+    }
+
+    /// Makes room for more slabs: those numbered below `slabs`.
+    pub fn grow(&mut self, slabs: u32) {
+        self.links.resize(slabs as usize, UNLINKED);
     }
 
     /// The priority under which a slab is queued, if it is.

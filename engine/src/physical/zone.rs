@@ -5,14 +5,20 @@
 //! Invariants: those listed in [`crate::physical`]; each operation upholds them whether it succeeds or not, and
 //! [`PhysicalZone::audit`] checks them.
 
+use std::collections::VecDeque;
+
 use super::allocator::BlockAllocator;
+use super::config::{PhysicalConfig, MIN_METADATA_BUFS};
+use super::depot::SlabDepot;
 use super::error::PhysicalError;
-use super::layout::{BlockIndex, ZoneLayout};
+use super::event::{Allocation, Requester};
+use super::layout::{BlockIndex, SlabIndex, ZoneLayout};
 use super::lock_table::{Attempt, LockTable};
 use super::pbn_lock::{LockType, PbnLock, Written};
-use super::reference_counts::{Balance, Change, Mode, FREE, PROVISIONAL};
+use super::reference_counts::{Balance, Change, FREE, PROVISIONAL};
+use super::scrubber::Scrubber;
+use super::slab_state::Status;
 use crate::units::{Pbn, ShardId, MAX_REFERENCES};
-use crate::volume::Geometry;
 
 /// Result of trying for a read lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,52 +28,76 @@ pub enum ReadLock {
         /// References that the caller may add while it holds the lock; at least one.
         lease: u8,
     },
-    /// No lock was taken: a writer holds the block, no more references fit, or it is no data block of this zone.
+    /// No lock was taken: a writer holds the block, no more references fit, it is no data block of this zone, or its
+    /// count is not known yet.
     Refused,
 }
 
 /// The blocks and PBN locks that one shard owns.
 #[derive(Debug)]
-pub struct PhysicalZone {
-    allocator: BlockAllocator,
-    locks: LockTable,
+pub struct PhysicalZone<Buf> {
+    pub(super) allocator: BlockAllocator,
+    pub(super) locks: LockTable,
+    pub(super) depot: SlabDepot<Buf>,
+    pub(super) scrubber: Scrubber<Buf>,
+    /// Who waits for a block, in order.
+    pub(super) waiters: VecDeque<Requester>,
+    pub(super) shard: ShardId,
 }
 
-impl PhysicalZone {
-    /// A zone of free blocks: all slabs of `geometry` that `shard` owns, with up to `locks` PBN locks in use at once.
+impl<Buf: Copy> PhysicalZone<Buf> {
+    /// The zone of all slabs of the geometry that the shard owns. Slabs that were never used can be allocated from at
+    /// once; the counts of the others are made by the scrubber, in the background.
     ///
-    /// Takes one byte a block, and 64 to 128 bytes a lock; nothing is allocated later. A lock is needed for each block
-    /// that is being written and each candidate that is being compared: two for each data_vio suffice (vdo.md section
-    /// 0).
+    /// Takes one byte a block, some 10 KiB a slab, 64 to 128 bytes a lock, and half a MiB. Afterwards nothing is allocated
+    /// but for a slab being scrubbed, and when more updates wait for slabs than usual ([`super::updates`]).
     ///
     /// # Panics
-    /// If the volume has no such shard, or a zone would have 2^32 slabs or more.
+    /// If the volume has no such shard, a zone would have 2^32 slabs or more, there is not one summary for each slab, or
+    /// there are fewer than [`MIN_METADATA_BUFS`] blocks of memory.
     #[must_use]
-    pub fn new(geometry: &Geometry, shard: ShardId, locks: usize) -> PhysicalZone {
-        let layout = ZoneLayout::new(geometry, shard);
-        PhysicalZone { allocator: BlockAllocator::new(layout), locks: LockTable::new(locks) }
+    pub fn new(mut config: PhysicalConfig<Buf>) -> PhysicalZone<Buf> {
+        assert!(config.bufs.len() >= MIN_METADATA_BUFS, "{} blocks of memory for slab metadata", config.bufs.len());
+        let layout = ZoneLayout::new(&config.geometry, config.shard);
+        let depot = SlabDepot::new(&mut config, &layout);
+        let mut scrubber = Scrubber::new();
+        scrubber.add_slabs(&depot, SlabIndex(0));
+        let is_unused = |slab| depot.slab(slab).status == Status::Rebuilt;
+        PhysicalZone {
+            allocator: BlockAllocator::new(layout, is_unused),
+            locks: LockTable::new(config.locks),
+            waiters: VecDeque::new(),
+            shard: config.shard,
+            depot,
+            scrubber,
+        }
     }
 
-    /// Takes a free block for data and write-locks it for the caller (vdo.md 3.3); none when the zone is full.
+    /// Takes a free block and locks it for the caller (vdo.md 3.3 and 3.5).
     ///
-    /// The block counts as provisionally referenced until [`PhysicalZone::increment`]. The caller must release the
-    /// lock.
+    /// The block counts as provisionally referenced until [`PhysicalZone::increment`] or
+    /// [`PhysicalZone::reference_page`]. The caller must release the lock of a block for data. With `wait`, a zone
+    /// without a free block answers later if there are slabs whose counts are not known yet (vdo.md 3.4).
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`] and [`PhysicalError::SpuriouslyLocked`]; the block is free again then.
-    pub fn allocate(&mut self) -> Result<Option<Pbn>, PhysicalError> {
-        self.allocate_locked(LockType::Write)
+    pub fn allocate(&mut self, requester: Requester, wait: bool) -> Result<Allocation, PhysicalError> {
+        Ok(match self.allocate_for(requester)? {
+            Some(pbn) => Allocation::Block(pbn),
+            None if wait && self.is_scrubbing() && !self.depot.is_read_only() => {
+                self.waiters.push_back(requester);
+                Allocation::Waiting
+            }
+            None => Allocation::Full,
+        })
     }
 
-    /// Takes a free block for a page of the block map and locks it for the caller (vdo.md 3.5); none when the zone is
-    /// full.
-    ///
-    /// As [`PhysicalZone::allocate`], but the lock is never shared, and the increment sets the count to its maximum.
-    ///
-    /// # Errors
-    /// As [`PhysicalZone::allocate`].
-    pub fn allocate_for_block_map(&mut self) -> Result<Option<Pbn>, PhysicalError> {
-        self.allocate_locked(LockType::BlockMapWrite)
+    /// A block locked as the requester needs it; none when there is none.
+    pub(super) fn allocate_for(&mut self, requester: Requester) -> Result<Option<Pbn>, PhysicalError> {
+        self.allocate_locked(match requester {
+            Requester::Data(_) => LockType::Write,
+            Requester::Page(_) => LockType::BlockMapWrite,
+        })
     }
 
     #[inline]
@@ -103,6 +133,9 @@ impl PhysicalZone {
     /// [`PhysicalError::LockPoolExhausted`].
     pub fn lock_for_read_sharing(&mut self, pbn: Pbn, at_most: u8) -> Result<ReadLock, PhysicalError> {
         let Some(block) = self.layout().locate(pbn) else { return Ok(ReadLock::Refused) };
+        if self.depot.slab(self.layout().slab(block)).status != Status::Rebuilt {
+            return Ok(ReadLock::Refused);
+        }
         let counter = self.allocator.references(block);
         let increment_limit = match counter {
             PROVISIONAL => MAX_REFERENCES - 1,
@@ -129,31 +162,6 @@ impl PhysicalZone {
         }
     }
 
-    /// Adds one reference to a locked block, on behalf of a holder's claim (vdo.md 4.2, data increment).
-    ///
-    /// The first increment under a write lock downgrades it to a read lock whose 253 further references are the
-    /// writer's. The block's reference is not provisional any more. Under a block map lock the count becomes 254 at
-    /// once.
-    ///
-    /// # Errors
-    /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::ReferenceCount`] at 254 references.
-    pub fn increment(&mut self, pbn: Pbn) -> Result<(), PhysicalError> {
-        let operation = "increment";
-        let block = self.locate(pbn)?;
-        let lock = self.locks.get_mut(pbn).ok_or(PhysicalError::NotLocked { pbn })?;
-        let change = match lock.lock_type() {
-            LockType::Read => Change::Increment(Mode::Online),
-            LockType::Write => {
-                lock.downgrade(Written::Plain).map_err(|_| PhysicalError::LockMisused { pbn, operation })?;
-                Change::Increment(Mode::Online)
-            }
-            LockType::BlockMapWrite => Change::BlockMapIncrement(Mode::Online),
-        };
-        self.allocator.change(block, change).ok_or(PhysicalError::ReferenceCount { pbn, operation })?;
-        lock.unassign_provisional_reference();
-        Ok(())
-    }
-
     /// Turns the caller's write lock into a read lock that others can share, before any increment (vdo.md 3.1).
     ///
     /// After a compressed write none of the 254 references is leased to the caller: each fragment's owner takes its own
@@ -168,42 +176,6 @@ impl PhysicalZone {
         let lock = self.locks.get_mut(pbn).ok_or(PhysicalError::NotLocked { pbn })?;
         let written = if compressed { Written::Compressed } else { Written::Plain };
         lock.downgrade(written).map_err(|_| PhysicalError::LockMisused { pbn, operation: "downgrade" })
-    }
-
-    /// Takes one reference from each of `count` blocks from `first` on, all in one slab (vdo.md 4.2, decrement).
-    ///
-    /// A locked block whose last reference goes stays in use until its lock is released (vdo.md 3.2).
-    ///
-    /// # Errors
-    /// Of the first block that has one; all others are done nevertheless. [`PhysicalError::ReferenceCount`] when the
-    /// block was free; [`PhysicalError::NotOurs`] of a range that is not in one slab of this zone.
-    pub fn decrement(&mut self, first: Pbn, count: u32) -> Result<(), PhysicalError> {
-        let block = self.locate(first)?;
-        let to_slab_end = self.layout().slab_blocks() - self.layout().offset(block);
-        let mut result = Ok(());
-        for distance in 0..count.min(to_slab_end) {
-            let each = self.decrement_one(BlockIndex(block.0 + distance as usize), first.plus(u64::from(distance)));
-            result = result.and(each);
-        }
-        if count > to_slab_end {
-            result = result.and(Err(PhysicalError::NotOurs { pbn: first.plus(u64::from(to_slab_end)) }));
-        }
-        result
-    }
-
-    #[inline]
-    fn decrement_one(&mut self, block: BlockIndex, pbn: Pbn) -> Result<(), PhysicalError> {
-        let lock = match self.allocator.references(block) {
-            // Only the last reference can pass to a lock; of others the lock need not know.
-            1 | PROVISIONAL => self.locks.get_mut(pbn),
-            _ => None,
-        };
-        let change = Change::Decrement { locked: lock.is_some() };
-        self.allocator.change(block, change).ok_or(PhysicalError::ReferenceCount { pbn, operation: "decrement" })?;
-        if let Some(lock) = lock {
-            lock.assign_provisional_reference();
-        }
-        Ok(())
     }
 
     /// One holder lets go of a lock and returns the `unused` part of its lease (vdo.md 3.1).
@@ -230,10 +202,13 @@ impl PhysicalZone {
         Ok(())
     }
 
-    /// The counter of a block, for audits: 0 free, 255 provisional; none when it is no data block of this zone.
+    /// The counter of a block, for audits: 0 free, 255 provisional; none when it is no data block of this zone, or its
+    /// count is not known yet.
     #[must_use]
     pub fn references(&self, pbn: Pbn) -> Option<u8> {
-        self.layout().locate(pbn).map(|block| self.allocator.references(block))
+        let block = self.layout().locate(pbn)?;
+        let is_known = self.depot.slab(self.layout().slab(block)).status == Status::Rebuilt;
+        is_known.then(|| self.allocator.references(block))
     }
 
     /// PBN locks in use now.
@@ -242,7 +217,7 @@ impl PhysicalZone {
         self.locks.in_use()
     }
 
-    /// Blocks that can be allocated now.
+    /// Blocks that can be allocated now: those of slabs whose counts are known.
     #[must_use]
     pub const fn free_blocks(&self) -> u64 {
         self.allocator.free_blocks()
@@ -260,19 +235,7 @@ impl PhysicalZone {
         self.layout().slabs() as u64
     }
 
-    /// How often a slab was opened for the first time.
-    #[must_use]
-    pub const fn slabs_opened(&self) -> u64 {
-        self.allocator.slabs_opened()
-    }
-
-    /// How often a slab was opened again.
-    #[must_use]
-    pub const fn slabs_reopened(&self) -> u64 {
-        self.allocator.slabs_reopened()
-    }
-
-    /// Recounts everything that can be recounted: invariants I2, I4, I5, I6 and I10 (vdo.md section 10).
+    /// Recounts everything that can be recounted: invariants I2, I4, I5, I6, I8, I10 and I11 (vdo.md section 10).
     ///
     /// Reads every counter, so it takes as long as that; it may be called between any two operations.
     ///
@@ -280,6 +243,7 @@ impl PhysicalZone {
     /// Which invariant does not hold, and where.
     pub fn audit(&self) -> Result<(), String> {
         self.allocator.audit()?;
+        self.audit_slabs()?;
         let mut locks = 0;
         let mut provisional = 0;
         for (pbn, lock) in self.locks.iter() {
@@ -322,12 +286,12 @@ impl PhysicalZone {
     }
 
     #[inline]
-    const fn layout(&self) -> &ZoneLayout {
+    pub(super) const fn layout(&self) -> &ZoneLayout {
         self.allocator.layout()
     }
 
     #[inline]
-    fn locate(&self, pbn: Pbn) -> Result<BlockIndex, PhysicalError> {
+    pub(super) fn locate(&self, pbn: Pbn) -> Result<BlockIndex, PhysicalError> {
         self.layout().locate(pbn).ok_or(PhysicalError::NotOurs { pbn })
     }
 

@@ -3,26 +3,28 @@
 //! The physical zone's operations, feature row by feature row.
 
 use super::*;
+use crate::physical::test_zone::TestZone;
 use crate::units::Blocks;
+use crate::volume::Geometry;
 
 const FIRST: Pbn = Pbn(100);
 
 /// A zone of `slabs` slabs of 8 blocks from PBN 100 on, the only one of its volume.
-fn zone(slabs: u64) -> PhysicalZone {
+fn zone(slabs: u64) -> TestZone {
     zone_with_locks(slabs, 64)
 }
 
-fn zone_with_locks(slabs: u64, locks: usize) -> PhysicalZone {
+fn zone_with_locks(slabs: u64, locks: usize) -> TestZone {
     let geometry = Geometry::new(1, Blocks(1), FIRST, FIRST.plus(8 * slabs), 8).expect("valid");
-    PhysicalZone::new(&geometry, ShardId(0), locks)
+    TestZone::new(&geometry, ShardId(0), locks)
 }
 
-fn allocate(zone: &mut PhysicalZone) -> Pbn {
+fn allocate(zone: &mut TestZone) -> Pbn {
     zone.allocate().expect("no error").expect("not full")
 }
 
 /// Allocates a block and gives it `references`, then lets go of it.
-fn store(zone: &mut PhysicalZone, references: u8) -> Pbn {
+fn store(zone: &mut TestZone, references: u8) -> Pbn {
     let pbn = allocate(zone);
     for _ in 0..references {
         zone.increment(pbn).expect("claimed");
@@ -78,7 +80,7 @@ fn no_lock_on_a_full_block() {
 #[test]
 fn no_lock_on_a_bad_pbn() {
     let geometry = Geometry::new(3, Blocks(1), FIRST, FIRST.plus(8 * 6), 8).expect("valid");
-    let mut zone = PhysicalZone::new(&geometry, ShardId(1), 8);
+    let mut zone = TestZone::new(&geometry, ShardId(1), 8);
     assert_eq!((zone.slabs(), zone.data_blocks()), (2, 16));
     for pbn in [Pbn(0), Pbn(99), FIRST, FIRST.plus(16), FIRST.plus(48), Pbn(u64::MAX)] {
         assert_eq!(zone.lock_for_read(pbn), REFUSED);
@@ -372,7 +374,7 @@ fn error_after(pbn: Pbn) -> PhysicalError {
 }
 
 /// The next block of the open slab with `references`, which stays free for none.
-fn store_or_skip(zone: &mut PhysicalZone, references: u8) -> Pbn {
+fn store_or_skip(zone: &mut TestZone, references: u8) -> Pbn {
     if references > 0 {
         return store(zone, references);
     }

@@ -100,6 +100,12 @@ impl Pool {
         }))
     }
 
+    /// The world that it lives in.
+    #[must_use]
+    pub fn host(&self) -> &Rc<dyn Host> {
+        &self.host
+    }
+
     /// The pool's identity.
     #[must_use]
     pub fn uuid(&self) -> Uuid {

@@ -31,6 +31,7 @@
 
 pub mod admission;
 pub mod cache;
+pub mod claimed_log;
 pub mod control;
 pub mod device;
 pub mod drive;
@@ -61,6 +62,7 @@ pub mod usage_log;
 #[cfg(test)]
 mod test_device;
 
+pub use claimed_log::ClaimedLog;
 pub use device::{Device, DeviceError, DeviceProperties, DeviceType, IoBuf, IoMemory};
 pub use error::{Kind, PoolError};
 pub use host::{Host, Level};

@@ -3,8 +3,8 @@
 //! Slab objects: runs of zones with block I/O in place, which mpool lacks (architecture.md 6).
 //!
 //! They are allocated, recorded and accounted for like the other kinds, and obey the same crash rules. Their content is
-//! their owner's: writes reach the medium in any order, and are durable after a flush. While a slab object is open it
-//! cannot be deleted.
+//! their owner's: writes reach the medium in any order, and are durable after a flush. So a failed transfer leaves the
+//! drive in use, and the owner may try again. While a slab object is open it cannot be deleted.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -121,7 +121,7 @@ impl SlabObject {
     /// # Errors
     /// Invalid: not whole sectors, or outside. Io.
     pub async fn read(&self, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
-        self.0.drive().read(self.0.extent(), offset, buf, range).await
+        self.0.drive().try_read(self.0.extent(), offset, buf, range).await
     }
 
     /// Writes from byte `offset` on.
@@ -135,7 +135,7 @@ impl SlabObject {
         range: Range<usize>,
         durability: Durability,
     ) -> (IoBuf, Result<()>) {
-        self.0.drive().write(self.0.extent(), offset, buf, range, durability).await
+        self.0.drive().try_write(self.0.extent(), offset, buf, range, durability).await
     }
 
     /// Makes all writes that have ended durable.

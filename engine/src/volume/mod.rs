@@ -4,11 +4,15 @@
 
 pub mod access;
 pub mod catalog;
+pub mod check;
 mod geometry;
 pub mod inventory;
 mod placement;
+pub mod rebuild;
+pub mod recovery;
 mod segment;
 mod statistics;
+pub mod store;
 
 pub use geometry::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
 pub use placement::{DeviceByte, Placement};

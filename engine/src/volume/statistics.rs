@@ -14,7 +14,8 @@ macro_rules! counters {
         impl $name {
             /// Adds another shard's counters to these.
             pub fn add(&mut self, other: &$name) {
-                $(self.$field += other.$field;)*
+                // A shard's share of what the volume uses may be below zero; only the sum means something.
+                $(self.$field = self.$field.wrapping_add(other.$field);)*
             }
 
             /// Every counter with its name, in the order of declaration.
@@ -138,6 +139,86 @@ counters! {
         slabs_opened,
         /// Slabs opened again.
         slabs_reopened,
+        /// Slabs whose reference counts are not known yet.
+        slabs_unrecovered,
+        /// Pages of the block map that lie in slabs (vdo.md 9.3, part of the overhead).
+        block_map_pages,
+        /// Requests failed because the volume had become read-only, counted by cause.
+        read_only_error_count,
+        /// Times that the recovery journal was full.
+        journal_disk_full,
+        /// Times that the recovery journal asked slab journals to be committed.
+        journal_slab_journal_commits_requested,
+        /// Journal entries begun.
+        journal_entries_started,
+        /// Journal entries given to the base.
+        journal_entries_written,
+        /// Journal entries that are durable.
+        journal_entries_committed,
+        /// Journal writes begun.
+        journal_blocks_started,
+        /// Journal writes given to the base.
+        journal_blocks_written,
+        /// Journal writes that are durable.
+        journal_blocks_committed,
+        /// Bytes of the journal given to the base.
+        journal_bytes_written,
+        /// Block-map pages in memory that are newer than on media.
+        block_map_dirty_pages,
+        /// Block-map pages in memory that are as on media.
+        block_map_clean_pages,
+        /// Page frames that hold nothing.
+        block_map_free_pages,
+        /// Pages being read.
+        block_map_incoming_pages,
+        /// Pages being written.
+        block_map_outgoing_pages,
+        /// Times that a page was wanted and no frame was to be had at once.
+        block_map_cache_pressure,
+        /// Lookups of mappings to be read.
+        block_map_read_count,
+        /// Lookups of mappings to be changed.
+        block_map_write_count,
+        /// Page reads that failed.
+        block_map_failed_reads,
+        /// Page writes that failed.
+        block_map_failed_writes,
+        /// Lookups that found their page in memory.
+        block_map_found_in_cache,
+        /// Lookups that had to read their page.
+        block_map_fetch_required,
+        /// Lookups that waited for a page that another was already reading.
+        block_map_wait_for_page,
+        /// Pages read.
+        block_map_pages_loaded,
+        /// Pages written.
+        block_map_pages_saved,
+        /// Flushes that page writes asked for.
+        block_map_flush_count,
+        /// Times that a slab journal's next block was still needed.
+        slab_journal_disk_full_count,
+        /// Times that a slab journal began to write reference counts to make room.
+        slab_journal_flush_count,
+        /// Times that a slab journal made changes wait.
+        slab_journal_blocked_count,
+        /// Slab journal blocks written.
+        slab_journal_blocks_written,
+        /// Times that changes waited because a slab journal's block was on its way.
+        slab_journal_tail_busy_count,
+        /// Slab summaries written.
+        slab_summary_blocks_written,
+        /// Reference blocks written.
+        ref_counts_blocks_written,
+        /// Metadata transfers that read.
+        bios_meta_read,
+        /// Metadata transfers that wrote.
+        bios_meta_write,
+        /// Bytes of metadata written, the journal's included.
+        bios_meta_bytes_written,
+        /// Flushes of the bdevs below for metadata's sake.
+        bios_meta_flush,
+        /// Metadata transfers tried again after a failure.
+        bios_meta_retries,
         /// Messages sent to other shards.
         messages_sent,
     }

@@ -57,7 +57,8 @@ fn header_line(header: &HeaderReport) -> String {
 
 fn chunk_line(chunk: &ChunkReport) -> String {
     let bytes = format!("{} of {} B", chunk.chunk_bytes, chunk.record_bytes);
-    let content = chunk.content.as_deref().unwrap_or_default();
+    // Further lines of the content stand below its first.
+    let content = chunk.content.as_deref().unwrap_or_default().replace('\n', "\n                                    ");
     format!("{:>5}  {:<6} {bytes:<18} {content}", chunk.at_byte, chunk.chunk).trim_end().to_owned()
 }
 

@@ -10,10 +10,14 @@ use crate::metadata::{ContainerReport, PoolReport};
 use crate::pair::PairReport;
 use crate::shown;
 use crate::space::{SpaceReport, Use};
+use crate::volume::VolumeReport;
 use crate::volumes::RootReport;
 
 /// Runs of a space map that are printed; `--json` has all.
 const MOST_RUNS: usize = 200;
+
+/// Ids of a kind of a volume's objects that are printed; `--json` has all.
+const MOST_IDS: usize = 8;
 
 /// Prints the pool.
 pub(super) fn pool(out: &mut impl Write, pool: &PoolReport) -> io::Result<()> {
@@ -112,17 +116,49 @@ fn root(out: &mut impl Write, root: &RootReport) -> io::Result<()> {
     writeln!(out, "  {catalog} records of volumes, {others} of others, {bytes} in all")?;
     for volume in &root.volumes {
         writeln!(out, "  volume '{}' {}", shown::text(&volume.name), volume.uuid)?;
-        let unfinished = match volume.unfinished_slabs {
-            0 => String::new(),
-            count => format!(", {count} more that were not finished"),
-        };
-        let (slabs, zones) = (volume.slabs, volume.slab_zones);
-        writeln!(out, "    {slabs} slabs of {zones} zones{unfinished}; logs {}", volume.logs.join(" and "))?;
+        volume_lines(out, volume)?;
         if let Some(pair) = &volume.mdc {
             pair_lines(out, pair)?;
         }
     }
     Ok(())
+}
+
+fn volume_lines(out: &mut impl Write, volume: &VolumeReport) -> io::Result<()> {
+    if !volume.whole {
+        writeln!(out, "    NOT WHOLE: its creation or deletion was cut short")?;
+    }
+    let blocks = |blocks: u64| shown::bytes(blocks.saturating_mul(engine::BLOCK_SIZE as u64));
+    let (slabs, areas, segments) = (volume.slabs.len(), volume.areas.len(), volume.segments.len());
+    if let Some(config) = &volume.config {
+        let sizes = format!("{slabs} slabs of {} zones ({})", config.slab_zones, blocks(config.slab_blocks));
+        writeln!(out, "    {sizes}, logical size {}, nonce {}", blocks(config.logical_blocks), config.nonce)?;
+        let caches = format!("index {} MiB, map cache {} MiB", config.index_mib, config.map_cache_mib);
+        let exposed = format!("blocks of {} B, cores '{}'", config.block_size, shown::text(&config.core_mask));
+        writeln!(out, "    {exposed}, {caches}, journals of {} MiB", config.journal_mib)?;
+        let roots = volume.roots.as_deref().unwrap_or("none");
+        let packed = format!("{areas} objects of {} slab areas", config.areas_per_object);
+        writeln!(out, "    on {}: {packed}, roots {roots}, {segments} journal segments", config.metadata_class)?;
+    }
+    if let Some(state) = &volume.state {
+        let reason = if state.reason.is_empty() { String::new() } else { format!(" ({})", shown::text(&state.reason)) };
+        let load = format!("generation {} of {} shards", state.generation, state.shards);
+        let used = format!("{} logical blocks in use, {} map pages", state.logical_blocks_used, state.map_pages);
+        let past = format!("{} recoveries, {} rebuilds", state.complete_recoveries, state.read_only_recoveries);
+        writeln!(out, "    state {}{reason}, {load}, {used}, {past}", state.state)?;
+    }
+    id_line(out, "journal segments", &volume.segments)?;
+    id_line(out, "left of a step that was cut short:", &volume.uncounted)?;
+    writeln!(out, "    logs {}", volume.logs.join(" and "))
+}
+
+fn id_line(out: &mut impl Write, what: &str, ids: &[String]) -> io::Result<()> {
+    let (first, more) = ids.split_at(ids.len().min(MOST_IDS));
+    match more.len() {
+        _ if ids.is_empty() => Ok(()),
+        0 => writeln!(out, "    {what} {}", first.join(" ")),
+        more => writeln!(out, "    {what} {} and {more} more: see --json", first.join(" ")),
+    }
 }
 
 fn pair_lines(out: &mut impl Write, pair: &PairReport) -> io::Result<()> {

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use engine::pool::format::Record;
-use engine::pool::{Extent, ObjectId};
+use engine::pool::{Extent, MediaClass, ObjectId};
+use engine::volume::inventory::{InventoryRecord, VolumeConfig};
 use inspect::content::Content;
 use inspect::dump::Dump;
 use inspect::image::Image;
@@ -17,7 +18,7 @@ use inspect::report::Inspection;
 use inspect::{json, text};
 use serde_json::{json, Value};
 
-use crate::made::{object, Made, ZONE};
+use crate::made::{config, object, Made, ZONE};
 use crate::run::{errors, json_of, run, texts};
 
 /// Changes an image and returns the JSON document.
@@ -61,7 +62,7 @@ fn truncated_images_are_told_and_read_as_far_as_they_go() {
         errors.iter().any(|error| error.starts_with("volume 'D0', log mlog 0x2201: the image ends at byte 589824")),
         "{errors:?}"
     );
-    assert_eq!(document["pool"]["containers"][1]["objects"], 8);
+    assert_eq!(document["pool"]["containers"][1]["objects"], 12);
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn overlaps_duplicates_and_strays_are_told_together() {
     made.mdc1.push(Record::ObjectCreate(object(0xa101, 39, 2)));
     made.mdc1.push(Record::ObjectCreate(object(0x5101, 30, 1)));
     made.mdc1.push(Record::ObjectDelete(ObjectId(0xb101)));
-    made.mdc2.push(Record::ObjectCreate(object(0x200_102, 31, 1)));
+    made.mdc2.push(Record::ObjectCreate(object(0x200_102, 33, 1)));
     made.mdc2.push(Record::IdCheckpoint(ObjectId(0x100_102)));
     let mut long = object(0xc101, 32, 1);
     long.written_bytes = 1 << 40;
@@ -80,8 +81,8 @@ fn overlaps_duplicates_and_strays_are_told_together() {
     let errors = errors(&document);
     assert_eq!(status, Some(1));
     for expected in [
-        "MDC1: record 15: mblock 0x5101 is created twice",
-        "MDC1: record 16: mblock 0xb101 is deleted, but was not created",
+        "MDC1: record 19: mblock 0x5101 is created twice",
+        "MDC1: record 20: mblock 0xb101 is deleted, but was not created",
         "MDC2: record 3: mblock 0x200102 has a uniquifier above 511, the last that was checkpointed",
         "MDC2: record 4: the checkpoint 0x100102 is not after the one before, 0x100102",
         "mblock 0xc101: 1099511627776 bytes are written, but it has room for 65536",
@@ -140,17 +141,58 @@ fn malformed_records_of_a_log_are_an_error_of_it() {
 }
 
 #[test]
-fn slabs_that_do_not_fit_their_volume_are_told() {
+fn objects_that_do_not_fit_their_volume_are_told() {
     let mut made = Made::good();
-    made.volume[0] = engine::volume::inventory::InventoryRecord::Config { slab_zones: 3 }.encode().to_vec();
+    let other = VolumeConfig { slab_blocks: 64, metadata_class: MediaClass::Staging, ..config() };
+    made.volume[6] = InventoryRecord::Config(Box::new(other)).encode();
     made.volume.push(b"DINV???".to_vec());
+    let missing = InventoryRecord::Slab { number: 2, object: ObjectId(0xf301) };
+    made.volume.push(missing.encode());
     let (_, document) = json_of(&made, &[]);
     let errors = errors(&document);
-    assert!(
-        errors.contains(&"volume 'D0': slab 0: slab object 0x7301 has 2 zones instead of 3".to_owned()),
-        "{errors:?}"
-    );
+    for error in [
+        "slab 0: slab object 0x7301 has 131072 bytes instead of 262144",
+        "metadata object 1: slab object 0xa301 lies on CAPACITY instead of STAGING",
+        "roots 0: slab object 0xb301 lies on CAPACITY instead of STAGING",
+        "segment 0: mlog 0xc201 lies on CAPACITY instead of STAGING",
+    ] {
+        assert!(errors.contains(&format!("volume 'D0': {error}")), "no '{error}' in {errors:?}");
+    }
     assert!(errors.iter().any(|error| error.contains("a record of its inventory is malformed")), "{errors:?}");
+    assert!(errors.iter().all(|error| !error.contains("0xf301")), "it does not count: {errors:?}");
+}
+
+#[test]
+fn a_volume_that_is_not_whole_is_noted() {
+    let mut made = Made::good();
+    made.volume.pop();
+    let (status, document) = json_of(&made, &["--verify"]);
+    let note = "volume 'D0': its creation or deletion was cut short; deleting it does the rest";
+    assert_eq!((status, texts(&document, "note")), (Some(0), vec![note.to_owned()]));
+    let volume = &document["pool"]["root"]["volumes"][0];
+    assert_eq!((&volume["whole"], &volume["slabs"]), (&json!(false), &json!([])));
+    assert_eq!(volume["uncounted"].as_array().map(Vec::len), Some(5), "two slabs, two areas, a segment");
+    let mut made = Made::good();
+    made.mdc1.retain(|record| !matches!(record, Record::ObjectCreate(object) if object.id == ObjectId(0x9301)));
+    let (status, document) = json_of(&made, &[]);
+    let error = "volume 'D0': metadata object 0: its object 0x9301 does not exist";
+    assert_eq!((status, errors(&document)), (Some(1), vec![error.to_owned()]));
+}
+
+/// Flush sets of a journal may have been in flight together, so a hole in a segment is its end.
+#[test]
+fn a_hole_in_a_journal_segment_is_no_damage() {
+    let made = Made::good();
+    let mut image = made.image();
+    for (zone, faults) in [(31, 0), (12, 1)] {
+        image[zone * ZONE + 512 + 100] ^= 1;
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("drive");
+        std::fs::write(&path, &image).expect("a file");
+        let outcome = run(&["--verify", "--json"], &[&path]);
+        let document: serde_json::Value = serde_json::from_str(&outcome.out).expect("a document");
+        assert_eq!(errors(&document).len(), faults, "zone {zone}");
+    }
 }
 
 #[test]

@@ -39,12 +39,12 @@ fn containers_say_which_log_is_in_use_and_what_it_has() {
     assert_eq!(containers[0]["mdc"]["why"], "its generation is the smaller: 1 < 2");
     let expected = json!({"MCCONFIG": 1, "MCSPARE": 1, "MPCONFIG": 1, "OCREATE": 4, "VERSION": 1});
     assert_eq!(containers[0]["records"], expected);
-    assert_eq!(containers[1]["records"], json!({"OCREATE": 9, "ODELETE": 1, "OIDCKPT": 1, "VERSION": 1}));
-    assert_eq!((&containers[1]["objects"], &containers[2]["checkpoint"]), (&json!(8), &json!(256)));
+    assert_eq!(containers[1]["records"], json!({"OCREATE": 13, "ODELETE": 1, "OIDCKPT": 1, "VERSION": 1}));
+    assert_eq!((&containers[1]["objects"], &containers[2]["checkpoint"]), (&json!(12), &json!(256)));
     let logs = &containers[1]["mdc"]["logs"];
     assert_eq!(
         (&logs[0]["id"], &logs[0]["state"], &logs[0]["used_blocks"]),
-        (&json!("0x2200"), &json!("complete"), &json!(14))
+        (&json!("0x2200"), &json!("complete"), &json!(18))
     );
     assert_eq!((&logs[1]["state"], &logs[1]["generation"]), (&json!("empty"), &json!(1)));
 }
@@ -54,7 +54,7 @@ fn objects_and_their_zones_are_listed() {
     let (_, document) = json_of(&Made::good(), &[]);
     let objects = document["pool"]["objects"].as_array().expect("objects");
     let shown: Vec<_> = objects.iter().map(|object| (object["id"].as_str(), object["kind"].as_str())).collect();
-    assert_eq!(shown.len(), 12);
+    assert_eq!(shown.len(), 16);
     assert!(shown.contains(&(Some("0x7301"), Some("slab"))) && !shown.contains(&(Some("0x4101"), Some("mblock"))));
     let mblock = objects.iter().find(|object| object["id"] == "0x5101").expect("the mblock");
     assert_eq!((&mblock["written_bytes"], &mblock["capacity_bytes"]), (&json!(8192), &json!(65536)));
@@ -72,11 +72,14 @@ fn objects_and_their_zones_are_listed() {
         (11, 1, "mblock"),
         (12, 1, "mlog"),
         (13, 4, "slab"),
-        (17, 23, "free"),
+        (17, 4, "free"),
+        (21, 10, "slab"),
+        (31, 1, "mlog"),
+        (32, 8, "free"),
     ];
     assert_eq!(runs, expected.map(|(first, zones, used)| (Some(first), Some(zones), Some(used.to_owned()))));
     assert_eq!(space["regions"].as_array().map(Vec::len), Some(4));
-    assert_eq!(space["used_zones"]["free"], 23);
+    assert_eq!(space["used_zones"]["free"], 12);
 }
 
 #[test]
@@ -85,7 +88,55 @@ fn volumes_are_listed() {
     let root = &document["pool"]["root"];
     assert_eq!((&root["catalog_records"], &root["other_records"]), (&json!(1), &json!(1)));
     let volume = &root["volumes"][0];
-    assert_eq!((&volume["name"], &volume["slabs"], &volume["slab_zones"]), (&json!("D0"), &json!(2), &json!(2)));
+    assert_eq!((&volume["name"], &volume["whole"]), (&json!("D0"), &json!(true)));
+    assert_eq!((&volume["slabs"], &volume["areas"]), (&json!(["0x7301", "0x8301"]), &json!(["0x9301", "0xa301"])));
+    assert_eq!((&volume["roots"], &volume["segments"]), (&json!("0xb301"), &json!(["0xc201"])));
+    let config = json!({
+        "nonce": "0x0000000000001234",
+        "slab_blocks": 32,
+        "slab_zones": 2,
+        "logical_blocks": 100,
+        "areas_per_object": 1,
+        "block_size": 4096,
+        "index_mib": 1,
+        "map_cache_mib": 2,
+        "journal_mib": 3,
+        "metadata_class": "CAPACITY",
+        "core_mask": "0x1",
+    });
+    assert_eq!(volume["config"], config, "without the secret");
+    let state = json!({
+        "state": "READ_ONLY",
+        "generation": 4,
+        "shards": 1,
+        "logical_blocks_used": 9,
+        "map_pages": 3,
+        "complete_recoveries": 2,
+        "read_only_recoveries": 1,
+        "reason": "a write failed",
+        "counters": [[1, 17]],
+    });
+    assert_eq!((&volume["state"], &volume["uncounted"]), (&state, &json!([])));
+}
+
+#[test]
+fn a_journal_segment_is_dumped_entry_by_entry() {
+    let (status, document) = json_of(&Made::good(), &["--log", "0xc201"]);
+    let contents: Vec<_> = document["items"].as_array().expect("items")[..3]
+        .iter()
+        .map(|item| item["chunks"][0]["content"].as_str().expect("a record"))
+        .collect();
+    let head = "JOURNAL shard 0 of 1, generation 4, entries from";
+    let tail = "map head 0, 9 logical blocks in use, 3 map pages";
+    let first = format!(
+        "{head} 0 on: 2, committed 0, {tail}\n0 PAGE level 0 number 7: 299\n1 REMAP lbn 5: 0 -> 300 check abcdef"
+    );
+    let second = format!("{head} 2 on: 1, committed 2, {tail}\n2 RANGE lbn 5+3: 300+1 310+2 -> unmapped");
+    assert_eq!(contents[..2], [first, second]);
+    assert!(contents[2].starts_with("MALFORMED"), "{}", contents[2]);
+    assert_eq!(status, Some(0));
+    let outcome = run_on(&Made::good(), &["--log", "0xc201"]);
+    assert!(outcome.out.lines().any(|line| line.trim() == "1 REMAP lbn 5: 0 -> 300 check abcdef"), "{}", outcome.out);
 }
 
 #[test]
@@ -98,7 +149,9 @@ fn the_text_has_it_too() {
         "40 zones of 64 KiB",
         "MDC1: log 0 is in use: its generation is the smaller: 0 < 1",
         "volume 'D0'",
-        "2 slabs of 2 zones",
+        "2 slabs of 2 zones (128 KiB), logical size 400 KiB",
+        "on CAPACITY: 2 objects of 1 slab areas, roots 0xb301, 1 journal segments",
+        "state READ_ONLY (a write failed), generation 4 of 1 shards",
         "0x5101  mblock    1  CAPACITY     11    64 KiB    8 KiB           -",
     ] {
         assert!(outcome.out.contains(part), "no '{part}' in\n{}", outcome.out);
@@ -135,8 +188,8 @@ fn a_log_is_dumped_block_by_block() {
     assert_eq!(items[0], first);
     assert_eq!(items[2]["chunks"][0]["content"], "VERSION 2.0.0.0");
     assert_eq!(items[13]["chunks"][0]["content"], "ODELETE mblock 0x4101");
-    assert_eq!(items[14], json!({"item": "end", "block": 14, "why": "zeros"}));
-    assert_eq!(items[15], json!({"item": "foreign", "block": 14, "blocks": 114, "what": "zeros"}));
+    assert_eq!(items[18], json!({"item": "end", "block": 18, "why": "zeros"}));
+    assert_eq!(items[19], json!({"item": "foreign", "block": 18, "blocks": 110, "what": "zeros"}));
 }
 
 #[test]
@@ -169,7 +222,7 @@ fn the_root_logs_records_are_understood() {
 #[test]
 fn verifying_reads_clients_logs() {
     let (status, document) = json_of(&Made::good(), &["--verify"]);
-    assert_eq!((status, document["verified_logs"].as_array().map(Vec::len)), (Some(0), Some(1)));
+    assert_eq!((status, document["verified_logs"].as_array().map(Vec::len)), (Some(0), Some(2)));
     assert_eq!(document["verified_logs"][0]["used_blocks"], 5);
 }
 

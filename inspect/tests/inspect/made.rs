@@ -6,10 +6,15 @@
 //! zone   0  superblocks             5, 6  logs of MDC2          11      mblock 0x5101
 //!     1, 2  logs of MDC0            7, 8  logs of the root MDC  12      mlog 0x6201
 //!     3, 4  logs of MDC1           9, 10  logs of volume D0     13-16   slabs 0x7301 and 0x8301
+//!
+//! zones 21-26  metadata objects 0x9301 and 0xa301    27-30  roots 0xb301    31  journal segment 0xc201
 //! ```
 
 use std::path::Path;
 
+use engine::hash::SECRET_BYTES;
+use engine::logical::{Mapped, Mapping, PageId};
+use engine::media::journal_record::{Entry, PbnRun, RecordBuilder, RecordHeader};
 use engine::pool::device::DeviceType;
 use engine::pool::format::drive_descriptor::Features;
 use engine::pool::format::{
@@ -20,8 +25,10 @@ use engine::pool::mlog::block::Stamp;
 use engine::pool::mlog::scan::Recovered;
 use engine::pool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
 use engine::pool::{Extent, MediaClass, ObjectId, ObjectType, Slot};
+use engine::units::ShardId;
 use engine::volume::catalog::{CatalogRecord, VolumeEntry};
-use engine::volume::inventory::InventoryRecord;
+use engine::volume::inventory::{Counts, InventoryRecord, StateKind, VolumeConfig, VolumeState};
+use engine::{Blocks, Lbn, Pbn};
 use uuid::Uuid;
 
 /// Bytes of a zone.
@@ -47,6 +54,83 @@ pub struct Made {
     pub volume: Vec<Vec<u8>>,
     /// The records of the client's log.
     pub client: Vec<Vec<u8>>,
+    /// The records of the volume's journal segment.
+    pub journal: Vec<Vec<u8>>,
+}
+
+/// The configuration of the volume: its slabs have 32 blocks.
+pub fn config() -> VolumeConfig {
+    VolumeConfig {
+        nonce: 0x1234,
+        slab_blocks: 32,
+        slab_zones: 2,
+        logical_blocks: Blocks(100),
+        areas_per_object: 1,
+        block_size: 4096,
+        index_mib: 1,
+        map_cache_mib: 2,
+        journal_mib: 3,
+        metadata_class: MediaClass::Capacity,
+        secret: [0x5e; SECRET_BYTES],
+        core_mask: "0x1".to_owned(),
+    }
+}
+
+/// The state of the volume.
+pub fn state() -> VolumeState {
+    VolumeState {
+        kind: StateKind::ReadOnly,
+        generation: 4,
+        shards: 1,
+        logical_blocks_used: 9,
+        map_pages: 3,
+        complete_recoveries: 2,
+        read_only_recoveries: 1,
+        reason: "a write failed".to_owned(),
+        counters: vec![(1, 17)],
+    }
+}
+
+/// What the volume's MDC says.
+pub fn inventory() -> Vec<InventoryRecord> {
+    let object = ObjectId;
+    vec![
+        InventoryRecord::Roots { object: object(0xb301) },
+        InventoryRecord::Areas { number: 0, object: object(0x9301) },
+        InventoryRecord::Areas { number: 1, object: object(0xa301) },
+        InventoryRecord::Slab { number: 0, object: object(0x7301) },
+        InventoryRecord::Slab { number: 1, object: object(0x8301) },
+        InventoryRecord::Segment { number: 0, object: object(0xc201) },
+        InventoryRecord::Config(Box::new(config())),
+        InventoryRecord::State(Box::new(state())),
+        InventoryRecord::Counts(Counts { slabs: 2, segments: 1 }),
+    ]
+}
+
+/// Two records of a recovery journal, and something that is none.
+fn journal() -> Vec<Vec<u8>> {
+    let mut builder = RecordBuilder::new(4096);
+    let header = |first, count| RecordHeader {
+        shard: ShardId(0),
+        shards: 1,
+        generation: 4,
+        first,
+        count,
+        committed: first,
+        map_head: 0,
+        logical_blocks_used: 9,
+        map_pages: 3,
+    };
+    let new = Mapping::new(Mapped::uncompressed(Pbn(300)), 0xabcdef);
+    builder.begin();
+    builder.push(&Entry::Page { page: PageId { level: 0, index: 7 }, pbn: Pbn(299) });
+    builder.push(&Entry::Remap { lbn: Lbn(5), old: Pbn(0), new });
+    let first = builder.finish(header(0, 2)).to_vec();
+    builder.begin();
+    let runs = [PbnRun { first: Pbn(300), count: 1 }, PbnRun { first: Pbn(310), count: 2 }];
+    builder.push(&Entry::Range { first: Lbn(5), count: 3, new: Mapping::UNMAPPED, runs: &runs });
+    let second = builder.finish(header(2, 1)).to_vec();
+    vec![first, second, b"none".to_vec()]
 }
 
 /// A mblock, an mlog or a slab of MDC1.
@@ -116,7 +200,6 @@ impl Made {
             name: "D0".to_owned(),
             logs: [ObjectId(0x2201), ObjectId(0x3201)],
         };
-        let slab = |number, id| InventoryRecord::Slab { number, object: ObjectId(id) }.encode().to_vec();
         Made {
             superblock,
             format: MediaFormat::CURRENT,
@@ -141,11 +224,16 @@ impl Made {
                 create(object(0x7301, 13, 2)),
                 create(object(0x8301, 15, 2)),
                 Record::ObjectDelete(ObjectId(0x4101)),
+                create(object(0x9301, 21, 3)),
+                create(object(0xa301, 24, 3)),
+                create(object(0xb301, 27, 4)),
+                create(object(0xc201, 31, 1)),
             ],
             mdc2: vec![Record::IdCheckpoint(ObjectId::new(256, ObjectType::Mblock, Slot(2)))],
             root: vec![CatalogRecord::Volume(entry).encode(), b"somebody else's".to_vec()],
-            volume: vec![InventoryRecord::Config { slab_zones: 2 }.encode().to_vec(), slab(0, 0x7301), slab(1, 0x8301)],
+            volume: inventory().iter().map(InventoryRecord::encode).collect(),
             client: vec![vec![7; 100], vec![8; 1000], Vec::new()],
+            journal: journal(),
         }
     }
 
@@ -156,7 +244,7 @@ impl Made {
         made.mdc1.retain(
             |record| !matches!(record, Record::ObjectCreate(object) if object.id.kind() == Some(ObjectType::Slab)),
         );
-        made.volume.truncate(1);
+        made.root.remove(0);
         made
     }
 
@@ -177,6 +265,7 @@ impl Made {
         self.log(&mut image, 7, stamp(0x201), true, &self.root);
         self.log(&mut image, 9, stamp(0x2201), true, &self.volume);
         self.log(&mut image, 12, stamp(0x6201), false, &self.client);
+        self.log(&mut image, 31, stamp(0xc201), false, &self.journal);
         image
     }
 

@@ -14,7 +14,8 @@ use engine::pool::registry::Registry;
 use engine::pool::tunables::Tunables;
 use engine::pool::{DeviceProperties, Host, MediaClass, ObjectId, Pool, PoolError};
 use engine::volume::catalog::Catalog;
-use engine::volume::inventory::Inventory;
+use engine::volume::store::{Sizes, SlabWish, VolumeSpec, VolumeStore};
+use engine::Blocks;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::pool_sim::image::Image;
@@ -82,6 +83,24 @@ async fn mlog(pool: &Rc<Pool>, records: usize) -> Result<ObjectId, PoolError> {
     Ok(id)
 }
 
+fn volume(name: &str, uuid: u128, slabs: u64) -> VolumeSpec {
+    VolumeSpec {
+        name: name.to_owned(),
+        uuid: Uuid::from_u128(uuid),
+        slab_blocks: 256,
+        slabs: SlabWish { least: slabs, wanted: slabs },
+        shards: 1,
+        block_size: 4096,
+        map_cache_mib: 1,
+        journal_mib: 1,
+        core_mask: "0x1".to_owned(),
+    }
+}
+
+fn sizes(_: u64) -> Result<Sizes, PoolError> {
+    Ok(Sizes { logical_blocks: Blocks(1000), index_mib: 1 })
+}
+
 async fn fill(pool: &Rc<Pool>) -> Result<Contents, PoolError> {
     let kept = mblock(pool, MediaClass::Capacity, 12288).await?;
     let deleted = mblock(pool, MediaClass::Capacity, 4096).await?;
@@ -89,12 +108,9 @@ async fn fill(pool: &Rc<Pool>) -> Result<Contents, PoolError> {
     let mlog = mlog(pool, 20).await?;
     pool.mblock_delete(deleted).await?;
     let catalog = Catalog::open(pool).await?;
-    let inventory = Inventory::create(pool, &catalog, "D0", Uuid::from_u128(0x70), 2).await?;
-    for _ in 0..3 {
-        inventory.add_slab().await?;
-    }
-    let slabs = inventory.slabs();
-    inventory.close().await?;
+    let store = VolumeStore::create(pool, &catalog, &volume("D0", 0x70, 3), sizes).await?;
+    let slabs = store.slabs() as usize;
+    store.close().await?;
     catalog.close().await?;
     Ok(Contents { pool: pool.uuid(), mblock: kept, staged, mlog, deleted, slabs, containers: pool.container_count() })
 }
@@ -143,10 +159,11 @@ fn a_pool_is_seen_as_the_engine_made_it() {
     assert_eq!(find(contents.staged).map(|staged| staged["class"].as_str()), Some(Some("STAGING")));
     assert!(find(contents.deleted).is_none());
     let volume = &pool["root"]["volumes"][0];
-    assert_eq!((volume["name"].as_str(), volume["slabs"].as_u64()), (Some("D0"), Some(contents.slabs as u64)));
+    assert_eq!((volume["name"].as_str(), volume["slabs"].as_array().map(Vec::len)), (Some("D0"), Some(contents.slabs)));
     let logs = document["verified_logs"].as_array().expect("logs");
-    assert_eq!(logs.len(), 1);
-    assert_eq!(logs[0]["id"], format!("{:#x}", contents.mlog.0));
+    assert_eq!((logs.len(), volume["segments"].as_array().map(Vec::len)), (5, Some(4)), "journals are logs too");
+    assert!(logs.iter().any(|log| log["id"] == *format!("{:#x}", contents.mlog.0)));
+    assert_eq!((&volume["config"]["metadata_class"], &volume["state"]["state"]), (&"STAGING".into(), &"NEW".into()));
     for (space, zones) in pool["space"].as_array().expect("space maps").iter().zip([16, 48]) {
         let used = space["used_zones"].as_object().expect("uses").values().filter_map(Value::as_u64).sum::<u64>();
         assert_eq!((space["zones"].as_u64(), used), (Some(zones), zones), "every zone has one use");
@@ -177,8 +194,9 @@ async fn go_on(host: Rc<dyn Host>) -> Result<(), PoolError> {
         pool.mblock_delete(id).await?;
     }
     let catalog = Catalog::open(pool).await?;
-    let inventory = Inventory::create(pool, &catalog, "D1", Uuid::from_u128(0x71), 1).await?;
-    inventory.add_slab().await?;
+    let store = VolumeStore::create(pool, &catalog, &volume("D1", 0x71, 1), sizes).await?;
+    store.prepare_journals(1).await?;
+    store.grow(SlabWish { least: 1, wanted: 1 }).await?;
     Ok(())
 }
 

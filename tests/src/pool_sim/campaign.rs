@@ -5,6 +5,7 @@
 use super::exhaustive::{run_script_seed, Blow, Extent};
 use super::lives::run_lives_seed;
 use super::log_campaign::run_log_seed;
+use crate::seeds::runner;
 
 /// A campaign: what one seed of it does is in its own module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +39,8 @@ pub struct Totals {
     pub time: u64,
 }
 
-impl Totals {
-    /// Adds another's.
-    pub fn add(&mut self, other: &Totals) {
+impl runner::Totals for Totals {
+    fn add(&mut self, other: &Totals) {
         self.cut_points += other.cut_points;
         self.lives += other.lives;
         self.cuts += other.cuts;
@@ -49,7 +49,9 @@ impl Totals {
         self.faults += other.faults;
         self.time += other.time;
     }
+}
 
+impl Totals {
     /// Adds one life.
     pub fn count<T>(&mut self, life: &super::life::Life<T>) {
         self.lives += 1;

@@ -130,8 +130,11 @@ impl Fate<'_> {
     }
 }
 
+/// The number of changes from earlier lives.
+const EARLIER: u64 = u64::MAX;
+
 /// A disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Disk {
     /// What it says of itself.
     pub properties: DeviceProperties,
@@ -169,6 +172,13 @@ impl Disk {
         change.ended = Some(self.endings);
         if change.fua || !self.properties.volatile_cache {
             self.make_durable(place);
+        }
+    }
+
+    /// The numbers of changes begin anew; all changes that took effect have ended.
+    pub fn forget_numbers(&mut self) {
+        for change in &mut self.changes {
+            change.number = EARLIER;
         }
     }
 

@@ -142,8 +142,8 @@ impl Stage {
         self.totals.count(&life);
         model.borrow_mut().crash();
         let result = life.result.transpose().map_err(|what| format!("life {number}: {what}"))?;
-        let Life { images, counts, steps, time, log, .. } = life;
-        Ok(Life { result, images, counts, steps, time, log })
+        let Life { images, disks, counts, steps, time, log, .. } = life;
+        Ok(Life { result, images, disks, counts, steps, time, log })
     }
 
     fn cut_at(&mut self, number: u64) -> Result<(), String> {

@@ -20,6 +20,8 @@ pub struct Failure {
 pub struct Faults {
     /// The operation of this number fails.
     pub failing: Option<(u64, Failure)>,
+    /// What it touched cannot be transferred in its direction ever after.
+    pub lasting: bool,
     /// The allocation of memory of this number, from 0, fails.
     pub no_memory: Option<u64>,
     /// Operations, of 1000, that fail.

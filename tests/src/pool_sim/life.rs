@@ -23,11 +23,13 @@ pub struct Birth {
     /// Seed of everything that is left to chance.
     pub seed: u64,
     /// The disks.
-    pub disks: Vec<(DeviceProperties, Image)>,
+    pub disks: Vec<Disk>,
     /// What goes wrong.
     pub faults: Faults,
     /// When the power is cut, if not when the first task ends.
     pub cut: Option<Moment>,
+    /// At that moment the process is killed instead, and the power stays on.
+    pub kill: bool,
     /// What the power cut leaves; drawn when not given.
     pub keep: Option<Keep>,
     /// In which order operations are served; drawn when not given.
@@ -41,8 +43,10 @@ pub struct Birth {
 pub struct Life<T> {
     /// What the first task returned; none when the power was cut before.
     pub result: Option<T>,
-    /// The disks after a power cut at the end.
+    /// What a power cut at the end has left on the disks; empty if the power stayed on.
     pub images: Vec<Image>,
+    /// The disks, with what is in their caches; empty if the power went off.
+    pub disks: Vec<Disk>,
     /// Totals.
     pub counts: Counts,
     /// Steps of the executor.
@@ -60,14 +64,22 @@ pub enum Off {
     Cut,
     /// After all that is in flight has ended and was made durable.
     Orderly,
+    /// It does not: another process is started next.
+    No,
 }
 
 impl Birth {
     /// A life without faults or cut.
     #[must_use]
-    pub const fn new(seed: u64, disks: Vec<(DeviceProperties, Image)>) -> Birth {
-        let faults = Faults { failing: None, no_memory: None, errors: 0, slow: 0 };
-        Birth { seed, disks, faults, cut: None, keep: None, order: None, trace: false }
+    pub fn new(seed: u64, disks: Vec<(DeviceProperties, Image)>) -> Birth {
+        Birth::on(seed, disks.into_iter().map(|(properties, image)| Disk::new(properties, image)).collect())
+    }
+
+    /// A life without faults or cut, on disks that were not switched off.
+    #[must_use]
+    pub const fn on(seed: u64, disks: Vec<Disk>) -> Birth {
+        let faults = Faults { failing: None, lasting: false, no_memory: None, errors: 0, slow: 0 };
+        Birth { seed, disks, faults, cut: None, kill: false, keep: None, order: None, trace: false }
     }
 
     /// Lives.
@@ -83,8 +95,7 @@ impl Birth {
         let order = random.pick(&[Order::Any, Order::Any, Order::Any, Order::First, Order::Last]);
         let keep = Keep::draw(&mut random);
         let (order, keep) = (self.order.unwrap_or(order), self.keep.unwrap_or(keep));
-        let disks = self.disks.into_iter().map(|(properties, image)| Disk::new(properties, image)).collect();
-        let machine = Machine::new(disks, self.seed, order, self.faults, self.cut, self.trace);
+        let machine = Machine::new(self.disks, self.seed, order, self.faults, self.cut, self.trace);
         let machine = Rc::new(RefCell::new(machine));
         let nursery = Rc::default();
         let host = Rc::new(SimHost::new(Rc::clone(&machine), Rc::clone(&nursery)));
@@ -106,13 +117,16 @@ impl Birth {
         if let Some(what) = machine.misuse.take() {
             return Err(what);
         }
-        let images = match (off, stop) {
-            (Off::Orderly, Stop::Ended) => machine.stop_disks(),
-            _ => machine.cut_disks(keep),
-        };
+        let (mut images, mut disks) = (Vec::new(), Vec::new());
+        match (off, stop) {
+            (Off::Orderly, Stop::Ended) => images = machine.stop_disks(),
+            (Off::No, Stop::Ended) => disks = machine.leave_disks(),
+            (_, Stop::Cut) if self.kill => disks = machine.leave_disks(),
+            _ => images = machine.cut_disks(keep),
+        }
         let result = result.borrow_mut().take();
         let log = std::mem::take(&mut machine.log);
-        Ok(Life { result, images, counts: machine.counts, steps: executor.steps, time: machine.now, log })
+        Ok(Life { result, images, disks, counts: machine.counts, steps: executor.steps, time: machine.now, log })
     }
 }
 

@@ -6,6 +6,7 @@
 //! Operations are numbered in the order in which they were begun, so that a script can be cut, or failed, at each.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -13,7 +14,7 @@ use engine::pool::{DeviceError, Level};
 use engine::units::Nanos;
 
 use super::disk::{Change, Content, Disk, Fate, Keep};
-use super::faults::Faults;
+use super::faults::{Failure, Faults};
 use super::image::{Filler, Image};
 use super::operation::{Action, Call, Operation};
 use crate::sim::random::Random;
@@ -74,6 +75,8 @@ pub struct Machine {
     pub random: Random,
     operations: Vec<Operation>,
     faults: Faults,
+    /// What has failed for good: disk, bytes, and whether they cannot be read (or else written).
+    bad: Option<(usize, Range<u64>, bool)>,
     cut: Option<Moment>,
     order: Order,
     trace: bool,
@@ -94,6 +97,7 @@ impl Machine {
             random: Random::stream(seed, 0x6d61),
             operations: Vec::new(),
             faults,
+            bad: None,
             cut,
             order,
             trace,
@@ -244,7 +248,15 @@ impl Machine {
 
     fn apply(&mut self, chosen: usize) {
         let operation = &mut self.operations[chosen];
-        let failure = self.faults.failure(operation.number, &mut self.random);
+        let drawn = self.faults.failure(operation.number, &mut self.random);
+        let target = operation.action.target().map(|(range, reads)| (operation.disk, range, reads));
+        let is_bad = self.bad.as_ref().zip(target.as_ref()).is_some_and(|((disk, bytes, reads), target)| {
+            (*disk, *reads) == (target.0, target.2) && bytes.start < target.1.end && target.1.start < bytes.end
+        });
+        if drawn.is_some() && self.faults.lasting && self.bad.is_none() {
+            self.bad = target;
+        }
+        let failure = drawn.or(is_bad.then_some(Failure { error: DeviceError::Io, effect: false }));
         self.counts.failed += u64::from(failure.is_some());
         let outcome = failure.map_or(Ok(()), |failure| Err(failure.error));
         let effect = failure.is_none_or(|failure| failure.effect);
@@ -278,6 +290,25 @@ impl Machine {
         }
         let mut fate = Fate { others, special, random: &mut self.random };
         self.disks.drain(..).zip(begun).map(|(disk, begun)| disk.cut(begun, &mut fate)).collect()
+    }
+
+    /// The process has ended, and the power stays on: of what was in flight some takes effect.
+    pub fn leave_disks(&mut self) -> Vec<Disk> {
+        self.trace(|| "the process ends".to_owned());
+        for operation in self.operations.drain(..) {
+            let disk = &mut self.disks[operation.disk];
+            let begun = operation.outcome.is_none();
+            if let Action::Change(change) = operation.action {
+                let number = change.number;
+                if begun && self.random.chance(500) {
+                    disk.apply(change);
+                }
+                disk.end(number);
+            }
+        }
+        let mut disks = std::mem::take(&mut self.disks);
+        disks.iter_mut().for_each(Disk::forget_numbers);
+        disks
     }
 
     /// The machine was shut down in an orderly way: what the disks hold now.

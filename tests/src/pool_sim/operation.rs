@@ -34,6 +34,16 @@ pub enum Action {
 }
 
 impl Action {
+    /// The bytes of the disk that it transfers, and whether it reads them.
+    #[must_use]
+    pub fn target(&self) -> Option<(Range<u64>, bool)> {
+        match self {
+            Action::Change(change) => Some((change.covers(), false)),
+            Action::Read { at, range } => Some((*at..*at + range.len() as u64, true)),
+            Action::Flush { .. } => None,
+        }
+    }
+
     /// The bytes of the disk that it changes.
     #[must_use]
     pub fn changes(&self) -> Option<Range<u64>> {

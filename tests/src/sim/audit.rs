@@ -2,15 +2,24 @@
 
 //! What must hold when a volume is at rest: nothing in flight, nothing leaked, every count right, every block right.
 
+use async_trait::async_trait;
 use engine::hash::Fingerprinter;
 use engine::io::Operation;
 use engine::logical::{Mapping, MappingState};
+use engine::pool::PoolError;
 use engine::units::MAX_REFERENCES;
-use engine::{Lbn, Pbn};
+use engine::volume::access::VolumeMedia;
+use engine::volume::Geometry;
+use engine::{Lbn, Pbn, Place, BLOCK_SIZE};
+use futures::future::FutureExt;
 
+use super::base::Base;
 use super::cluster::Cluster;
 use super::content::SECTORS;
-use super::model::Kind;
+use super::disk::Disk;
+use super::inspect::{inspect, Inspection, Trouble};
+use super::load::NONCE;
+use super::model::{Kind, Model};
 
 /// What an audit found out besides that all is well.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,21 +28,56 @@ pub struct Findings {
     pub mapped: u64,
     /// Physical blocks that hold data.
     pub used: u64,
+    /// Pages of the block map.
+    pub pages: u64,
 }
 
-/// Audits a volume at rest.
+/// Audits a volume in memory that is at rest and was saved.
 ///
 /// # Errors
 /// The first thing that is not as it must be.
 pub fn audit(cluster: &Cluster) -> Result<Findings, String> {
     check_nothing_in_flight(cluster)?;
-    let counts = check_mappings(cluster)?;
-    let findings = check_references(cluster, &counts)?;
+    let disk = &cluster.world.disk;
+    let media = DiskMedia(disk);
+    let found = inspect(&media, &cluster.world.geometry, NONCE).now_or_never().expect("memory does not wait");
+    let found = found.map_err(|(Trouble::Unread(what) | Trouble::Wrong(what))| what)?;
+    check_mappings(&cluster.world.model, &found, &cluster.world.geometry)?;
+    for (lbn, mapping) in &found.mappings {
+        check_content(disk, &cluster.world.model, *lbn, *mapping)?;
+    }
+    check_counts(cluster, &found)
+}
+
+/// Compares the counts of shards that were saved with what is on the media.
+///
+/// # Errors
+/// The first difference.
+pub fn check_counts<D: Base>(cluster: &Cluster<D>, found: &Inspection) -> Result<Findings, String> {
+    let findings =
+        Findings { mapped: found.mappings.len() as u64, used: found.data_blocks, pages: found.pages.len() as u64 };
+    let geometry = &cluster.world.geometry;
+    let mut expected = vec![0; geometry.data_blocks().0 as usize];
+    let first = geometry.slab_start(0).0;
+    for mapping in found.mappings.values().filter(|mapping| mapping.has_block()) {
+        expected[(mapping.pbn().0 - first) as usize] += 1;
+    }
+    for pbn in found.pages.keys() {
+        expected[(pbn.0 - first) as usize] = u32::from(MAX_REFERENCES);
+    }
+    for (pbn, expected) in (first..).map(Pbn).zip(expected) {
+        let counted = cluster.references(pbn);
+        if counted.map(u32::from) != Some(expected) {
+            return Err(format!("{pbn} has {expected} references, but is counted to have {counted:?}"));
+        }
+    }
     let statistics = cluster.statistics();
-    if (statistics.logical_blocks_used, statistics.data_blocks_used) != (findings.mapped, findings.used) {
-        let (logical, data) = (statistics.logical_blocks_used, statistics.data_blocks_used);
+    let said = (statistics.logical_blocks_used, statistics.data_blocks_used, statistics.block_map_pages);
+    if said != (findings.mapped, findings.used + findings.pages, findings.pages) {
+        let (logical, data, pages) = said;
         return Err(format!(
-            "statistics say {logical} logical and {data} data blocks are used, but it is {findings:?}"
+            "statistics say {logical} logical and {data} physical blocks are used, {pages} of them by pages, \
+             but it is {findings:?}"
         ));
     }
     for id in cluster.ids() {
@@ -42,7 +86,37 @@ pub fn audit(cluster: &Cluster) -> Result<Findings, String> {
     Ok(findings)
 }
 
-fn check_nothing_in_flight(cluster: &Cluster) -> Result<(), String> {
+/// The media of a volume in memory, to be looked at.
+struct DiskMedia<'a>(&'a Disk);
+
+#[async_trait(?Send)]
+impl VolumeMedia for DiskMedia<'_> {
+    async fn read(&self, place: Place, blocks: u32) -> Result<Vec<u8>, PoolError> {
+        Ok(self.0.peek(place, blocks as usize * BLOCK_SIZE))
+    }
+
+    async fn write(&self, place: Place, _bytes: &[u8]) -> Result<(), PoolError> {
+        Err(PoolError::invalid(format!("{place:?}"), "an audit changes nothing"))
+    }
+
+    async fn flush(&self) -> Result<(), PoolError> {
+        Ok(())
+    }
+
+    fn segments(&self) -> u32 {
+        self.0.placement().segments.len() as u32
+    }
+
+    async fn segment_records(&self, segment: u32) -> Result<Vec<Vec<u8>>, PoolError> {
+        Err(PoolError::invalid(format!("segment {segment}"), "after a save journals do not count"))
+    }
+}
+
+/// Checks that no request has left anything behind.
+///
+/// # Errors
+/// What is still there.
+pub fn check_nothing_in_flight<D: Base>(cluster: &Cluster<D>) -> Result<(), String> {
     for id in cluster.ids() {
         if !cluster.shard(id).is_idle() {
             return Err(format!("{id:?} is not idle at rest"));
@@ -63,93 +137,50 @@ fn check_nothing_in_flight(cluster: &Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// Compares every block with the model. Returns how many mappings refer to each data block.
-fn check_mappings(cluster: &Cluster) -> Result<References, String> {
-    let world = &cluster.world;
-    let geometry = &world.geometry;
-    let mut references = References { first: geometry.slab_start(0), counts: Vec::new(), mapped: 0 };
-    references.counts.resize(geometry.data_blocks().0 as usize, 0);
-    let mut mappings = vec![Mapping::UNMAPPED; geometry.logical_blocks().0 as usize];
-    let mut wrong = None;
-    for id in cluster.ids() {
-        cluster.shard(id).for_each_mapping(|lbn, mapping| {
-            let known = geometry.contains(lbn, 1) && geometry.logical_shard(lbn) == id;
-            match mappings.get_mut(lbn.0 as usize).filter(|place| known && place.is_unmapped()) {
-                Some(place) => *place = mapping,
-                None => wrong = Some(format!("{id:?} maps {lbn}, which is not its own, or twice")),
+/// Compares which blocks are mapped with the model.
+///
+/// # Errors
+/// The first block that is mapped, or not, for no reason.
+pub fn check_mappings(model: &Model, found: &Inspection, geometry: &Geometry) -> Result<(), String> {
+    for lbn in (0..geometry.logical_blocks().0).map(Lbn) {
+        let mapping = found.mappings.get(&lbn).copied().unwrap_or(Mapping::UNMAPPED);
+        if let Some(kind) = model.whole_content_kind(lbn) {
+            let unmapped = kind == Kind::Initial || kind == Kind::By(Operation::Unmap);
+            if mapping.is_unmapped() != unmapped {
+                return Err(format!("{lbn} has {mapping:?}, but it should be unmapped: {unmapped}"));
             }
-        });
-    }
-    for (lbn, mapping) in (0u64..).map(Lbn).zip(mappings) {
-        references.mapped += u64::from(!mapping.is_unmapped());
-        check_mapping(cluster, lbn, mapping)?;
-        if mapping.has_block() {
-            references.count(mapping.pbn())?;
+        }
+        if mapping.has_block() && mapping.state() != MappingState::Uncompressed {
+            return Err(format!("{lbn} has {mapping:?}, but nothing is compressed yet"));
+        }
+        if !mapping.has_block() {
+            model.check_at_rest(lbn, &[Some(0); SECTORS])?;
         }
     }
-    wrong.map_or(Ok(references), Err)
+    Ok(())
 }
 
-fn check_mapping(cluster: &Cluster, lbn: Lbn, mapping: Mapping) -> Result<(), String> {
-    let world = &cluster.world;
-    let unmapped = match world.model.whole_content_kind(lbn) {
-        None => mapping.is_unmapped(),
-        Some(kind) => kind == Kind::Initial || kind == Kind::By(Operation::Unmap),
-    };
-    if mapping.is_unmapped() != unmapped {
-        return Err(format!("{lbn} has {mapping:?}, but it should be unmapped: {unmapped}"));
-    }
+/// Compares what is stored for a block with its check code and with the model.
+fn check_content(disk: &Disk, model: &Model, lbn: Lbn, mapping: Mapping) -> Result<(), String> {
     if !mapping.has_block() {
-        return world.model.check_at_rest(lbn, &[Some(0); SECTORS]);
+        return Ok(());
     }
     let pbn = mapping.pbn();
-    if mapping.state() != MappingState::Uncompressed {
-        return Err(format!("{lbn} has {mapping:?}, but nothing is compressed yet"));
-    }
-    let Some(bytes) = world.disk.bytes(pbn) else {
+    let Some(bytes) = disk.bytes(pbn) else {
         return Err(format!("{lbn} is stored in {pbn}, which was never written"));
     };
-    if world.disk.is_rotten(pbn) {
+    if disk.is_rotten(pbn) {
         return Ok(());
     }
     let check = Fingerprinter::check_code(bytes);
     if check != mapping.check() {
         return Err(format!("{lbn} has {mapping:?}, but the check code of what is stored there is {check:06x}"));
     }
-    let seen = world.disk.decode(pbn);
+    let seen = disk.decode(pbn);
     if seen == [Some(0); SECTORS] {
         return Err(format!("{lbn} is stored in {pbn}, but it is a block of zeros"));
     }
-    world.model.check_at_rest(lbn, &seen)
-}
-
-struct References {
-    first: Pbn,
-    counts: Vec<u32>,
-    mapped: u64,
-}
-
-impl References {
-    fn count(&mut self, pbn: Pbn) -> Result<(), String> {
-        let index = pbn.0.checked_sub(self.first.0).map(|index| index as usize);
-        match index.and_then(|index| self.counts.get_mut(index)) {
-            Some(count) => *count += 1,
-            None => return Err(format!("a mapping refers to {pbn}, which is not a data block")),
-        }
-        Ok(())
-    }
-}
-
-fn check_references(cluster: &Cluster, references: &References) -> Result<Findings, String> {
-    let mut findings = Findings { mapped: references.mapped, used: 0 };
-    for (pbn, expected) in (references.first.0..).map(Pbn).zip(&references.counts) {
-        let counted = cluster.references(pbn);
-        if *expected > u32::from(MAX_REFERENCES) || counted.map(u32::from) != Some(*expected) {
-            return Err(format!("{pbn} has {expected} references, but is counted to have {counted:?}"));
-        }
-        findings.used += u64::from(*expected > 0);
-    }
-    Ok(findings)
+    model.check_at_rest(lbn, &seen)
 }
 
 /// How many blocks hold each value, for blocks that hold one value throughout.

@@ -133,11 +133,15 @@ impl PieceState {
         self.blocks.iter().any(|block| block.sectors != ALL_SECTORS)
     }
 
-    /// True when the piece may leave behind data that was not there.
+    /// True when the piece may leave behind data that was not there, or a page of the block map. Even a block of zeros
+    /// needs a page that says so.
     #[must_use]
     pub fn may_need_space(&self) -> bool {
-        let data = |block: &PieceBlock| block.sectors != ALL_SECTORS || block.tokens.iter().any(|token| *token != 0);
-        self.operation != Operation::Read && self.blocks.iter().any(data)
+        match self.operation {
+            Operation::Write | Operation::WriteZeroes => true,
+            Operation::Unmap => self.has_partial_block(),
+            Operation::Read | Operation::Flush => false,
+        }
     }
 
     /// True when the block is one of the piece's.

@@ -10,13 +10,17 @@ use std::collections::VecDeque;
 use engine::hash::{Fingerprinter, SECRET_BYTES};
 use engine::io::Operation;
 use engine::logical::Mapping;
+use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, Statistics};
-use engine::{Lbn, Message, Pbn, RequestError, Shard, ShardConfig, ShardId};
+use engine::{Lbn, Message, Pbn, ReadOnlyReason, RequestError, Shard, ShardConfig, ShardId, BLOCK_SIZE};
 
+use super::base::{secret, Base, Ending};
 use super::client::{Client, Request, RequestId};
 use super::content;
-use super::disk::Transfer;
+use super::disk::{Disk, DiskCounts, Transfer};
 use super::faults::Faults;
+use super::layout::{placement, SEGMENT_BYTES};
+use super::load::{format, summaries_of, Load};
 use super::memory::{Buf, Owner};
 use super::world::{trace, World};
 
@@ -35,12 +39,42 @@ pub struct Sizes {
     pub index_bytes: usize,
     /// Bits of the fingerprint; all of them if not given.
     pub fingerprint_bits: Option<u32>,
+    /// Segments in the recovery journal of each shard.
+    pub segments: u32,
+    /// Bytes in each of them.
+    pub segment_bytes: u64,
+    /// Bytes in a sector of the drive with the journals.
+    pub sector_bytes: usize,
+    /// Pages of the block map in memory, in each shard; at least the smallest possible number.
+    pub map_pages: usize,
+    /// Blocks of memory for transfers of pages.
+    pub map_bufs: usize,
+    /// Blocks of memory for transfers of the journal.
+    pub journal_bufs: usize,
+    /// Blocks of memory for transfers of slab metadata.
+    pub slab_bufs: usize,
+    /// Flushes are needed.
+    pub volatile_cache: bool,
 }
 
 impl Default for Sizes {
     fn default() -> Sizes {
-        let fingerprint_bits = None;
-        Sizes { vios: 512, pieces: 512, bounce: 64, verify: 64, index_bytes: 1 << 16, fingerprint_bits }
+        Sizes {
+            vios: 512,
+            pieces: 512,
+            bounce: 64,
+            verify: 64,
+            index_bytes: 1 << 16,
+            fingerprint_bits: None,
+            segments: 4,
+            segment_bytes: SEGMENT_BYTES,
+            sector_bytes: 512,
+            map_pages: 0,
+            map_bufs: 32,
+            journal_bufs: 32,
+            slab_bufs: 64,
+            volatile_cache: false,
+        }
     }
 }
 
@@ -51,9 +85,9 @@ pub enum Step {
     Piece(ShardId),
     /// The next message of a channel arrives.
     Message(ShardId, ShardId),
-    /// The transfer at this place of the list takes effect, without anybody being told.
+    /// What is under way on the base by this number takes effect, without anybody being told.
     Apply(usize),
-    /// The transfer at this place of the list ends, and takes effect now unless it already has.
+    /// What is under way on the base by this number ends, and takes effect now unless it already has.
     Finish(usize),
     /// The timer of a shard fires.
     Timer(ShardId),
@@ -64,8 +98,10 @@ pub enum Step {
 /// Something that a test can hold back.
 #[derive(Debug)]
 pub enum Pending<'a> {
-    /// A transfer.
+    /// A transfer of data.
     Transfer(&'a Transfer),
+    /// A transfer of metadata.
+    Metadata(&'a Transfer),
     /// The next message of a channel.
     Message {
         /// Who sent it.
@@ -79,11 +115,12 @@ pub enum Pending<'a> {
 
 /// The shards and their world.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct Cluster<D: Base = Disk> {
     /// Everything but the shards.
-    pub world: World,
-    shards: Vec<Shard<World>>,
+    pub world: World<D>,
+    shards: Vec<Shard<World<D>>>,
     fingerprinter: Fingerprinter,
+    load: Load,
     waiting: Vec<VecDeque<Client>>,
     /// Shards that have something to do, as far as is known.
     stale: Vec<bool>,
@@ -93,8 +130,36 @@ impl Cluster {
     /// An empty volume.
     #[must_use]
     pub fn new(geometry: Geometry, sizes: &Sizes, faults: Faults) -> Cluster {
-        let mut world = World::new(geometry, faults);
-        let secret = core::array::from_fn::<u8, SECRET_BYTES, _>(|at| (at as u8).wrapping_mul(59) ^ 0x3c);
+        let placement = placement(geometry, sizes.segments);
+        let mut disk = Disk::new(placement, SEGMENT_BYTES);
+        format(&geometry, |place, block| disk.poke(place, block));
+        Cluster::over(World::new(geometry, disk, faults), sizes, Load::of_new(&geometry, sizes), secret())
+    }
+
+    /// The volume, which was saved, loaded again by shards with these limits. All counters begin anew.
+    #[must_use]
+    pub fn restart(self, sizes: &Sizes) -> Cluster {
+        let used = self.statistics();
+        let used = (used.logical_blocks_used, used.block_map_pages);
+        let World { geometry, mut disk, model, now, .. } = self.world;
+        let mut erased = vec![0; disk.placement().segments.len()];
+        for (segment, generation) in (0..).zip(&mut erased) {
+            *generation = disk.erase(segment);
+        }
+        let read = |place| disk.peek(place, BLOCK_SIZE);
+        let load = self.load.again(&geometry, used, read, &mut |segment| erased[segment as usize]);
+        disk.counts = DiskCounts::default();
+        let mut world = World::new(geometry, disk, Faults::none());
+        (world.model, world.now) = (model, now);
+        Cluster::over(world, sizes, load, secret())
+    }
+}
+
+impl<D: Base> Cluster<D> {
+    /// The shards of a volume that was loaded.
+    #[must_use]
+    pub fn over(mut world: World<D>, sizes: &Sizes, load: Load, secret: [u8; SECRET_BYTES]) -> Cluster<D> {
+        let geometry = world.geometry;
         let fingerprinter = match sizes.fingerprint_bits {
             Some(bits) => Fingerprinter::weakened(secret, bits),
             None => Fingerprinter::new(secret),
@@ -103,6 +168,7 @@ impl Cluster {
         let shards = ids.map(|id| {
             let bounce = (0..sizes.bounce).map(|_| world.memory.take(Owner::Bounce(id))).collect();
             let verify = (0..sizes.verify).map(|_| world.memory.take(Owner::Verify(id))).collect();
+            let metadata = load.of_shard(id, &geometry, sizes, || world.memory.take(Owner::Metadata(id)));
             Shard::new(ShardConfig {
                 id,
                 geometry,
@@ -112,12 +178,13 @@ impl Cluster {
                 verify,
                 index_bytes: sizes.index_bytes,
                 fingerprinter: fingerprinter.clone(),
+                metadata,
             })
         });
         let shards: Vec<_> = shards.collect();
         let count = shards.len();
         let waiting = vec![VecDeque::new(); count];
-        Cluster { world, shards, fingerprinter, waiting, stale: vec![true; count] }
+        Cluster { world, shards, fingerprinter, load, waiting, stale: vec![true; count] }
     }
 
     /// The shards' numbers.
@@ -164,23 +231,27 @@ impl Cluster {
                 shards[to.index()].receive(world, from, message);
                 true
             }
-            Step::Apply(transfer) => {
+            Step::Apply(number) => {
                 let World { disk, memory, faults, now, .. } = world;
-                if disk.transfers[transfer].outcome.is_none() {
-                    disk.apply(transfer, *now, memory, faults);
-                }
+                disk.apply(number, *now, memory, faults);
                 return true;
             }
-            Step::Finish(transfer) => {
+            Step::Finish(number) => {
                 let World { disk, memory, faults, now, .. } = world;
-                if disk.transfers[transfer].outcome.is_none() {
-                    disk.apply(transfer, *now, memory, faults);
+                match disk.end(number, *now, memory, faults) {
+                    Ending::Io { shard, token, result } => {
+                        world.current = shard;
+                        world.record(5, u64::from(shard.0) << 40 | u64::from(token.0) << 8 | u64::from(result.is_ok()));
+                        trace!(world, "<- {token:?}: {result:?}");
+                        shards[shard.index()].io_done(world, token, result);
+                    }
+                    Ending::Erased { shard, segment, result } => {
+                        world.current = shard;
+                        world.record(11, u64::from(shard.0) << 40 | u64::from(segment));
+                        trace!(world, "<- segment {segment} is erased: {result:?}");
+                        shards[shard.index()].segment_erased(world, segment, result);
+                    }
                 }
-                let (shard, token, result) = disk.finish(transfer, memory);
-                world.current = shard;
-                world.record(5, u64::from(shard.0) << 40 | u64::from(token.0) << 8 | u64::from(result.is_ok()));
-                trace!(world, "<- transfer {token:?}: {result:?}");
-                shards[shard.index()].io_done(world, token, result);
                 true
             }
             Step::Timer(shard) => {
@@ -242,7 +313,7 @@ impl Cluster {
 
     /// One shard.
     #[must_use]
-    pub fn shard(&self, shard: ShardId) -> &Shard<World> {
+    pub fn shard(&self, shard: ShardId) -> &Shard<World<D>> {
         &self.shards[shard.index()]
     }
 
@@ -253,17 +324,52 @@ impl Cluster {
         self.shards[owner.index()].references(pbn)
     }
 
-    /// Where a logical block is stored.
+    /// Where a logical block is stored, as far as the page is in memory.
     #[must_use]
     pub fn mapping(&self, lbn: u64) -> Mapping {
         let owner = self.world.geometry.logical_shard(Lbn(lbn));
-        let mut found = Mapping::UNMAPPED;
-        self.shards[owner.index()].for_each_mapping(|at, mapping| {
-            if at.0 == lbn {
-                found = mapping;
-            }
-        });
-        found
+        self.shards[owner.index()].mapping(Lbn(lbn)).unwrap_or(Mapping::UNMAPPED)
+    }
+
+    /// Begins to save all metadata; to be called when all is quiet.
+    pub fn save(&mut self) {
+        self.shards.iter_mut().for_each(Shard::save);
+        self.stale.fill(true);
+    }
+
+    /// True when media hold all metadata.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.shards.iter().all(Shard::is_saved)
+    }
+
+    /// Goes on after [`Cluster::save`].
+    pub fn resume(&mut self) {
+        self.shards.iter_mut().for_each(Shard::resume);
+        self.stale.fill(true);
+    }
+
+    /// Ends writing in all shards, as a host does when one has reported it.
+    pub fn enter_read_only(&mut self, reason: ReadOnlyReason) {
+        for id in self.ids() {
+            self.world.current = id;
+            self.shards[id.index()].enter_read_only(&mut self.world, reason);
+        }
+        self.stale.fill(true);
+    }
+
+    /// The volume has grown; `summaries` are those of all slabs, old and new. To be called when all is quiet.
+    pub fn grow(&mut self, geometry: Geometry, summaries: &[SlabSummary]) {
+        let old = self.world.geometry.slabs() as usize;
+        self.world.geometry = geometry;
+        self.world.model.grow(geometry.logical_blocks().0);
+        for id in self.ids() {
+            let mut new = summaries_of(id, &geometry, summaries);
+            let known = summaries_of(id, &geometry, &summaries[..old]).len();
+            new.drain(..known);
+            self.shards[id.index()].grow(geometry, new);
+        }
+        self.stale.fill(true);
     }
 
     /// The shard whose hash zone gets blocks of a value.
@@ -279,19 +385,8 @@ impl Cluster {
     pub fn is_quiet(&self) -> bool {
         self.world.pieces.open_requests() == 0
             && self.world.busy_channels.is_empty()
-            && self.world.disk.transfers.is_empty()
+            && self.world.disk.is_idle()
             && !self.stale.contains(&true)
-    }
-
-    /// Lets everything happen that can, except what `hold` keeps back: pieces, messages and runs first, in a fixed
-    /// order, transfers when nothing else is left. Timers do not fire, and no time passes.
-    pub fn settle(&mut self, hold: impl Fn(&Pending<'_>) -> bool) {
-        loop {
-            self.settle_shards(&hold);
-            let transfers = &self.world.disk.transfers;
-            let Some(next) = transfers.iter().position(|transfer| !hold(&Pending::Transfer(transfer))) else { return };
-            self.perform(Step::Finish(next));
-        }
     }
 
     /// The part of [`Cluster::settle`] that needs no transfer to end.
@@ -316,6 +411,26 @@ impl Cluster {
             if !did {
                 return;
             }
+        }
+    }
+}
+
+impl Cluster {
+    /// Lets everything happen that can, except what `hold` keeps back: pieces, messages and runs first, in a fixed
+    /// order, transfers when nothing else is left. Timers do not fire, and no time passes.
+    pub fn settle(&mut self, hold: impl Fn(&Pending<'_>) -> bool) {
+        loop {
+            self.settle_shards(&hold);
+            let disk = &self.world.disk;
+            let held = |number: &usize| {
+                disk.transfers.get(*number).is_some_and(|transfer| {
+                    let pending =
+                        if transfer.is_metadata() { Pending::Metadata(transfer) } else { Pending::Transfer(transfer) };
+                    hold(&pending)
+                })
+            };
+            let Some(next) = (0..disk.endable()).find(|number| !held(number)) else { return };
+            self.perform(Step::Finish(next));
         }
     }
 

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The virtual base bdev: a sparse array of blocks, and the transfers in flight on it.
+//! The virtual base bdevs of a volume: one for data, one for its metadata objects, and the transfers in flight on them.
 //!
 //! A transfer takes effect at some point between submission and completion, and both points are chosen by the
-//! scheduler. Blocks that were never written hold garbage. Invariants (a breach is a defect of the engine): transfers
-//! stay inside the data blocks; no transfer touches a block that another one is writing.
+//! scheduler. What was never written is garbage. Invariants (a breach is a defect of the engine): transfers stay inside
+//! one object; no transfer touches bytes that another one is writing. Faults meet data only: metadata that fails ends
+//! writing, which [`crate::volume_sim`] is about. Flushes and erasures take as long as the scheduler likes.
 
-use engine::{Direction, Pbn, RequestError, RunToken, ShardId, BLOCK_SIZE};
+use std::collections::BTreeSet;
 
+use engine::io::MetadataIo;
+use engine::volume::{DeviceByte, Placement};
+use engine::{Direction, Pbn, Place, RequestError, Run, RunToken, ShardId, BLOCK_SIZE};
+
+use super::area::Area;
+use super::base::{check_memory, check_place, Base, Ending};
 use super::content::{self, Token, SECTORS};
 use super::faults::{Cause, Faults};
 use super::memory::{Buf, Memory, Owner};
-
-const UNWRITTEN: u32 = u32::MAX;
 
 /// A transfer in flight.
 #[derive(Debug)]
@@ -23,17 +28,47 @@ pub struct Transfer {
     pub token: RunToken,
     /// Direction.
     pub direction: Direction,
-    /// First block.
-    pub pbn: Pbn,
+    /// Where it begins.
+    pub place: Place,
     /// Memory, block by block.
     pub bufs: Vec<Buf>,
     /// The outcome, once it has taken effect.
     pub outcome: Option<Result<(), RequestError>>,
     /// It takes very long.
     pub slow: bool,
+    at: DeviceByte,
+    bytes: usize,
 }
 
-/// Counts of what was done, in blocks unless said otherwise.
+impl Transfer {
+    /// Its first block, if it is a transfer of data or of a page of the block map.
+    #[must_use]
+    pub const fn pbn(&self) -> Option<Pbn> {
+        match self.place {
+            Place::Data(pbn) => Some(pbn),
+            _ => None,
+        }
+    }
+
+    /// True for a transfer of metadata.
+    #[must_use]
+    pub const fn is_metadata(&self) -> bool {
+        MetadataIo::<Buf>::is_ours(self.token)
+    }
+
+    fn overlaps(&self, at: DeviceByte, bytes: usize) -> bool {
+        self.at.device == at.device && self.at.at < at.at + bytes as u64 && at.at < self.at.at + self.bytes as u64
+    }
+}
+
+/// Something else than a transfer.
+#[derive(Debug, Clone, Copy)]
+enum Command {
+    Flush(ShardId, RunToken),
+    Erase(ShardId, u32),
+}
+
+/// Counts of what was done, in blocks unless said otherwise; metadata apart.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DiskCounts {
     /// Transfers that ended.
@@ -44,49 +79,54 @@ pub struct DiskCounts {
     pub verified: u64,
     /// Blocks written.
     pub written: u64,
-    /// Most transfers at one time.
+    /// Most transfers at one time, of metadata too.
     pub most_in_flight: u64,
+    /// Transfers of metadata.
+    pub metadata: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Erasures of journal segments.
+    pub erasures: u64,
 }
 
-/// The base bdev.
+/// The base bdevs.
 #[derive(Debug)]
 pub struct Disk {
-    first: Pbn,
-    end: Pbn,
-    /// Place of each block in `blocks`, from `first` on.
-    index: Vec<u32>,
-    blocks: Vec<engine::Block>,
-    readers: Vec<u16>,
-    writers: Vec<u16>,
-    rotten: Vec<bool>,
+    placement: Placement,
+    segment_bytes: u64,
+    /// By number of the device.
+    areas: [Area; 2],
+    rotten: BTreeSet<Pbn>,
+    /// The present generation of each journal segment.
+    generations: Vec<u64>,
     spare: Vec<Vec<Buf>>,
     /// What is in flight, in no particular order.
     pub transfers: Vec<Transfer>,
+    commands: Vec<Command>,
     /// Totals.
     pub counts: DiskCounts,
 }
 
 impl Disk {
-    /// A disk on which the blocks from `first` to before `end` may be used.
+    /// Empty bdevs on which a volume lies.
     #[must_use]
-    pub fn new(first: Pbn, end: Pbn) -> Disk {
-        let blocks = (end.0 - first.0) as usize;
+    pub fn new(placement: Placement, segment_bytes: u64) -> Disk {
+        let generations = vec![1; placement.segments.len()];
         Disk {
-            first,
-            end,
-            index: vec![UNWRITTEN; blocks],
-            blocks: Vec::new(),
-            readers: vec![0; blocks],
-            writers: vec![0; blocks],
-            rotten: vec![false; blocks],
+            placement,
+            segment_bytes,
+            areas: Default::default(),
+            rotten: BTreeSet::new(),
+            generations,
             spare: Vec::new(),
             transfers: Vec::new(),
+            commands: Vec::new(),
             counts: DiskCounts::default(),
         }
     }
 
-    fn at(&self, pbn: Pbn) -> usize {
-        (pbn.0 - self.first.0) as usize
+    fn inside(&self, pbn: Pbn) -> bool {
+        self.placement.geometry.slab_of(pbn).is_some()
     }
 
     /// The content of a block, sector by sector; garbage if it was never written.
@@ -101,127 +141,74 @@ impl Disk {
     /// The bytes of a block; none if it was never written or lies outside.
     #[must_use]
     pub fn bytes(&self, pbn: Pbn) -> Option<&engine::Block> {
-        let inside = pbn >= self.first && pbn < self.end;
-        let place = inside.then(|| self.index[self.at(pbn)])?;
-        (place != UNWRITTEN).then(|| &self.blocks[place as usize])
+        let at = self.inside(pbn).then(|| self.placement.locate(Place::Data(pbn)))?;
+        self.areas[usize::from(at.device)].block(at.at / BLOCK_SIZE as u64)
     }
 
     /// True when the block was spoilt on the disk since it was written.
     #[must_use]
     pub fn is_rotten(&self, pbn: Pbn) -> bool {
-        self.rotten[self.at(pbn)]
+        self.rotten.contains(&pbn)
     }
 
     /// Spoils a stored block.
     pub fn spoil(&mut self, pbn: Pbn, (byte, bits): (usize, u8)) {
-        let at = self.at(pbn);
-        self.store(pbn)[byte] ^= bits;
-        self.rotten[at] = true;
+        let at = self.placement.locate(Place::Data(pbn));
+        self.areas[usize::from(at.device)].flip(at.at + byte as u64, bits);
+        self.rotten.insert(pbn);
     }
 
-    fn store(&mut self, pbn: Pbn) -> &mut engine::Block {
-        let at = self.at(pbn);
-        if self.index[at] == UNWRITTEN {
-            self.index[at] = self.blocks.len() as u32;
-            self.blocks.push([0xdd; BLOCK_SIZE]);
-        }
-        &mut self.blocks[self.index[at] as usize]
+    /// Reads `count` bytes at a place at once, beside all transfers.
+    #[must_use]
+    pub fn peek(&self, place: Place, count: usize) -> Vec<u8> {
+        let at = self.placement.locate(place);
+        let mut bytes = vec![0; count];
+        self.areas[usize::from(at.device)].read(at.at, &mut bytes);
+        bytes
     }
 
-    /// Starts a transfer.
-    ///
-    /// # Errors
-    /// What the transfer breaks of the rules.
-    pub fn submit(
-        &mut self,
-        shard: ShardId,
-        (direction, pbn, token): (Direction, Pbn, RunToken),
-        bufs: &[Buf],
-        memory: &mut Memory,
-        faults: &mut Faults,
-    ) -> Result<(), String> {
-        let end = pbn.0 + bufs.len() as u64;
-        if bufs.is_empty() || pbn < self.first || end > self.end.0 {
-            return Err(format!("{direction:?} of {pbn} to {end} is not inside the data blocks"));
-        }
-        if self.transfers.iter().any(|other| other.shard == shard && other.token == token) {
-            return Err(format!("{shard:?} uses {token:?} for two transfers at once"));
-        }
-        for (pbn, buf) in (pbn.0..).map(Pbn).zip(bufs) {
-            let at = self.at(pbn);
-            let reads = direction == Direction::Read;
-            if self.writers[at] > 0 || (!reads && self.readers[at] > 0) {
-                return Err(format!("{direction:?} of {pbn} while another transfer of it is in flight"));
-            }
-            let owner = memory.owner(*buf);
-            let allowed = match owner {
-                Owner::Free => false,
-                Owner::Bounce(of) => !reads || of == shard,
-                Owner::Verify(of) => reads && of == shard,
-                Owner::Source => !reads,
-                Owner::Target => reads,
-            };
-            if !allowed {
-                return Err(format!("{direction:?} of {pbn} by {shard:?} uses memory of {owner:?}"));
-            }
-            if reads {
-                self.readers[at] += 1;
-                memory.start_filling(*buf);
-            } else {
-                self.writers[at] += 1;
-                memory.start_draining(*buf);
-            }
-        }
-        let mut list = self.spare.pop().unwrap_or_default();
-        list.extend_from_slice(bufs);
-        let slow = faults.is_slow();
-        self.transfers.push(Transfer { shard, token, direction, pbn, bufs: list, outcome: None, slow });
-        self.counts.most_in_flight = self.counts.most_in_flight.max(self.transfers.len() as u64);
-        Ok(())
+    /// Writes at a place at once, beside all transfers.
+    pub fn poke(&mut self, place: Place, bytes: &[u8]) {
+        let at = self.placement.locate(place);
+        self.areas[usize::from(at.device)].write(at.at, bytes);
     }
 
-    /// Lets a transfer take effect at `time`.
-    pub fn apply(&mut self, transfer: usize, time: u32, memory: &mut Memory, faults: &mut Faults) {
-        let Transfer { direction, pbn, .. } = self.transfers[transfer];
-        let bufs = std::mem::take(&mut self.transfers[transfer].bufs);
-        let fails = faults.fails(direction, pbn, bufs.len() as u64);
-        for (pbn, buf) in (pbn.0..).map(Pbn).zip(&bufs) {
-            match (direction, fails) {
-                (Direction::Read, false) => self.read(pbn, *buf, time, memory, faults),
-                (Direction::Write, false) => self.write(pbn, *buf, memory, faults),
-                // What a failed read leaves in memory, and a failed write on the disk, is not defined.
-                (Direction::Read, true) => content::fill_block(memory.transfer(*buf), &[content::POISON; SECTORS]),
-                (Direction::Write, true) if faults.coin() => self.write(pbn, *buf, memory, faults),
-                (Direction::Write, true) => {}
-            }
-        }
-        if fails {
-            let cause = match direction {
-                Direction::Read => Cause::ReadError,
-                Direction::Write => Cause::WriteError,
-            };
-            // A failed transfer of several blocks is tried again block by block, so it excuses nobody.
-            if bufs.len() == 1 && !matches!(memory.owner(bufs[0]), Owner::Verify(_)) {
-                faults.note(cause, time);
-            }
-            match direction {
-                Direction::Read => faults.counts.read_errors += 1,
-                Direction::Write => faults.counts.write_errors += 1,
-            }
-        }
-        self.transfers[transfer].bufs = bufs;
-        self.transfers[transfer].outcome = Some(if fails { Err(RequestError::Io) } else { Ok(()) });
+    /// Where the objects of the volume lie.
+    #[must_use]
+    pub const fn placement(&self) -> &Placement {
+        &self.placement
     }
 
-    fn read(&mut self, pbn: Pbn, buf: Buf, time: u32, memory: &mut Memory, faults: &mut Faults) {
+    /// The volume's objects from now on: it has grown.
+    pub fn set_placement(&mut self, placement: Placement) {
+        self.placement = placement;
+    }
+
+    /// Erases a journal segment at once. Returns its generation from now on.
+    pub fn erase(&mut self, segment: u32) -> u64 {
+        let generation = &mut self.generations[segment as usize];
+        *generation += 1;
+        *generation
+    }
+
+    fn apply_read(&mut self, transfer: &Transfer, time: u32, memory: &mut Memory, faults: &mut Faults) {
+        let mut left = transfer.bytes;
+        for (index, buf) in (0u64..).zip(&transfer.bufs) {
+            let part = left.min(BLOCK_SIZE);
+            left -= part;
+            let from = transfer.at.plus(index * BLOCK_SIZE as u64);
+            let target = memory.transfer(*buf);
+            self.areas[usize::from(from.device)].read(from.at, &mut target[..part]);
+            if let Some(pbn) = transfer.pbn().filter(|_| !transfer.is_metadata()) {
+                self.read_data(pbn.plus(index), *buf, time, memory, faults);
+            }
+        }
+    }
+
+    fn read_data(&mut self, pbn: Pbn, buf: Buf, time: u32, memory: &mut Memory, faults: &mut Faults) {
         let rot = faults.rots();
-        let target = memory.transfer(buf);
-        match self.bytes(pbn) {
-            Some(block) => target.copy_from_slice(block),
-            None => target.fill(0xdd),
-        }
         if let Some((byte, bits)) = rot {
-            target[byte] ^= bits;
+            memory.transfer(buf)[byte] ^= bits;
         }
         let spoilt = rot.is_some() || self.is_rotten(pbn);
         faults.counts.rotten_reads += u64::from(spoilt);
@@ -236,34 +223,173 @@ impl Disk {
         }
     }
 
-    fn write(&mut self, pbn: Pbn, buf: Buf, memory: &mut Memory, faults: &mut Faults) {
-        let at = self.at(pbn);
-        self.store(pbn).copy_from_slice(memory.transfer(buf));
-        self.rotten[at] = false;
-        self.counts.written += 1;
-        if let Some(spot) = faults.decays() {
-            self.spoil(pbn, spot);
-        }
-    }
-
-    /// Takes a transfer that has taken effect off the list, and returns whom to tell what.
-    pub fn finish(&mut self, transfer: usize, memory: &mut Memory) -> (ShardId, RunToken, Result<(), RequestError>) {
-        let mut transfer = self.transfers.swap_remove(transfer);
-        for (pbn, buf) in (transfer.pbn.0..).map(Pbn).zip(transfer.bufs.drain(..)) {
-            let at = self.at(pbn);
-            match transfer.direction {
-                Direction::Read => {
-                    self.readers[at] -= 1;
-                    memory.stop_filling(buf);
-                }
-                Direction::Write => {
-                    self.writers[at] -= 1;
-                    memory.stop_draining(buf);
+    fn apply_write(&mut self, transfer: &Transfer, memory: &mut Memory, faults: &mut Faults, surely: bool) {
+        let mut left = transfer.bytes;
+        for (index, buf) in (0u64..).zip(&transfer.bufs) {
+            let part = left.min(BLOCK_SIZE);
+            left -= part;
+            // What a failed write leaves on the disk is not defined.
+            if !surely && !faults.coin() {
+                continue;
+            }
+            let to = transfer.at.plus(index * BLOCK_SIZE as u64);
+            self.areas[usize::from(to.device)].write(to.at, &memory.transfer(*buf)[..part]);
+            let Some(pbn) = transfer.pbn().map(|pbn| pbn.plus(index)) else { continue };
+            self.rotten.remove(&pbn);
+            if !transfer.is_metadata() {
+                self.counts.written += 1;
+                if let Some(spot) = faults.decays() {
+                    self.spoil(pbn, spot);
                 }
             }
         }
+    }
+
+    fn finish(&mut self, number: usize, memory: &mut Memory) -> Ending {
+        let mut transfer = self.transfers.swap_remove(number);
+        if transfer.is_metadata() {
+            self.counts.metadata += 1;
+        } else {
+            self.counts.transfers += 1;
+        }
+        for buf in transfer.bufs.drain(..) {
+            match transfer.direction {
+                Direction::Read => memory.stop_filling(buf),
+                Direction::Write => memory.stop_draining(buf),
+            }
+        }
         self.spare.push(transfer.bufs);
-        self.counts.transfers += 1;
-        (transfer.shard, transfer.token, transfer.outcome.expect("only a transfer that has taken effect is finished"))
+        let result = transfer.outcome.expect("only a transfer that has taken effect is finished");
+        Ending::Io { shard: transfer.shard, token: transfer.token, result }
+    }
+
+    fn end_command(&mut self, number: usize) -> Ending {
+        match self.commands.remove(number) {
+            Command::Flush(shard, token) => {
+                self.counts.flushes += 1;
+                Ending::Io { shard, token, result: Ok(()) }
+            }
+            Command::Erase(shard, segment) => {
+                self.counts.erasures += 1;
+                Ending::Erased { shard, segment, result: Ok(self.erase(segment)) }
+            }
+        }
+    }
+}
+
+impl Base for Disk {
+    fn submit(
+        &mut self,
+        shard: ShardId,
+        run: &Run<'_, Buf>,
+        memory: &mut Memory,
+        faults: &mut Faults,
+    ) -> Result<(), String> {
+        let at = check_place(shard, run, &self.placement, self.segment_bytes)?;
+        check_memory(shard, run, memory)?;
+        let Run { direction, place, bufs, bytes, token } = *run;
+        for other in &self.transfers {
+            if other.shard == shard && other.token == token {
+                return Err(format!("{shard:?} uses {token:?} for two transfers at once"));
+            }
+            let writes = direction == Direction::Write || other.direction == Direction::Write;
+            if writes && other.overlaps(at, bytes) {
+                return Err(format!("{direction:?} of {bytes} bytes at {place:?} while {other:?} is in flight"));
+            }
+        }
+        let mut list = self.spare.pop().unwrap_or_default();
+        list.extend_from_slice(bufs);
+        for buf in bufs {
+            match direction {
+                Direction::Read => memory.start_filling(*buf),
+                Direction::Write => memory.start_draining(*buf),
+            }
+        }
+        let slow = faults.is_slow();
+        self.transfers.push(Transfer { shard, token, direction, place, bufs: list, outcome: None, slow, at, bytes });
+        self.counts.most_in_flight = self.counts.most_in_flight.max(self.transfers.len() as u64);
+        Ok(())
+    }
+
+    fn flush(&mut self, shard: ShardId, token: RunToken) {
+        self.commands.push(Command::Flush(shard, token));
+    }
+
+    fn erase_segment(&mut self, shard: ShardId, segment: u32) {
+        self.commands.push(Command::Erase(shard, segment));
+    }
+
+    fn is_idle(&self) -> bool {
+        self.transfers.is_empty() && self.commands.is_empty()
+    }
+
+    fn endable(&self) -> usize {
+        self.transfers.len() + self.commands.len()
+    }
+
+    fn is_slow(&self, number: usize) -> bool {
+        self.transfers.get(number).is_some_and(|transfer| transfer.slow)
+    }
+
+    fn apply(&mut self, number: usize, time: u32, memory: &mut Memory, faults: &mut Faults) {
+        if self.transfers.get(number).is_none_or(|transfer| transfer.outcome.is_some()) {
+            return;
+        }
+        // Out of the list for the moment, so that all of the disk can be used; then back in its place.
+        let mut transfer = self.transfers.swap_remove(number);
+        let data = transfer.pbn().filter(|_| !transfer.is_metadata());
+        let blocks = transfer.bufs.len() as u64;
+        let fails = data.is_some_and(|pbn| faults.fails(transfer.direction, pbn, blocks));
+        match transfer.direction {
+            Direction::Read if fails => {
+                // What a failed read leaves in memory is not defined.
+                for buf in &transfer.bufs {
+                    content::fill_block(memory.transfer(*buf), &[content::POISON; SECTORS]);
+                }
+            }
+            Direction::Read => self.apply_read(&transfer, time, memory, faults),
+            Direction::Write => self.apply_write(&transfer, memory, faults, !fails),
+        }
+        if fails {
+            note_failure(&transfer, time, memory, faults);
+        }
+        transfer.outcome = Some(if fails { Err(RequestError::Io) } else { Ok(()) });
+        self.transfers.push(transfer);
+        let last = self.transfers.len() - 1;
+        self.transfers.swap(number, last);
+    }
+
+    fn end(&mut self, number: usize, time: u32, memory: &mut Memory, faults: &mut Faults) -> Ending {
+        if number >= self.transfers.len() {
+            return self.end_command(number - self.transfers.len());
+        }
+        self.apply(number, time, memory, faults);
+        self.finish(number, memory)
+    }
+
+    fn excuses(&self, _error: RequestError) -> bool {
+        false
+    }
+
+    fn dump(&self) -> Vec<String> {
+        let transfers = self.transfers.iter().map(|transfer| format!("{transfer:?}"));
+        transfers.chain(self.commands.iter().map(|command| format!("{command:?}"))).collect()
+    }
+}
+
+fn note_failure(transfer: &Transfer, time: u32, memory: &Memory, faults: &mut Faults) {
+    let cause = match transfer.direction {
+        Direction::Read => Cause::ReadError,
+        Direction::Write => Cause::WriteError,
+    };
+    // A failed transfer of several blocks is tried again block by block, so it excuses nobody.
+    if let [buf] = transfer.bufs[..] {
+        if !matches!(memory.owner(buf), Owner::Verify(_)) {
+            faults.note(cause, time);
+        }
+    }
+    match transfer.direction {
+        Direction::Read => faults.counts.read_errors += 1,
+        Direction::Write => faults.counts.write_errors += 1,
     }
 }

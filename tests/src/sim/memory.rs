@@ -23,6 +23,8 @@ pub enum Owner {
     Bounce(ShardId),
     /// A shard's, for verify reads.
     Verify(ShardId),
+    /// A shard's, for metadata.
+    Metadata(ShardId),
     /// A client's, to be read only.
     Source,
     /// A client's, to be filled by a read.

@@ -13,12 +13,17 @@
 //!
 //! Version 1: metadata lives in the engine's RAM, so there are no crashes yet.
 
+pub mod area;
 pub mod audit;
+pub mod base;
 pub mod client;
 pub mod cluster;
 pub mod content;
 pub mod disk;
 pub mod faults;
+pub mod inspect;
+pub mod layout;
+pub mod load;
 pub mod memory;
 pub mod model;
 pub mod plan;

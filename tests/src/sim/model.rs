@@ -73,9 +73,11 @@ pub enum Outcome {
 }
 
 /// The model of a volume.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     blocks: Vec<BlockModel>,
+    /// What a read saw of a write that failed is not what a later one may see.
+    fickle: bool,
 }
 
 fn sectors(mask: SectorMask) -> impl Iterator<Item = usize> {
@@ -86,7 +88,7 @@ impl Model {
     /// A volume of `logical` blocks, never written.
     #[must_use]
     pub fn new(logical: u64) -> Model {
-        Model { blocks: vec![BlockModel::default(); logical as usize] }
+        Model { blocks: vec![BlockModel::default(); logical as usize], fickle: false }
     }
 
     fn block(&mut self, lbn: Lbn) -> &mut BlockModel {
@@ -133,6 +135,29 @@ impl Model {
         block.forget();
     }
 
+    /// The volume has grown to so many blocks, and does not shrink.
+    pub fn grow(&mut self, logical: u64) {
+        let blocks = self.blocks.len().max(logical as usize);
+        self.blocks.resize(blocks, BlockModel::default());
+    }
+
+    /// From now on (or not any more) nothing is learnt from reads. Where metadata cannot be written, a write that
+    /// failed may turn out to have happened after the next start, although reads did not show it.
+    pub fn set_fickle(&mut self, fickle: bool) {
+        self.fickle = fickle;
+    }
+
+    /// The power is cut, or the process killed: of writes that have not ended nobody knows whether they happened.
+    pub fn crash(&mut self, now: u32) {
+        for block in &mut self.blocks {
+            block.readers = 0;
+            for candidate in block.candidates.iter_mut().filter(|candidate| candidate.end == NEVER) {
+                candidate.end = now;
+            }
+            block.forget();
+        }
+    }
+
     /// A read starts.
     pub fn read_starts(&mut self, lbn: Lbn) {
         self.block(lbn).readers += 1;
@@ -149,9 +174,11 @@ impl Model {
         now: u32,
         seen: Option<(SectorMask, &[Option<Token>; SECTORS])>,
     ) -> Result<(), String> {
+        let fickle = self.fickle;
         let block = self.block(lbn);
         block.readers -= 1;
         let result = match seen {
+            Some((mask, seen)) if fickle => block.check(lbn, start, mask, seen),
             Some((mask, seen)) => block.observe(lbn, start, now, mask, seen),
             None => Ok(()),
         };
@@ -346,6 +373,35 @@ mod tests {
         let write = script.begin(3, ALL_SECTORS);
         script.end(write, Outcome::NotDone);
         assert!(!script.reads(block_of(3)) && script.reads(block_of(1)));
+    }
+
+    #[test]
+    fn a_crash_leaves_open_whether_a_write_happened_but_not_acknowledged_ones() {
+        for shown in [1, 2] {
+            let mut script = Script::new();
+            script.write(1);
+            script.begin(2, ALL_SECTORS);
+            let now = script.tick();
+            script.model.crash(now);
+            assert!(!script.reads([0; SECTORS]) && script.reads(block_of(shown)));
+            assert!(!script.reads(block_of(3 - shown)), "the first look decides");
+            script.write(4);
+            let now = script.tick();
+            script.model.crash(now);
+            assert!(!script.reads(block_of(shown)) && script.reads(block_of(4)));
+        }
+    }
+
+    #[test]
+    fn a_fickle_model_learns_nothing_from_reads() {
+        let mut script = Script::new();
+        script.write(1);
+        let write = script.begin(2, ALL_SECTORS);
+        script.end(write, Outcome::Unknown);
+        script.model.set_fickle(true);
+        assert!(script.reads(block_of(1)) && script.reads(block_of(2)) && script.reads(block_of(1)));
+        script.model.set_fickle(false);
+        assert!(script.reads(block_of(2)) && !script.reads(block_of(1)));
     }
 
     #[test]

@@ -173,7 +173,9 @@ fn draw_geometry(flavour: Flavour, shards: u64, logical: u64, hot: u64, random: 
         Flavour::Efficiency => hot + 64,
         Flavour::General | Flavour::Contention => random.pick(&[hot, 2 * hot + 64, 3 * hot + 400]),
     };
-    let slabs = wanted.div_ceil(slab).max(shards);
+    // Each leaf page may be the first of its tree, and need two pages above it.
+    let pages = 3 * logical.div_ceil(PAGE);
+    let slabs = (wanted + pages).div_ceil(slab).max(shards);
     let first = random.between(1, 40);
     let end = first + slabs * slab + random.below(slab);
     Geometry::new(shards as usize, Blocks(logical), Pbn(first), Pbn(end), slab).expect("all drawn numbers are in range")
@@ -186,8 +188,20 @@ fn draw_sizes(flavour: Flavour, random: &mut Random) -> Sizes {
     } else {
         Some(random.pick(&[0, 1, 2, 4, 8, 12, 16]))
     };
+    let metadata = Sizes {
+        segments: random.pick(&[3, 4, 6]),
+        segment_bytes: random.pick(&[64 << 10, 128 << 10, 1 << 20]),
+        sector_bytes: 512,
+        map_pages: random.pick(&[0, 0, 200]),
+        map_bufs: random.pick(&[4, 8, 32]),
+        journal_bufs: random.pick(&[4, 8, 32]),
+        slab_bufs: random.pick(&[8, 16, 64]),
+        volatile_cache: random.chance(500),
+        fingerprint_bits,
+        ..Sizes::default()
+    };
     if roomy {
-        return Sizes { vios: 256, pieces: 64, bounce: 32, verify: 16, index_bytes: 1 << 14, fingerprint_bits };
+        return Sizes { vios: 256, pieces: 64, bounce: 32, verify: 16, index_bytes: 1 << 14, ..metadata };
     }
     Sizes {
         vios: random.pick(&[4, 5, 8, 16, 64, 256]),
@@ -195,7 +209,7 @@ fn draw_sizes(flavour: Flavour, random: &mut Random) -> Sizes {
         bounce: random.pick(&[2, 3, 8, 32]),
         verify: random.pick(&[1, 2, 16]),
         index_bytes: random.pick(&[64, 128, 1024, 1 << 14]),
-        fingerprint_bits,
+        ..metadata
     }
 }
 

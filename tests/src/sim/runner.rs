@@ -19,6 +19,7 @@ use super::sabotage::Sabotage;
 use super::schedule::Schedule;
 use super::workload::Workload;
 use super::world::WorldCounts;
+use crate::seeds::runner;
 
 /// Events without any piece being answered after which a run counts as stuck.
 const PATIENCE: u64 = 400_000;
@@ -58,9 +59,8 @@ pub struct Totals {
     pub digest: u64,
 }
 
-impl Totals {
-    /// Adds another run.
-    pub fn add(&mut self, other: &Totals) {
+impl runner::Totals for Totals {
+    fn add(&mut self, other: &Totals) {
         self.seeds += other.seeds;
         self.events += other.events;
         self.digest = self.digest.wrapping_add(other.digest);
@@ -80,6 +80,9 @@ impl Totals {
         disk.verified += more.verified;
         disk.written += more.written;
         disk.most_in_flight = disk.most_in_flight.max(more.most_in_flight);
+        disk.metadata += more.metadata;
+        disk.flushes += more.flushes;
+        disk.erasures += more.erasures;
         let (faults, more) = (&mut self.faults, &other.faults);
         faults.read_errors += more.read_errors;
         faults.write_errors += more.write_errors;
@@ -204,7 +207,14 @@ impl Run {
         while !self.cluster.is_quiet() || self.schedule.step(&mut self.cluster) {
             self.step()?;
         }
+        self.cluster.save();
+        while !self.cluster.is_saved() {
+            if !self.step()? && !self.cluster.is_saved() {
+                return Err(format!("the volume cannot be saved:\n{}", self.cluster.world.dump()));
+            }
+        }
         let found = audit(&self.cluster)?;
+        self.cluster.resume();
         if self.plan.flavour == Flavour::Efficiency {
             let statistics = self.cluster.statistics();
             // An index record can be lost to another one of the same tag.
@@ -250,16 +260,18 @@ impl Run {
         let unmap = pages.map(|lbn| Request::on_blocks(Operation::Unmap, lbn, 504.min(logical - lbn)));
         let mut requests: Vec<_> = unmap.collect();
         self.drive(8, |_, _| requests.pop())?;
-        let used = self.cluster.statistics().data_blocks_used;
+        let statistics = self.cluster.statistics();
+        let used = statistics.data_blocks_used - statistics.block_map_pages;
         if used > 0 {
             return Err(format!("{used} blocks are in use after everything was unmapped"));
         }
         let failed = self.cluster.world.counts.no_space;
-        let blocks = self.plan.geometry.data_blocks().0.min(logical);
-        let mut next = 0..blocks;
+        let mut next = 0..self.plan.geometry.data_blocks().0.min(logical);
         self.drive(1, |workload, _| next.next().map(|lbn| workload.unique_write(lbn)))?;
-        if self.cluster.world.counts.no_space > failed {
-            return Err(format!("an empty volume of {blocks} blocks has no room for {blocks} different blocks"));
+        let statistics = self.cluster.statistics();
+        let free = statistics.data_blocks - statistics.data_blocks_used;
+        if self.cluster.world.counts.no_space > failed && free > 0 {
+            return Err(format!("an empty volume is full when {free} blocks are free"));
         }
         Ok(())
     }

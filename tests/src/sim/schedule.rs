@@ -7,6 +7,7 @@
 
 use engine::ShardId;
 
+use super::base::Base;
 use super::cluster::{Cluster, Step};
 use super::random::Random;
 
@@ -68,7 +69,7 @@ impl Schedule {
     }
 
     /// Lets one event happen. Returns false if none is possible any more, not even later.
-    pub fn step(&mut self, cluster: &mut Cluster) -> bool {
+    pub fn step<D: Base>(&mut self, cluster: &mut Cluster<D>) -> bool {
         cluster.world.clock += 1 + self.random.below(self.weights.pace);
         match self.choose(cluster) {
             Some(step) => {
@@ -79,14 +80,14 @@ impl Schedule {
         }
     }
 
-    fn choose(&mut self, cluster: &Cluster) -> Option<Step> {
+    fn choose<D: Base>(&mut self, cluster: &Cluster<D>) -> Option<Step> {
         let clock = cluster.world.clock;
         let can_deliver = |shard: &ShardId| cluster.can_deliver(*shard);
         let is_due = |shard: &ShardId| cluster.world.timers[shard.index()].is_some_and(|at| at <= clock);
         let is_stale = |shard: &ShardId| cluster.is_stale(*shard);
         let weights = &self.weights;
         let if_any = |any: bool, weight: u32| if any { weight } else { 0 };
-        let transfers = !cluster.world.disk.transfers.is_empty();
+        let transfers = cluster.world.disk.endable() > 0;
         let possible = [
             (Kind::Piece, if_any(cluster.ids().any(|shard| can_deliver(&shard)), weights.piece)),
             (Kind::Message, if_any(!cluster.world.busy_channels.is_empty(), weights.message)),
@@ -125,12 +126,12 @@ impl Schedule {
         shards.into_iter().nth(chosen).expect("the index is below the count")
     }
 
-    fn transfer(&mut self, cluster: &Cluster) -> Step {
-        let transfers = &cluster.world.disk.transfers;
-        let mut chosen = self.random.index(transfers.len());
-        if transfers[chosen].slow && self.random.chance(950) {
+    fn transfer<D: Base>(&mut self, cluster: &Cluster<D>) -> Step {
+        let disk = &cluster.world.disk;
+        let mut chosen = self.random.index(disk.endable());
+        if disk.is_slow(chosen) && self.random.chance(950) {
             // A slow one has to be drawn many times, unless only slow ones are left.
-            chosen = transfers.iter().position(|transfer| !transfer.slow).unwrap_or(chosen);
+            chosen = (0..disk.endable()).find(|number| !disk.is_slow(*number)).unwrap_or(chosen);
         }
         if self.random.chance(250) {
             Step::Apply(chosen)
@@ -141,7 +142,7 @@ impl Schedule {
 
     /// Nothing is possible now: runs every shard, since a host polls them for ever, and else lets time pass until a
     /// timer is due. Returns false if there is none.
-    fn wait(cluster: &mut Cluster) -> bool {
+    fn wait<D: Base>(cluster: &mut Cluster<D>) -> bool {
         let mut did = false;
         for shard in cluster.ids() {
             did |= cluster.perform(Step::Run(shard));

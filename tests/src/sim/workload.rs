@@ -15,7 +15,7 @@ use super::random::Random;
 const UNIQUE: u64 = 1 << 32;
 
 /// A source of requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Workload {
     random: Random,
     unique: u64,

@@ -10,8 +10,12 @@ use std::fmt::Write as _;
 
 use engine::io::{Operation, Piece};
 use engine::volume::Geometry;
-use engine::{Block, Env, Event, Lbn, Message, Nanos, Part, RequestError, Run, ShardId, SECTOR_SIZE};
+use engine::{
+    Block, Env, Event, Lbn, Message, Nanos, Part, Place, ReadOnlyReason, RequestError, Run, RunToken, ShardId,
+    SECTOR_SIZE,
+};
 
+use super::base::Base;
 use super::client::{Client, Pieces, Request, RequestId};
 use super::content;
 use super::disk::Disk;
@@ -53,7 +57,7 @@ pub struct SpaceClaim {
 
 /// Everything but the shards.
 #[derive(Debug)]
-pub struct World {
+pub struct World<D = Disk> {
     /// Layout of the volume.
     pub geometry: Geometry,
     /// The clock, in nanoseconds.
@@ -64,8 +68,8 @@ pub struct World {
     pub current: ShardId,
     /// Memory.
     pub memory: Memory,
-    /// The base bdev.
-    pub disk: Disk,
+    /// The base bdevs.
+    pub disk: D,
     /// What goes wrong.
     pub faults: Faults,
     /// The oracle.
@@ -82,6 +86,8 @@ pub struct World {
     pub room: usize,
     /// Client blocks that can be used in place, in 1000.
     pub in_place: u32,
+    /// Why the volume takes no writes any more, as its shards reported first.
+    pub read_only: Option<ReadOnlyReason>,
     /// Answers to examine.
     pub space_claims: Vec<SpaceClaim>,
     /// What is wrong.
@@ -105,10 +111,10 @@ macro_rules! trace {
 }
 pub(crate) use trace;
 
-impl World {
+impl<D: Base> World<D> {
     /// A world without clients.
     #[must_use]
-    pub fn new(geometry: Geometry, faults: Faults) -> World {
+    pub fn new(geometry: Geometry, disk: D, faults: Faults) -> World<D> {
         let shards = geometry.shards();
         World {
             geometry,
@@ -116,7 +122,7 @@ impl World {
             now: 1,
             current: ShardId(0),
             memory: Memory::default(),
-            disk: Disk::new(geometry.slab_start(0), geometry.slab_start(geometry.slabs())),
+            disk,
             faults,
             model: Model::new(geometry.logical_blocks().0),
             pieces: Pieces::default(),
@@ -125,6 +131,7 @@ impl World {
             timers: vec![None; shards],
             room: usize::MAX,
             in_place: 1000,
+            read_only: None,
             space_claims: Vec::new(),
             failure: None,
             sabotage: None,
@@ -242,6 +249,9 @@ impl World {
     /// Finds the cause of an error.
     fn excuse(&mut self, client: Client, error: RequestError) -> Result<(), String> {
         let state = self.pieces.get(client);
+        if self.disk.excuses(error) {
+            return Ok(());
+        }
         let (operation, start, partial) = (state.operation, state.start, state.has_partial_block());
         let reads = operation == Operation::Read || partial;
         let writes = operation == Operation::Write || partial;
@@ -268,7 +278,7 @@ impl World {
                 self.pieces.get(client).may_need_space()
             }
             RequestError::OutOfRange => true,
-            RequestError::Lock => false,
+            RequestError::ReadOnly | RequestError::Lock => false,
         };
         if excused {
             Ok(())
@@ -318,8 +328,8 @@ impl World {
         for line in self.pieces.dump() {
             let _ = writeln!(text, "  {line}");
         }
-        for transfer in &self.disk.transfers {
-            let _ = writeln!(text, "  {transfer:?}");
+        for line in self.disk.dump() {
+            let _ = writeln!(text, "  {line}");
         }
         for (from, to) in &self.busy_channels {
             let _ = writeln!(text, "  {from:?} to {to:?}: {:?}", self.channels[self.channel(*from, *to)]);
@@ -349,13 +359,14 @@ impl World {
 
     fn check_own(&mut self, buf: Buf) {
         let owner = self.memory.owner(buf);
-        if owner != Owner::Bounce(self.current) && owner != Owner::Verify(self.current) {
+        let own = [Owner::Bounce(self.current), Owner::Verify(self.current), Owner::Metadata(self.current)];
+        if !own.contains(&owner) {
             self.fail(format!("{:?} changes {buf:?}, which is of {owner:?}", self.current));
         }
     }
 }
 
-impl Env for World {
+impl<D: Base> Env for World<D> {
     type Buf = Buf;
     type Client = Client;
 
@@ -411,13 +422,25 @@ impl Env for World {
     }
 
     fn submit(&mut self, run: Run<'_, Buf>) {
-        let Run { direction, pbn, bufs, token } = run;
-        self.record(3, pbn.0 << 20 | (bufs.len() as u64) << 1 | direction as u64);
-        trace!(self, "{direction:?} {pbn} {bufs:?} as {token:?}");
+        let Run { direction, place, bufs, bytes, token } = run;
+        self.record(3, digest_of(place) << 20 | (bytes as u64) << 1 | direction as u64);
+        trace!(self, "{direction:?} {bytes} bytes at {place:?} {bufs:?} as {token:?}");
         let World { disk, memory, faults, current, .. } = self;
-        if let Err(what) = disk.submit(*current, (direction, pbn, token), bufs, memory, faults) {
+        if let Err(what) = disk.submit(*current, &run, memory, faults) {
             self.fail(what);
         }
+    }
+
+    fn flush(&mut self, token: RunToken) {
+        self.record(9, u64::from(token.0));
+        trace!(self, "flush as {token:?}");
+        self.disk.flush(self.current, token);
+    }
+
+    fn erase_segment(&mut self, segment: u32) {
+        self.record(10, u64::from(segment));
+        trace!(self, "erases journal segment {segment}");
+        self.disk.erase_segment(self.current, segment);
     }
 
     fn send(&mut self, to: ShardId, message: Message<Buf>) {
@@ -458,13 +481,30 @@ impl Env for World {
     fn report(&mut self, event: Event) {
         trace!(self, "reports {event:?}");
         self.counts.reports += 1;
-        if matches!(event, Event::Inconsistent { .. }) {
-            self.fail(format!("the engine reports {event:?}"));
+        match event {
+            Event::Inconsistent { .. } => self.fail(format!("the engine reports {event:?}")),
+            Event::ReadOnly(_) if !self.disk.excuses(RequestError::ReadOnly) => {
+                self.fail(format!("the engine reports {event:?} without a cause"));
+            }
+            Event::ReadOnly(reason) => {
+                self.read_only.get_or_insert(reason);
+            }
+            _ => {}
         }
     }
 }
 
-impl World {
+/// A number for digests.
+fn digest_of(place: Place) -> u64 {
+    match place {
+        Place::Data(pbn) => pbn.0,
+        Place::SlabMetadata { slab, block } => 1 << 40 | slab << 16 | u64::from(block),
+        Place::Roots { block } => 2 << 40 | u64::from(block),
+        Place::Journal { segment, offset } => 3 << 40 | u64::from(segment) << 30 | offset >> 9,
+    }
+}
+
+impl<D: Base> World<D> {
     /// Spoils an answer if that is to be; returns how often the answer arrives.
     fn sabotage_answer(&mut self, client: Client) -> u32 {
         let Some(mut sabotage) = self.sabotage.take() else { return 1 };

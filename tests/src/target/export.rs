@@ -2,7 +2,7 @@
 
 //! Exporting a bdev as an NVMe-oF namespace, over TCP on the loopback interface or over vfio-user.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use serde_json::{json, Value};
@@ -10,6 +10,7 @@ use serde_json::{json, Value};
 use super::error::{io, TargetError};
 use super::rig::Rig;
 use super::server::Server;
+use crate::nvme_tcp;
 
 /// Someone else may take a free port between our looking and the target's listening.
 const PORT_ATTEMPTS: u32 = 5;
@@ -62,6 +63,15 @@ impl Export {
         let listen = json!({"nqn": nqn, "listen_address": address.listen()});
         server.call("nvmf_subsystem_add_listener", listen)?;
         Ok(Self { nqn, address })
+    }
+
+    /// Where an initiator of this crate finds it; none over vfio-user.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<nvme_tcp::Address> {
+        let Address::Tcp { port } = self.address else {
+            return None;
+        };
+        Some(nvme_tcp::Address { socket: (Ipv4Addr::LOCALHOST, port).into(), nqn: self.nqn.clone() })
     }
 
     /// A configuration that attaches the namespace as bdev `NAMEn1`, for a program that acts as initiator.

@@ -10,6 +10,7 @@
 mod fixture;
 
 mod bdevperf;
+mod durable;
 mod errors;
 mod export;
 mod fio;

@@ -18,6 +18,15 @@ pub enum Durability {
     Durable,
 }
 
+/// What a failed transfer means for the drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnFailure {
+    /// It is out of use.
+    Offline,
+    /// The caller decides.
+    Stay,
+}
+
 /// A transfer that passed all checks.
 struct Checked<'a> {
     attached: &'a Attached,
@@ -32,13 +41,32 @@ impl Drive {
     /// EINVAL: offset or length are no multiples of the sector, or reach out of the extent, the drive or the memory. EIO:
     /// the read failed, and the drive is offline now; or it was not online.
     pub async fn read(&self, extent: Extent, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
+        self.read_or(OnFailure::Offline, extent, offset, buf, range).await
+    }
+
+    /// As [`Drive::read`], but a failure leaves the drive in use: for who can do something about it.
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn try_read(&self, extent: Extent, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
+        self.read_or(OnFailure::Stay, extent, offset, buf, range).await
+    }
+
+    async fn read_or(
+        &self,
+        on_failure: OnFailure,
+        extent: Extent,
+        offset: u64,
+        buf: IoBuf,
+        range: Range<usize>,
+    ) -> (IoBuf, Result<()>) {
         let checked = match self.check("reading", extent, offset, &buf, &range) {
             Ok(checked) => checked,
             Err(error) => return (buf, Err(error)),
         };
         let transfer = Transfer { at: checked.at, buf, range, chunk: checked.chunk };
         let (buf, outcome) = checked.attached.device.read(transfer).await;
-        (buf, outcome.map_err(|error| self.failed("reading", extent, offset, error)))
+        (buf, outcome.map_err(|error| self.failed("reading", extent, offset, on_failure, error)))
     }
 
     /// Writes `range` of `buf` from byte `offset` of `extent` on. The memory comes back with the outcome.
@@ -47,6 +75,33 @@ impl Drive {
     /// As [`Drive::read`].
     pub async fn write(
         &self,
+        extent: Extent,
+        offset: u64,
+        buf: IoBuf,
+        range: Range<usize>,
+        durability: Durability,
+    ) -> (IoBuf, Result<()>) {
+        self.write_or(OnFailure::Offline, extent, offset, buf, range, durability).await
+    }
+
+    /// As [`Drive::write`], but a failure leaves the drive in use: for who can do something about it.
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn try_write(
+        &self,
+        extent: Extent,
+        offset: u64,
+        buf: IoBuf,
+        range: Range<usize>,
+        durability: Durability,
+    ) -> (IoBuf, Result<()>) {
+        self.write_or(OnFailure::Stay, extent, offset, buf, range, durability).await
+    }
+
+    async fn write_or(
+        &self,
+        on_failure: OnFailure,
         extent: Extent,
         offset: u64,
         buf: IoBuf,
@@ -63,7 +118,7 @@ impl Drive {
             Durability::Durable => write_durably(&**device, properties, transfer).await,
             Durability::Deferred => device.write(transfer, properties.volatile_cache && properties.fua).await,
         };
-        (buf, outcome.map_err(|error| self.failed("writing", extent, offset, error)))
+        (buf, outcome.map_err(|error| self.failed("writing", extent, offset, on_failure, error)))
     }
 
     /// True when deferred writes are durable only after [`Drive::flush`].
@@ -173,9 +228,11 @@ impl Drive {
         Ok(Checked { attached, at: first + offset, chunk: self.chunk_bytes.get() })
     }
 
-    /// An operation on an object failed: the drive is out of use.
-    fn failed(&self, doing: &str, extent: Extent, offset: u64, error: DeviceError) -> PoolError {
-        self.status.set(DriveStatus::Offline);
+    /// An operation on an object failed.
+    fn failed(&self, doing: &str, extent: Extent, offset: u64, on_failure: OnFailure, error: DeviceError) -> PoolError {
+        if on_failure == OnFailure::Offline {
+            self.status.set(DriveStatus::Offline);
+        }
         PoolError::device(self.subject(), &format!("{doing} at byte {offset} after zone {}", extent.first), error)
     }
 }

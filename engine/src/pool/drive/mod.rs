@@ -6,7 +6,8 @@
 //! * Nothing is read or written outside the extent that is named, nor outside the zones that media give the drive.
 //!   Extents come from media and may be any.
 //! * After a failed read or write of an object nothing more is sent to the device for objects, until the pool is
-//!   activated again: no write follows a failed write of metadata.
+//!   activated again: no write follows a failed write of metadata. Slab objects and claimed logs are exempt: their
+//!   owners try again, and judge for themselves what a failure means.
 //!
 //! Differs from mpool.md:
 //! * A failed discard leaves the drive in use: discards are advice (section 13, defect 15).
@@ -230,6 +231,16 @@ impl Drive {
         let settings = DriveSettings { spare_percent, ..self.settings };
         let space = empty_map(&self.name, &descriptor, &settings)?;
         *self.space.borrow_mut() = space;
+        self.descriptor.set(descriptor);
+        Ok(())
+    }
+
+    /// Takes a descriptor with more zones, which are free, whatever objects there are.
+    ///
+    /// # Errors
+    /// EINVAL: it has fewer zones.
+    pub fn grow(&self, descriptor: DriveDescriptor) -> Result<()> {
+        self.space.borrow_mut().grow(u64::from(descriptor.zones))?;
         self.descriptor.set(descriptor);
         Ok(())
     }

@@ -15,6 +15,7 @@ pub mod create;
 pub mod deactivate;
 pub mod destroy;
 pub mod drive_add;
+pub mod drive_grow;
 pub mod layout;
 mod members;
 pub mod params;
@@ -24,7 +25,7 @@ pub mod scan;
 mod steps;
 
 #[cfg(test)]
-pub(in crate::pool) mod tests;
+pub(crate) mod tests;
 
 /// What an operation may do that it refuses otherwise (mpool.md 1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

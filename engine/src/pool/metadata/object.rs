@@ -53,6 +53,8 @@ pub struct Object {
     holds: Cell<u32>,
     /// Its deletion is being logged.
     leaving: Cell<bool>,
+    /// Somebody writes it past the pool's framer.
+    claimed: Cell<bool>,
     lock: Lock,
     pub(super) open: RefCell<Option<OpenLog>>,
 }
@@ -87,6 +89,7 @@ impl Object {
             generation: Cell::new(create.generation),
             holds: Cell::new(0),
             leaving: Cell::new(false),
+            claimed: Cell::new(false),
             lock: Lock::new(rank),
             open: RefCell::new(None),
         }))
@@ -201,10 +204,20 @@ impl Object {
         self.leaving.set(leaving);
     }
 
-    /// True for a log that somebody has open.
+    /// True for a log that somebody has open, or has claimed.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.open.borrow().is_some()
+        self.open.borrow().is_some() || self.claimed.get()
+    }
+
+    /// True for a log that somebody writes past the pool's framer.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        self.claimed.get()
+    }
+
+    pub(in crate::pool) fn set_claimed(&self, claimed: bool) {
+        self.claimed.set(claimed);
     }
 
     /// Holds on it, without the pool's own.

@@ -108,6 +108,9 @@ impl Pool {
         if object.state() != ObjectState::Committed {
             return Err(PoolError::new(Kind::NotFound, id.to_string(), "the log was deleted"));
         }
+        if object.is_claimed() {
+            return Err(PoolError::new(Kind::Busy, id.to_string(), "its owner writes it past the pool's framer"));
+        }
         if let Some(open) = object.open.borrow_mut().as_mut() {
             open.log.check_flags(flags)?;
             open.openers += 1;

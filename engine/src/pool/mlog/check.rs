@@ -69,7 +69,8 @@ pub fn check_image(image: &[u8], config: ScanConfig) -> Result<LogContent, Conte
     Ok(LogContent { recovered, records: read_all(image, config, recovered.blocks)? })
 }
 
-fn read_all(image: &[u8], config: ScanConfig, blocks: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+/// The records in the first `blocks` blocks of a log, as recovery has counted them.
+pub(in crate::pool) fn read_all(image: &[u8], config: ScanConfig, blocks: u64) -> Result<Vec<Vec<u8>>, ReadError> {
     let sector = config.geometry.sector_bytes;
     let mut reader = Reader::new(config.stamp, config.geometry, config.compact_sem, config.accept_v1);
     let (mut records, mut record) = (Vec::new(), Vec::new());

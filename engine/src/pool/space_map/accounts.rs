@@ -171,6 +171,12 @@ impl Accounts {
         Ok(())
     }
 
+    /// So many zones, which are free, were added.
+    pub(super) fn grow(&mut self, zones: u64) -> Result<(), SpaceError> {
+        self.zones += zones;
+        self.set_spare_percent(self.spare_percent)
+    }
+
     /// Percentage of the zones that are spare.
     pub(super) fn spare_percent(&self) -> u8 {
         self.spare_percent

@@ -100,6 +100,21 @@ impl SpaceMap {
         Ok(SpaceMap { subject, zones, regions, turn: 0, align_zones: 1, accounts })
     }
 
+    /// Has `zones` zones from now on; those that are new are free, and in the last region.
+    ///
+    /// # Errors
+    /// EINVAL, [`SpaceError::Outside`]: there are more already.
+    pub fn grow(&mut self, zones: u64) -> Result<()> {
+        let new =
+            zones.checked_sub(self.zones).ok_or_else(|| self.failure(SpaceError::Outside(0, zones, self.zones)))?;
+        if let Some(last) = self.regions.last_mut().filter(|_| new > 0) {
+            last.grow(zones);
+            self.zones = zones;
+            self.accounts.grow(new).map_err(|error| error.on(&self.subject))?;
+        }
+        Ok(())
+    }
+
     /// Lets allocations begin only at multiples of `zones`, a power of two (1: anywhere).
     ///
     /// # Errors

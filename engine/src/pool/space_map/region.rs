@@ -31,6 +31,12 @@ impl Region {
         self.end
     }
 
+    /// Ends further on; what is new is free.
+    pub(super) fn grow(&mut self, end: u64) {
+        let before = core::mem::replace(&mut self.end, end);
+        self.give(before, end);
+    }
+
     /// The free extents, in address order.
     pub(super) fn free_extents(&self) -> impl Iterator<Item = Extent> + '_ {
         self.free.iter().map(|(first, end)| Extent { first: *first, zones: end - first })

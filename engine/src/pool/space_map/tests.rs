@@ -386,3 +386,21 @@ mod naive {
         }
     }
 }
+
+/// mpool-16, adapted: zones that are added are free, and join the free ones before them.
+#[test]
+fn a_map_grows_while_zones_are_in_use() {
+    let mut map = map(100, 4, 10);
+    let taken = map.allocate(25, UsableOnly).expect("room");
+    map.grow(200).expect("larger");
+    assert_eq!((map.usage().total_zones, map.usage().usable_zones, map.usage().used_zones), (200, 180, 25));
+    assert_eq!(map.free_extents().last(), Some(extent(75, 125)), "the last region is one piece");
+    let large = map.allocate(120, UsableOnly).expect("only the last region has so many in one piece");
+    assert_eq!(large.first, 75);
+    for extent in [taken, large] {
+        map.free(extent).expect("taken");
+    }
+    assert_eq!(map.allocated_zones(), 0);
+    map.grow(200).expect("no change");
+    assert!(map.grow(199).is_err(), "it does not shrink");
+}

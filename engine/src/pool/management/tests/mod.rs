@@ -5,11 +5,12 @@
 pub(super) mod activation;
 mod control;
 mod creation;
+mod drive_growth;
 mod ending;
 mod membership;
 mod parameters;
 mod usage;
-pub(in crate::pool) mod world;
+pub(crate) mod world;
 
 use super::*;
 use crate::pool::error::{Kind, PoolError};

@@ -23,17 +23,17 @@ use crate::pool::registry::Registry;
 use crate::pool::tunables::Tunables;
 use crate::units::Nanos;
 
-pub(in crate::pool) const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 const PAGE: u64 = 4096;
 
 /// Disks, and pools on them.
-pub(in crate::pool) struct World {
-    pub(in crate::pool) host: Rc<WorldHost>,
-    pub(in crate::pool) registry: Rc<Registry>,
+pub(crate) struct World {
+    pub(crate) host: Rc<WorldHost>,
+    pub(crate) registry: Rc<Registry>,
 }
 
-pub(in crate::pool) struct WorldHost {
+pub(crate) struct WorldHost {
     clock: Rc<TestHost>,
     /// Number of power cuts so far, so that no identity is made twice.
     cuts: Cell<u8>,
@@ -42,15 +42,21 @@ pub(in crate::pool) struct WorldHost {
 
 /// A disk.
 #[derive(Debug)]
-pub(in crate::pool) struct Disk {
-    pub(in crate::pool) properties: RefCell<DeviceProperties>,
-    pages: RefCell<BTreeMap<u64, Box<[u8; PAGE as usize]>>>,
+pub(crate) struct Disk {
+    pub(crate) properties: RefCell<DeviceProperties>,
+    pages: RefCell<BTreeMap<u64, Page>>,
     claimed: Cell<bool>,
     writes: Cell<u64>,
     fails_after: Cell<Option<u64>>,
     fails_in: RefCell<Option<Range<u64>>>,
     unreadable: RefCell<Option<Range<u64>>>,
+    /// Transfers that still fail, and where.
+    failing: RefCell<(u32, Range<u64>)>,
+    /// What pages held when they were last durable, of those that were written since.
+    unflushed: RefCell<BTreeMap<u64, Option<Page>>>,
 }
+
+type Page = Box<[u8; PAGE as usize]>;
 
 /// An opened disk.
 #[derive(Debug)]
@@ -61,81 +67,81 @@ struct Claim {
 
 impl World {
     /// One without disks.
-    pub(in crate::pool) fn new() -> World {
+    pub(crate) fn new() -> World {
         World::with_format(MediaFormat::CURRENT)
     }
 
-    pub(in crate::pool) fn with_format(format: MediaFormat) -> World {
+    pub(crate) fn with_format(format: MediaFormat) -> World {
         let host = Rc::new(WorldHost { clock: TestHost::new(), cuts: Cell::new(0), disks: RefCell::default() });
         let registry = Rc::new(Registry::with_format(Rc::<WorldHost>::clone(&host), Tunables::default(), format));
         World { host, registry }
     }
 
     /// One with the disks "cap" (64 MiB) and "stg" (32 MiB).
-    pub(in crate::pool) fn with_two_disks() -> World {
+    pub(crate) fn with_two_disks() -> World {
         let world = World::new();
         world.add("cap", 64 * MIB);
         world.add("stg", 32 * MIB);
         world
     }
 
-    pub(in crate::pool) fn add(&self, name: &str, bytes: u64) -> Rc<Disk> {
+    pub(crate) fn add(&self, name: &str, bytes: u64) -> Rc<Disk> {
         let disk = Rc::new(Disk::new(name, bytes));
         self.host.disks.borrow_mut().insert(name.to_owned(), Rc::clone(&disk));
         disk
     }
 
-    pub(in crate::pool) fn disk(&self, name: &str) -> Rc<Disk> {
+    pub(crate) fn disk(&self, name: &str) -> Rc<Disk> {
         Rc::clone(&self.host.disks.borrow()[name])
     }
 
     /// Makes `to` a copy of `from`.
-    pub(in crate::pool) fn copy(&self, from: &str, to: &str) {
+    pub(crate) fn copy(&self, from: &str, to: &str) {
         let from = self.disk(from);
         let copy = self.add(to, from.properties.borrow().bytes);
         *copy.pages.borrow_mut() = from.pages.borrow().clone();
     }
 
-    pub(in crate::pool) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.host.clock.run(future)
     }
 
-    pub(in crate::pool) fn run_for(&self, time: Nanos) {
+    pub(crate) fn run_for(&self, time: Nanos) {
         self.host.clock.run_for(time);
     }
 
-    pub(in crate::pool) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.host.clock.lines()
     }
 
     /// Creates a pool on "cap", and leaves it active.
-    pub(in crate::pool) fn create(&self, name: &str) {
+    pub(crate) fn create(&self, name: &str) {
         let request = CreateRequest { name: name.into(), capacity: "cap".into(), ..CreateRequest::default() };
         self.run(self.registry.create(&request)).unwrap();
     }
 
     /// Creates a pool on "cap" and "stg", and leaves it active.
-    pub(in crate::pool) fn create_with_staging(&self, name: &str) {
+    pub(crate) fn create_with_staging(&self, name: &str) {
         let (capacity, staging) = ("cap".into(), Some("stg".into()));
         let request = CreateRequest { name: name.into(), capacity, staging, ..CreateRequest::default() };
         self.run(self.registry.create(&request)).unwrap();
     }
 
-    pub(in crate::pool) fn activate(&self, paths: &[&str]) -> Result<(), PoolError> {
+    pub(crate) fn activate(&self, paths: &[&str]) -> Result<(), PoolError> {
         self.run(self.registry.activate(&request(paths))).map(drop)
     }
 
-    pub(in crate::pool) fn deactivate(&self, name: &str) {
+    pub(crate) fn deactivate(&self, name: &str) {
         self.run(self.registry.deactivate(name)).unwrap();
     }
 
     /// As after a power cut: all that is in memory is gone.
-    pub(in crate::pool) fn cut(self) -> World {
+    pub(crate) fn cut(self) -> World {
         self.cut_to(MediaFormat::CURRENT)
     }
 
     /// The same; afterwards software of another version runs.
-    pub(in crate::pool) fn cut_to(self, format: MediaFormat) -> World {
+    pub(crate) fn cut_to(self, format: MediaFormat) -> World {
         let after = World::with_format(format);
         after.host.cuts.set(self.host.cuts.get() + 1);
         for (name, disk) in self.host.disks.take() {
@@ -147,14 +153,14 @@ impl World {
     }
 
     /// Disks that are claimed.
-    pub(in crate::pool) fn claimed(&self) -> Vec<String> {
+    pub(crate) fn claimed(&self) -> Vec<String> {
         let disks = self.host.disks.borrow();
         disks.iter().filter(|(_, disk)| disk.claimed.get()).map(|(name, _)| name.clone()).collect()
     }
 }
 
 /// A request to activate the pool on `paths`, with nothing special.
-pub(in crate::pool) fn request(paths: &[&str]) -> ActivateRequest {
+pub(crate) fn request(paths: &[&str]) -> ActivateRequest {
     let paths = paths.iter().map(|&path| path.to_owned()).collect();
     ActivateRequest { paths, ..ActivateRequest::default() }
 }
@@ -185,37 +191,54 @@ impl Disk {
             fails_after: Cell::new(None),
             fails_in: RefCell::default(),
             unreadable: RefCell::default(),
+            failing: RefCell::default(),
+            unflushed: RefCell::default(),
         }
     }
 
     /// Lets all writes fail after the next `count`.
-    pub(in crate::pool) fn fail_writes_after(&self, count: u64) {
+    pub(crate) fn fail_writes_after(&self, count: u64) {
         self.fails_after.set(Some(self.writes.get() + count));
     }
 
     /// Lets all writes fail that touch these bytes.
-    pub(in crate::pool) fn fail_writes_in(&self, bytes: Range<u64>) {
+    pub(crate) fn fail_writes_in(&self, bytes: Range<u64>) {
         *self.fails_in.borrow_mut() = Some(bytes);
     }
 
     /// Lets all reads fail that touch these bytes.
-    pub(in crate::pool) fn fail_reads_in(&self, bytes: Range<u64>) {
+    pub(crate) fn fail_reads_in(&self, bytes: Range<u64>) {
         *self.unreadable.borrow_mut() = Some(bytes);
     }
 
+    /// Lets the next `count` transfers fail that touch these bytes.
+    pub(crate) fn fail_some_in(&self, count: u32, bytes: Range<u64>) {
+        *self.failing.borrow_mut() = (count, bytes);
+    }
+
+    fn may_transfer(&self, at: u64, length: u64) -> Result<(), DeviceError> {
+        let (count, bytes) = &mut *self.failing.borrow_mut();
+        if *count == 0 || at >= bytes.end || bytes.start >= at + length {
+            return Ok(());
+        }
+        *count -= 1;
+        Err(DeviceError::Io)
+    }
+
     /// Lets nothing fail any more.
-    pub(in crate::pool) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.fails_after.set(None);
         *self.fails_in.borrow_mut() = None;
         *self.unreadable.borrow_mut() = None;
+        self.failing.borrow_mut().0 = 0;
     }
 
     /// Writes that have ended well.
-    pub(in crate::pool) fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.writes.get()
     }
 
-    pub(in crate::pool) fn read(&self, at: u64, bytes: &mut [u8]) {
+    pub(crate) fn read(&self, at: u64, bytes: &mut [u8]) {
         let pages = self.pages.borrow();
         let (mut at, mut rest) = (at, bytes);
         while !rest.is_empty() {
@@ -230,7 +253,7 @@ impl Disk {
         }
     }
 
-    pub(in crate::pool) fn write(&self, at: u64, bytes: &[u8]) {
+    pub(crate) fn write(&self, at: u64, bytes: &[u8]) {
         let (mut at, mut rest) = (at, bytes);
         let mut pages = self.pages.borrow_mut();
         while !rest.is_empty() {
@@ -243,24 +266,46 @@ impl Disk {
     }
 
     /// The bytes at `at`.
-    pub(in crate::pool) fn bytes<const N: usize>(&self, at: u64) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&self, at: u64) -> [u8; N] {
         let mut bytes = [0; N];
         self.read(at, &mut bytes);
         bytes
     }
 
     /// True when nothing but zeros is at `at`.
-    pub(in crate::pool) fn is_zero(&self, at: u64, length: usize) -> bool {
+    pub(crate) fn is_zero(&self, at: u64, length: usize) -> bool {
         let mut bytes = vec![1; length];
         self.read(at, &mut bytes);
         bytes.iter().all(|byte| *byte == 0)
+    }
+
+    /// As a power cut empties a volatile cache: what was written since the last flush is gone.
+    pub(crate) fn lose_unflushed(&self) {
+        let mut pages = self.pages.borrow_mut();
+        for (number, page) in self.unflushed.take() {
+            match page {
+                Some(page) => pages.insert(number, page),
+                None => pages.remove(&number),
+            };
+        }
+    }
+
+    /// A client writes, into the cache.
+    fn write_cached(&self, at: u64, bytes: &[u8]) {
+        {
+            let (pages, mut unflushed) = (self.pages.borrow(), self.unflushed.borrow_mut());
+            for number in at / PAGE..(at + bytes.len() as u64).div_ceil(PAGE) {
+                unflushed.entry(number).or_insert_with(|| pages.get(&number).cloned());
+            }
+        }
+        self.write(at, bytes);
     }
 
     fn may_read(&self, at: u64, length: u64) -> Result<(), DeviceError> {
         if touches(&self.unreadable.borrow(), at, length) {
             return Err(DeviceError::Io);
         }
-        Ok(())
+        self.may_transfer(at, length)
     }
 
     fn may_write(&self, at: u64, length: u64) -> Result<(), DeviceError> {
@@ -268,6 +313,7 @@ impl Disk {
         if worn || touches(&self.fails_in.borrow(), at, length) {
             return Err(DeviceError::Io);
         }
+        self.may_transfer(at, length)?;
         self.writes.set(self.writes.get() + 1);
         Ok(())
     }
@@ -322,13 +368,14 @@ impl Device for Claim {
         let length = transfer.range.len() as u64;
         let checked = self.disk.check(transfer.at, length).and_then(|()| self.disk.may_write(transfer.at, length));
         if checked.is_ok() {
-            self.disk.write(transfer.at, &transfer.buf.as_ref().as_ref()[transfer.range]);
+            self.disk.write_cached(transfer.at, &transfer.buf.as_ref().as_ref()[transfer.range]);
         }
         (transfer.buf, checked)
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
         self.moment().await;
+        self.disk.unflushed.take();
         Ok(())
     }
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Parameters of the methods that deal with a volume that is there.
+
+use super::{Fields, ParamError, Reader, CACHE, CPUMASK, INDEX, LOGICAL, PHYSICAL, POOL_NAME, VOLUME_NAME};
+use crate::cpumask;
+
+/// The parameter of the methods that take the name of a volume and nothing else.
+///
+/// # Errors
+/// The name is missing or no string, or there are other parameters.
+pub fn parse_name(fields: Fields) -> Result<String, ParamError> {
+    Reader::new(fields, &["name"])?.string("name", VOLUME_NAME)
+}
+
+/// The parameter of `bdev_dedupe_get_stats`: one volume, or all.
+///
+/// # Errors
+/// The name is no string, or there are other parameters.
+pub fn parse_get_stats(fields: Fields) -> Result<Option<String>, ParamError> {
+    Reader::new(fields, &["name"])?.optional_string("name", VOLUME_NAME)
+}
+
+/// The parameters of `bdev_dedupe_set_index_memory`: a volume and its new `index_memory_mib`.
+///
+/// # Errors
+/// One of them is missing or not allowed, or there are others.
+pub fn parse_set_index_memory(fields: Fields) -> Result<(String, u64), ParamError> {
+    let mut reader = Reader::new(fields, &["name", "index_memory_mib"])?;
+    let name = reader.string("name", VOLUME_NAME)?;
+    let mib = reader.optional_number("index_memory_mib", INDEX, |mib| (1..=1 << 20).contains(&mib))?;
+    Ok((name, mib.ok_or(ParamError::Missing { name: "index_memory_mib", allowed: INDEX })?))
+}
+
+/// A volume and a size in MiB, for the methods that change one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SizeParams {
+    /// Name of the volume.
+    pub name: String,
+    /// Its new size in MiB; none where the method can choose it.
+    pub mib: Option<u64>,
+}
+
+impl SizeParams {
+    /// The parameters of `bdev_dedupe_set_block_map_cache`.
+    ///
+    /// # Errors
+    /// One of them is missing or not allowed, or there are others.
+    pub fn parse_cache(fields: Fields) -> Result<SizeParams, ParamError> {
+        SizeParams::parse(fields, &["name", "block_map_cache_mib"], CACHE, true, |mib| (1..=1 << 20).contains(&mib))
+    }
+
+    /// The parameters of `bdev_dedupe_grow_logical`.
+    ///
+    /// # Errors
+    /// One of them is missing or not allowed, or there are others.
+    pub fn parse_logical(fields: Fields) -> Result<SizeParams, ParamError> {
+        SizeParams::parse(fields, &["name", "logical_size_mib"], LOGICAL, true, |mib| (1..=1 << 32).contains(&mib))
+    }
+
+    /// The parameters of `bdev_dedupe_grow_physical`.
+    ///
+    /// # Errors
+    /// The name is missing, one is not allowed, or there are others.
+    pub fn parse_physical(fields: Fields) -> Result<SizeParams, ParamError> {
+        SizeParams::parse(fields, &["name", "physical_size_mib"], PHYSICAL, false, |mib| (8..=1 << 28).contains(&mib))
+    }
+
+    fn parse(
+        fields: Fields,
+        names: &'static [&'static str; 2],
+        allowed: &'static str,
+        needed: bool,
+        is_allowed: impl Fn(u64) -> bool,
+    ) -> Result<SizeParams, ParamError> {
+        let mut reader = Reader::new(fields, names)?;
+        let name = reader.string("name", VOLUME_NAME)?;
+        let mib = reader.optional_number(names[1], allowed, is_allowed)?;
+        match mib {
+            None if needed => Err(ParamError::Missing { name: names[1], allowed }),
+            mib => Ok(SizeParams { name, mib }),
+        }
+    }
+}
+
+/// Parameters of `bdev_dedupe_load`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadParams {
+    /// Name of the volume.
+    pub name: String,
+    /// Its pool; any that is active when not given.
+    pub pool_name: Option<String>,
+    /// The cores that it is to run on from now on; as before when not given.
+    pub cpumask: Option<String>,
+}
+
+impl LoadParams {
+    /// Reads and checks the parameters.
+    ///
+    /// # Errors
+    /// The name is missing, one is not allowed, or there are others.
+    pub fn parse(fields: Fields) -> Result<LoadParams, ParamError> {
+        let mut reader = Reader::new(fields, &["name", "pool_name", "cpumask"])?;
+        let params = LoadParams {
+            name: reader.string("name", VOLUME_NAME)?,
+            pool_name: reader.optional_string("pool_name", POOL_NAME)?,
+            cpumask: reader.optional_string("cpumask", CPUMASK)?,
+        };
+        params.cpumask.as_deref().map(cpumask::parse).transpose()?;
+        Ok(params)
+    }
+}

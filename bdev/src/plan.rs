@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What a shard is started with.
+
+use std::sync::Arc;
+
+use engine::hash::Fingerprinter;
+use engine::media::slab_summary::SlabSummary;
+use engine::volume::{Geometry, JournalSegment, Placement};
+
+use crate::host_env::Mail;
+use crate::mail::{Receiver, Sender};
+use crate::peers::Peers;
+use crate::thread::Thread;
+use crate::transfer::BaseHandle;
+
+/// Blocks in flight in one shard (vdo.md section 0: 2048 data_vios).
+pub const VIOS: usize = 2048;
+/// Pieces in one shard.
+pub const PIECES: usize = 2048;
+/// Blocks for data that cannot be used where the client has it.
+pub const BOUNCE_BLOCKS: usize = 256;
+/// Blocks for verify reads.
+pub const VERIFY_BLOCKS: usize = 512;
+/// Blocks for transfers of the recovery journal: four batches of at most 256 KiB under way together.
+pub const JOURNAL_BLOCKS: usize = 256;
+/// Blocks for transfers of block-map pages.
+pub const MAP_BLOCKS: usize = 128;
+/// Blocks for transfers of slab journals, reference counts and summaries.
+pub const SLAB_BLOCKS: usize = 256;
+/// DMA memory of one shard, in bytes.
+pub const DMA_BYTES: u64 =
+    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS) * engine::BLOCK_SIZE) as u64;
+
+/// Rough size of a shard's arenas: requests, locks, rings.
+pub const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20);
+
+/// What a shard is started with.
+#[derive(Debug)]
+pub struct Plan {
+    /// The volume's layout.
+    pub geometry: Geometry,
+    /// The bdevs that the pool's drives are, in the order in which the placement numbers them.
+    pub bases: Vec<BaseHandle>,
+    /// Where the volume's objects lie on them.
+    pub placement: Arc<Placement>,
+    /// SPDK's application thread.
+    pub app: Thread,
+    /// The volume's key there.
+    pub key: u64,
+    /// Bytes of this shard's part of the index.
+    pub index_bytes: usize,
+    /// The volume's fingerprints.
+    pub fingerprinter: Fingerprinter,
+    /// The volume's name, for the log.
+    pub volume_name: Arc<str>,
+    /// What load has found on media.
+    pub metadata: MetadataPlan,
+    /// Rings to the other shards.
+    pub outgoing: Vec<Option<Sender<Mail>>>,
+    /// Rings from the other shards.
+    pub incoming: Vec<Option<Receiver<Mail>>>,
+    /// All shards of the volume.
+    pub peers: Peers,
+}
+
+/// A shard's metadata at its start.
+#[derive(Debug)]
+pub struct MetadataPlan {
+    /// The volume's nonce.
+    pub nonce: u64,
+    /// Load generation.
+    pub generation: u64,
+    /// Writes that have ended may be in a volatile cache.
+    pub volatile_cache: bool,
+    /// Block-map pages of this shard kept in memory.
+    pub map_pages_cached: usize,
+    /// Erased segments for the shard's journal.
+    pub segments: Vec<JournalSegment>,
+    /// Summaries of the shard's slabs, in the order of their numbers.
+    pub summaries: Vec<SlabSummary>,
+    /// Logical blocks in use, for the shard that begins with all of them.
+    pub logical_blocks_used: i64,
+    /// Likewise pages of the block map.
+    pub map_pages: i64,
+}
+
+/// Block-map pages that each of `shards` shards keeps in memory when all have `mib` MiB for them.
+pub const fn map_pages_cached(mib: u64, shards: usize) -> usize {
+    ((mib << 20) / engine::BLOCK_SIZE as u64 / shards as u64) as usize
+}

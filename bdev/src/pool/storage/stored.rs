@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Volumes in the active pools, loaded or not.
+
+use std::rc::Rc;
+
+use engine::pool::error::Result;
+use engine::pool::{Kind, Pool, PoolError};
+use engine::volume::catalog::{Catalog, VolumeEntry};
+
+use crate::pool::runtime::Runtime;
+
+/// A volume in a pool.
+#[derive(Debug, Clone)]
+pub struct StoredVolume {
+    /// The pool.
+    pub pool: Rc<Pool>,
+    /// The volume.
+    pub entry: VolumeEntry,
+}
+
+/// The volumes of a pool. The caller manages.
+///
+/// # Errors
+/// The catalog cannot be read; Io.
+pub async fn all_in(pool: &Rc<Pool>) -> Result<Vec<StoredVolume>> {
+    let catalog = Catalog::open(pool).await?;
+    let entries = catalog.entries();
+    catalog.close().await?;
+    Ok(entries.into_iter().map(|entry| StoredVolume { pool: Rc::clone(pool), entry }).collect())
+}
+
+/// The volume of a name that is not loaded, in the pool given, else in any that is active. The caller manages.
+///
+/// # Errors
+/// NotFound: there is none. Invalid: several pools have one. A catalog cannot be read; Io.
+pub async fn find(runtime: &Runtime, name: &str, pool: Option<&str>) -> Result<StoredVolume> {
+    let pools = match pool {
+        Some(pool) => vec![runtime.service.find(pool)?],
+        None => runtime.service.active(),
+    };
+    let mut found: Vec<StoredVolume> = Vec::new();
+    for pool in &pools {
+        found.extend(all_in(pool).await?.into_iter().filter(|volume| volume.entry.name == name));
+    }
+    found.retain(|volume| !runtime.storages.has(volume.entry.uuid));
+    let subject = || format!("volume '{}'", name.escape_debug());
+    let Some(first) = found.pop() else {
+        return Err(PoolError::new(Kind::NotFound, subject(), "no active pool has it, or it is loaded"));
+    };
+    if let Some(other) = found.first() {
+        let reason = format!("pools '{}' and '{}' have one; give pool_name", other.pool.name(), first.pool.name());
+        return Err(PoolError::invalid(subject(), reason));
+    }
+    Ok(first)
+}

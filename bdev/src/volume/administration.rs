@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What an operator does to a volume that is loaded.
+//!
+//! Operations exclude each other: while one is under way others are refused as busy. What needs all shards at rest
+//! pauses the volume: its requests wait, nothing fails.
+
+use core::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
+use engine::ReadOnlyReason;
+
+use super::rest::come_to_rest;
+use super::stop::save;
+use super::tour::tour;
+use super::{Operation, State, Volume};
+use crate::error::VolumeError;
+use crate::needs::Memory;
+use crate::notify;
+use crate::plan::map_pages_cached;
+use crate::pool::runtime;
+use crate::pool::storage;
+use crate::registry;
+use crate::rpc::missing;
+use crate::setup;
+use crate::shard_host::ShardHost;
+
+/// A loaded volume, by its name.
+///
+/// # Errors
+/// There is none, or it is being taken down.
+pub fn find(name: &str) -> Result<Arc<Volume>, VolumeError> {
+    let volume = registry::find(name).ok_or_else(|| VolumeError::Missing(missing(name)))?;
+    match volume.state() {
+        State::Online | State::Suspended => Ok(volume),
+        state => Err(VolumeError::NotOnline { name: name.to_owned(), state: state.name() }),
+    }
+}
+
+/// The right to do an operation. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn(Arc<Volume>);
+
+impl Turn {
+    /// Notes how far the operation has come.
+    pub(super) fn show(&self, operation: Operation) {
+        self.0.control().operation = Some(operation);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.control().operation = None;
+    }
+}
+
+impl Volume {
+    /// Begins an operation on a volume that is in service.
+    pub(super) fn begin(self: &Arc<Volume>, name: &'static str) -> Result<Turn, VolumeError> {
+        let mut control = self.control();
+        let volume = || self.name.to_string();
+        if let Some(Operation { name: operation, .. }) = control.operation {
+            return Err(VolumeError::Busy { name: volume(), operation });
+        }
+        if !matches!(control.state, State::Online | State::Suspended) {
+            return Err(VolumeError::NotOnline { name: volume(), state: control.state.name() });
+        }
+        control.operation = Some(Operation { name, percent: None });
+        Ok(Turn(Arc::clone(self)))
+    }
+
+    /// Refuses what a volume that takes no writes cannot do.
+    pub(super) fn refuse_read_only(&self) -> Result<(), VolumeError> {
+        match self.read_only_reason() {
+            Some(reason) => Err(VolumeError::ReadOnly { name: self.name.to_string(), reason }),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: engine::pool::PoolError) -> VolumeError {
+        VolumeError::pool(&self.name, error)
+    }
+
+    /// Lets new requests wait, and those that were taken come to their end.
+    pub(super) async fn pause(self: &Arc<Volume>) {
+        tour(self, ShardHost::close).await;
+        come_to_rest(self).await;
+    }
+
+    /// Takes requests again, unless the volume is suspended.
+    pub(super) async fn unpause(self: &Arc<Volume>) {
+        if self.state() != State::Suspended {
+            tour(self, ShardHost::open).await;
+        }
+    }
+
+    /// Suspends the volume: its requests wait until it is resumed, and its media hold all its metadata. A second time it
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Busy; it is being taken down; Io.
+    pub async fn suspend(self: &Arc<Volume>) -> Result<(), VolumeError> {
+        let _turn = self.begin("suspend")?;
+        if self.state() == State::Suspended {
+            return Ok(());
+        }
+        self.pause().await;
+        save(self).await;
+        if self.change_state(State::Online, State::Suspended) {
+            log::info!("{}: suspended", self.name);
+            return Ok(());
+        }
+        // Unregistering has begun meanwhile.
+        self.open_again().await;
+        Err(VolumeError::NotOnline { name: self.name.to_string(), state: self.state().name() })
+    }
+
+    /// Resumes a suspended volume. A second time it changes nothing.
+    ///
+    /// # Errors
+    /// Busy; it is being taken down.
+    pub async fn resume(self: &Arc<Volume>) -> Result<(), VolumeError> {
+        let _turn = self.begin("resume")?;
+        if self.state() == State::Suspended {
+            self.wake_up().await;
+            log::info!("{}: resumed", self.name);
+        }
+        Ok(())
+    }
+
+    /// Ends a suspension, if there is one.
+    pub async fn wake_up(self: &Arc<Volume>) {
+        if self.change_state(State::Suspended, State::Online) {
+            self.open_again().await;
+        }
+    }
+
+    /// Goes from one place in life to another. False when it is not there.
+    fn change_state(&self, from: State, to: State) -> bool {
+        let mut control = self.control();
+        let there = control.state == from;
+        if there {
+            control.state = to;
+        }
+        there
+    }
+
+    /// Lets the shards work again after a save.
+    pub(super) async fn resume_shards(self: &Arc<Volume>) {
+        tour(self, ShardHost::resume).await;
+    }
+
+    /// Lets the shards work and take requests again.
+    pub(super) async fn open_again(self: &Arc<Volume>) {
+        self.resume_shards().await;
+        tour(self, ShardHost::open).await;
+    }
+
+    /// Changes the size of the index, online and for later loads. Records move over as the index is used (engine,
+    /// `hash::Index::resize`).
+    ///
+    /// # Errors
+    /// There is not enough memory; Busy; Io.
+    pub async fn set_index_memory(self: &Arc<Volume>, mib: u64) -> Result<(), VolumeError> {
+        let _turn = self.begin("set_index_memory")?;
+        let more = mib.saturating_sub(self.index_mib()) << 20;
+        setup::refuse_too_large(&self.name, &Memory { index: more, ..Memory::default() })?;
+        self.record(|config| config.index_mib = u32::try_from(mib).unwrap_or(u32::MAX)).await?;
+        self.index_mib.store(mib, Ordering::Relaxed);
+        let bytes = (mib << 20) / self.shards.len() as u64;
+        log::info!("{}: the index changes to {mib} MiB", self.name);
+        tour(self, move |shard| shard.resize_index(bytes as usize)).await;
+        Ok(())
+    }
+
+    /// Changes the size of the block map's cache, online and for later loads.
+    ///
+    /// # Errors
+    /// There is not enough memory; Busy; Io.
+    pub async fn set_block_map_cache(self: &Arc<Volume>, mib: u64) -> Result<(), VolumeError> {
+        let _turn = self.begin("set_block_map_cache")?;
+        let more = mib.saturating_sub(self.map_cache_mib()) << 20;
+        setup::refuse_too_large(&self.name, &Memory { block_map: more, ..Memory::default() })?;
+        self.record(|config| config.map_cache_mib = u32::try_from(mib).unwrap_or(u32::MAX)).await?;
+        self.map_cache_mib.store(mib, Ordering::Relaxed);
+        let pages = map_pages_cached(mib, self.shards.len());
+        log::info!("{}: the block map's cache changes to {mib} MiB", self.name);
+        tour(self, move |shard| shard.set_map_pages(pages)).await;
+        Ok(())
+    }
+
+    /// Records a change of what the volume is.
+    pub(super) async fn record(&self, change: impl FnOnce(&mut VolumeConfig)) -> Result<(), VolumeError> {
+        let store = storage::store(self.storage.key).map_err(|error| self.failed(error))?;
+        let mut config = store.config();
+        change(&mut config);
+        store.set_config(config).await.map_err(|error| self.failed(error))
+    }
+
+    /// Ends writing because the operator says so. A second time it changes nothing.
+    ///
+    /// # Errors
+    /// Busy; it is being taken down.
+    pub async fn set_read_only(self: &Arc<Volume>) -> Result<(), VolumeError> {
+        let _turn = self.begin("set_read_only")?;
+        tour(self, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+        self.note_read_only("the operator has ended writing".to_owned());
+        Ok(())
+    }
+
+    /// A shard takes no writes any more, because of this, and has told the others. On the app thread.
+    pub fn became_read_only(self: &Arc<Volume>, reason: ReadOnlyReason) {
+        self.note_read_only(reason.to_string());
+    }
+
+    /// Notes, tells and records the first reason for which the volume takes no writes any more.
+    fn note_read_only(self: &Arc<Volume>, reason: String) {
+        let mut control = self.control();
+        if control.read_only.is_some() {
+            return;
+        }
+        control.read_only = Some(reason.clone());
+        drop(control);
+        log::error!("{}: read-only: {reason}", self.name);
+        notify::read_only(&self.name);
+        let volume = Arc::clone(self);
+        runtime::spawn(async move {
+            let Ok(store) = storage::store(volume.storage.key) else { return };
+            let reason = VolumeState::reason_of(&reason);
+            let state = VolumeState { kind: StateKind::ReadOnly, reason, ..store.state() };
+            if let Err(error) = store.set_state(state).await {
+                log::error!("{}: it is not recorded that it is read-only: {error}", volume.name);
+            }
+        });
+    }
+}

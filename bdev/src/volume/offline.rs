@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What is done to a volume whether it is loaded or not: deletion, check, rebuild.
+
+use std::rc::Rc;
+
+use engine::volume::access::VolumeMedia;
+use engine::volume::check::{check as recount, CheckReport, Progress};
+use engine::volume::inventory::{StateKind, VolumeState};
+use engine::volume::rebuild::{rebuild as make_anew, RebuildReport};
+use engine::volume::recovery::{AtRest, RecoveryConfig};
+use engine::volume::store::VolumeStore;
+
+use super::administration::find;
+use super::load::{bring_up, not_found, open, recorded_cores};
+use super::recovery::{damaged, make_whole};
+use super::stop::save;
+use super::Operation;
+use crate::error::VolumeError;
+use crate::pool::runtime::{self, Runtime};
+use crate::pool::storage::{self, stored, End, Storage};
+use crate::registry;
+
+fn runtime_for(name: &str) -> Result<Rc<Runtime>, VolumeError> {
+    runtime::get().ok_or_else(|| VolumeError::pool(name, storage::ended()))
+}
+
+/// Deletes a volume with its content, and its pool if that was made for it.
+///
+/// # Errors
+/// There is none; Busy; Io.
+pub async fn delete(name: &str) -> Result<(), VolumeError> {
+    let failed = |error| VolumeError::pool(name, error);
+    if let Some(volume) = registry::find(name) {
+        return volume.remove(End::Destroy).await.map_err(failed);
+    }
+    let runtime = runtime_for(name)?;
+    let _managing = runtime.service.manage().await;
+    let found = stored::find(&runtime, name, None).await.map_err(|error| not_found(name, error))?;
+    storage::destroy(&runtime, found.pool, &found.entry).await.map_err(failed)?;
+    log::info!("{name}: destroyed");
+    Ok(())
+}
+
+/// Recounts the references of a volume and compares them with those that are recorded. A loaded volume pauses
+/// meanwhile, unless it is read-only; one that is not loaded is made whole first.
+///
+/// # Errors
+/// There is none; it cannot be made whole; Busy; Io.
+pub async fn check(name: &str) -> Result<CheckReport, VolumeError> {
+    let report = match registry::find(name) {
+        Some(_) => check_loaded(name).await,
+        None => check_stored(name).await,
+    }?;
+    let verdict = if report.is_clean() { "clean" } else { "not clean" };
+    log::info!(
+        "{name}: checked, {verdict}: {} logical blocks and {} pages of the block map use {} blocks",
+        report.logical_blocks_used,
+        report.map_pages,
+        report.blocks_used
+    );
+    Ok(report)
+}
+
+async fn check_loaded(name: &str) -> Result<CheckReport, VolumeError> {
+    let volume = find(name)?;
+    let turn = volume.begin("check")?;
+    let mut tell = |progress| turn.show(operation("check", progress));
+    let store = storage::store(volume.storage().key).map_err(|error| VolumeError::pool(name, error))?;
+    if volume.read_only_reason().is_some() {
+        return recount_store(name, &store, &mut tell).await;
+    }
+    volume.pause().await;
+    save(&volume).await;
+    let report = recount_store(name, &store, &mut tell).await;
+    volume.resume_shards().await;
+    volume.unpause().await;
+    report
+}
+
+async fn check_stored(name: &str) -> Result<CheckReport, VolumeError> {
+    let held = hold(name).await?;
+    let report = async {
+        let store = storage::store(held.key).map_err(|error| VolumeError::pool(name, error))?;
+        let geometry = store.geometry(1).map_err(|error| VolumeError::pool(name, error))?;
+        make_whole(name, &store, &geometry).await?;
+        let mut tell = |progress| storage::note_operation(held.key, operation("check", progress));
+        recount_store(name, &store, &mut tell).await
+    }
+    .await;
+    let_go(name, &held).await;
+    report
+}
+
+async fn recount_store(
+    name: &str,
+    store: &VolumeStore,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<CheckReport, VolumeError> {
+    let geometry = store.geometry(1).map_err(|error| VolumeError::pool(name, error))?;
+    let at_rest = AtRest { media: store, geometry, nonce: store.config().nonce };
+    recount(&at_rest, tell).await.map_err(|error| damaged(name, error))
+}
+
+/// How far an operation has come.
+fn operation(name: &'static str, progress: Progress) -> Operation {
+    let percent = progress.done.saturating_mul(100) / progress.total.max(1);
+    Operation { name, percent: Some(percent.min(100) as u8) }
+}
+
+/// Makes a volume consistent that is read-only, damaged or not loaded, at the price of what cannot be saved, and brings it
+/// into service.
+///
+/// # Errors
+/// There is none; it takes writes; it cannot be written or loaded.
+pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
+    if registry::find(name).is_some() {
+        let volume = find(name)?;
+        if volume.read_only_reason().is_none() {
+            let reason = "it is in service and takes writes; only a volume that is read-only or unloaded is rebuilt";
+            return Err(VolumeError::Refused { name: name.to_owned(), reason: reason.to_owned() });
+        }
+        volume.remove(End::Keep).await.map_err(|error| VolumeError::pool(name, error))?;
+    }
+    let held = hold(name).await?;
+    match rebuild_store(name, &held).await {
+        Ok((report, cores)) => bring_up(name, held, cores).await.map(|_| report),
+        Err(error) => {
+            let_go(name, &held).await;
+            Err(error)
+        }
+    }
+}
+
+/// Rebuilds a volume's metadata. Until that has ended it is recorded that it has begun. Returns the cores to load the
+/// volume on, too.
+async fn rebuild_store(name: &str, held: &Storage) -> Result<(RebuildReport, Vec<u32>), VolumeError> {
+    let failed = |error| VolumeError::pool(name, error);
+    let store = storage::store(held.key).map_err(failed)?;
+    let before = store.state();
+    let geometry = store.geometry(1).map_err(failed)?;
+    let config =
+        RecoveryConfig { geometry, nonce: store.config().nonce, generation: before.generation, shards: before.shards };
+    store.set_state(VolumeState { kind: StateKind::Rebuild, ..before.clone() }).await.map_err(failed)?;
+    log::info!("{name}: its rebuild begins");
+    let mut tell = |progress: Progress| storage::note_operation(held.key, operation("rebuild", progress));
+    let report = make_anew(&*store, &config, &mut tell).await.map_err(|error| damaged(name, error))?;
+    store.flush().await.map_err(failed)?;
+    let after = VolumeState {
+        kind: StateKind::Clean,
+        logical_blocks_used: report.logical_blocks_used,
+        map_pages: report.map_pages,
+        read_only_recoveries: before.read_only_recoveries + 1,
+        reason: String::new(),
+        ..before
+    };
+    store.set_state(after).await.map_err(failed)?;
+    log::info!("{name}: rebuilt; lost: {:?}", report.lost);
+    let cores = recorded_cores(name, held)?;
+    Ok((report, cores))
+}
+
+/// Opens and holds a volume that is not loaded.
+async fn hold(name: &str) -> Result<Storage, VolumeError> {
+    let runtime = runtime_for(name)?;
+    let _managing = runtime.service.manage().await;
+    let found = stored::find(&runtime, name, None).await.map_err(|error| not_found(name, error))?;
+    open(&runtime, found).await.map_err(|error| VolumeError::pool(name, error))
+}
+
+async fn let_go(name: &str, held: &Storage) {
+    storage::end(held.key, End::Keep, None).await.unwrap_or_else(|error| log::error!("{name}: {error}"));
+}

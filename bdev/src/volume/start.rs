@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Bringing a volume into service whose objects are open and whose metadata is whole: create threads, start shards,
+//! register. Each step is undone when a later one fails.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
+use std::ffi::CString;
+use std::sync::{Arc, Mutex};
+
+use engine::ReadOnlyReason;
+
+use super::control::Control;
+use super::kept::Kept;
+use super::load::Loaded;
+use super::stop::save;
+use super::tour::tour;
+use super::{Recoveries, Volume};
+use crate::error::VolumeError;
+use crate::needs::Memory;
+use crate::plan::{Plan, ARENA_BYTES, DMA_BYTES};
+use crate::pool::storage;
+use crate::setup;
+use crate::shard_host::ShardHost;
+use crate::thread::Thread;
+
+/// Brings a volume into service.
+///
+/// # Errors
+/// There is not enough memory of some kind; a bdev below was removed; SPDK does not take the bdev. No shard is left.
+pub async fn start(loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
+    let name = loaded.name.clone();
+    let memory = memory_of(&loaded);
+    setup::refuse_too_large(&name, &memory)?;
+    let owner = Thread::current().ok_or_else(|| VolumeError::Thread { name: name.clone(), core: loaded.cores[0] })?;
+    let shards = setup::make_shards(&name, &loaded.cores, owner)?;
+    let mut plans = setup::make_plans(&loaded, &shards, owner);
+    let read_only = loaded.read_only.is_some();
+    let volume = Arc::new(assemble(loaded, memory, owner, shards));
+    if !storage::watch(volume.storage.key, &volume) {
+        volume.control().base_gone = true;
+    }
+    let start = move |shard: &ShardHost| plans.pop_front().map_or(Ok(()), |plan: Plan| shard.start(plan));
+    let results = tour(&volume, start).await;
+    let mut started = Ok(());
+    for (shard, result) in volume.shards.iter().zip(results) {
+        started =
+            started.and(result.map_err(|error| VolumeError::Start { name: name.clone(), core: shard.core, error }));
+    }
+    if read_only {
+        tour(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+    }
+    let outcome = started.and_then(|()| volume.check_base()).and_then(|()| volume.register());
+    if let Err(error) = outcome {
+        // No request ever came, so what there is to save is nothing that a recovery would miss.
+        tour(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+        save(&volume).await;
+        tour(&volume, ShardHost::stop).await;
+        return Err(error);
+    }
+    Ok(volume)
+}
+
+fn memory_of(loaded: &Loaded) -> Memory {
+    let config = &loaded.config;
+    let sizes = (config.index_mib.into(), config.map_cache_mib.into());
+    Memory::of(&loaded.geometry, sizes, (ARENA_BYTES, DMA_BYTES))
+}
+
+fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHost]>) -> Volume {
+    let Loaded { name, uuid, storage, config, state, geometry, read_only, .. } = loaded;
+    Volume {
+        // SAFETY: plain data of SPDK's that expects to be zeroed; filled in before it is registered.
+        bdev: UnsafeCell::new(unsafe { core::mem::zeroed() }),
+        c_name: CString::new(name.as_str()).unwrap_or_default(),
+        name: Arc::from(name),
+        uuid,
+        storage,
+        owner,
+        block_bytes: config.block_size,
+        logical_bytes: AtomicU64::new(geometry.logical_blocks().bytes()),
+        geometry: Mutex::new(geometry),
+        sharding: geometry,
+        memory,
+        index_mib: AtomicU64::new(config.index_mib.into()),
+        map_cache_mib: AtomicU64::new(config.map_cache_mib.into()),
+        kept: Kept::new(state.counters),
+        recoveries: Recoveries { complete: state.complete_recoveries, read_only: state.read_only_recoveries },
+        shards,
+        ports: Mutex::new(Vec::new()),
+        next_shard: AtomicUsize::new(0),
+        control: Mutex::new(Control { read_only, ..Control::default() }),
+    }
+}
+
+impl Volume {
+    /// Fails when a bdev below was removed.
+    fn check_base(&self) -> Result<(), VolumeError> {
+        if !self.control().base_gone {
+            return Ok(());
+        }
+        Err(VolumeError::BaseRemoved { name: self.name.to_string(), base: self.storage.bdev_names.join("' or '") })
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Taking a volume out of service: its shards come to rest, its metadata is saved, its shards stop, and what it has in
+//! its pool is given back or destroyed.
+//!
+//! It is saved unless its objects are to be destroyed or a bdev below is gone; then its shards end writing instead.
+//! Only when every shard has saved is it recorded as clean: whatever goes wrong before, the next load recovers it.
+
+use std::sync::Arc;
+
+use engine::pool::PoolError;
+use engine::volume::Statistics;
+use engine::{Nanos, ReadOnlyReason};
+use futures::channel::oneshot;
+
+use super::rest::{come_to_rest, wait_for_all};
+use super::tour::tour;
+use super::Volume;
+use crate::module;
+use crate::pool::runtime;
+use crate::pool::storage::{self, Closing, End};
+use crate::pool::timer;
+use crate::registry;
+use crate::shard_host::ShardHost;
+
+/// Time between two looks for answers under way.
+const LOOK_AGAIN: Nanos = Nanos(500_000);
+
+impl Volume {
+    /// Takes the volume out of service, and destroys its objects or keeps them. Returns when that is done. On the app
+    /// thread.
+    ///
+    /// # Errors
+    /// Io on what it has in its pool; it is out of service all the same.
+    pub async fn remove(self: &Arc<Volume>, end: End) -> Result<(), PoolError> {
+        let receiver = self.await_end(end);
+        self.unregister();
+        // The sender is dropped only at the end of the application, after which nobody is answered.
+        receiver.await.unwrap_or(Ok(()))
+    }
+
+    /// Notes what is to become of the volume's objects, and that somebody waits for its end.
+    fn await_end(&self, end: End) -> oneshot::Receiver<Result<(), PoolError>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut control = self.control();
+        if end == End::Destroy {
+            control.end = end;
+        }
+        control.farewells.push(sender);
+        receiver
+    }
+
+    /// Takes the volume out of service because a bdev below goes away.
+    pub fn base_removed(self: &Arc<Volume>, bdev: &str) {
+        self.control().base_gone = true;
+        if self.state() != super::State::Starting {
+            log::warn!("{}: base bdev '{bdev}' was removed", self.name);
+            self.unregister();
+        }
+    }
+
+    /// No channel is left.
+    pub(super) fn take_down(self: Arc<Volume>) {
+        runtime::spawn(async move {
+            while self.operation().is_some() {
+                timer::sleep(LOOK_AGAIN).await;
+            }
+            let end = self.control().end;
+            let closing = bring_down(&self, end).await;
+            while !self.ports_are_quiet() {
+                timer::sleep(LOOK_AGAIN).await;
+            }
+            let outcome = storage::end(self.storage.key, end, closing).await;
+            registry::remove(&self);
+            match &outcome {
+                Ok(()) => log::info!("{}: removed", self.name),
+                Err(error) => log::error!("{}: removed, but not all is well with its pool: {error}", self.name),
+            }
+            self.destructed();
+            let farewells = core::mem::take(&mut self.control().farewells);
+            for farewell in farewells {
+                // Nobody listens when the application ends.
+                let _ = farewell.send(outcome.clone());
+            }
+            module::volume_gone();
+        });
+    }
+}
+
+/// Ends the work of a volume's shards, which get no more requests, and stops them. Returns what is to be recorded of a
+/// volume that was saved.
+async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
+    let saves = end == End::Keep && !volume.control().base_gone;
+    if !saves {
+        tour(volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+    }
+    save(volume).await;
+    let statistics = tour(volume, ShardHost::statistics).await;
+    let clean = saves && tour(volume, ShardHost::is_writable).await.into_iter().all(|writable| writable);
+    tour(volume, ShardHost::stop).await;
+    if saves && !clean {
+        log::warn!("{}: it takes no writes, so it was not saved; the next load recovers it", volume.name);
+    }
+    clean.then(|| closing(volume, &statistics))
+}
+
+/// Brings a volume to rest and saves its metadata; after a failure its shards are read-only.
+pub(super) async fn save(volume: &Arc<Volume>) {
+    come_to_rest(volume).await;
+    tour(volume, ShardHost::save).await;
+    // Saving may make mail, and its delivery work.
+    wait_for_all(volume, ShardHost::is_saved).await;
+    come_to_rest(volume).await;
+    wait_for_all(volume, ShardHost::is_saved).await;
+}
+
+fn closing(volume: &Volume, shards: &[Statistics]) -> Closing {
+    let mut total = Statistics::default();
+    shards.iter().for_each(|shard| total.add(shard));
+    Closing {
+        logical_blocks_used: total.logical_blocks_used,
+        map_pages: total.block_map_pages,
+        counters: volume.kept.with(&total),
+    }
+}

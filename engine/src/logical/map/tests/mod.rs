@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+mod bench;
+mod cache;
+mod failures;
+mod trees;
+mod world;
+mod write_back;

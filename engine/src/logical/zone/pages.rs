@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What the block map asks of the zone: blocks for new pages, and journal entries that record them (vdo.md 6.3).
+//!
+//! A page is made in four steps: a physical zone gives a block, the journal records it, the map enters it into the
+//! parent, the block's count becomes 254. A shard whose own zone is full asks the others in turn, first without
+//! waiting, then waiting for slabs that are being scrubbed (vdo.md 3.4).
+
+use super::{LogicalZone, RANGE_WAITER};
+use crate::context::Context;
+use crate::env::Env;
+use crate::error::RequestError;
+use crate::logical::journal::Waiter;
+use crate::logical::map::MapEvent;
+use crate::logical::PageId;
+use crate::media::journal_record::{Entry, Point};
+use crate::message::{Message, VioRef};
+use crate::physical::{Allocation, Requester};
+use crate::units::{Pbn, ShardId};
+
+/// A page that is being made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageAllocation {
+    /// The block map's name for it.
+    ticket: u32,
+    /// Zones asked so far, over both rounds.
+    zones_tried: u16,
+    /// Its block, once there is one.
+    pbn: Option<Pbn>,
+    /// The page, once it has a block.
+    page: Option<PageId>,
+}
+
+impl<E: Env> LogicalZone<E> {
+    /// Does what the block map asks. Returns whether it asked for anything.
+    pub(super) fn take_map_events(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let mut progress = false;
+        while let Some(event) = self.map.pop_event() {
+            progress = true;
+            match event {
+                MapEvent::Ready { waiter, frame } if waiter & RANGE_WAITER != 0 => {
+                    self.range_page_ready(cx, waiter & !RANGE_WAITER, frame);
+                }
+                MapEvent::Ready { waiter, frame } => self.page_ready(cx, waiter, frame),
+                MapEvent::NoPage { waiter } if waiter & RANGE_WAITER != 0 => {
+                    self.end_range(cx, waiter & !RANGE_WAITER, Ok(()));
+                }
+                MapEvent::NoPage { waiter } => self.mapped(cx, waiter),
+                MapEvent::Failed { waiter, error } => self.page_failed(cx, waiter, error),
+                MapEvent::Allocate { ticket } => {
+                    let allocation = PageAllocation { ticket, zones_tried: 0, pbn: None, page: None };
+                    self.page_allocations.push(allocation);
+                    self.allocate_page(cx, ticket);
+                }
+                MapEvent::Append { ticket, page, pbn: _ } => self.record_page(cx, ticket, page),
+                MapEvent::ReadOnly(reason) => cx.enter_read_only(reason),
+            }
+        }
+        progress
+    }
+
+    /// A leaf page cannot be had.
+    fn page_failed(&mut self, cx: &mut Context<'_, E>, waiter: u32, error: RequestError) {
+        if error == RequestError::NoSpace {
+            cx.stats.no_space_error_count += 1;
+        }
+        if waiter & RANGE_WAITER != 0 {
+            self.end_range(cx, waiter & !RANGE_WAITER, Err(error));
+        } else {
+            self.finish(cx, waiter, Err(error));
+        }
+    }
+
+    fn page_allocation(&mut self, ticket: u32) -> &mut PageAllocation {
+        let found = self.page_allocations.iter_mut().find(|allocation| allocation.ticket == ticket);
+        found.expect("the block map asked for this page")
+    }
+
+    fn forget_page(&mut self, ticket: u32) -> PageAllocation {
+        let at = self.page_allocations.iter().position(|allocation| allocation.ticket == ticket);
+        self.page_allocations.swap_remove(at.expect("the block map asked for this page"))
+    }
+
+    /// Asks the next physical zone for a block.
+    fn allocate_page(&mut self, cx: &mut Context<'_, E>, ticket: u32) {
+        let shards = cx.geometry.shards() as u16;
+        let tried = self.page_allocation(ticket).zones_tried;
+        if tried == 2 * shards {
+            self.forget_page(ticket);
+            return self.map.allocated(ticket, None);
+        }
+        let wait = tried >= shards;
+        let zone = ShardId((cx.id.0 + tried) % shards);
+        let page = VioRef { shard: cx.id, index: ticket };
+        if zone != cx.id {
+            return cx.send(zone, Message::AllocatePage { page, wait });
+        }
+        match cx.allocate(Requester::Page(page), wait) {
+            Allocation::Waiting => {}
+            Allocation::Block(pbn) => self.page_allocated(cx, ticket, Some(pbn)),
+            Allocation::Full => self.page_allocated(cx, ticket, None),
+        }
+    }
+
+    /// A physical zone has given a block, or is full.
+    pub fn page_allocated(&mut self, cx: &mut Context<'_, E>, ticket: u32, pbn: Option<Pbn>) {
+        let allocation = self.page_allocation(ticket);
+        match pbn {
+            Some(_) => {
+                allocation.pbn = pbn;
+                self.map.allocated(ticket, pbn);
+            }
+            None => {
+                allocation.zones_tried += 1;
+                self.allocate_page(cx, ticket);
+            }
+        }
+    }
+
+    /// Journals a page, before any write that waits for room.
+    fn record_page(&mut self, cx: &mut Context<'_, E>, ticket: u32, page: PageId) {
+        self.page_allocation(ticket).page = Some(page);
+        if !self.pages_to_record.is_empty() || !self.try_record_page(cx, ticket) {
+            self.pages_to_record.push_back(ticket);
+        }
+    }
+
+    /// Journals a page if there is room now. Returns false if not.
+    fn try_record_page(&mut self, cx: &mut Context<'_, E>, ticket: u32) -> bool {
+        if cx.is_read_only() {
+            self.page_unrecorded(cx, ticket);
+            return true;
+        }
+        let PageAllocation { page, pbn, .. } = *self.page_allocation(ticket);
+        let (Some(page), Some(pbn)) = (page, pbn) else { unreachable!("the map records pages that have a block") };
+        let mut counters = self.counters;
+        counters.map_pages += 1;
+        let journaled = cx.append(&Entry::Page { page, pbn }, Waiter::Page(ticket), counters);
+        if journaled {
+            self.counters = counters;
+        }
+        journaled
+    }
+
+    /// Journals the pages that have waited for room, in order, as far as there is room. Returns whether none is left.
+    pub(super) fn use_room_for_pages(&mut self, cx: &mut Context<'_, E>) -> bool {
+        while let Some(&ticket) = self.pages_to_record.front() {
+            if !self.try_record_page(cx, ticket) {
+                return false;
+            }
+            self.pages_to_record.pop_front();
+        }
+        true
+    }
+
+    /// The page's entry is committed.
+    pub(super) fn page_committed(&mut self, cx: &mut Context<'_, E>, ticket: u32, entry: u64) {
+        let pbn = self.forget_page(ticket).pbn.expect("a page that was journaled has a block");
+        self.map.committed(ticket, entry);
+        cx.reference_page(pbn, Point::new(entry, 0));
+    }
+
+    /// The page was not journaled and never will be: its block is free again.
+    pub(super) fn page_unrecorded(&mut self, cx: &mut Context<'_, E>, ticket: u32) {
+        let pbn = self.forget_page(ticket).pbn.expect("a page that was to be journaled has a block");
+        self.map.refused(ticket, RequestError::ReadOnly);
+        cx.release(pbn, 0, None);
+    }
+}

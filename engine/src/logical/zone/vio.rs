@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! One block of a request, from its LBN lock to the hash zone and back, and its end. The picture is in `io::data_vio`.
+
+use super::{LogicalZone, Retired};
+use crate::context::{Context, LogicalEvent, Owner};
+use crate::env::{Block, Direction, Env, Event, Part};
+use crate::error::RequestError;
+use crate::hash::Fingerprinter;
+use crate::io::{Operation, Stage};
+use crate::logical::journal::Waiter;
+use crate::logical::map::{Fetch, Frame, Purpose};
+use crate::logical::{Mapped, Mapping, PageId};
+use crate::media::journal_record::Entry;
+use crate::message::MemberRef;
+use crate::units::BLOCK_SIZE;
+
+impl<E: Env> LogicalZone<E> {
+    /// Locks the block of a data_vio, or lets it wait: for the lock, or for a range operation on its leaf page.
+    pub(super) fn lock(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let lbn = self.vios[index].lbn;
+        if self.page_has_range(PageId::leaf_of(lbn).index) {
+            self.range_waiters.push(&mut self.vios, index);
+        } else if self.locks.acquire(lbn, &mut self.vios, index) {
+            self.locked(cx, index);
+        }
+    }
+
+    /// The LBN lock is held: get the leaf page.
+    pub(super) fn locked(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &mut self.vios[index];
+        vio.stage = Stage::MapPage;
+        let purpose = match vio.operation {
+            Operation::Read => Purpose::Read,
+            Operation::Unmap => Purpose::Discard,
+            _ => Purpose::Write,
+        };
+        match self.map.fetch(vio.lbn, purpose, index) {
+            Fetch::Wait => {}
+            Fetch::NoPage => self.mapped(cx, index),
+            Fetch::Page(frame) => self.page_ready(cx, index, frame),
+        }
+    }
+
+    /// The leaf page is there, pinned. A read needs it no longer than for a look.
+    pub(super) fn page_ready(&mut self, cx: &mut Context<'_, E>, index: u32, frame: Frame) {
+        let vio = &mut self.vios[index];
+        vio.old = self.map.get(frame, vio.lbn.slot());
+        if vio.operation == Operation::Read {
+            self.map.unpin(frame);
+        } else {
+            vio.page = Some(frame);
+        }
+        self.mapped(cx, index);
+    }
+
+    /// The mapping is known; it stays unmapped where no page is. Get the memory that is needed.
+    pub(super) fn mapped(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &mut self.vios[index];
+        vio.stage = Stage::Mapped;
+        let (lbn, part, stored) = (vio.lbn, vio.part, vio.old.has_block());
+        let client = self.pieces[vio.piece].as_ref().expect("a piece in use").piece.client;
+        match vio.operation {
+            Operation::Read if !stored => {
+                cx.env.zero_client(client, lbn, part);
+                self.finish(cx, index, Ok(()));
+            }
+            Operation::Unmap if part.is_whole() || !stored => {
+                vio.new = if part.is_whole() { Mapping::UNMAPPED } else { vio.old };
+                self.record(cx, index);
+            }
+            Operation::WriteZeroes if part.is_whole() || !stored => {
+                vio.new = Mapping::ZERO;
+                self.record(cx, index);
+            }
+            operation => {
+                let in_place = matches!(operation, Operation::Read | Operation::Write) && part.is_whole();
+                let memory = if in_place { cx.env.client_block(client, lbn) } else { None };
+                match memory {
+                    Some(data) => {
+                        self.vios[index].data = Some(data);
+                        self.buffered(cx, index);
+                    }
+                    None => self.bounce(cx, index),
+                }
+            }
+        }
+    }
+
+    /// Takes a bounce block, or waits for one.
+    pub(super) fn bounce(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        match self.bounce.pop() {
+            Some(buf) => {
+                let vio = &mut self.vios[index];
+                vio.data = Some(buf);
+                vio.bounced = true;
+                self.buffered(cx, index);
+            }
+            None => self.bounce_waiters.push(&mut self.vios, index),
+        }
+    }
+
+    /// The data_vio has memory for a whole block.
+    fn buffered(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &mut self.vios[index];
+        let data = vio.data.expect("memory was just assigned");
+        let client = self.pieces[vio.piece].as_ref().expect("a piece in use").piece.client;
+        if vio.operation == Operation::Read || (!vio.part.is_whole() && vio.old.has_block()) {
+            vio.stage = Stage::Reading;
+            cx.stats.bios_out_read += 1;
+            cx.io.enqueue(Direction::Read, vio.old.pbn(), data, Owner::Vio(index));
+            return;
+        }
+        if vio.part.is_whole() {
+            if vio.bounced {
+                cx.env.copy_from_client(client, vio.lbn, Part::WHOLE, data);
+            }
+        } else {
+            cx.env.block_mut(data).fill(0);
+            cx.env.copy_from_client(client, vio.lbn, vio.part, data);
+        }
+        self.content_complete(cx, index);
+    }
+
+    /// A transfer that a data_vio asked for is over.
+    pub fn read_done(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+        let vio = &self.vios[index];
+        debug_assert_eq!(vio.stage, Stage::Reading);
+        let (lbn, pbn, part) = (vio.lbn, vio.old.pbn(), vio.part);
+        let (data, bounced) = (vio.data.expect("a read has memory"), vio.bounced);
+        let client = self.pieces[vio.piece].as_ref().expect("a piece in use").piece.client;
+        if let Err(error) = result {
+            cx.report(Event::IoFailed { direction: Direction::Read, pbn, purpose: "client data" });
+            return self.finish(cx, index, Err(error));
+        }
+        let (expected, found) = (vio.old.check(), Fingerprinter::check_code(cx.env.block(data)));
+        if expected != found {
+            cx.stats.check_error_count += 1;
+            cx.report(Event::CheckMismatch { lbn, pbn, expected, found });
+            return self.finish(cx, index, Err(RequestError::Corrupt));
+        }
+        match vio.operation {
+            Operation::Read => {
+                if bounced {
+                    cx.env.copy_to_client(client, lbn, part, data);
+                }
+                self.finish(cx, index, Ok(()));
+            }
+            Operation::Write => {
+                cx.env.copy_from_client(client, lbn, part, data);
+                self.content_complete(cx, index);
+            }
+            _ => {
+                cx.env.block_mut(data)[part.range()].fill(0);
+                self.content_complete(cx, index);
+            }
+        }
+    }
+
+    /// The whole block is in memory as it shall be stored.
+    fn content_complete(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &mut self.vios[index];
+        let data = vio.data.expect("complete content has memory");
+        if is_zero(cx.env.block(data)) {
+            cx.stats.zero_blocks += 1;
+            vio.new = Mapping::ZERO;
+            self.record(cx, index);
+        } else {
+            vio.stage = Stage::Fingerprinting;
+            self.fingerprints.push(index);
+        }
+    }
+
+    /// Hands all blocks whose content is complete to their hash zones.
+    pub(super) fn fingerprint_batch(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let progress = !self.fingerprints.is_empty();
+        for index in self.fingerprints.drain(..) {
+            let vio = &mut self.vios[index];
+            let data = vio.data.expect("complete content has memory");
+            let block = cx.env.block(data);
+            let fingerprint = cx.fingerprinter.fingerprint(block);
+            vio.check = Fingerprinter::check_code(block);
+            vio.stage = Stage::Deduping;
+            cx.dedupe(index, data, fingerprint);
+        }
+        progress
+    }
+
+    pub(super) fn event(&mut self, cx: &mut Context<'_, E>, event: LogicalEvent) {
+        match event {
+            LogicalEvent::Remap { vio, member, location } => self.remap(cx, vio, member, location),
+            LogicalEvent::WriteFailed { vio, error } => {
+                if error == RequestError::NoSpace {
+                    cx.stats.no_space_error_count += 1;
+                }
+                self.finish(cx, vio, Err(error));
+            }
+        }
+    }
+
+    /// The content is stored: record where.
+    fn remap(&mut self, cx: &mut Context<'_, E>, index: u32, member: MemberRef, location: Mapped) {
+        let vio = &mut self.vios[index];
+        debug_assert_eq!(vio.stage, Stage::Deduping);
+        vio.member = Some(member);
+        vio.new = Mapping::new(location, vio.check);
+        self.record(cx, index);
+    }
+
+    /// Journals the new mapping, as soon as there is room; a mapping that stays as it is needs no entry.
+    pub(super) fn record(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &mut self.vios[index];
+        vio.stage = Stage::Journaling;
+        if vio.new == vio.old && !vio.new.has_block() {
+            return self.finish(cx, index, Ok(()));
+        }
+        if !self.journal_waiters.is_empty() || !self.try_record(cx, index) {
+            self.journal_waiters.push_back(index);
+        }
+    }
+
+    /// Journals the new mapping if there is room now. Returns false if not.
+    pub(super) fn try_record(&mut self, cx: &mut Context<'_, E>, index: u32) -> bool {
+        if cx.is_read_only() {
+            self.unrecorded(cx, index, RequestError::ReadOnly);
+            return true;
+        }
+        let vio = &self.vios[index];
+        let entry = Entry::Remap { lbn: vio.lbn, old: vio.old.pbn(), new: vio.new };
+        let mut counters = self.counters;
+        counters.logical_blocks_used += i64::from(!vio.new.is_unmapped()) - i64::from(!vio.old.is_unmapped());
+        let journaled = cx.append(&entry, Waiter::Vio(index), counters);
+        if journaled {
+            self.counters = counters;
+        }
+        journaled
+    }
+
+    /// The new mapping was not journaled and never will be.
+    pub(super) fn unrecorded(&mut self, cx: &mut Context<'_, E>, index: u32, error: RequestError) {
+        if let Some(member) = self.vios[index].member {
+            cx.finished(member, Err(error));
+        }
+        self.finish(cx, index, Err(error));
+    }
+
+    /// The block has its reference, or could not get it.
+    pub fn incremented(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+        debug_assert_eq!(self.vios[index].stage, Stage::Incrementing);
+        if let Some(member) = self.vios[index].member {
+            cx.finished(member, result);
+        }
+        self.finish(cx, index, result);
+    }
+
+    /// Ends a data_vio: the lock goes to whoever waits. If the hash zone may still look at its content, the rest
+    /// happens in [`LogicalZone::retire`].
+    pub(super) fn finish(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+        let vio = &self.vios[index];
+        let (lbn, piece, compared) = (vio.lbn, vio.piece, vio.member.is_some());
+        let bounce = vio.data.filter(|_| vio.bounced);
+        if let Some(frame) = vio.page {
+            self.map.unpin(frame);
+        }
+        if vio.operation.is_discard() {
+            self.discards -= 1;
+        }
+        let granted = &mut self.granted;
+        self.locks.release(lbn, &mut self.vios, |waiter| granted.push_back(waiter));
+        self.vios.release(index);
+        if compared || bounce.is_some() {
+            self.retired.push(Retired { piece, result, bounce });
+        } else {
+            self.block_done(cx, piece, result);
+        }
+    }
+}
+
+/// Whether a block holds nothing but zeros. The first chunk tells for nearly every block that does not.
+fn is_zero(block: &Block) -> bool {
+    const CHUNK: usize = 128;
+    const _: () = assert!(BLOCK_SIZE.is_multiple_of(CHUNK));
+    block.chunks_exact(CHUNK).all(|chunk| chunk.iter().fold(0, |bits, byte| bits | byte) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// vdo-89: only a block that is zero in every byte counts as a zero block.
+    #[test]
+    fn zero_detection_sees_every_byte() {
+        let mut block = [0; BLOCK_SIZE];
+        assert!(is_zero(&block));
+        for at in 0..BLOCK_SIZE {
+            block[at] = 1;
+            assert!(!is_zero(&block), "byte {at}");
+            block[at] = 0;
+        }
+    }
+}

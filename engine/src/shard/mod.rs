@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! One shard: a logical, a hash and a physical zone and an I/O submitter on one reactor (architecture.md principle 1).
+//!
+//! A host feeds a shard with pieces, messages, completions and timers in any order, then calls [`Shard::run`], which
+//! takes everything as far as it can go without waiting and starts the transfers that came of it. What the calls before
+//! `run` leave behind is a batch: fingerprints, index probes and adjacent blocks of it are worked on together.
+//!
+//! Invariants: nothing is allocated after [`Shard::new`]; every accepted piece is answered exactly once; the same calls
+//! with the same answers of [`Env`] give the same behaviour.
+
+use crate::context::{Context, Handoff, Owner};
+use crate::env::{Direction, Env, ReadOnlyReason, RunToken};
+use crate::error::RequestError;
+use crate::hash::{Fingerprinter, HashZone};
+use crate::io::{MetadataIo, Piece, Seams, Submitter};
+use crate::logical::journal::Journal;
+use crate::logical::{LogicalZone, Mapping};
+use crate::physical::PhysicalZone;
+use crate::report::Reporter;
+use crate::units::{Lbn, Pbn, ShardId};
+use crate::volume::{Geometry, Statistics};
+
+pub use config::{MetadataConfig, ShardConfig};
+
+/// Most blocks in one transfer: dm-vdo's default rotation interval (vdo.md section 0), 256 KiB.
+pub const MAX_RUN_BLOCKS: usize = 64;
+
+type Outcome = (Owner, Pbn, Direction, Result<(), RequestError>);
+
+/// One shard.
+#[derive(Debug)]
+pub struct Shard<E: Env> {
+    id: ShardId,
+    geometry: Geometry,
+    fingerprinter: Fingerprinter,
+    logical: LogicalZone<E>,
+    hash: HashZone<E::Buf>,
+    physical: PhysicalZone<E::Buf>,
+    journal: Journal<E::Buf>,
+    metadata: MetadataIo<E::Buf>,
+    io: Submitter<E::Buf, Owner>,
+    handoff: Handoff<E::Buf>,
+    reporter: Reporter,
+    stats: Statistics,
+    /// Outcomes of the transfer that has just completed.
+    outcomes: Vec<Outcome>,
+    /// Why the volume takes no writes any more, once that is so.
+    read_only: Option<ReadOnlyReason>,
+}
+
+/// Splits a shard into the context that its zones share and the two zones that use it.
+macro_rules! split {
+    ($shard:expr, $env:expr) => {
+        (
+            Context {
+                env: $env,
+                id: $shard.id,
+                geometry: &$shard.geometry,
+                fingerprinter: &$shard.fingerprinter,
+                physical: &mut $shard.physical,
+                journal: &mut $shard.journal,
+                metadata: &mut $shard.metadata,
+                read_only: &mut $shard.read_only,
+                io: &mut $shard.io,
+                handoff: &mut $shard.handoff,
+                reporter: &mut $shard.reporter,
+                stats: &mut $shard.stats,
+            },
+            &mut $shard.logical,
+            &mut $shard.hash,
+        )
+    };
+}
+
+// Behind the macro, which they use.
+mod administration;
+mod config;
+mod metadata;
+mod receive;
+
+impl<E: Env> Shard<E> {
+    /// Builds an empty shard; all the memory that it will ever use is reserved here.
+    ///
+    /// # Panics
+    /// If a pool of the configuration is empty: no request could ever be answered.
+    #[must_use]
+    pub fn new(config: ShardConfig<E::Buf>) -> Shard<E> {
+        let ShardConfig { id, geometry, vios, pieces, bounce, verify, index_bytes, fingerprinter, metadata } = config;
+        let example = *bounce.first().expect("a shard needs at least one bounce block");
+        // Every block in flight in the volume may have the same hash zone or the same physical zone.
+        let members = vios * geometry.shards();
+        let transfers = metadata.transfers();
+        let volatile_cache = metadata.volatile_cache;
+        let counters = metadata.counters();
+        let (journal, map, physical) = metadata.build(&geometry, id, vios, 2 * members);
+        Shard {
+            id,
+            geometry,
+            fingerprinter,
+            logical: LogicalZone::new(&geometry, vios, pieces, bounce, map, counters),
+            hash: HashZone::new(members, index_bytes, verify, example),
+            physical,
+            journal,
+            metadata: MetadataIo::new(transfers, volatile_cache),
+            io: Submitter::new(
+                vios + members,
+                MAX_RUN_BLOCKS,
+                Seams::new(geometry.slab_start(0), geometry.slab_blocks()),
+            ),
+            handoff: Handoff::new(2 * members),
+            reporter: Reporter::default(),
+            stats: Statistics::default(),
+            outcomes: Vec::with_capacity(MAX_RUN_BLOCKS),
+            read_only: None,
+        }
+    }
+
+    /// True when [`Shard::submit`] may be called now. A host keeps pieces that do not fit, in order, and offers them
+    /// again after the next [`Shard::run`].
+    #[must_use]
+    pub fn can_accept(&self) -> bool {
+        self.logical.can_accept()
+    }
+
+    /// Accepts a piece whose range this shard owns; another's, or one outside the volume, is answered with
+    /// [`RequestError::OutOfRange`].
+    ///
+    /// # Panics
+    /// If the shard cannot accept a piece now, or the piece contradicts itself.
+    pub fn submit(&mut self, env: &mut E, piece: Piece<E::Client>) {
+        let (mut cx, logical, _) = split!(self, env);
+        logical.accept(&mut cx, piece);
+    }
+
+    /// Takes the outcome of a transfer.
+    ///
+    /// # Panics
+    /// If no transfer of that name is under way.
+    pub fn io_done(&mut self, env: &mut E, token: RunToken, result: Result<(), RequestError>) {
+        if MetadataIo::<E::Buf>::is_ours(token) {
+            return self.metadata.done(env, token, result);
+        }
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        self.io.complete(token, result, &mut outcomes);
+        let (mut cx, logical, hash) = split!(self, env);
+        for (owner, _, _, result) in outcomes.drain(..) {
+            match owner {
+                Owner::Vio(vio) => logical.read_done(&mut cx, vio, result),
+                Owner::Write(member) => hash.write_done(&mut cx, member, result),
+                Owner::Verify(member) => hash.verify_done(&mut cx, member, result),
+            }
+        }
+        self.outcomes = outcomes;
+    }
+
+    /// Takes the timer that [`Env::arm_timer`] asked for.
+    pub fn timer(&mut self, env: &mut E) {
+        self.reporter.timer(env);
+    }
+
+    /// Does the work that the calls above left to be done in batches, and starts the transfers that came of it.
+    /// A host calls it after a round of the calls above. Returns whether there was anything to do.
+    pub fn run(&mut self, env: &mut E) -> bool {
+        let mut progress = false;
+        loop {
+            let (mut cx, logical, hash) = split!(self, env);
+            let mut worked = metadata::take_outcomes(&mut cx, logical);
+            worked |= logical.advance(&mut cx) | hash.advance(&mut cx);
+            worked |= metadata::take_physical_events(&mut cx, logical, hash);
+            // The hash zone has nothing left to look at, so content can be given up and clients answered; and what was
+            // journaled so far makes a batch.
+            if !worked {
+                worked |= logical.retire(&mut cx);
+                worked |= metadata::advance(&mut cx, logical);
+            }
+            if !worked {
+                break;
+            }
+            progress = true;
+        }
+        self.io.issue(|run| {
+            progress = true;
+            env.submit(run);
+        });
+        progress
+    }
+
+    /// True when no request is in flight: no piece, no lock, no data transfer, no journal entry, no reference to be
+    /// counted. Metadata may still be on its way to the media.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.logical.is_idle()
+            && self.hash.is_idle()
+            && self.io.is_empty()
+            && self.handoff.is_empty()
+            && self.journal.is_idle()
+            && self.physical.is_idle()
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let mut stats = self.stats;
+        self.logical.gauges(&mut stats);
+        metadata::count(self, &mut stats);
+        self.hash.gauges(&mut stats);
+        self.io.count(&mut stats);
+        stats.data_blocks = self.physical.data_blocks();
+        stats.data_blocks_used = self.physical.data_blocks() - self.physical.free_blocks();
+        stats.pbn_locks = self.physical.locks_in_use() as u64;
+        stats
+    }
+
+    /// Reference count of a block of this shard's slabs, 255 for a provisional reference.
+    #[must_use]
+    pub fn references(&self, pbn: Pbn) -> Option<u8> {
+        self.physical.references(pbn)
+    }
+
+    /// Where a block of this shard is stored, if the page that says so is in memory.
+    #[must_use]
+    pub fn mapping(&self, lbn: Lbn) -> Option<Mapping> {
+        self.logical.map().cached(lbn)
+    }
+
+    /// Checks the invariants that can be checked from inside one shard; at rest also that nothing is held.
+    ///
+    /// # Errors
+    /// A sentence that says what does not hold.
+    pub fn audit(&self) -> Result<(), String> {
+        self.physical.audit()?;
+        if self.is_idle() {
+            self.hash.audit_at_rest()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What a shard does with the messages of others: each variant of [`Message`] in one place.
+
+use super::Shard;
+use crate::context::{Arrival, Context, LogicalEvent};
+use crate::env::{Env, ReadOnlyReason};
+use crate::message::Message;
+use crate::physical::{Allocation, Requester};
+use crate::units::ShardId;
+
+impl<E: Env> Shard<E> {
+    /// Takes a message from another shard.
+    pub fn receive(&mut self, env: &mut E, from: ShardId, message: Message<E::Buf>) {
+        debug_assert_ne!(from, self.id, "a shard does not send messages to itself");
+        let (mut cx, logical, hash) = split!(self, env);
+        match message {
+            Message::Dedupe { vio, data, fingerprint } => {
+                cx.handoff.arrivals.push_back(Arrival { vio, data, fingerprint });
+            }
+            Message::Remap { vio, member, location } => {
+                cx.handoff.to_logical.push_back(LogicalEvent::Remap { vio, member, location });
+            }
+            Message::WriteFailed { vio, error } => {
+                cx.handoff.to_logical.push_back(LogicalEvent::WriteFailed { vio, error });
+            }
+            Message::Finished { member, result } => cx.handoff.finished.push_back((member, result)),
+            Message::Increment { vio, pbn, point } => {
+                if let Some(result) = cx.increment_here(from, vio, pbn, point) {
+                    cx.send(vio.shard, Message::Incremented { vio: vio.index, result });
+                }
+            }
+            Message::Incremented { vio, result } => logical.incremented(&mut cx, vio, result),
+            Message::Decrement { first, count, point } => cx.decrement_here(from, first, count, point),
+            Message::ReferencePage { pbn, point } => cx.reference_page_here(from, pbn, point),
+            Message::AllocatePage { page, wait } => match cx.allocate(Requester::Page(page), wait) {
+                Allocation::Waiting => {}
+                Allocation::Block(pbn) => {
+                    cx.send(page.shard, Message::PageAllocated { ticket: page.index, pbn: Some(pbn) });
+                }
+                Allocation::Full => cx.send(page.shard, Message::PageAllocated { ticket: page.index, pbn: None }),
+            },
+            Message::PageAllocated { ticket, pbn } => logical.page_allocated(&mut cx, ticket, pbn),
+            Message::CommitSlabJournals { up_to } => cx.physical.commit_journals(from, up_to),
+            Message::SlabJournalsCommitted { up_to } => cx.journal.slabs_committed(from, up_to),
+            Message::LockForRead { member, pbn } => {
+                let lease = cx.lock_for_read(pbn);
+                cx.send(member.shard, Message::Locked { member: member.index, lease });
+            }
+            Message::Locked { member, lease } => hash.locked(&mut cx, member, lease),
+            Message::Allocate { member, wait } => match cx.allocate(Requester::Data(member), wait) {
+                Allocation::Waiting => {}
+                Allocation::Block(pbn) => {
+                    cx.send(member.shard, Message::Allocated { member: member.index, pbn: Some(pbn) });
+                }
+                Allocation::Full => cx.send(member.shard, Message::Allocated { member: member.index, pbn: None }),
+            },
+            Message::Allocated { member, pbn } => hash.allocated(&mut cx, member, pbn),
+            Message::Release { pbn, unused, waiting } => {
+                if let Err(error) = cx.physical.release(pbn, unused) {
+                    cx.physical_error(&error);
+                }
+                if let Some(member) = waiting {
+                    cx.send(member.shard, Message::Released { member: member.index });
+                }
+            }
+            Message::Released { member } => hash.released(&mut cx, member),
+            Message::ReadOnly => cx.enter_read_only(ReadOnlyReason::Told),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A walk through all trees of the block map, parents before children.
+//!
+//! Leaf pages of one parent are read together, everything else one after the other. What the visitor changes is written
+//! when the pages below have been visited, so that a page that is dropped is out of its parent as well.
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use std::cell::RefCell;
+
+use crate::logical::{Mapping, PageId, ROOTS};
+use crate::media::map_page::Salvage;
+use crate::pool::error::{PoolError, Result as PoolResult};
+use crate::units::Pbn;
+use crate::volume::recovery::{AtRest, PageEntries, CONCURRENT_BLOCKS};
+
+/// What becomes of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::volume) enum Verdict {
+    /// It stays as it was.
+    Keep,
+    /// Its entries have been changed: it is written.
+    Write,
+    /// It is not a page, or cannot be used: nothing below it is visited, and its parent forgets it. Roots stay.
+    Drop,
+}
+
+/// What looks at pages.
+pub(in crate::volume) trait Visitor {
+    /// Pages can be changed; else [`Verdict::Write`] and what follows from [`Verdict::Drop`] are not carried out.
+    const CHANGES: bool;
+
+    /// A page that is about to be read, by its parent: false if it cannot be there, and is to be dropped.
+    fn link(&mut self, page: PageId, pbn: Pbn) -> bool;
+
+    /// A page as far as it could be read; entries that could not are unmapped.
+    fn page(&mut self, page: PageId, pbn: Pbn, read: Salvage, entries: &mut PageEntries) -> Verdict;
+
+    /// A tree has been walked.
+    fn tree_done(&mut self, tree: u64);
+}
+
+/// Shows all pages to a visitor.
+///
+/// # Errors
+/// A write failed, or there was no memory. Reads that fail are told to the visitor.
+pub(in crate::volume) async fn walk<V: Visitor>(volume: &AtRest<'_>, visitor: &mut V) -> PoolResult<()> {
+    let walk = Walk { volume, visitor: RefCell::new(visitor) };
+    for tree in 0..ROOTS {
+        walk.page(PageId::root(tree), Pbn::ZERO).await?;
+        walk.visitor.borrow_mut().tree_done(tree);
+    }
+    Ok(())
+}
+
+struct Walk<'a, V> {
+    volume: &'a AtRest<'a>,
+    visitor: RefCell<&'a mut V>,
+}
+
+impl<V: Visitor> Walk<'_, V> {
+    /// Visits a page and all below it. False if its parent is to forget it.
+    async fn page(&self, page: PageId, pbn: Pbn) -> PoolResult<bool> {
+        if !page.is_root() && !self.visitor.borrow_mut().link(page, pbn) {
+            return Ok(false);
+        }
+        let (read, mut entries) = self.volume.salvage_page(page, pbn).await?;
+        let verdict = self.visitor.borrow_mut().page(page, pbn, read, &mut entries);
+        if verdict == Verdict::Drop && !page.is_root() {
+            return Ok(false);
+        }
+        let forgotten = if verdict == Verdict::Drop { false } else { self.children(page, &mut entries).await? };
+        if V::CHANGES && (verdict != Verdict::Keep || forgotten) {
+            self.volume.write_page(page, pbn, &entries).await?;
+        }
+        Ok(true)
+    }
+
+    /// Visits the pages below one. True if it has forgotten any of them.
+    async fn children(&self, page: PageId, entries: &mut PageEntries) -> PoolResult<bool> {
+        if page.is_leaf() {
+            return Ok(false);
+        }
+        let links: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, &raw)| {
+                let link = Mapping::from_raw(raw);
+                Some((slot, page.child(slot)?, link.pbn())).filter(|_| link.has_block())
+            })
+            .collect();
+        // Only leaves: each of these holds what its children hold, and so on.
+        let together = if page.level == 1 { CONCURRENT_BLOCKS } else { 1 };
+        let visits = links.into_iter().map(|(slot, child, pbn)| async move {
+            let stays = Box::pin(self.page(child, pbn)).await?;
+            Ok::<_, PoolError>((slot, stays))
+        });
+        let dropped: Vec<usize> = stream::iter(visits)
+            .buffered(together)
+            .try_filter_map(|(slot, stays)| async move { Ok((!stays).then_some(slot)) })
+            .try_collect()
+            .await?;
+        for &slot in &dropped {
+            entries[slot] = Mapping::UNMAPPED.to_raw();
+        }
+        Ok(!dropped.is_empty())
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What a volume is: the CONFIG record of its inventory (vdo.md 6.7: geometry and configuration).
+//!
+//! ```text
+//!  offset size  CONFIG (kind 1)
+//!       0    8  head
+//!       8    8  nonce
+//!      16    8  blocks in a slab
+//!      24    8  zones of the pool in a slab
+//!      32    8  logical blocks
+//!      40    4  slab areas in each metadata object
+//!      44    4  bytes of a block as clients see it: 512 or 4096
+//!      48    4  MiB of the index
+//!      52    4  MiB of the block map's cache
+//!      56    4  MiB of the recovery journal of each shard
+//!      60    1  media class of the metadata objects
+//!      61    1  0
+//!      62    2  length n of the core mask, up to 1024
+//!      64  192  secret of the fingerprints
+//!     256    n  core mask, UTF-8
+//!   256+n    4  CRC32C of all bytes before
+//! ```
+//! The nonce binds all metadata sectors to the volume; the secret keeps the names of blocks the same for as long as it
+//! lives. Both are random, and never change.
+
+use core::fmt;
+
+use super::fields::Fields;
+use super::{InventoryError, HEAD_BYTES};
+use crate::hash::SECRET_BYTES;
+use crate::media::area::AreaLayout;
+use crate::pool::MediaClass;
+use crate::units::{Blocks, Pbn, BLOCK_SIZE};
+use crate::volume::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
+
+/// The first data block of every volume: number 0 means "zeros", and those up to here are left unused.
+pub const FIRST_PBN: Pbn = Pbn(256);
+
+/// Most bytes of a core mask.
+pub const MAX_CORE_MASK_BYTES: usize = 1024;
+
+/// Content bytes without the core mask.
+const FIXED_BYTES: usize = 248;
+
+/// Most content bytes.
+pub(super) const MAX_BYTES: usize = FIXED_BYTES + MAX_CORE_MASK_BYTES;
+
+const _: () = assert!(FIXED_BYTES + HEAD_BYTES == 64 + SECRET_BYTES);
+
+/// What a volume is, the number of its slabs apart.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VolumeConfig {
+    /// Identity of its metadata sectors.
+    pub nonce: u64,
+    /// Blocks in a slab, a power of two.
+    pub slab_blocks: u64,
+    /// Zones of the CAPACITY drive in a slab.
+    pub slab_zones: u64,
+    /// Size that clients see.
+    pub logical_blocks: Blocks,
+    /// Slab areas in each metadata object.
+    pub areas_per_object: u32,
+    /// Bytes of a block as clients see it: 512 or 4096.
+    pub block_size: u32,
+    /// MiB of the index, over all shards.
+    pub index_mib: u32,
+    /// MiB of the block map's cache, over all shards.
+    pub map_cache_mib: u32,
+    /// MiB of the recovery journal of each shard.
+    pub journal_mib: u32,
+    /// Where slab areas, roots and journals lie.
+    pub metadata_class: MediaClass,
+    /// Secret of the fingerprints.
+    pub secret: [u8; SECRET_BYTES],
+    /// The cores that it runs on, as they were given.
+    pub core_mask: String,
+}
+
+impl VolumeConfig {
+    /// Layout of a slab's metadata area.
+    #[must_use]
+    pub const fn area(&self) -> AreaLayout {
+        AreaLayout::of(self.slab_blocks)
+    }
+
+    /// Bytes of a slab's metadata area.
+    #[must_use]
+    pub const fn area_bytes(&self) -> u64 {
+        self.area().blocks() as u64 * BLOCK_SIZE as u64
+    }
+
+    /// Metadata objects for so many slabs.
+    #[must_use]
+    pub const fn area_objects(&self, slabs: u64) -> u64 {
+        slabs.div_ceil(self.areas_per_object as u64)
+    }
+
+    /// The layout of the volume with so many slabs, on so many shards.
+    ///
+    /// # Errors
+    /// See [`GeometryError`].
+    pub fn geometry(&self, slabs: u64, shards: usize) -> Result<Geometry, GeometryError> {
+        let end = slabs.saturating_mul(self.slab_blocks).saturating_add(FIRST_PBN.0);
+        Geometry::new(shards, self.logical_blocks, FIRST_PBN, Pbn(end), self.slab_blocks)
+    }
+
+    /// Most slabs that block numbers allow.
+    #[must_use]
+    pub const fn max_slabs(&self) -> u64 {
+        (MAX_PHYSICAL_BLOCKS - FIRST_PBN.0) / self.slab_blocks
+    }
+
+    /// What can never change is the same in `other`.
+    #[must_use]
+    pub fn is_same_volume(&self, other: &VolumeConfig) -> bool {
+        self.nonce == other.nonce
+            && self.secret == other.secret
+            && (self.slab_blocks, self.slab_zones) == (other.slab_blocks, other.slab_zones)
+            && (self.areas_per_object, self.metadata_class) == (other.areas_per_object, other.metadata_class)
+    }
+
+    /// Checks each field by itself.
+    ///
+    /// # Errors
+    /// Field: the first that cannot have its value.
+    pub fn check(&self) -> Result<(), InventoryError> {
+        let slab = self.slab_blocks;
+        let fits = [
+            ("slab size in blocks", slab, slab.is_power_of_two() && (1 << 3..=1 << 23).contains(&slab)),
+            ("slab size in zones", self.slab_zones, (1..=slab).contains(&self.slab_zones)),
+            ("logical size", self.logical_blocks.0, (1..=MAX_LOGICAL_BLOCKS).contains(&self.logical_blocks.0)),
+            ("number of areas in an object", self.areas_per_object.into(), self.areas_per_object > 0),
+            ("block size", self.block_size.into(), matches!(self.block_size, 512 | 4096)),
+            ("journal size in MiB", self.journal_mib.into(), self.journal_mib > 0),
+            ("length of the core mask", self.core_mask.len() as u64, self.core_mask.len() <= MAX_CORE_MASK_BYTES),
+        ];
+        match fits.into_iter().find(|(_, _, fits)| !fits) {
+            None => Ok(()),
+            Some((field, value, _)) => Err(InventoryError::Field { field, value }),
+        }
+    }
+
+    pub(super) fn put(&self, bytes: &mut Vec<u8>) {
+        for number in [self.nonce, self.slab_blocks, self.slab_zones, self.logical_blocks.0] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in [self.areas_per_object, self.block_size, self.index_mib, self.map_cache_mib, self.journal_mib] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&[self.metadata_class as u8, 0]);
+        let length = u16::try_from(self.core_mask.len()).expect("a core mask has at most 1024 bytes");
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&self.secret);
+        bytes.extend_from_slice(self.core_mask.as_bytes());
+    }
+
+    pub(super) fn take(fields: &mut Fields<'_>) -> Result<VolumeConfig, InventoryError> {
+        let [nonce, slab_blocks, slab_zones, logical] = [fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?];
+        let [areas_per_object, block_size, index_mib, map_cache_mib, journal_mib] =
+            [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?];
+        let class = fields.u8()?;
+        let metadata_class = MediaClass::from_number(class)
+            .ok_or(InventoryError::Field { field: "media class", value: class.into() })?;
+        fields.u8()?;
+        let length = usize::from(fields.u16()?);
+        let secret = fields.array()?;
+        let core_mask = fields.text(length, "core mask")?;
+        let config = VolumeConfig {
+            nonce,
+            slab_blocks,
+            slab_zones,
+            logical_blocks: Blocks(logical),
+            areas_per_object,
+            block_size,
+            index_mib,
+            map_cache_mib,
+            journal_mib,
+            metadata_class,
+            secret,
+            core_mask,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for VolumeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The secret does not belong in a log.
+        f.debug_struct("VolumeConfig")
+            .field("nonce", &self.nonce)
+            .field("slab_blocks", &self.slab_blocks)
+            .field("slab_zones", &self.slab_zones)
+            .field("logical_blocks", &self.logical_blocks)
+            .field("areas_per_object", &self.areas_per_object)
+            .field("block_size", &self.block_size)
+            .field("index_mib", &self.index_mib)
+            .field("map_cache_mib", &self.map_cache_mib)
+            .field("journal_mib", &self.journal_mib)
+            .field("metadata_class", &self.metadata_class)
+            .field("core_mask", &self.core_mask)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What the records of an inventory say together.
+//!
+//! Invariants: the objects of a kind are numbered 0, 1, 2, ... without gaps. What is recorded beyond the counts is left
+//! of a step that was cut short, or belongs to one under way; the next record for its number replaces it.
+
+use thiserror::Error;
+
+use super::{InventoryRecord, VolumeConfig, VolumeState};
+use crate::pool::ObjectId;
+
+/// How many of the recorded objects count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Slabs; with their number that of the objects with their areas is given.
+    pub slabs: u64,
+    /// Segments of recovery journals.
+    pub segments: u64,
+}
+
+/// Why a record does not follow those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ContentsError {
+    /// A gap in the numbers, or an object that counts already.
+    #[error("{what} {number} follows {known} that are known, {counted} of which count")]
+    Number {
+        /// What is numbered.
+        what: &'static str,
+        /// The number.
+        number: u64,
+        /// How many there are.
+        known: u64,
+        /// How many of them count.
+        counted: u64,
+    },
+    /// The roots are recorded again when they count.
+    #[error("the roots are recorded twice")]
+    Roots,
+    /// More, or fewer, count than there can be.
+    #[error("{counts:?} count, but there are {known:?}, and there were {before:?}")]
+    Counts {
+        /// What is to count.
+        counts: Counts,
+        /// What is recorded.
+        known: Counts,
+        /// What counted before.
+        before: Counts,
+    },
+    /// Counts before what they need.
+    #[error("objects are to count before the configuration, the state and the roots are recorded")]
+    TooEarly,
+    /// Another volume's configuration.
+    #[error("a configuration changes what cannot change")]
+    OtherVolume,
+    /// Something follows the record of the deletion.
+    #[error("a record follows that of the volume's deletion")]
+    Deleted,
+}
+
+/// What the records of an inventory say together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// The volume as a whole.
+    pub config: Option<VolumeConfig>,
+    /// What became of it.
+    pub state: Option<VolumeState>,
+    /// How many of the objects count; none before the volume's creation has ended.
+    pub counts: Option<Counts>,
+    /// Objects of the slabs.
+    pub slabs: Vec<ObjectId>,
+    /// Objects with areas.
+    pub areas: Vec<ObjectId>,
+    /// Object with the roots.
+    pub roots: Option<ObjectId>,
+    /// Logs of the segments.
+    pub segments: Vec<ObjectId>,
+    /// It is being deleted.
+    pub deleted: bool,
+}
+
+impl Contents {
+    /// The volume is there: its creation has ended, and its deletion has not begun.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.counts.is_some() && !self.deleted
+    }
+
+    /// How many objects with areas count.
+    #[must_use]
+    pub fn counted_areas(&self) -> u64 {
+        let slabs = self.counts.unwrap_or_default().slabs;
+        self.config.as_ref().map_or(0, |config| config.area_objects(slabs))
+    }
+
+    /// Takes in the next record.
+    ///
+    /// # Errors
+    /// It does not follow those before it; then nothing changes.
+    pub fn apply(&mut self, record: InventoryRecord) -> Result<(), ContentsError> {
+        if self.deleted && record != InventoryRecord::Deleted {
+            return Err(ContentsError::Deleted);
+        }
+        let counts = self.counts.unwrap_or_default();
+        let counted_areas = self.counted_areas();
+        match record {
+            InventoryRecord::Config(config) => {
+                if self.config.as_ref().is_some_and(|known| !known.is_same_volume(&config)) {
+                    return Err(ContentsError::OtherVolume);
+                }
+                self.config = Some(*config);
+            }
+            InventoryRecord::Slab { number, object } => put(&mut self.slabs, "slab", number, object, counts.slabs)?,
+            InventoryRecord::Areas { number, object } => {
+                put(&mut self.areas, "metadata object", number, object, counted_areas)?;
+            }
+            InventoryRecord::Segment { number, object } => {
+                put(&mut self.segments, "segment", number, object, counts.segments)?;
+            }
+            InventoryRecord::Roots { object } => {
+                if self.counts.is_some() {
+                    return Err(ContentsError::Roots);
+                }
+                self.roots = Some(object);
+            }
+            InventoryRecord::State(state) => self.state = Some(*state),
+            InventoryRecord::Counts(new) => self.count(new, counts)?,
+            InventoryRecord::Deleted => self.deleted = true,
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, counts: Counts, before: Counts) -> Result<(), ContentsError> {
+        let (Some(config), Some(_), Some(_)) = (&self.config, &self.state, &self.roots) else {
+            return Err(ContentsError::TooEarly);
+        };
+        let known = Counts { slabs: self.slabs.len() as u64, segments: self.segments.len() as u64 };
+        let there = counts.slabs <= known.slabs.min(config.max_slabs()) && counts.segments <= known.segments;
+        let grown = counts.slabs >= before.slabs && counts.segments >= before.segments;
+        if !there || !grown || config.area_objects(counts.slabs) > self.areas.len() as u64 {
+            return Err(ContentsError::Counts { counts, known, before });
+        }
+        self.counts = Some(counts);
+        Ok(())
+    }
+
+    /// All objects that are recorded, logs of segments among them, in the order in which they are to be deleted.
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectId> {
+        let slabs = self.slabs.iter().rev().chain(self.areas.iter().rev());
+        slabs.chain(self.segments.iter().rev()).chain(&self.roots).copied().collect()
+    }
+
+    /// The objects that are recorded and do not count.
+    #[must_use]
+    pub fn strays(&self) -> Vec<ObjectId> {
+        let counts = self.counts.unwrap_or_default();
+        let beyond = |objects: &[ObjectId], counted: u64| {
+            let counted = usize::try_from(counted).unwrap_or(usize::MAX);
+            objects.get(counted..).unwrap_or_default().iter().rev().copied().collect::<Vec<_>>()
+        };
+        let mut strays = beyond(&self.slabs, counts.slabs);
+        strays.extend(beyond(&self.areas, self.counted_areas()));
+        strays.extend(beyond(&self.segments, counts.segments));
+        strays
+    }
+
+    /// The fewest records that say the same.
+    #[must_use]
+    pub fn records(&self) -> Vec<InventoryRecord> {
+        let mut records = Vec::new();
+        records.extend(self.config.clone().map(|config| InventoryRecord::Config(Box::new(config))));
+        records.extend(self.roots.map(|object| InventoryRecord::Roots { object }));
+        let slabs = (0..).zip(&self.slabs);
+        records.extend(slabs.map(|(number, object)| InventoryRecord::Slab { number, object: *object }));
+        let areas = (0..).zip(&self.areas);
+        records.extend(areas.map(|(number, object)| InventoryRecord::Areas { number, object: *object }));
+        let segments = (0..).zip(&self.segments);
+        records.extend(segments.map(|(number, object)| InventoryRecord::Segment { number, object: *object }));
+        records.extend(self.state.clone().map(|state| InventoryRecord::State(Box::new(state))));
+        records.extend(self.counts.map(InventoryRecord::Counts));
+        records.extend(self.deleted.then_some(InventoryRecord::Deleted));
+        records
+    }
+}
+
+fn put(
+    objects: &mut Vec<ObjectId>,
+    what: &'static str,
+    number: u64,
+    object: ObjectId,
+    counted: u64,
+) -> Result<(), ContentsError> {
+    let known = objects.len() as u64;
+    if number > known || number < counted {
+        return Err(ContentsError::Number { what, number, known, counted });
+    }
+    // At most the number that there are.
+    objects.truncate(number as usize);
+    objects.push(object);
+    Ok(())
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What a volume has in its pool: records in the volume's own MDC (architecture.md 6).
+//!
+//! ```text
+//!  offset size  SLAB 2, AREAS 3, ROOTS 4, SEGMENT 5   COUNTS 7             DELETED 8
+//!       0    4  magic "DINV"                          the same             the same
+//!       4    1  version = 2                           the same             the same
+//!       5    1  kind                                  the same             the same
+//!       6    2  0                                     0                    0
+//!       8    8  number, from 0; of ROOTS 0            slabs                -
+//!      16    8  id of the object                      segments             -
+//!     n-4    4  CRC32C of all bytes before
+//! ```
+//! CONFIG 1 is in [`config`], STATE 6 in [`state`]: the same head and check code around other bytes.
+//!
+//! An object is recorded before it is committed, and counts only when a later COUNTS record says so; before that its
+//! content is written. So no object is ever without an owner, whenever the power is cut, and a volume has the old or the
+//! new number of slabs. The first COUNTS record ends the creation of the volume: without one it is not there.
+//!
+//! A later CONFIG, STATE or COUNTS record replaces the one before. Version 1, which had slabs only, was never released
+//! and is not read.
+
+pub mod config;
+mod contents;
+mod fields;
+pub mod state;
+
+use thiserror::Error;
+
+pub use config::VolumeConfig;
+pub use contents::{Contents, ContentsError, Counts};
+pub use state::{StateKind, VolumeState};
+
+use crate::pool::ObjectId;
+use fields::Fields;
+
+const MAGIC: [u8; 4] = *b"DINV";
+const VERSION: u8 = 2;
+
+/// Bytes before the content of a record.
+const HEAD_BYTES: usize = 8;
+
+/// Bytes of the check code.
+const CRC_BYTES: usize = 4;
+
+/// Bytes of the records of objects.
+pub const OBJECT_RECORD_BYTES: usize = HEAD_BYTES + 16 + CRC_BYTES;
+
+/// Bytes of the longest record.
+pub const MAX_RECORD_BYTES: usize = 4096;
+
+const _: () = assert!(config::MAX_BYTES + HEAD_BYTES + CRC_BYTES <= MAX_RECORD_BYTES);
+const _: () = assert!(state::MAX_BYTES + HEAD_BYTES + CRC_BYTES <= MAX_RECORD_BYTES);
+
+/// A record of the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InventoryRecord {
+    /// The volume as a whole.
+    Config(Box<VolumeConfig>),
+    /// A slab.
+    Slab {
+        /// Its number.
+        number: u64,
+        /// Its object.
+        object: ObjectId,
+    },
+    /// An object with metadata areas of slabs.
+    Areas {
+        /// Its number.
+        number: u64,
+        /// Its object.
+        object: ObjectId,
+    },
+    /// The object with the roots of the block map.
+    Roots {
+        /// The object.
+        object: ObjectId,
+    },
+    /// A segment of a recovery journal.
+    Segment {
+        /// Its number.
+        number: u64,
+        /// Its log.
+        object: ObjectId,
+    },
+    /// What became of the volume.
+    State(Box<VolumeState>),
+    /// How many of the recorded objects count.
+    Counts(Counts),
+    /// The volume is being deleted.
+    Deleted,
+}
+
+/// Why a record of the inventory cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InventoryError {
+    /// Not a record of an inventory.
+    #[error("it has {0} bytes, too few, or another magic than an inventory's")]
+    Foreign(usize),
+    /// Written by other software.
+    #[error("its version is {0}; {VERSION} is known")]
+    Version(u8),
+    /// Not what was written.
+    #[error("its check code is wrong")]
+    CheckCode,
+    /// A kind that there is not.
+    #[error("its kind is {0}, which is unknown")]
+    Kind(u8),
+    /// Shorter or longer than its kind is.
+    #[error("it has {0} bytes, which do not fit its kind")]
+    Length(usize),
+    /// A field that cannot have its value.
+    #[error("its {field} is {value}, which is impossible")]
+    Field {
+        /// What the field says.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// A text that is no UTF-8.
+    #[error("its {0} is no text")]
+    Text(&'static str),
+}
+
+impl InventoryRecord {
+    /// The record's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(OBJECT_RECORD_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[VERSION, self.kind(), 0, 0]);
+        match self {
+            InventoryRecord::Config(config) => config.put(&mut bytes),
+            InventoryRecord::State(state) => state.put(&mut bytes),
+            InventoryRecord::Slab { number, object }
+            | InventoryRecord::Areas { number, object }
+            | InventoryRecord::Segment { number, object } => put_pair(&mut bytes, *number, object.0),
+            InventoryRecord::Roots { object } => put_pair(&mut bytes, 0, object.0),
+            InventoryRecord::Counts(counts) => put_pair(&mut bytes, counts.slabs, counts.segments),
+            InventoryRecord::Deleted => {}
+        }
+        let code = check_code(&bytes);
+        bytes.extend_from_slice(&code.to_le_bytes());
+        bytes
+    }
+
+    const fn kind(&self) -> u8 {
+        match self {
+            InventoryRecord::Config(_) => 1,
+            InventoryRecord::Slab { .. } => 2,
+            InventoryRecord::Areas { .. } => 3,
+            InventoryRecord::Roots { .. } => 4,
+            InventoryRecord::Segment { .. } => 5,
+            InventoryRecord::State(_) => 6,
+            InventoryRecord::Counts(_) => 7,
+            InventoryRecord::Deleted => 8,
+        }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn decode(bytes: &[u8]) -> Result<InventoryRecord, InventoryError> {
+        let Some((content, code)) = bytes.split_last_chunk::<CRC_BYTES>() else {
+            return Err(InventoryError::Foreign(bytes.len()));
+        };
+        let Some((head, content_behind)) = content.split_first_chunk::<HEAD_BYTES>() else {
+            return Err(InventoryError::Foreign(bytes.len()));
+        };
+        if head[..4] != MAGIC {
+            return Err(InventoryError::Foreign(bytes.len()));
+        }
+        if head[4] != VERSION {
+            return Err(InventoryError::Version(head[4]));
+        }
+        if u32::from_le_bytes(*code) != check_code(content) {
+            return Err(InventoryError::CheckCode);
+        }
+        let mut fields = Fields::new(content_behind, bytes.len());
+        let record = match head[5] {
+            1 => InventoryRecord::Config(Box::new(VolumeConfig::take(&mut fields)?)),
+            2 => InventoryRecord::Slab { number: fields.u64()?, object: ObjectId(fields.u64()?) },
+            3 => InventoryRecord::Areas { number: fields.u64()?, object: ObjectId(fields.u64()?) },
+            4 => {
+                fields.u64()?;
+                InventoryRecord::Roots { object: ObjectId(fields.u64()?) }
+            }
+            5 => InventoryRecord::Segment { number: fields.u64()?, object: ObjectId(fields.u64()?) },
+            6 => InventoryRecord::State(Box::new(VolumeState::take(&mut fields)?)),
+            7 => InventoryRecord::Counts(Counts { slabs: fields.u64()?, segments: fields.u64()? }),
+            8 => InventoryRecord::Deleted,
+            other => return Err(InventoryError::Kind(other)),
+        };
+        fields.end()?;
+        Ok(record)
+    }
+}
+
+fn put_pair(bytes: &mut Vec<u8>, first: u64, second: u64) {
+    bytes.extend_from_slice(&first.to_le_bytes());
+    bytes.extend_from_slice(&second.to_le_bytes());
+}
+
+fn check_code(bytes: &[u8]) -> u32 {
+    // CRC32C has 32 bits; the library returns them in 64.
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+#[cfg(test)]
+mod tests;

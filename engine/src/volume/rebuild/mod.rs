@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Rebuild of a damaged volume: whatever can be read becomes a consistent volume again (vdo.md 6.9).
+//!
+//! 1. Every record of the load generation that can be read is used, also past holes; entries that cannot be of this volume
+//!    are left out. Their mappings go into the block map.
+//! 2. A walk through the block map gives the pages their blocks. Lost sectors lose their entries; a page of which nothing
+//!    is left, or whose block is no data block or another page's, is dropped from its parent.
+//! 3. A second walk counts references. A mapping beyond the logical size, to no data block, to a page of the block map or
+//!    to a block that has 254 references already is unmapped.
+//! 4. Counts of all slabs are written, slab journals become zeros and summaries new.
+//!
+//! The result is consistent; data may be lost, and the report says how much. Interrupted and begun again, a rebuild ends
+//! consistent as well: the counts are always those of the block map. The caller then records the next load generation
+//! and erases the journals.
+//!
+//! Differs from vdo.md 6.9: a page that cannot be read is empty and loses its block, where there it keeps it.
+
+mod repair;
+mod slabs;
+#[cfg(test)]
+mod tests;
+
+use crate::logical::ROOTS;
+use crate::media::slab_summary::SlabSummary;
+use crate::volume::access::VolumeMedia;
+use crate::volume::check::{walk, Progress, Tally};
+use crate::volume::recovery::{
+    check_entry, read_journals, replay_map, MapChanges, OnDamage, RecoveryConfig, RecoveryError, Unusable,
+};
+
+use repair::{Claim, Count};
+
+/// What a rebuild could not keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// Journal segments that could not be read.
+    pub segments: u64,
+    /// Records of journals that were damaged.
+    pub records: u64,
+    /// Entries that cannot be of this volume.
+    pub entries: u64,
+    /// Holes in the journals: places where entries are missing between others.
+    pub holes: u64,
+    /// Pages of the block map, with all that they led to.
+    pub pages: u64,
+    /// Sectors of other pages, with 63 entries each.
+    pub sectors: u64,
+    /// Single mappings.
+    pub mappings: u64,
+}
+
+/// What a rebuild has done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RebuildReport {
+    /// Entries of journals that were used.
+    pub entries_used: u64,
+    /// What was lost.
+    pub lost: Lost,
+    /// Logical blocks that are mapped; blocks of zeros count.
+    pub logical_blocks_used: u64,
+    /// Pages of the block map, roots not counted.
+    pub map_pages: u64,
+    /// Blocks that are referenced, pages of the block map among them.
+    pub blocks_used: u64,
+    /// The summaries of all slabs, as they are on media now.
+    pub summaries: Vec<SlabSummary>,
+}
+
+/// Rebuilds a volume, and tells of its progress. `config` is as for recovery.
+///
+/// # Errors
+/// Pool: a write failed. Reads that fail cost what was to be read.
+pub async fn rebuild(
+    media: &dyn VolumeMedia,
+    config: &RecoveryConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RebuildReport, RecoveryError> {
+    let volume = config.at_rest(media);
+    let total = 2 * ROOTS + config.geometry.slabs();
+    let mut report = RebuildReport::default();
+
+    let changes = journaled(media, config, &mut report).await?;
+    replay_map(&volume, changes, OnDamage::Salvage).await?;
+    media.flush().await?;
+
+    let mut tally = Tally::new(config.geometry);
+    let mut step = |done| progress(Progress { done, total });
+    let mut claim = Claim { tally: &mut tally, lost: &mut report.lost, map_pages: 0, progress: &mut step };
+    walk(&volume, &mut claim).await?;
+    report.map_pages = claim.map_pages;
+
+    let mut step = |done| progress(Progress { done: ROOTS + done, total });
+    let mut count = Count {
+        geometry: config.geometry,
+        tally: &mut tally,
+        lost: &mut report.lost,
+        logical_blocks_used: 0,
+        progress: &mut step,
+    };
+    walk(&volume, &mut count).await?;
+    report.logical_blocks_used = count.logical_blocks_used;
+    media.flush().await?;
+
+    report.blocks_used = tally.used();
+    let mut step = |done| progress(Progress { done: 2 * ROOTS + done, total });
+    report.summaries = slabs::write_slabs(&volume, &tally, &mut step).await?;
+    Ok(report)
+}
+
+/// What the journals change in the block map, as far as they can be read.
+async fn journaled(
+    media: &dyn VolumeMedia,
+    config: &RecoveryConfig,
+    report: &mut RebuildReport,
+) -> Result<MapChanges, RecoveryError> {
+    let mut unusable = Unusable::default();
+    let journals = read_journals(media, config, Some(&mut unusable)).await?;
+    report.lost.segments = u64::from(unusable.segments);
+    report.lost.records = unusable.records;
+    let mut changes = MapChanges::default();
+    for journal in &journals {
+        let map_head = journal.map_head();
+        let mut expected = None;
+        for record in &journal.records {
+            report.lost.holes += u64::from(expected.is_some_and(|expected| expected != record.header.first));
+            expected = Some(record.header.end());
+            let Ok(entries) = record.entries() else {
+                report.lost.records += 1;
+                continue;
+            };
+            for (number, entry) in (record.header.first..).zip(entries) {
+                let entry = entry.as_entry();
+                if check_entry(config, journal.shard, &entry).is_err() {
+                    report.lost.entries += 1;
+                } else if number >= map_head {
+                    report.entries_used += 1;
+                    changes.add(&entry);
+                }
+            }
+        }
+    }
+    Ok(changes)
+}

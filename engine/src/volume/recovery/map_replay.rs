@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Replay of the journals into the block map (vdo.md 6.8, 3).
+//!
+//! Level by level from the roots down, so that a page says where the pages below it are before they are needed. Pages are
+//! written in place, in any order: until the journals are erased, the same again makes the same pages, whatever a power
+//! cut has left of them.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::at_rest::{AtRest, PageEntries, CONCURRENT_BLOCKS};
+use super::error::RecoveryError;
+use super::map_changes::{MapChanges, PageWork};
+use crate::logical::{Mapping, PageId};
+use crate::media::map_page::ENTRIES;
+use crate::units::Pbn;
+
+/// What to do about a page that cannot be read, or that there is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::volume) enum OnDamage {
+    /// Give up.
+    Fail,
+    /// Go on with what there is, as a rebuild does.
+    Salvage,
+}
+
+/// Applies changes to the block map. Returns the number of pages written; they are durable after a flush.
+///
+/// # Errors
+/// Pool; unless damage is to be lived with: Page, PageMissing, PagePlace.
+pub(in crate::volume) async fn replay_map(
+    volume: &AtRest<'_>,
+    mut changes: MapChanges,
+    on_damage: OnDamage,
+) -> Result<u64, RecoveryError> {
+    let levels = changes.plan();
+    let replay = Replay { volume, changes: &changes, on_damage };
+    let mut written = 0;
+    let mut places = BTreeMap::new();
+    for level in levels.into_iter().rev() {
+        let mut found = BTreeMap::new();
+        let pages = level.into_iter().map(|(page, work)| replay.page(page, work, &places));
+        let mut done = stream::iter(pages).buffered(CONCURRENT_BLOCKS);
+        while let Some(page) = done.try_next().await? {
+            written += u64::from(page.written);
+            found.extend(page.children);
+        }
+        drop(done);
+        places = found;
+    }
+    Ok(written)
+}
+
+/// A page that is as it should be.
+struct Done {
+    written: bool,
+    /// Where pages below it are.
+    children: Vec<(PageId, Pbn)>,
+}
+
+struct Replay<'a> {
+    volume: &'a AtRest<'a>,
+    changes: &'a MapChanges,
+    on_damage: OnDamage,
+}
+
+impl Replay<'_> {
+    async fn page(&self, page: PageId, work: PageWork, places: &BTreeMap<PageId, Pbn>) -> Result<Done, RecoveryError> {
+        let none = Done { written: false, children: Vec::new() };
+        let place = if page.is_root() { Some(Pbn::ZERO) } else { work.made.or(places.get(&page).copied()) };
+        let Some(pbn) = place else {
+            return self.damage(RecoveryError::PageMissing { page }).map(|()| none);
+        };
+        let mut entries = match (self.on_damage, work.made) {
+            // What can be read of a page that was made is newer than that, and entries after it may be missing.
+            (OnDamage::Salvage, _) => self.volume.salvage_page(page, pbn).await?.1,
+            (OnDamage::Fail, Some(_)) => Box::new([Mapping::UNMAPPED.to_raw(); ENTRIES]),
+            (OnDamage::Fail, None) => self.volume.read_page(page, pbn).await?,
+        };
+        self.changes.apply(&work, &mut entries);
+        if work.is_changed() {
+            self.volume.write_page(page, pbn, &entries).await?;
+        }
+        let mut children = Vec::with_capacity(work.children.len());
+        for &(slot, child) in &work.children {
+            match self.child(&entries, slot, child) {
+                Ok(pbn) => children.push((child, pbn)),
+                Err(error) => self.damage(error)?,
+            }
+        }
+        Ok(Done { written: work.is_changed(), children })
+    }
+
+    /// Where a page is, by its parent.
+    fn child(&self, entries: &PageEntries, slot: usize, page: PageId) -> Result<Pbn, RecoveryError> {
+        let link = Mapping::from_raw(entries[slot]);
+        if link.is_unmapped() {
+            return Err(RecoveryError::PageMissing { page });
+        }
+        let pbn = link.pbn();
+        self.volume.geometry.slab_of(pbn).map(|_| pbn).ok_or(RecoveryError::PagePlace { page, pbn })
+    }
+
+    fn damage(&self, error: RecoveryError) -> Result<(), RecoveryError> {
+        match self.on_damage {
+            OnDamage::Fail => Err(error),
+            OnDamage::Salvage => Ok(()),
+        }
+    }
+}

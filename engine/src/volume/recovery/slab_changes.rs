@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What the journals change in the slabs, as far as the slabs do not contain it: the net change of each block.
+//!
+//! The order of changes between journals is not known; their sum is right in any order. A slab says for each journal the
+//! first point that it does not contain; everything from there on is summed up.
+
+use std::collections::BTreeMap;
+
+use super::error::RecoveryError;
+use crate::media::journal_record::{Change, Point};
+use crate::media::slab_journal_block::{SlabChange, SlabEntry};
+use crate::media::slab_summary::SlabSummary;
+use crate::units::{ShardId, MAX_REFERENCES, MAX_SHARDS};
+use crate::volume::Geometry;
+
+/// The sum of a block's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Net {
+    /// References gained, or lost if negative.
+    references: i64,
+    /// The block becomes a page of the block map, after all other changes: pages are never freed.
+    page: bool,
+}
+
+impl Net {
+    fn entries(self, offset: u32, blocks: u32) -> impl Iterator<Item = SlabEntry> {
+        let change = if self.references < 0 { SlabChange::Decrement } else { SlabChange::Increment };
+        let times = self.references.unsigned_abs() as usize;
+        let references = (0..times).flat_map(move |_| SlabEntry::runs(offset, blocks, change));
+        let page = self.page.then(|| SlabEntry::runs(offset, blocks, SlabChange::BlockMapIncrement));
+        references.chain(page.into_iter().flatten())
+    }
+}
+
+/// Sums of the changes of all slabs.
+#[derive(Debug)]
+pub(super) struct SlabChanges<'a> {
+    geometry: &'a Geometry,
+    summaries: &'a [SlabSummary],
+    generation: u64,
+    slabs: BTreeMap<u64, BTreeMap<u32, Net>>,
+    /// Changes that slabs contain already.
+    contained: u64,
+    /// Changes that they do not.
+    added: u64,
+}
+
+impl<'a> SlabChanges<'a> {
+    pub fn new(geometry: &'a Geometry, summaries: &'a [SlabSummary], generation: u64) -> SlabChanges<'a> {
+        SlabChanges { geometry, summaries, generation, slabs: BTreeMap::new(), contained: 0, added: 0 }
+    }
+
+    /// The first point of `journal` that a slab does not contain.
+    fn point(&self, slab: u64, journal: ShardId) -> Point {
+        let summary = &self.summaries[slab as usize];
+        if summary.generation == self.generation {
+            summary.points[journal.index()]
+        } else {
+            Point(0)
+        }
+    }
+
+    /// Adds a change of `journal`, whose blocks are in one slab, unless the slab contains it.
+    pub fn add(&mut self, journal: ShardId, change: &Change) {
+        let Some(slab) = self.geometry.slab_of(change.first) else { return };
+        if change.point < self.point(slab, journal) {
+            self.contained += 1;
+            return;
+        }
+        self.added += 1;
+        let first = (change.first.0 - self.geometry.slab_start(slab).0) as u32;
+        let blocks = self.slabs.entry(slab).or_default();
+        for offset in first..first + change.count {
+            let net = blocks.entry(offset).or_default();
+            match change.change {
+                SlabChange::Increment => net.references += 1,
+                SlabChange::Decrement => net.references -= 1,
+                SlabChange::BlockMapIncrement => net.page = true,
+            }
+        }
+    }
+
+    /// Changes that slabs contained, and changes that they did not.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.contained, self.added)
+    }
+
+    /// Checks that the journals reach as far as the slabs do: `ends` has the entry behind the last one of each journal
+    /// that has entries.
+    ///
+    /// # Errors
+    /// Short.
+    pub fn check_reach(&self, ends: impl Iterator<Item = (ShardId, u64)>) -> Result<(), RecoveryError> {
+        let mut journal_ends = [None; MAX_SHARDS];
+        for (shard, end) in ends {
+            journal_ends[shard.index()] = Some((shard, end));
+        }
+        for slab in 0..self.geometry.slabs() {
+            for (shard, end) in journal_ends.into_iter().flatten() {
+                let point = self.point(slab, shard);
+                if point > Point::start_of(end) && point != Point(u64::MAX) {
+                    let contained = Point(point.0 - 1).entry();
+                    return Err(RecoveryError::Short { shard, end, slab, contained });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries to be added to each slab's journal; consecutive blocks with the same change share entries.
+    ///
+    /// # Errors
+    /// Balance: more references than a block can gain or lose.
+    pub fn into_entries(self) -> Result<BTreeMap<u64, Vec<SlabEntry>>, RecoveryError> {
+        let mut all = BTreeMap::new();
+        for (slab, blocks) in self.slabs {
+            let mut entries = Vec::new();
+            let blocks: Vec<_> = blocks.into_iter().filter(|(_, net)| *net != Net::default()).collect();
+            for run in blocks.chunk_by(|(a, x), (b, y)| *b == a + 1 && x == y) {
+                let (offset, net) = run[0];
+                let change = net.references;
+                if change.unsigned_abs() > u64::from(MAX_REFERENCES) || (net.page && change > 0) {
+                    let pbn = self.geometry.slab_start(slab).plus(u64::from(offset));
+                    return Err(RecoveryError::Balance { pbn, change });
+                }
+                entries.extend(net.entries(offset, run.len() as u32));
+            }
+            if !entries.is_empty() {
+                all.insert(slab, entries);
+            }
+        }
+        Ok(all)
+    }
+}

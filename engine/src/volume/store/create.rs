@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Making a volume.
+//!
+//! In order: the logs of its MDC are allocated, recorded in the catalog and committed; its objects are allocated and
+//! recorded; roots and summaries are written; the objects are committed; then configuration, state and, as the last
+//! thing, the counts are recorded. What is cut short is taken back by [`super::remove`].
+
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use super::addition::{areas_per_object, Addition, SlabWish};
+use super::delete::remove;
+use super::footprint::JournalLayout;
+use super::fresh;
+use super::ledger::{mdc_bytes, Ledger};
+use super::VolumeStore;
+use crate::hash::SECRET_BYTES;
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::{MediaClass, ObjectId, Pool, Search};
+use crate::units::{Blocks, BLOCK_SIZE};
+use crate::volume::catalog::{Catalog, VolumeEntry};
+use crate::volume::inventory::{Counts, InventoryRecord, VolumeConfig};
+
+/// What a new volume is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeSpec {
+    /// Its name, 1 to 255 bytes.
+    pub name: String,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Blocks in a slab: a power of two, and whole zones of the CAPACITY drive.
+    pub slab_blocks: u64,
+    /// How many slabs.
+    pub slabs: SlabWish,
+    /// Shards for whose journals room is made at once.
+    pub shards: usize,
+    /// Bytes of a block as clients see it: 512 or 4096.
+    pub block_size: u32,
+    /// MiB of the block map's cache, over all shards.
+    pub map_cache_mib: u32,
+    /// MiB of the recovery journal of each shard.
+    pub journal_mib: u32,
+    /// The cores that it runs on, as they were given.
+    pub core_mask: String,
+}
+
+/// Sizes that depend on the number of slabs that there was room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Size that clients see.
+    pub logical_blocks: Blocks,
+    /// MiB of the index, over all shards.
+    pub index_mib: u32,
+}
+
+impl VolumeStore {
+    /// Makes a volume, and opens it. `sizes` is told how many slabs there was room for.
+    ///
+    /// # Errors
+    /// Exists: the name or UUID is taken. Invalid: what it is to be is not possible; what `sizes` says. NoSpace: fewer
+    /// slabs than are needed at least. Io. What was made is taken back as far as possible.
+    pub async fn create(
+        pool: &Rc<Pool>,
+        catalog: &Catalog,
+        spec: &VolumeSpec,
+        sizes: impl FnOnce(u64) -> Result<Sizes>,
+    ) -> Result<VolumeStore> {
+        let config = first_config(pool, spec)?;
+        let entry = enter(pool, catalog, spec).await?;
+        let made = match make(pool, &entry, config, spec, sizes).await {
+            Ok(()) => VolumeStore::open(pool, entry.clone()).await,
+            Err(error) => Err(error),
+        };
+        if made.is_err() {
+            // The first failure is what counts; what is left is taken back with the unfinished volumes.
+            let _ = remove(pool, catalog, &entry).await;
+        }
+        made
+    }
+}
+
+/// The configuration, as far as it does not depend on the number of slabs.
+fn first_config(pool: &Pool, spec: &VolumeSpec) -> Result<VolumeConfig> {
+    let invalid = |reason: String| PoolError::invalid(format!("volume '{}'", spec.name.escape_debug()), reason);
+    let has_staging = pool.drive_of(MediaClass::Staging).is_ok();
+    let metadata_class = if has_staging { MediaClass::Staging } else { MediaClass::Capacity };
+    let zone_bytes = pool.drive_of(MediaClass::Capacity)?.zone_bytes();
+    let slab_bytes = spec.slab_blocks.saturating_mul(BLOCK_SIZE as u64);
+    if !slab_bytes.is_multiple_of(zone_bytes) {
+        return Err(invalid(format!("slabs of {slab_bytes} bytes are not whole zones of {zone_bytes}")));
+    }
+    let mut nonce = [0; 8];
+    let mut secret = [0; SECRET_BYTES];
+    pool.host().random(&mut nonce);
+    pool.host().random(&mut secret);
+    let mut config = VolumeConfig {
+        nonce: u64::from_le_bytes(nonce),
+        slab_blocks: spec.slab_blocks,
+        slab_zones: slab_bytes / zone_bytes,
+        // Until it is known.
+        logical_blocks: Blocks(1),
+        areas_per_object: 1,
+        block_size: spec.block_size,
+        index_mib: 0,
+        map_cache_mib: spec.map_cache_mib,
+        journal_mib: spec.journal_mib,
+        metadata_class,
+        secret,
+        core_mask: spec.core_mask.clone(),
+    };
+    config.check().map_err(|error| invalid(format!("its configuration: {error}")))?;
+    if spec.slabs.wanted > config.max_slabs() || spec.slabs.least > spec.slabs.wanted {
+        return Err(invalid(format!("{:?} of {} blocks are not possible", spec.slabs, spec.slab_blocks)));
+    }
+    config.areas_per_object = areas_per_object(pool, spec.slab_blocks, metadata_class)?;
+    Ok(config)
+}
+
+/// Makes the logs of the MDC, and enters the volume in the catalog.
+async fn enter(pool: &Rc<Pool>, catalog: &Catalog, spec: &VolumeSpec) -> Result<VolumeEntry> {
+    let mut logs = Vec::with_capacity(2);
+    for _ in 0..2 {
+        match pool.mlog_alloc(MediaClass::Capacity, mdc_bytes(spec.slabs.wanted), false).await {
+            Ok(log) => logs.push(log.id),
+            Err(error) => {
+                take_back(pool, &logs).await;
+                return Err(error);
+            }
+        }
+    }
+    let entry = VolumeEntry { uuid: spec.uuid, name: spec.name.clone(), logs: [logs[0], logs[1]] };
+    if let Err(error) = catalog.add(entry.clone()).await {
+        take_back(pool, &logs).await;
+        return Err(error);
+    }
+    for id in &logs {
+        if let Err(error) = pool.mlog_commit(*id).await {
+            take_back(pool, &logs).await;
+            // The failure of the commit is what counts. An entry whose logs do not exist counts for nothing.
+            let _ = catalog.remove(entry.uuid).await;
+            return Err(error);
+        }
+    }
+    Ok(entry)
+}
+
+async fn take_back(pool: &Rc<Pool>, logs: &[ObjectId]) {
+    for id in logs {
+        // The pool is left as it was as far as possible; the first failure was reported.
+        let _ = match pool.find(*id, Search::Uncommitted) {
+            Ok(_) => pool.mlog_abort(*id).await,
+            Err(_) => pool.mlog_delete(*id).await,
+        };
+    }
+}
+
+/// Makes what is in the inventory.
+async fn make(
+    pool: &Rc<Pool>,
+    entry: &VolumeEntry,
+    mut config: VolumeConfig,
+    spec: &VolumeSpec,
+    sizes: impl FnOnce(u64) -> Result<Sizes>,
+) -> Result<()> {
+    let ledger = Ledger::open(pool, entry).await?;
+    let mut addition = Addition::default();
+    let filled = fill(pool, &ledger, &mut addition, &mut config, (spec, sizes)).await;
+    let made = match filled {
+        Ok(()) => count(&ledger, &addition, config).await,
+        Err(error) => {
+            addition.take_back(pool).await;
+            Err(error)
+        }
+    };
+    let closed = ledger.close().await;
+    made.and(closed)
+}
+
+/// Makes the objects, with what is in them.
+async fn fill(
+    pool: &Rc<Pool>,
+    ledger: &Ledger,
+    addition: &mut Addition,
+    config: &mut VolumeConfig,
+    (spec, sizes): (&VolumeSpec, impl FnOnce(u64) -> Result<Sizes>),
+) -> Result<()> {
+    let class = config.metadata_class;
+    let journal = JournalLayout::of(config.journal_mib, pool.drive_of(class)?.zone_bytes());
+    let segments = u64::from(journal.segments).saturating_mul(spec.shards as u64);
+    addition.take_roots(pool, class).await?;
+    addition.take_segments(pool, class, segments, journal.segment_bytes).await?;
+    let slabs = addition.take_slabs(pool, config, 0, spec.slabs).await?;
+    Sizes { logical_blocks: config.logical_blocks, index_mib: config.index_mib } = sizes(slabs)?;
+    let invalid = |reason: String| ledger.refuse(Kind::Invalid, reason);
+    config.check().map_err(|error| invalid(format!("its configuration: {error}")))?;
+    config.geometry(slabs, spec.shards).map_err(|error| invalid(error.to_string()))?;
+    ledger.append(addition.records(config, Counts::default())).await?;
+    fresh::write_roots(pool, addition.roots, config).await?;
+    fresh::write_summaries(pool, config, &addition.areas, 0..slabs).await?;
+    pool.drive_of(class)?.flush().await?;
+    addition.commit(pool).await
+}
+
+/// Ends the creation. After a failure nobody knows whether the objects count: it is for [`remove`] to take them back.
+async fn count(ledger: &Ledger, addition: &Addition, config: VolumeConfig) -> Result<()> {
+    ledger
+        .append(vec![
+            InventoryRecord::Config(Box::new(config)),
+            InventoryRecord::State(Box::default()),
+            InventoryRecord::Counts(addition.counts(Counts::default())),
+        ])
+        .await
+}

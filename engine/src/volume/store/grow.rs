@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Growth of a volume by slabs (vdo.md 4.15).
+//!
+//! The new objects are recorded, the new slabs' summaries written, the objects committed, and at last counted: that
+//! record is the moment of growth. Who uses the volume must take over the new [`super::Placement`] and geometry; its
+//! shards rest meanwhile.
+
+use std::rc::Rc;
+
+use super::addition::{delete_object, slab_bytes, Addition, SlabWish};
+use super::{claim_segment, fresh, open_object, VolumeStore};
+use crate::pool::error::{Kind, Result};
+use crate::pool::MediaClass;
+use crate::volume::inventory::InventoryRecord;
+
+impl VolumeStore {
+    /// Adds slabs. Returns how many there was room for.
+    ///
+    /// # Errors
+    /// Invalid: more than block numbers allow. NoSpace: fewer than are wanted at least. Io. Nothing has changed then,
+    /// unless the failure was that of recording the growth: the next [`VolumeStore::open`] tells.
+    pub async fn grow(&self, wish: SlabWish) -> Result<u64> {
+        let _alone = self.changing.lock().await;
+        let config = self.config();
+        let slabs = self.slabs();
+        if slabs.checked_add(wish.wanted).is_none_or(|slabs| slabs > config.max_slabs()) {
+            let reason = format!("it has {slabs} slabs, and at most {} are possible", config.max_slabs());
+            return Err(self.ledger.refuse(Kind::Invalid, reason));
+        }
+        self.add(async |addition| {
+            addition.take_slabs(&self.pool, &config, slabs, wish).await?;
+            Ok(())
+        })
+        .await?;
+        Ok(self.slabs() - slabs)
+    }
+
+    /// Adds what `take` allocates. The caller holds `changing`.
+    pub(super) async fn add(&self, take: impl AsyncFnOnce(&mut Addition) -> Result<()>) -> Result<()> {
+        if self.objects.borrow().roots.is_none() {
+            return Err(self.closed());
+        }
+        if self.uncertain.get() {
+            let reason = "nobody knows whether the objects added last count; the next opening tells";
+            return Err(self.ledger.refuse(Kind::Io, reason));
+        }
+        // What an addition that failed could not take back: its records are replaced now.
+        let strays = self.ledger.contents().strays();
+        for id in strays {
+            delete_object(&self.pool, id).await?;
+        }
+        let mut addition = Addition::default();
+        let outcome = async {
+            take(&mut addition).await?;
+            self.make(&addition).await
+        }
+        .await;
+        if outcome.is_err() {
+            addition.take_back(&self.pool).await;
+            return outcome;
+        }
+        let counts = addition.counts(self.ledger.contents().counts.unwrap_or_default());
+        // After a failure nobody knows whether the objects count, so they stay.
+        self.uncertain.set(true);
+        self.ledger.append(vec![InventoryRecord::Counts(counts)]).await?;
+        self.uncertain.set(false);
+        self.take_in(&addition).await
+    }
+
+    /// Records, fills and commits objects.
+    async fn make(&self, addition: &Addition) -> Result<()> {
+        let (config, counts) = (self.config(), self.ledger.contents().counts.unwrap_or_default());
+        self.ledger.append(addition.records(&config, counts)).await?;
+        let areas = self.ledger.contents().areas.clone();
+        let slabs = counts.slabs..addition.counts(counts).slabs;
+        fresh::write_summaries(&self.pool, &config, &areas, slabs).await?;
+        self.pool.drive_of(config.metadata_class)?.flush().await?;
+        addition.commit(&self.pool).await
+    }
+
+    /// Opens objects that count now.
+    async fn take_in(&self, addition: &Addition) -> Result<()> {
+        let config = self.config();
+        let metadata = config.metadata_class;
+        let areas_bytes = config.area_bytes().saturating_mul(config.areas_per_object.into());
+        for id in &addition.slabs {
+            let slab = open_object(&self.pool, &self.ledger, *id, MediaClass::Capacity, slab_bytes(&config)).await?;
+            self.objects.borrow_mut().slabs.push(slab);
+        }
+        for id in &addition.areas {
+            let areas = open_object(&self.pool, &self.ledger, *id, metadata, areas_bytes).await?;
+            self.objects.borrow_mut().areas.push(areas);
+        }
+        for id in &addition.segments {
+            let segment = claim_segment(&self.pool, &self.ledger, *id, metadata).await?;
+            self.objects.borrow_mut().segments.push(Rc::clone(&segment));
+        }
+        Ok(())
+    }
+}

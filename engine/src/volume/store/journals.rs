@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The segments of the recovery journals (architecture.md 6).
+//!
+//! Segments belong to no shard: each load deals those that there are to its shards, makes those that are missing, and
+//! keeps those that it does not need. So a volume can be loaded on any number of shards.
+
+use super::footprint::{JournalLayout, MIN_SEGMENTS};
+use super::VolumeStore;
+use crate::pool::error::{Kind, Result};
+use crate::pool::mlog::Stamp;
+use crate::units::MAX_SHARDS;
+use crate::volume::JournalSegment;
+
+impl VolumeStore {
+    /// Erases all segments, and deals them to so many shards. What the journals held is gone: recovery comes before.
+    ///
+    /// Where there is no room for as many segments as the configured size asks for, journals are shorter, down to
+    /// [`MIN_SEGMENTS`] segments.
+    ///
+    /// # Errors
+    /// Invalid: no shard, or too many. NoSpace: not even the fewest segments. Io.
+    pub async fn prepare_journals(&self, shards: usize) -> Result<Vec<Vec<JournalSegment>>> {
+        let _alone = self.changing.lock().await;
+        if !(1..=MAX_SHARDS).contains(&shards) {
+            return Err(self.ledger.refuse(Kind::Invalid, format!("{shards} shards have no journals")));
+        }
+        let config = self.config();
+        let zone_bytes = self.pool.drive_of(config.metadata_class)?.zone_bytes();
+        let layout = JournalLayout::of(config.journal_mib, zone_bytes);
+        let present = self.objects.borrow().segments.len();
+        let missing = (layout.segments as usize * shards).saturating_sub(present);
+        let (least, bytes) = (MIN_SEGMENTS as usize * shards, layout.segment_bytes);
+        let outcome = self.add_segments(missing, bytes).await;
+        match outcome {
+            Err(error) if error.kind() == Kind::NoSpace => {
+                self.add_segments(least.saturating_sub(present), bytes).await?;
+            }
+            other => other?,
+        }
+        let segments = self.erase_all(layout.segment_bytes).await?;
+        let each = (segments.len() / shards).min(layout.segments as usize);
+        Ok(segments.chunks_exact(each).take(shards).map(<[_]>::to_vec).collect())
+    }
+
+    async fn add_segments(&self, count: usize, bytes: u64) -> Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let class = self.config().metadata_class;
+        self.add(async |addition| addition.take_segments(&self.pool, class, count as u64, bytes).await).await
+    }
+
+    async fn erase_all(&self, wanted_bytes: u64) -> Result<Vec<JournalSegment>> {
+        let logs = self.objects.borrow().segments.clone();
+        let mut segments = Vec::with_capacity(logs.len());
+        for (number, log) in (0..).zip(logs) {
+            let generation = log.erase().await?;
+            let props = log.props()?;
+            segments.push(JournalSegment {
+                number,
+                capacity_bytes: props.capacity_bytes.min(wanted_bytes),
+                stamp: Stamp { uuid: props.uuid, generation },
+                // 512 or 4096.
+                sector_bytes: props.sector_bytes as usize,
+            });
+        }
+        Ok(segments)
+    }
+
+    /// Erases a segment, whose entries are no longer needed. Returns its new generation.
+    ///
+    /// # Errors
+    /// NotFound: there is none of this number. Io.
+    pub async fn erase_segment(&self, number: u32) -> Result<u64> {
+        self.segment(number)?.erase().await
+    }
+}

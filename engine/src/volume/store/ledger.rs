@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A volume's inventory, open: what it says, and the MDC that it is appended to.
+//!
+//! Invariant: what is in memory is what a reader of the MDC finds, once an append has ended well.
+
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
+
+use futures::lock::Mutex;
+
+use crate::pool::error::{Kind, PoolError, Result};
+use crate::pool::mdc::MdcFlags;
+use crate::pool::{MdcHandle, Pool};
+use crate::volume::catalog::VolumeEntry;
+use crate::volume::inventory::{Contents, InventoryRecord, MAX_RECORD_BYTES, OBJECT_RECORD_BYTES};
+
+/// Least capacity of each log of a volume's MDC.
+const MIN_MDC_BYTES: u64 = 1 << 20;
+
+/// Capacity for each slab: a record with its descriptor, twice, and as much again for growth.
+const MDC_BYTES_PER_SLAB: u64 = 4 * (OBJECT_RECORD_BYTES as u64 + 8);
+
+/// Capacity of each log of the MDC of a volume with so many slabs.
+pub(super) const fn mdc_bytes(slabs: u64) -> u64 {
+    let bytes = slabs.saturating_mul(MDC_BYTES_PER_SLAB);
+    if bytes < MIN_MDC_BYTES {
+        MIN_MDC_BYTES
+    } else {
+        bytes
+    }
+}
+
+/// An open inventory.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    subject: String,
+    /// None once it is closed.
+    mdc: RefCell<Option<Rc<MdcHandle>>>,
+    contents: RefCell<Contents>,
+    /// Held by who appends.
+    appending: Mutex<()>,
+}
+
+impl Ledger {
+    /// Opens and reads the inventory of a volume.
+    ///
+    /// # Errors
+    /// Its MDC cannot be opened or read; Invalid: it makes no sense.
+    pub(super) async fn open(pool: &Rc<Pool>, entry: &VolumeEntry) -> Result<Ledger> {
+        let mdc = pool.mdc_open(entry.logs, MdcFlags::default()).await?;
+        let subject = subject_of(entry);
+        match read(&mdc, &subject).await {
+            Ok(contents) => Ok(Ledger {
+                subject,
+                mdc: RefCell::new(Some(Rc::new(mdc))),
+                contents: RefCell::new(contents),
+                appending: Mutex::new(()),
+            }),
+            Err(error) => {
+                // The failure of reading is what counts.
+                let _ = mdc.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// How messages call the volume.
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// A refusal that names the volume.
+    pub(super) fn refuse(&self, kind: Kind, reason: impl Into<String>) -> PoolError {
+        PoolError::new(kind, &self.subject, reason)
+    }
+
+    /// What it says.
+    pub(super) fn contents(&self) -> Ref<'_, Contents> {
+        self.contents.borrow()
+    }
+
+    /// Appends records, in order. All are durable when this ends well. A full MDC is compacted first.
+    ///
+    /// # Errors
+    /// Invalid: a record does not follow what is there. LogFull: the inventory does not fit into its MDC. Io; after a
+    /// failure the first of the records may be durable.
+    pub(super) async fn append(&self, records: Vec<InventoryRecord>) -> Result<()> {
+        let _alone = self.appending.lock().await;
+        let mut after = self.contents().clone();
+        for record in &records {
+            after.apply(record.clone()).map_err(|error| self.refuse(Kind::Invalid, error.to_string()))?;
+        }
+        let mdc = self.mdc.borrow().clone();
+        let mdc = mdc.ok_or_else(|| self.refuse(Kind::NotFound, "it is closed"))?;
+        let last = records.len().saturating_sub(1);
+        for (index, record) in records.into_iter().enumerate() {
+            self.append_one(&mdc, &record, index == last).await?;
+            let mut contents = self.contents.borrow_mut();
+            contents.apply(record).map_err(|error| self.refuse(Kind::Invalid, error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    async fn append_one(&self, mdc: &MdcHandle, record: &InventoryRecord, sync: bool) -> Result<()> {
+        let bytes = record.encode();
+        match mdc.append(&bytes, sync).await {
+            Err(error) if error.kind() == Kind::LogFull => {}
+            other => return other,
+        }
+        mdc.cstart().await?;
+        let present = self.contents().records();
+        for record in present {
+            mdc.append(&record.encode(), false).await?;
+        }
+        mdc.cend().await?;
+        mdc.append(&bytes, sync).await
+    }
+
+    /// Ends the use of the MDC. Doing it again does nothing.
+    ///
+    /// # Errors
+    /// Io.
+    pub(super) async fn close(&self) -> Result<()> {
+        let _alone = self.appending.lock().await;
+        let mdc = self.mdc.borrow_mut().take();
+        match mdc {
+            Some(mdc) => mdc.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// How messages call a volume.
+pub(super) fn subject_of(entry: &VolumeEntry) -> String {
+    format!("volume '{}'", entry.name.escape_debug())
+}
+
+async fn read(mdc: &MdcHandle, subject: &str) -> Result<Contents> {
+    let mut contents = Contents::default();
+    mdc.rewind().await?;
+    while let Some(bytes) = mdc.next_vec(MAX_RECORD_BYTES).await? {
+        let malformed =
+            |error: String| PoolError::invalid(subject, format!("a record of its inventory is malformed: {error}"));
+        let record = InventoryRecord::decode(&bytes).map_err(|error| malformed(error.to_string()))?;
+        contents.apply(record).map_err(|error| malformed(error.to_string()))?;
+    }
+    Ok(contents)
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A load that knows afterwards what must be there, whatever became of the target.
+//!
+//! [`Load`] writes through an initiator of [`crate::nvme_tcp`] and keeps in a [`Model`] what each part of the
+//! namespace may hold: the last content that was acknowledged, and those of the requests that were never answered. It
+//! goes on from one life of the target to the next; [`Load::verify`] reads the whole namespace and compares.
+//!
+//! All choices come from a seed. What is under way when the target dies does not: that is up to the machine.
+
+mod content;
+mod fault;
+mod load;
+mod model;
+mod plan;
+mod spread;
+mod unit;
+
+pub use content::Content;
+pub use fault::{Divergence, LoadError, Mismatch};
+pub use load::{Load, LoadOptions, Progress};
+pub use model::Model;
+pub use plan::{Mix, Plan, Request, RequestKind};
+pub use spread::Spread;

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Scripts of up to three requests, cut at every I/O, or failed at every I/O.
+//!
+//! A volume with some content is prepared, and saved or not. The script's life opens and loads it, runs the requests,
+//! saves it and ends. It is run once to the end, to count its operations. Then for each operation a machine with the disks
+//! that the preparation left lives the same life again and loses power there: when the operation begins, in its middle,
+//! when it has ended; or there it fails. The next lives recover, in half of the cases after another cut during the
+//! recovery, and compare everything.
+
+use engine::io::Operation;
+use engine::pool::lock::ordered;
+use engine::pool::DeviceError;
+
+use std::rc::Rc;
+
+use super::campaign::Totals;
+use super::life::{awake, live, stop, Course};
+use super::lives::History;
+use super::plan::{Ending, LifePlan, VolumePlan};
+use super::shared::Shared;
+use crate::pool_sim::disk::Disk;
+use crate::pool_sim::faults::{Failure, Faults};
+use crate::pool_sim::host::SimHost;
+use crate::pool_sim::life::{Birth, Off};
+use crate::pool_sim::machine::{Moment, Order};
+use crate::sim::client::Request;
+use crate::sim::random::Random;
+
+/// What is done to a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blow {
+    /// The power is cut.
+    Cut,
+    /// An operation of a disk fails.
+    Failure,
+}
+
+/// How much of it is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Every so many operations, 1 for all.
+    pub stride: u64,
+    /// Print every event of the life with this number.
+    pub trace_life: Option<u64>,
+}
+
+/// A request of a script. The prepared volume has unique blocks at 0 to 3, two equal ones at 4 and 5, zeros at 6; block
+/// 600 is in a page that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// New data in place of old.
+    Overwrite,
+    /// New data in a new page.
+    WriteNewPage,
+    /// What is stored already.
+    WriteDuplicate,
+    /// Part of a block.
+    WritePart,
+    /// A block of zeros.
+    WriteZeroBlock,
+    /// Several blocks lose their mappings.
+    UnmapRange,
+    /// Several blocks become zeros.
+    ZeroRange,
+    /// A flush.
+    Flush,
+}
+
+impl Deed {
+    const ALL: [Deed; 8] = [
+        Deed::Overwrite,
+        Deed::WriteNewPage,
+        Deed::WriteDuplicate,
+        Deed::WritePart,
+        Deed::WriteZeroBlock,
+        Deed::UnmapRange,
+        Deed::ZeroRange,
+        Deed::Flush,
+    ];
+
+    /// The request, for the script's request of this number.
+    fn request(self, number: u64) -> Request {
+        match self {
+            Deed::Overwrite => Request::write(1, &[100 + number]),
+            Deed::WriteNewPage => Request::write(600 + number, &[200 + number]),
+            Deed::WriteDuplicate => Request::write(0, &[14]),
+            Deed::WritePart => {
+                Request { operation: Operation::Write, sector: 2 * 8 + 3, sectors: 2, tokens: vec![4000 + number; 2] }
+            }
+            Deed::WriteZeroBlock => Request::write(3, &[0]),
+            Deed::UnmapRange => Request::on_blocks(Operation::Unmap, 1, 5),
+            Deed::ZeroRange => Request::on_blocks(Operation::WriteZeroes, 2, 3),
+            Deed::Flush => Request::flush(),
+        }
+    }
+}
+
+/// The scripts, in order of their length.
+#[must_use]
+pub fn script(seed: u64) -> Vec<Deed> {
+    let kinds = Deed::ALL.len() as u64;
+    let mut rest = seed % (kinds + kinds * kinds + kinds * kinds * kinds);
+    let mut length = 1;
+    while rest >= kinds.pow(length) {
+        rest -= kinds.pow(length);
+        length += 1;
+    }
+    (0..length).map(|at| Deed::ALL[(rest / kinds.pow(at) % kinds) as usize]).collect()
+}
+
+/// A script with what it begins with.
+struct Stage {
+    deeds: Vec<Deed>,
+    /// Requests of the script at one time.
+    depth: usize,
+    prepared: History,
+    /// The life of the script.
+    life: LifePlan,
+    seeds: (u64, u64),
+    random: Random,
+    extent: Extent,
+    lives: u64,
+    totals: Totals,
+}
+
+/// Runs one seed: one script, with a blow at every operation.
+///
+/// # Errors
+/// A defect.
+pub fn run_script_seed(seed: u64, blow: Blow, extent: Extent) -> Result<Totals, String> {
+    let mut stage = Stage::set(seed, extent)?;
+    let name = format!("{:?}, {} at a time", stage.deeds, stage.depth);
+    let operations = stage.rehearse().map_err(|what| format!("{name}, to its end: {what}"))?;
+    for number in (seed % extent.stride..operations).step_by(extent.stride as usize) {
+        let outcome = match blow {
+            Blow::Cut => stage.cut_at(number),
+            Blow::Failure => stage.fail_at(number),
+        };
+        outcome.map_err(|what| format!("{name}, {blow:?} at operation {number} of {operations}, {what}"))?;
+    }
+    Ok(stage.totals)
+}
+
+impl Stage {
+    fn set(seed: u64, extent: Extent) -> Result<Stage, String> {
+        let mut random = Random::stream(seed, 0x7673);
+        let mut plan = VolumePlan::draw(seed);
+        plan.logical_blocks = plan.logical_blocks.max(1008);
+        plan.load.hot = vec![0..8, 600..604];
+        let shards = plan.lives[0].shards;
+        let calm = |shards: usize, ending: Ending| LifePlan {
+            shards,
+            rounds: Vec::new(),
+            growth: None,
+            ending,
+            faults: Faults::default(),
+        };
+        let mut prepared = History::new(Rc::new(plan), seed);
+        let ending = if random.chance(500) { Ending::Stop } else { Ending::CutAtRest };
+        let mut stage = Stage {
+            deeds: script(seed),
+            depth: random.pick(&[1, 3]),
+            life: calm(shards, ending),
+            seeds: (random.draw(), random.draw()),
+            random,
+            extent,
+            lives: 0,
+            totals: Totals::default(),
+            prepared: prepared.fork(),
+        };
+        let content = [(0, 10), (1, 11), (2, 12), (3, 13), (4, 14), (5, 14), (6, 0)];
+        let content = content.map(|(lbn, value)| Request::write(lbn, &[value])).to_vec();
+        stage.perform(&mut prepared, content, None, Faults::default(), stage.seeds)?;
+        stage.prepared = prepared;
+        stage.life.ending = Ending::Stop;
+        Ok(stage)
+    }
+
+    /// Lives the script's life on what `history` has.
+    fn perform(
+        &mut self,
+        history: &mut History,
+        requests: Vec<Request>,
+        cut: Option<Moment>,
+        faults: Faults,
+        seeds: (u64, u64),
+    ) -> Result<(bool, u64), String> {
+        let trace = self.extent.trace_life == Some(self.lives);
+        self.lives += 1;
+        history.begin(&faults);
+        let course =
+            Course { plan: Rc::clone(&history.plan), life: self.life.clone(), seed: seeds.0, trace, defect: None };
+        let mut birth = Birth::on(seeds.1, std::mem::take(&mut history.disks));
+        (birth.trace, birth.cut, birth.faults, birth.order) = (trace, cut, faults, Some(Order::Any));
+        let (known, depth) = (Rc::clone(&history.known), self.depth);
+        let life = birth.live(Off::Cut, move |host| ordered(play(host, known, course, requests, depth)));
+        let life = history.end(life)?;
+        Ok((life.result.is_some(), life.counts.operations))
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        (0..).zip(&self.deeds).map(|(number, deed)| deed.request(number)).collect()
+    }
+
+    /// Runs the script to its end. Returns how many operations it takes.
+    fn rehearse(&mut self) -> Result<u64, String> {
+        let mut history = self.prepared.fork();
+        let (ended, operations) = self.perform(&mut history, self.requests(), None, Faults::default(), self.seeds)?;
+        if !ended {
+            return Err("the script has no end".to_owned());
+        }
+        self.recover(history)?;
+        Ok(operations)
+    }
+
+    fn cut_at(&mut self, number: u64) -> Result<(), String> {
+        for moment in [Moment::Begun(number), Moment::Torn(number), Moment::Ended(number)] {
+            let mut history = self.prepared.fork();
+            self.totals.points += 1;
+            self.perform(&mut history, self.requests(), Some(moment), Faults::default(), self.seeds)
+                .and_then(|_| self.recover(history))
+                .map_err(|what| format!("{moment:?}, {what}"))?;
+        }
+        Ok(())
+    }
+
+    fn fail_at(&mut self, number: u64) -> Result<(), String> {
+        for lasting in [false, true] {
+            let failure = Failure { error: DeviceError::Io, effect: self.random.chance(500) };
+            let faults = Faults { failing: Some((number, failure)), lasting, ..Faults::default() };
+            let mut history = self.prepared.fork();
+            self.totals.points += 1;
+            self.perform(&mut history, self.requests(), None, faults, self.seeds)
+                .and_then(|_| self.recover(history))
+                .map_err(|what| format!("lasting {lasting}, effect {}, {what}", failure.effect))?;
+        }
+        Ok(())
+    }
+
+    /// The lives after the blow.
+    fn recover(&mut self, mut history: History) -> Result<(), String> {
+        let seed = self.random.draw();
+        history.random = Random::stream(seed, 1);
+        let slabs = history.plan.slabs.min(4);
+        if self.random.chance(500) {
+            let number = self.random.below(250);
+            let moment = self.random.pick(&[Moment::Begun(number), Moment::Torn(number), Moment::Ended(number)]);
+            let life = LifePlan {
+                shards: self.random.between(1, slabs) as usize,
+                ending: self.random.pick(&[Ending::Cut(moment), Ending::Cut(moment), Ending::Kill(moment)]),
+                ..self.life.clone()
+            };
+            self.next(&mut history, life)?;
+        }
+        let shards = self.random.between(1, slabs) as usize;
+        let life = LifePlan { shards, ..LifePlan::last(&history.plan) };
+        self.next(&mut history, life)?;
+        crate::seeds::runner::Totals::add(&mut self.totals, &history.totals());
+        Ok(())
+    }
+
+    fn next(&mut self, history: &mut History, life: LifePlan) -> Result<(), String> {
+        let number = self.lives;
+        history.trace = self.extent.trace_life == Some(number);
+        self.lives += 1;
+        history.live(life, None).map(drop).map_err(|what| format!("trace-life {number}: {what}"))
+    }
+}
+
+/// The script's life.
+async fn play(
+    host: Rc<SimHost>,
+    known: Shared,
+    course: Course,
+    requests: Vec<Request>,
+    depth: usize,
+) -> Result<(), String> {
+    if requests.is_empty() {
+        return live(host, known, course).await;
+    }
+    let Some(mut session) = awake(&host, &known, &course).await? else { return Ok(()) };
+    let mut requests = requests.into_iter();
+    session.drive(depth, |_, _| requests.next()).await?;
+    if course.life.ending == Ending::Stop {
+        stop(session).await?;
+    }
+    Ok(())
+}
+
+impl History {
+    /// A copy that goes its own way.
+    #[must_use]
+    pub fn fork(&self) -> History {
+        let known = self.known.borrow().clone();
+        let disks: Vec<Disk> = self.disks.clone();
+        History::at(Rc::clone(&self.plan), known, disks, self.random.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_scripts_occur_once() {
+        let mut scripts: Vec<_> = (0..8 + 64 + 512).map(script).collect();
+        assert!(scripts.iter().all(|script| (1..=3).contains(&script.len())));
+        scripts.sort_unstable_by_key(|script| format!("{script:?}"));
+        scripts.dedup();
+        assert_eq!(scripts.len(), 584);
+    }
+}
