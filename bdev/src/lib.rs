@@ -4,8 +4,7 @@
 //! threads.
 //!
 //! Loaded into a stock SPDK application (`LD_PRELOAD=libbdev_dedupe.so spdk_tgt ...`) or linked into one, it
-//! registers itself and the JSON-RPC methods `bdev_dedupe_create`, `bdev_dedupe_delete` and
-//! `bdev_dedupe_get_stats`.
+//! registers itself and the JSON-RPC methods `bdev_dedupe_*` and `mpool_*`.
 //!
 //! A request's way: `channel` takes it from SPDK and hands it to its home, the `shard_host` that owns its first
 //! leaf page; there it is cut into `pieces`, which the engine works on (those of other shards' pages go there by
@@ -13,8 +12,9 @@
 //! goes back on the channel's thread. No step of that allocates, takes a lock or sends an SPDK message (in polled
 //! mode).
 //!
-//! `volume` is the life of one bdev; `base` the bdev below; `rpc`, `params` and `sizing` the operator's
-//! side; `compat` all that differs between SPDK releases; `abi_guard` refuses a wrong one.
+//! `volume` is the life of one bdev, from its pool (`pool`) into service and back; `uplink` is what its shards ask of
+//! the application thread meanwhile; `rpc`, `params` and `sizing` are the operator's side; `compat` is all that differs
+//! between SPDK releases; `abi_guard` refuses a wrong one.
 //!
 //! Only SPDK's thread, poller, channel, bdev and JSON-RPC libraries are used, not its reactors: hosts without
 //! reactors (fio) work.

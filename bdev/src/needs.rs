@@ -20,14 +20,14 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What a volume of this layout uses, with an index and a block map's cache of so many MiB, when each shard has
+    /// What a volume of this layout uses, with an index and a block map's cache of so many bytes, when each shard has
     /// `fixed` bytes of arenas and `dma` bytes of buffers.
-    pub fn of(geometry: &Geometry, (index_mib, map_cache_mib): (u64, u64), (fixed, dma): (u64, u64)) -> Memory {
+    pub fn of(geometry: &Geometry, (index, block_map): (u64, u64), (fixed, dma): (u64, u64)) -> Memory {
         let shards = geometry.shards() as u64;
         Memory {
             reference_counts: geometry.data_blocks().0,
-            block_map: map_cache_mib << 20,
-            index: index_mib << 20,
+            block_map,
+            index,
             fixed: fixed * shards,
             dma: dma * shards,
         }
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn memory_is_added_up() {
         let geometry = Geometry::new(2, Blocks(504), Pbn(256), Pbn(256 + (4 << 11)), 1 << 11).expect("valid");
-        let memory = Memory::of(&geometry, (3, 128), (1000, 500));
+        let memory = Memory::of(&geometry, (3 << 20, 128 << 20), (1000, 500));
         assert_eq!((memory.reference_counts, memory.index, memory.block_map), (8192, 3 << 20, 128 << 20));
         assert_eq!((memory.fixed, memory.dma), (2000, 1000));
         assert_eq!(memory.heap(), 8192 + (131 << 20) + 2000);

@@ -5,9 +5,12 @@
 use std::sync::Arc;
 
 use engine::hash::Fingerprinter;
+use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, JournalSegment, Placement};
+use engine::{MetadataConfig, BLOCK_SIZE};
 
+use crate::buffer::Buf;
 use crate::host_env::Mail;
 use crate::mail::{Receiver, Sender};
 use crate::peers::Peers;
@@ -22,15 +25,13 @@ pub const PIECES: usize = 2048;
 pub const BOUNCE_BLOCKS: usize = 256;
 /// Blocks for verify reads.
 pub const VERIFY_BLOCKS: usize = 512;
-/// Blocks for transfers of the recovery journal: four batches of at most 256 KiB under way together.
-pub const JOURNAL_BLOCKS: usize = 256;
 /// Blocks for transfers of block-map pages.
 pub const MAP_BLOCKS: usize = 128;
 /// Blocks for transfers of slab journals, reference counts and summaries.
 pub const SLAB_BLOCKS: usize = 256;
 /// DMA memory of one shard, in bytes.
 pub const DMA_BYTES: u64 =
-    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS) * engine::BLOCK_SIZE) as u64;
+    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS) * BLOCK_SIZE) as u64;
 
 /// Rough size of a shard's arenas: requests, locks, rings.
 pub const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20);
@@ -85,7 +86,29 @@ pub struct MetadataPlan {
     pub map_pages: i64,
 }
 
-/// Block-map pages that each of `shards` shards keeps in memory when all have `mib` MiB for them.
-pub const fn map_pages_cached(mib: u64, shards: usize) -> usize {
-    ((mib << 20) / engine::BLOCK_SIZE as u64 / shards as u64) as usize
+/// Block-map pages that each of `shards` shards keeps in memory when all have `mib` MiB for them, but as many as its
+/// blocks in flight need.
+pub fn map_pages_cached(mib: u64, shards: usize) -> usize {
+    let share = (mib << 20) / BLOCK_SIZE as u64 / shards as u64;
+    (share as usize).max(MetadataConfig::<Buf>::minimum_map_pages(VIOS))
+}
+
+/// Memory of the block map's cache over all shards.
+pub fn map_cache_bytes(mib: u64, shards: usize) -> u64 {
+    (map_pages_cached(mib, shards) * shards * BLOCK_SIZE) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_dealt_to_the_shards_and_has_a_least_size() {
+        assert_eq!(map_pages_cached(128, 2), 128 * 256 / 2);
+        assert_eq!(map_cache_bytes(128, 2), 128 << 20);
+        let least = map_pages_cached(1, 1);
+        assert!(least > VIOS, "{least} pages for {VIOS} blocks in flight");
+        assert_eq!(map_pages_cached(128, 32), least);
+        assert_eq!(map_cache_bytes(1, 32), (32 * least * BLOCK_SIZE) as u64);
+    }
 }

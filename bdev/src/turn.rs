@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::io::Piece;
+use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, Placement, Statistics};
 use engine::{MetadataConfig, Nanos, ReadOnlyReason, RequestError, Shard, ShardConfig, ShardId};
@@ -25,7 +26,7 @@ use crate::gauges::Gauges;
 use crate::host_env::{HostEnv, Mail};
 use crate::list::{Inbox, List};
 use crate::mail::Receiver;
-use crate::plan::{Plan, BOUNCE_BLOCKS, JOURNAL_BLOCKS, MAP_BLOCKS, PIECES, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS};
+use crate::plan::{Plan, BOUNCE_BLOCKS, MAP_BLOCKS, PIECES, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS};
 use crate::shard_host::{StartError, Waker};
 use crate::transfer::Transfers;
 use crate::uplink::Uplink;

@@ -19,6 +19,8 @@ pub mod pool;
 
 mod report;
 mod shard;
+#[cfg(test)]
+mod test_device;
 pub mod units;
 pub mod volume;
 mod wait_queue;

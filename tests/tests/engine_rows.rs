@@ -14,10 +14,12 @@ use engine::volume::{Geometry, Statistics};
 use engine::{Blocks, Direction, Message, Pbn, RequestError, ShardId};
 use tests::sim::audit::audit;
 use tests::sim::client::{Request, RequestId};
-use tests::sim::cluster::{Cluster, Pending, Sizes};
+use tests::sim::cluster::Cluster;
 use tests::sim::content::{block_of, Token};
+use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
 use tests::sim::random::Random;
+use tests::sim::sizes::Sizes;
 
 /// Logical blocks in a leaf page: consecutive pages belong to consecutive shards.
 const PAGE: u64 = 504;

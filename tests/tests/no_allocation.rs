@@ -15,9 +15,9 @@ use engine::{
     ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
 };
 use tests::framer_load::FramerLoad;
-use tests::sim::cluster::Sizes;
 use tests::sim::layout::{placement, SEGMENT_BYTES};
 use tests::sim::load::{format, Load};
+use tests::sim::sizes::Sizes;
 
 /// Journals of which each round fills a good part, and a cache that holds all pages.
 const SIZES: Sizes = Sizes {
@@ -39,6 +39,13 @@ const SIZES: Sizes = Sizes {
 
 /// Blocks of memory of one shard.
 const SHARD_BLOCKS: usize = 16 + 16 + 16 + 16 + 32;
+
+/// A journal segment that was erased takes memory for its flush sets when it is used again: a few allocations for some
+/// hundred KiB of journal, none for a request.
+const ALLOCATIONS_OF_SEGMENT: u64 = 12;
+
+/// Rounds before allocations are counted.
+const WARM_UP: u64 = 20;
 
 const VIOS: usize = 64;
 const LOGICAL: u64 = 504 * 8;
@@ -234,6 +241,7 @@ fn geometry(shards: usize) -> Geometry {
     Geometry::new(shards, Blocks(LOGICAL), Pbn(1), Pbn(PHYSICAL), 64).expect("a valid layout")
 }
 
+/// Allocations of the rounds that are counted, but for those of journal segments.
 fn allocations(count: usize) -> u64 {
     let mut world = World::new(count);
     let mut owners = VecDeque::with_capacity(4096);
@@ -259,15 +267,22 @@ fn allocations(count: usize) -> u64 {
         .collect();
     // The checksum library looks at the processor once, when it is first used.
     std::hint::black_box(Fingerprinter::check_code(&world.memory[0]));
+    // Queues of metadata keep the room that they once needed; all kinds of work are met in the first rounds.
+    for number in 0..WARM_UP {
+        round(&mut world, &mut shards, &mut owners, number);
+    }
+    let erased = |world: &World| world.generations.iter().sum::<u64>();
+    let before = erased(&world);
     let counted = allocation_counter::measure(|| {
-        for number in 0..20 {
+        for number in WARM_UP..WARM_UP + 20 {
             round(&mut world, &mut shards, &mut owners, number);
         }
     });
+    let erasures = erased(&world) - before;
     let hits: u64 = shards.iter().map(|shard| shard.statistics().dedupe_hits).sum();
     assert!(hits > 0, "the rounds must exercise deduplication");
     assert!(world.generations.iter().any(|generation| *generation > 1), "the journals must be used again");
-    counted.count_total
+    counted.count_total.saturating_sub(erasures * ALLOCATIONS_OF_SEGMENT)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tests::sim::runner::{run_seed, Options, Totals};
 use tests::sim::sabotage::Sabotage;
 
 /// Seeds that `cargo test` runs; CI runs more with the program `simulate`.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 1500;
 
 /// Runs seeds on all cores, adds up what happened, and fails with the command that repeats the first failure.
 fn run_all(seeds: std::ops::Range<u64>, choose: impl Fn(u64) -> bool + Sync) -> Totals {

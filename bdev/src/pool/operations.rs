@@ -20,6 +20,7 @@ use super::bdevs;
 use super::params::{ActivateParams, CreateParams, DestroyParams, DriveAddParams, RenameParams, SetParams, Settings};
 use super::scan;
 use super::service::{stored_name, Service};
+use super::storage::Storages;
 
 impl Settings {
     /// As the engine has them.
@@ -91,10 +92,20 @@ impl Service {
     /// Deactivates a pool.
     ///
     /// # Errors
-    /// What the registry says.
-    pub async fn deactivate(&self, name: &str) -> Result<()> {
+    /// Busy: it has volumes that are loaded. What the registry says.
+    pub async fn deactivate(&self, name: &str, storages: &Storages) -> Result<()> {
         let _managing = self.manage().await;
-        self.registry().deactivate(&stored_name(name)?).await
+        let name = stored_name(name)?;
+        let pool = self.registry().find(&name)?.pool().uuid();
+        let volumes = storages.names_in(pool);
+        if !volumes.is_empty() {
+            let reason = format!(
+                "its volumes '{}' are in service; bdev_dedupe_unload takes them out of it",
+                volumes.join("' and '")
+            );
+            return Err(PoolError::new(Kind::Busy, format!("pool '{name}'"), reason));
+        }
+        self.registry().deactivate(&name).await
     }
 
     /// Destroys a pool, active or not.

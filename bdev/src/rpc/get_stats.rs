@@ -15,6 +15,7 @@ use crate::error::VolumeError;
 use crate::ffi;
 use crate::json::Writer;
 use crate::params;
+use crate::plan::map_cache_bytes;
 use crate::pool::storage::Storages;
 use crate::registry;
 use crate::rpc::mode;
@@ -98,7 +99,8 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
         writer.named_string("name", volume.name());
         writer.named_string("state", volume.state().name());
         mode::write(writer, volume, total.slabs_unrecovered);
-        writer.named_number("block_map_cache_size", (volume.map_cache_mib() << 20) / engine::BLOCK_SIZE as u64);
+        let cache = map_cache_bytes(volume.map_cache_mib(), volume.shards().len());
+        writer.named_number("block_map_cache_size", cache / engine::BLOCK_SIZE as u64);
         writer.named_number("block_size", engine::BLOCK_SIZE as u64);
         writer.named_number("physical_blocks", physical);
         writer.named_number("logical_blocks", logical);

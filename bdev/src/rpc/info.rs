@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 use crate::ffi;
 use crate::gauges::Gauges;
 use crate::json::Writer;
+use crate::plan::map_cache_bytes;
 use crate::rpc::mode;
 use crate::volume::Volume;
 
@@ -50,7 +51,7 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
         writer.named_number("slabs", geometry.slabs());
         writer.named_number("slab_blocks", geometry.slab_blocks());
         writer.named_number("index_bytes", volume.index_mib() << 20);
-        writer.named_number("block_map_cache_bytes", volume.map_cache_mib() << 20);
+        writer.named_number("block_map_cache_bytes", map_cache_bytes(volume.map_cache_mib(), volume.shards().len()));
         writer.named_number("memory_bytes", volume.memory().heap() + volume.memory().dma);
     });
 }

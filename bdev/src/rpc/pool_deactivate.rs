@@ -20,7 +20,7 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
             params,
             MEMBERS,
             parse_name,
-            |runtime, name: String| async move { runtime.service.deactivate(&name).await },
+            |runtime, name: String| async move { runtime.service.deactivate(&name, &runtime.storages).await },
             write_true,
         );
     }

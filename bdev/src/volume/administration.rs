@@ -18,7 +18,7 @@ use super::{Operation, State, Volume};
 use crate::error::VolumeError;
 use crate::needs::Memory;
 use crate::notify;
-use crate::plan::map_pages_cached;
+use crate::plan::{map_cache_bytes, map_pages_cached};
 use crate::pool::runtime;
 use crate::pool::storage;
 use crate::registry;
@@ -180,12 +180,13 @@ impl Volume {
     /// There is not enough memory; Busy; Io.
     pub async fn set_block_map_cache(self: &Arc<Volume>, mib: u64) -> Result<(), VolumeError> {
         let _turn = self.begin("set_block_map_cache")?;
-        let more = mib.saturating_sub(self.map_cache_mib()) << 20;
+        let bytes = |mib| map_cache_bytes(mib, self.shards.len());
+        let more = bytes(mib).saturating_sub(bytes(self.map_cache_mib()));
         setup::refuse_too_large(&self.name, &Memory { block_map: more, ..Memory::default() })?;
         self.record(|config| config.map_cache_mib = u32::try_from(mib).unwrap_or(u32::MAX)).await?;
         self.map_cache_mib.store(mib, Ordering::Relaxed);
         let pages = map_pages_cached(mib, self.shards.len());
-        log::info!("{}: the block map's cache changes to {mib} MiB", self.name);
+        log::info!("{}: the block map's cache changes to {} MiB", self.name, bytes(mib) >> 20);
         tour(self, move |shard| shard.set_map_pages(pages)).await;
         Ok(())
     }
@@ -217,7 +218,8 @@ impl Volume {
     /// Notes, tells and records the first reason for which the volume takes no writes any more.
     fn note_read_only(self: &Arc<Volume>, reason: String) {
         let mut control = self.control();
-        if control.read_only.is_some() {
+        // Without its base nothing can be written, and nothing is wrong with the volume.
+        if control.read_only.is_some() || control.base_gone {
             return;
         }
         control.read_only = Some(reason.clone());

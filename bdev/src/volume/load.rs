@@ -113,6 +113,9 @@ pub async fn load_all(runtime: &Rc<Runtime>, pool: Uuid) {
 async fn to_be_loaded(runtime: &Rc<Runtime>, pool: Uuid) -> Vec<StoredVolume> {
     let _managing = runtime.service.manage().await;
     let Ok(pool) = runtime.service.find(&pool.to_string()) else { return Vec::new() };
+    if let Err(error) = stored::remove_unfinished(runtime, &pool).await {
+        log::error!("pool '{}' may have volumes whose creation or deletion was cut short: {error}", pool.name());
+    }
     let mut volumes = stored::all_in(&pool).await.unwrap_or_else(|error| {
         log::error!("volumes of pool '{}' are not loaded: {error}", pool.name());
         Vec::new()

@@ -18,7 +18,7 @@ use super::tour::tour;
 use super::{Recoveries, Volume};
 use crate::error::VolumeError;
 use crate::needs::Memory;
-use crate::plan::{Plan, ARENA_BYTES, DMA_BYTES};
+use crate::plan::{map_cache_bytes, Plan, ARENA_BYTES, DMA_BYTES};
 use crate::pool::storage;
 use crate::setup;
 use crate::shard_host::ShardHost;
@@ -63,7 +63,8 @@ pub async fn start(loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
 
 fn memory_of(loaded: &Loaded) -> Memory {
     let config = &loaded.config;
-    let sizes = (config.index_mib.into(), config.map_cache_mib.into());
+    let shards = loaded.geometry.shards();
+    let sizes = (u64::from(config.index_mib) << 20, map_cache_bytes(config.map_cache_mib.into(), shards));
     Memory::of(&loaded.geometry, sizes, (ARENA_BYTES, DMA_BYTES))
 }
 

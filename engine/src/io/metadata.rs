@@ -227,3 +227,88 @@ impl<Buf: Copy> MetadataIo<Buf> {
         self.ended.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Block;
+    use crate::test_device::TestDevice;
+
+    /// Notes what is asked of it.
+    #[derive(Default)]
+    struct Device {
+        started: Vec<(Direction, Place, Vec<u32>, usize, RunToken)>,
+        flushes: usize,
+    }
+
+    impl TestDevice for Device {
+        fn memory(&self, buf: u32) -> &Block {
+            unreachable!("block {buf} is not looked into")
+        }
+
+        fn memory_mut(&mut self, buf: u32) -> &mut Block {
+            unreachable!("block {buf} is not changed")
+        }
+
+        fn start(&mut self, run: Run<'_, u32>) {
+            self.started.push((run.direction, run.place, run.bufs.to_vec(), run.bytes, run.token));
+        }
+
+        fn start_flush(&mut self, token: RunToken) {
+            assert_eq!(token, FLUSH);
+            self.flushes += 1;
+        }
+    }
+
+    fn ended(io: &mut MetadataIo<u32>) -> Vec<MetadataOutcome> {
+        std::iter::from_fn(|| io.take_ended()).collect()
+    }
+
+    /// vdo-80, adapted: a transfer goes to the base as it is, and its outcome to its owner alone; one that fails is tried
+    /// once more, in full, before the owner hears of it.
+    #[test]
+    fn a_transfer_is_tried_twice() {
+        let (mut io, mut device) = (MetadataIo::new(2, false), Device::default());
+        let journal = Place::Journal { segment: 3, offset: 512 };
+        io.submit_bytes(&mut device, (Direction::Write, journal), &[7, 8], 4096 + 512, MetadataOwner::Journal(1));
+        io.submit(&mut device, (Direction::Read, Place::Roots { block: 9 }), &[5], MetadataOwner::Map(2));
+        assert_eq!(io.room(), 0);
+        let tokens: Vec<_> = device.started.iter().map(|started| started.4).collect();
+        assert!(tokens.iter().all(|&token| MetadataIo::<u32>::is_ours(token)));
+        assert!(!MetadataIo::<u32>::is_ours(RunToken(2)), "the submitter's tokens are not taken for ours");
+
+        io.done(&mut device, tokens[0], Err(RequestError::Io));
+        assert_eq!(ended(&mut io), []);
+        assert_eq!(device.started[2], device.started[0], "the same again");
+        io.done(&mut device, tokens[1], Ok(()));
+        assert_eq!(ended(&mut io), [(MetadataOwner::Map(2), Ok(()))]);
+        io.done(&mut device, tokens[0], Err(RequestError::Io));
+        assert_eq!(ended(&mut io), [(MetadataOwner::Journal(1), Err(RequestError::Io))]);
+        assert!(io.is_idle() && io.room() == 2);
+        let MetadataCounts { read, write, written_bytes, retries, .. } = io.counts();
+        assert_eq!((read, write, written_bytes, retries), (1, 1, 4608, 1));
+    }
+
+    /// vdo-81: flushes that are asked for while one is under way share the next, which begins after it; without a
+    /// volatile cache there is none.
+    #[test]
+    fn flushes_are_shared() {
+        let (mut io, mut device) = (MetadataIo::new(8, true), Device::default());
+        io.flush(&mut device, MetadataOwner::Journal(0));
+        io.flush(&mut device, MetadataOwner::Map(1));
+        io.flush(&mut device, MetadataOwner::Physical(2));
+        assert_eq!(device.flushes, 1, "one at a time");
+        io.done(&mut device, FLUSH, Ok(()));
+        assert_eq!(ended(&mut io), [(MetadataOwner::Journal(0), Ok(()))], "the others came too late for it");
+        assert_eq!(device.flushes, 2);
+        io.done(&mut device, FLUSH, Err(RequestError::Io));
+        let failed = [MetadataOwner::Map(1), MetadataOwner::Physical(2)].map(|owner| (owner, Err(RequestError::Io)));
+        assert_eq!(ended(&mut io), failed);
+        assert!(io.is_idle());
+
+        let mut io = MetadataIo::new(8, false);
+        io.flush(&mut device, MetadataOwner::Journal(0));
+        assert!(!io.is_idle(), "an answer waits");
+        assert_eq!((ended(&mut io), device.flushes), (vec![(MetadataOwner::Journal(0), Ok(()))], 2));
+    }
+}

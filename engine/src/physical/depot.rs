@@ -330,12 +330,9 @@ impl<Buf: Copy> SlabDepot<Buf> {
     }
 }
 
-/// Numbers of blocks and entries that no volume lives to see.
-const NEVER: u64 = 1 << 60;
-
-/// Whether a summary is one that a zone can go on from: what its check code does not say.
+/// Whether a summary fits its slab, which its decoder does not know.
 fn is_plausible(summary: &SlabSummary, area: &AreaLayout, slab_blocks: u32) -> bool {
     let length = summary.tail.checked_sub(summary.head);
     let fits = length.is_some_and(|length| length <= u64::from(area.journal_blocks));
-    fits && summary.tail < NEVER && summary.next_entry < NEVER && summary.free_blocks <= slab_blocks
+    fits && summary.free_blocks <= slab_blocks
 }

@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 
-use crate::env::{Block, Direction, Env, Event, Part, Place, Run, RunToken};
+use crate::env::{Block, Direction, Place, Run, RunToken};
 use crate::error::RequestError;
-use crate::message::Message;
-use crate::units::{Lbn, Nanos, ShardId, BLOCK_SIZE, SECTOR_SIZE};
+use crate::test_device::TestDevice;
+use crate::units::{BLOCK_SIZE, SECTOR_SIZE};
 
 /// SplitMix64: small, seeded, good enough to choose operations.
 #[derive(Debug, Clone)]
@@ -158,33 +158,16 @@ impl TestMedia {
     }
 }
 
-impl Env for TestMedia {
-    type Buf = u32;
-    type Client = ();
-
-    fn now(&self) -> Nanos {
-        Nanos(0)
-    }
-
-    fn block(&self, buf: u32) -> &Block {
+impl TestDevice for TestMedia {
+    fn memory(&self, buf: u32) -> &Block {
         &self.blocks[buf as usize]
     }
 
-    fn block_mut(&mut self, buf: u32) -> &mut Block {
+    fn memory_mut(&mut self, buf: u32) -> &mut Block {
         &mut self.blocks[buf as usize]
     }
 
-    fn client_block(&mut self, (): (), _lbn: Lbn) -> Option<u32> {
-        None
-    }
-
-    fn copy_from_client(&mut self, (): (), _lbn: Lbn, _part: Part, _to: u32) {}
-
-    fn copy_to_client(&mut self, (): (), _lbn: Lbn, _part: Part, _from: u32) {}
-
-    fn zero_client(&mut self, (): (), _lbn: Lbn, _part: Part) {}
-
-    fn submit(&mut self, run: Run<'_, u32>) {
+    fn start(&mut self, run: Run<'_, u32>) {
         let Place::SlabMetadata { slab, block } = run.place else { panic!("a zone writes areas only") };
         for (at, &buf) in (block..).zip(run.bufs) {
             let content = self.blocks[buf as usize].clone();
@@ -196,22 +179,8 @@ impl Env for TestMedia {
         }
     }
 
-    fn flush(&mut self, token: RunToken) {
+    fn start_flush(&mut self, token: RunToken) {
         assert!(self.flush.is_none(), "one flush at a time");
         self.flush = Some((token, self.cached.len()));
     }
-
-    fn erase_segment(&mut self, _segment: u32) {}
-
-    fn send(&mut self, _to: ShardId, _message: Message<u32>) {}
-
-    fn send_room(&self, _to: ShardId) -> usize {
-        504
-    }
-
-    fn complete(&mut self, (): (), _result: Result<(), RequestError>) {}
-
-    fn arm_timer(&mut self, _at: Nanos) {}
-
-    fn report(&mut self, _event: Event) {}
 }

@@ -74,12 +74,6 @@ impl<Buf: Copy> MetadataConfig<Buf> {
         self.map_bufs.len() + self.journal_bufs.len() + self.slab_bufs.len()
     }
 
-    /// The smallest number of pages for a shard with so many blocks in flight.
-    #[must_use]
-    pub const fn least_map_pages(vios: usize) -> usize {
-        BlockMap::<Buf>::minimum_pages(map_waiters(vios))
-    }
-
     /// What the shard's part of the volume uses at its start.
     pub(super) const fn counters(&self) -> Counters {
         Counters { logical_blocks_used: self.logical_blocks_used, map_pages: self.map_pages }

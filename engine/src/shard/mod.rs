@@ -207,7 +207,7 @@ impl<E: Env> Shard<E> {
         self.hash.gauges(&mut stats);
         self.io.count(&mut stats);
         stats.data_blocks = self.physical.data_blocks();
-        stats.data_blocks_used = self.physical.data_blocks() - self.physical.free_blocks();
+        stats.data_blocks_used = self.physical.data_blocks() - self.physical.free_blocks_expected();
         stats.pbn_locks = self.physical.locks_in_use() as u64;
         stats
     }

@@ -37,6 +37,11 @@ impl Value {
             Standing::Acknowledged(time) | Standing::Doubtful(time) => Some(time),
         }
     }
+
+    /// Whether its request had ended when that of the other was submitted.
+    pub(super) fn precedes(&self, other: &Value) -> bool {
+        self.ended().is_some_and(|ended| ended < other.submitted)
+    }
 }
 
 /// One logical block.
@@ -69,7 +74,7 @@ impl Unit {
         let Some(value) = self.end(request, Standing::Acknowledged(now)) else {
             return;
         };
-        self.values.retain(|old| old.ended().is_none_or(|ended| ended >= value.submitted));
+        self.values.retain(|old| !old.precedes(&value));
         self.changed = now;
     }
 

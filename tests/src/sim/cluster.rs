@@ -8,75 +8,21 @@
 use std::collections::VecDeque;
 
 use engine::hash::{Fingerprinter, SECRET_BYTES};
-use engine::io::Operation;
 use engine::logical::Mapping;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, Statistics};
-use engine::{Lbn, Message, Pbn, ReadOnlyReason, RequestError, Shard, ShardConfig, ShardId, BLOCK_SIZE};
+use engine::{Lbn, Pbn, ReadOnlyReason, Shard, ShardConfig, ShardId, BLOCK_SIZE};
 
 use super::base::{secret, Base, Ending};
 use super::client::{Client, Request, RequestId};
 use super::content;
-use super::disk::{Disk, DiskCounts, Transfer};
+use super::disk::{Disk, DiskCounts};
 use super::faults::Faults;
 use super::layout::{placement, SEGMENT_BYTES};
 use super::load::{format, summaries_of, Load};
-use super::memory::{Buf, Owner};
+use super::memory::Owner;
+use super::sizes::Sizes;
 use super::world::{trace, World};
-
-/// What each shard is built with.
-#[derive(Debug, Clone, Copy)]
-pub struct Sizes {
-    /// Blocks in flight.
-    pub vios: usize,
-    /// Pieces held.
-    pub pieces: usize,
-    /// Bounce blocks.
-    pub bounce: usize,
-    /// Verify blocks.
-    pub verify: usize,
-    /// Bytes of index.
-    pub index_bytes: usize,
-    /// Bits of the fingerprint; all of them if not given.
-    pub fingerprint_bits: Option<u32>,
-    /// Segments in the recovery journal of each shard.
-    pub segments: u32,
-    /// Bytes in each of them.
-    pub segment_bytes: u64,
-    /// Bytes in a sector of the drive with the journals.
-    pub sector_bytes: usize,
-    /// Pages of the block map in memory, in each shard; at least the smallest possible number.
-    pub map_pages: usize,
-    /// Blocks of memory for transfers of pages.
-    pub map_bufs: usize,
-    /// Blocks of memory for transfers of the journal.
-    pub journal_bufs: usize,
-    /// Blocks of memory for transfers of slab metadata.
-    pub slab_bufs: usize,
-    /// Flushes are needed.
-    pub volatile_cache: bool,
-}
-
-impl Default for Sizes {
-    fn default() -> Sizes {
-        Sizes {
-            vios: 512,
-            pieces: 512,
-            bounce: 64,
-            verify: 64,
-            index_bytes: 1 << 16,
-            fingerprint_bits: None,
-            segments: 4,
-            segment_bytes: SEGMENT_BYTES,
-            sector_bytes: 512,
-            map_pages: 0,
-            map_bufs: 32,
-            journal_bufs: 32,
-            slab_bufs: 64,
-            volatile_cache: false,
-        }
-    }
-}
 
 /// One thing that can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,24 +39,6 @@ pub enum Step {
     Timer(ShardId),
     /// A shard runs.
     Run(ShardId),
-}
-
-/// Something that a test can hold back.
-#[derive(Debug)]
-pub enum Pending<'a> {
-    /// A transfer of data.
-    Transfer(&'a Transfer),
-    /// A transfer of metadata.
-    Metadata(&'a Transfer),
-    /// The next message of a channel.
-    Message {
-        /// Who sent it.
-        from: ShardId,
-        /// Who gets it.
-        to: ShardId,
-        /// The message.
-        message: &'a Message<Buf>,
-    },
 }
 
 /// The shards and their world.
@@ -387,74 +315,5 @@ impl<D: Base> Cluster<D> {
             && self.world.busy_channels.is_empty()
             && self.world.disk.is_idle()
             && !self.stale.contains(&true)
-    }
-
-    /// The part of [`Cluster::settle`] that needs no transfer to end.
-    pub fn settle_shards(&mut self, hold: impl Fn(&Pending<'_>) -> bool) {
-        loop {
-            let mut did = false;
-            for shard in self.ids() {
-                while self.can_deliver(shard) {
-                    did |= self.perform(Step::Piece(shard));
-                }
-                while self.perform(Step::Run(shard)) {
-                    did = true;
-                }
-            }
-            let next = self.world.busy_channels.iter().copied().find(|(from, to)| {
-                let message = self.world.next_message(*from, *to).expect("the channel is in the list of busy ones");
-                !hold(&Pending::Message { from: *from, to: *to, message })
-            });
-            if let Some((from, to)) = next {
-                did |= self.perform(Step::Message(from, to));
-            }
-            if !did {
-                return;
-            }
-        }
-    }
-}
-
-impl Cluster {
-    /// Lets everything happen that can, except what `hold` keeps back: pieces, messages and runs first, in a fixed
-    /// order, transfers when nothing else is left. Timers do not fire, and no time passes.
-    pub fn settle(&mut self, hold: impl Fn(&Pending<'_>) -> bool) {
-        loop {
-            self.settle_shards(&hold);
-            let disk = &self.world.disk;
-            let held = |number: &usize| {
-                disk.transfers.get(*number).is_some_and(|transfer| {
-                    let pending =
-                        if transfer.is_metadata() { Pending::Metadata(transfer) } else { Pending::Transfer(transfer) };
-                    hold(&pending)
-                })
-            };
-            let Some(next) = (0..disk.endable()).find(|number| !held(number)) else { return };
-            self.perform(Step::Finish(next));
-        }
-    }
-
-    /// Begins a request and lets everything happen; returns the outcome.
-    ///
-    /// # Panics
-    /// If the request does not end, or something is wrong.
-    pub fn execute(&mut self, request: &Request) -> Result<(), RequestError> {
-        let id = self.submit(request);
-        self.settle(|_| false);
-        self.expect_sound();
-        self.world.pieces.outcome(id).unwrap_or_else(|| panic!("request does not end:\n{}", self.world.dump()))
-    }
-
-    /// For tests: nothing is wrong so far.
-    ///
-    /// # Panics
-    /// If something is wrong.
-    pub fn expect_sound(&self) {
-        assert_eq!(self.world.failure, None);
-    }
-
-    /// Asks for a flush, a read and so on without content; see [`Cluster::execute`].
-    pub fn execute_on(&mut self, operation: Operation, lbn: u64, blocks: u64) -> Result<(), RequestError> {
-        self.execute(&Request::on_blocks(operation, lbn, blocks))
     }
 }

@@ -11,7 +11,7 @@ use engine::volume::{Geometry, JournalSegment};
 use engine::{Block, MetadataConfig, Place, ShardId, BLOCK_SIZE};
 use uuid::Uuid;
 
-use super::cluster::Sizes;
+use super::sizes::Sizes;
 
 /// The nonce of volumes in memory.
 pub const NONCE: u64 = 0x5eed_0fd1_5c0d_e5ed;

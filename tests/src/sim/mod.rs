@@ -9,9 +9,10 @@
 //! contain and judges every read; every error must have a cause; at rest the [`audit`] recounts everything. What a seed
 //! stands for is in [`plan`]; [`runner`] runs it. A seed is run again exactly by `simulate --seed N --trace`.
 //!
-//! For directed tests, [`cluster`] takes requests one by one and lets the test hold back what it wants.
+//! For directed tests, [`directed`] takes requests one by one and lets the test hold back what it wants.
 //!
-//! Version 1: metadata lives in the engine's RAM, so there are no crashes yet.
+//! Journals, block map and slab metadata lie on a second virtual bdev that does not fail and is never cut off; at rest the
+//! volume is saved and what is on media is compared. Power cuts and failures of metadata are [`crate::volume_sim`]'s.
 
 pub mod area;
 pub mod audit;
@@ -19,9 +20,11 @@ pub mod base;
 pub mod client;
 pub mod cluster;
 pub mod content;
+pub mod directed;
 pub mod disk;
 pub mod faults;
 pub mod inspect;
+mod judge;
 pub mod layout;
 pub mod load;
 pub mod memory;
@@ -31,5 +34,6 @@ pub mod random;
 pub mod runner;
 pub mod sabotage;
 pub mod schedule;
+pub mod sizes;
 pub mod workload;
 pub mod world;

@@ -10,10 +10,10 @@ use std::ops::Range;
 use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
 
-use super::cluster::Sizes;
 use super::faults::FaultRates;
 use super::random::Random;
 use super::schedule::Weights;
+use super::sizes::Sizes;
 
 /// Logical blocks in a leaf page.
 const PAGE: u64 = 504;

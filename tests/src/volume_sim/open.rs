@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use super::plan::{VolumePlan, SLAB_BLOCKS};
 use super::shared::Shared;
+use crate::pool_sim::disk::Disk;
 use crate::pool_sim::host::SimHost;
+use crate::pool_sim::image::Image;
 use crate::pool_sim::pool_model::Possible;
 use crate::pool_sim::revive::{registry, CONTAINERS};
 use crate::pool_sim::session::is_fault;
@@ -105,6 +107,7 @@ async fn open_pool(
         // Its creation was cut short, or it was never created.
         Err(error) => host.trace(|| format!("no pool: {error}")),
     }
+    take_new_disks(host);
     let request = CreateRequest {
         name: "pool".to_owned(),
         capacity: paths[0].clone(),
@@ -114,6 +117,15 @@ async fn open_pool(
         force: true,
     };
     Ok(Some(step!(host, "creating the pool", registry.create(&request).await)))
+}
+
+/// What is left of a pool whose creation was cut short, an operator wipes off.
+fn take_new_disks(host: &SimHost) {
+    let mut machine = host.machine().borrow_mut();
+    let seed = machine.random.draw();
+    for disk in &mut machine.disks {
+        *disk = Disk::new(disk.properties.clone(), Image::unwritten(seed));
+    }
 }
 
 async fn create(

@@ -10,11 +10,11 @@ use crate::pool_sim::faults::Faults;
 use crate::pool_sim::life::drawn_disk;
 use crate::pool_sim::machine::Moment;
 use crate::pool_sim::revive::{CAPACITY, STAGING, ZONE};
-use crate::sim::cluster::Sizes;
 use crate::sim::faults::FaultRates;
 use crate::sim::plan::{Flavour, Mix, Plan};
 use crate::sim::random::Random;
 use crate::sim::schedule::Weights;
+use crate::sim::sizes::Sizes;
 use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
 

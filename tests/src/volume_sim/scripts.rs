@@ -5,8 +5,8 @@
 //! A volume with some content is prepared, and saved or not. The script's life opens and loads it, runs the requests,
 //! saves it and ends. It is run once to the end, to count its operations. Then for each operation a machine with the disks
 //! that the preparation left lives the same life again and loses power there: when the operation begins, in its middle,
-//! when it has ended; or there it fails. The next lives recover, in half of the cases after another cut during the
-//! recovery, and compare everything.
+//! when it has ended; or the process is killed there; or there it fails. The next lives recover, in half of the cases
+//! after another cut during the recovery, and compare everything.
 
 use engine::io::Operation;
 use engine::pool::lock::ordered;
@@ -171,7 +171,7 @@ impl Stage {
         };
         let content = [(0, 10), (1, 11), (2, 12), (3, 13), (4, 14), (5, 14), (6, 0)];
         let content = content.map(|(lbn, value)| Request::write(lbn, &[value])).to_vec();
-        stage.perform(&mut prepared, content, None, Faults::default(), stage.seeds)?;
+        stage.perform(&mut prepared, content, Ending::CutAtRest, Faults::default())?;
         stage.prepared = prepared;
         stage.life.ending = Ending::Stop;
         Ok(stage)
@@ -182,17 +182,17 @@ impl Stage {
         &mut self,
         history: &mut History,
         requests: Vec<Request>,
-        cut: Option<Moment>,
+        ending: Ending,
         faults: Faults,
-        seeds: (u64, u64),
     ) -> Result<(bool, u64), String> {
         let trace = self.extent.trace_life == Some(self.lives);
         self.lives += 1;
         history.begin(&faults);
         let course =
-            Course { plan: Rc::clone(&history.plan), life: self.life.clone(), seed: seeds.0, trace, defect: None };
-        let mut birth = Birth::on(seeds.1, std::mem::take(&mut history.disks));
-        (birth.trace, birth.cut, birth.faults, birth.order) = (trace, cut, faults, Some(Order::Any));
+            Course { plan: Rc::clone(&history.plan), life: self.life.clone(), seed: self.seeds.0, trace, defect: None };
+        let mut birth = Birth::on(self.seeds.1, std::mem::take(&mut history.disks));
+        (birth.cut, birth.kill) = ending.moment();
+        (birth.trace, birth.faults, birth.order) = (trace, faults, Some(Order::Any));
         let (known, depth) = (Rc::clone(&history.known), self.depth);
         let life = birth.live(Off::Cut, move |host| ordered(play(host, known, course, requests, depth)));
         let life = history.end(life)?;
@@ -206,21 +206,22 @@ impl Stage {
     /// Runs the script to its end. Returns how many operations it takes.
     fn rehearse(&mut self) -> Result<u64, String> {
         let mut history = self.prepared.fork();
-        let (ended, operations) = self.perform(&mut history, self.requests(), None, Faults::default(), self.seeds)?;
+        let (ended, operations) = self.perform(&mut history, self.requests(), Ending::CutAtRest, Faults::default())?;
         if !ended {
             return Err("the script has no end".to_owned());
         }
-        self.recover(history)?;
+        self.recover(history, false)?;
         Ok(operations)
     }
 
     fn cut_at(&mut self, number: u64) -> Result<(), String> {
-        for moment in [Moment::Begun(number), Moment::Torn(number), Moment::Ended(number)] {
+        let cuts = [Moment::Begun(number), Moment::Torn(number), Moment::Ended(number)].map(Ending::Cut);
+        for ending in cuts.into_iter().chain([Ending::Kill(Moment::Ended(number))]) {
             let mut history = self.prepared.fork();
             self.totals.points += 1;
-            self.perform(&mut history, self.requests(), Some(moment), Faults::default(), self.seeds)
-                .and_then(|_| self.recover(history))
-                .map_err(|what| format!("{moment:?}, {what}"))?;
+            self.perform(&mut history, self.requests(), ending, Faults::default())
+                .and_then(|_| self.recover(history, matches!(ending, Ending::Kill(_))))
+                .map_err(|what| format!("{ending:?}, {what}"))?;
         }
         Ok(())
     }
@@ -231,24 +232,26 @@ impl Stage {
             let faults = Faults { failing: Some((number, failure)), lasting, ..Faults::default() };
             let mut history = self.prepared.fork();
             self.totals.points += 1;
-            self.perform(&mut history, self.requests(), None, faults, self.seeds)
-                .and_then(|_| self.recover(history))
+            self.perform(&mut history, self.requests(), Ending::CutAtRest, faults)
+                .and_then(|_| self.recover(history, false))
                 .map_err(|what| format!("lasting {lasting}, effect {}, {what}", failure.effect))?;
         }
         Ok(())
     }
 
-    /// The lives after the blow.
-    fn recover(&mut self, mut history: History) -> Result<(), String> {
+    /// The lives after the blow. After a kill, what the first of them reads may be in the disks' caches only, so the
+    /// power is always cut in it.
+    fn recover(&mut self, mut history: History, killed: bool) -> Result<(), String> {
         let seed = self.random.draw();
         history.random = Random::stream(seed, 1);
         let slabs = history.plan.slabs.min(4);
-        if self.random.chance(500) {
+        if killed || self.random.chance(500) {
             let number = self.random.below(250);
             let moment = self.random.pick(&[Moment::Begun(number), Moment::Torn(number), Moment::Ended(number)]);
+            let kills = !killed && self.random.chance(300);
             let life = LifePlan {
                 shards: self.random.between(1, slabs) as usize,
-                ending: self.random.pick(&[Ending::Cut(moment), Ending::Cut(moment), Ending::Kill(moment)]),
+                ending: if kills { Ending::Kill(moment) } else { Ending::Cut(moment) },
                 ..self.life.clone()
             };
             self.next(&mut history, life)?;

@@ -154,7 +154,7 @@ impl Story {
         let mut server = target_with(&story.rig, &story.server_options(2));
         let volume = json!({
             "base_bdev_name": "Base", "name": "D0", "block_size": block_size, "logical_size_mib": LOGICAL_MIB,
-            "slab_size_mib": 8, "block_map_cache_mib": 1, "journal_size_mib": 1,
+            "slab_size_mib": 8, "block_map_cache_mib": 32, "journal_size_mib": 1,
         });
         create(&server, volume).unwrap_or_else(|error| panic!("{error}: {}", server.log()));
         server.process().kill();

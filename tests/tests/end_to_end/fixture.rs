@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 use spdk_sys_build::{Release, SpdkTree};
@@ -86,6 +86,18 @@ pub fn volume(server: &Server, mib: u64) {
 /// Statistics of a volume.
 pub fn statistics(server: &Server, name: &str) -> Value {
     server.call("bdev_dedupe_get_stats", json!({"name": name})).expect("statistics")[0].clone()
+}
+
+/// Waits until a bdev is there that nobody has asked for: its volume is loaded with its pool.
+pub fn wait_for_bdev(server: &Server, name: &str) -> Value {
+    let began = Instant::now();
+    loop {
+        if let Ok(bdev) = server.bdev(name) {
+            return bdev;
+        }
+        assert!(began.elapsed() < PATIENCE, "'{name}' does not appear: {}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// One counter of a volume, over all shards.

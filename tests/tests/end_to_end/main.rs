@@ -9,6 +9,7 @@
 
 mod fixture;
 
+mod administration;
 mod bdevperf;
 mod durable;
 mod errors;

@@ -7,8 +7,10 @@ use std::process::Command;
 use serde_json::{json, Value};
 use tests::target::{Export, FioJob, Server, ServerOptions};
 
-use crate::fixture::{create, initiator, malloc, number, rig, target, target_with, MIB};
+use crate::fixture::{create, initiator, malloc, number, rig, target, target_with, wait_for_bdev, MIB};
 use crate::pool::{aio, call, wait_for_pools};
+
+const UUID: &str = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6";
 
 fn refused(server: &Server, params: Value) -> String {
     let error = create(server, params).expect_err("refused");
@@ -32,7 +34,8 @@ fn volumes_share_a_pool() {
         assert_eq!((&info["pool_name"], &info["base_bdev_name"]), (&json!("p0"), &json!("Large")), "{info:#}");
         assert_eq!(number(&info, "data_blocks"), 64 * MIB / 4096);
     }
-    assert_eq!(slabs_of(&server, "p0"), 16);
+    // Eight slabs of each volume, and objects for its slabs' metadata and the roots of its block map.
+    assert_eq!(slabs_of(&server, "p0"), 2 * (8 + 2));
     let message = refused(&server, json!({"pool_name": "p0", "name": "D2", "slab_size_mib": 2048}));
     assert!(message.contains("'p0'") && message.contains("too small"), "{message}");
     let message = refused(&server, json!({"pool_name": "p0", "name": "D2", "physical_size_mib": 512}));
@@ -53,7 +56,7 @@ fn volumes_share_a_pool() {
         initiator(&rig, &export).fio(&rig, "Nvmen1", &jobs(seed)).expect("serves");
     }
     server.call("bdev_dedupe_delete", json!({"name": "D0"})).expect("deleted");
-    assert_eq!(slabs_of(&server, "p0"), 8);
+    assert_eq!(slabs_of(&server, "p0"), 8 + 2);
     server.call("bdev_dedupe_delete", json!({"name": "D1"})).expect("deleted");
     assert_eq!(slabs_of(&server, "p0"), 0);
     call(&server, "mpool_destroy", json!({"name": "p0"}));
@@ -80,26 +83,55 @@ fn a_pool_that_was_made_for_a_volume_goes_with_it() {
 }
 
 #[test]
-fn after_a_kill_the_configuration_finds_volume_and_pool() {
+fn after_a_kill_a_volume_comes_back_with_its_bdev() {
     let rig = rig(1);
-    let file = rig.dir().join("Base.img").display().to_string();
-    let base = json!({"name": "Base", "filename": file, "block_size": 4096});
-    let volume = json!({"base_bdev_name": "Base", "name": "D0"});
     let mut server = target(&rig);
     aio(&rig, &server, "Base", 128, 4096);
-    create(&server, volume.clone()).expect("created");
+    create(&server, json!({"base_bdev_name": "Base", "name": "D0", "uuid": UUID})).expect("created");
     let before = server.bdev("D0").expect("shown");
+    assert_eq!(before["driver_specific"]["dedupe"]["complete_recoveries"], 0);
     server.process().kill();
 
-    let calls = json!([
-        {"method": "bdev_aio_create", "params": base}, {"method": "bdev_dedupe_create", "params": volume},
-    ]);
+    let file = rig.dir().join("Base.img").display().to_string();
+    let base = json!({"name": "Base", "filename": file, "block_size": 4096});
+    let calls = json!([{"method": "bdev_aio_create", "params": base}]);
     let config = json!({"subsystems": [{"subsystem": "bdev", "config": calls}]});
-    let config = Some(rig.write_json("volume.json", &config).expect("written"));
+    let config = Some(rig.write_json("base.json", &config).expect("written"));
     let mut server = target_with(&rig, &ServerOptions { config, ..ServerOptions::default() });
-    assert_eq!(server.bdev("D0").expect("shown"), before, "the same volume in the same pool");
-    assert!(server.log().contains("takes over its"), "{}", server.log());
+    let mut after = wait_for_bdev(&server, "D0");
+    assert_eq!(after["driver_specific"]["dedupe"]["complete_recoveries"], 1);
+    after["driver_specific"]["dedupe"]["complete_recoveries"] = json!(0);
+    assert_eq!(after, before, "the same volume in the same pool");
+    let message = refused(&server, json!({"base_bdev_name": "Base", "name": "D0"}));
+    assert!(message.contains("'D0'") && message.contains("exists"), "{message}");
     assert!(server.stop().expect("ends").success(), "{}", server.log());
+}
+
+/// vdo-110, partly: what was saved needs no recovery.
+#[test]
+fn pools_give_their_volumes_back_when_they_are_activated() {
+    let rig = rig(1);
+    let server = target(&rig);
+    malloc(&server, "Large", 256, 4096);
+    malloc(&server, "Fast", 64, 4096);
+    let pool = json!({"name": "p0", "capacity_bdev": "Large", "staging_bdev": "Fast", "zone_size_mib": 1});
+    call(&server, "mpool_create", pool);
+    for name in ["D0", "D1"] {
+        create(&server, json!({"pool_name": "p0", "name": name, "physical_size_mib": 32})).expect("created");
+        let info = server.bdev(name).expect("shown")["driver_specific"]["dedupe"].clone();
+        assert_eq!(info["metadata_bdev_name"], "Fast", "{info:#}");
+    }
+    let message = server.call("mpool_deactivate", json!({"name": "p0"})).expect_err("in use").to_string();
+    assert!(message.contains("'p0'"), "{message}");
+    for name in ["D0", "D1"] {
+        call(&server, "bdev_dedupe_unload", json!({"name": name}));
+    }
+    call(&server, "mpool_deactivate", json!({"name": "p0"}));
+    call(&server, "mpool_activate", json!({"name": "p0"}));
+    for name in ["D0", "D1"] {
+        let info = server.bdev(name).expect("loaded with its pool")["driver_specific"]["dedupe"].clone();
+        assert_eq!((&info["mode"], &info["complete_recoveries"]), (&json!("normal"), &json!(0)), "{info:#}");
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::{json, Value};
 use tests::target::{RpcClient, ServerOptions};
 
-use crate::fixture::{create, malloc, number, rig, statistics, target, target_with, volume, MIB};
+use crate::fixture::{create, malloc, number, rig, statistics, target, target_with, volume, wait_for_bdev, MIB};
+use crate::pool::aio;
 
 /// vdo-35, partly: a volume that nobody has used counts nothing, in total and in each shard.
 /// vdo-117, partly: sizes and derived figures of an empty volume.
@@ -34,7 +35,7 @@ fn a_volume_is_created_shown_and_deleted() {
     let statistics = statistics(&server, "D0");
     let data_blocks = number(&statistics["total"], "data_blocks");
     let logical_blocks = number(&statistics, "logical_blocks");
-    assert!((data_blocks * 15 / 16..=data_blocks).contains(&logical_blocks), "the room for data less some spare");
+    assert!((data_blocks * 7 / 8..=data_blocks).contains(&logical_blocks), "the room for data less some spare");
     assert_eq!(number(&statistics, "physical_blocks"), 128 * MIB / 4096);
     assert_eq!(number(&statistics, "overhead_blocks_used"), 128 * MIB / 4096 - data_blocks);
     for used in ["data_blocks_used", "logical_blocks_used", "bios_in_write", "dedupe_hits"] {
@@ -64,6 +65,8 @@ fn wrong_parameters_are_named() {
         (json!({"slab_size_mib": 9}), "slab_size_mib"),
         (json!({"slab_size_mib": 65536}), "slab_size_mib"),
         (json!({"index_memory_mib": 0}), "index_memory_mib"),
+        (json!({"block_map_cache_mib": 0}), "block_map_cache_mib"),
+        (json!({"journal_size_mib": "32"}), "journal_size_mib"),
         (json!({"index_memory_mib": []}), "index_memory_mib"),
         (json!({"cpumask": "0x0"}), "cpumask"),
         (json!({"cpumask": "nonsense"}), "cpumask"),
@@ -161,9 +164,10 @@ fn the_index_changes_its_size_online() {
     assert!(capacity() > before, "{} records, {before} before", capacity());
     let message = resize(json!(0)).expect_err("refused").to_string();
     assert!(message.contains("'index_memory_mib'"), "{message}");
-    let calls = server.call("framework_get_config", json!({"name": "bdev"})).expect("saved");
-    let saved = bdev_config_of(&calls).into_iter().find(|call| call["params"]["name"] == "D0").expect("saved");
-    assert_eq!(saved["params"]["index_memory_mib"], 16, "{saved:#}");
+    let grown = capacity();
+    server.call("bdev_dedupe_unload", json!({"name": "D0"})).expect("unloaded");
+    server.call("bdev_dedupe_load", json!({"name": "D0"})).expect("loaded");
+    assert_eq!(capacity(), grown, "it is kept");
 }
 
 #[test]
@@ -177,23 +181,23 @@ fn a_volume_can_stand_on_a_volume() {
     assert_eq!(server.bdev_names().expect("list"), ["Base"]);
 }
 
+/// A volume is loaded with its pool, so a saved configuration needs its bases only.
 #[test]
-fn a_saved_configuration_makes_the_same_bdevs() {
+fn a_saved_configuration_brings_the_same_bdevs_back() {
     let rig = rig(2);
     let saved = {
         let mut server = target_with(&rig, &ServerOptions { cores: 2, ..ServerOptions::default() });
-        malloc(&server, "Base0", 64, 512);
-        malloc(&server, "Base1", 128, 4096);
+        aio(&rig, &server, "Base0", 64, 512);
+        aio(&rig, &server, "Base1", 128, 4096);
         create(&server, json!({"base_bdev_name": "Base0", "name": "Plain"})).expect("created");
         let params = json!({
             "base_bdev_name": "Base1", "name": "Full", "uuid": "f81d4fae-7dec-41d0-a765-00a0c91e6bf6",
             "cpumask": format!("[{}]", rig.cores()[0]), "block_size": 512, "logical_size_mib": 1024, "slab_size_mib": 8,
-            "index_memory_mib": 4,
+            "index_memory_mib": 4, "block_map_cache_mib": 16, "journal_size_mib": 4,
         });
         create(&server, params).expect("created");
         let saved = bdev_config_of(&server.call("framework_get_config", json!({"name": "bdev"})).expect("saved"));
-        let full = saved.iter().find(|call| call["params"]["name"] == "Full").expect("saved");
-        assert_eq!(full["params"]["index_memory_mib"], 4, "{full:#}");
+        assert!(saved.iter().all(|call| call["method"] != "bdev_dedupe_create"), "{saved:#?}");
         let shown = shown(&server);
         assert!(server.stop().expect("ends").success());
         (saved, shown)
@@ -210,14 +214,8 @@ fn bdev_config_of(calls: &Value) -> Vec<Value> {
     calls.as_array().expect("a list of calls").clone()
 }
 
-/// Without the identity of the pool, which is another one: bases in memory do not outlive their target.
 fn shown(server: &tests::target::Server) -> Vec<Value> {
-    let show = |name| {
-        let mut bdev = server.bdev(name).expect("shown");
-        bdev["driver_specific"]["dedupe"]["pool_uuid"].take();
-        bdev
-    };
-    ["Plain", "Full"].map(show).to_vec()
+    ["Plain", "Full"].map(|name| wait_for_bdev(server, name)).to_vec()
 }
 
 #[test]
@@ -274,6 +272,21 @@ fn the_plugin_for_rpc_py_calls_every_method() {
     assert_eq!(server.bdev("D0").expect("shown")["block_size"], 512);
     let statistics: Value = serde_json::from_str(&call(&["bdev_dedupe_get_stats", "-n", "D0"])).expect("JSON");
     assert_eq!(number(&statistics[0], "logical_blocks"), 128 * MIB / 4096);
+    call(&["bdev_dedupe_set_index_memory", "D0", "3"]);
+    call(&["bdev_dedupe_set_block_map_cache", "D0", "32"]);
+    call(&["bdev_dedupe_grow_logical", "D0", "256"]);
+    call(&["bdev_dedupe_suspend", "D0"]);
+    call(&["bdev_dedupe_resume", "D0"]);
+    let report: Value = serde_json::from_str(&call(&["bdev_dedupe_check", "D0"])).expect("JSON");
+    assert_eq!(report["clean"], true, "{report:#}");
+    call(&["bdev_dedupe_set_read_only", "D0"]);
+    let report: Value = serde_json::from_str(&call(&["bdev_dedupe_rebuild", "D0"])).expect("JSON");
+    assert_eq!(report["lost"]["mappings"], 0, "{report:#}");
+    call(&["bdev_dedupe_unload", "D0"]);
+    assert_eq!(call(&["bdev_dedupe_load", "D0", "-p", "D0"]), "D0");
+    for method in ["bdev_dedupe_grow_physical", "bdev_dedupe_load", "bdev_dedupe_create"] {
+        assert!(call(&[method, "--help"]).contains("usage"), "{method} has a help text");
+    }
     call(&["bdev_dedupe_delete", "D0"]);
     assert_eq!(server.bdev_names().expect("list"), ["Base"]);
 }

@@ -62,6 +62,13 @@ impl Storages {
         self.held.borrow_mut().iter_mut().find(|held| held.key == key).map(ask)
     }
 
+    /// Names of the volumes of a pool that are loaded, or being loaded.
+    pub fn names_in(&self, pool: Uuid) -> Vec<String> {
+        let held = self.held.borrow();
+        let inside = held.iter().filter(|held| held.store.pool().uuid() == pool);
+        inside.map(|held| held.store.entry().name.clone()).collect()
+    }
+
     /// Whether a volume is loaded, or being loaded.
     pub fn has(&self, uuid: Uuid) -> bool {
         self.held.borrow().iter().any(|held| held.store.entry().uuid == uuid)

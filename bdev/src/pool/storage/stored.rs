@@ -7,6 +7,7 @@ use std::rc::Rc;
 use engine::pool::error::Result;
 use engine::pool::{Kind, Pool, PoolError};
 use engine::volume::catalog::{Catalog, VolumeEntry};
+use engine::volume::store;
 
 use crate::pool::runtime::Runtime;
 
@@ -28,6 +29,20 @@ pub async fn all_in(pool: &Rc<Pool>) -> Result<Vec<StoredVolume>> {
     let entries = catalog.entries();
     catalog.close().await?;
     Ok(entries.into_iter().map(|entry| StoredVolume { pool: Rc::clone(pool), entry }).collect())
+}
+
+/// Takes back what is left in a pool of volumes whose creation or deletion was cut short. The caller manages.
+///
+/// # Errors
+/// The catalog or an inventory cannot be read; Io.
+pub async fn remove_unfinished(runtime: &Runtime, pool: &Rc<Pool>) -> Result<()> {
+    let catalog = Catalog::open(pool).await?;
+    let removed = store::remove_unfinished(pool, &catalog, |entry| runtime.storages.has(entry.uuid)).await;
+    let closed = catalog.close().await;
+    for name in removed? {
+        log::warn!("pool '{}': volume '{name}', whose creation or deletion was cut short, is gone", pool.name());
+    }
+    closed
 }
 
 /// The volume of a name that is not loaded, in the pool given, else in any that is active. The caller manages.

@@ -11,8 +11,8 @@
 //! 4. Counts of all slabs are written, slab journals become zeros and summaries new.
 //!
 //! The result is consistent; data may be lost, and the report says how much. Interrupted and begun again, a rebuild ends
-//! consistent as well: the counts are always those of the block map. The caller then records the next load generation
-//! and erases the journals.
+//! consistent as well: the counts are always those of the block map. So one flush at the end is enough; then the caller
+//! records the next load generation and erases the journals.
 //!
 //! Differs from vdo.md 6.9: a page that cannot be read is empty and loses its block, where there it keeps it.
 
@@ -80,9 +80,10 @@ pub async fn rebuild(
     let total = 2 * ROOTS + config.geometry.slabs();
     let mut report = RebuildReport::default();
 
+    // As in recovery: what is read may be in volatile caches only.
+    media.flush().await?;
     let changes = journaled(media, config, &mut report).await?;
     replay_map(&volume, changes, OnDamage::Salvage).await?;
-    media.flush().await?;
 
     let mut tally = Tally::new(config.geometry);
     let mut step = |done| progress(Progress { done, total });
@@ -100,7 +101,6 @@ pub async fn rebuild(
     };
     walk(&volume, &mut count).await?;
     report.logical_blocks_used = count.logical_blocks_used;
-    media.flush().await?;
 
     report.blocks_used = tally.used();
     let mut step = |done| progress(Progress { done: 2 * ROOTS + done, total });

@@ -37,7 +37,6 @@ pub(super) async fn write_slabs(
         progress(summaries.len() as u64);
     }
     drop(writes);
-    volume.media.flush().await?;
     let writes = slabs.zip(&summaries).map(|(slab, summary)| volume.write_summary(slab, summary));
     stream::iter(writes).buffered(CONCURRENT_BLOCKS).try_collect::<Vec<()>>().await?;
     volume.media.flush().await?;

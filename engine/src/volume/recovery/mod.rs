@@ -134,6 +134,9 @@ impl Recovered {
 /// One of [`RecoveryError`]: after `Pool` it may be tried again; after any other the volume needs a rebuild.
 pub async fn recover(media: &dyn VolumeMedia, config: &RecoveryConfig) -> Result<Recovered, RecoveryError> {
     let volume = config.at_rest(media);
+    // After a kill without a power cut, what is read here may be in volatile caches only. Nothing that follows from it
+    // may become durable before it.
+    media.flush().await?;
     let mut summaries = volume.read_summaries().await?;
     let (journals, unacknowledged) = journals::read_committed(media, config).await?;
 

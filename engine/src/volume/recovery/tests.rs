@@ -107,3 +107,21 @@ fn a_clean_volume_is_only_read() {
         model.verify("stopped");
     }
 }
+
+/// Pages are durable also where the slabs contain everything, so that nothing is written for them.
+#[test]
+fn pages_alone_are_made_durable() {
+    for seed in 0..4 {
+        let mut model = Model::new(50 + seed, SMALL, 2);
+        model.holes = false;
+        model.run(100, u64::MAX >> 1);
+        let recovered = recover_now(&model).expect("nothing fails");
+        model.load(recovered.summaries, 3);
+        model.change_more(40);
+        model.stop_slabs();
+        let recovered = recover_now(&model).expect("nothing fails");
+        assert_eq!(recovered.statistics.slabs_changed, 0);
+        assert!(recovered.statistics.pages_written > 0);
+        model.verify("recovered");
+    }
+}

@@ -2,11 +2,11 @@
 
 //! The medium: segments in memory, with or without a volatile cache.
 
-use crate::env::{Block, Direction, Env, Event, Part, Place, Run, RunToken};
+use crate::env::{Block, Direction, Place, Run, RunToken};
 use crate::error::RequestError;
-use crate::message::Message;
 use crate::pool::mlog::testing::Random;
-use crate::units::{Lbn, Nanos, ShardId, BLOCK_SIZE, SECTOR_SIZE};
+use crate::test_device::TestDevice;
+use crate::units::{BLOCK_SIZE, SECTOR_SIZE};
 
 /// A write of a piece of a segment.
 #[derive(Debug, Clone)]
@@ -107,19 +107,16 @@ fn put(images: &mut [Vec<u8>], piece: &Piece, mut keeps: impl FnMut(usize) -> bo
     }
 }
 
-impl Env for Medium {
-    type Buf = u32;
-    type Client = ();
-
-    fn block(&self, buf: u32) -> &Block {
+impl TestDevice for Medium {
+    fn memory(&self, buf: u32) -> &Block {
         &self.blocks[buf as usize]
     }
 
-    fn block_mut(&mut self, buf: u32) -> &mut Block {
+    fn memory_mut(&mut self, buf: u32) -> &mut Block {
         &mut self.blocks[buf as usize]
     }
 
-    fn submit(&mut self, run: Run<'_, u32>) {
+    fn start(&mut self, run: Run<'_, u32>) {
         let Place::Journal { segment, offset } = run.place else { panic!("{:?} is no place of a journal", run.place) };
         assert_eq!(run.direction, Direction::Write);
         let memory = run.bufs.iter().flat_map(|&buf| self.blocks[buf as usize]);
@@ -130,53 +127,9 @@ impl Env for Medium {
         self.under_way.push((run.token, request));
     }
 
-    fn flush(&mut self, token: RunToken) {
+    fn start_flush(&mut self, token: RunToken) {
         assert!(self.volatile_cache, "nothing to flush");
         self.trace.push("flush".to_owned());
         self.under_way.push((token, Request::Flush { covers: self.cached.len() }));
-    }
-
-    fn now(&self) -> Nanos {
-        unreachable!("a journal has no clock")
-    }
-
-    fn client_block(&mut self, (): (), _lbn: Lbn) -> Option<u32> {
-        unreachable!("a journal has no clients")
-    }
-
-    fn copy_from_client(&mut self, (): (), _lbn: Lbn, _part: Part, _to: u32) {
-        unreachable!("a journal has no clients")
-    }
-
-    fn copy_to_client(&mut self, (): (), _lbn: Lbn, _part: Part, _from: u32) {
-        unreachable!("a journal has no clients")
-    }
-
-    fn zero_client(&mut self, (): (), _lbn: Lbn, _part: Part) {
-        unreachable!("a journal has no clients")
-    }
-
-    fn erase_segment(&mut self, _segment: u32) {
-        unreachable!("the owner erases segments")
-    }
-
-    fn send(&mut self, _to: ShardId, _message: Message<u32>) {
-        unreachable!("the owner sends messages")
-    }
-
-    fn send_room(&self, _to: ShardId) -> usize {
-        unreachable!("the owner sends messages")
-    }
-
-    fn complete(&mut self, (): (), _result: Result<(), RequestError>) {
-        unreachable!("a journal has no clients")
-    }
-
-    fn arm_timer(&mut self, _at: Nanos) {
-        unreachable!("a journal has no clock")
-    }
-
-    fn report(&mut self, _event: Event) {
-        unreachable!("the owner reports")
     }
 }

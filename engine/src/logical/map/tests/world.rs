@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::env::{Block, Direction, Env, Event, Part, Place, Run, RunToken};
+use crate::env::{Block, Direction, Place, Run, RunToken};
 use crate::error::RequestError;
 use crate::logical::map::page_memory::{Entries, ENTRIES};
 use crate::logical::{PageId, ROOTS};
 use crate::media::map_page;
-use crate::message::Message;
-use crate::units::{Lbn, Nanos, ShardId, BLOCK_SIZE, SECTOR_SIZE};
+use crate::test_device::TestDevice;
+use crate::units::{BLOCK_SIZE, SECTOR_SIZE};
 
 pub const NONCE: u64 = 0x5eed;
 
@@ -153,25 +153,18 @@ pub fn image(page: PageId, entries: &Entries) -> Block {
     block
 }
 
-impl Env for World {
-    type Buf = u32;
-    type Client = ();
-
-    fn now(&self) -> Nanos {
-        Nanos(0)
-    }
-
-    fn block(&self, buf: u32) -> &Block {
+impl TestDevice for World {
+    fn memory(&self, buf: u32) -> &Block {
         &self.memory[buf as usize]
     }
 
-    fn block_mut(&mut self, buf: u32) -> &mut Block {
+    fn memory_mut(&mut self, buf: u32) -> &mut Block {
         let in_use = self.pending.iter().any(|(_, work)| matches!(work, Work::Write(_, used) if *used == buf));
         assert!(!in_use, "memory is not changed while it is written");
         &mut self.memory[buf as usize]
     }
 
-    fn submit(&mut self, run: Run<'_, u32>) {
+    fn start(&mut self, run: Run<'_, u32>) {
         let &[buf] = run.bufs else { panic!("pages go one by one") };
         assert_eq!(run.bytes, BLOCK_SIZE);
         let at = match run.place {
@@ -188,47 +181,7 @@ impl Env for World {
         self.pending.push((run.token, work));
     }
 
-    fn flush(&mut self, token: RunToken) {
+    fn start_flush(&mut self, token: RunToken) {
         self.pending.push((token, Work::Flush(self.volatile.clone())));
-    }
-
-    fn client_block(&mut self, (): (), _: Lbn) -> Option<u32> {
-        unreachable!("the block map knows no clients")
-    }
-
-    fn copy_from_client(&mut self, (): (), _: Lbn, _: Part, _: u32) {
-        unreachable!("the block map knows no clients")
-    }
-
-    fn copy_to_client(&mut self, (): (), _: Lbn, _: Part, _: u32) {
-        unreachable!("the block map knows no clients")
-    }
-
-    fn zero_client(&mut self, (): (), _: Lbn, _: Part) {
-        unreachable!("the block map knows no clients")
-    }
-
-    fn erase_segment(&mut self, _: u32) {
-        unreachable!("the block map knows no segments")
-    }
-
-    fn send(&mut self, _: ShardId, _: Message<u32>) {
-        unreachable!("the block map sends nothing")
-    }
-
-    fn send_room(&self, _: ShardId) -> usize {
-        unreachable!("the block map sends nothing")
-    }
-
-    fn complete(&mut self, (): (), _: Result<(), RequestError>) {
-        unreachable!("the block map knows no clients")
-    }
-
-    fn arm_timer(&mut self, _: Nanos) {
-        unreachable!("the block map knows no time")
-    }
-
-    fn report(&mut self, _: Event) {
-        unreachable!("the block map has events of its own")
     }
 }

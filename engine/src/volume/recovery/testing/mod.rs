@@ -2,6 +2,7 @@
 
 //! What the tests of recovery, check and rebuild share: media in memory, and a model that makes media as a volume does.
 
+mod changes;
 mod journal;
 mod memory;
 mod model;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The world of tests that look at metadata alone: memory and a device, and neither clients nor other shards.
+
+use crate::env::{Block, Env, Event, Part, Run, RunToken};
+use crate::error::RequestError;
+use crate::message::Message;
+use crate::units::{Lbn, Nanos, ShardId};
+
+/// Memory, by number, and a device.
+pub trait TestDevice {
+    /// See [`Env::block`].
+    fn memory(&self, buf: u32) -> &Block;
+
+    /// See [`Env::block_mut`].
+    fn memory_mut(&mut self, buf: u32) -> &mut Block;
+
+    /// See [`Env::submit`].
+    fn start(&mut self, run: Run<'_, u32>);
+
+    /// See [`Env::flush`].
+    fn start_flush(&mut self, token: RunToken);
+}
+
+impl<T: TestDevice> Env for T {
+    type Buf = u32;
+    type Client = ();
+
+    fn now(&self) -> Nanos {
+        Nanos(0)
+    }
+
+    fn block(&self, buf: u32) -> &Block {
+        self.memory(buf)
+    }
+
+    fn block_mut(&mut self, buf: u32) -> &mut Block {
+        self.memory_mut(buf)
+    }
+
+    fn submit(&mut self, run: Run<'_, u32>) {
+        self.start(run);
+    }
+
+    fn flush(&mut self, token: RunToken) {
+        self.start_flush(token);
+    }
+
+    fn client_block(&mut self, (): (), _: Lbn) -> Option<u32> {
+        unreachable!("metadata has no clients")
+    }
+
+    fn copy_from_client(&mut self, (): (), _: Lbn, _: Part, _: u32) {
+        unreachable!("metadata has no clients")
+    }
+
+    fn copy_to_client(&mut self, (): (), _: Lbn, _: Part, _: u32) {
+        unreachable!("metadata has no clients")
+    }
+
+    fn zero_client(&mut self, (): (), _: Lbn, _: Part) {
+        unreachable!("metadata has no clients")
+    }
+
+    fn erase_segment(&mut self, _: u32) {
+        unreachable!("the shard erases segments")
+    }
+
+    fn send(&mut self, _: ShardId, _: Message<u32>) {
+        unreachable!("the shard sends messages")
+    }
+
+    fn send_room(&self, _: ShardId) -> usize {
+        unreachable!("the shard sends messages")
+    }
+
+    fn complete(&mut self, (): (), _: Result<(), RequestError>) {
+        unreachable!("metadata has no clients")
+    }
+
+    fn arm_timer(&mut self, _: Nanos) {
+        unreachable!("metadata has no timers")
+    }
+
+    fn report(&mut self, _: Event) {
+        unreachable!("the shard reports")
+    }
+}
