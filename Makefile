@@ -8,11 +8,11 @@
 #   make setup  packages, SPDK and fio; nothing to do when they are there
 
 CARGO ?= cargo
-SEEDS ?= 0..20000
+SEEDS ?= 0..4000
 # Of the media pool's crash campaigns: short scripts are cut at each of their I/Os.
-SCRIPT_SEEDS ?= 0..17
-LIFE_SEEDS ?= 0..200
-LOG_SEEDS ?= 0..5000
+SCRIPT_SEEDS ?= 0..4
+LIFE_SEEDS ?= 0..60
+LOG_SEEDS ?= 0..2000
 RELEASES ?= all
 
 # The system's python3 builds SPDK; the toolchain may live in the user's home.

@@ -349,7 +349,7 @@ impl<Buf: Copy> Journal<Buf> {
         if self.failed.is_some() {
             return None;
         }
-        self.ring.take_erasure(self.map_head.min(self.slabs.head()))
+        self.ring.take_erasure(self.map_head.min(self.slabs.head()), self.applied)
     }
 
     /// The erasure of a segment has ended: it has this generation now, or has failed. Allocates.

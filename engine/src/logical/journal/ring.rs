@@ -223,9 +223,11 @@ impl Ring {
         oldest.max(self.eras.old_before())
     }
 
-    /// Takes the oldest segment to be erased when nothing before `head` is needed, unless one is being erased.
-    pub fn take_erasure(&mut self, head: u64) -> Option<u32> {
-        let oldest = self.full().next().filter(|segment| segment.end <= head && segment.writer.is_none())?;
+    /// Takes the oldest segment to be erased when nothing before `head` is needed, unless one is being erased. Some
+    /// entry behind it is durable, so there is always a last record that says what the volume uses.
+    pub fn take_erasure(&mut self, head: u64, applied: u64) -> Option<u32> {
+        let is_old = |segment: &&Segment| segment.end <= head && segment.end < applied && segment.writer.is_none();
+        let oldest = self.full().next().filter(is_old)?;
         let number = oldest.number;
         (!std::mem::replace(&mut self.erasing, true)).then_some(number)
     }
