@@ -8,7 +8,9 @@
 #   make setup  packages, SPDK and fio; nothing to do when they are there
 
 CARGO ?= cargo
-SEEDS ?= 0..4000
+SEEDS ?= 0..1000
+# Volumes in random use on disks that lose power, life after life.
+VOLUME_SEEDS ?= 0..200
 # Of the media pool's crash campaigns: short scripts are cut at each of their I/Os.
 SCRIPT_SEEDS ?= 0..4
 LIFE_SEEDS ?= 0..60
@@ -63,6 +65,8 @@ unit:
 
 simulate:
 	$(CARGO) run --profile campaign --package tests --bin simulate -- --seeds $(SEEDS)
+	$(CARGO) test --profile campaign --package tests --test volume_campaign
+	$(CARGO) run --profile campaign --package tests --bin volume_campaign -- --campaign random --seeds $(VOLUME_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign cuts --seeds $(SCRIPT_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign failures --stride 3 --seeds $(SCRIPT_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign lives --seeds $(LIFE_SEEDS)
@@ -72,7 +76,7 @@ simulate:
 end-to-end:
 	$(CARGO) test --package tests --features spdk,bench --test pool_on_spdk
 	$(CARGO) test --package tests --features spdk,bench --test end_to_end
-	E2E_RELEASE=20.07 $(CARGO) test --package tests --features spdk,bench --test end_to_end
+	E2E_RELEASE=20.07 DURABLE_ROUNDS=12 $(CARGO) test --package tests --features spdk,bench --test end_to_end
 
 features:
 	$(CARGO) run --package tests --bin features

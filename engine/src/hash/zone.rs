@@ -439,6 +439,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// Stores a member's content in a block of its own.
     fn start_write<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
+        if cx.is_read_only() {
+            return self.fail(cx, member, RequestError::ReadOnly);
+        }
         self.members[member].zones_tried = 0;
         self.allocate(cx, member);
     }
@@ -506,6 +509,11 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     fn release_allocation<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         if let Some(pbn) = self.members[member].allocation.take() {
+            // A journal entry whose write failed may be on media nevertheless. Its block must keep its content until the
+            // volume is loaded again, which finds out.
+            if cx.is_read_only() {
+                return;
+            }
             // After a remap the write lock is a read lock whose whole lease was the writer's; before, nothing was
             // leased, and the physical zone ignores what is returned.
             cx.release(pbn, 0, None);

@@ -25,13 +25,29 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
+/// A 4 KiB block of which a request that was never answered has written a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// The request.
+    pub request: String,
+    /// The logical blocks of the block. Each of them holds what it may.
+    pub units: Vec<Mismatch>,
+}
+
+impl std::fmt::Display for Torn {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "half of a 4 KiB block was written by {}, never answered:", self.request)?;
+        self.units.iter().try_for_each(|unit| write!(formatter, "\n    {unit}"))
+    }
+}
+
 /// All that a comparison found wrong, the first of it in detail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Divergence {
     /// Logical blocks that differ.
     pub blocks: u64,
-    /// 4 KiB blocks of which an unanswered request wrote a part.
-    pub torn: Vec<String>,
+    /// Blocks that are half written.
+    pub torn: Vec<Torn>,
     /// The first of the differences.
     pub first: Vec<Mismatch>,
 }
@@ -53,9 +69,9 @@ impl Divergence {
         }
     }
 
-    pub(super) fn add_torn(&mut self, text: String) {
+    pub(super) fn add_torn(&mut self, torn: Torn) {
         if self.torn.len() < Self::DETAILS {
-            self.torn.push(text);
+            self.torn.push(torn);
         }
     }
 

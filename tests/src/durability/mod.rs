@@ -17,7 +17,7 @@ mod spread;
 mod unit;
 
 pub use content::Content;
-pub use fault::{Divergence, LoadError, Mismatch};
+pub use fault::{Divergence, LoadError, Mismatch, Torn};
 pub use load::{Load, LoadOptions, Progress};
 pub use model::Model;
 pub use plan::{Mix, Plan, Request, RequestKind};

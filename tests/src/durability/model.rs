@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::content::{self, Content, Strange, BLOCK_BYTES, SECTOR_BYTES};
-use super::fault::{Divergence, Mismatch};
+use super::fault::{Divergence, Mismatch, Torn};
 use super::plan::{Mix, Request, RequestKind};
 use super::unit::{Standing, Unit, Value};
 use crate::nvme_tcp::Namespace;
@@ -211,8 +211,9 @@ impl Model {
             };
             let units = &self.units[lba_of_block as usize..][..whole as usize];
             if let Some(request) = torn_by(units, found, since) {
-                let words = self.in_words(request);
-                into.add_torn(format!("the 4 KiB block at LBA {lba_of_block} is half of {words}, never answered"));
+                let units = (lba_of_block..).zip(found).map(|(lba, found)| self.mismatch(lba, found.clone()));
+                let request = self.in_words(request);
+                into.add_torn(Torn { request, units: units.collect() });
             }
         }
     }
@@ -234,10 +235,10 @@ fn torn_by(units: &[Unit], found: &[Result<Content, String>], since: u64) -> Opt
             // Not in the request's range, or not clear.
             continue;
         };
-        if !unit.is_quiet_since(since) || first.content == second.content {
+        let (new, old) = if first.request == request { (first, second) } else { (second, first) };
+        if new.request != request || new.content == old.content || !unit.is_quiet_since(since) {
             continue;
         }
-        let (new, old) = if first.request == request { (first, second) } else { (second, first) };
         taken |= *found == new.content;
         // What was written at the same time may have come after it.
         kept |= *found == old.content && old.precedes(&new);
@@ -332,6 +333,19 @@ mod tests {
         model.end_life();
         let both = [&unanswered[..4 * 512], &answered].concat();
         assert!(read(&mut model, 0, &both).is_none(), "the unanswered one came first");
+    }
+
+    #[test]
+    fn a_block_is_not_torn_by_others_than_the_unanswered_write() {
+        let mut model = model();
+        let (first, _) = write(&mut model, 0, 4);
+        let (second, data) = write(&mut model, 0, 4);
+        model.acknowledge(second, &[]);
+        model.acknowledge(first, &[]);
+        write(&mut model, 4, 4);
+        model.end_life();
+        let kept = [&data[..], &[0; 4 * 512]].concat();
+        assert!(read(&mut model, 0, &kept).is_none(), "nothing of the unanswered one is there");
     }
 
     #[test]

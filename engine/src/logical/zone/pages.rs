@@ -160,10 +160,11 @@ impl<E: Env> LogicalZone<E> {
         cx.reference_page(pbn, Point::new(entry, 0));
     }
 
-    /// The page was not journaled and never will be: its block is free again.
+    /// The page was not journaled, or its entry was not written well, and writing has ended. Its block stays locked: the
+    /// entry may be on media nevertheless, and the next load finds out.
     pub(super) fn page_unrecorded(&mut self, cx: &mut Context<'_, E>, ticket: u32) {
-        let pbn = self.forget_page(ticket).pbn.expect("a page that was to be journaled has a block");
+        debug_assert!(cx.is_read_only(), "an entry fails only when writing ends");
+        self.forget_page(ticket);
         self.map.refused(ticket, RequestError::ReadOnly);
-        cx.release(pbn, 0, None);
     }
 }
