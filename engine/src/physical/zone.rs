@@ -50,7 +50,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     /// once; the counts of the others are made by the scrubber, in the background.
     ///
     /// Takes one byte a block, some 10 KiB a slab, 64 to 128 bytes a lock, and half a MiB. Afterwards nothing is allocated
-    /// but for a slab being scrubbed, and when more updates wait for slabs than usual ([`super::updates`]).
+    /// but for a slab being scrubbed, and when more updates wait for slabs than usual (module `updates`).
     ///
     /// # Panics
     /// If the volume has no such shard, a zone would have 2^32 slabs or more, there is not one summary for each slab, or

@@ -24,10 +24,22 @@ const AT_ONCE: usize = 8;
 pub struct Progress {
     /// Requests that the target answered.
     pub answered: u64,
+    /// Writes among them, those of zeros by command not counted.
+    pub writes: u64,
     /// Requests that it never answered.
     pub unanswered: u64,
     /// Bytes that were compared.
     pub compared_bytes: u64,
+}
+
+impl Progress {
+    /// Takes an answer that tells of success. Returns what is wrong with it.
+    fn acknowledge(&mut self, model: &mut Model, answer: &Answer) -> Divergence {
+        self.answered += 1;
+        self.compared_bytes += answer.data.len() as u64;
+        self.writes += u64::from(model.request(answer.tag).is_some_and(|request| request.kind == RequestKind::Write));
+        model.acknowledge(answer.tag, &answer.data)
+    }
 }
 
 /// What a load is like.
@@ -56,7 +68,7 @@ impl Load {
     /// A load on a namespace that holds zeros.
     #[must_use]
     pub const fn new(seed: u64, options: LoadOptions) -> Load {
-        let progress = Progress { answered: 0, unanswered: 0, compared_bytes: 0 };
+        let progress = Progress { answered: 0, writes: 0, unanswered: 0, compared_bytes: 0 };
         Load { seed, options, plan: Plan::new(seed, options.mix, options.spread), model: None, progress }
     }
 
@@ -141,8 +153,7 @@ impl Load {
         };
         while let Some(answer) = controller.pop_answer() {
             if answer.status.is_success() {
-                self.progress.answered += 1;
-                divergence.merge(model.acknowledge(answer.tag, &answer.data));
+                divergence.merge(self.progress.acknowledge(model, &answer));
             } else {
                 // A target that ends on request aborts what it has not done.
                 model.fail(answer.tag);
@@ -214,9 +225,7 @@ impl Run<'_> {
             let what = model.fail(answer.tag).map_or_else(String::new, |request| request.to_string());
             return Err(LoadError::Failed { request: answer.tag, what, status: answer.status });
         }
-        self.load.progress.answered += 1;
-        self.load.progress.compared_bytes += answer.data.len() as u64;
-        self.divergence.merge(model.acknowledge(answer.tag, &answer.data));
+        self.divergence.merge(self.load.progress.acknowledge(model, answer));
         Ok(())
     }
 

@@ -55,6 +55,12 @@ impl Model {
         self.open.len()
     }
 
+    /// A request that is not answered.
+    #[must_use]
+    pub fn request(&self, number: u64) -> Option<Request> {
+        Some(self.open.get(&number)?.request)
+    }
+
     /// The first of the requests that are not answered, in words.
     #[must_use]
     pub fn open_in_words(&self) -> String {
@@ -255,7 +261,7 @@ mod tests {
     use super::*;
 
     const NAMESPACE: Namespace = Namespace { blocks: 64, block_bytes: 512 };
-    const UNIQUE: Mix = Mix { write: 1000, deallocate: 0, write_zeroes: 0, flush: 0, classes: 0 };
+    const UNIQUE: Mix = Mix { write: 1000, deallocate: 0, write_zeroes: 0, flush: 0, classes: 0, transfer_bytes: 4096 };
 
     fn model() -> Model {
         Model::new(1, UNIQUE, NAMESPACE, true)

@@ -20,11 +20,21 @@ pub struct Mix {
     pub flush: u32,
     /// Different duplicates. 0: everything that is written is unique.
     pub classes: u64,
+    /// Most bytes that a request reads or writes, as far as the controller takes so many.
+    pub transfer_bytes: u64,
+}
+
+impl Mix {
+    /// Single blocks, nearly all of them written, and hardly a range given back.
+    #[must_use]
+    pub const fn small_writes() -> Mix {
+        Mix { write: 900, deallocate: 1, write_zeroes: 1, flush: 5, classes: 300, transfer_bytes: 4096 }
+    }
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Mix { write: 620, deallocate: 80, write_zeroes: 60, flush: 40, classes: 300 }
+        Mix { write: 620, deallocate: 80, write_zeroes: 60, flush: 40, classes: 300, transfer_bytes: 128 << 10 }
     }
 }
 
@@ -109,8 +119,6 @@ pub struct Plan {
 /// Largest range of one command that has no data, and how many times as much where data is spread.
 const RANGE_BYTES: u64 = 2 << 20;
 const MOST_RANGES: u64 = 8;
-/// Largest transfer.
-const TRANSFER_BYTES: u64 = 128 << 10;
 
 impl Plan {
     /// The requests of a seed.
@@ -135,7 +143,7 @@ impl Plan {
         }
         let (lba, blocks) = match kind {
             RequestKind::Read | RequestKind::Write => {
-                let most = TRANSFER_BYTES.min(capabilities.max_transfer_bytes as u64);
+                let most = self.mix.transfer_bytes.min(capabilities.max_transfer_bytes as u64);
                 let data = Namespace { blocks: self.spread.data_blocks(namespace), ..namespace };
                 let (at, blocks) = self.range(data, most);
                 self.spread.place(namespace, at, blocks)

@@ -91,7 +91,8 @@ impl Case {
     /// Loads the volume, kills its target and starts a new one.
     pub fn restart(&mut self, rig: &Rig, options: &Options) -> Outcome<Restart> {
         self.restarts += 1;
-        let writes = writer::overwrite(&mut self.controller, self.blocks, self.restarts, options.load)?;
+        let window = self.blocks.min((options.window_mib << 20) / BLOCK_BYTES as u64);
+        let writes = writer::overwrite(&mut self.controller, window, self.restarts, options.load)?;
         self.server.process().kill();
 
         let began = Instant::now();

@@ -10,6 +10,7 @@ const USAGE: &str = "usage: restart_bench [--sizes GIB,GIB,...] [--place DIR] [-
   --sizes GIB,...   sizes of the base file (default 4,16,64)
   --place DIR       where the files go; half of the largest size need not be free there (default /var/tmp)
   --load-ms N       random writes before each kill (default 3000)
+  --window-mib N    where they go: the first so many MiB of the volume (default 1024)
   --repeats N       kills and restarts for each size (default 3)";
 
 /// What is measured.
@@ -21,6 +22,8 @@ pub struct Options {
     pub place: PathBuf,
     /// How long random writes run before a kill.
     pub load: Duration,
+    /// Where they go, in MiB from the volume's start: the same work is to be recovered whatever the size.
+    pub window_mib: u64,
     /// Kills for each size.
     pub repeats: u64,
 }
@@ -35,6 +38,7 @@ impl Options {
             sizes_gib: vec![4, 16, 64],
             place: PathBuf::from("/var/tmp"),
             load: Duration::from_secs(3),
+            window_mib: 1024,
             repeats: 3,
         };
         while let Some(word) = words.next() {
@@ -44,6 +48,7 @@ impl Options {
                 "--sizes" => options.sizes_gib = value.split(',').map(number).collect::<Result<_, _>>()?,
                 "--place" => options.place = PathBuf::from(value),
                 "--load-ms" => options.load = Duration::from_millis(number(&value)?),
+                "--window-mib" => options.window_mib = number(&value)?.max(1),
                 "--repeats" => options.repeats = number(&value)?,
                 _ => return Err(USAGE.to_owned()),
             }

@@ -10,8 +10,8 @@ use super::options::Options;
 /// Prints medians for each size, and by how much the time grows with it.
 pub fn print(rows: &[(u64, Restart)], options: &Options) {
     println!(
-        "{} restarts for each size, {:?} of random 4 KiB writes before each kill; medians",
-        options.repeats, options.load
+        "{} restarts for each size, {:?} of random 4 KiB writes to the first {} MiB before each kill; medians",
+        options.repeats, options.load, options.window_mib
     );
     println!("| base | writes before the kill | SPDK starts | volume loads | first read |");
     println!("|---|---|---|---|---|");

@@ -123,11 +123,24 @@ enum End {
     StopUnderLoad,
 }
 
-/// The volume of the story: small, with little memory for its block map and little journal, so that all of it goes
-/// round.
-const BASE_MIB: u64 = 384;
-const LOGICAL_MIB: u64 = 1024;
-const SPREAD: Spread = Spread { factor: 16 };
+/// A volume and what is done to it.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    base_mib: u64,
+    logical_mib: u64,
+    block_size: u64,
+    /// Small, so that it goes round.
+    journal_mib: u64,
+    load: LoadOptions,
+}
+
+impl Setting {
+    /// Little data in many pages of the block map.
+    fn small(block_size: u64) -> Setting {
+        let load = LoadOptions { mix: Mix::default(), spread: Spread { factor: 16 }, whole_blocks: true };
+        Setting { base_mib: 384, logical_mib: 1024, block_size, journal_mib: 1, load }
+    }
+}
 
 /// The lives of a target with one volume.
 struct Story {
@@ -142,19 +155,19 @@ struct Story {
 }
 
 impl Story {
-    fn begin(seed: u64, block_size: u64) -> Story {
+    fn begin(seed: u64, setting: &Setting) -> Story {
         let rig = rig(2);
-        let base = json!({"name": "Base", "filename": image(&rig, BASE_MIB), "block_size": 4096});
+        let base = json!({"name": "Base", "filename": image(&rig, setting.base_mib), "block_size": 4096});
         let calls = json!([{"method": "bdev_aio_create", "params": base}]);
         let config = json!({"subsystems": [{"subsystem": "bdev", "config": calls}]});
         let config = rig.write_json("base.json", &config).expect("written");
-        let options = LoadOptions { mix: Mix::default(), spread: SPREAD, whole_blocks: true };
-        let (random, load) = (Random::stream(seed, 2), Load::new(seed, options));
+        let (random, load) = (Random::stream(seed, 2), Load::new(seed, setting.load));
         let story = Story { rig, config, random, load, start: Duration::from_millis(500), ends: [0; 4] };
         let mut server = target_with(&story.rig, &story.server_options(2));
         let volume = json!({
-            "base_bdev_name": "Base", "name": "D0", "block_size": block_size, "logical_size_mib": LOGICAL_MIB,
-            "slab_size_mib": 8, "block_map_cache_mib": 32, "journal_size_mib": 1,
+            "base_bdev_name": "Base", "name": "D0", "block_size": setting.block_size,
+            "logical_size_mib": setting.logical_mib, "slab_size_mib": 8, "block_map_cache_mib": 32,
+            "journal_size_mib": setting.journal_mib,
         });
         create(&server, volume).unwrap_or_else(|error| panic!("{error}: {}", server.log()));
         server.process().kill();
@@ -265,7 +278,7 @@ fn check(server: &Server, round: u64) {
 fn lives_of_a_volume(block_size: u64, rounds: u64) {
     let seed = seed();
     let began = Instant::now();
-    let mut story = Story::begin(seed, block_size);
+    let mut story = Story::begin(seed, &Setting::small(block_size));
     let rounds = setting("DURABLE_ROUNDS").unwrap_or(rounds);
     for round in 0..rounds {
         story.round(round);
@@ -284,4 +297,28 @@ fn a_volume_survives_whatever_becomes_of_its_target() {
 #[test]
 fn a_volume_of_512_byte_blocks_survives_too() {
     lives_of_a_volume(512, 12);
+}
+
+/// Journals go round many times between two kills.
+#[test]
+#[ignore = "takes minutes; DURABLE_WRITES sets how many writes there are"]
+fn ten_million_writes_and_twenty_kills() {
+    const KILLS: u64 = 20;
+    let writes = setting("DURABLE_WRITES").unwrap_or(10_000_000);
+    let seed = seed();
+    let load = LoadOptions { mix: Mix::small_writes(), spread: Spread::EVERYWHERE, whole_blocks: true };
+    let setting = Setting { base_mib: 1024, logical_mib: 512, block_size: 4096, journal_mib: 4, load };
+    let mut story = Story::begin(seed, &setting);
+    for kill in 1..=KILLS {
+        let mut server = story.start();
+        let mut controller = connect(&server, "D0");
+        expect(story.load.verify(&mut controller), &mut server, kill);
+        while story.load.progress().writes < writes * kill / KILLS {
+            story.run(&mut server, &mut controller, kill, 400);
+        }
+        server.process().kill();
+        expect(story.load.target_ended(controller), &mut server, kill);
+        println!("{kill} kills: {:?}", story.load.progress());
+    }
+    story.conclude(KILLS);
 }
