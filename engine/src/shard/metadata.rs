@@ -28,6 +28,10 @@ pub(super) fn take_outcomes<E: Env>(cx: &mut Context<'_, E>, logical: &mut Logic
             MetadataOwner::Physical(tag) => cx.physical.io_done(cx.env, cx.metadata, tag, result),
         }
     }
+    // Before anybody hears of entries that failed: their blocks must not be used again.
+    if let Some(reason) = cx.journal.failed() {
+        cx.enter_read_only(reason);
+    }
     progress
 }
 
