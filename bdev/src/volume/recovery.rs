@@ -6,9 +6,10 @@
 //! A volume whose journals cannot be replayed is not loaded: to serve it without them would be to serve old data. Its
 //! operator is told, and can have it rebuilt.
 
+use engine::logical::journal::Counters;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::inventory::{StateKind, VolumeState};
-use engine::volume::recovery::{load_summaries, recover, JournalCounters, Recovered, RecoveryConfig, RecoveryError};
+use engine::volume::recovery::{load_summaries, recover, Recovered, RecoveryConfig, RecoveryError};
 use engine::volume::store::VolumeStore;
 use engine::volume::Geometry;
 
@@ -46,7 +47,7 @@ pub async fn make_whole(name: &str, store: &VolumeStore, geometry: &Geometry) ->
                 RecoveryConfig { geometry: *geometry, nonce, generation: state.generation, shards: state.shards };
             let recovered = recover(store, &config).await.map_err(failed)?;
             report(name, &recovered, began);
-            Ok(Whole { state: recovered_state(state, &recovered.counters), summaries: recovered.summaries })
+            Ok(Whole { state: recovered_state(state, &recovered), summaries: recovered.summaries })
         }
     }
 }
@@ -74,23 +75,15 @@ fn report(name: &str, recovered: &Recovered, began: engine::Nanos) {
     );
 }
 
-/// The state with what is in use after a recovery. A journal without records says nothing: its shard still has what it
-/// began with, the first all that was in use then, the others none.
-fn recovered_state(before: VolumeState, counters: &[Option<JournalCounters>]) -> VolumeState {
-    let total = |began_with: u64, counted: fn(&JournalCounters) -> i64| {
-        let first = i64::try_from(began_with).unwrap_or(i64::MAX);
-        let shards = counters.iter().enumerate();
-        let sum: i64 =
-            shards.map(|(shard, found)| found.as_ref().map_or(if shard == 0 { first } else { 0 }, counted)).sum();
-        if counters.is_empty() {
-            began_with
-        } else {
-            u64::try_from(sum).unwrap_or(0)
-        }
-    };
+/// The state with what is in use after a recovery.
+fn recovered_state(before: VolumeState, recovered: &Recovered) -> VolumeState {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let at_load =
+        Counters { logical_blocks_used: signed(before.logical_blocks_used), map_pages: signed(before.map_pages) };
+    let used = recovered.used(at_load);
     VolumeState {
-        logical_blocks_used: total(before.logical_blocks_used, |counters| counters.logical_blocks_used),
-        map_pages: total(before.map_pages, |counters| counters.map_pages),
+        logical_blocks_used: u64::try_from(used.logical_blocks_used).unwrap_or(0),
+        map_pages: u64::try_from(used.map_pages).unwrap_or(0),
         complete_recoveries: before.complete_recoveries + 1,
         ..before
     }
@@ -98,15 +91,17 @@ fn recovered_state(before: VolumeState, counters: &[Option<JournalCounters>]) ->
 
 #[cfg(test)]
 mod tests {
+    use engine::volume::recovery::ReplayStatistics;
+
     use super::*;
 
     fn used(before: u64, counters: &[Option<i64>]) -> u64 {
         let before = VolumeState { logical_blocks_used: before, map_pages: before, ..VolumeState::default() };
-        let counters: Vec<_> = counters
-            .iter()
-            .map(|used| used.map(|used| JournalCounters { logical_blocks_used: used, map_pages: used }))
-            .collect();
-        let after = recovered_state(before, &counters);
+        let counters =
+            counters.iter().map(|used| used.map(|used| Counters { logical_blocks_used: used, map_pages: used }));
+        let recovered =
+            Recovered { summaries: Vec::new(), counters: counters.collect(), statistics: ReplayStatistics::default() };
+        let after = recovered_state(before, &recovered);
         assert_eq!((after.logical_blocks_used, after.complete_recoveries), (after.map_pages, 1));
         after.logical_blocks_used
     }

@@ -40,12 +40,6 @@ impl PageId {
         PageId { level: 0, index: lbn.0 / ENTRIES_PER_LEAF_PAGE }
     }
 
-    /// The entry of its leaf page that holds the mapping of a block.
-    #[must_use]
-    pub const fn slot_of(lbn: Lbn) -> usize {
-        lbn.slot()
-    }
-
     /// The root of a tree.
     #[must_use]
     pub const fn root(tree: u64) -> PageId {

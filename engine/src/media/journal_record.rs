@@ -48,7 +48,7 @@ mod point;
 pub use changes::Change;
 pub use codec::{encoded_len, RecordBuilder, MAX_ENTRY_BYTES};
 pub use decode::{decode, RecordDamage};
-pub use entry::{Entry, OwnedEntry, PbnRun, MAX_RANGE_BLOCKS};
+pub use entry::{Entry, EntryWith, OwnedEntry, PbnRun, MAX_RANGE_BLOCKS};
 pub use header::{RecordHeader, HEADER_BYTES};
 pub use point::{Point, MAX_ENTRY_NUMBER};
 

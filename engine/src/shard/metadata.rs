@@ -99,9 +99,6 @@ pub(super) fn advance<E: Env>(cx: &mut Context<'_, E>, logical: &mut LogicalZone
     let applied = cx.journal.next_to_apply();
     cx.journal.set_map_head(logical.map().oldest_need().map_or(applied, |oldest| oldest.min(applied)));
     progress |= cx.journal.advance(cx.env, cx.metadata);
-    if let Some(reason) = cx.journal.failed() {
-        cx.enter_read_only(reason);
-    }
     if cx.is_read_only() {
         logical.map_mut().read_only();
     }

@@ -2,6 +2,7 @@
 
 //! From what a volume was found like to what its shards start from: recovery, or rebuild, or neither.
 
+use engine::logical::journal::Counters;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::inventory::{StateKind, VolumeState};
 use engine::volume::rebuild::rebuild;
@@ -101,21 +102,8 @@ async fn find(
     }
 }
 
-/// The first shard has begun with what the volume used; the others with nothing.
 fn counters(recovered: &Recovered, state: &VolumeState) -> (u64, u64) {
-    let (mut logical, mut pages) = (0, 0);
-    for (shard, counters) in recovered.counters.iter().enumerate() {
-        match counters {
-            Some(counters) => {
-                logical += counters.logical_blocks_used;
-                pages += counters.map_pages;
-            }
-            None if shard == 0 => {
-                logical += state.logical_blocks_used as i64;
-                pages += state.map_pages as i64;
-            }
-            None => {}
-        }
-    }
-    (logical.max(0) as u64, pages.max(0) as u64)
+    let at_load = Counters { logical_blocks_used: state.logical_blocks_used as i64, map_pages: state.map_pages as i64 };
+    let used = recovered.used(at_load);
+    (used.logical_blocks_used.max(0) as u64, used.map_pages.max(0) as u64)
 }

@@ -29,6 +29,17 @@ pub struct Counters {
     pub map_pages: i64,
 }
 
+impl Counters {
+    /// The sum of two shards' counters.
+    #[must_use]
+    pub const fn plus(self, other: Counters) -> Counters {
+        Counters {
+            logical_blocks_used: self.logical_blocks_used.wrapping_add(other.logical_blocks_used),
+            map_pages: self.map_pages.wrapping_add(other.map_pages),
+        }
+    }
+}
+
 /// What a journal is made of.
 #[derive(Debug)]
 pub struct JournalConfig<Buf> {

@@ -17,9 +17,9 @@ pub struct PbnRun {
     pub count: u32,
 }
 
-/// One entry of a recovery journal.
+/// One entry of a recovery journal, whose runs are a `Runs` of [`PbnRun`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry<'a> {
+pub enum EntryWith<Runs> {
     /// One logical block is mapped anew.
     Remap {
         /// The block.
@@ -38,7 +38,7 @@ pub enum Entry<'a> {
         /// What they are mapped to now: unmapped or zero.
         new: Mapping,
         /// The blocks that lose a reference each, in the order of their points.
-        runs: &'a [PbnRun],
+        runs: Runs,
     },
     /// A page of the block map is made. It is empty.
     Page {
@@ -49,56 +49,35 @@ pub enum Entry<'a> {
     },
 }
 
-/// One entry of a recovery journal, with memory of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OwnedEntry {
-    /// See [`Entry::Remap`].
-    Remap {
-        /// The block.
-        lbn: Lbn,
-        /// The block it was mapped to; PBN 0 for none.
-        old: Pbn,
-        /// What it is mapped to now.
-        new: Mapping,
-    },
-    /// See [`Entry::Range`].
-    Range {
-        /// First block.
-        first: Lbn,
-        /// Number of blocks, 1 to 504.
-        count: u32,
-        /// What they are mapped to now: unmapped or zero.
-        new: Mapping,
-        /// The blocks that lose a reference each.
-        runs: Vec<PbnRun>,
-    },
-    /// See [`Entry::Page`].
-    Page {
-        /// The page; no root.
-        page: PageId,
-        /// Its block.
-        pbn: Pbn,
-    },
+/// An entry that is to be written.
+pub type Entry<'a> = EntryWith<&'a [PbnRun]>;
+
+/// An entry that was read, with memory of its own.
+pub type OwnedEntry = EntryWith<Vec<PbnRun>>;
+
+impl<Runs> EntryWith<Runs> {
+    /// The same entry with other memory for its runs.
+    fn with_runs<'a, Other>(&'a self, make: impl FnOnce(&'a Runs) -> Other) -> EntryWith<Other> {
+        match *self {
+            EntryWith::Remap { lbn, old, new } => EntryWith::Remap { lbn, old, new },
+            EntryWith::Range { first, count, new, ref runs } => {
+                EntryWith::Range { first, count, new, runs: make(runs) }
+            }
+            EntryWith::Page { page, pbn } => EntryWith::Page { page, pbn },
+        }
+    }
 }
 
 impl OwnedEntry {
     /// The entry, borrowed.
     #[must_use]
     pub fn as_entry(&self) -> Entry<'_> {
-        match *self {
-            OwnedEntry::Remap { lbn, old, new } => Entry::Remap { lbn, old, new },
-            OwnedEntry::Range { first, count, new, ref runs } => Entry::Range { first, count, new, runs },
-            OwnedEntry::Page { page, pbn } => Entry::Page { page, pbn },
-        }
+        self.with_runs(Vec::as_slice)
     }
 }
 
 impl From<Entry<'_>> for OwnedEntry {
     fn from(entry: Entry<'_>) -> OwnedEntry {
-        match entry {
-            Entry::Remap { lbn, old, new } => OwnedEntry::Remap { lbn, old, new },
-            Entry::Range { first, count, new, runs } => OwnedEntry::Range { first, count, new, runs: runs.to_vec() },
-            Entry::Page { page, pbn } => OwnedEntry::Page { page, pbn },
-        }
+        entry.with_runs(|runs| runs.to_vec())
     }
 }

@@ -52,11 +52,11 @@ impl MapChanges {
     pub fn add(&mut self, entry: &Entry<'_>) {
         match *entry {
             Entry::Remap { lbn, new, .. } => {
-                let slot = PageId::slot_of(lbn) as u16;
+                let slot = lbn.slot() as u16;
                 self.changes.push((PageId::leaf_of(lbn), Change::Set { slot, count: 1, raw: new.to_raw() }));
             }
             Entry::Range { first, count, new, .. } => {
-                let (slot, count) = (PageId::slot_of(first) as u16, count as u16);
+                let (slot, count) = (first.slot() as u16, count as u16);
                 self.changes.push((PageId::leaf_of(first), Change::Set { slot, count, raw: new.to_raw() }));
             }
             Entry::Page { page, pbn } => {

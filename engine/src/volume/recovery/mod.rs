@@ -33,6 +33,7 @@ pub(in crate::volume) mod testing;
 #[cfg(test)]
 mod tests;
 
+use crate::logical::journal::Counters;
 use crate::media::slab_summary::SlabSummary;
 use crate::volume::access::VolumeMedia;
 use crate::volume::Geometry;
@@ -68,15 +69,6 @@ impl RecoveryConfig {
     }
 }
 
-/// What a journal's last record says of its shard's trees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalCounters {
-    /// Logical blocks used, as the shard counted them.
-    pub logical_blocks_used: i64,
-    /// Pages of the block map, likewise.
-    pub map_pages: i64,
-}
-
 /// What was replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReplayStatistics {
@@ -109,22 +101,19 @@ pub struct Recovered {
     pub summaries: Vec<SlabSummary>,
     /// For each shard of the generation what its journal's last record says; none for a journal without records, whose
     /// shard has changed nothing since it was loaded.
-    pub counters: Vec<Option<JournalCounters>>,
+    pub counters: Vec<Option<Counters>>,
     /// What was replayed.
     pub statistics: ReplayStatistics,
 }
 
 impl Recovered {
-    /// Logical blocks used since load, over all journals: what a shard that began with 0 at load has counted.
+    /// What the volume uses, when it used `at_load` at its last load: shard 0 began with all of that, the others with
+    /// nothing. A journal without records says nothing, so its shard still uses what it began with.
     #[must_use]
-    pub fn logical_blocks_used(&self) -> i64 {
-        self.counters.iter().flatten().map(|counters| counters.logical_blocks_used).sum()
-    }
-
-    /// Pages of the block map made since load, likewise.
-    #[must_use]
-    pub fn map_pages(&self) -> i64 {
-        self.counters.iter().flatten().map(|counters| counters.map_pages).sum()
+    pub fn used(&self, at_load: Counters) -> Counters {
+        let began_with = (0..).map(|shard| if shard == 0 { at_load } else { Counters::default() });
+        let counted = self.counters.iter().zip(began_with).map(|(found, began_with)| found.unwrap_or(began_with));
+        counted.reduce(Counters::plus).unwrap_or(at_load)
     }
 }
 
@@ -179,7 +168,7 @@ pub async fn recover(media: &dyn VolumeMedia, config: &RecoveryConfig) -> Result
 
     let counters = journals.iter().map(|journal| {
         let header = journal.records.last()?.header;
-        Some(JournalCounters { logical_blocks_used: header.logical_blocks_used, map_pages: header.map_pages })
+        Some(Counters { logical_blocks_used: header.logical_blocks_used, map_pages: header.map_pages })
     });
     Ok(Recovered { summaries, counters: counters.collect(), statistics })
 }

@@ -95,7 +95,7 @@ impl Model {
             self.references[at] = MAX_REFERENCES;
             let entry = self.journal(shard, &Entry::Page { page, pbn });
             self.pages.insert(page, pbn);
-            self.journals[shard].map_pages += 1;
+            self.journals[shard].counters.map_pages += 1;
             self.touch(page, entry);
             self.touch(page.parent().expect("no root").0, entry);
         }
@@ -140,7 +140,7 @@ impl Model {
         let shard = self.shard_of(leaf);
         let entry = self.journal(shard, &Entry::Remap { lbn, old: old.pbn(), new });
         self.mappings.insert(lbn.0, new);
-        self.journals[shard].logical_blocks_used += i64::from(old.is_unmapped());
+        self.journals[shard].counters.logical_blocks_used += i64::from(old.is_unmapped());
         self.touch(leaf, entry);
     }
 
@@ -168,7 +168,7 @@ impl Model {
         }
         let shard = self.shard_of(leaf);
         let entry = self.journal(shard, &Entry::Range { first, count, new, runs: &runs });
-        self.journals[shard].logical_blocks_used += used;
+        self.journals[shard].counters.logical_blocks_used += used;
         self.touch(leaf, entry);
     }
 

@@ -2,6 +2,7 @@
 
 //! A recovery journal of the model: records in a ring of segments.
 
+use crate::logical::journal::Counters;
 use crate::media::journal_record::{Entry, RecordBuilder, RecordHeader};
 use crate::units::ShardId;
 
@@ -20,8 +21,7 @@ pub(super) struct Journal {
     pub generation: u64,
     /// Number of the next entry.
     pub next: u64,
-    pub logical_blocks_used: i64,
-    pub map_pages: i64,
+    pub counters: Counters,
     builder: RecordBuilder,
     /// Segment that is written.
     current: usize,
@@ -36,8 +36,7 @@ impl Journal {
             shards,
             generation,
             next: 0,
-            logical_blocks_used: 0,
-            map_pages: 0,
+            counters: Counters::default(),
             builder: RecordBuilder::new(1 << 16),
             current: 0,
             ends: [0; SEGMENTS],
@@ -65,8 +64,8 @@ impl Journal {
             count: 0,
             committed: self.first(),
             map_head,
-            logical_blocks_used: self.logical_blocks_used,
-            map_pages: self.map_pages,
+            logical_blocks_used: self.counters.logical_blocks_used,
+            map_pages: self.counters.map_pages,
         }
     }
 

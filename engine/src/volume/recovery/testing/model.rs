@@ -10,6 +10,7 @@ use super::journal::{Journal, SEGMENTS};
 use super::memory::MemoryMedia;
 use super::slab::Slab;
 use crate::env::Place;
+use crate::logical::journal::Counters;
 use crate::logical::{Mapping, PageId, ROOTS};
 use crate::media::map_page::{self, ENTRIES};
 use crate::media::slab_summary::SlabSummary;
@@ -41,8 +42,7 @@ pub(in crate::volume) struct Model {
     pub(super) slabs: Vec<Slab>,
     /// Pages to be written, and the oldest entry that each needs.
     pub(super) dirty: BTreeMap<PageId, u64>,
-    pub(super) used_at_load: i64,
-    pub(super) pages_at_load: i64,
+    pub(super) at_load: Counters,
     /// Slab journals are emptied only when they are full.
     pub(super) lazy: bool,
     /// The power cut may leave records behind others that never came to be.
@@ -70,8 +70,7 @@ impl Model {
             journals: Vec::new(),
             slabs: Vec::new(),
             dirty: BTreeMap::new(),
-            used_at_load: 0,
-            pages_at_load: 0,
+            at_load: Counters::default(),
             lazy: seed.is_multiple_of(3),
             holes: true,
         };
@@ -103,8 +102,8 @@ impl Model {
             })
             .collect();
         self.dirty.clear();
-        self.used_at_load = self.mappings.len() as i64;
-        self.pages_at_load = self.pages.len() as i64;
+        self.at_load = Counters { logical_blocks_used: self.mappings.len() as i64, map_pages: self.pages.len() as i64 };
+        self.journals[0].counters = self.at_load;
         // Segments of before may still be there: an erasure that was cut short leaves them.
         for segment in &mut *self.media.segments.borrow_mut() {
             if self.numbers.below(2) == 0 {

@@ -5,6 +5,7 @@
 use futures::executor::block_on;
 
 use super::model::Model;
+use crate::logical::journal::Counters;
 use crate::logical::{Mapped, Mapping, PageId, ROOTS};
 use crate::media::map_page::ENTRIES;
 use crate::units::Pbn;
@@ -56,8 +57,8 @@ impl Model {
 
     /// Asserts that what recovery has told is so.
     pub fn verify_told(&self, recovered: &Recovered, what: &str) {
-        assert_eq!(self.used_at_load + recovered.logical_blocks_used(), self.mappings.len() as i64, "{what}");
-        assert_eq!(self.pages_at_load + recovered.map_pages(), self.pages.len() as i64, "{what}");
+        let used = Counters { logical_blocks_used: self.mappings.len() as i64, map_pages: self.pages.len() as i64 };
+        assert_eq!(recovered.used(self.at_load), used, "{what}");
         let summaries = block_on(self.at_rest().read_summaries());
         assert_eq!(summaries.as_ref(), Ok(&recovered.summaries), "{what}: the summaries are those on media");
     }
