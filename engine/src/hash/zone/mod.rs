@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The hash zone of a shard: all hash locks whose fingerprints it owns, and its part of the index.
+//!
+//! The state machine is described in `hash_lock.rs`; each of its transitions is one function, in the module of the state it
+//! leaves: [`query`], [`verify`], [`dedupe`], [`write`]. Arrivals, membership and endings are here. Work arrives through
+//! queues and leaves through the context, so no function here is entered from inside another zone. Index queries and
+//! updates are done in batches: first all buckets of the batch are touched, then probed, so that their cache misses
+//! overlap.
+//!
+//! Invariants: a fingerprint has at most one registered lock; every member of a lock has the same 4096 bytes; at most
+//! one of a lock and its fork updates the index (vdo.md I3); nothing depends on the index being right (I13).
+
+mod dedupe;
+mod query;
+mod verify;
+mod write;
+
+use std::collections::VecDeque;
+
+use hashbrown::hash_table::Entry;
+use hashbrown::HashTable;
+
+use crate::arena::{Arena, NONE};
+use crate::context::Context;
+use crate::env::Env;
+use crate::error::RequestError;
+use crate::hash::hash_lock::{HashLock, LockState};
+use crate::hash::index::Index;
+use crate::hash::member::Member;
+use crate::hash::Fingerprint;
+use crate::logical::{Mapped, MappingState};
+use crate::units::{ShardId, MAX_REFERENCES};
+use crate::volume::{Geometry, Statistics};
+
+/// Increments that remain after the writer's own, when its write lock becomes a read lock (vdo.md 3.1).
+const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
+
+/// The hash zone.
+#[derive(Debug)]
+pub struct HashZone<Buf> {
+    members: Arena<Member<Buf>>,
+    locks: Arena<HashLock>,
+    registered: HashTable<u32>,
+    index: Index,
+    /// Members that have not met their lock yet.
+    entering: VecDeque<u32>,
+    /// Locks in Querying.
+    queries: Vec<u32>,
+    /// Locks in Updating.
+    updates: Vec<u32>,
+    /// Free memory for verify reads, and the members that wait for some.
+    scratch: Vec<Buf>,
+    scratch_waiters: VecDeque<u32>,
+    /// Whether the last allocation found every zone full.
+    full: bool,
+}
+
+fn hash(fingerprint: Fingerprint) -> u64 {
+    // A fingerprint is as good as random already, unless a test has weakened it.
+    let folded = (fingerprint.0 >> 64) as u64 ^ fingerprint.0 as u64;
+    folded.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Whether advice names a place where a whole block of content can be: a data block of some slab, not compressed.
+fn is_plausible(geometry: &Geometry, advice: Mapped) -> bool {
+    advice.state == MappingState::Uncompressed && geometry.physical_shard(advice.pbn).is_some()
+}
+
+impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
+    /// An empty zone. `members` bounds the blocks that it works on at once; more arrivals wait.
+    pub fn new(members: usize, index_bytes: usize, scratch: Vec<Buf>, example: Buf) -> HashZone<Buf> {
+        assert!(!scratch.is_empty(), "without memory for verify reads no advice could be checked");
+        let vio = crate::message::VioRef { shard: ShardId(0), index: NONE };
+        let none = Fingerprint(0);
+        HashZone {
+            members: Arena::new(members, Member::new(vio, example, none)),
+            locks: Arena::new(members, HashLock::new(none)),
+            registered: HashTable::with_capacity(members * 2),
+            index: Index::new(index_bytes),
+            entering: VecDeque::with_capacity(members),
+            queries: Vec::with_capacity(members),
+            updates: Vec::with_capacity(members),
+            scratch,
+            scratch_waiters: VecDeque::with_capacity(members),
+            full: false,
+        }
+    }
+
+    /// True when no block is being deduplicated.
+    pub fn is_idle(&self) -> bool {
+        self.members.in_use() == 0
+    }
+
+    /// Fills in the gauges.
+    pub fn gauges(&self, stats: &mut Statistics) {
+        stats.hash_locks = self.locks.in_use() as u64;
+        stats.curr_dedupe_queries = self.queries.len() as u64;
+        stats.entries_indexed = self.index.len();
+        stats.entries_discarded = self.index.discarded();
+        stats.index_capacity = self.index.capacity();
+    }
+
+    /// Changes the size of the index; see [`Index::resize`].
+    pub fn resize_index(&mut self, bytes: usize) {
+        self.index.resize(bytes);
+    }
+
+    /// Checks what must hold when nothing is in flight.
+    pub fn audit_at_rest(&self) -> Result<(), String> {
+        if !self.registered.is_empty() || self.locks.in_use() > 0 || self.members.in_use() > 0 {
+            return Err(format!(
+                "hash zone at rest has {} registered locks, {} locks, {} members",
+                self.registered.len(),
+                self.locks.in_use(),
+                self.members.in_use()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Does all that waits. Returns whether there was anything.
+    pub fn advance<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let mut progress = false;
+        while let Some((member, result)) = cx.handoff.finished.pop_front() {
+            self.finished(cx, member, result);
+            progress = true;
+        }
+        progress |= self.admit(cx);
+        while let Some(member) = self.entering.pop_front() {
+            self.enter(cx, member);
+            progress = true;
+        }
+        progress |= self.query_batch(cx);
+        progress | self.update_batch(cx)
+    }
+
+    /// Makes members of arrivals, as long as there is room.
+    fn admit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let mut progress = false;
+        while self.members.available() > 0 {
+            let Some(arrival) = cx.handoff.arrivals.pop_front() else { break };
+            let member = Member::new(arrival.vio, arrival.data, arrival.fingerprint);
+            let member = self.members.acquire(member).expect("availability was checked");
+            self.entering.push_back(member);
+            progress = true;
+        }
+        progress
+    }
+
+    /// A member meets the lock of its fingerprint (vdo.md 2.3).
+    fn enter<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
+        let fingerprint = self.members[member].fingerprint;
+        let locks = &mut self.locks;
+        let same = |lock: &u32| locks[*lock].fingerprint == fingerprint;
+        if let Some(&lock) = self.registered.find(hash(fingerprint), same) {
+            return self.meet(cx, lock, member);
+        }
+        let lock = self.locks.acquire(HashLock::new(fingerprint)).expect("there are as many locks as members");
+        self.register(lock);
+        self.join(lock, member);
+        self.locks[lock].agent = member;
+        self.locks[lock].state = LockState::Querying;
+        self.queries.push(lock);
+    }
+
+    /// Makes `lock` the one that arrivals find, in place of an older one if there is one.
+    fn register(&mut self, lock: u32) {
+        let fingerprint = self.locks[lock].fingerprint;
+        let locks = &self.locks;
+        let entry = self.registered.entry(
+            hash(fingerprint),
+            |&other| locks[other].fingerprint == fingerprint,
+            |&other| hash(locks[other].fingerprint),
+        );
+        let replaced = match entry {
+            Entry::Occupied(mut occupied) => Some(std::mem::replace(occupied.get_mut(), lock)),
+            Entry::Vacant(vacant) => {
+                vacant.insert(lock);
+                None
+            }
+        };
+        if let Some(replaced) = replaced {
+            self.locks[replaced].registered = false;
+        }
+        self.locks[lock].registered = true;
+    }
+
+    /// A member meets a lock that exists: it joins if the content is equal.
+    fn meet<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, member: u32) {
+        let HashLock { state, live, .. } = self.locks[lock];
+        if state == LockState::Bypassing {
+            return self.start_write(cx, member);
+        }
+        if live == NONE {
+            self.locks[lock].late.push(&mut self.members, member);
+            return;
+        }
+        if cx.env.block(self.members[live].data) != cx.env.block(self.members[member].data) {
+            cx.stats.concurrent_hash_collisions += 1;
+            return self.start_write(cx, member);
+        }
+        cx.stats.concurrent_data_matches += 1;
+        self.join(lock, member);
+        if state == LockState::Deduping {
+            self.launch(cx, member);
+        } else {
+            self.locks[lock].waiters.push(&mut self.members, member);
+        }
+    }
+
+    /// Makes a member of a lock.
+    fn join(&mut self, lock: u32, member: u32) {
+        let head = self.locks[lock].live;
+        self.members[member].lock = lock;
+        self.members[member].live_prev = NONE;
+        self.members[member].live_next = head;
+        if head != NONE {
+            self.members[head].live_prev = member;
+        }
+        self.locks[lock].live = member;
+        self.locks[lock].members += 1;
+    }
+
+    /// Takes a member out of the ring of those whose content can be compared, if it is in it.
+    fn leave_ring(&mut self, member: u32) {
+        let Member { lock, live_next, live_prev, .. } = self.members[member];
+        if lock == NONE {
+            return;
+        }
+        if live_prev != NONE {
+            self.members[live_prev].live_next = live_next;
+        } else if self.locks[lock].live == member {
+            self.locks[lock].live = live_next;
+        } else {
+            return;
+        }
+        if live_next != NONE {
+            self.members[live_next].live_prev = live_prev;
+        }
+        self.members[member].live_next = NONE;
+        self.members[member].live_prev = NONE;
+    }
+
+    /// A member cannot be stored (vdo.md 2.6).
+    fn fail<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, error: RequestError) {
+        let Member { vio, lock, .. } = self.members[member];
+        cx.write_failed(vio, error);
+        self.leave_ring(member);
+        if lock != NONE && self.locks[lock].state != LockState::Bypassing {
+            debug_assert_eq!(self.locks[lock].agent, member, "only an agent can fail before DEDUPING");
+            self.bypass(cx, lock);
+        }
+        self.exit(cx, member);
+    }
+
+    /// Ends a lock whose agent failed: whoever waits writes alone, still as a member.
+    fn bypass<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
+        self.locks[lock].state = LockState::Bypassing;
+        self.locks[lock].update_advice = false;
+        self.locks[lock].agent = NONE;
+        if std::mem::replace(&mut self.locks[lock].holds_duplicate, false) {
+            let HashLock { duplicate, lease, .. } = self.locks[lock];
+            cx.release(duplicate.expect("a held copy has a place").pbn, lease, None);
+        }
+        let mut waiters = self.locks[lock].waiters.take();
+        while let Some(waiter) = waiters.pop(&mut self.members) {
+            self.start_write(cx, waiter);
+        }
+    }
+
+    /// A member leaves; the last one of a lock takes it along.
+    fn exit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
+        self.leave_ring(member);
+        self.release_allocation(cx, member);
+        let lock = self.members[member].lock;
+        self.members.release(member);
+        if lock == NONE {
+            return;
+        }
+        self.locks[lock].members -= 1;
+        if self.locks[lock].members == 0 {
+            self.free_lock(lock);
+        }
+    }
+
+    fn free_lock(&mut self, lock: u32) {
+        let HashLock { fingerprint, state, registered, holds_duplicate, waiters, mut late, .. } = self.locks[lock];
+        assert_eq!(state, LockState::Bypassing, "a hash lock ends in BYPASSING");
+        assert!(waiters.is_empty() && !holds_duplicate, "a hash lock ends with nothing held and nobody waiting");
+        if registered {
+            if let Ok(entry) = self.registered.find_entry(hash(fingerprint), |&other| other == lock) {
+                entry.remove();
+            }
+        }
+        while let Some(member) = late.pop(&mut self.members) {
+            self.entering.push_back(member);
+        }
+        self.locks.release(lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Blocks, Pbn};
+
+    /// vdo-9, partly: advice is used only if it names a data block that is not compressed; there is no version byte in
+    /// an index that lives in RAM.
+    #[test]
+    fn implausible_advice_is_dropped() {
+        let geometry = Geometry::new(2, Blocks(100), Pbn(256), Pbn(256 + 64), 8).unwrap();
+        let advice = |pbn, state| is_plausible(&geometry, Mapped { pbn: Pbn(pbn), state });
+        assert!(advice(256, MappingState::Uncompressed) && advice(319, MappingState::Uncompressed));
+        for pbn in [0, 1, 255, 320, u64::MAX] {
+            assert!(!advice(pbn, MappingState::Uncompressed), "PBN {pbn}");
+        }
+        assert!(!advice(256, MappingState::Unmapped) && !advice(256, MappingState::Compressed(3)));
+    }
+}

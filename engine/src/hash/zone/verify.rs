@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! From advice to certainty: LOCKING, VERIFYING and UNLOCKING (vdo.md 2.4 and 2.5).
+
+use super::HashZone;
+use crate::context::{Context, Owner};
+use crate::env::{Direction, Env};
+use crate::error::RequestError;
+use crate::hash::hash_lock::{HashLock, LockState};
+use crate::logical::Mapped;
+use crate::message::{MemberRef, Message};
+
+impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
+    /// The agent tries for a read lock on the candidate.
+    pub(super) fn start_locking<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
+        self.locks[lock].state = LockState::Locking;
+        let agent = self.locks[lock].agent;
+        let Some(Mapped { pbn, .. }) = self.locks[lock].duplicate else {
+            unreachable!("a lock in LOCKING has a candidate");
+        };
+        match cx.geometry.physical_shard(pbn) {
+            Some(owner) if owner != cx.id => {
+                let member = MemberRef { shard: cx.id, index: agent };
+                cx.send(owner, Message::LockForRead { member, pbn });
+            }
+            _ => {
+                let lease = cx.lock_for_read(pbn);
+                self.locked(cx, agent, lease);
+            }
+        }
+    }
+
+    /// The agent has the read lock, or could not get it.
+    pub fn locked<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, agent: u32, lease: Option<u8>) {
+        let lock = self.members[agent].lock;
+        debug_assert_eq!(self.locks[lock].state, LockState::Locking);
+        let Some(lease) = lease else {
+            cx.stats.dedupe_advice_stale += 1;
+            self.locks[lock].update_advice = true;
+            return self.start_writing(cx, lock);
+        };
+        assert!(lease > 0, "a read lock comes with an increment");
+        self.locks[lock].lease = lease;
+        self.locks[lock].holds_duplicate = true;
+        self.locks[lock].state = LockState::Verifying;
+        self.start_verify(cx, agent);
+    }
+
+    /// Reads the candidate, when there is memory for it.
+    pub(super) fn start_verify<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, agent: u32) {
+        let Some(Mapped { pbn, .. }) = self.locks[self.members[agent].lock].duplicate else {
+            unreachable!("a lock in VERIFYING has a candidate");
+        };
+        match self.scratch.pop() {
+            Some(scratch) => {
+                self.members[agent].scratch = Some(scratch);
+                cx.stats.bios_verify_read += 1;
+                cx.io.enqueue_direct(Direction::Read, pbn, scratch, Owner::Verify(agent));
+            }
+            None => self.scratch_waiters.push_back(agent),
+        }
+    }
+
+    /// The candidate is in memory, or could not be read; an error only means "not a duplicate" (vdo.md 2.5).
+    pub fn verify_done<E: Env<Buf = Buf>>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        agent: u32,
+        result: Result<(), RequestError>,
+    ) {
+        let lock = self.members[agent].lock;
+        debug_assert_eq!(self.locks[lock].state, LockState::Verifying);
+        let scratch = self.members[agent].scratch.take().expect("a verify read has memory");
+        let equal = result.is_ok() && cx.env.block(scratch) == cx.env.block(self.members[agent].data);
+        self.scratch.push(scratch);
+        if let Some(waiting) = self.scratch_waiters.pop_front() {
+            self.start_verify(cx, waiting);
+        }
+        let first = !std::mem::replace(&mut self.locks[lock].verify_counted, true);
+        if equal {
+            cx.stats.dedupe_advice_valid += u64::from(first);
+            self.locks[lock].verified = true;
+            self.locks[lock].lease -= 1;
+            self.members[agent].claimed = true;
+            self.start_deduping(cx, lock, None);
+        } else {
+            cx.stats.dedupe_advice_stale += u64::from(first);
+            self.locks[lock].verified = false;
+            self.locks[lock].update_advice = true;
+            self.start_unlocking(cx, lock);
+        }
+    }
+
+    /// The agent gives the lock on the copy back.
+    pub(super) fn start_unlocking<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
+        self.locks[lock].state = LockState::Unlocking;
+        let HashLock { agent, duplicate, lease, .. } = self.locks[lock];
+        let pbn = duplicate.expect("a lock in UNLOCKING holds a copy").pbn;
+        if cx.release(pbn, lease, Some(agent)) {
+            self.released(cx, agent);
+        }
+    }
+
+    /// The lock on the copy is gone (vdo.md 2.4, UNLOCKING).
+    pub fn released<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, agent: u32) {
+        let lock = self.members[agent].lock;
+        debug_assert_eq!(self.locks[lock].state, LockState::Unlocking);
+        self.locks[lock].holds_duplicate = false;
+        self.locks[lock].lease = 0;
+        if !std::mem::replace(&mut self.locks[lock].verified, false) {
+            return self.start_writing(cx, lock);
+        }
+        match self.locks[lock].waiters.pop(&mut self.members) {
+            Some(waiter) => {
+                self.locks[lock].agent = waiter;
+                self.exit(cx, agent);
+                self.start_locking(cx, lock);
+            }
+            None => {
+                self.locks[lock].state = LockState::Bypassing;
+                self.exit(cx, agent);
+            }
+        }
+    }
+}
