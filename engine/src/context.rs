@@ -19,6 +19,7 @@ use crate::media::journal_record::{Entry, Point};
 use crate::message::{MemberRef, Message, VioRef};
 use crate::physical::{Allocation, Applied, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
 use crate::report::Reporter;
+use crate::timers::Timers;
 use crate::units::{Pbn, ShardId};
 use crate::volume::{Geometry, Statistics};
 
@@ -116,6 +117,8 @@ pub struct Context<'a, E: Env> {
     pub handoff: &'a mut Handoff<E::Buf>,
     /// The operator's log.
     pub reporter: &'a mut Reporter,
+    /// The shard's timers.
+    pub timers: &'a mut Timers,
     /// What the shard counts.
     pub stats: &'a mut Statistics,
 }
@@ -130,7 +133,7 @@ impl<E: Env> Context<'_, E> {
 
     /// Reports an event.
     pub fn report(&mut self, event: Event) {
-        self.reporter.report(self.env, event);
+        self.reporter.report(self.env, self.timers, event);
     }
 
     /// True when the shard takes no writes any more.

@@ -21,6 +21,7 @@ mod report;
 mod shard;
 #[cfg(test)]
 mod test_device;
+mod timers;
 pub mod units;
 pub mod volume;
 mod wait_queue;

@@ -7,6 +7,7 @@
 //! unreported count carried over).
 
 use crate::env::{Env, Event};
+use crate::timers::{TimerUser, Timers};
 use crate::units::Nanos;
 
 /// Events reported one by one in each window.
@@ -20,17 +21,16 @@ pub const WINDOW: Nanos = Nanos(5_000_000_000);
 pub struct Reporter {
     reported: u32,
     suppressed: u64,
-    /// End of the current window; none while nothing has happened.
-    ends: Option<Nanos>,
+    /// A window has begun; its end is a timer.
+    open: bool,
 }
 
 impl Reporter {
     /// Reports an event, or counts it.
-    pub fn report<E: Env>(&mut self, env: &mut E, event: Event) {
-        if self.ends.is_none() {
+    pub fn report<E: Env>(&mut self, env: &mut E, timers: &mut Timers, event: Event) {
+        if !std::mem::replace(&mut self.open, true) {
             let ends = Nanos(env.now().0 + WINDOW.0);
-            self.ends = Some(ends);
-            env.arm_timer(ends);
+            timers.arm(env, TimerUser::Reporter, ends);
         }
         if self.reported < EVENTS_PER_WINDOW {
             self.reported += 1;
@@ -40,14 +40,9 @@ impl Reporter {
         }
     }
 
-    /// Ends the window if it is over.
+    /// Ends the window: its timer has come.
     pub fn timer<E: Env>(&mut self, env: &mut E) {
-        let Some(ends) = self.ends else { return };
-        if env.now() < ends {
-            env.arm_timer(ends);
-            return;
-        }
-        self.ends = None;
+        self.open = false;
         self.reported = 0;
         let suppressed = std::mem::take(&mut self.suppressed);
         if suppressed > 0 {

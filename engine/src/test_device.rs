@@ -20,6 +20,16 @@ pub trait TestDevice {
 
     /// See [`Env::flush`].
     fn start_flush(&mut self, token: RunToken);
+
+    /// See [`Env::now`].
+    fn time(&self) -> Nanos {
+        Nanos(0)
+    }
+
+    /// See [`Env::arm_timer`].
+    fn arm(&mut self, _: Nanos) {
+        unreachable!("metadata has no timers")
+    }
 }
 
 impl<T: TestDevice> Env for T {
@@ -27,7 +37,7 @@ impl<T: TestDevice> Env for T {
     type Client = ();
 
     fn now(&self) -> Nanos {
-        Nanos(0)
+        self.time()
     }
 
     fn block(&self, buf: u32) -> &Block {
@@ -78,11 +88,46 @@ impl<T: TestDevice> Env for T {
         unreachable!("metadata has no clients")
     }
 
-    fn arm_timer(&mut self, _: Nanos) {
-        unreachable!("metadata has no timers")
+    fn arm_timer(&mut self, at: Nanos) {
+        self.arm(at);
     }
 
     fn report(&mut self, _: Event) {
         unreachable!("the shard reports")
+    }
+}
+
+/// A world of nothing but time and one timer.
+#[derive(Debug, Default)]
+pub struct Clock {
+    /// The present time.
+    pub now: Nanos,
+    /// When the world will call.
+    pub armed: Option<Nanos>,
+}
+
+impl TestDevice for Clock {
+    fn memory(&self, _: u32) -> &Block {
+        unreachable!("a clock has no memory")
+    }
+
+    fn memory_mut(&mut self, _: u32) -> &mut Block {
+        unreachable!("a clock has no memory")
+    }
+
+    fn start(&mut self, _: Run<'_, u32>) {
+        unreachable!("a clock transfers nothing")
+    }
+
+    fn start_flush(&mut self, _: RunToken) {
+        unreachable!("a clock transfers nothing")
+    }
+
+    fn time(&self) -> Nanos {
+        self.now
+    }
+
+    fn arm(&mut self, at: Nanos) {
+        self.armed = Some(at);
     }
 }

@@ -18,6 +18,7 @@ use crate::logical::journal::Journal;
 use crate::logical::{LogicalZone, Mapping};
 use crate::physical::PhysicalZone;
 use crate::report::Reporter;
+use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
 use crate::volume::{Geometry, Statistics};
 
@@ -42,6 +43,7 @@ pub struct Shard<E: Env> {
     io: Submitter<E::Buf, Owner>,
     handoff: Handoff<E::Buf>,
     reporter: Reporter,
+    timers: Timers,
     stats: Statistics,
     /// Outcomes of the transfer that has just completed.
     outcomes: Vec<Outcome>,
@@ -65,6 +67,7 @@ macro_rules! split {
                 io: &mut $shard.io,
                 handoff: &mut $shard.handoff,
                 reporter: &mut $shard.reporter,
+                timers: &mut $shard.timers,
                 stats: &mut $shard.stats,
             },
             &mut $shard.logical,
@@ -110,6 +113,7 @@ impl<E: Env> Shard<E> {
             ),
             handoff: Handoff::new(2 * members),
             reporter: Reporter::default(),
+            timers: Timers::default(),
             stats: Statistics::default(),
             outcomes: Vec::with_capacity(MAX_RUN_BLOCKS),
             read_only: None,
@@ -156,7 +160,12 @@ impl<E: Env> Shard<E> {
 
     /// Takes the timer that [`Env::arm_timer`] asked for.
     pub fn timer(&mut self, env: &mut E) {
-        self.reporter.timer(env);
+        for user in self.timers.due(env) {
+            match user {
+                TimerUser::Reporter => self.reporter.timer(env),
+                TimerUser::Packer | TimerUser::Index => {}
+            }
+        }
     }
 
     /// Does the work that the calls above left to be done in batches, and starts the transfers that came of it.
