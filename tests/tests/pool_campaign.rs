@@ -4,22 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-use tests::pool_sim::campaign::{run_seed, Campaign, Options, Totals};
+use tests::pool_sim::campaign::Campaign;
 use tests::pool_sim::log_campaign::{run_log_seed_with, LogDefect};
 use tests::pool_sim::scripts::Script;
-use tests::seeds::arguments::threads;
-use tests::seeds::runner::{run_seeds, Program};
-
-const OPTIONS: Options = Options { trace: false, trace_life: None, stride: 1 };
-
-/// Runs seeds on all cores, adds up what happened, and fails with the command that repeats the first failure.
-fn run_all(campaign: Campaign, seeds: std::ops::Range<u64>, stride: u64) -> Totals {
-    let attempt = |seed| run_seed(campaign, seed, Options { stride, ..OPTIONS });
-    let program = Program { name: "pool_campaign", campaign: Some(campaign.name()) };
-    let totals = run_seeds(seeds, threads(), None, attempt).expect(program);
-    println!("{totals:?}");
-    totals
-}
+use tests::seeds::campaigns::{run_all, Campaign as _, Options};
 
 /// mpool-52, mpool-53, mpool-62: what was synced is there after a cut, the rest is a prefix, whatever is on the
 /// medium.
@@ -60,7 +48,7 @@ fn lives() {
 #[test]
 fn a_seed_repeats_exactly() {
     for (campaign, stride) in [(Campaign::Logs, 1), (Campaign::Cuts, 50), (Campaign::Lives, 1)] {
-        let run = || run_seed(campaign, 7, Options { stride, ..OPTIONS }).expect("the seed passes");
+        let run = || campaign.run_seed(7, Options { stride, ..Options::default() }).expect("the seed passes");
         assert_eq!(run(), run(), "{campaign:?}");
     }
 }

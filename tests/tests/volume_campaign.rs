@@ -6,22 +6,10 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use tests::seeds::arguments::threads;
-use tests::seeds::runner::{run_seeds, Program};
-use tests::volume_sim::campaign::{run_seed, Campaign, Options, Totals};
+use tests::seeds::campaigns::{run_all, Campaign as _, Options};
+use tests::volume_sim::campaign::Campaign;
 use tests::volume_sim::lives::run_lives_seed_with;
 use tests::volume_sim::machine_base::Defect;
-
-const OPTIONS: Options = Options { trace: false, trace_life: None, stride: 1 };
-
-/// Runs seeds on all cores, adds up what happened, and fails with the command that repeats the first failure.
-fn run_all(campaign: Campaign, seeds: std::ops::Range<u64>, stride: u64) -> Totals {
-    let attempt = |seed| run_seed(campaign, seed, Options { stride, ..OPTIONS });
-    let program = Program { name: "volume_campaign", campaign: Some(campaign.name()) };
-    let totals = run_seeds(seeds, threads(), None, attempt).expect(program);
-    println!("{totals:?}");
-    totals
-}
 
 /// vdo-54, vdo-55, vdo-100: after a power cut at any moment the volume is online, nothing that was acknowledged is lost,
 /// and when all is scrubbed, counts on media and in memory are those that follow from the map.
@@ -63,7 +51,7 @@ fn seeds_that_failed_once() {
 #[test]
 fn a_seed_repeats_exactly() {
     for (campaign, stride) in [(Campaign::Random, 1), (Campaign::Cuts, 150), (Campaign::Failures, 150)] {
-        let run = || run_seed(campaign, 7, Options { stride, ..OPTIONS }).expect("the seed passes");
+        let run = || campaign.run_seed(7, Options { stride, ..Options::default() }).expect("the seed passes");
         assert_eq!(run(), run(), "{campaign:?}");
     }
 }

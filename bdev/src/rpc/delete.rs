@@ -4,8 +4,7 @@
 //! volume; answers `true` when that is done. The volume may be unloaded.
 
 use crate::ffi;
-use crate::params;
-use crate::rpc::serve::{serve, write_true};
+use crate::rpc::serve::{serve_named, write_true, Named};
 use crate::volume::offline;
 
 /// SPDK's callback.
@@ -15,13 +14,6 @@ use crate::volume::offline;
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
-            request,
-            params,
-            "name",
-            params::parse_name,
-            |_, name: String| async move { offline::delete(&name).await },
-            write_true,
-        );
+        serve_named(request, params, Named::Volume, |_, name| async move { offline::delete(&name).await }, write_true);
     }
 }

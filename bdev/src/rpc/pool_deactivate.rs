@@ -3,10 +3,7 @@
 //! `mpool_deactivate`: deactivates a pool that nobody uses, and answers `true`.
 
 use crate::ffi;
-use crate::pool::params::parse_name;
-use crate::rpc::serve::{serve, write_true};
-
-const MEMBERS: &str = "name";
+use crate::rpc::serve::{serve_named, write_true, Named};
 
 /// SPDK's callback.
 ///
@@ -15,12 +12,11 @@ const MEMBERS: &str = "name";
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
+        serve_named(
             request,
             params,
-            MEMBERS,
-            parse_name,
-            |runtime, name: String| async move { runtime.service.deactivate(&name, &runtime.storages).await },
+            Named::Pool,
+            |runtime, name| async move { runtime.service.deactivate(&name, &runtime.storages).await },
             write_true,
         );
     }

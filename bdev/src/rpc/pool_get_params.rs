@@ -5,11 +5,8 @@
 use engine::pool::PoolError;
 
 use crate::ffi;
-use crate::pool::params::parse_name;
 use crate::rpc::pool_json;
-use crate::rpc::serve::serve;
-
-const MEMBERS: &str = "name";
+use crate::rpc::serve::{serve_named, Named};
 
 /// SPDK's callback.
 ///
@@ -18,12 +15,11 @@ const MEMBERS: &str = "name";
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
+        serve_named(
             request,
             params,
-            MEMBERS,
-            parse_name,
-            |runtime, name: String| async move { Ok::<_, PoolError>(runtime.service.find(&name)?.params()) },
+            Named::Pool,
+            |runtime, name| async move { Ok::<_, PoolError>(runtime.service.find(&name)?.params()) },
             pool_json::params_object,
         );
     }

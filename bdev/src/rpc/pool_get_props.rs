@@ -3,11 +3,8 @@
 //! `mpool_get_props`: shows an active pool with its media classes and drives, and how they fare.
 
 use crate::ffi;
-use crate::pool::params::parse_name;
 use crate::rpc::pool_json;
-use crate::rpc::serve::serve;
-
-const MEMBERS: &str = "name";
+use crate::rpc::serve::{serve_named, Named};
 
 /// SPDK's callback.
 ///
@@ -16,12 +13,11 @@ const MEMBERS: &str = "name";
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
+        serve_named(
             request,
             params,
-            MEMBERS,
-            parse_name,
-            |runtime, name: String| async move { runtime.service.find(&name) },
+            Named::Pool,
+            |runtime, name| async move { runtime.service.find(&name) },
             pool_json::props,
         );
     }

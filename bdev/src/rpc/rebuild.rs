@@ -7,8 +7,7 @@ use engine::volume::rebuild::RebuildReport;
 
 use crate::ffi;
 use crate::json::Writer;
-use crate::params;
-use crate::rpc::serve::serve;
+use crate::rpc::serve::{serve_named, Named};
 use crate::volume::offline;
 
 /// SPDK's callback.
@@ -18,14 +17,7 @@ use crate::volume::offline;
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
-            request,
-            params,
-            "name",
-            params::parse_name,
-            |_, name: String| async move { offline::rebuild(&name).await },
-            write,
-        );
+        serve_named(request, params, Named::Volume, |_, name| async move { offline::rebuild(&name).await }, write);
     }
 }
 

@@ -3,8 +3,7 @@
 //! `bdev_dedupe_resume`: ends what `bdev_dedupe_suspend` has begun, and answers `true`.
 
 use crate::ffi;
-use crate::params;
-use crate::rpc::serve::{serve, write_true};
+use crate::rpc::serve::{serve_named, write_true, Named};
 use crate::volume::administration::find;
 
 /// SPDK's callback.
@@ -14,13 +13,6 @@ use crate::volume::administration::find;
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
-            request,
-            params,
-            "name",
-            params::parse_name,
-            |_, name: String| async move { find(&name)?.resume().await },
-            write_true,
-        );
+        serve_named(request, params, Named::Volume, |_, name| async move { find(&name)?.resume().await }, write_true);
     }
 }

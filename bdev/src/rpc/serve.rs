@@ -12,7 +12,8 @@ use super::{parameters, Request};
 use crate::error::VolumeError;
 use crate::ffi;
 use crate::json::Writer;
-use crate::params::{Fields, ParamError};
+use crate::params::{self, Fields, ParamError};
+use crate::pool;
 use crate::pool::runtime::{self, Runtime};
 
 /// An error that a client can be told.
@@ -58,6 +59,39 @@ pub unsafe fn serve<P: 'static, T: 'static, E: Refusal + 'static, F: Future<Outp
             Err(error) => refuse(request, &error),
         }
     });
+}
+
+/// What a method's only parameter, `name`, is the name of.
+#[derive(Debug, Clone, Copy)]
+pub enum Named {
+    /// A volume.
+    Volume,
+    /// A pool.
+    Pool,
+}
+
+impl Named {
+    fn parse(self, fields: Fields) -> Result<String, ParamError> {
+        match self {
+            Named::Volume => params::parse_name(fields),
+            Named::Pool => pool::params::parse_name(fields),
+        }
+    }
+}
+
+/// [`serve`] for methods whose only parameter is a name.
+///
+/// # Safety
+/// As for a handler: both pointers come from SPDK.
+pub unsafe fn serve_named<T: 'static, E: Refusal + 'static, F: Future<Output = Result<T, E>> + 'static>(
+    request: *mut ffi::spdk_jsonrpc_request,
+    params: *const ffi::spdk_json_val,
+    named: Named,
+    work: impl FnOnce(Rc<Runtime>, String) -> F + 'static,
+    write: impl FnOnce(&mut Writer, &T) + 'static,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { serve(request, params, "name", |fields| named.parse(fields), work, write) };
 }
 
 fn refuse(request: Request, error: &impl Refusal) {

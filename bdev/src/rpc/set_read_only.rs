@@ -3,8 +3,7 @@
 //! `bdev_dedupe_set_read_only`: ends writing to a volume; reads go on. Answers `true`.
 
 use crate::ffi;
-use crate::params;
-use crate::rpc::serve::{serve, write_true};
+use crate::rpc::serve::{serve_named, write_true, Named};
 use crate::volume::administration::find;
 
 /// SPDK's callback.
@@ -14,12 +13,11 @@ use crate::volume::administration::find;
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
+        serve_named(
             request,
             params,
-            "name",
-            params::parse_name,
-            |_, name: String| async move { find(&name)?.set_read_only().await },
+            Named::Volume,
+            |_, name| async move { find(&name)?.set_read_only().await },
             write_true,
         );
     }

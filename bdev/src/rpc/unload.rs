@@ -5,9 +5,8 @@
 
 use crate::error::VolumeError;
 use crate::ffi;
-use crate::params;
 use crate::pool::storage::End;
-use crate::rpc::serve::{serve, write_true};
+use crate::rpc::serve::{serve_named, write_true, Named};
 use crate::volume::administration::find;
 
 /// SPDK's callback.
@@ -17,14 +16,11 @@ use crate::volume::administration::find;
 pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
     // SAFETY: the caller's promise.
     unsafe {
-        serve(
+        serve_named(
             request,
             params,
-            "name",
-            params::parse_name,
-            |_, name: String| async move {
-                find(&name)?.remove(End::Keep).await.map_err(|error| VolumeError::pool(&name, error))
-            },
+            Named::Volume,
+            |_, name| async move { find(&name)?.remove(End::Keep).await.map_err(|error| VolumeError::pool(&name, error)) },
             write_true,
         );
     }

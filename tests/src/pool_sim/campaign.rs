@@ -5,7 +5,8 @@
 use super::exhaustive::{run_script_seed, Blow, Extent};
 use super::lives::run_lives_seed;
 use super::log_campaign::run_log_seed;
-use crate::seeds::runner;
+use crate::seeds::campaigns::{self, Options};
+use crate::seeds::runner::{self, Outcome};
 
 /// A campaign: what one seed of it does is in its own module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,24 +63,14 @@ impl Totals {
     }
 }
 
-/// How campaigns are run.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Print every event.
-    pub trace: bool,
-    /// Of scripts, print every event of the life with this number.
-    pub trace_life: Option<u64>,
-    /// Of scripts, cut or fail one in so many operations.
-    pub stride: u64,
-}
+impl campaigns::Campaign for Campaign {
+    type Totals = Totals;
 
-impl Campaign {
-    /// All of them.
-    pub const ALL: [Campaign; 4] = [Campaign::Logs, Campaign::Cuts, Campaign::Failures, Campaign::Lives];
+    const PROGRAM: &'static str = "pool_campaign";
 
-    /// Its name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    const ALL: &'static [Campaign] = &[Campaign::Logs, Campaign::Cuts, Campaign::Failures, Campaign::Lives];
+
+    fn name(self) -> &'static str {
         match self {
             Campaign::Logs => "logs",
             Campaign::Cuts => "cuts",
@@ -88,9 +79,7 @@ impl Campaign {
         }
     }
 
-    /// What it is about.
-    #[must_use]
-    pub const fn purpose(self) -> &'static str {
+    fn purpose(self) -> &'static str {
         match self {
             Campaign::Logs => "one log without a pool: torn flush sets, failed writes, many lives",
             Campaign::Cuts => "a short script, cut at every I/O, before, in the middle and after it",
@@ -98,19 +87,23 @@ impl Campaign {
             Campaign::Lives => "a pool in use by several tasks, cut at random, life after life",
         }
     }
-}
 
-/// Runs one seed of a campaign.
-///
-/// # Errors
-/// What is wrong.
-pub fn run_seed(campaign: Campaign, seed: u64, options: Options) -> Result<Totals, String> {
-    let Options { trace, trace_life, stride } = options;
-    let extent = Extent { stride, trace_life };
-    match campaign {
-        Campaign::Logs => run_log_seed(seed, trace),
-        Campaign::Cuts => run_script_seed(seed, Blow::Cut, extent),
-        Campaign::Failures => run_script_seed(seed, Blow::Failure, extent),
-        Campaign::Lives => run_lives_seed(seed, trace),
+    fn run_seed(self, seed: u64, options: Options) -> Result<Totals, String> {
+        let Options { trace, trace_life, stride } = options;
+        let extent = Extent { stride, trace_life };
+        match self {
+            Campaign::Logs => run_log_seed(seed, trace),
+            Campaign::Cuts => run_script_seed(seed, Blow::Cut, extent),
+            Campaign::Failures => run_script_seed(seed, Blow::Failure, extent),
+            Campaign::Lives => run_lives_seed(seed, trace),
+        }
+    }
+
+    fn print(outcome: &Outcome<Totals>) {
+        let Totals { cut_points, lives, cuts, calls, operations, faults, time } = &outcome.totals;
+        println!("  cut points   {cut_points} distinct");
+        println!("  lives        {lives}, {cuts} of them ended by a power cut");
+        println!("  calls        {calls}, with {operations} operations of disks, {faults} of which were made to fail");
+        println!("  time         {:.1} s simulated", *time as f64 / 1e9);
     }
 }

@@ -4,7 +4,8 @@
 
 use super::lives::run_lives_seed;
 use super::scripts::{run_script_seed, Blow, Extent};
-use crate::seeds::runner;
+use crate::seeds::campaigns::{self, Options};
+use crate::seeds::runner::{self, Outcome};
 
 /// A campaign: what one seed of it does is in its own module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,24 +75,14 @@ impl Totals {
     }
 }
 
-/// How campaigns are run.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Print every event.
-    pub trace: bool,
-    /// Of scripts, print every event of the life with this number.
-    pub trace_life: Option<u64>,
-    /// Of scripts, cut or fail one in so many operations.
-    pub stride: u64,
-}
+impl campaigns::Campaign for Campaign {
+    type Totals = Totals;
 
-impl Campaign {
-    /// All of them.
-    pub const ALL: [Campaign; 3] = [Campaign::Random, Campaign::Cuts, Campaign::Failures];
+    const PROGRAM: &'static str = "volume_campaign";
 
-    /// Its name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    const ALL: &'static [Campaign] = &[Campaign::Random, Campaign::Cuts, Campaign::Failures];
+
+    fn name(self) -> &'static str {
         match self {
             Campaign::Random => "random",
             Campaign::Cuts => "cuts",
@@ -99,27 +90,32 @@ impl Campaign {
         }
     }
 
-    /// What it is about.
-    #[must_use]
-    pub const fn purpose(self) -> &'static str {
+    fn purpose(self) -> &'static str {
         match self {
             Campaign::Random => "a volume in random use, cut, killed or stopped, life after life",
             Campaign::Cuts => "up to three requests, cut at every I/O, before, in the middle and after it",
             Campaign::Failures => "up to three requests, every I/O made to fail once, or for good",
         }
     }
-}
 
-/// Runs one seed of a campaign.
-///
-/// # Errors
-/// What is wrong.
-pub fn run_seed(campaign: Campaign, seed: u64, options: Options) -> Result<Totals, String> {
-    let Options { trace, trace_life, stride } = options;
-    let extent = Extent { stride, trace_life };
-    match campaign {
-        Campaign::Random => run_lives_seed(seed, trace),
-        Campaign::Cuts => run_script_seed(seed, Blow::Cut, extent),
-        Campaign::Failures => run_script_seed(seed, Blow::Failure, extent),
+    fn run_seed(self, seed: u64, options: Options) -> Result<Totals, String> {
+        let Options { trace, trace_life, stride } = options;
+        let extent = Extent { stride, trace_life };
+        match self {
+            Campaign::Random => run_lives_seed(seed, trace),
+            Campaign::Cuts => run_script_seed(seed, Blow::Cut, extent),
+            Campaign::Failures => run_script_seed(seed, Blow::Failure, extent),
+        }
+    }
+
+    fn print(outcome: &Outcome<Totals>) {
+        let Totals { lives, cuts, kills, points, recoveries, rebuilds, checks, operations, faults, requests, time } =
+            &outcome.totals;
+        println!("  lives        {lives}: {cuts} ended by a power cut, {kills} by a kill; {points} points of scripts");
+        println!("  loads        {recoveries} with recovery, {rebuilds} with a rebuild");
+        println!("  checks       {checks} of saved volumes, all clean");
+        println!("  operations   {operations} of disks, {faults} of which were made to fail");
+        println!("  requests     {requests}, {:.0} a second", *requests as f64 / outcome.took.as_secs_f64());
+        println!("  time         {:.1} s simulated", *time as f64 / 1e9);
     }
 }
