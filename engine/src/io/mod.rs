@@ -2,8 +2,10 @@
 
 //! Requests and transfers: what clients ask, the life of one block of it, and what goes to the base bdev.
 
+pub mod compression;
 mod data_vio;
 mod metadata;
+pub mod packer;
 mod request;
 mod submitter;
 

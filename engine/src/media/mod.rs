@@ -12,11 +12,15 @@
 //! | [`reference_block`] | 4032 reference counts | metadata area of a slab |
 //! | [`slab_journal_block`] | entries of a slab journal | metadata area of a slab |
 //! | [`slab_summary`] | what is to be known of a slab before it is loaded | metadata area of a slab |
+//! | [`index_section`] | records of the index, some thousand together | chapters of the index, which are mblocks |
 //! | [`journal_record`] | entries of a recovery journal | records of the logs that are its segments |
+//! | [`compressed_block`] | fragments of up to 14 blocks of data; not sealed | slabs |
 //! | [`area`] | how a slab's metadata area is laid out | |
 //! | [`slab_rebuild`] | how reference blocks and journal make a slab's counts | |
 
 pub mod area;
+pub mod compressed_block;
+pub mod index_section;
 pub mod journal_record;
 pub mod map_page;
 pub mod reference_block;
