@@ -35,6 +35,59 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// Bits of a fingerprint that the index keeps on media.
+pub const SHORT_BITS: u32 = 88;
+
+/// Where the bits lie that make a fingerprint a hook, and how many they are: one in 32 is one.
+const HOOK_SHIFT: u32 = 72;
+const HOOK_BITS: u32 = 5;
+
+/// The low 88 bits of a fingerprint: all that a record of the index on media has of it.
+///
+/// They are enough for the index: partition (bits 0 to 7), key of the level-1 index (8 to 71), and whether it is a hook
+/// (72 to 76) are the same as those of the whole. They do not say that two blocks are equal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ShortFingerprint(u128);
+
+impl ShortFingerprint {
+    /// The low 88 bits of a number.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> ShortFingerprint {
+        ShortFingerprint(bits & ((1 << SHORT_BITS) - 1))
+    }
+
+    /// As a number, below 2^88.
+    #[must_use]
+    pub const fn to_bits(self) -> u128 {
+        self.0
+    }
+
+    /// The byte that selects the hash zone: the partition of the index.
+    #[must_use]
+    pub const fn first_byte(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Whether this is one of the fingerprints by which a section of old records is found again: one in 32 is
+    /// (vdo.md 7.3: sampling bytes, one in 32).
+    #[must_use]
+    pub const fn is_hook(self) -> bool {
+        self.0 >> HOOK_SHIFT & ((1 << HOOK_BITS) - 1) == 0
+    }
+}
+
+impl From<Fingerprint> for ShortFingerprint {
+    fn from(fingerprint: Fingerprint) -> ShortFingerprint {
+        ShortFingerprint::from_bits(fingerprint.0)
+    }
+}
+
+impl fmt::Debug for ShortFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "..{:022x}", self.0)
+    }
+}
+
 /// Computes fingerprints and check codes for one volume.
 #[derive(Clone)]
 pub struct Fingerprinter {
@@ -106,6 +159,20 @@ mod tests {
         assert_eq!(weak.fingerprint(&block(1)), weak.fingerprint(&block(2)));
         let full = Fingerprinter::weakened([1; SECRET_BYTES], 128);
         assert_eq!(full.fingerprint(&block(1)), Fingerprinter::new([1; SECRET_BYTES]).fingerprint(&block(1)));
+    }
+
+    /// Bits 72 to 76 make a hook; bits from 88 on are gone; the first byte is kept.
+    #[test]
+    fn a_short_fingerprint_is_the_low_88_bits() {
+        let whole = Fingerprint(0xffff_ffff_ff12_2034_5678_9abc_def0_1122);
+        let short = ShortFingerprint::from(whole);
+        assert_eq!(short.to_bits(), 0x12_2034_5678_9abc_def0_1122);
+        assert_eq!((short.first_byte(), short.is_hook()), (whole.first_byte(), true));
+        for bit in 0..128 {
+            let other = ShortFingerprint::from(Fingerprint(whole.0 ^ 1 << bit));
+            assert_eq!(other.is_hook(), !(72..77).contains(&bit), "bit {bit}");
+            assert_eq!(other == short, bit >= 88, "bit {bit}");
+        }
     }
 
     /// The check code is part of the media format, so its value for known content is fixed.

@@ -26,12 +26,17 @@
 //!   anew;
 //! * growing by more: every record. They are at most one in 16 of those that will fit.
 
+mod history;
+mod hooks;
+mod image;
 mod record;
+mod sections;
+pub mod state;
 mod table;
 
 use core::hint::black_box;
 
-use crate::hash::Fingerprint;
+use crate::hash::ShortFingerprint;
 use crate::logical::Mapped;
 use record::{Bucket, SLOTS};
 use table::{Inserted, Place, Spread, Table, GROUP};
@@ -44,6 +49,57 @@ const UPDATES_PER_STEP: u32 = 8;
 
 /// Fingerprints whose places are worked out before the first of them is read.
 const TOUCH_BATCH: usize = 32;
+
+/// Generations since the supposed last use of a record that was restored because those around it are in use. It must
+/// stay until it is its turn, and of several streams each takes its turn.
+const YOUNG: u64 = 2;
+
+/// Generations for which a record must not have been used for such a one to push it out. So what is used again before
+/// six sixteenths of the index have been renewed stays, however much is restored in vain.
+const YIELDS_TO_YOUNG: u64 = 6;
+
+/// Generations since the supposed last use of a record that fills memory which nobody else wants: as old as those that
+/// go next.
+const OLD: u64 = 16;
+
+/// How old a record is that comes back from a chapter, and what it may push out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// It is wanted soon, as it seems: it may push out what has not been used for a good while.
+    Young,
+    /// It only fills free memory.
+    Old,
+}
+
+/// What restoring a record did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// There was room.
+    Added,
+    /// It took the place of a record that named this location.
+    Replaced(Mapped),
+    /// The fingerprint has a record, which is newer or was used since, and names this location.
+    Known(Mapped),
+    /// There was no room for a record of its age.
+    Refused,
+}
+
+/// What an index holds, and has done since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexStatistics {
+    /// Records that fit.
+    pub capacity: u64,
+    /// Records held.
+    pub entries: u64,
+    /// Lookups.
+    pub lookups: u64,
+    /// Lookups that were answered.
+    pub hits: u64,
+    /// Records pushed out by others, or lost by resizing.
+    pub evictions: u64,
+    /// Records restored from chapters.
+    pub restored: u64,
+}
 
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +122,9 @@ pub struct Index {
     wanted: Option<usize>,
     updates_to_step: u32,
     discarded: u64,
+    lookups: u64,
+    hits: u64,
+    restored: u64,
 }
 
 impl Index {
@@ -73,12 +132,19 @@ impl Index {
     /// to a power of two of buckets of 64 bytes, of which it has two at least.
     #[must_use]
     pub fn new(bytes: usize) -> Index {
+        Index::with(Table::new(buckets_in(bytes)))
+    }
+
+    const fn with(table: Table) -> Index {
         Index {
-            table: Table::new(buckets_in(bytes)),
+            table,
             old: None,
             wanted: None,
             updates_to_step: UPDATES_PER_STEP,
             discarded: 0,
+            lookups: 0,
+            hits: 0,
+            restored: 0,
         }
     }
 
@@ -106,6 +172,19 @@ impl Index {
         self.discarded
     }
 
+    /// What it holds and has done.
+    #[must_use]
+    pub fn statistics(&self) -> IndexStatistics {
+        IndexStatistics {
+            capacity: self.capacity(),
+            entries: self.len(),
+            lookups: self.lookups,
+            hits: self.hits,
+            evictions: self.discarded,
+            restored: self.restored,
+        }
+    }
+
     /// Brings the cache lines of a fingerprint near: touch a batch of fingerprints first, then look them up, and their
     /// cache misses overlap.
     ///
@@ -113,8 +192,8 @@ impl Index {
     /// `^`, and give that to [`black_box`]. Better, use [`Index::touch_all`].
     #[must_use]
     #[inline]
-    pub fn touch(&self, fingerprint: Fingerprint) -> u64 {
-        let spread = Spread::of(fingerprint.0);
+    pub fn touch(&self, fingerprint: impl Into<ShortFingerprint>) -> u64 {
+        let spread = Spread::of(fingerprint.into());
         if let Some(old) = &self.old {
             let place = old.place(spread);
             if !old.is_taken(place) {
@@ -127,7 +206,7 @@ impl Index {
     /// Brings the cache lines of many fingerprints near, as [`Index::touch`] does for one, but with more of them on
     /// their way at a time: a processor looks only some hundred instructions ahead, so where to read is worked out
     /// before the first read.
-    pub fn touch_all(&self, fingerprints: impl IntoIterator<Item = Fingerprint>) {
+    pub fn touch_all(&self, fingerprints: impl IntoIterator<Item = impl Into<ShortFingerprint>>) {
         let mut fingerprints = fingerprints.into_iter();
         if self.old.is_some() {
             black_box(fingerprints.fold(0, |sum, fingerprint| sum ^ self.touch(fingerprint)));
@@ -137,7 +216,7 @@ impl Index {
             let mut places = [Place::default(); TOUCH_BATCH];
             let mut count = 0;
             for (place, fingerprint) in places.iter_mut().zip(&mut fingerprints) {
-                *place = self.table.place(Spread::of(fingerprint.0));
+                *place = self.table.place(Spread::of(fingerprint.into()));
                 count += 1;
             }
             black_box(places[..count].iter().fold(0, |sum, &place| sum ^ self.table.touch(place)));
@@ -149,22 +228,25 @@ impl Index {
 
     /// Where the content with this fingerprint may be stored. Counts as a use of the record.
     #[inline]
-    pub fn lookup(&mut self, fingerprint: Fingerprint) -> Option<Mapped> {
-        let (table, place) = self.table_of(fingerprint);
+    pub fn lookup(&mut self, fingerprint: impl Into<ShortFingerprint>) -> Option<Mapped> {
+        self.lookups += 1;
+        let (table, place) = self.table_of(fingerprint.into());
         let at = table.find(place)?;
         table.refresh(at);
-        Some(table.location(at))
+        let location = table.location(at);
+        self.hits += 1;
+        Some(location)
     }
 
     /// Records that the content with this fingerprint is stored at `location`. May take a step of a resize.
     ///
     /// # Panics
     /// If the location is the zero block, unmapped, or beyond 36 bits: no content is stored there.
-    pub fn update(&mut self, fingerprint: Fingerprint, location: Mapped) -> Update {
+    pub fn update(&mut self, fingerprint: impl Into<ShortFingerprint>, location: Mapped) -> Update {
         if self.old.is_some() {
             self.pace();
         }
-        let (table, place) = self.table_of(fingerprint);
+        let (table, place) = self.table_of(fingerprint.into());
         if let Some(at) = table.find(place) {
             table.change(at, location);
             return Update::Changed;
@@ -178,9 +260,39 @@ impl Index {
         }
     }
 
+    /// Records what a chapter says, unless the fingerprint has a record: that one is newer, or as good.
+    ///
+    /// # Panics
+    /// As [`Index::update`].
+    pub fn restore(&mut self, fingerprint: impl Into<ShortFingerprint>, location: Mapped, age: Age) -> Restored {
+        let (table, place) = self.table_of(fingerprint.into());
+        if let Some(at) = table.find(place) {
+            return Restored::Known(table.location(at));
+        }
+        let inserted = match age {
+            Age::Young => table.suppose(place, location, YOUNG, YIELDS_TO_YOUNG),
+            Age::Old => table.suppose(place, location, OLD, u64::MAX),
+        };
+        self.restored += u64::from(inserted != Inserted::Refused);
+        match inserted {
+            Inserted::Added => Restored::Added,
+            Inserted::Refused => Restored::Refused,
+            Inserted::Evicted(record) => {
+                self.discarded += 1;
+                Restored::Replaced(record.location())
+            }
+        }
+    }
+
+    /// True while there is so much free memory that a record mostly finds some.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.len() < self.capacity() - self.capacity() / 16
+    }
+
     /// Forgets the record of a fingerprint if it still names `location`; says whether it did.
-    pub fn remove(&mut self, fingerprint: Fingerprint, location: Mapped) -> bool {
-        let (table, place) = self.table_of(fingerprint);
+    pub fn remove(&mut self, fingerprint: impl Into<ShortFingerprint>, location: Mapped) -> bool {
+        let (table, place) = self.table_of(fingerprint.into());
         match table.find(place) {
             Some(at) if table.location(at) == location => {
                 table.remove(at);
@@ -216,8 +328,8 @@ impl Index {
 
     /// The table that has a fingerprint's record, if there is one, and where.
     #[inline]
-    fn table_of(&mut self, fingerprint: Fingerprint) -> (&mut Table, Place) {
-        let spread = Spread::of(fingerprint.0);
+    fn table_of(&mut self, fingerprint: ShortFingerprint) -> (&mut Table, Place) {
+        let spread = Spread::of(fingerprint);
         if let Some(old) = &mut self.old {
             let place = old.place(spread);
             if !old.is_taken(place) {
@@ -280,5 +392,10 @@ const fn buckets_in(bytes: usize) -> usize {
     }
 }
 
+pub use history::{History, HistoryConfig, HistoryStatistics, SectionAt};
+pub use image::{ImageError, ImageOf};
+
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@
 //! the block map belongs to one shard (architecture.md section 3 says `leaf_page(lbn) mod S`, which is the same for the
 //! divisors of 60). Nothing on media depends on the number of shards.
 
+use std::ops::RangeInclusive;
+
 use thiserror::Error;
 
 use crate::logical::PageId;
@@ -176,6 +178,13 @@ impl Geometry {
         ShardId((first_byte as u16 * self.shards) >> 8)
     }
 
+    /// The first bytes of the fingerprints that a shard's hash zone owns: those that [`Geometry::hash_shard`] gives it.
+    #[must_use]
+    pub fn hash_partitions(&self, shard: ShardId) -> RangeInclusive<u8> {
+        let first = |shard: u16| (shard << 8).div_ceil(self.shards);
+        first(shard.0) as u8..=(first(shard.0 + 1) - 1) as u8
+    }
+
     /// How many of `blocks` blocks from `lbn` on belong to the same leaf page, hence to the same shard.
     #[must_use]
     pub fn run_in_page(lbn: Lbn, blocks: u64) -> u64 {
@@ -248,6 +257,19 @@ mod tests {
         assert_eq!(lay(1, 1, 1 << 37, 8), Err(GeometryError::PhysicalSize(1 << 37)));
         let small = Err(GeometryError::TooSmall { slabs: 1, slab_blocks: 8, shards: 2 });
         assert_eq!(lay(2, 1, 16, 8), small);
+    }
+
+    #[test]
+    fn every_first_byte_is_of_the_shard_that_owns_its_partition() {
+        for shards in 1..=MAX_SHARDS as u16 {
+            let geometry = geometry(shards.into());
+            for byte in 0..=u8::MAX {
+                for shard in (0..shards).map(ShardId) {
+                    let owns = geometry.hash_partitions(shard).contains(&byte);
+                    assert_eq!(owns, geometry.hash_shard(byte) == shard, "{shards} shards, byte {byte}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -188,6 +188,50 @@ impl Bucket {
         (u64::from(oldest >> 8), SLOTS - 1 - usize::from(oldest & 0xff))
     }
 
+    /// The bucket in an image of the table: its numbers in order, little-endian.
+    pub(super) fn to_bytes(self) -> [u8; SLOTS * 8] {
+        let mut bytes = [0; SLOTS * 8];
+        let (tags, rest) = bytes.split_at_mut(2 * SLOTS);
+        let (middle, low) = rest.split_at_mut(2 * SLOTS);
+        let words = tags
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(self.tags)
+            .chain(middle.as_chunks_mut().0.iter_mut().zip(self.middle));
+        for (bytes, number) in words {
+            *bytes = number.to_le_bytes();
+        }
+        for (bytes, number) in low.as_chunks_mut().0.iter_mut().zip(self.low) {
+            *bytes = number.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// The bucket of an image, which need not be valid.
+    pub(super) fn from_bytes(bytes: &[u8; SLOTS * 8]) -> Bucket {
+        let mut bucket = Bucket::EMPTY;
+        let (tags, rest) = bytes.split_at(2 * SLOTS);
+        let (middle, low) = rest.split_at(2 * SLOTS);
+        let numbers =
+            bucket.tags.iter_mut().zip(tags.as_chunks().0).chain(bucket.middle.iter_mut().zip(middle.as_chunks().0));
+        for (number, bytes) in numbers {
+            *number = u16::from_le_bytes(*bytes);
+        }
+        for (number, bytes) in bucket.low.iter_mut().zip(low.as_chunks().0) {
+            *number = u32::from_le_bytes(*bytes);
+        }
+        bucket
+    }
+
+    /// Whether every slot is empty or has a record of a place where content can be.
+    pub(super) fn is_valid(&self) -> bool {
+        self.records().all(|record| {
+            let Mapped { pbn, state } = record.location();
+            record.is_empty() || (pbn != Pbn::ZERO && state != MappingState::Unmapped)
+        })
+    }
+
     /// Makes records older than `most` generations just that old.
     pub(super) fn limit_age(&mut self, generation: u64, most: u64) {
         for slot in 0..SLOTS {

@@ -24,11 +24,17 @@
 //!
 //! Invariants: no two records have the same key; `len` counts the slots in use.
 
+mod saved;
+
 use super::record::{Bucket, Record, Side, SLOTS, STAMPS, TAG_BITS};
+use crate::hash::ShortFingerprint;
 use crate::logical::Mapped;
 
 /// The oldest age that is told apart.
 const OLDEST: u64 = STAMPS / 2 - 1;
+
+/// Bits of the tag that must be left to tell records apart, for a table to go on with a smaller one's key.
+const LEAST_TAG_BITS: u32 = TAG_BITS - 4;
 
 /// Events for each bucket that the sweep visits.
 const EVENTS_PER_SWEPT_BUCKET: u32 = 16;
@@ -53,8 +59,8 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(super) struct Spread(u64);
 
 impl Spread {
-    pub(super) const fn of(fingerprint: u128) -> Spread {
-        Spread(((fingerprint >> 8) as u64).wrapping_mul(SPREAD))
+    pub(super) const fn of(fingerprint: ShortFingerprint) -> Spread {
+        Spread(((fingerprint.to_bits() >> 8) as u64).wrapping_mul(SPREAD))
     }
 
     /// The key of a table that uses so many bits.
@@ -135,7 +141,7 @@ impl Table {
     pub(super) fn reserve_for(other: &Table, count: usize) -> Table {
         let full = key_bits_for(count, TAG_BITS);
         let key_bits =
-            if other.key_bits >= key_bits_for(count, TAG_BITS - 4) { full.min(other.key_bits) } else { full };
+            if other.key_bits >= key_bits_for(count, LEAST_TAG_BITS) { full.min(other.key_bits) } else { full };
         Table::reserve(count, key_bits)
     }
 
@@ -248,16 +254,29 @@ impl Table {
         bucket ^ (tag as usize & self.partner_mask | 1)
     }
 
-    /// The top bits of the key of a record found in `bucket`, in the place where [`Spread::of`] has them.
-    fn spread_of(&self, bucket: usize, record: Record) -> Spread {
-        let primary = match record.side() {
+    /// The primary bucket of a record found in `bucket`.
+    const fn primary_of(&self, bucket: usize, record: Record) -> usize {
+        match record.side() {
             Side::Primary => bucket,
             Side::Partner => self.partner(bucket, record.tag()),
-        };
+        }
+    }
+
+    /// The key of a record found in `bucket`.
+    const fn key_of(&self, bucket: usize, record: Record) -> u64 {
+        let primary = self.primary_of(bucket, record);
         let first = ((primary as u128) << self.key_bits).div_ceil(self.count as u128) as u64;
-        let key = first + u64::from(record.tag().wrapping_sub(first as u16));
-        let spread = key << (u64::BITS - self.key_bits);
-        debug_assert_eq!(high_product(spread, self.count), primary, "bucket and tag determine the key");
+        first + record.tag().wrapping_sub(first as u16) as u64
+    }
+
+    /// The top bits of the key of a record found in `bucket`, in the place where [`Spread::of`] has them.
+    fn spread_of(&self, bucket: usize, record: Record) -> Spread {
+        let spread = self.key_of(bucket, record) << (u64::BITS - self.key_bits);
+        debug_assert_eq!(
+            high_product(spread, self.count),
+            self.primary_of(bucket, record),
+            "bucket and tag determine the key"
+        );
         Spread(spread)
     }
 
@@ -323,12 +342,27 @@ impl Table {
     /// Inserts a record, last used `age` generations ago, whose key the table does not hold.
     pub(super) fn insert(&mut self, place: Place, location: Mapped, age: u64) -> Inserted {
         let age = age.min(OLDEST);
+        // A record that moves here from an older table yields to those that were used since it was.
+        let inserted = self.put(place, location, age, if age > 0 { age + 1 } else { 0 });
+        if inserted != Inserted::Refused {
+            self.tick();
+        }
+        inserted
+    }
+
+    /// Inserts a record that nobody has used or asked for, whose key the table does not hold. It may push out another
+    /// that has not been used for `least` generations. Not an event: what is only supposed makes nothing older.
+    pub(super) fn suppose(&mut self, place: Place, location: Mapped, age: u64, least: u64) -> Inserted {
+        self.put(place, location, age.min(OLDEST), least)
+    }
+
+    /// Puts a record into a free slot, or into that of one not used for `least` generations.
+    fn put(&mut self, place: Place, location: Mapped, age: u64, least: u64) -> Inserted {
         let (at, side) = match self.room(place) {
             Some(room) => room,
             None => {
                 let (oldest, at, side) = self.oldest(place);
-                // A record that moves here from an older table yields to those that were used since it was.
-                if age > 0 && age >= oldest {
+                if oldest < least {
                     return Inserted::Refused;
                 }
                 (at, side)
@@ -337,7 +371,6 @@ impl Table {
         let record = Record::new(place.tag, side, location, self.generation.wrapping_sub(age));
         let before = self.record(at);
         self.set(at, record);
-        self.tick();
         if before.is_empty() {
             self.len += 1;
             return Inserted::Added;
@@ -421,112 +454,4 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::units::Pbn;
-
-    /// Every key of a table is recovered from where its record lies, in tables of any size.
-    #[test]
-    fn bucket_and_tag_determine_the_key() {
-        for count in [2, 4, 8, 64, 128, 640, 1 << 20, (1 << 20) + 64 * 123] {
-            let table = Table::reserve(count, key_bits_for(count, TAG_BITS));
-            for seed in 0..2000_u128 {
-                let spread = Spread::of(seed.wrapping_mul(0x1234_5678_9abc_def1_1357_9bdf) << 8);
-                let place = table.place(spread);
-                let known = Spread(spread.0 & u64::MAX << (u64::BITS - table.key_bits));
-                let location = Mapped::uncompressed(Pbn(1));
-                let primary = Record::new(place.tag, Side::Primary, location, 0);
-                let partner = Record::new(place.tag, Side::Partner, location, 0);
-                assert_eq!(table.spread_of(place.primary, primary), known, "{count} buckets");
-                assert_eq!(table.spread_of(place.partner, partner), known, "{count} buckets");
-            }
-        }
-    }
-
-    /// The same while a larger table keeps the smaller one's key.
-    #[test]
-    fn growth_by_up_to_16_keeps_the_key() {
-        let small = Table::new(8);
-        for (count, kept) in [(16, true), (64, true), (128, true), (192, true), (256, false)] {
-            let large = Table::reserve_for(&small, count);
-            assert_eq!(large.key_bits == small.key_bits, kept, "{count} buckets");
-        }
-        assert_eq!(Table::reserve_for(&small, 2).key_bits, 17);
-    }
-
-    /// A record that nobody uses must never look younger than one in use, however long the table runs.
-    #[test]
-    fn ages_saturate() {
-        for count in [2, 4, 16, 64, 192] {
-            let mut table = Table::new(count);
-            let idle = table.place(Spread::of(0));
-            let busy = table.place(Spread::of(u128::MAX));
-            table.insert(idle, Mapped::uncompressed(Pbn(1)), 0);
-            table.insert(busy, Mapped::uncompressed(Pbn(2)), 0);
-            let mut last = 0;
-            for _ in 0..2000 * count {
-                let at = table.find(busy).expect("inserted above");
-                table.change(at, Mapped::uncompressed(Pbn(3)));
-                let at = table.find(idle).expect("inserted above");
-                let age = table.record(at).age(table.generation);
-                assert!(age >= last.min(OLDEST), "{count} buckets: age fell from {last} to {age}");
-                last = age;
-            }
-            assert!(last >= OLDEST);
-        }
-    }
-
-    /// `len` is what the slots say.
-    #[test]
-    fn len_counts_slots() {
-        let mut table = Table::new(4);
-        for seed in 0..200_u128 {
-            let place = table.place(Spread::of(seed << 40));
-            match table.find(place) {
-                Some(at) if seed % 3 == 0 => table.remove(at),
-                Some(at) => table.change(at, Mapped::uncompressed(Pbn(9))),
-                None => drop(table.insert(place, Mapped::uncompressed(Pbn(8)), 0)),
-            }
-            let used: u32 =
-                table.segments.iter().flatten().map(|bucket| SLOTS as u32 - bucket.free().count_ones()).sum();
-            assert_eq!(table.len(), u64::from(used));
-        }
-    }
-
-    /// Where the keys of an old table's first buckets lie in a new one, there is memory for them.
-    #[test]
-    fn keys_ascend_with_buckets_in_tables_of_every_size() {
-        for (before, after) in [(2, 4), (16, 64), (960, 64), (64, 960), (128, 192), (4992, 4928), (1 << 14, 1 << 18)] {
-            let old = Table::reserve(before, key_bits_for(before, TAG_BITS));
-            let new = Table::reserve_for(&old, after);
-            for seed in 0..5000_u128 {
-                let spread = Spread::of(seed.wrapping_mul(0x1234_5678_9abc_def1_1357_9bdf) << 8);
-                let end = (old.place(spread).primary / GROUP * GROUP + GROUP).min(before);
-                let place = new.place(spread);
-                assert!(place.primary.max(place.partner) < new.reach(&old, end), "{before} to {after} buckets");
-            }
-            assert!(new.reach(&old, 1) <= after && new.reach(&old, before) == after);
-        }
-    }
-
-    /// Memory comes by the segment as it is cleared, and goes as its records are taken.
-    #[test]
-    fn memory_is_held_only_for_what_is_in_use() {
-        let mut table = Table::reserve(SEGMENT + 2 * GROUP, 30);
-        let held = |table: &Table| table.segments.iter().map(Vec::capacity).sum::<usize>();
-        assert_eq!(held(&table), 0);
-        table.clear(GROUP);
-        assert_eq!((held(&table), table.cleared()), (SEGMENT, GROUP));
-        table.clear(SEGMENT);
-        assert_eq!((held(&table), table.cleared()), (SEGMENT + 2 * GROUP, SEGMENT + GROUP));
-        table.clear(SEGMENT);
-        assert_eq!(table.cleared(), SEGMENT + 2 * GROUP);
-        while table.taken() < SEGMENT {
-            table.take_group(|_, _, _| panic!("nothing was inserted"));
-        }
-        assert_eq!(held(&table), 2 * GROUP);
-        table.take_group(|_, _, _| panic!("nothing was inserted"));
-        table.take_group(|_, _, _| panic!("nothing was inserted"));
-        assert_eq!((held(&table), table.taken()), (0, SEGMENT + 2 * GROUP));
-    }
-}
+mod tests;

@@ -2,40 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::testing::{at, content, Random};
 use super::*;
+use crate::hash::Fingerprint;
 use crate::logical::MappingState;
 use crate::units::Pbn;
 
-/// A generator of well-spread numbers (splitmix64), so that every run of a test is the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
-/// The fingerprint of the `n`th content.
-fn content(n: u64) -> Fingerprint {
-    let mut random = Random(n);
-    Fingerprint(u128::from(random.next()) << 64 | u128::from(random.next()))
-}
-
-fn at(pbn: u64) -> Mapped {
-    Mapped::uncompressed(Pbn(pbn))
-}
-
 /// What a table that uses `key_bits` tells fingerprints apart by.
 fn key(fingerprint: Fingerprint, key_bits: u32) -> u64 {
-    Spread::of(fingerprint.0).top_bits(key_bits)
+    Spread::of(fingerprint.into()).top_bits(key_bits)
 }
 
 /// The contents 0.. of which no two have the same key of so many bits.
@@ -187,7 +162,7 @@ fn touching_changes_nothing() {
         index.touch_all((0..200).map(content));
     }
     index.touch_all((0..200).map(content));
-    index.touch_all([]);
+    index.touch_all([Fingerprint(0); 0]);
     assert!((0..100).all(|n| index.lookup(content(n)) == Some(at(n + 1))));
     assert_eq!((index.lookup(content(100)), index.len(), index.discarded()), (None, 100, 0));
 }
@@ -291,6 +266,54 @@ fn updates_finish_a_resize() {
         assert!(!index.migrate(0), "{before} to {after} bytes");
         assert_eq!((index.capacity(), index.lookup(content(7))), (after as u64 / 8, Some(at(8))));
     }
+}
+
+/// Records from chapters come in behind those that were used, and never in their place.
+#[test]
+fn restoring_pushes_out_nothing_that_is_used() {
+    let mut index = Index::new(1 << 16);
+    let capacity = index.capacity();
+    for n in 0..2 * capacity {
+        index.update(content(n), at(n + 1));
+    }
+    let full = index.len();
+    let recent: Vec<u64> = (7 * capacity / 4..2 * capacity).filter(|&n| index.lookup(content(n)).is_some()).collect();
+    let older: Vec<u64> = (capacity..7 * capacity / 4).collect();
+    let restore = |index: &mut Index, from: u64, count: u64, age| {
+        let came = |restored| matches!(restored, Restored::Added | Restored::Replaced(_));
+        (from..from + count).filter(|&n| came(index.restore(content(n), at(1), age))).count() as u64
+    };
+    let room = capacity - full;
+    let evictions = index.statistics().evictions;
+    let old = restore(&mut index, 1 << 40, 4 * capacity, Age::Old);
+    assert!(old <= room);
+    assert_eq!(index.statistics().evictions, evictions, "old records push out nothing");
+    let taken = restore(&mut index, 1 << 41, 4 * capacity, Age::Young);
+    assert!(taken > capacity / 3, "{taken}");
+    let before = index.statistics();
+    assert_eq!(before.restored, old + taken, "every record that came in counts");
+    let held = |index: &mut Index, set: &[u64]| {
+        set.iter().filter(|&&n| index.lookup(content(n)) == Some(at(n + 1))).count() as f64 / set.len() as f64
+    };
+    assert_eq!(held(&mut index, &recent).to_bits(), 1_f64.to_bits(), "what was used in the last quarter stays");
+    assert!(held(&mut index, &older) < 0.6, "what was not makes room");
+    let after = index.statistics();
+    assert_eq!(after.lookups - before.lookups, (recent.len() + older.len()) as u64);
+    assert!((recent.len() as u64..after.lookups).contains(&(after.hits - before.hits)));
+    assert_eq!((after.entries, after.capacity), (index.len(), capacity));
+}
+
+/// A record that is there is not changed by what a chapter says; one that was restored is like any other.
+#[test]
+fn restoring_does_not_replace_newer_records() {
+    let mut index = Index::new(1 << 12);
+    assert_eq!(index.restore(content(1), at(1), Age::Old), Restored::Added);
+    assert_eq!(index.restore(content(1), at(2), Age::Young), Restored::Known(at(1)));
+    assert_eq!(index.lookup(content(1)), Some(at(1)));
+    assert_eq!(index.update(content(1), at(3)), Update::Changed);
+    assert_eq!(index.restore(content(1), at(1), Age::Young), Restored::Known(at(3)));
+    assert_eq!(index.lookup(ShortFingerprint::from(content(1))), Some(at(3)), "88 bits are enough");
+    assert!(index.has_room());
 }
 
 /// Random use against a map, with resizes up and down: advice is what the last update said, or nothing, and every
