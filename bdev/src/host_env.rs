@@ -12,7 +12,8 @@ use std::sync::Arc;
 use engine::io::Piece;
 use engine::volume::Geometry;
 use engine::{
-    Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, ShardId, BLOCK_SIZE,
+    Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId,
+    BLOCK_SIZE,
 };
 
 use crate::buffer::Buf;
@@ -43,6 +44,8 @@ pub struct HostEnv {
     volume_name: Arc<str>,
     transfers: Rc<Transfers>,
     uplink: Uplink,
+    /// Sections of the index that were not taken, and of which the engine has not heard.
+    sections_dropped: usize,
     /// One sender for each other shard; none for this one.
     outgoing: Vec<Option<Sender<Mail>>>,
     /// Shards that got mail in this turn, as bits.
@@ -74,6 +77,7 @@ impl HostEnv {
             volume_name,
             transfers,
             uplink,
+            sections_dropped: 0,
             outgoing,
             mailed: 0,
             cursor: Cursor::default(),
@@ -109,6 +113,11 @@ impl HostEnv {
     /// The way to the application thread.
     pub fn uplink(&mut self) -> &mut Uplink {
         &mut self.uplink
+    }
+
+    /// Sections of the index that were not taken since the last call. They are the last that the engine has handed over.
+    pub fn take_sections_dropped(&mut self) -> usize {
+        core::mem::take(&mut self.sections_dropped)
     }
 
     /// True when nothing that was asked of the application thread is open.
@@ -275,6 +284,18 @@ impl Env for HostEnv {
 
     fn erase_segment(&mut self, segment: u32) {
         self.uplink.erase_segment(segment);
+    }
+
+    fn append_section(&mut self, section: Vec<u8>) {
+        if self.uplink.takes_section() {
+            self.uplink.append_section(section);
+        } else {
+            self.sections_dropped += 1;
+        }
+    }
+
+    fn read_section(&mut self, at: SectionAt) {
+        self.uplink.read_section(at);
     }
 
     fn send(&mut self, to: ShardId, message: Message<Buf>) {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use engine::hash::Fingerprinter;
+use engine::hash::{Fingerprinter, HistoryConfig, IndexImage};
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, JournalSegment, Placement};
@@ -25,13 +25,16 @@ pub const PIECES: usize = 2048;
 pub const BOUNCE_BLOCKS: usize = 256;
 /// Blocks for verify reads.
 pub const VERIFY_BLOCKS: usize = 512;
+/// Blocks for compressed blocks on their way to the base.
+pub const CONTAINER_BLOCKS: usize = 128;
 /// Blocks for transfers of block-map pages.
 pub const MAP_BLOCKS: usize = 128;
 /// Blocks for transfers of slab journals, reference counts and summaries.
 pub const SLAB_BLOCKS: usize = 256;
 /// DMA memory of one shard, in bytes.
 pub const DMA_BYTES: u64 =
-    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS) * BLOCK_SIZE) as u64;
+    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS) * BLOCK_SIZE)
+        as u64;
 
 /// Rough size of a shard's arenas: requests, locks, rings.
 pub const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20);
@@ -51,6 +54,12 @@ pub struct Plan {
     pub key: u64,
     /// Bytes of this shard's part of the index.
     pub index_bytes: usize,
+    /// This shard's part of the index as the last stop has left it.
+    pub index_image: Option<IndexImage>,
+    /// This shard's part of the index's history; none without one.
+    pub history: Option<HistoryConfig>,
+    /// Compression is on.
+    pub compression: bool,
     /// The volume's fingerprints.
     pub fingerprinter: Fingerprinter,
     /// The volume's name, for the log.

@@ -9,6 +9,8 @@
 //! Pieces of other shards' requests and of our own clients' enter the engine in turn, each kind in the order of its
 //! arrival, when the engine has no room for all of them.
 
+mod index;
+
 use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -26,7 +28,7 @@ use crate::gauges::Gauges;
 use crate::host_env::{HostEnv, Mail};
 use crate::list::{Inbox, List};
 use crate::mail::Receiver;
-use crate::plan::{Plan, BOUNCE_BLOCKS, MAP_BLOCKS, PIECES, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS};
+use crate::plan::{Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS};
 use crate::shard_host::{StartError, Waker};
 use crate::transfer::Transfers;
 use crate::uplink::Uplink;
@@ -35,7 +37,7 @@ use crate::uplink::Uplink;
 const WAITING_PIECES: usize = 4096;
 
 /// Transfers and flushes that can be under way without memory being allocated: of data, and some of metadata.
-const TRANSFERS: usize = VIOS + VERIFY_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
+const TRANSFERS: usize = VIOS + VERIFY_BLOCKS + CONTAINER_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
 
 /// Busy turns after which gauges are brought up to date, at the latest.
 const GAUGE_TURNS: u32 = 4096;
@@ -89,7 +91,7 @@ pub struct Running {
     turns_since_gauges: u32,
     /// Requests are taken; else they wait.
     is_open: bool,
-    _pools: [DmaPool; 5],
+    _pools: [DmaPool; 6],
 }
 
 impl Running {
@@ -99,9 +101,15 @@ impl Running {
     /// SPDK lacks memory or gives no channel of the base.
     pub fn new(id: ShardId, plan: Plan, waker: Waker) -> Result<Running, StartError> {
         let pool = |blocks| DmaPool::new(blocks).ok_or(StartError::DmaMemory);
-        let pools =
-            [pool(BOUNCE_BLOCKS)?, pool(VERIFY_BLOCKS)?, pool(JOURNAL_BLOCKS)?, pool(MAP_BLOCKS)?, pool(SLAB_BLOCKS)?];
-        let [bounce, verify, journal, map, slabs] = pools.each_ref().map(|pool| pool.bufs().collect());
+        let pools = [
+            pool(BOUNCE_BLOCKS)?,
+            pool(VERIFY_BLOCKS)?,
+            pool(CONTAINER_BLOCKS)?,
+            pool(JOURNAL_BLOCKS)?,
+            pool(MAP_BLOCKS)?,
+            pool(SLAB_BLOCKS)?,
+        ];
+        let [bounce, verify, containers, journal, map, slabs] = pools.each_ref().map(|pool| pool.bufs().collect());
         let transfers = Transfers::new(&plan.bases, plan.placement, TRANSFERS, waker).ok_or(StartError::Channel)?;
         let config = ShardConfig {
             id,
@@ -110,7 +118,11 @@ impl Running {
             pieces: PIECES,
             bounce,
             verify,
+            containers,
+            compression: plan.compression,
             index_bytes: plan.index_bytes,
+            index_image: plan.index_image,
+            history: plan.history,
             fingerprinter: plan.fingerprinter,
             metadata: MetadataConfig {
                 nonce: plan.metadata.nonce,
@@ -236,6 +248,7 @@ impl Running {
             busy = true;
         }
         busy |= self.shard.run(&mut self.env);
+        self.tell_dropped();
         busy |= self.transfers.resume();
         busy |= self.settle(doors.finished);
         busy |= self.env.flush_mail();

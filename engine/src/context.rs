@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use crate::env::{Env, Event, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::hash::{Fingerprint, Fingerprinter};
+use crate::io::relocator::Relocator;
 use crate::io::{MetadataIo, Submitter};
 use crate::logical::journal::{Counters, Journal, Waiter};
 use crate::logical::Mapped;
@@ -20,7 +21,7 @@ use crate::message::{MemberRef, Message, VioRef};
 use crate::physical::{Allocation, Applied, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
 use crate::report::Reporter;
 use crate::timers::Timers;
-use crate::units::{Pbn, ShardId};
+use crate::units::{Lbn, Pbn, ShardId};
 use crate::volume::{Geometry, Statistics};
 
 /// Who gets the outcome of a transfer.
@@ -32,6 +33,10 @@ pub enum Owner {
     Write(u32),
     /// A hash-lock member that reads a candidate to compare.
     Verify(u32),
+    /// A compressed block of the hash zone that is written.
+    Container(u32),
+    /// A compressed block that the relocator reads.
+    Relocation(u32),
 }
 
 /// A block for the hash zone.
@@ -39,10 +44,14 @@ pub enum Owner {
 pub struct Arrival<Buf> {
     /// Who asks.
     pub vio: VioRef,
+    /// The block that it writes.
+    pub lbn: Lbn,
     /// The content.
     pub data: Buf,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
+    /// It is stored, but shall be stored in another place.
+    pub anew: bool,
 }
 
 /// News for the logical zone.
@@ -113,6 +122,8 @@ pub struct Context<'a, E: Env> {
     pub read_only: &'a mut Option<ReadOnlyReason>,
     /// This shard's I/O submitter.
     pub io: &'a mut Submitter<E::Buf, Owner>,
+    /// This shard's relocator.
+    pub relocator: &'a mut Relocator<E::Buf>,
     /// Queues between the zones.
     pub handoff: &'a mut Handoff<E::Buf>,
     /// The operator's log.
@@ -189,13 +200,13 @@ impl<E: Env> Context<'_, E> {
     }
 
     /// Logical to hash: hands a block over.
-    pub fn dedupe(&mut self, vio: u32, data: E::Buf, fingerprint: Fingerprint) {
+    pub fn dedupe(&mut self, vio: u32, lbn: Lbn, data: E::Buf, fingerprint: Fingerprint, anew: bool) {
         let vio = VioRef { shard: self.id, index: vio };
         let to = self.geometry.hash_shard(fingerprint.first_byte());
         if to == self.id {
-            self.handoff.arrivals.push_back(Arrival { vio, data, fingerprint });
+            self.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, anew });
         } else {
-            self.send(to, Message::Dedupe { vio, data, fingerprint });
+            self.send(to, Message::Dedupe { vio, lbn, data, fingerprint, anew });
         }
     }
 
@@ -255,19 +266,34 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Logical to physical: `count` blocks of one slab lose a reference each.
-    pub fn decrement(&mut self, first: Pbn, count: u32, point: Point) {
+    /// Logical to physical: `count` blocks of one slab lose a reference each; `compressed`: some may hold fragments.
+    pub fn decrement(&mut self, first: Pbn, count: u32, compressed: bool, point: Point) {
         match self.owner(first) {
             Err(_) => {}
-            Ok(owner) if owner == self.id => self.decrement_here(self.id, first, count, point),
-            Ok(owner) => self.send(owner, Message::Decrement { first, count, point }),
+            Ok(owner) if owner == self.id => self.decrement_here(self.id, first, count, compressed, point),
+            Ok(owner) => self.send(owner, Message::Decrement { first, count, compressed, point }),
         }
     }
 
     /// `count` blocks of one of this shard's slabs lose a reference each.
-    pub fn decrement_here(&mut self, journal: ShardId, first: Pbn, count: u32, point: Point) {
+    pub fn decrement_here(&mut self, journal: ShardId, first: Pbn, count: u32, compressed: bool, point: Point) {
         if let Err(error) = self.physical.decrement(first, count, Source { journal, point }) {
             self.physical_error(&error);
+        } else if compressed {
+            for pbn in (0..u64::from(count)).map(|block| first.plus(block)) {
+                // A decrement that waits for its slab's journal is not seen here; the next one of the block will be.
+                let references = self.physical.references(pbn).unwrap_or(0);
+                self.stats.relocations_skipped += u64::from(!self.relocator.thinned(pbn, references));
+            }
+        }
+    }
+
+    /// Logical to physical: what [`Message::Relocate`] has asked for is done with.
+    pub fn relocated(&mut self, from: Pbn) {
+        match self.owner(from) {
+            Err(_) => {}
+            Ok(owner) if owner == self.id => self.relocator.moved(),
+            Ok(owner) => self.send(owner, Message::Relocated),
         }
     }
 
@@ -295,9 +321,10 @@ impl<E: Env> Context<'_, E> {
         })
     }
 
-    /// A read lock on a block of this shard's own, with the increments leased with it; none when it is not to be had.
-    pub fn lock_for_read(&mut self, pbn: Pbn) -> Option<u8> {
-        match self.physical.lock_for_read(pbn) {
+    /// A read lock on a block of this shard's own, with the increments leased with it, `at_most` so many; none when it
+    /// is not to be had.
+    pub fn lock_for_read(&mut self, pbn: Pbn, at_most: u8) -> Option<u8> {
+        match self.physical.lock_for_read_sharing(pbn, at_most) {
             Ok(ReadLock::Granted { lease }) => Some(lease),
             Ok(ReadLock::Refused) => None,
             Err(error) => {
@@ -307,8 +334,38 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
+    /// Hash to physical: the owners of the fragments of a compressed block that is written come to hold its lock. None
+    /// when the answer, the increments leased to each, will come as a message.
+    pub fn share_compressed(&mut self, container: u32, pbn: Pbn, holders: u8) -> Option<Option<u8>> {
+        match self.owner(pbn) {
+            Err(_) => Some(None),
+            Ok(owner) if owner == self.id => Some(self.share_compressed_here(pbn, holders)),
+            Ok(owner) => {
+                self.send(owner, Message::ShareCompressed { container, pbn, holders });
+                None
+            }
+        }
+    }
+
+    /// A compressed block of this shard's own gets its holders; none when its lock is in an impossible state.
+    pub fn share_compressed_here(&mut self, pbn: Pbn, holders: u8) -> Option<u8> {
+        match self.physical.share_compressed(pbn, holders) {
+            Ok(lease) => Some(lease),
+            Err(error) => {
+                self.physical_error(&error);
+                None
+            }
+        }
+    }
+
     /// Hash to physical: one holder of a lock lets go. True when it is done, false when `waiting` will be told.
+    ///
+    /// In a read-only shard nobody lets go: a journal entry whose write failed may be on media nevertheless, and its
+    /// block must keep its content until the volume is loaded again, which finds out.
     pub fn release(&mut self, pbn: Pbn, unused: u8, waiting: Option<u32>) -> bool {
+        if self.is_read_only() {
+            return true;
+        }
         match self.owner(pbn) {
             Err(_) => true,
             Ok(owner) if owner == self.id => {

@@ -18,6 +18,7 @@ use core::fmt;
 use thiserror::Error;
 
 use crate::error::RequestError;
+use crate::hash::SectionAt;
 use crate::message::Message;
 use crate::units::{Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE};
 
@@ -64,6 +65,16 @@ pub trait Env {
     /// Asks for the erasure of a journal segment of this shard's, whose entries are no longer needed. Answered by
     /// [`crate::Shard::segment_erased`].
     fn erase_segment(&mut self, segment: u32);
+
+    /// Hands over a section of the shard's history of the index, whole pages as [`crate::media::index_section`] lays them
+    /// out, to be appended to the shard's open chapter. Sections are appended in the order of these calls; their place
+    /// becomes known when the chapter is closed ([`crate::Shard::chapter_closed`]). A host that cannot take the section
+    /// now drops it, and all others until it has told so by [`crate::Shard::section_dropped`], once for each, before the
+    /// shard runs again. Only called with [`crate::ShardConfig::history`].
+    fn append_section(&mut self, section: Vec<u8>);
+
+    /// Asks for a section of a closed chapter. Answered by exactly one [`crate::Shard::section_read`], however late.
+    fn read_section(&mut self, at: SectionAt);
 
     /// Queues a message to another shard. Never called with the shard's own number.
     fn send(&mut self, to: ShardId, message: Message<Self::Buf>);

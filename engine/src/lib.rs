@@ -28,6 +28,7 @@ mod wait_queue;
 
 pub use env::{Block, Direction, Env, Event, Part, Place, ReadOnlyReason, Run, RunToken};
 pub use error::RequestError;
+pub use hash::{HistoryConfig, IndexImage, SectionAt};
 pub use message::Message;
 pub use shard::{MetadataConfig, Shard, ShardConfig, MAX_RUN_BLOCKS};
 pub use units::{Blocks, Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE, SECTOR_SIZE};

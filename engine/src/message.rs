@@ -13,7 +13,7 @@ use crate::error::RequestError;
 use crate::hash::Fingerprint;
 use crate::logical::Mapped;
 use crate::media::journal_record::Point;
-use crate::units::{Pbn, ShardId};
+use crate::units::{Lbn, Pbn, ShardId};
 
 /// A data_vio in the logical zone of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,14 @@ pub enum Message<Buf> {
     Dedupe {
         /// Who asks.
         vio: VioRef,
+        /// The block that it writes: a hint for whoever moves what is stored.
+        lbn: Lbn,
         /// The block's content; unchanged until the vio finishes.
         data: Buf,
         /// Its fingerprint.
         fingerprint: Fingerprint,
+        /// It is stored, but shall be stored in another place ([`crate::io::relocator`]).
+        anew: bool,
     },
     /// Hash to logical: the block's content is (or will stay) stored here; record it.
     Remap {
@@ -90,6 +94,8 @@ pub enum Message<Buf> {
         first: Pbn,
         /// Number of consecutive blocks, all in one slab.
         count: u32,
+        /// Some of them may hold fragments.
+        compressed: bool,
         /// The change's place in the sender's recovery journal.
         point: Point,
     },
@@ -125,6 +131,16 @@ pub enum Message<Buf> {
         /// As it was asked for.
         up_to: Point,
     },
+    /// Physical to logical: store a block in another place if this is still where it is; answered by
+    /// [`Message::Relocated`].
+    Relocate {
+        /// The block.
+        lbn: Lbn,
+        /// Where its content was stored.
+        location: Mapped,
+    },
+    /// Logical to physical: one [`Message::Relocate`] is done with, in whatever way.
+    Relocated,
     /// The volume takes no writes any more.
     ReadOnly,
     /// Hash to physical: try for a read lock on a candidate (vdo.md 2.5); answered by [`Message::Locked`].
@@ -133,6 +149,8 @@ pub enum Message<Buf> {
         member: MemberRef,
         /// The candidate.
         pbn: Pbn,
+        /// Increments to be leased, at most.
+        at_most: u8,
     },
     /// Physical to hash.
     Locked {
@@ -154,6 +172,23 @@ pub enum Message<Buf> {
         member: u32,
         /// The block, or none when the zone is full.
         pbn: Option<Pbn>,
+    },
+    /// Hash to physical: a compressed block is written; each of its owners becomes a holder of its lock (vdo.md 2.5).
+    /// Answered by [`Message::Shared`].
+    ShareCompressed {
+        /// The compressed block, by the sender's name for it.
+        container: u32,
+        /// Where it is.
+        pbn: Pbn,
+        /// Number of its fragments.
+        holders: u8,
+    },
+    /// Physical to hash.
+    Shared {
+        /// As it was asked for.
+        container: u32,
+        /// Increments leased to each holder; none when the lock was found in an impossible state.
+        lease: Option<u8>,
     },
     /// Hash to physical: one holder lets go; answered by [`Message::Released`] if somebody waits for it.
     Release {

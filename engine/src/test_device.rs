@@ -4,6 +4,7 @@
 
 use crate::env::{Block, Env, Event, Part, Run, RunToken};
 use crate::error::RequestError;
+use crate::hash::SectionAt;
 use crate::message::Message;
 use crate::units::{Lbn, Nanos, ShardId};
 
@@ -74,6 +75,14 @@ impl<T: TestDevice> Env for T {
 
     fn erase_segment(&mut self, _: u32) {
         unreachable!("the shard erases segments")
+    }
+
+    fn append_section(&mut self, _: Vec<u8>) {
+        unreachable!("the shard keeps the index")
+    }
+
+    fn read_section(&mut self, _: SectionAt) {
+        unreachable!("the shard keeps the index")
     }
 
     fn send(&mut self, _: ShardId, _: Message<u32>) {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod collide;
 #[cfg(feature = "spdk")]
 pub mod durability;
 pub mod features;

@@ -7,12 +7,13 @@
 
 use std::collections::VecDeque;
 
-use engine::hash::{Fingerprinter, SECRET_BYTES};
+use engine::hash::{Fingerprinter, HistoryConfig, SECRET_BYTES};
 use engine::io::{Operation, Piece};
+use engine::media::index_section::SECTION_RECORDS;
 use engine::volume::{DeviceByte, Geometry, Placement};
 use engine::{
-    Block, Blocks, Direction, Env, Event, Lbn, Message, Nanos, Part, Pbn, RequestError, Run, RunToken, Shard,
-    ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
+    Block, Blocks, Direction, Env, Event, Lbn, Message, Nanos, Part, Pbn, RequestError, Run, RunToken, SectionAt,
+    Shard, ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
 };
 use tests::framer_load::FramerLoad;
 use tests::sim::layout::{placement, SEGMENT_BYTES};
@@ -25,7 +26,10 @@ const SIZES: Sizes = Sizes {
     pieces: 16,
     bounce: 16,
     verify: 16,
+    containers: 16,
+    compression: false,
     index_bytes: 1 << 14,
+    history: None,
     fingerprint_bits: None,
     segments: 4,
     segment_bytes: 256 << 10,
@@ -38,11 +42,17 @@ const SIZES: Sizes = Sizes {
 };
 
 /// Blocks of memory of one shard.
-const SHARD_BLOCKS: usize = 16 + 16 + 16 + 16 + 32;
+const SHARD_BLOCKS: usize = 16 + 16 + 16 + 4 + 16 + 16 + 32;
 
 /// A journal segment that was erased takes memory for its flush sets when it is used again: a few allocations for some
 /// hundred KiB of journal, none for a request.
 const ALLOCATIONS_OF_SEGMENT: u64 = 12;
+
+/// A section of the index's history, one in 4080 records, is made in memory of its own, and sorted in some.
+const ALLOCATIONS_OF_SECTION: u64 = 3;
+
+/// The shards keep a history of their index; the host takes nothing of it.
+const HISTORY: HistoryConfig = HistoryConfig { nonce: 7, window_sections: 16, section_records: SECTION_RECORDS as u16 };
 
 /// Rounds before allocations are counted.
 const WARM_UP: u64 = 20;
@@ -73,6 +83,9 @@ struct World {
     erasures: VecDeque<u32>,
     generations: Vec<u64>,
     mail: Vec<VecDeque<Message<u32>>>,
+    /// Sections of the index's history that were handed over, and those whose shard does not know that they were not taken.
+    sections: u64,
+    dropped: u64,
     answers: u64,
     errors: u64,
     in_place: bool,
@@ -94,6 +107,8 @@ impl World {
             generations,
             transfers: VecDeque::with_capacity(4096),
             mail: (0..shards).map(|_| VecDeque::with_capacity(4096)).collect(),
+            sections: 0,
+            dropped: 0,
             answers: 0,
             errors: 0,
             in_place: true,
@@ -160,6 +175,13 @@ impl Env for World {
     fn erase_segment(&mut self, segment: u32) {
         self.erasures.push_back(segment);
     }
+    fn append_section(&mut self, _section: Vec<u8>) {
+        self.sections += 1;
+        self.dropped += 1;
+    }
+    fn read_section(&mut self, _at: SectionAt) {
+        unreachable!("no section can be read");
+    }
     fn send(&mut self, to: ShardId, message: Message<u32>) {
         self.mail[to.index()].push_back(message);
     }
@@ -187,6 +209,7 @@ fn settle(world: &mut World, shards: &mut [Shard<World>], owners: &mut VecDeque<
                 progress = true;
             }
             progress |= shard.run(world);
+            (0..std::mem::take(&mut world.dropped)).for_each(|_| shard.section_dropped());
             while let Some(transfer) = world.transfers.pop_front() {
                 owners.push_back((index, transfer));
             }
@@ -241,8 +264,8 @@ fn geometry(shards: usize) -> Geometry {
     Geometry::new(shards, Blocks(LOGICAL), Pbn(1), Pbn(PHYSICAL), 64).expect("a valid layout")
 }
 
-/// Allocations of the rounds that are counted, but for those of journal segments.
-fn allocations(count: usize) -> u64 {
+/// Allocations of the rounds that are counted, but for those of journal segments and of sections.
+fn allocations(count: usize, compression: bool) -> u64 {
     let mut world = World::new(count);
     let mut owners = VecDeque::with_capacity(4096);
     let mut shards: Vec<Shard<World>> = (0..count)
@@ -251,6 +274,8 @@ fn allocations(count: usize) -> u64 {
             let mut take = || bufs.next().expect("numbers have no end");
             let bounce = (0..SIZES.bounce).map(|_| take()).collect();
             let verify = (0..SIZES.verify).map(|_| take()).collect();
+            let containers = (0..SIZES.containers).map(|_| take()).collect();
+            let relocation = (0..4).map(|_| take()).collect();
             let (id, geometry) = (ShardId(id as u16), geometry(count));
             Shard::new(ShardConfig {
                 id,
@@ -259,7 +284,12 @@ fn allocations(count: usize) -> u64 {
                 pieces: SIZES.pieces,
                 bounce,
                 verify,
+                containers,
+                relocation,
+                compression,
                 index_bytes: SIZES.index_bytes,
+                index_image: None,
+                history: Some(HISTORY),
                 fingerprinter: Fingerprinter::new([7; SECRET_BYTES]),
                 metadata: Load::of_new(&geometry, &SIZES).of_shard(id, &geometry, &SIZES, take),
             })
@@ -272,27 +302,30 @@ fn allocations(count: usize) -> u64 {
         round(&mut world, &mut shards, &mut owners, number);
     }
     let erased = |world: &World| world.generations.iter().sum::<u64>();
-    let before = erased(&world);
+    let before = (erased(&world), world.sections);
     let counted = allocation_counter::measure(|| {
         for number in WARM_UP..WARM_UP + 20 {
             round(&mut world, &mut shards, &mut owners, number);
         }
     });
-    let erasures = erased(&world) - before;
+    let (erasures, sections) = (erased(&world) - before.0, world.sections - before.1);
+    assert!(sections > 0, "the rounds must fill sections of the index's history");
     let hits: u64 = shards.iter().map(|shard| shard.statistics().dedupe_hits).sum();
     assert!(hits > 0, "the rounds must exercise deduplication");
+    let packed = |shard: &Shard<World>| shard.statistics().compressed_fragments_written > 0;
+    assert_eq!(shards.iter().all(packed), compression, "the rounds must exercise compression");
     assert!(world.generations.iter().any(|generation| *generation > 1), "the journals must be used again");
-    counted.count_total.saturating_sub(erasures * ALLOCATIONS_OF_SEGMENT)
+    counted.count_total.saturating_sub(erasures * ALLOCATIONS_OF_SEGMENT + sections * ALLOCATIONS_OF_SECTION)
 }
 
 #[test]
 fn one_shard_allocates_nothing_after_start() {
-    assert_eq!(allocations(1), 0);
+    assert_eq!((allocations(1, false), allocations(1, true)), (0, 0));
 }
 
 #[test]
 fn two_shards_allocate_nothing_after_start() {
-    assert_eq!(allocations(2), 0);
+    assert_eq!((allocations(2, false), allocations(2, true)), (0, 0));
 }
 
 /// The framer of a log, a shard's journal, with several flush sets in flight: full ones and short ones, records of any size.

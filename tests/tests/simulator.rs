@@ -6,6 +6,7 @@
 
 use tests::seeds::arguments::threads;
 use tests::seeds::runner::{run_seeds, Program};
+use tests::sim::damage::Kind;
 use tests::sim::plan::{Flavour, Plan};
 use tests::sim::runner::{run_seed, Options, Totals};
 use tests::sim::sabotage::Sabotage;
@@ -37,12 +38,22 @@ fn seeds() {
         ("merged blocks", engine.bios_merged_back + engine.bios_merged_front),
         ("reopened slabs", engine.slabs_reopened),
         ("partial blocks", engine.bios_in_partial),
+        ("sections", engine.index_sections_sealed),
+        ("sections not taken", engine.index_sections_dropped),
+        ("sections read", engine.index_sections_loaded),
+        ("sections that could not be read", engine.index_sections_failed),
+        ("queries that waited too long", engine.dedupe_advice_timeouts),
         ("messages", totals.world.messages),
         ("no space", totals.world.no_space),
         ("I/O errors", totals.world.io_errors),
         ("corrupt reads", totals.world.corrupt),
+        ("wrong blocks that were verified", totals.faults.wrong_verifies),
     ] {
         assert!(count > 100, "only {count} {what} in {SEEDS} seeds");
+    }
+    for kind in Kind::ALL {
+        let (stored, read) = (totals.faults.stored_wrong.of(kind), totals.faults.read_wrong.of(kind));
+        assert!(stored > 50 && read > 20, "only {stored} {} blocks, and {read} reads of that kind", kind.name());
     }
 }
 

@@ -9,14 +9,15 @@
 //! |---|---|---|---|---|
 //! | Initializing | first arrival | | Querying | `enter` |
 //! | Querying | index answered | plausible advice | Locking | `answered` |
-//! | Querying | index answered | none | Writing | `answered` |
+//! | Querying | index answered, asked too long, or not used | none | Writing | `answered` |
 //! | Locking | agent back | no read lock | Writing, update advice | `locked` |
 //! | Locking | agent back | locked | Verifying | `locked` |
 //! | Verifying | compare done | equal | Deduping | `verify_done` |
 //! | Verifying | compare done | different, or error | Unlocking, update advice | `verify_done` |
 //! | Writing | agent's remap finished | waiters | Deduping | `finished` |
 //! | Writing | agent's remap finished | update advice | Updating | `finished` |
-//! | Writing | agent's remap finished | neither | Bypassing | `finished` |
+//! | Writing | agent's remap finished | neither, holds the copy (compressed) | Unlocking | `finished` |
+//! | Writing | agent's remap finished | neither, does not | Bypassing | `finished` |
 //! | Deduping | member back | others remain | Deduping | `finished` |
 //! | Deduping | last member back | update advice | Updating | `last_member_back` |
 //! | Deduping | last member back | | Unlocking | `last_member_back` |
@@ -49,7 +50,7 @@ use crate::wait_queue::WaitQueue;
 pub enum LockState {
     /// Fresh from the pool.
     Initializing,
-    /// The index is asked, in the next batch of probes.
+    /// The index is asked, in the next batch of probes, or the lock waits for its history.
     Querying,
     /// The agent tries for a read lock on the advised block.
     Locking,
@@ -76,6 +77,8 @@ pub struct HashLock {
     pub state: LockState,
     /// Whether it is the one that new arrivals find.
     pub registered: bool,
+    /// Whether its query has waited for the history of the index, which it does once.
+    pub has_waited: bool,
     /// Whether the index does not know the right place yet.
     pub update_advice: bool,
     /// Whether `duplicate` is a true copy.
@@ -107,6 +110,7 @@ impl HashLock {
             fingerprint,
             state: LockState::Initializing,
             registered: false,
+            has_waited: false,
             update_advice: false,
             verified: false,
             verify_counted: false,

@@ -8,14 +8,27 @@
 use crate::arena::NONE;
 use crate::hash::Fingerprint;
 use crate::message::VioRef;
-use crate::units::Pbn;
+use crate::units::{Lbn, Pbn};
 use crate::wait_queue::Linked;
+
+/// Where a member's fragment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// It has none.
+    None,
+    /// In the packer.
+    Parked,
+    /// In this compressed block of the zone, which is on its way.
+    In(u32),
+}
 
 /// A block that is being deduplicated.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<Buf> {
     /// The data_vio that it stands for.
     pub vio: VioRef,
+    /// The block that it writes.
+    pub lbn: Lbn,
     /// The content. Valid while the member is in its lock's ring of live members, or has not been remapped.
     pub data: Buf,
     /// Fingerprint of the content.
@@ -26,6 +39,10 @@ pub struct Member<Buf> {
     pub allocation: Option<Pbn>,
     /// Block of memory for a verify read.
     pub scratch: Option<Buf>,
+    /// Where its fragment is.
+    pub packing: Packing,
+    /// It is stored, but in a place that is to come free: it is stored anew, compressed or not at all.
+    pub anew: bool,
     /// Whether it has claimed an increment of its lock's lease.
     pub claimed: bool,
     /// Whether its first write failed and it writes to another block.
@@ -42,14 +59,17 @@ pub struct Member<Buf> {
 
 impl<Buf> Member<Buf> {
     /// A member without a lock.
-    pub fn new(vio: VioRef, data: Buf, fingerprint: Fingerprint) -> Member<Buf> {
+    pub fn new(vio: VioRef, lbn: Lbn, data: Buf, fingerprint: Fingerprint) -> Member<Buf> {
         Member {
             vio,
+            lbn,
             data,
             fingerprint,
             lock: NONE,
             allocation: None,
             scratch: None,
+            packing: Packing::None,
+            anew: false,
             claimed: false,
             retried: false,
             zones_tried: 0,

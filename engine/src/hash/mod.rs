@@ -8,6 +8,11 @@ mod index;
 mod member;
 mod zone;
 
-pub use fingerprint::{Fingerprint, Fingerprinter, SECRET_BYTES};
-pub use index::{Index, Update};
-pub(crate) use zone::HashZone;
+pub use fingerprint::{Fingerprint, Fingerprinter, ShortFingerprint, SECRET_BYTES, SHORT_BITS};
+pub use index::state::{IndexControl, IndexOutcome, IndexRequest, IndexWork};
+pub use index::{
+    Age, History, HistoryConfig, HistoryStatistics, ImageError, ImageOf, Index, IndexStatistics, Restored, SectionAt,
+    Update,
+};
+pub use zone::IndexImage;
+pub(crate) use zone::{Compression, HashZone, IndexConfig};

@@ -17,6 +17,7 @@ use lz4_flex::block::{compress_into_with_table, decompress_into, get_maximum_out
 use thiserror::Error;
 
 use crate::env::Block;
+use crate::media::compressed_block::Fragments;
 use crate::units::BLOCK_SIZE;
 
 /// Largest fragment worth keeping, in bytes.
@@ -93,6 +94,15 @@ pub fn decompress(fragment: &[u8], block: &mut Block) -> Result<(), InvalidFragm
         Ok(BLOCK_SIZE) => Ok(()),
         _ => Err(InvalidFragment),
     }
+}
+
+/// Restores the block whose fragment is in a slot of a compressed block.
+///
+/// # Errors
+/// [`InvalidFragment`] when it is no compressed block, has no such slot, or its fragment is none.
+pub fn extract(container: &Block, slot: u8, block: &mut Block) -> Result<(), InvalidFragment> {
+    let fragment = Fragments::decode(container).and_then(|fragments| fragments.get(slot));
+    decompress(fragment.map_err(|_| InvalidFragment)?, block)
 }
 
 /// Whether a sample of a block looks as if drawn from all byte values alike. The distance of the samples varies, so that

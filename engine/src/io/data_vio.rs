@@ -33,7 +33,7 @@ use crate::arena::NONE;
 use crate::env::Part;
 use crate::io::Operation;
 use crate::logical::map::Frame;
-use crate::logical::{Access, Locker, Mapping};
+use crate::logical::{Access, Locker, Mapped, Mapping};
 use crate::message::MemberRef;
 use crate::units::Lbn;
 use crate::wait_queue::Linked;
@@ -70,7 +70,7 @@ pub struct DataVio<Buf> {
     pub lbn: Lbn,
     /// The part of the block that the client means.
     pub part: Part,
-    /// The piece that it belongs to, in the zone's pool of pieces.
+    /// The piece that it belongs to, in the zone's pool of pieces; [`NONE`] for a relocation.
     pub piece: u32,
     /// The block's content: the client's memory or a bounce block.
     pub data: Option<Buf>,
@@ -108,6 +108,18 @@ impl<Buf> DataVio<Buf> {
             member: None,
             next: NONE,
         }
+    }
+}
+
+impl<Buf> DataVio<Buf> {
+    /// A data_vio that stores a block in another place if it is stored at `location` ([`crate::io::relocator`]).
+    pub fn relocation(lbn: Lbn, location: Mapped) -> DataVio<Buf> {
+        DataVio { new: Mapping::new(location, 0), ..DataVio::new(Operation::Write, lbn, Part::WHOLE, NONE) }
+    }
+
+    /// Whether it is the volume's own, to store a block in another place.
+    pub const fn is_relocation(&self) -> bool {
+        self.piece == NONE
     }
 }
 

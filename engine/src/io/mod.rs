@@ -6,6 +6,7 @@ pub mod compression;
 mod data_vio;
 mod metadata;
 pub mod packer;
+pub mod relocator;
 mod request;
 mod submitter;
 

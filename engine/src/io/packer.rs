@@ -165,6 +165,12 @@ impl Packer {
         }
     }
 
+    /// Whether a fragment of `size` bytes fits a bin now.
+    #[must_use]
+    pub fn has_room(&self, bin: usize, size: usize) -> bool {
+        self.bins[bin].has_room(size)
+    }
+
     /// Parks a fragment in the bin that was chosen for it.
     ///
     /// # Panics

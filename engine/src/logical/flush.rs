@@ -47,6 +47,11 @@ impl FlushGenerations {
         self.active.push_back(0);
     }
 
+    /// True when a flush waits.
+    pub fn is_waiting(&self) -> bool {
+        !self.flushes.is_empty()
+    }
+
     /// The next flush whose turn has come, if any.
     pub fn pop_done(&mut self) -> Option<u32> {
         if self.active[0] > 0 {

@@ -134,6 +134,12 @@ impl Mapping {
         self.0 & PBN_MASK != 0
     }
 
+    /// True when the block that it refers to holds fragments of several blocks.
+    #[must_use]
+    pub const fn is_compressed(self) -> bool {
+        matches!(self.state(), MappingState::Compressed(_))
+    }
+
     /// The entry as the block map keeps it in memory.
     #[must_use]
     pub(crate) const fn to_raw(self) -> u64 {

@@ -88,6 +88,26 @@ pub fn encode(entries: &[FragmentEntry], bytes: &[u8], block: &mut Block) {
     tail[total..].fill(0);
 }
 
+/// The LBNs for which the fragments of a compressed block were written, in the order of their slots.
+#[derive(Debug, Clone, Copy)]
+pub struct Owners {
+    lbns: [Lbn; MAX_FRAGMENTS],
+    count: usize,
+}
+
+impl Owners {
+    /// Number of fragments.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The LBNs.
+    pub fn lbns(&self) -> impl Iterator<Item = Lbn> + use<> {
+        self.lbns.into_iter().take(self.count)
+    }
+}
+
 /// The fragments of a compressed block.
 #[derive(Debug, Clone, Copy)]
 pub struct Fragments<'a> {
@@ -131,6 +151,17 @@ impl<'a> Fragments<'a> {
             lbn[..LBN_BYTES].copy_from_slice(&bytes[2..]);
             FragmentEntry { size: u16::from_le_bytes([bytes[0], bytes[1]]), lbn: Lbn(u64::from_le_bytes(lbn)) }
         })
+    }
+
+    /// Whom the fragments were written for.
+    #[must_use]
+    pub fn owners(&self) -> Owners {
+        let mut owners = Owners { lbns: [Lbn(0); MAX_FRAGMENTS], count: 0 };
+        for (lbn, entry) in owners.lbns.iter_mut().zip(self.entries()) {
+            *lbn = entry.lbn;
+            owners.count += 1;
+        }
+        owners
     }
 
     /// The fragment in a slot.
@@ -213,10 +244,10 @@ mod tests {
         let mut random = 1u64;
         for _ in 0..100_000 {
             let mut block = good;
-            for at in 2..40 {
+            for byte in &mut block[2..40] {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 if random >> 62 == 0 {
-                    block[at] = (random >> 32) as u8;
+                    *byte = (random >> 32) as u8;
                 }
             }
             if let Ok(fragments) = Fragments::decode(&block) {

@@ -42,12 +42,12 @@
 //!   [`PhysicalZone::release`]. Thus, unlike in dm-vdo, claims are returned, and the count never runs past the limit.
 //! * A second holder finds nothing left and is refused, although the first may not use its whole lease. That costs
 //!   nothing where equal blocks share one hash lock, hence one holder. Holders that are known to come in numbers, such
-//!   as the fragments of one compressed block, take [`PhysicalZone::lock_for_read_sharing`], which leases at most what
-//!   is asked for.
+//!   as those who share the fragments of one compressed block, take [`PhysicalZone::lock_for_read_sharing`], which leases
+//!   at most what is asked for.
 //! * The writer of a fresh block is not answered when its lock is downgraded: its own increment does that. So it owns
 //!   the whole limit of 253 from then on without a grant, and gives back 253 less what it used; a writer that never
-//!   incremented gives back nothing. A compressed block is downgraded explicitly, and nothing of its 254 is leased by
-//!   that: every fragment takes its own.
+//!   incremented gives back nothing. A compressed block is downgraded explicitly, for all owners of its fragments at once
+//!   ([`PhysicalZone::share_compressed`]): each gets an equal share of its 254.
 //!
 //! **The increment downgrades.** dm-vdo's writer visits the physical zone once to downgrade its lock and once to
 //! increment. Here the first increment under a write lock does both, which saves a message and keeps the same order:

@@ -178,6 +178,23 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         lock.downgrade(written).map_err(|_| PhysicalError::LockMisused { pbn, operation: "downgrade" })
     }
 
+    /// A compressed block has been written: the caller's write lock becomes a read lock with `holders` holders, one for
+    /// each fragment, before any increment (vdo.md 2.5). Returns the lease of each, an equal share of the 254 references.
+    ///
+    /// # Errors
+    /// As [`PhysicalZone::downgrade`]; [`PhysicalError::LockMisused`] also without holders, or with more than 254.
+    pub fn share_compressed(&mut self, pbn: Pbn, holders: u8) -> Result<u8, PhysicalError> {
+        let misused = PhysicalError::LockMisused { pbn, operation: "share a compressed block" };
+        let lease = MAX_REFERENCES.checked_div(holders).filter(|lease| *lease > 0).ok_or(misused)?;
+        self.downgrade(pbn, true)?;
+        let lock = self.locks.get_mut(pbn).ok_or(PhysicalError::NotLocked { pbn })?;
+        lock.lease(lease);
+        for _ in 1..holders {
+            lock.share(lease).map_err(|_| misused)?;
+        }
+        Ok(lease)
+    }
+
     /// One holder lets go of a lock and returns the `unused` part of its lease (vdo.md 3.1).
     ///
     /// With the last holder the lock goes, and so does the block if its reference is still provisional: it was

@@ -183,6 +183,49 @@ fn explicit_downgrades() {
     assert_eq!(zone.downgrade(unlocked, false), Err(PhysicalError::NotLocked { pbn: unlocked }));
 }
 
+/// vdo-20, vdo-38: the owners of a compressed block hold its lock with equal shares of 254 references, all of which can be
+/// used; the lock goes with the last of them.
+#[test]
+fn a_compressed_block_is_shared_by_its_owners() {
+    for holders in 1..=14u8 {
+        let mut zone = zone(1);
+        let pbn = allocate(&mut zone);
+        let lease = zone.share_compressed(pbn, holders).expect("written");
+        assert_eq!(lease, 254 / holders);
+        assert_eq!(zone.references(pbn), Some(255), "provisional until the first increment");
+        zone.audit().expect("consistent");
+        for holder in 0..holders {
+            let used = if holder == 0 { lease } else { 1 };
+            for _ in 0..used {
+                zone.increment(pbn).expect("leased");
+            }
+            zone.release(pbn, lease - used).expect("held");
+            assert_eq!(zone.locks_in_use(), usize::from(holder + 1 < holders));
+            zone.audit().expect("consistent");
+        }
+        assert_eq!(zone.references(pbn), Some(lease + holders - 1));
+        assert_eq!(zone.release(pbn, 0), Err(PhysicalError::NotLocked { pbn }));
+    }
+}
+
+/// vdo-20: owners who all give up leave the block free; only a write lock is shared, and only by somebody.
+#[test]
+fn a_compressed_block_that_nobody_uses_is_free_again() {
+    let mut zone = zone(1);
+    let pbn = allocate(&mut zone);
+    let refused = PhysicalError::LockMisused { pbn, operation: "share a compressed block" };
+    for holders in [0, 255] {
+        assert_eq!(zone.share_compressed(pbn, holders), Err(refused));
+    }
+    assert_eq!(zone.share_compressed(pbn, 3), Ok(84));
+    assert!(zone.share_compressed(pbn, 3).is_err(), "it is a read lock now");
+    for _ in 0..3 {
+        zone.release(pbn, 84).expect("held");
+    }
+    assert_eq!((zone.references(pbn), zone.locks_in_use()), (Some(0), 0));
+    zone.audit().expect("consistent");
+}
+
 /// vdo-39: holders in any number get leases that sum to the limit exactly, and can use all of them.
 #[test]
 fn leases_of_many_holders_sum_to_the_limit() {

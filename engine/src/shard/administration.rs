@@ -31,12 +31,12 @@ impl<E: Env> Shard<E> {
         self.physical.begin_save();
     }
 
-    /// True when media hold all metadata and no transfer is under way. A read-only shard saves nothing, and is saved as
+    /// True when media hold all metadata and no transfer is under way, nor a section of the index. A read-only shard saves nothing, and is saved as
     /// soon as its transfers have ended.
     #[must_use]
     pub fn is_saved(&self) -> bool {
         let clean = self.read_only.is_some() || (self.logical.map().is_clean() && self.physical.is_clean());
-        self.is_idle() && clean && self.metadata.is_idle()
+        self.is_idle() && clean && self.metadata.is_idle() && self.hash.is_answered()
     }
 
     /// Goes back to normal operation after [`Shard::save`].
@@ -66,8 +66,9 @@ impl<E: Env> Shard<E> {
         self.logical.map_mut().set_capacity(pages);
     }
 
-    /// Changes the size of this shard's part of the index, online.
-    pub fn resize_index(&mut self, bytes: usize) {
-        self.hash.resize_index(bytes);
+    /// Turns compression of new data on or off, online. Fragments that wait for company are written, and what is stored
+    /// compressed stays so.
+    pub fn set_compression(&mut self, enabled: bool) {
+        self.hash.set_compression(enabled);
     }
 }

@@ -2,7 +2,7 @@
 
 //! Everything that a shard is made of.
 
-use crate::hash::Fingerprinter;
+use crate::hash::{Fingerprinter, HistoryConfig, ImageOf, IndexImage};
 use crate::logical::journal::{Counters, Journal, JournalConfig};
 use crate::logical::map::{BlockMap, MapConfig, MAX_ALLOCATIONS};
 use crate::logical::map_waiters;
@@ -26,8 +26,19 @@ pub struct ShardConfig<Buf> {
     pub bounce: Vec<Buf>,
     /// Memory for verify reads; at least one block.
     pub verify: Vec<Buf>,
+    /// Memory for compressed blocks on their way to the base; at least one block.
+    pub containers: Vec<Buf>,
+    /// Memory for compressed blocks whose fragments may be moved; at least one block.
+    pub relocation: Vec<Buf>,
+    /// Whether new data is compressed, to begin with.
+    pub compression: bool,
     /// Bytes of the shard's part of the level-1 index.
     pub index_bytes: usize,
+    /// The index as it was saved when the volume was stopped, if it is to be used. What does not fit is not used
+    /// ([`crate::Shard::index_restored`]).
+    pub index_image: Option<IndexImage>,
+    /// The history of the index, level 2; none where the index is to be level 1 alone.
+    pub history: Option<HistoryConfig>,
     /// The volume's fingerprinter.
     pub fingerprinter: Fingerprinter,
     /// What load has found on media, and the memory to go on from there.
@@ -63,6 +74,11 @@ pub struct MetadataConfig<Buf> {
 }
 
 impl<Buf: Copy> MetadataConfig<Buf> {
+    /// What an index that this shard saves belongs to.
+    pub(super) fn image_of(&self, geometry: &Geometry, id: ShardId) -> ImageOf {
+        ImageOf { nonce: self.nonce, generation: self.generation, shard: id.0, shards: geometry.shards() as u16 }
+    }
+
     /// Fewest pages that a shard of so many data_vios can keep in memory.
     #[must_use]
     pub const fn minimum_map_pages(vios: usize) -> usize {

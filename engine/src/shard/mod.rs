@@ -12,7 +12,8 @@
 use crate::context::{Context, Handoff, Owner};
 use crate::env::{Direction, Env, ReadOnlyReason, RunToken};
 use crate::error::RequestError;
-use crate::hash::{Fingerprinter, HashZone};
+use crate::hash::{Compression, Fingerprinter, HashZone, IndexConfig};
+use crate::io::relocator::{self, Relocator};
 use crate::io::{MetadataIo, Piece, Seams, Submitter};
 use crate::logical::journal::Journal;
 use crate::logical::{LogicalZone, Mapping};
@@ -41,6 +42,7 @@ pub struct Shard<E: Env> {
     journal: Journal<E::Buf>,
     metadata: MetadataIo<E::Buf>,
     io: Submitter<E::Buf, Owner>,
+    relocator: Relocator<E::Buf>,
     handoff: Handoff<E::Buf>,
     reporter: Reporter,
     timers: Timers,
@@ -65,6 +67,7 @@ macro_rules! split {
                 metadata: &mut $shard.metadata,
                 read_only: &mut $shard.read_only,
                 io: &mut $shard.io,
+                relocator: &mut $shard.relocator,
                 handoff: &mut $shard.handoff,
                 reporter: &mut $shard.reporter,
                 timers: &mut $shard.timers,
@@ -79,6 +82,7 @@ macro_rules! split {
 // Behind the macro, which they use.
 mod administration;
 mod config;
+mod index;
 mod metadata;
 mod receive;
 
@@ -89,28 +93,51 @@ impl<E: Env> Shard<E> {
     /// If a pool of the configuration is empty: no request could ever be answered.
     #[must_use]
     pub fn new(config: ShardConfig<E::Buf>) -> Shard<E> {
-        let ShardConfig { id, geometry, vios, pieces, bounce, verify, index_bytes, fingerprinter, metadata } = config;
+        let ShardConfig {
+            id,
+            geometry,
+            vios,
+            pieces,
+            bounce,
+            verify,
+            containers,
+            relocation,
+            compression,
+            index_bytes,
+            fingerprinter,
+            metadata,
+            index_image,
+            history,
+        } = config;
+        let compression = Compression::new(compression, &containers);
         let example = *bounce.first().expect("a shard needs at least one bounce block");
         // Every block in flight in the volume may have the same hash zone or the same physical zone.
         let members = vios * geometry.shards();
         let transfers = metadata.transfers();
         let volatile_cache = metadata.volatile_cache;
         let counters = metadata.counters();
+        let index = IndexConfig {
+            bytes: index_bytes,
+            image: index_image,
+            of: metadata.image_of(&geometry, id),
+            level2: history,
+        };
         let (journal, map, physical) = metadata.build(&geometry, id, vios, 2 * members);
         Shard {
             id,
             geometry,
             fingerprinter,
             logical: LogicalZone::new(&geometry, vios, pieces, bounce, map, counters),
-            hash: HashZone::new(members, index_bytes, verify, example),
+            hash: HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example),
             physical,
             journal,
             metadata: MetadataIo::new(transfers, volatile_cache),
             io: Submitter::new(
-                vios + members,
+                vios + members + relocation.len(),
                 MAX_RUN_BLOCKS,
                 Seams::new(geometry.slab_start(0), geometry.slab_blocks()),
             ),
+            relocator: Relocator::new(&relocation),
             handoff: Handoff::new(2 * members),
             reporter: Reporter::default(),
             timers: Timers::default(),
@@ -153,6 +180,8 @@ impl<E: Env> Shard<E> {
                 Owner::Vio(vio) => logical.read_done(&mut cx, vio, result),
                 Owner::Write(member) => hash.write_done(&mut cx, member, result),
                 Owner::Verify(member) => hash.verify_done(&mut cx, member, result),
+                Owner::Container(container) => hash.container_written(&mut cx, container, result),
+                Owner::Relocation(read) => relocator::read_done(&mut cx, logical, read, result),
             }
         }
         self.outcomes = outcomes;
@@ -163,7 +192,14 @@ impl<E: Env> Shard<E> {
         for user in self.timers.due(env) {
             match user {
                 TimerUser::Reporter => self.reporter.timer(env),
-                TimerUser::Packer | TimerUser::Index => {}
+                TimerUser::Packer => {
+                    let (mut cx, _, hash) = split!(self, env);
+                    hash.pack_timer(&mut cx);
+                }
+                TimerUser::Index => {
+                    let (mut cx, _, hash) = split!(self, env);
+                    hash.index_timer(&mut cx);
+                }
             }
         }
     }
@@ -175,6 +211,7 @@ impl<E: Env> Shard<E> {
         loop {
             let (mut cx, logical, hash) = split!(self, env);
             let mut worked = metadata::take_outcomes(&mut cx, logical);
+            worked |= relocator::advance(&mut cx, hash.compresses());
             worked |= logical.advance(&mut cx) | hash.advance(&mut cx);
             worked |= metadata::take_physical_events(&mut cx, logical, hash);
             // The hash zone has nothing left to look at, so content can be given up and clients answered; and what was
@@ -182,6 +219,9 @@ impl<E: Env> Shard<E> {
             if !worked {
                 worked |= logical.retire(&mut cx);
                 worked |= metadata::advance(&mut cx, logical);
+            }
+            if !worked {
+                worked |= hash.pack(&mut cx, logical.moving(), logical.is_flushing());
             }
             if !worked {
                 break;
@@ -203,6 +243,7 @@ impl<E: Env> Shard<E> {
             && self.hash.is_idle()
             && self.io.is_empty()
             && self.handoff.is_empty()
+            && self.relocator.is_idle()
             && self.journal.is_idle()
             && self.physical.is_idle()
     }
@@ -217,6 +258,7 @@ impl<E: Env> Shard<E> {
         self.io.count(&mut stats);
         stats.data_blocks = self.physical.data_blocks();
         stats.data_blocks_used = self.physical.data_blocks() - self.physical.free_blocks_expected();
+        stats.relocations_waiting = self.relocator.waiting() as u64;
         stats.pbn_locks = self.physical.locks_in_use() as u64;
         stats
     }

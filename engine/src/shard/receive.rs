@@ -15,8 +15,8 @@ impl<E: Env> Shard<E> {
         debug_assert_ne!(from, self.id, "a shard does not send messages to itself");
         let (mut cx, logical, hash) = split!(self, env);
         match message {
-            Message::Dedupe { vio, data, fingerprint } => {
-                cx.handoff.arrivals.push_back(Arrival { vio, data, fingerprint });
+            Message::Dedupe { vio, lbn, data, fingerprint, anew } => {
+                cx.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, anew });
             }
             Message::Remap { vio, member, location } => {
                 cx.handoff.to_logical.push_back(LogicalEvent::Remap { vio, member, location });
@@ -31,7 +31,11 @@ impl<E: Env> Shard<E> {
                 }
             }
             Message::Incremented { vio, result } => logical.incremented(&mut cx, vio, result),
-            Message::Decrement { first, count, point } => cx.decrement_here(from, first, count, point),
+            Message::Decrement { first, count, compressed, point } => {
+                cx.decrement_here(from, first, count, compressed, point);
+            }
+            Message::Relocate { lbn, location } => logical.relocate(lbn, location),
+            Message::Relocated => cx.relocator.moved(),
             Message::ReferencePage { pbn, point } => cx.reference_page_here(from, pbn, point),
             Message::AllocatePage { page, wait } => match cx.allocate(Requester::Page(page), wait) {
                 Allocation::Waiting => {}
@@ -43,8 +47,8 @@ impl<E: Env> Shard<E> {
             Message::PageAllocated { ticket, pbn } => logical.page_allocated(&mut cx, ticket, pbn),
             Message::CommitSlabJournals { up_to } => cx.physical.commit_journals(from, up_to),
             Message::SlabJournalsCommitted { up_to } => cx.journal.slabs_committed(from, up_to),
-            Message::LockForRead { member, pbn } => {
-                let lease = cx.lock_for_read(pbn);
+            Message::LockForRead { member, pbn, at_most } => {
+                let lease = cx.lock_for_read(pbn, at_most);
                 cx.send(member.shard, Message::Locked { member: member.index, lease });
             }
             Message::Locked { member, lease } => hash.locked(&mut cx, member, lease),
@@ -56,6 +60,11 @@ impl<E: Env> Shard<E> {
                 Allocation::Full => cx.send(member.shard, Message::Allocated { member: member.index, pbn: None }),
             },
             Message::Allocated { member, pbn } => hash.allocated(&mut cx, member, pbn),
+            Message::ShareCompressed { container, pbn, holders } => {
+                let lease = cx.share_compressed_here(pbn, holders);
+                cx.send(from, Message::Shared { container, lease });
+            }
+            Message::Shared { container, lease } => hash.shared(&mut cx, container, lease),
             Message::Release { pbn, unused, waiting } => {
                 if let Err(error) = cx.physical.release(pbn, unused) {
                     cx.physical_error(&error);

@@ -95,6 +95,26 @@ counters! {
         dedupe_hits,
         /// Writes that stored a new block.
         unique_blocks,
+        /// Blocks stored compressed, each with others in one block.
+        compressed_fragments_written,
+        /// Compressed blocks written.
+        compressed_blocks_written,
+        /// Fragments that wait for company now.
+        compressed_fragments_in_packer,
+        /// Blocks that were to be compressed, but did not become small enough, or looked as if they would not.
+        incompressible_blocks,
+        /// Compressed blocks that found no company, and were stored as they are.
+        fragments_written_plain,
+        /// Compressed blocks looked at because few of their fragments are in use.
+        relocation_reads,
+        /// Fragments that were stored in another place, so that their compressed block can come free.
+        fragments_relocated,
+        /// Compressed blocks that wait to be looked at.
+        relocations_waiting,
+        /// Compressed blocks not looked at, because too many waited.
+        relocations_skipped,
+        /// Blocks read from the base for clients that were compressed.
+        compressed_fragments_read,
         /// Index queries whose advice was right.
         dedupe_advice_valid,
         /// Index queries whose advice was not.
@@ -133,6 +153,31 @@ counters! {
         entries_indexed,
         /// Index records that fit.
         index_capacity,
+        /// Index queries that went on without advice because they had waited too long, or would have waited and there
+        /// was no dedupe context (vdo.md 2.9).
+        dedupe_advice_timeouts,
+        /// Those among them for which there was no dedupe context.
+        dedupe_context_busy,
+        /// Hooks by which the index finds old sections.
+        index_hooks,
+        /// Sections of the index's history that can be read.
+        index_sections_readable,
+        /// Sections handed to the host whose chapter is not closed.
+        index_sections_pending,
+        /// Sections handed to the host.
+        index_sections_sealed,
+        /// Sections that the host could not take, or whose chapter was lost.
+        index_sections_dropped,
+        /// Sections read because a hook was met.
+        index_sections_loaded,
+        /// Sections read to fill the index after a start.
+        index_sections_refilled,
+        /// Sections that could not be read, or were damaged.
+        index_sections_failed,
+        /// Index records that came back from sections.
+        index_records_restored,
+        /// Index records of old sections that went to new ones, because their section was used.
+        index_records_carried,
         /// Slabs.
         slabs,
         /// Slabs opened for the first time.

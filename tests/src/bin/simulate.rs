@@ -64,8 +64,23 @@ fn print_totals(outcome: &Outcome<Totals>) {
         disk.transfers, disk.read, disk.verified, disk.written, disk.most_in_flight
     );
     println!(
-        "faults       {} read errors, {} write errors, {} spoilt reads, {} blocks spoilt for good, {} slow",
-        faults.read_errors, faults.write_errors, faults.rotten_reads, faults.decayed, faults.slow
+        "faults       {} read errors, {} write errors, {} slow",
+        faults.read_errors, faults.write_errors, faults.slow
+    );
+    let (stored, read) = (&faults.stored_wrong, &faults.read_wrong);
+    println!(
+        "wrong        {} blocks stored ({}), {} only read ({})",
+        stored.total(),
+        stored.words(),
+        read.total(),
+        read.words()
+    );
+    println!(
+        "noticed      {} of {} wrong blocks that were read for clients, {} held the right bytes all the same; {} were verified",
+        engine.check_error_count,
+        faults.wrong_reads,
+        faults.wrong_reads - engine.check_error_count,
+        faults.wrong_verifies
     );
     println!("errors seen  {} no space, {} I/O, {} corrupt", world.no_space, world.io_errors, world.corrupt);
     println!(
@@ -78,6 +93,23 @@ fn print_totals(outcome: &Outcome<Totals>) {
         engine.concurrent_data_matches,
         engine.concurrent_hash_collisions,
         engine.hash_lock_forks
+    );
+    println!(
+        "compression  {} fragments in {} blocks, {} incompressible, {} without company, {} read",
+        engine.compressed_fragments_written,
+        engine.compressed_blocks_written,
+        engine.incompressible_blocks,
+        engine.fragments_written_plain,
+        engine.compressed_fragments_read
+    );
+    println!(
+        "index        {} sections, {} not taken or lost, {} read, {} could not be, {} given again, {} timeouts",
+        engine.index_sections_sealed,
+        engine.index_sections_dropped,
+        engine.index_sections_loaded,
+        engine.index_sections_failed,
+        engine.index_sections_refilled,
+        engine.dedupe_advice_timeouts
     );
     println!(
         "engine       {} merged, {} split retries, {} write retries, {} slabs opened, {} reopened, {} reports",

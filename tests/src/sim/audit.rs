@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use engine::hash::Fingerprinter;
 use engine::io::Operation;
-use engine::logical::{Mapping, MappingState};
+use engine::logical::Mapping;
 use engine::pool::PoolError;
 use engine::units::MAX_REFERENCES;
 use engine::volume::access::VolumeMedia;
@@ -15,7 +15,7 @@ use futures::future::FutureExt;
 
 use super::base::Base;
 use super::cluster::Cluster;
-use super::content::SECTORS;
+use super::content::{decode_block, SECTORS};
 use super::disk::Disk;
 use super::inspect::{inspect, Inspection, Trouble};
 use super::load::NONCE;
@@ -150,9 +150,6 @@ pub fn check_mappings(model: &Model, found: &Inspection, geometry: &Geometry) ->
                 return Err(format!("{lbn} has {mapping:?}, but it should be unmapped: {unmapped}"));
             }
         }
-        if mapping.has_block() && mapping.state() != MappingState::Uncompressed {
-            return Err(format!("{lbn} has {mapping:?}, but nothing is compressed yet"));
-        }
         if !mapping.has_block() {
             model.check_at_rest(lbn, &[Some(0); SECTORS])?;
         }
@@ -166,17 +163,17 @@ fn check_content(disk: &Disk, model: &Model, lbn: Lbn, mapping: Mapping) -> Resu
         return Ok(());
     }
     let pbn = mapping.pbn();
-    let Some(bytes) = disk.bytes(pbn) else {
-        return Err(format!("{lbn} is stored in {pbn}, which was never written"));
-    };
-    if disk.is_rotten(pbn) {
+    if disk.is_wrong(pbn) {
         return Ok(());
     }
-    let check = Fingerprinter::check_code(bytes);
+    let Some(block) = disk.content(mapping) else {
+        return Err(format!("{lbn} is stored in {mapping:?}, which was never written, or has no such fragment"));
+    };
+    let check = Fingerprinter::check_code(&block);
     if check != mapping.check() {
         return Err(format!("{lbn} has {mapping:?}, but the check code of what is stored there is {check:06x}"));
     }
-    let seen = disk.decode(pbn);
+    let seen = decode_block(&block);
     if seen == [Some(0); SECTORS] {
         return Err(format!("{lbn} is stored in {pbn}, but it is a block of zeros"));
     }

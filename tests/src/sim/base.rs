@@ -154,6 +154,8 @@ pub fn check_memory(shard: ShardId, run: &Run<'_, Buf>, memory: &Memory) -> Resu
             Owner::Free => false,
             Owner::Bounce(of) => !metadata && (!reads || of == shard),
             Owner::Verify(of) => !metadata && reads && of == shard,
+            Owner::Container(of) => !metadata && !reads && of == shard,
+            Owner::Relocation(of) => !metadata && reads && of == shard,
             Owner::Source => !metadata && !reads,
             Owner::Target => !metadata && reads,
             Owner::Metadata(of) => metadata && of == shard,

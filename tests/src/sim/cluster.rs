@@ -7,13 +7,14 @@
 
 use std::collections::VecDeque;
 
-use engine::hash::{Fingerprinter, SECRET_BYTES};
+use engine::hash::{Fingerprint, Fingerprinter, SECRET_BYTES};
 use engine::logical::Mapping;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, Statistics};
 use engine::{Lbn, Pbn, ReadOnlyReason, Shard, ShardConfig, ShardId, BLOCK_SIZE};
 
 use super::base::{secret, Base, Ending};
+use super::chapters::{Chapters, Told};
 use super::client::{Client, Request, RequestId};
 use super::content;
 use super::disk::{Disk, DiskCounts};
@@ -39,6 +40,8 @@ pub enum Step {
     Timer(ShardId),
     /// A shard runs.
     Run(ShardId),
+    /// Of what is under way for the history of the index, the thing with this number happens.
+    Index(usize),
 }
 
 /// The shards and their world.
@@ -61,7 +64,9 @@ impl Cluster {
         let placement = placement(geometry, sizes.segments);
         let mut disk = Disk::new(placement, SEGMENT_BYTES);
         format(&geometry, |place, block| disk.poke(place, block));
-        Cluster::over(World::new(geometry, disk, faults), sizes, Load::of_new(&geometry, sizes), secret())
+        let mut world = World::new(geometry, disk, faults);
+        world.chapters = sizes.history.map(Chapters::new);
+        Cluster::over(world, sizes, Load::of_new(&geometry, sizes), secret())
     }
 
     /// The volume, which was saved, loaded again by shards with these limits. All counters begin anew.
@@ -69,7 +74,7 @@ impl Cluster {
     pub fn restart(self, sizes: &Sizes) -> Cluster {
         let used = self.statistics();
         let used = (used.logical_blocks_used, used.block_map_pages);
-        let World { geometry, mut disk, model, now, .. } = self.world;
+        let World { geometry, mut disk, model, now, chapters, .. } = self.world;
         let mut erased = vec![0; disk.placement().segments.len()];
         for (segment, generation) in (0..).zip(&mut erased) {
             *generation = disk.erase(segment);
@@ -79,6 +84,7 @@ impl Cluster {
         disk.counts = DiskCounts::default();
         let mut world = World::new(geometry, disk, Faults::none());
         (world.model, world.now) = (model, now);
+        world.chapters = chapters.or_else(|| sizes.history.map(Chapters::new));
         Cluster::over(world, sizes, load, secret())
     }
 }
@@ -92,10 +98,16 @@ impl<D: Base> Cluster<D> {
             Some(bits) => Fingerprinter::weakened(secret, bits),
             None => Fingerprinter::new(secret),
         };
+        let mut images: Vec<_> = match &mut world.chapters {
+            Some(chapters) => chapters.begin(geometry.shards()),
+            None => (0..geometry.shards()).map(|_| None).collect(),
+        };
         let ids = (0..geometry.shards() as u16).map(ShardId);
         let shards = ids.map(|id| {
             let bounce = (0..sizes.bounce).map(|_| world.memory.take(Owner::Bounce(id))).collect();
             let verify = (0..sizes.verify).map(|_| world.memory.take(Owner::Verify(id))).collect();
+            let containers = (0..sizes.containers).map(|_| world.memory.take(Owner::Container(id))).collect();
+            let relocation = (0..2).map(|_| world.memory.take(Owner::Relocation(id))).collect();
             let metadata = load.of_shard(id, &geometry, sizes, || world.memory.take(Owner::Metadata(id)));
             Shard::new(ShardConfig {
                 id,
@@ -104,7 +116,12 @@ impl<D: Base> Cluster<D> {
                 pieces: sizes.pieces,
                 bounce,
                 verify,
+                containers,
+                relocation,
+                compression: sizes.compression,
                 index_bytes: sizes.index_bytes,
+                index_image: images[id.index()].take(),
+                history: sizes.history.map(|plan| plan.config(load.nonce)),
                 fingerprinter: fingerprinter.clone(),
                 metadata,
             })
@@ -190,6 +207,11 @@ impl<D: Base> Cluster<D> {
                 shards[shard.index()].timer(world);
                 true
             }
+            Step::Index(number) => {
+                Cluster::perform_index(world, shards, number);
+                stale.fill(true);
+                return true;
+            }
             Step::Run(shard) => {
                 world.current = shard;
                 let did = shards[shard.index()].run(world);
@@ -197,9 +219,70 @@ impl<D: Base> Cluster<D> {
                 did
             }
         };
-        stale[world.current.index()] = did;
+        let current = world.current;
+        if let Some(chapters) = &mut world.chapters {
+            (0..chapters.take_dropped(current)).for_each(|_| shards[current.index()].section_dropped());
+        }
+        stale[current.index()] = did;
         self.examine_space_claims();
         did
+    }
+
+    /// Lets something happen in the history of the index.
+    fn perform_index(world: &mut World<D>, shards: &mut [Shard<World<D>>], number: usize) {
+        let chapters = world.chapters.as_mut().expect("there is a history if anything is under way for it");
+        let told = chapters.perform(number, world.clock);
+        world.record(14, number as u64);
+        match told {
+            Told::Nothing => {}
+            Told::Closed { shard, chapter, sections, oldest } => {
+                trace!(world, "chapter {chapter} of {shard:?} is closed with {sections} sections, oldest {oldest}");
+                shards[shard.index()].chapter_closed(chapter, sections);
+                shards.iter_mut().for_each(|shard| shard.forget_chapters(oldest));
+            }
+            Told::Lost { shard, sections } => {
+                trace!(world, "a chapter of {shard:?} with {sections} sections is lost");
+                shards[shard.index()].chapter_lost(sections);
+            }
+            Told::Read { shard, at, result } => {
+                world.current = shard;
+                trace!(world, "<- {at:?}: {} bytes", result.as_ref().map_or(0, Vec::len));
+                let section = result.as_deref().map_err(|_| ());
+                shards[shard.index()].section_read(world, at, section);
+                // Records that are carried on may fill a section, too.
+                if let Some(chapters) = &mut world.chapters {
+                    (0..chapters.take_dropped(shard)).for_each(|_| shards[shard.index()].section_dropped());
+                }
+            }
+            Told::Refill { at, section } => {
+                trace!(world, "<- {at:?} for all");
+                shards.iter_mut().for_each(|shard| shard.refill(at, &section));
+            }
+        }
+    }
+
+    /// Saves the index, for the next life; to be called when all is saved.
+    pub fn save_index(&mut self) {
+        let generation = self.load.generation;
+        let Some(chapters) = &mut self.world.chapters else { return };
+        let save = |shard: &mut Shard<World<D>>| (shard.seal_section(), shard.save_index().flatten().collect());
+        chapters.save(generation, self.shards.iter_mut().map(save).collect());
+    }
+
+    /// Makes the index empty.
+    pub fn clear_index(&mut self) {
+        self.world.record(16, 0);
+        self.shards.iter_mut().for_each(Shard::clear_index);
+        if let Some(chapters) = &mut self.world.chapters {
+            chapters.clear();
+        }
+    }
+
+    /// Turns deduplication against stored data on or off.
+    pub fn set_deduplication(&mut self, enabled: bool) {
+        self.world.record(15, u64::from(enabled));
+        self.shards.iter_mut().for_each(|shard| shard.set_deduplication(enabled));
+        self.stale.fill(true);
     }
 
     /// A request may only be told that there is no space if, give or take the requests that were in flight with it,
@@ -221,6 +304,13 @@ impl<D: Base> Cluster<D> {
         for shard in &mut self.shards {
             shard.resize_index(bytes);
         }
+    }
+
+    /// Turns compression on or off in every shard, while it is in use.
+    pub fn set_compression(&mut self, enabled: bool) {
+        self.world.record(12, u64::from(enabled));
+        self.shards.iter_mut().for_each(|shard| shard.set_compression(enabled));
+        self.stale.fill(true);
     }
 
     /// The sum of the shards' statistics.
@@ -303,9 +393,21 @@ impl<D: Base> Cluster<D> {
     /// The shard whose hash zone gets blocks of a value.
     #[must_use]
     pub fn hash_shard(&self, value: u64) -> ShardId {
+        self.world.geometry.hash_shard(self.fingerprint(value).first_byte())
+    }
+
+    /// The fingerprint of blocks of a value.
+    #[must_use]
+    pub fn fingerprint(&self, value: u64) -> Fingerprint {
         let mut block = [0; engine::BLOCK_SIZE];
         content::fill_block(&mut block, &content::block_of(value));
-        self.world.geometry.hash_shard(self.fingerprinter.fingerprint(&block).first_byte())
+        self.fingerprinter.fingerprint(&block)
+    }
+
+    /// For each shard, whether it began with the saved index.
+    #[must_use]
+    pub fn restored_indices(&self) -> Vec<bool> {
+        self.shards.iter().map(Shard::index_restored).collect()
     }
 
     /// True when no request is open and nothing is under way between the shards or to the disk.

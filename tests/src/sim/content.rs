@@ -3,10 +3,14 @@
 //! What blocks contain: each 512-byte sector spells out one number, its token.
 //!
 //! The model then compares tokens instead of bytes, yet every byte counts: a sector that spells no token exactly is
-//! garbage. Token 0 is a sector of zeros. Any other token stands in the first and the last eight bytes of the sector, and
-//! the bytes between are the same for all tokens, so two blocks can differ in little and only a full compare tells.
+//! garbage. Token 0 is a sector of zeros. Any other token stands in the first and the last eight bytes of the sector. Of
+//! half of all values the bytes between are the same for all tokens, so two blocks can differ in little and only a full
+//! compare tells. Sectors of other values are random in part, or throughout, as the value says: some blocks compress to a
+//! tenth, others to a half, and some do not.
 
 use engine::{Block, BLOCK_SIZE, SECTOR_SIZE};
+
+use super::random::mix;
 
 /// Content of a sector.
 pub type Token = u64;
@@ -33,11 +37,43 @@ static FILLER: [u8; SECTOR_SIZE] = {
     let mut bytes = [0; SECTOR_SIZE];
     let mut at = 0;
     while at < SECTOR_SIZE {
-        bytes[at] = (at as u8).wrapping_mul(37) ^ 0xa5;
+        // A short period, so that 14 blocks of it fit one compressed block.
+        bytes[at] = (at as u8 & 31).wrapping_mul(37) ^ 0xa5;
         at += 1;
     }
     bytes
 };
+
+/// Bytes of noise from which sectors take theirs.
+const NOISE_BYTES: usize = 1 << 16;
+
+static NOISE: [u8; NOISE_BYTES] = {
+    let mut bytes = [0; NOISE_BYTES];
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut at = 0;
+    while at < NOISE_BYTES {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes[at] = (state >> 56) as u8;
+        at += 1;
+    }
+    bytes
+};
+
+/// How many bytes of a sector are noise, by the last three bits of what its value is mixed to.
+const NOISE_OF: [usize; 8] = [0, 0, 0, 0, 120, 240, 360, LAST - WORD];
+
+/// Bytes of noise in each sector of a block of value `value`: 0 compresses best, 496 not at all.
+#[must_use]
+pub const fn noise_of(value: u64) -> usize {
+    NOISE_OF[(mix(value) & 7) as usize]
+}
+
+/// The noise in a sector.
+fn noise(token: Token) -> &'static [u8] {
+    let length = noise_of(token >> 3);
+    let start = (mix(token) as usize) % (NOISE_BYTES - length);
+    &NOISE[start..start + length]
+}
 
 /// The token of sector `sector` of a block of value `value`; value 0 is a block of zeros.
 #[must_use]
@@ -60,7 +96,9 @@ pub fn fill(sector: &mut [u8], token: Token) {
     if token == 0 {
         sector.fill(0);
     } else {
+        let noise = noise(token);
         sector.copy_from_slice(&FILLER);
+        sector[WORD..WORD + noise.len()].copy_from_slice(noise);
         sector[..WORD].copy_from_slice(&token.to_le_bytes());
         sector[LAST..].copy_from_slice(&token.to_le_bytes());
     }
@@ -79,8 +117,13 @@ pub fn decode(sector: &[u8]) -> Option<Token> {
     let mut word = [0; WORD];
     word.copy_from_slice(&sector[..WORD]);
     let token = Token::from_le_bytes(word);
-    let good =
-        if token == 0 { *sector == ZEROS } else { sector[WORD..LAST] == FILLER[WORD..LAST] && sector[LAST..] == word };
+    let good = if token == 0 {
+        *sector == ZEROS
+    } else {
+        let noise = noise(token);
+        let rest = WORD + noise.len();
+        sector[WORD..rest] == *noise && sector[rest..LAST] == FILLER[rest..LAST] && sector[LAST..] == word
+    };
     good.then_some(token)
 }
 
@@ -96,7 +139,11 @@ mod tests {
 
     #[test]
     fn every_byte_counts() {
-        let tokens = block_of(77);
+        (70..90).for_each(every_byte_counts_of);
+    }
+
+    fn every_byte_counts_of(value: u64) {
+        let tokens = block_of(value);
         let mut block = [0; BLOCK_SIZE];
         fill_block(&mut block, &tokens);
         assert_eq!(decode_block(&block), tokens.map(Some));

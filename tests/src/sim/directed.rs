@@ -3,7 +3,7 @@
 //! For directed tests: a cluster that takes requests one by one, while the test holds back what it wants.
 
 use engine::io::Operation;
-use engine::{Message, RequestError, ShardId};
+use engine::{Message, RequestError, SectionAt, ShardId};
 
 use super::base::Base;
 use super::client::Request;
@@ -27,6 +27,8 @@ pub enum Pending<'a> {
         /// The message.
         message: &'a Message<Buf>,
     },
+    /// A section of the index's history that a shard reads.
+    Section(ShardId, SectionAt),
 }
 
 impl Cluster {
@@ -68,8 +70,13 @@ impl Cluster {
                     hold(&pending)
                 })
             };
-            let Some(next) = (0..disk.endable()).find(|number| !held(number)) else { return };
-            self.perform(Step::Finish(next));
+            let transfer = (0..disk.endable()).find(|number| !held(number)).map(Step::Finish);
+            let index = || {
+                let chapters = self.world.chapters.as_ref()?;
+                chapters.first(self.world.clock, |shard, at| hold(&Pending::Section(shard, at))).map(Step::Index)
+            };
+            let Some(next) = transfer.or_else(index) else { return };
+            self.perform(next);
         }
     }
 

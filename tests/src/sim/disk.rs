@@ -7,15 +7,17 @@
 //! one object; no transfer touches bytes that another one is writing. Faults meet data only: metadata that fails ends
 //! writing, which [`crate::volume_sim`] is about. Flushes and erasures take as long as the scheduler likes.
 
-use std::collections::BTreeSet;
+mod data;
 
 use engine::io::MetadataIo;
+use engine::media::compressed_block::MAX_FRAGMENTS;
 use engine::volume::{DeviceByte, Placement};
-use engine::{Direction, Pbn, Place, RequestError, Run, RunToken, ShardId, BLOCK_SIZE};
+use engine::{Block, Direction, Pbn, Place, RequestError, Run, RunToken, ShardId, BLOCK_SIZE};
 
 use super::area::Area;
 use super::base::{check_memory, check_place, Base, Ending};
 use super::content::{self, Token, SECTORS};
+use super::damage::History;
 use super::faults::{Cause, Faults};
 use super::memory::{Buf, Memory, Owner};
 
@@ -96,7 +98,7 @@ pub struct Disk {
     segment_bytes: u64,
     /// By number of the device.
     areas: [Area; 2],
-    rotten: BTreeSet<Pbn>,
+    history: History,
     /// The present generation of each journal segment.
     generations: Vec<u64>,
     spare: Vec<Vec<Buf>>,
@@ -116,7 +118,7 @@ impl Disk {
             placement,
             segment_bytes,
             areas: Default::default(),
-            rotten: BTreeSet::new(),
+            history: History::default(),
             generations,
             spare: Vec::new(),
             transfers: Vec::new(),
@@ -140,22 +142,9 @@ impl Disk {
 
     /// The bytes of a block; none if it was never written or lies outside.
     #[must_use]
-    pub fn bytes(&self, pbn: Pbn) -> Option<&engine::Block> {
+    pub fn bytes(&self, pbn: Pbn) -> Option<&Block> {
         let at = self.inside(pbn).then(|| self.placement.locate(Place::Data(pbn)))?;
         self.areas[usize::from(at.device)].block(at.at / BLOCK_SIZE as u64)
-    }
-
-    /// True when the block was spoilt on the disk since it was written.
-    #[must_use]
-    pub fn is_rotten(&self, pbn: Pbn) -> bool {
-        self.rotten.contains(&pbn)
-    }
-
-    /// Spoils a stored block.
-    pub fn spoil(&mut self, pbn: Pbn, (byte, bits): (usize, u8)) {
-        let at = self.placement.locate(Place::Data(pbn));
-        self.areas[usize::from(at.device)].flip(at.at + byte as u64, bits);
-        self.rotten.insert(pbn);
     }
 
     /// Reads `count` bytes at a place at once, beside all transfers.
@@ -205,24 +194,6 @@ impl Disk {
         }
     }
 
-    fn read_data(&mut self, pbn: Pbn, buf: Buf, time: u32, memory: &mut Memory, faults: &mut Faults) {
-        let rot = faults.rots();
-        if let Some((byte, bits)) = rot {
-            memory.transfer(buf)[byte] ^= bits;
-        }
-        let spoilt = rot.is_some() || self.is_rotten(pbn);
-        faults.counts.rotten_reads += u64::from(spoilt);
-        let verify = matches!(memory.owner(buf), Owner::Verify(_));
-        if spoilt && !verify {
-            faults.note(Cause::Rot, time);
-        }
-        if verify {
-            self.counts.verified += 1;
-        } else {
-            self.counts.read += 1;
-        }
-    }
-
     fn apply_write(&mut self, transfer: &Transfer, memory: &mut Memory, faults: &mut Faults, surely: bool) {
         let mut left = transfer.bytes;
         for (index, buf) in (0u64..).zip(&transfer.bufs) {
@@ -233,13 +204,15 @@ impl Disk {
                 continue;
             }
             let to = transfer.at.plus(index * BLOCK_SIZE as u64);
-            self.areas[usize::from(to.device)].write(to.at, &memory.transfer(*buf)[..part]);
-            let Some(pbn) = transfer.pbn().map(|pbn| pbn.plus(index)) else { continue };
-            self.rotten.remove(&pbn);
-            if !transfer.is_metadata() {
-                self.counts.written += 1;
-                if let Some(spot) = faults.decays() {
-                    self.spoil(pbn, spot);
+            let pbn = transfer.pbn().map(|pbn| pbn.plus(index));
+            match pbn {
+                Some(pbn) if !transfer.is_metadata() => {
+                    self.counts.written += 1;
+                    self.store_data(pbn, memory.transfer(*buf), faults);
+                }
+                _ => {
+                    self.areas[usize::from(to.device)].write(to.at, &memory.transfer(*buf)[..part]);
+                    pbn.inspect(|pbn| self.history.forget(*pbn));
                 }
             }
         }
@@ -384,9 +357,13 @@ fn note_failure(transfer: &Transfer, time: u32, memory: &Memory, faults: &mut Fa
     };
     // A failed transfer of several blocks is tried again block by block, so it excuses nobody.
     if let [buf] = transfer.bufs[..] {
-        if !matches!(memory.owner(buf), Owner::Verify(_)) {
-            faults.note(cause, time);
-        }
+        let met_by = match memory.owner(buf) {
+            Owner::Verify(_) | Owner::Relocation(_) => 0,
+            // Each of its owners may have met the fault.
+            Owner::Container(_) => MAX_FRAGMENTS,
+            _ => 1,
+        };
+        (0..met_by).for_each(|_| faults.note(cause, time));
     }
     match transfer.direction {
         Direction::Read => faults.counts.read_errors += 1,

@@ -8,6 +8,7 @@
 
 use engine::{Direction, Pbn};
 
+use super::damage::{Damage, DamageCounts};
 use super::random::{mix, Random};
 
 /// How often things go wrong.
@@ -21,9 +22,9 @@ pub struct FaultRates {
     pub bad_read: u32,
     /// Blocks that can never be written, in 1000.
     pub bad_write: u32,
-    /// Blocks that arrive spoilt, in 1000 block reads.
+    /// Blocks that arrive wrong, in 1000 block reads.
     pub rot: u32,
-    /// Blocks that are spoilt on the disk for good, in 1000 block writes.
+    /// Blocks that are stored wrong, in 1000 block writes.
     pub decay: u32,
     /// Transfers that take very long, in 1000.
     pub slow: u32,
@@ -44,7 +45,7 @@ pub enum Cause {
     ReadError,
     /// A write of one block failed.
     WriteError,
-    /// A spoilt block was read, and not to verify advice.
+    /// A wrong block was read, and not to verify advice.
     Rot,
 }
 
@@ -55,10 +56,14 @@ pub struct FaultCounts {
     pub read_errors: u64,
     /// Writes that failed.
     pub write_errors: u64,
-    /// Blocks that arrived spoilt.
-    pub rotten_reads: u64,
-    /// Blocks spoilt on the disk.
-    pub decayed: u64,
+    /// Blocks stored wrong.
+    pub stored_wrong: DamageCounts,
+    /// Reads that made a block wrong.
+    pub read_wrong: DamageCounts,
+    /// Wrong blocks that were read for clients, stored wrong or not.
+    pub wrong_reads: u64,
+    /// Wrong blocks that were read to verify advice.
+    pub wrong_verifies: u64,
     /// Transfers that took very long.
     pub slow: u64,
 }
@@ -210,20 +215,14 @@ impl Faults {
         slow
     }
 
-    /// Where to spoil a block that is being read, if at all: index and bits of one byte.
-    pub fn rots(&mut self) -> Option<(usize, u8)> {
-        (self.enabled && self.random.chance(self.rates.rot)).then(|| self.spot())
+    /// How a block that is being read arrives wrong, if it does.
+    pub fn rots(&mut self) -> Option<Damage> {
+        (self.enabled && self.random.chance(self.rates.rot)).then(|| Damage::draw(&mut self.random))
     }
 
-    /// Where to spoil a block that is being written, if at all.
-    pub fn decays(&mut self) -> Option<(usize, u8)> {
-        let spot = (self.enabled && self.random.chance(self.rates.decay)).then(|| self.spot());
-        self.counts.decayed += u64::from(spot.is_some());
-        spot
-    }
-
-    fn spot(&mut self) -> (usize, u8) {
-        (self.random.index(engine::BLOCK_SIZE), 1 << self.random.below(8))
+    /// How a block that is being written is stored wrong, if it is.
+    pub fn decays(&mut self) -> Option<Damage> {
+        (self.enabled && self.random.chance(self.rates.decay)).then(|| Damage::draw(&mut self.random))
     }
 
     /// A fair coin, for what a failed transfer leaves behind.

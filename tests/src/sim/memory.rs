@@ -23,6 +23,10 @@ pub enum Owner {
     Bounce(ShardId),
     /// A shard's, for verify reads.
     Verify(ShardId),
+    /// A shard's, for compressed blocks.
+    Container(ShardId),
+    /// For compressed blocks whose fragments may be moved.
+    Relocation(ShardId),
     /// A shard's, for metadata.
     Metadata(ShardId),
     /// A client's, to be read only.

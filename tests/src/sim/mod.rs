@@ -5,7 +5,7 @@
 //! S virtual reactors, each with one [`engine::Shard`], share a virtual disk, clock and memory ([`world`]). At each step a
 //! seeded generator draws what happens next ([`schedule`]): a piece of a client's request reaches its shard, a message
 //! arrives (in order between two shards, in any order otherwise), a transfer takes effect or ends, a timer fires, a shard
-//! runs. The disk fails, delays and spoils what the seed says ([`faults`]). The [`model`] knows what each sector may
+//! runs. The disk fails, delays and spoils what the seed says ([`faults`], [`damage`]). The [`model`] knows what each sector may
 //! contain and judges every read; every error must have a cause; at rest the [`audit`] recounts everything. What a seed
 //! stands for is in [`plan`]; [`runner`] runs it. A seed is run again exactly by `simulate --seed N --trace`.
 //!
@@ -17,9 +17,11 @@
 pub mod area;
 pub mod audit;
 pub mod base;
+pub mod chapters;
 pub mod client;
 pub mod cluster;
 pub mod content;
+pub mod damage;
 pub mod directed;
 pub mod disk;
 pub mod faults;

@@ -10,6 +10,7 @@ use std::ops::Range;
 use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
 
+use super::chapters::ChapterPlan;
 use super::faults::FaultRates;
 use super::random::Random;
 use super::schedule::Weights;
@@ -79,6 +80,8 @@ pub struct Plan {
     pub rounds: Vec<u32>,
     /// Faults, except in the last phase of a run.
     pub faults: FaultRates,
+    /// Unique values behind which a stream of older ones is written again, in 1000.
+    pub again: u32,
     /// Order of events.
     pub weights: Weights,
     /// Client blocks that can be used in place, in 1000.
@@ -87,6 +90,10 @@ pub struct Plan {
     pub room: usize,
     /// Requests before which the index is resized, in 1000.
     pub resize: u32,
+    /// Requests before which deduplication is turned on or off, or the index emptied, in 1000.
+    pub switch: u32,
+    /// Requests before which compression is turned on or off, in 1000.
+    pub toggle: u32,
     /// At the end, unmap everything and fill the volume again to the last block.
     pub refill: bool,
 }
@@ -114,11 +121,14 @@ impl Plan {
         let geometry = draw_geometry(flavour, shards, logical, hot_blocks, random);
         let faults = if flavour == Flavour::Efficiency { FaultRates::default() } else { draw_faults(random) };
         let mix = draw_mix(flavour, random);
+        // Streams of their own, so that seeds stand for the loads for which they were once noted.
+        let compression = &mut Random::stream(seed, 6);
+        let index = &mut Random::stream(seed, 7);
         Plan {
             seed,
             flavour,
             geometry,
-            sizes: draw_sizes(flavour, random),
+            sizes: draw_history(draw_compression(draw_sizes(flavour, random), compression), index),
             hot,
             mix,
             depth: match flavour {
@@ -129,10 +139,13 @@ impl Plan {
             rounds: draw_rounds(flavour, random),
             faults,
             weights: Weights::draw(random),
+            again: index.pick(&[0, 100, 300]),
             in_place: random.pick(&[1000, 1000, 500, 0]),
             // An empty channel has room for the decrements of a leaf page, each of another run, but maybe not for more.
             room: random.pick(&[usize::MAX, usize::MAX, 2 * PAGE as usize, PAGE as usize]),
             resize: if flavour == Flavour::Efficiency { 0 } else { random.pick(&[0, 0, 0, 50]) },
+            switch: if flavour == Flavour::Efficiency { 0 } else { index.pick(&[0, 0, 20]) },
+            toggle: if flavour == Flavour::Efficiency { 0 } else { compression.pick(&[0, 0, 30]) },
             refill: geometry.data_blocks().0 <= 512 && random.chance(300),
         }
     }
@@ -211,6 +224,18 @@ fn draw_sizes(flavour: Flavour, random: &mut Random) -> Sizes {
         index_bytes: random.pick(&[64, 128, 1024, 1 << 14]),
         ..metadata
     }
+}
+
+/// Half of all seeds begin with compression.
+#[must_use]
+pub fn draw_compression(sizes: Sizes, random: &mut Random) -> Sizes {
+    Sizes { compression: random.chance(500), containers: random.pick(&[1, 2, 16]), ..sizes }
+}
+
+/// The history of the index, and fingerprints of which enough are hooks for it to be used.
+pub fn draw_history(sizes: Sizes, random: &mut Random) -> Sizes {
+    let bits = random.pick(&[72, 73, 74, 76, 128]);
+    Sizes { history: Some(ChapterPlan::draw(random)), fingerprint_bits: sizes.fingerprint_bits.or(Some(bits)), ..sizes }
 }
 
 fn draw_mix(flavour: Flavour, random: &mut Random) -> Mix {

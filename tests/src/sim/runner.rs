@@ -86,8 +86,10 @@ impl runner::Totals for Totals {
         let (faults, more) = (&mut self.faults, &other.faults);
         faults.read_errors += more.read_errors;
         faults.write_errors += more.write_errors;
-        faults.rotten_reads += more.rotten_reads;
-        faults.decayed += more.decayed;
+        faults.stored_wrong.add(&more.stored_wrong);
+        faults.read_wrong.add(&more.read_wrong);
+        faults.wrong_reads += more.wrong_reads;
+        faults.wrong_verifies += more.wrong_verifies;
         faults.slow += more.slow;
     }
 }
@@ -113,7 +115,22 @@ pub fn run_seed(seed: u64, options: &Options) -> Result<Totals, String> {
     if run.plan.refill {
         run.refill()?;
     }
-    Ok(run.totals())
+    let totals = run.totals();
+    check_detection(&totals)?;
+    Ok(totals)
+}
+
+/// A check code that does not fit comes of a wrong block.
+///
+/// A wrong block that went unnoticed is the model's affair: it held what its reader was to see all the same, or the seed
+/// has failed. That happens: where a write was lost, its block still is a good copy of the older content.
+fn check_detection(totals: &Totals) -> Result<(), String> {
+    let (wrong, noticed) = (totals.faults.wrong_reads, totals.engine.check_error_count);
+    if noticed <= wrong {
+        Ok(())
+    } else {
+        Err(format!("{noticed} check codes did not fit, but only {wrong} wrong blocks were read for clients"))
+    }
 }
 
 struct Run {
@@ -184,7 +201,8 @@ impl Run {
                 match next(&mut self.workload, &self.plan) {
                     Some(request) => {
                         self.cluster.submit(&request);
-                        self.resize_index_now_and_then();
+                        self.change_index_now_and_then();
+                        self.toggle_compression_now_and_then();
                     }
                     None => left = false,
                 }
@@ -196,10 +214,24 @@ impl Run {
         self.rest()
     }
 
-    fn resize_index_now_and_then(&mut self) {
+    fn change_index_now_and_then(&mut self) {
         let random = self.schedule.random();
         if random.chance(self.plan.resize) {
             self.cluster.resize_index(random.pick(&[64, 640, 4096, 1 << 14]));
+        }
+        if random.chance(self.plan.switch) {
+            match random.below(4) {
+                0 => self.cluster.clear_index(),
+                number => self.cluster.set_deduplication(number > 1),
+            }
+        }
+    }
+
+    fn toggle_compression_now_and_then(&mut self) {
+        let random = self.schedule.random();
+        if self.plan.toggle > 0 && random.chance(self.plan.toggle) {
+            let enabled = random.chance(500);
+            self.cluster.set_compression(enabled);
         }
     }
 

@@ -8,6 +8,7 @@
 use engine::ShardId;
 
 use super::base::Base;
+use super::chapters::Chapters;
 use super::cluster::{Cluster, Step};
 use super::random::Random;
 
@@ -53,6 +54,7 @@ enum Kind {
     Transfer,
     Run,
     Timer,
+    Index,
     IdleRun,
 }
 
@@ -88,12 +90,14 @@ impl Schedule {
         let weights = &self.weights;
         let if_any = |any: bool, weight: u32| if any { weight } else { 0 };
         let transfers = cluster.world.disk.endable() > 0;
+        let sections = cluster.world.chapters.as_ref().map_or(0, |chapters| chapters.possible(clock));
         let possible = [
             (Kind::Piece, if_any(cluster.ids().any(|shard| can_deliver(&shard)), weights.piece)),
             (Kind::Message, if_any(!cluster.world.busy_channels.is_empty(), weights.message)),
             (Kind::Transfer, if_any(transfers, weights.transfer)),
             (Kind::Run, if_any(cluster.ids().any(|shard| is_stale(&shard)), weights.run)),
             (Kind::Timer, if_any(cluster.ids().any(|shard| is_due(&shard)), weights.timer)),
+            (Kind::Index, if_any(sections > 0, weights.transfer)),
         ];
         let total: u32 = possible.iter().map(|(_, weight)| weight).sum();
         if total == 0 {
@@ -117,6 +121,7 @@ impl Schedule {
             Kind::Transfer => self.transfer(cluster),
             Kind::Run => Step::Run(self.one_of(cluster.ids().filter(is_stale))),
             Kind::Timer => Step::Timer(self.one_of(cluster.ids().filter(is_due))),
+            Kind::Index => Step::Index(self.random.index(sections)),
             Kind::IdleRun => Step::Run(self.one_of(cluster.ids())),
         })
     }
@@ -141,7 +146,7 @@ impl Schedule {
     }
 
     /// Nothing is possible now: runs every shard, since a host polls them for ever, and else lets time pass until a
-    /// timer is due. Returns false if there is none.
+    /// timer is due or a section is there. Returns false if there is none.
     fn wait<D: Base>(cluster: &mut Cluster<D>) -> bool {
         let mut did = false;
         for shard in cluster.ids() {
@@ -150,13 +155,15 @@ impl Schedule {
         if did || cluster.world.failure.is_some() {
             return true;
         }
-        let earliest = cluster.world.timers.iter().flatten().min().copied();
-        match earliest {
-            Some(at) if cluster.world.pieces.open_requests() > 0 => {
-                cluster.world.clock = cluster.world.clock.max(at);
+        let world = &mut cluster.world;
+        let timer = world.timers.iter().flatten().min().copied().filter(|_| world.pieces.open_requests() > 0);
+        let section = world.chapters.as_ref().and_then(Chapters::ready);
+        match timer.into_iter().chain(section).min() {
+            Some(at) => {
+                world.clock = world.clock.max(at);
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 //! The limits that the shards of a simulation are built with.
 
+use super::chapters::ChapterPlan;
 use super::layout::SEGMENT_BYTES;
 
 /// What each shard is built with.
@@ -15,9 +16,16 @@ pub struct Sizes {
     pub bounce: usize,
     /// Verify blocks.
     pub verify: usize,
+    /// Blocks for compressed blocks on their way.
+    pub containers: usize,
+    /// New data is compressed, to begin with.
+    pub compression: bool,
     /// Bytes of index.
     pub index_bytes: usize,
-    /// Bits of the fingerprint; all of them if not given.
+    /// The history of the index, if there is one.
+    pub history: Option<ChapterPlan>,
+    /// Bits of the fingerprint; all of them if not given. With 72 to 76 it is still as good as unique, and more than one in
+    /// 32 is a hook.
     pub fingerprint_bits: Option<u32>,
     /// Segments in the recovery journal of each shard.
     pub segments: u32,
@@ -44,7 +52,10 @@ impl Default for Sizes {
             pieces: 512,
             bounce: 64,
             verify: 64,
+            containers: 16,
+            compression: false,
             index_bytes: 1 << 16,
+            history: None,
             fingerprint_bits: None,
             segments: 4,
             segment_bytes: SEGMENT_BYTES,

@@ -3,6 +3,7 @@
 //! The load of a seed: a sequence of client requests.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use engine::io::Operation;
 
@@ -19,6 +20,9 @@ const UNIQUE: u64 = 1 << 32;
 pub struct Workload {
     random: Random,
     unique: u64,
+    /// Unique values that are being written again, in the order in which they were first, and the chance of that.
+    again: Range<u64>,
+    chance_of_again: Random,
     /// How often each value was written, for whole blocks.
     written: BTreeMap<u64, u64>,
 }
@@ -27,7 +31,13 @@ impl Workload {
     /// The load of a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Workload {
-        Workload { random: Random::stream(seed, 1), unique: UNIQUE, written: BTreeMap::new() }
+        Workload {
+            random: Random::stream(seed, 1),
+            unique: UNIQUE,
+            again: 0..0,
+            chance_of_again: Random::stream(seed, 8),
+            written: BTreeMap::new(),
+        }
     }
 
     /// How often blocks of each value were written, for values that are stored.
@@ -85,10 +95,22 @@ impl Workload {
         if self.random.chance(plan.mix.zero) {
             0
         } else if self.random.chance(plan.mix.unique) {
-            self.unique()
+            self.again(plan).unwrap_or_else(|| self.unique())
         } else {
             1 + self.random.below(plan.mix.values)
         }
+    }
+
+    /// A value that was unique until now, with those that were written behind it to follow: the index may have forgotten
+    /// them.
+    fn again(&mut self, plan: &Plan) -> Option<u64> {
+        let written = self.unique - UNIQUE;
+        let random = &mut self.chance_of_again;
+        if self.again.is_empty() && written > 0 && random.chance(plan.again) {
+            let first = UNIQUE + 1 + random.below(written);
+            self.again = first..(first + random.between(1, 40)).min(self.unique + 1);
+        }
+        self.again.next()
     }
 
     fn unique(&mut self) -> u64 {

@@ -11,11 +11,12 @@ use std::fmt::Write as _;
 use engine::io::{Operation, Piece};
 use engine::volume::Geometry;
 use engine::{
-    Block, Env, Event, Lbn, Message, Nanos, Part, Place, ReadOnlyReason, RequestError, Run, RunToken, ShardId,
-    SECTOR_SIZE,
+    Block, Env, Event, Lbn, Message, Nanos, Part, Place, ReadOnlyReason, RequestError, Run, RunToken, SectionAt,
+    ShardId, SECTOR_SIZE,
 };
 
 use super::base::Base;
+use super::chapters::Chapters;
 use super::client::{Client, Pieces, Request, RequestId};
 use super::disk::Disk;
 use super::faults::Faults;
@@ -79,6 +80,8 @@ pub struct World<D = Disk> {
     channels: Vec<VecDeque<Message<Buf>>>,
     /// Channels that are not empty.
     pub busy_channels: Vec<(ShardId, ShardId)>,
+    /// The history of the index, if there is one.
+    pub chapters: Option<Chapters>,
     /// Armed timers, by shard.
     pub timers: Vec<Option<u64>>,
     /// Messages that fit a channel before it reports no room.
@@ -127,6 +130,7 @@ impl<D: Base> World<D> {
             pieces: Pieces::default(),
             channels: vec![VecDeque::new(); shards * shards],
             busy_channels: Vec::new(),
+            chapters: None,
             timers: vec![None; shards],
             room: usize::MAX,
             in_place: 1000,
@@ -256,7 +260,8 @@ impl<D: Base> World<D> {
 
     fn check_own(&mut self, buf: Buf) {
         let owner = self.memory.owner(buf);
-        let own = [Owner::Bounce(self.current), Owner::Verify(self.current), Owner::Metadata(self.current)];
+        let own = [Owner::Bounce, Owner::Verify, Owner::Container, Owner::Relocation, Owner::Metadata]
+            .map(|owner| owner(self.current));
         if !own.contains(&owner) {
             self.fail(format!("{:?} changes {buf:?}, which is of {owner:?}", self.current));
         }
@@ -338,6 +343,24 @@ impl<D: Base> Env for World<D> {
         self.record(10, u64::from(segment));
         trace!(self, "erases journal segment {segment}");
         self.disk.erase_segment(self.current, segment);
+    }
+
+    fn append_section(&mut self, section: Vec<u8>) {
+        self.record(12, section.len() as u64);
+        trace!(self, "hands over a section of {} bytes", section.len());
+        match &mut self.chapters {
+            Some(chapters) => chapters.append(self.current, section),
+            None => self.fail("a section comes from a shard without a history".to_string()),
+        }
+    }
+
+    fn read_section(&mut self, at: SectionAt) {
+        self.record(13, u64::from(at.chapter) << 16 | u64::from(at.section));
+        trace!(self, "reads {at:?}");
+        match &mut self.chapters {
+            Some(chapters) => chapters.read(self.current, at, self.clock),
+            None => self.fail("a section is wanted by a shard without a history".to_string()),
+        }
     }
 
     fn send(&mut self, to: ShardId, message: Message<Buf>) {

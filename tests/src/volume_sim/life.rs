@@ -119,6 +119,7 @@ pub async fn stop(mut session: Session) -> Outcome<()> {
     if check(&session).await?.is_none() {
         return Ok(None);
     }
+    session.cluster.save_index();
     let host = Rc::clone(&session.host);
     let store = Rc::clone(&session.opened.store);
     let statistics = session.cluster.statistics();

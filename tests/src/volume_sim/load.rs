@@ -17,6 +17,7 @@ use super::recover::make_ready;
 use super::session::Session;
 use super::shared::Shared;
 use crate::pool_sim::host::SimHost;
+use crate::sim::chapters::Chapters;
 use crate::sim::cluster::Cluster;
 use crate::sim::faults::Faults;
 use crate::sim::load::Load;
@@ -56,6 +57,9 @@ pub async fn load(
     let base = MachineBase::new(host, (placement, sizes.segment_bytes), disks, erasing(host, &store));
     let mut world = World::new(geometry, base, Faults::none());
     (world.room, world.in_place, world.trace) = (plan.load.room, plan.load.in_place, trace);
+    // As the model: until the session is dropped.
+    let chapters = known.borrow_mut().chapters.take();
+    world.chapters = chapters.or_else(|| sizes.history.map(Chapters::new));
     let cluster = Cluster::over(world, &sizes, load, store.config().secret);
     let load_plan = Plan { geometry, ..plan.load.clone() };
     Ok(Some(Session::new(host, known, opened, cluster, (load_plan, plan.pauses, seed))))

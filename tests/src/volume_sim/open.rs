@@ -144,9 +144,11 @@ async fn create(
         block_size: 512,
         map_cache_mib: 1,
         journal_mib: 1,
+        compression: false,
+        deduplication: true,
         core_mask: "0x1".to_owned(),
     };
-    let sizes = Sizes { logical_blocks: Blocks(plan.logical_blocks), index_mib: 1 };
+    let sizes = Sizes { logical_blocks: Blocks(plan.logical_blocks), index_mib: 1, history_mib: 0 };
     let store = VolumeStore::create(active.pool(), catalog, &spec, |_| Ok(sizes)).await?;
     known.borrow_mut().exists.done();
     Ok(store)

@@ -11,7 +11,7 @@ use crate::pool_sim::life::drawn_disk;
 use crate::pool_sim::machine::Moment;
 use crate::pool_sim::revive::{CAPACITY, STAGING, ZONE};
 use crate::sim::faults::FaultRates;
-use crate::sim::plan::{Flavour, Mix, Plan};
+use crate::sim::plan::{draw_compression, draw_history, Flavour, Mix, Plan};
 use crate::sim::random::Random;
 use crate::sim::schedule::Weights;
 use crate::sim::sizes::Sizes;
@@ -209,6 +209,8 @@ fn draw_load(seed: u64, theme: Theme, logical: u64, slabs: u64, sector_bytes: us
         slab_bufs: random.pick(&[8, 16, 64]),
         ..Sizes::default()
     };
+    let compression = &mut Random::stream(seed, 0x766f_6c06);
+    let sizes = draw_history(draw_compression(sizes, compression), &mut Random::stream(seed, 0x766f_6c07));
     let mix = Mix {
         read: random.pick(&[100, 250]),
         unmap: random.pick(&[0, 50, 200]),
@@ -235,9 +237,12 @@ fn draw_load(seed: u64, theme: Theme, logical: u64, slabs: u64, sector_bytes: us
         rounds: Vec::new(),
         faults: FaultRates::default(),
         weights: Weights::draw(random),
+        again: 100,
         in_place: random.pick(&[1000, 1000, 500, 0]),
         room: random.pick(&[usize::MAX, 2 * PAGE as usize, PAGE as usize]),
         resize: 0,
+        switch: 0,
+        toggle: compression.pick(&[0, 0, 30]),
         refill: false,
     }
 }

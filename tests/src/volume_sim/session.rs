@@ -53,6 +53,7 @@ impl Drop for Session {
         let world = &mut self.cluster.world;
         std::mem::swap(&mut known.model, &mut world.model);
         std::mem::swap(&mut known.workload, &mut self.workload);
+        known.chapters = world.chapters.take();
         known.now = world.now + 1;
         known.requests += world.counts.requests;
         if let Some(what) = world.failure.take() {
@@ -185,7 +186,10 @@ impl Session {
             let room = self.cluster.world.pieces.open_requests() < depth;
             if left && room && self.schedule.random().chance(300) {
                 match next(&mut self.workload, &self.load) {
-                    Some(request) => drop(self.cluster.submit(&request)),
+                    Some(request) => {
+                        self.cluster.submit(&request);
+                        self.toggle_compression_now_and_then();
+                    }
                     None => left = false,
                 }
             }
@@ -194,6 +198,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn toggle_compression_now_and_then(&mut self) {
+        let random = self.schedule.random();
+        if self.load.toggle > 0 && random.chance(self.load.toggle) {
+            let enabled = random.chance(500);
+            self.cluster.set_compression(enabled);
+        }
     }
 
     /// Runs the load.

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::pool_sim::pool_model::Possible;
+use crate::sim::chapters::Chapters;
 use crate::sim::model::Model;
 use crate::sim::workload::Workload;
 
@@ -16,8 +17,10 @@ pub struct Known {
     pub model: Model,
     /// The time of the model's last event.
     pub now: u32,
-    /// The load, which never writes a unique value twice.
+    /// The load, which knows the values that it has written.
     pub workload: Workload,
+    /// The history of the index.
+    pub chapters: Option<Chapters>,
     /// The volume exists.
     pub exists: Possible<bool>,
     /// Number of slabs.
@@ -49,6 +52,7 @@ impl Known {
             model: Model::new(logical_blocks),
             now: 1,
             workload: Workload::new(seed),
+            chapters: None,
             exists: Possible::known(false),
             slabs: Possible::known(slabs),
             logical_blocks: Possible::known(logical_blocks),

@@ -101,7 +101,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let lock = self.members[member].lock;
         let shared = lock != NONE && self.locks[lock].state == LockState::Deduping;
         if result.is_ok() {
-            if shared {
+            if self.members[member].anew {
+                cx.stats.fragments_relocated += 1;
+            } else if shared {
                 cx.stats.dedupe_hits += 1;
             } else {
                 cx.stats.unique_blocks += 1;
@@ -122,6 +124,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                     self.start_deduping(cx, lock, Some(member));
                 } else if self.locks[lock].update_advice {
                     self.start_updating(lock);
+                } else if self.locks[lock].holds_duplicate {
+                    self.start_unlocking(cx, lock);
                 } else {
                     self.locks[lock].state = LockState::Bypassing;
                     self.exit(cx, member);

@@ -3,20 +3,26 @@
 //! The hash zone of a shard: all hash locks whose fingerprints it owns, and its part of the index.
 //!
 //! The state machine is described in `hash_lock.rs`; each of its transitions is one function, in the module of the state it
-//! leaves: [`query`], [`verify`], [`dedupe`], [`write`]. Arrivals, membership and endings are here. Work arrives through
-//! queues and leaves through the context, so no function here is entered from inside another zone. Index queries and
-//! updates are done in batches: first all buckets of the batch are touched, then probed, so that their cache misses
-//! overlap.
+//! leaves: [`query`], [`verify`], [`dedupe`], [`write`], [`update`], and [`pack`], which is writing compressed. Arrivals,
+//! membership and endings are here. Work arrives through queues and leaves through the context, so no function here is
+//! entered from inside another zone. Index queries and updates are done in batches: first all buckets of the batch are
+//! touched, then probed, so that their cache misses overlap.
 //!
 //! Invariants: a fingerprint has at most one registered lock; every member of a lock has the same 4096 bytes; at most
 //! one of a lock and its fork updates the index (vdo.md I3); nothing depends on the index being right (I13).
 
+mod contexts;
 mod dedupe;
+mod index;
+mod level2;
+mod pack;
 mod query;
+mod update;
 mod verify;
 mod write;
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use hashbrown::hash_table::Entry;
 use hashbrown::HashTable;
@@ -26,12 +32,16 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
-use crate::hash::index::Index;
-use crate::hash::member::Member;
-use crate::hash::Fingerprint;
+use crate::hash::member::{Member, Packing};
+use crate::hash::{Fingerprint, ImageOf, Index};
 use crate::logical::{Mapped, MappingState};
-use crate::units::{ShardId, MAX_REFERENCES};
+use crate::units::{Lbn, ShardId, MAX_REFERENCES};
 use crate::volume::{Geometry, Statistics};
+use level2::Level2;
+
+pub use index::{IndexConfig, IndexImage};
+
+pub(crate) use pack::Compression;
 
 /// Increments that remain after the writer's own, when its write lock becomes a read lock (vdo.md 3.1).
 const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
@@ -43,9 +53,17 @@ pub struct HashZone<Buf> {
     locks: Arena<HashLock>,
     registered: HashTable<u32>,
     index: Index,
+    level2: Option<Level2>,
+    /// Whether the index is asked and told.
+    deduplication: bool,
+    /// Bytes that level 1 shall have.
+    index_bytes: usize,
+    /// Whose index it is.
+    image_of: ImageOf,
+    index_restored: bool,
     /// Members that have not met their lock yet.
     entering: VecDeque<u32>,
-    /// Locks in Querying.
+    /// Locks in Querying that do not wait for the history.
     queries: Vec<u32>,
     /// Locks in Updating.
     updates: Vec<u32>,
@@ -54,6 +72,8 @@ pub struct HashZone<Buf> {
     scratch_waiters: VecDeque<u32>,
     /// Whether the last allocation found every zone full.
     full: bool,
+    /// Compression, and what waits to be written compressed.
+    packing: pack::Compression<Buf>,
 }
 
 fn hash(fingerprint: Fingerprint) -> u64 {
@@ -62,28 +82,42 @@ fn hash(fingerprint: Fingerprint) -> u64 {
     folded.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Whether advice names a place where a whole block of content can be: a data block of some slab, not compressed.
+/// Whether advice names a place where a block's content can be: a data block of some slab, or a slot of it.
 fn is_plausible(geometry: &Geometry, advice: Mapped) -> bool {
-    advice.state == MappingState::Uncompressed && geometry.physical_shard(advice.pbn).is_some()
+    advice.state != MappingState::Unmapped && geometry.physical_shard(advice.pbn).is_some()
 }
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// An empty zone. `members` bounds the blocks that it works on at once; more arrivals wait.
-    pub fn new(members: usize, index_bytes: usize, scratch: Vec<Buf>, example: Buf) -> HashZone<Buf> {
+    pub fn new(
+        members: usize,
+        index: &IndexConfig,
+        partitions: RangeInclusive<u8>,
+        scratch: Vec<Buf>,
+        packing: Compression<Buf>,
+        example: Buf,
+    ) -> HashZone<Buf> {
         assert!(!scratch.is_empty(), "without memory for verify reads no advice could be checked");
         let vio = crate::message::VioRef { shard: ShardId(0), index: NONE };
         let none = Fingerprint(0);
+        let (level1, index_restored) = index.level1();
         HashZone {
-            members: Arena::new(members, Member::new(vio, example, none)),
+            members: Arena::new(members, Member::new(vio, Lbn(0), example, none)),
             locks: Arena::new(members, HashLock::new(none)),
             registered: HashTable::with_capacity(members * 2),
-            index: Index::new(index_bytes),
+            index: level1,
+            level2: index.level2.map(|history| Level2::new(history, partitions)),
+            deduplication: true,
+            index_bytes: index.bytes,
+            image_of: index.of,
+            index_restored,
             entering: VecDeque::with_capacity(members),
             queries: Vec::with_capacity(members),
             updates: Vec::with_capacity(members),
             scratch,
             scratch_waiters: VecDeque::with_capacity(members),
             full: false,
+            packing,
         }
     }
 
@@ -95,19 +129,16 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// Fills in the gauges.
     pub fn gauges(&self, stats: &mut Statistics) {
         stats.hash_locks = self.locks.in_use() as u64;
-        stats.curr_dedupe_queries = self.queries.len() as u64;
-        stats.entries_indexed = self.index.len();
-        stats.entries_discarded = self.index.discarded();
-        stats.index_capacity = self.index.capacity();
-    }
-
-    /// Changes the size of the index; see [`Index::resize`].
-    pub fn resize_index(&mut self, bytes: usize) {
-        self.index.resize(bytes);
+        stats.compressed_fragments_in_packer = self.packing.parked() as u64;
+        self.index_gauges(stats);
     }
 
     /// Checks what must hold when nothing is in flight.
     pub fn audit_at_rest(&self) -> Result<(), String> {
+        if self.packing.parked() > 0 || self.packing.held_up > 0 {
+            let (parked, held_up) = (self.packing.parked(), self.packing.held_up);
+            return Err(format!("hash zone at rest has {parked} parked fragments, {held_up} members behind them"));
+        }
         if !self.registered.is_empty() || self.locks.in_use() > 0 || self.members.in_use() > 0 {
             return Err(format!(
                 "hash zone at rest has {} registered locks, {} locks, {} members",
@@ -116,7 +147,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                 self.members.in_use()
             ));
         }
-        Ok(())
+        self.level2.as_ref().map_or(Ok(()), Level2::audit_at_rest)
     }
 
     /// Does all that waits. Returns whether there was anything.
@@ -140,7 +171,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let mut progress = false;
         while self.members.available() > 0 {
             let Some(arrival) = cx.handoff.arrivals.pop_front() else { break };
-            let member = Member::new(arrival.vio, arrival.data, arrival.fingerprint);
+            let member = Member::new(arrival.vio, arrival.lbn, arrival.data, arrival.fingerprint);
+            let member = Member { anew: arrival.anew, ..member };
             let member = self.members.acquire(member).expect("availability was checked");
             self.entering.push_back(member);
             progress = true;
@@ -160,6 +192,11 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.register(lock);
         self.join(lock, member);
         self.locks[lock].agent = member;
+        if self.members[member].anew {
+            // The index would only name the place that is to come free.
+            self.locks[lock].update_advice = true;
+            return self.start_writing(cx, lock);
+        }
         self.locks[lock].state = LockState::Querying;
         self.queries.push(lock);
     }
@@ -206,6 +243,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.launch(cx, member);
         } else {
             self.locks[lock].waiters.push(&mut self.members, member);
+            let agent = self.locks[lock].agent;
+            self.packing.held_up += usize::from(self.members[agent].packing == Packing::Parked);
         }
     }
 
@@ -305,8 +344,8 @@ mod tests {
     use super::*;
     use crate::units::{Blocks, Pbn};
 
-    /// vdo-9, partly: advice is used only if it names a data block that is not compressed; there is no version byte in
-    /// an index that lives in RAM.
+    /// vdo-9, partly: advice is used only if it names a data block, or a slot of one; there is no version byte in an
+    /// index that lives in RAM.
     #[test]
     fn implausible_advice_is_dropped() {
         let geometry = Geometry::new(2, Blocks(100), Pbn(256), Pbn(256 + 64), 8).unwrap();
@@ -315,6 +354,6 @@ mod tests {
         for pbn in [0, 1, 255, 320, u64::MAX] {
             assert!(!advice(pbn, MappingState::Uncompressed), "PBN {pbn}");
         }
-        assert!(!advice(256, MappingState::Unmapped) && !advice(256, MappingState::Compressed(3)));
+        assert!(!advice(256, MappingState::Unmapped) && advice(256, MappingState::Compressed(3)));
     }
 }

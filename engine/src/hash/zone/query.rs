@@ -1,33 +1,122 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the hash zone asks of the index and tells it: QUERYING and UPDATING (vdo.md 2.4, 2.7).
+//! What the hash zone asks of the index: QUERYING (vdo.md 2.4, 2.7).
 //!
-//! Both are done in batches: first all buckets of the batch are touched, then probed, so that their cache misses overlap.
+//! Queries are done in batches: first all buckets of the batch are touched, then probed, so that their cache misses
+//! overlap. Most are answered at once. The others wait for the history ([`super::level2`]), and come back to the batch or,
+//! when that takes too long, go on without advice.
+//!
+//! While deduplication against stored data is off the index is not asked, and whoever waited goes on (vdo.md 2.8).
 
+use super::level2::Asked;
 use super::{is_plausible, HashZone};
 use crate::context::Context;
 use crate::env::{Env, Event};
-use crate::hash::hash_lock::{HashLock, LockState};
-use crate::hash::index::Update;
+use crate::hash::hash_lock::HashLock;
+use crate::hash::SectionAt;
 use crate::logical::Mapped;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// Asks the index for all locks in Querying.
+    /// Asks the index for all locks in Querying that do not wait.
     pub(super) fn query_batch<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
-        let progress = !self.queries.is_empty();
+        let progress = !self.queries.is_empty() | self.end_waiting(cx);
         let mut queries = std::mem::take(&mut self.queries);
-        self.index.touch_all(queries.iter().map(|&lock| self.locks[lock].fingerprint));
+        if self.deduplication {
+            self.index.touch_all(queries.iter().map(|&lock| self.locks[lock].fingerprint));
+        }
         for lock in queries.drain(..) {
-            let advice = self.index.lookup(self.locks[lock].fingerprint);
-            match advice {
-                Some(_) => cx.stats.posts_found += 1,
-                None => cx.stats.posts_not_found += 1,
+            if self.deduplication {
+                self.query(cx, lock);
+            } else {
+                self.answered(cx, lock, None);
             }
-            self.answered(cx, lock, advice);
         }
         debug_assert!(self.queries.is_empty(), "an answer does not ask again");
         self.queries = queries;
         progress
+    }
+
+    fn query<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
+        match self.index.lookup(self.locks[lock].fingerprint) {
+            Some(advice) => {
+                cx.stats.posts_found += 1;
+                self.answered(cx, lock, Some(advice));
+            }
+            None if self.must_wait(cx, lock) => {}
+            None => self.unanswered(cx, lock),
+        }
+    }
+
+    /// Whether a query that level 1 cannot answer waits for the history.
+    fn must_wait<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) -> bool {
+        let HashLock { fingerprint, has_waited, .. } = self.locks[lock];
+        if has_waited || cx.is_read_only() {
+            return false;
+        }
+        let Some(level2) = &mut self.level2 else { return false };
+        match level2.ask(cx, fingerprint, lock) {
+            Asked::Nothing => false,
+            Asked::Waits => {
+                self.locks[lock].has_waited = true;
+                true
+            }
+            Asked::Busy => {
+                cx.stats.dedupe_context_busy += 1;
+                cx.stats.dedupe_advice_timeouts += 1;
+                false
+            }
+        }
+    }
+
+    /// A section has been read, or could not be: those who waited for it ask again.
+    pub fn section_read<E: Env<Buf = Buf>>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        at: SectionAt,
+        result: Result<&[u8], ()>,
+    ) {
+        let Some(level2) = &mut self.level2 else { return };
+        let Some(load) = level2.loaded(cx, &mut self.index, at, result) else { return };
+        while let Some(lock) = level2.contexts().take_answered(load) {
+            self.queries.push(lock);
+        }
+        level2.stop_timer(cx);
+    }
+
+    /// The timer has come: whoever has waited too long goes on without advice.
+    pub fn index_timer<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
+        let now = cx.env.now();
+        let Some(level2) = &mut self.level2 else { return };
+        level2.contexts().timer_fired();
+        while let Some(lock) = self.level2.as_mut().and_then(|level2| level2.contexts().take_expired(now)) {
+            cx.stats.dedupe_advice_timeouts += 1;
+            self.unanswered(cx, lock);
+        }
+        if let Some(level2) = &mut self.level2 {
+            level2.set_timer(cx);
+        }
+    }
+
+    /// Nobody waits in a shard that takes no writes any more, or does not use the index.
+    fn end_waiting<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        if self.deduplication && !cx.is_read_only() {
+            return false;
+        }
+        let mut progress = false;
+        while let Some(lock) = self.level2.as_mut().and_then(|level2| level2.contexts().take_oldest()) {
+            self.unanswered(cx, lock);
+            progress = true;
+        }
+        if let Some(level2) = &mut self.level2 {
+            level2.stop_timer(cx);
+        }
+        progress
+    }
+
+    /// The index knows nothing.
+    fn unanswered<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
+        cx.stats.posts_not_found += 1;
+        self.answered(cx, lock, None);
     }
 
     /// The index has answered: only a block that can hold data is plausible (vdo.md 2.5, advice decoding).
@@ -43,45 +132,6 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         } else {
             self.locks[lock].update_advice = true;
             self.start_writing(cx, lock);
-        }
-    }
-
-    pub(super) fn start_updating(&mut self, lock: u32) {
-        self.locks[lock].state = LockState::Updating;
-        self.updates.push(lock);
-    }
-
-    /// Tells the index for all locks in Updating.
-    pub(super) fn update_batch<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
-        let progress = !self.updates.is_empty();
-        let mut updates = std::mem::take(&mut self.updates);
-        for lock in updates.drain(..) {
-            let HashLock { agent, duplicate, holds_duplicate, fingerprint, .. } = self.locks[lock];
-            let location = match self.members[agent].allocation {
-                Some(pbn) if !holds_duplicate => Mapped::uncompressed(pbn),
-                _ => duplicate.expect("a lock that updates the index knows where the copy is"),
-            };
-            match self.index.update(fingerprint, location) {
-                Update::Added | Update::Replaced(_) => cx.stats.updates_not_found += 1,
-                Update::Changed => cx.stats.updates_found += 1,
-            }
-            self.locks[lock].update_advice = false;
-            self.updated(cx, lock);
-        }
-        debug_assert!(self.updates.is_empty(), "an update does not cause another at once");
-        self.updates = updates;
-        progress
-    }
-
-    pub(super) fn updated<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
-        let agent = self.locks[lock].agent;
-        if !self.locks[lock].waiters.is_empty() {
-            self.start_deduping(cx, lock, Some(agent));
-        } else if self.locks[lock].holds_duplicate {
-            self.start_unlocking(cx, lock);
-        } else {
-            self.locks[lock].state = LockState::Bypassing;
-            self.exit(cx, agent);
         }
     }
 }

@@ -2,29 +2,35 @@
 
 //! From advice to certainty: LOCKING, VERIFYING and UNLOCKING (vdo.md 2.4 and 2.5).
 
+use super::pack::FRAGMENT_LEASE;
 use super::HashZone;
 use crate::context::{Context, Owner};
 use crate::env::{Direction, Env};
 use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
-use crate::logical::Mapped;
+use crate::hash::member::Member;
+use crate::io::compression::extract;
+use crate::logical::{Mapped, MappingState};
 use crate::message::{MemberRef, Message};
+use crate::units::MAX_REFERENCES;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// The agent tries for a read lock on the candidate.
     pub(super) fn start_locking<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
         self.locks[lock].state = LockState::Locking;
         let agent = self.locks[lock].agent;
-        let Some(Mapped { pbn, .. }) = self.locks[lock].duplicate else {
+        let Some(Mapped { pbn, state }) = self.locks[lock].duplicate else {
             unreachable!("a lock in LOCKING has a candidate");
         };
+        // The fragments of one compressed block are likely to be wanted together, each by a lock of its own.
+        let at_most = if state == MappingState::Uncompressed { MAX_REFERENCES } else { FRAGMENT_LEASE };
         match cx.geometry.physical_shard(pbn) {
             Some(owner) if owner != cx.id => {
                 let member = MemberRef { shard: cx.id, index: agent };
-                cx.send(owner, Message::LockForRead { member, pbn });
+                cx.send(owner, Message::LockForRead { member, pbn, at_most });
             }
             _ => {
-                let lease = cx.lock_for_read(pbn);
+                let lease = cx.lock_for_read(pbn, at_most);
                 self.locked(cx, agent, lease);
             }
         }
@@ -71,7 +77,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let lock = self.members[agent].lock;
         debug_assert_eq!(self.locks[lock].state, LockState::Verifying);
         let scratch = self.members[agent].scratch.take().expect("a verify read has memory");
-        let equal = result.is_ok() && cx.env.block(scratch) == cx.env.block(self.members[agent].data);
+        let equal = result.is_ok() && self.is_equal(cx, agent, scratch);
         self.scratch.push(scratch);
         if let Some(waiting) = self.scratch_waiters.pop_front() {
             self.start_verify(cx, waiting);
@@ -88,6 +94,19 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.locks[lock].verified = false;
             self.locks[lock].update_advice = true;
             self.start_unlocking(cx, lock);
+        }
+    }
+
+    /// Whether what was read of a candidate is the agent's content. What cannot be decompressed is not.
+    fn is_equal<E: Env<Buf = Buf>>(&mut self, cx: &Context<'_, E>, agent: u32, read: Buf) -> bool {
+        let Member { lock, data, .. } = self.members[agent];
+        let (read, content) = (cx.env.block(read), cx.env.block(data));
+        match self.locks[lock].duplicate {
+            Some(Mapped { state: MappingState::Compressed(slot), .. }) => {
+                let restored = &mut self.packing.restored;
+                extract(read, slot, restored).is_ok() && **restored == *content
+            }
+            _ => read == content,
         }
     }
 

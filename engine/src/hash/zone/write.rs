@@ -7,6 +7,7 @@ use crate::context::{Context, Owner};
 use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::hash_lock::LockState;
+use crate::hash::member::{Member, Packing};
 use crate::logical::Mapped;
 use crate::message::{MemberRef, Message};
 use crate::physical::{Allocation, Requester};
@@ -24,6 +25,23 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         if cx.is_read_only() {
             return self.fail(cx, member, RequestError::ReadOnly);
         }
+        if self.packing.is_enabled() && self.park(cx, member) {
+            return;
+        }
+        self.write_alone(cx, member);
+    }
+
+    /// Stores the content of a member that shares no block with others; what is stored already stays where it is then.
+    pub(super) fn write_alone<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
+        if self.members[member].anew {
+            self.fail(cx, member, RequestError::NoSpace);
+        } else {
+            self.write_plain(cx, member);
+        }
+    }
+
+    /// Stores a member's content as it is.
+    pub(super) fn write_plain<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         self.members[member].zones_tried = 0;
         self.allocate(cx, member);
     }
@@ -37,7 +55,10 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             if !std::mem::replace(&mut self.full, true) {
                 cx.report(Event::OutOfSpace);
             }
-            return self.fail(cx, member, RequestError::NoSpace);
+            return match self.members[member].packing {
+                Packing::In(container) => self.container_failed(cx, container, RequestError::NoSpace),
+                _ => self.fail(cx, member, RequestError::NoSpace),
+            };
         }
         let wait = tried >= shards;
         let zone = ShardId((cx.id.0 + tried) % shards);
@@ -63,7 +84,11 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         self.members[member].allocation = Some(pbn);
         cx.stats.bios_out_write += 1;
-        cx.io.enqueue(Direction::Write, pbn, self.members[member].data, Owner::Write(member));
+        let Member { data, packing, .. } = self.members[member];
+        match packing {
+            Packing::In(container) => self.write_container(cx, container, pbn),
+            _ => cx.io.enqueue(Direction::Write, pbn, data, Owner::Write(member)),
+        }
     }
 
     /// The content is on the base bdev, or the write failed: then once more in another block (architecture.md 5).
@@ -91,11 +116,6 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     pub(super) fn release_allocation<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         if let Some(pbn) = self.members[member].allocation.take() {
-            // A journal entry whose write failed may be on media nevertheless. Its block must keep its content until the
-            // volume is loaded again, which finds out.
-            if cx.is_read_only() {
-                return;
-            }
             // After a remap the write lock is a read lock whose whole lease was the writer's; before, nothing was
             // leased, and the physical zone ignores what is returned.
             cx.release(pbn, 0, None);

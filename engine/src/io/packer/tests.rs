@@ -37,7 +37,7 @@ fn choices_follow_the_rules() {
     let mut model: Vec<Vec<(u32, usize)>> = vec![vec![]; BINS];
     let (mut given_up, mut replaced, mut filled) = (0, 0, 0);
     let left = |bin: &[(u32, usize)]| ROOM - bin.iter().map(|(_, size)| size + ENTRY_BYTES).sum::<usize>();
-    for member in 0..20_000 {
+    for member in 0..10_000 {
         let size = 1 + if random.below(3) == 0 { random.below(500) } else { random.below(3840) };
         let mut fullest_first: Vec<usize> = (0..BINS).filter(|bin| !model[*bin].is_empty()).collect();
         fullest_first.sort_by_key(|bin| (left(&model[*bin]), model[*bin][0].0));
@@ -72,7 +72,7 @@ fn choices_follow_the_rules() {
         }
         assert_eq!(packer.parked(), model.iter().map(Vec::len).sum::<usize>());
     }
-    assert!(given_up > 10 && replaced > 1000 && filled > 500, "{given_up} {replaced} {filled}");
+    assert!(given_up > 5 && replaced > 500 && filled > 250, "{given_up} {replaced} {filled}");
 }
 
 /// Writes the bin that is due and compares what comes out with the model.
@@ -172,7 +172,7 @@ fn online_packing_is_close_to_the_oracle() {
         [(100, 3800, 93), (1000, 1400, 98), (500, 2000, 98), (1500, 2600, 90), (50, 400, 97)]
     {
         let (mut random, mut packer) = (Random(9), Packer::new());
-        let mut sizes: Vec<usize> = (0..10_000).map(|_| smallest + random.below(largest - smallest)).collect();
+        let mut sizes: Vec<usize> = (0..4000).map(|_| smallest + random.below(largest - smallest)).collect();
         let mut blocks = 0;
         for (member, size) in (0..).zip(&sizes) {
             let bin = match packer.choose(*size) {

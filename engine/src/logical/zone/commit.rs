@@ -48,7 +48,7 @@ impl<E: Env> LogicalZone<E> {
         // The increment goes first, so that the points of a slab that gets both are in order.
         let incremented = new.has_block().then(|| cx.increment(index, new.pbn(), Point::new(entry, 0)));
         if old.has_block() {
-            cx.decrement(old.pbn(), 1, Point::new(entry, 1));
+            cx.decrement(old.pbn(), 1, old.is_compressed(), Point::new(entry, 1));
         }
         match incremented {
             None => self.finish(cx, index, Ok(())),

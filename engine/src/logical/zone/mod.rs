@@ -24,14 +24,16 @@
 mod commit;
 mod pages;
 mod range;
+mod relocation;
 mod vio;
 
 use std::collections::VecDeque;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, NONE};
 use crate::context::Context;
-use crate::env::{Env, Part};
+use crate::env::{Block, Env, Part};
 use crate::error::RequestError;
+use crate::io::relocator::MAX_MOVING;
 use crate::io::{DataVio, Operation, Piece};
 use crate::logical::flush::FlushGenerations;
 use crate::logical::journal::Counters;
@@ -39,11 +41,12 @@ use crate::logical::lbn_lock::LbnLocks;
 use crate::logical::map::{BlockMap, MAX_ALLOCATIONS};
 use crate::logical::range_decrement::RunCollector;
 use crate::logical::Mapping;
-use crate::units::{Lbn, ENTRIES_PER_LEAF_PAGE};
+use crate::units::{Lbn, BLOCK_SIZE, ENTRIES_PER_LEAF_PAGE};
 use crate::volume::{Geometry, Statistics};
 use crate::wait_queue::WaitQueue;
 use pages::PageAllocation;
 use range::RangeOperation;
+use relocation::Relocation;
 
 /// A piece that was accepted and is not yet answered.
 #[derive(Debug, Clone)]
@@ -107,6 +110,13 @@ pub struct LogicalZone<E: Env> {
     fingerprints: Vec<u32>,
     bounce: Vec<E::Buf>,
     bounce_waiters: WaitQueue,
+    /// data_vios that get nowhere until another one ends: those that wait for an LBN lock, a range operation or a bounce
+    /// block.
+    held_up: usize,
+    /// data_vios that a hash zone has.
+    deduping: usize,
+    /// Memory for what is decompressed.
+    restored: Box<Block>,
     /// data_vios and range operations that wait for room in the journal.
     journal_waiters: VecDeque<u32>,
     page_allocations: Vec<PageAllocation>,
@@ -119,6 +129,8 @@ pub struct LogicalZone<E: Env> {
     /// Counted when a change is journaled, so that each journal record says what is true after it.
     counters: Counters,
     accepted: u64,
+    /// Blocks that are to be stored in another place, and have no data_vio yet.
+    relocations: VecDeque<Relocation>,
 }
 
 impl<E: Env> LogicalZone<E> {
@@ -149,6 +161,9 @@ impl<E: Env> LogicalZone<E> {
             fingerprints: Vec::with_capacity(vios),
             bounce,
             bounce_waiters: WaitQueue::new(),
+            held_up: 0,
+            deduping: 0,
+            restored: Box::new([0; BLOCK_SIZE]),
             journal_waiters: VecDeque::with_capacity(vios + RANGE_OPERATIONS),
             page_allocations: Vec::with_capacity(MAX_ALLOCATIONS),
             pages_to_record: VecDeque::with_capacity(MAX_ALLOCATIONS),
@@ -157,6 +172,7 @@ impl<E: Env> LogicalZone<E> {
             collector: RunCollector::new(geometry),
             counters,
             accepted: 0,
+            relocations: VecDeque::with_capacity(MAX_MOVING * geometry.shards()),
         }
     }
 
@@ -172,6 +188,18 @@ impl<E: Env> LogicalZone<E> {
             && self.ranges.in_use() == 0
             && self.retired.is_empty()
             && self.page_allocations.is_empty()
+            && self.relocations.is_empty()
+    }
+
+    /// data_vios that this zone takes further, and that may bring the hash zone something to do. Those that wait for
+    /// others are not among them.
+    pub fn moving(&self) -> usize {
+        self.vios.in_use() - self.deduping - self.held_up
+    }
+
+    /// True when a flush waits for older pieces.
+    pub fn is_flushing(&self) -> bool {
+        self.flushes.is_waiting()
     }
 
     /// The block map.
@@ -240,6 +268,11 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
+    /// Who asked for a piece.
+    fn client(&self, piece: u32) -> E::Client {
+        self.pieces[piece].as_ref().expect("a piece in use").piece.client
+    }
+
     fn piece(&mut self, index: u32) -> &mut PieceState<E::Client> {
         self.pieces[index].as_mut().expect("a piece in use")
     }
@@ -255,6 +288,7 @@ impl<E: Env> LogicalZone<E> {
         progress |= self.take_map_events(cx);
         progress |= self.use_journal_room(cx);
         progress |= self.go_on_with_granted(cx);
+        progress |= self.begin_relocations(cx);
         progress |= self.begin_blocks(cx);
         progress |= self.go_on_with_granted(cx);
         progress | self.fingerprint_batch(cx)
@@ -359,6 +393,7 @@ impl<E: Env> LogicalZone<E> {
             if let Some(buf) = bounce {
                 self.bounce.push(buf);
                 if let Some(waiter) = self.bounce_waiters.pop(&mut self.vios) {
+                    self.held_up -= 1;
                     self.bounce(cx, waiter);
                 }
             }
@@ -372,6 +407,10 @@ impl<E: Env> LogicalZone<E> {
     }
 
     fn block_done(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+        if index == NONE {
+            // A relocation: nobody waits for it.
+            return;
+        }
         let state = self.piece(index);
         state.in_flight -= 1;
         state.error = state.error.or(result.err());

@@ -26,6 +26,8 @@ pub(super) struct RangeOperation {
     frame: Option<Frame>,
     /// Blocks of the range that are mapped.
     mapped: u32,
+    /// Whether any of them was stored compressed.
+    compressed: bool,
     /// Blocks that lose a reference when the entry is committed.
     runs: Vec<PbnRun>,
     active: bool,
@@ -85,7 +87,8 @@ impl<E: Env> LogicalZone<E> {
         let index = self.ranges.acquire_kept().expect("availability was checked");
         let range = &mut self.ranges[index];
         let runs = std::mem::take(&mut range.runs);
-        *range = RangeOperation { piece, first, count, new, frame: None, mapped: 0, runs, active: true };
+        *range =
+            RangeOperation { piece, first, count, new, frame: None, mapped: 0, compressed: false, runs, active: true };
         self.piece(piece).in_flight += 1;
         self.fetch_for_range(cx, index);
     }
@@ -110,9 +113,11 @@ impl<E: Env> LogicalZone<E> {
         let mut changes = false;
         range.runs.clear();
         range.mapped = 0;
+        range.compressed = false;
         for slot in first..first + range.count as usize {
             let old = self.map.get(frame, slot);
             changes |= old != range.new;
+            range.compressed |= old.is_compressed();
             range.mapped += u32::from(!old.is_unmapped());
             if old.has_block() {
                 self.collector.add(cx.geometry, old.pbn(), &mut range.runs);
@@ -154,7 +159,7 @@ impl<E: Env> LogicalZone<E> {
             self.map.set(frame, slot, range.new, entry);
         }
         for (part, run) in (0..).zip(&range.runs) {
-            cx.decrement(run.first, run.count, Point::new(entry, part));
+            cx.decrement(run.first, run.count, range.compressed, Point::new(entry, part));
         }
         self.end_range(cx, index, Ok(()));
     }
@@ -170,6 +175,7 @@ impl<E: Env> LogicalZone<E> {
         self.ranges.release(index);
         let mut waiters = self.range_waiters.take();
         while let Some(waiter) = waiters.pop(&mut self.vios) {
+            self.held_up -= 1;
             self.lock(cx, waiter);
         }
         self.block_done(cx, piece, result);

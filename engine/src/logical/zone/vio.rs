@@ -7,10 +7,11 @@ use crate::context::{Context, LogicalEvent, Owner};
 use crate::env::{Block, Direction, Env, Event, Part};
 use crate::error::RequestError;
 use crate::hash::Fingerprinter;
+use crate::io::compression::extract;
 use crate::io::{Operation, Stage};
 use crate::logical::journal::Waiter;
 use crate::logical::map::{Fetch, Frame, Purpose};
-use crate::logical::{Mapped, Mapping, PageId};
+use crate::logical::{Mapped, Mapping, MappingState, PageId};
 use crate::media::journal_record::Entry;
 use crate::message::MemberRef;
 use crate::units::BLOCK_SIZE;
@@ -20,9 +21,12 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn lock(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let lbn = self.vios[index].lbn;
         if self.page_has_range(PageId::leaf_of(lbn).index) {
+            self.held_up += 1;
             self.range_waiters.push(&mut self.vios, index);
         } else if self.locks.acquire(lbn, &mut self.vios, index) {
             self.locked(cx, index);
+        } else {
+            self.held_up += 1;
         }
     }
 
@@ -33,6 +37,7 @@ impl<E: Env> LogicalZone<E> {
         let purpose = match vio.operation {
             Operation::Read => Purpose::Read,
             Operation::Unmap => Purpose::Discard,
+            _ if vio.is_relocation() => Purpose::Discard,
             _ => Purpose::Write,
         };
         match self.map.fetch(vio.lbn, purpose, index) {
@@ -58,8 +63,12 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn mapped(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         vio.stage = Stage::Mapped;
+        if vio.is_relocation() {
+            return self.begin_move(cx, index);
+        }
         let (lbn, part, stored) = (vio.lbn, vio.part, vio.old.has_block());
-        let client = self.pieces[vio.piece].as_ref().expect("a piece in use").piece.client;
+        let client = self.client(self.vios[index].piece);
+        let vio = &mut self.vios[index];
         match vio.operation {
             Operation::Read if !stored => {
                 cx.env.zero_client(client, lbn, part);
@@ -74,7 +83,11 @@ impl<E: Env> LogicalZone<E> {
                 self.record(cx, index);
             }
             operation => {
-                let in_place = matches!(operation, Operation::Read | Operation::Write) && part.is_whole();
+                // A compressed block is read as it is, with the fragments of others, and never into a client's memory.
+                let in_place = match operation {
+                    Operation::Read => part.is_whole() && !vio.old.is_compressed(),
+                    _ => operation == Operation::Write && part.is_whole(),
+                };
                 let memory = if in_place { cx.env.client_block(client, lbn) } else { None };
                 match memory {
                     Some(data) => {
@@ -96,7 +109,10 @@ impl<E: Env> LogicalZone<E> {
                 vio.bounced = true;
                 self.buffered(cx, index);
             }
-            None => self.bounce_waiters.push(&mut self.vios, index),
+            None => {
+                self.held_up += 1;
+                self.bounce_waiters.push(&mut self.vios, index);
+            }
         }
     }
 
@@ -104,13 +120,15 @@ impl<E: Env> LogicalZone<E> {
     fn buffered(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         let data = vio.data.expect("memory was just assigned");
-        let client = self.pieces[vio.piece].as_ref().expect("a piece in use").piece.client;
-        if vio.operation == Operation::Read || (!vio.part.is_whole() && vio.old.has_block()) {
+        let needs_content = vio.operation == Operation::Read || (!vio.part.is_whole() && vio.old.has_block());
+        if needs_content || vio.is_relocation() {
             vio.stage = Stage::Reading;
             cx.stats.bios_out_read += 1;
             cx.io.enqueue(Direction::Read, vio.old.pbn(), data, Owner::Vio(index));
             return;
         }
+        let client = self.client(self.vios[index].piece);
+        let vio = &self.vios[index];
         if vio.part.is_whole() {
             if vio.bounced {
                 cx.env.copy_from_client(client, vio.lbn, Part::WHOLE, data);
@@ -126,20 +144,29 @@ impl<E: Env> LogicalZone<E> {
     pub fn read_done(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let vio = &self.vios[index];
         debug_assert_eq!(vio.stage, Stage::Reading);
+        let relocation = vio.is_relocation();
         let (lbn, pbn, part) = (vio.lbn, vio.old.pbn(), vio.part);
         let (data, bounced) = (vio.data.expect("a read has memory"), vio.bounced);
-        let client = self.pieces[vio.piece].as_ref().expect("a piece in use").piece.client;
         if let Err(error) = result {
             cx.report(Event::IoFailed { direction: Direction::Read, pbn, purpose: "client data" });
             return self.finish(cx, index, Err(error));
         }
-        let (expected, found) = (vio.old.check(), Fingerprinter::check_code(cx.env.block(data)));
-        if expected != found {
+        let (old, operation) = (vio.old, vio.operation);
+        let restored = match old.state() {
+            MappingState::Compressed(slot) => self.restore(cx, data, slot),
+            _ => true,
+        };
+        let (expected, found) = (old.check(), Fingerprinter::check_code(cx.env.block(data)));
+        if expected != found || !restored {
             cx.stats.check_error_count += 1;
             cx.report(Event::CheckMismatch { lbn, pbn, expected, found });
             return self.finish(cx, index, Err(RequestError::Corrupt));
         }
-        match vio.operation {
+        if relocation {
+            return self.content_complete(cx, index);
+        }
+        let client = self.client(self.vios[index].piece);
+        match operation {
             Operation::Read => {
                 if bounced {
                     cx.env.copy_to_client(client, lbn, part, data);
@@ -155,6 +182,16 @@ impl<E: Env> LogicalZone<E> {
                 self.content_complete(cx, index);
             }
         }
+    }
+
+    /// Puts what a slot of a compressed block holds in the place of that block. Returns whether it could.
+    fn restore(&mut self, cx: &mut Context<'_, E>, data: E::Buf, slot: u8) -> bool {
+        cx.stats.compressed_fragments_read += 1;
+        let restored = extract(cx.env.block(data), slot, &mut self.restored).is_ok();
+        if restored {
+            cx.env.block_mut(data).copy_from_slice(&self.restored[..]);
+        }
+        restored
     }
 
     /// The whole block is in memory as it shall be stored.
@@ -181,16 +218,18 @@ impl<E: Env> LogicalZone<E> {
             let fingerprint = cx.fingerprinter.fingerprint(block);
             vio.check = Fingerprinter::check_code(block);
             vio.stage = Stage::Deduping;
-            cx.dedupe(index, data, fingerprint);
+            self.deduping += 1;
+            cx.dedupe(index, vio.lbn, data, fingerprint, vio.is_relocation());
         }
         progress
     }
 
     pub(super) fn event(&mut self, cx: &mut Context<'_, E>, event: LogicalEvent) {
+        self.deduping -= 1;
         match event {
             LogicalEvent::Remap { vio, member, location } => self.remap(cx, vio, member, location),
             LogicalEvent::WriteFailed { vio, error } => {
-                if error == RequestError::NoSpace {
+                if error == RequestError::NoSpace && !self.vios[vio].is_relocation() {
                     cx.stats.no_space_error_count += 1;
                 }
                 self.finish(cx, vio, Err(error));
@@ -259,6 +298,10 @@ impl<E: Env> LogicalZone<E> {
         let vio = &self.vios[index];
         let (lbn, piece, compared) = (vio.lbn, vio.piece, vio.member.is_some());
         let bounce = vio.data.filter(|_| vio.bounced);
+        if vio.is_relocation() {
+            // Until it is recorded anew, `new` is where it was to be found.
+            cx.relocated(if compared { vio.old.pbn() } else { vio.new.pbn() });
+        }
         if let Some(frame) = vio.page {
             self.map.unpin(frame);
         }
@@ -266,7 +309,11 @@ impl<E: Env> LogicalZone<E> {
             self.discards -= 1;
         }
         let granted = &mut self.granted;
-        self.locks.release(lbn, &mut self.vios, |waiter| granted.push_back(waiter));
+        let held_up = &mut self.held_up;
+        self.locks.release(lbn, &mut self.vios, |waiter| {
+            *held_up -= 1;
+            granted.push_back(waiter);
+        });
         self.vios.release(index);
         if compared || bounce.is_some() {
             self.retired.push(Retired { piece, result, bounce });

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Storing new copies compressed, several in one block: the other way through WRITING (vdo.md 2.5 and 6.6).
+//!
+//! ```text
+//!                    fits a bin           bin due, two or more         block allocated, written
+//!  agent of a lock -------------> parked --------------------> packed ----------------------------> remapped
+//!                 \                  | bin due, alone             | write failed: once more, each alone
+//!                  `-> as it is <----+----------------------------'
+//! ```
+//! The first member of a compressed block allocates for all. When it is written, all of them become holders of its PBN
+//! lock, with an equal share of its 254 references each; then each owner's hash lock holds a verified copy and goes on
+//! as if it had found one.
+//!
+//! A fragment waits only while something else moves in the shard that could bring it company ([`HashZone::pack`]): so
+//! with one request in flight nothing waits, and a host that stops offering requests finds the shard idle. Parked members
+//! and those that wait behind them do not move. No fragment waits longer than [`PACK_BOUND`], nor while a client waits
+//! for a flush.
+//!
+//! Invariants: a parked member is the agent of a lock in WRITING, holds nothing but its content, and is in exactly one
+//! bin; a packed one is in exactly one compressed block that is on its way.
+//!
+//! Differs from vdo.md 6.6 and 2.5:
+//! * Nobody cancels. Whoever joins the lock of a parked agent, or waits for its LBN, waits for a bounded time.
+//! * The block is allocated when it is full, not before compression, so the others have none to give back. Without space
+//!   all its members fail alike.
+//! * A lock with more members than the guaranteed share of references ([`FRAGMENT_LEASE`]) writes its copy as it is, which
+//!   gives all of them a reference.
+
+use super::HashZone;
+use crate::arena::{Arena, NONE};
+use crate::context::{Context, Owner};
+use crate::env::{Block, Direction, Env, Event};
+use crate::error::RequestError;
+use crate::hash::hash_lock::{HashLock, LockState};
+use crate::hash::member::{Member, Packing};
+use crate::io::compression::Compressor;
+use crate::io::packer::{Choice, Members, Packer, Parked, PACK_BOUND};
+use crate::logical::{Mapped, MappingState};
+use crate::media::compressed_block::MAX_FRAGMENTS;
+use crate::timers::TimerUser;
+use crate::units::{Nanos, Pbn, BLOCK_SIZE, MAX_REFERENCES};
+
+/// References that each of 14 fragments in a block can have for certain.
+pub(super) const FRAGMENT_LEASE: u8 = MAX_REFERENCES / MAX_FRAGMENTS as u8;
+
+/// A compressed block on its way.
+#[derive(Debug, Clone, Copy)]
+struct Container<Buf> {
+    buf: Buf,
+    /// Owners of its fragments; the first has allocated the block.
+    members: Members,
+}
+
+/// What the zone needs to store blocks compressed.
+#[derive(Debug)]
+pub(crate) struct Compression<Buf> {
+    enabled: bool,
+    compressor: Compressor,
+    packer: Packer,
+    containers: Arena<Container<Buf>>,
+    /// Memory for what is decompressed to be compared.
+    pub(super) restored: Box<Block>,
+    /// Members that are parked, or wait for one that is.
+    pub(super) held_up: usize,
+    /// The packer's timer is set.
+    timed: bool,
+}
+
+impl<Buf: Copy + std::fmt::Debug> Compression<Buf> {
+    /// With memory for so many compressed blocks on their way, at least one.
+    pub fn new(enabled: bool, bufs: &[Buf]) -> Compression<Buf> {
+        let buf = *bufs.first().expect("without memory for a compressed block none could be written");
+        let mut containers = Arena::new(bufs.len(), Container { buf, members: Members::NONE });
+        for (index, buf) in (0..).zip(bufs) {
+            containers[index].buf = *buf;
+        }
+        Compression {
+            enabled,
+            compressor: Compressor::new(),
+            packer: Packer::new(),
+            containers,
+            restored: Box::new([0; BLOCK_SIZE]),
+            held_up: 0,
+            timed: false,
+        }
+    }
+
+    /// Whether new data is compressed.
+    pub const fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Fragments that wait for company.
+    pub const fn parked(&self) -> usize {
+        self.packer.parked()
+    }
+}
+
+impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
+    /// Whether new data is compressed.
+    pub const fn compresses(&self) -> bool {
+        self.packing.enabled
+    }
+
+    /// Turns compression of new data on or off; fragments that wait are written with the next run.
+    pub fn set_compression(&mut self, enabled: bool) {
+        self.packing.enabled = enabled;
+    }
+
+    /// Compresses a member's content and parks it. Returns false when it is to be stored as it is.
+    pub(super) fn park<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) -> bool {
+        let Member { lock, data, lbn, retried, .. } = self.members[member];
+        if lock == NONE || retried {
+            return false;
+        }
+        let HashLock { state, agent, members, .. } = self.locks[lock];
+        if state != LockState::Writing || agent != member || members > u32::from(FRAGMENT_LEASE) {
+            return false;
+        }
+        let Some(size) = self.packing.compressor.compress(cx.env.block(data)) else {
+            cx.stats.incompressible_blocks += 1;
+            return false;
+        };
+        let bin = match self.packing.packer.choose(size) {
+            Choice::Bin(bin) => bin,
+            Choice::Replace(bin) => {
+                self.packing.packer.mark(bin);
+                self.write_due(cx);
+                bin
+            }
+            Choice::GiveUp => return self.give_up(cx),
+        };
+        // The bin to be replaced may be waiting for memory, and what was written instead may have come back.
+        if !self.packing.packer.has_room(bin, size) || self.packing.compressor.fragment().len() != size {
+            return self.give_up(cx);
+        }
+        let now = cx.env.now();
+        self.packing.packer.park(bin, Parked { member, lbn }, self.packing.compressor.fragment(), now);
+        self.members[member].packing = Packing::Parked;
+        self.packing.held_up += members as usize;
+        if !std::mem::replace(&mut self.packing.timed, true) {
+            cx.timers.arm(cx.env, TimerUser::Packer, Nanos(now.0 + PACK_BOUND.0));
+        }
+        self.write_due(cx);
+        true
+    }
+
+    /// A fragment finds no place.
+    fn give_up<E: Env<Buf = Buf>>(&self, cx: &mut Context<'_, E>) -> bool {
+        cx.stats.fragments_written_plain += 1;
+        false
+    }
+
+    /// Writes bins when their time has come: `moving` data_vios of the logical zone and the members that move may bring
+    /// company, and a client waits for a flush or not. Returns whether any bin was written.
+    pub fn pack<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, moving: usize, flushing: bool) -> bool {
+        let parked = self.packing.parked();
+        if parked == 0 {
+            return false;
+        }
+        if cx.is_read_only() {
+            self.fail_parked(cx);
+        } else {
+            if flushing || !self.packing.enabled {
+                self.packing.packer.mark_all();
+            } else if moving == 0 && self.members.in_use() == self.packing.held_up {
+                self.packing.packer.mark_alone();
+            }
+            self.write_due(cx);
+        }
+        self.packing.parked() != parked
+    }
+
+    /// The packer's timer has come: bins that have waited long enough are written with the next run.
+    pub fn pack_timer<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
+        let next = self.packing.packer.mark_expired(cx.env.now());
+        self.packing.timed = next.is_some();
+        if let Some(next) = next {
+            cx.timers.arm(cx.env, TimerUser::Packer, next);
+        }
+    }
+
+    /// Writes the bins that are due, as far as there is memory for them. A fragment that is alone is not worth it.
+    fn write_due<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
+        while let Some(bin) = self.packing.packer.next_due() {
+            let members = self.packing.packer.members(bin);
+            if let [alone] = *members.as_slice() {
+                self.packing.packer.empty(bin);
+                self.leave_packer(alone, Packing::None);
+                cx.stats.fragments_written_plain += 1;
+                self.write_alone(cx, alone);
+                continue;
+            }
+            let Some(container) = self.packing.containers.acquire_kept() else { return };
+            let buf = self.packing.containers[container].buf;
+            self.packing.packer.encode(bin, cx.env.block_mut(buf));
+            self.packing.packer.empty(bin);
+            self.packing.containers[container].members = members;
+            for member in members.as_slice() {
+                self.leave_packer(*member, Packing::In(container));
+            }
+            self.write_plain(cx, members.as_slice()[0]);
+        }
+    }
+
+    /// A member waits no longer, and neither do those behind it.
+    fn leave_packer(&mut self, member: u32, packing: Packing) {
+        let lock = self.members[member].lock;
+        self.members[member].packing = packing;
+        self.packing.held_up -= self.locks[lock].members as usize;
+    }
+
+    /// The volume takes no writes any more.
+    fn fail_parked<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
+        self.packing.packer.mark_all();
+        while let Some(bin) = self.packing.packer.next_due() {
+            let members = self.packing.packer.members(bin);
+            self.packing.packer.empty(bin);
+            for member in members.as_slice() {
+                self.leave_packer(*member, Packing::None);
+                self.fail(cx, *member, RequestError::ReadOnly);
+            }
+        }
+    }
+
+    /// A compressed block has got a block of the volume.
+    pub(super) fn write_container<E: Env<Buf = Buf>>(&self, cx: &mut Context<'_, E>, container: u32, pbn: Pbn) {
+        cx.io.enqueue(Direction::Write, pbn, self.packing.containers[container].buf, Owner::Container(container));
+    }
+
+    /// A compressed block is on the base bdev; or the write failed: then each member's content is written as it is, in a
+    /// block of its own (architecture.md 5).
+    pub fn container_written<E: Env<Buf = Buf>>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        container: u32,
+        result: Result<(), RequestError>,
+    ) {
+        let members = self.packing.containers[container].members;
+        let first = members.as_slice()[0];
+        let pbn = self.members[first].allocation.expect("the first member has allocated the block");
+        if result.is_ok() {
+            if let Some(lease) = cx.share_compressed(container, pbn, members.as_slice().len() as u8) {
+                self.shared(cx, container, lease);
+            }
+            return;
+        }
+        cx.report(Event::IoFailed { direction: Direction::Write, pbn, purpose: "compressed client data" });
+        self.packing.containers.release(container);
+        self.release_allocation(cx, first);
+        for member in members.as_slice() {
+            cx.stats.data_write_retries += 1;
+            (self.members[*member].packing, self.members[*member].retried) = (Packing::None, true);
+            self.start_write(cx, *member);
+        }
+    }
+
+    /// The members of a compressed block hold its lock, with `lease` references each; none when the lock was found in an
+    /// impossible state. Each can record its mapping now.
+    pub fn shared<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, container: u32, lease: Option<u8>) {
+        let Some(lease) = lease else {
+            return self.container_failed(cx, container, RequestError::Lock);
+        };
+        assert!(lease > 0, "each member can have a reference");
+        let members = self.packing.containers[container].members;
+        self.packing.containers.release(container);
+        let first = members.as_slice()[0];
+        let pbn = self.members[first].allocation.take().expect("the first member has allocated the block");
+        cx.stats.compressed_blocks_written += 1;
+        for (slot, member) in (0..).zip(members.as_slice().iter().copied()) {
+            cx.stats.compressed_fragments_written += 1;
+            (self.members[member].packing, self.members[member].claimed) = (Packing::None, true);
+            let location = Mapped { pbn, state: MappingState::Compressed(slot) };
+            let lock = &mut self.locks[self.members[member].lock];
+            lock.duplicate = Some(location);
+            (lock.holds_duplicate, lock.verified, lock.lease) = (true, true, lease - 1);
+            self.send_remap(cx, member, location);
+        }
+    }
+
+    /// A compressed block cannot be stored: none of its members can.
+    pub(super) fn container_failed<E: Env<Buf = Buf>>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        container: u32,
+        error: RequestError,
+    ) {
+        let members = self.packing.containers[container].members;
+        self.packing.containers.release(container);
+        for member in members.as_slice() {
+            self.members[*member].packing = Packing::None;
+            self.fail(cx, *member, error);
+        }
+    }
+}

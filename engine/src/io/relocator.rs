@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Relocation: fragments that are still in use leave compressed blocks in which most others are not.
+//!
+//! A compressed block comes free with its last reference, so after half of the data has been overwritten nearly every one
+//! would be held by the fragments that were not. Whoever takes a reference away from a compressed block tells the relocator
+//! of the shard that owns it ([`Relocator::thinned`]). It reads blocks that may be worth it, and has each fragment stored
+//! anew by the logical zone of the LBN for which it was written, if that LBN still maps to it ([`Message::Relocate`]).
+//! When the last has left, the block is free.
+//!
+//! What makes a block worth it: no more references than half of the fragments that it was written with. How many that were
+//! only its head knows, so it is read when the count reaches 1, 2, 4 or 7; a block of two fragments is found at 1.
+//!
+//! Not moved: fragments that have come to be shared by LBNs other than the first, as long as that LBN has other content.
+//! Such a block waits for the next change of its count.
+//!
+//! It works as fast as clients do: a few blocks for each piece that was accepted ([`READS_PER_PIECE`]). So a volume whose
+//! clients have stopped comes to rest, and what waits then waits for their next request.
+//!
+//! Invariants: all of it is advice; each move is a request of the volume's own that takes the LBN lock, looks at the
+//! mapping, and is journaled as a client's write is. At most [`MAX_MOVING`] fragments are on the move for a shard, and
+//! [`MAX_WAITING`] blocks wait; more are forgotten, and counted. What waits is not kept over a restart. Nothing is
+//! allocated after [`Relocator::new`].
+//!
+//! No part of vdo.md: dm-vdo lets fragments pin their blocks.
+
+use std::collections::VecDeque;
+
+use crate::arena::Arena;
+use crate::context::{Context, Owner};
+use crate::env::{Direction, Env};
+use crate::error::RequestError;
+use crate::logical::{LogicalZone, Mapped, MappingState};
+use crate::media::compressed_block::{Fragments, MAX_FRAGMENTS};
+use crate::message::Message;
+use crate::units::Pbn;
+
+/// Blocks that wait to be read, at most.
+const MAX_WAITING: usize = 1 << 16;
+
+/// Blocks that must wait before a round begins, so that the fragments of a round find company in the packer.
+const ROUND: usize = 8;
+
+/// Fragments that are stored anew at a time.
+pub const MAX_MOVING: usize = 64;
+
+/// Blocks that are looked at for each piece of a client's: a piece of one block makes one wait at most.
+const READS_PER_PIECE: u64 = 4;
+
+/// The counts at which a block is looked at.
+const LOOK_AT: [u8; 4] = [1, 2, 4, 7];
+
+/// A block that is being read.
+#[derive(Debug, Clone, Copy)]
+struct Read<Buf> {
+    pbn: Pbn,
+    buf: Buf,
+    /// Increments leased with the lock on the block, which are not used.
+    lease: u8,
+}
+
+/// The relocator of a shard.
+#[derive(Debug)]
+pub struct Relocator<Buf> {
+    waiting: VecDeque<Pbn>,
+    /// A round is under way: it goes on until nothing waits.
+    in_round: bool,
+    reads: Arena<Read<Buf>>,
+    /// Fragments that logical zones have been asked to move.
+    moving: usize,
+    /// Pieces that have been accounted for, and reads that they allow still.
+    pieces: u64,
+    allowed: u64,
+}
+
+impl<Buf: Copy> Relocator<Buf> {
+    /// A relocator that reads into `bufs`.
+    ///
+    /// # Panics
+    /// If there are none.
+    #[must_use]
+    pub fn new(bufs: &[Buf]) -> Relocator<Buf> {
+        let first = *bufs.first().expect("a relocator without memory could read nothing");
+        let mut reads = Arena::new(bufs.len(), Read { pbn: Pbn::ZERO, buf: first, lease: 0 });
+        for (index, buf) in (0..).zip(bufs) {
+            reads[index].buf = *buf;
+        }
+        let waiting = VecDeque::with_capacity(MAX_WAITING);
+        Relocator { waiting, in_round: false, reads, moving: 0, pieces: 0, allowed: 0 }
+    }
+
+    /// Blocks that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// True when nothing is under way. Blocks may wait.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.moving == 0 && self.reads.in_use() == 0
+    }
+
+    /// A block that holds fragments, perhaps, has `references` after one was taken away. Returns false when it should
+    /// wait to be looked at, but cannot.
+    pub fn thinned(&mut self, pbn: Pbn, references: u8) -> bool {
+        if !LOOK_AT.contains(&references) {
+            return true;
+        }
+        let has_room = self.waiting.len() < MAX_WAITING;
+        if has_room {
+            self.waiting.push_back(pbn);
+        }
+        has_room
+    }
+
+    /// One fragment has been dealt with.
+    pub fn moved(&mut self) {
+        assert!(self.moving > 0, "no fragment is on the move");
+        self.moving -= 1;
+    }
+
+    /// Allows reads for pieces that clients have brought.
+    fn allow(&mut self, pieces: u64) {
+        let most = (self.reads.capacity() * 2) as u64;
+        self.allowed = (self.allowed + (pieces - self.pieces) * READS_PER_PIECE).min(most);
+        self.pieces = pieces;
+    }
+
+    /// The next block to be read, if one may be.
+    fn next(&mut self) -> Option<Pbn> {
+        self.in_round |= self.waiting.len() >= ROUND;
+        let on_the_way = self.moving + self.reads.in_use() * MAX_FRAGMENTS;
+        if !self.in_round || self.allowed == 0 || self.reads.available() == 0 || on_the_way + MAX_FRAGMENTS > MAX_MOVING
+        {
+            return None;
+        }
+        let next = self.waiting.pop_front();
+        self.in_round = next.is_some();
+        next
+    }
+}
+
+/// Begins to read blocks that wait, if `enabled`. Returns whether any.
+pub fn advance<E: Env>(cx: &mut Context<'_, E>, enabled: bool) -> bool {
+    let pieces = cx.stats.pieces_in;
+    cx.relocator.allow(pieces);
+    if !enabled || cx.is_read_only() {
+        return false;
+    }
+    let mut progress = false;
+    while let Some(pbn) = cx.relocator.next() {
+        let references = cx.physical.references(pbn).unwrap_or(0);
+        if references == 0 || usize::from(references) > MAX_FRAGMENTS / 2 {
+            continue;
+        }
+        // The lock keeps the block from being given to somebody else and written while it is read.
+        let Some(lease) = cx.lock_for_read(pbn, 1) else { continue };
+        let relocator = &mut *cx.relocator;
+        relocator.allowed -= 1;
+        let read = relocator.reads.acquire_kept().expect("availability was checked");
+        (relocator.reads[read].pbn, relocator.reads[read].lease) = (pbn, lease);
+        cx.stats.relocation_reads += 1;
+        cx.io.enqueue_direct(Direction::Read, pbn, relocator.reads[read].buf, Owner::Relocation(read));
+        progress = true;
+    }
+    progress
+}
+
+/// A block has been read, or could not be: that, and bytes that are no compressed block, is left to whoever reads a
+/// fragment of it.
+pub fn read_done<E: Env>(
+    cx: &mut Context<'_, E>,
+    logical: &mut LogicalZone<E>,
+    read: u32,
+    result: Result<(), RequestError>,
+) {
+    let Read { pbn, buf, lease } = cx.relocator.reads[read];
+    cx.relocator.reads.release(read);
+    cx.release(pbn, lease, None);
+    let references = cx.physical.references(pbn).unwrap_or(0);
+    // Copied out: sending needs the world that the block is a part of.
+    let Ok(fragments) = Fragments::decode(cx.env.block(buf)).map(|fragments| fragments.owners()) else { return };
+    if result.is_err() || usize::from(references) > fragments.count() / 2 {
+        return;
+    }
+    for (slot, lbn) in (0..).zip(fragments.lbns()) {
+        if !cx.geometry.contains(lbn, 1) {
+            continue;
+        }
+        cx.relocator.moving += 1;
+        let location = Mapped { pbn, state: MappingState::Compressed(slot) };
+        let owner = cx.geometry.logical_shard(lbn);
+        if owner == cx.id {
+            logical.relocate(lbn, location);
+        } else {
+            cx.send(owner, Message::Relocate { lbn, location });
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Blocks that the volume itself stores in another place ([`crate::io::relocator`]).
+//!
+//! Each is a data_vio without a piece. It takes the LBN lock like a write, so no client sees it half done; it ends at once
+//! if the block is no longer where it was said to be; and nobody is told if it fails, because its content stays where it
+//! was.
+
+use super::LogicalZone;
+use crate::context::Context;
+use crate::env::Env;
+use crate::io::DataVio;
+use crate::logical::Mapped;
+use crate::units::Lbn;
+
+/// A block to be stored in another place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Relocation {
+    lbn: Lbn,
+    /// Where it was stored.
+    location: Mapped,
+}
+
+impl<E: Env> LogicalZone<E> {
+    /// Takes a block that is to be stored in another place if it still is at `location`. Answered by
+    /// [`Context::relocated`].
+    pub fn relocate(&mut self, lbn: Lbn, location: Mapped) {
+        self.relocations.push_back(Relocation { lbn, location });
+    }
+
+    /// Begins relocations, as long as most data_vios are left to clients. Returns whether any began.
+    pub(super) fn begin_relocations(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let mut progress = false;
+        while let Some(&Relocation { lbn, location }) = self.relocations.front() {
+            if cx.is_read_only() {
+                cx.relocated(location.pbn);
+            } else if self.has_vio() && self.vios.in_use() <= self.vios.capacity() / 2 {
+                let vio = self.vios.acquire(DataVio::relocation(lbn, location)).expect("availability was checked");
+                self.lock(cx, vio);
+            } else {
+                break;
+            }
+            self.relocations.pop_front();
+            progress = true;
+        }
+        progress
+    }
+
+    /// The mapping is known: get memory for the content if it is the one that is meant.
+    pub(super) fn begin_move(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &self.vios[index];
+        if vio.old.location() == vio.new.location() {
+            self.bounce(cx, index);
+        } else {
+            self.finish(cx, index, Ok(()));
+        }
+    }
+}

@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Directed tests of compression in the engine: rows of the feature table (vdo.md section 11) by hand-driven schedules,
+//! as in `engine_rows.rs`.
+
+#![forbid(unsafe_code)]
+
+use std::ops::{Deref, DerefMut};
+
+use engine::io::Operation;
+use engine::logical::MappingState;
+use engine::volume::Geometry;
+use engine::{Blocks, Direction, Pbn, RequestError, ShardId};
+use tests::sim::audit::audit;
+use tests::sim::client::{Request, RequestId};
+use tests::sim::cluster::{Cluster, Step};
+use tests::sim::content::noise_of;
+use tests::sim::directed::Pending;
+use tests::sim::faults::Faults;
+use tests::sim::random::Random;
+use tests::sim::sizes::Sizes;
+
+/// Logical blocks in a leaf page: consecutive pages belong to consecutive shards.
+const PAGE: u64 = 504;
+
+/// Block that is stored as it is, for reads that keep something on its way.
+const BUSY: u64 = 400;
+
+/// A cluster with compression that is audited when the test is done with it.
+struct Rig(Cluster);
+
+impl Deref for Rig {
+    type Target = Cluster;
+    fn deref(&self) -> &Cluster {
+        &self.0
+    }
+}
+
+impl DerefMut for Rig {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        &mut self.0
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.settle(nothing);
+            self.expect_sound();
+            self.save();
+            self.settle(nothing);
+            assert!(self.is_saved(), "all metadata can be saved");
+            audit(&self.0).expect("all is well at rest");
+        }
+    }
+}
+
+fn nothing(_: &Pending<'_>) -> bool {
+    false
+}
+
+fn reads_from_disk(pending: &Pending<'_>) -> bool {
+    matches!(pending, Pending::Transfer(transfer) if transfer.direction == Direction::Read)
+}
+
+fn writes_to_disk(pending: &Pending<'_>) -> bool {
+    matches!(pending, Pending::Transfer(transfer) if transfer.direction == Direction::Write)
+}
+
+fn metadata(pending: &Pending<'_>) -> bool {
+    matches!(pending, Pending::Metadata(_))
+}
+
+/// A volume of `shards` shards and so many blocks, which compresses; one block is written as it is, to be read.
+fn volume(shards: usize, blocks: u64, sizes: &Sizes) -> Rig {
+    let geometry = Geometry::new(shards, Blocks(8 * PAGE), Pbn(9), Pbn(9 + blocks), 8).expect("valid");
+    let mut rig = Rig(Cluster::new(geometry, &Sizes { compression: true, ..*sizes }, Faults::none()));
+    let incompressible = values(496).next().expect("an eighth of all values");
+    rig.write(BUSY, incompressible);
+    rig
+}
+
+fn small() -> Rig {
+    volume(1, 128, &Sizes::default())
+}
+
+/// Values with so much noise in each sector.
+fn values(noise: usize) -> impl Iterator<Item = u64> {
+    (1000..).filter(move |value| noise_of(*value) == noise)
+}
+
+/// Values that compress to some 250 bytes.
+fn best(count: usize) -> Vec<u64> {
+    values(0).take(count).collect()
+}
+
+impl Rig {
+    fn write(&mut self, lbn: u64, value: u64) {
+        self.execute(&Request::write(lbn, &[value])).expect("the write succeeds");
+    }
+
+    fn read(&mut self, lbn: u64) {
+        self.execute(&Request::read(lbn, 1)).expect("the read succeeds");
+    }
+
+    fn begin_write(&mut self, lbn: u64, value: u64) -> RequestId {
+        self.submit(&Request::write(lbn, &[value]))
+    }
+
+    /// Keeps a read on its way, as long as reads are held back: something moves.
+    fn be_busy(&mut self) -> RequestId {
+        let read = self.submit(&Request::read(BUSY, 1));
+        self.settle(reads_from_disk);
+        read
+    }
+
+    /// Writes different blocks together, at LBNs from `lbn` on.
+    fn write_together(&mut self, lbn: u64, values: &[u64]) {
+        let requests: Vec<_> = (lbn..).zip(values).map(|(lbn, value)| self.begin_write(lbn, *value)).collect();
+        self.settle(nothing);
+        assert!(requests.into_iter().all(|id| self.outcome(id) == Some(Ok(()))));
+    }
+
+    fn outcome(&self, id: RequestId) -> Option<Result<(), RequestError>> {
+        self.world.pieces.outcome(id)
+    }
+
+    fn pbn(&self, lbn: u64) -> Pbn {
+        self.mapping(lbn).pbn()
+    }
+
+    fn parked(&self) -> u64 {
+        self.statistics().compressed_fragments_in_packer
+    }
+
+    fn is_compressed(&self, lbn: u64) -> bool {
+        matches!(self.mapping(lbn).state(), MappingState::Compressed(_))
+    }
+
+    /// Index updates made so far.
+    fn updates(&self) -> u64 {
+        let statistics = self.statistics();
+        statistics.updates_found + statistics.updates_not_found
+    }
+}
+
+/// vdo-20: 14 different blocks and an equal one for each share one compressed block and one lock on it, which goes last.
+/// vdo-94: as many fragments as there are slots go into one block.
+#[test]
+fn fourteen_fragments_share_one_block_and_one_lock() {
+    let mut rig = small();
+    let before = rig.statistics();
+    for (lbn, value) in (0..).zip(best(14)) {
+        rig.begin_write(lbn, value);
+        rig.begin_write(100 + lbn, value);
+    }
+    rig.settle(metadata);
+    assert_eq!((rig.statistics().pbn_locks, rig.parked()), (1, 0), "one lock, while nothing is recorded yet");
+    assert_eq!(rig.statistics().bios_out_write, before.bios_out_write + 1);
+    rig.settle(nothing);
+    let statistics = rig.statistics();
+    assert_eq!((statistics.compressed_blocks_written, statistics.compressed_fragments_written), (1, 14));
+    assert_eq!((rig.references(rig.pbn(0)), statistics.pbn_locks), (Some(28), 0));
+    for lbn in 0..14 {
+        assert_eq!(rig.mapping(lbn), rig.mapping(100 + lbn));
+        assert_eq!(rig.mapping(lbn).state(), MappingState::Compressed(lbn as u8));
+        rig.read(lbn);
+        rig.read(100 + lbn);
+    }
+    assert_eq!(statistics.data_blocks_used, before.data_blocks_used + 1);
+}
+
+/// vdo-14: advice that names a slot is decompressed and compared, and the block shared.
+/// vdo-21: a compressed write tells the index once, with the slot.
+#[test]
+fn compressed_blocks_are_found_again() {
+    let mut rig = small();
+    let updates = rig.updates();
+    let values = best(3);
+    rig.write_together(0, &values);
+    assert_eq!(rig.updates(), updates + 3);
+    let before = rig.statistics();
+    for (lbn, value) in (10..).zip(values) {
+        rig.write(lbn, value);
+        assert_eq!(rig.mapping(lbn), rig.mapping(lbn - 10), "the same slot");
+    }
+    let after = rig.statistics();
+    assert_eq!(after.dedupe_advice_valid, before.dedupe_advice_valid + 3);
+    assert_eq!((after.bios_out_write, rig.updates()), (before.bios_out_write, updates + 3));
+    assert_eq!(rig.references(rig.pbn(0)), Some(6));
+}
+
+/// vdo-14: all fragments of a compressed block can be found at once, although each has a lock of its own.
+#[test]
+fn all_fragments_of_a_block_are_found_at_the_same_time() {
+    let mut rig = small();
+    let values = best(14);
+    rig.write_together(0, &values);
+    let before = rig.statistics();
+    rig.write_together(100, &values);
+    let after = rig.statistics();
+    assert_eq!(after.dedupe_advice_valid, before.dedupe_advice_valid + 14);
+    assert_eq!(after.bios_out_write, before.bios_out_write);
+    assert_eq!(rig.references(rig.pbn(0)), Some(28));
+}
+
+/// vdo-13, vdo-15: a compressed block that was spoilt, or cannot be read, is no duplicate; the data is stored anew.
+#[test]
+fn a_spoilt_compressed_block_is_no_duplicate() {
+    let mut rig = small();
+    let values = best(4);
+    rig.write_together(0, &values);
+    let pbn = rig.pbn(0);
+    rig.world.disk.spoil(pbn, (40, 1));
+    rig.write(10, values[0]);
+    assert_ne!(rig.pbn(10), pbn);
+    rig.read(10);
+    assert_eq!(rig.execute(&Request::read(0, 1)), Err(RequestError::Corrupt));
+    assert_eq!(rig.statistics().check_error_count, 1);
+    rig.world.faults.script(Direction::Read, Some(pbn), 1);
+    rig.write(11, values[3]);
+    assert_ne!(rig.pbn(11), pbn);
+    // A spoilt head: no fragment can be read, and each reader is told.
+    rig.world.disk.spoil(pbn, (0, 0xff));
+    assert_eq!(rig.execute(&Request::read(2, 1)), Err(RequestError::Corrupt));
+}
+
+/// vdo-22, adapted: a block equal to one that is parked waits as long as that one, and both complete without a flush.
+#[test]
+fn a_block_equal_to_a_parked_one_completes_with_it() {
+    let mut rig = small();
+    let read = rig.be_busy();
+    let value = best(1)[0];
+    let first = rig.begin_write(0, value);
+    rig.settle(reads_from_disk);
+    let second = rig.begin_write(1, value);
+    let over = rig.begin_write(0, best(2)[1]);
+    rig.settle(reads_from_disk);
+    assert_eq!((rig.parked(), rig.outcome(first), rig.outcome(second)), (1, None, None));
+    rig.settle(nothing);
+    for id in [read, first, second, over] {
+        assert_eq!(rig.outcome(id), Some(Ok(())));
+    }
+    assert_eq!(rig.references(rig.pbn(1)), Some(1));
+    rig.read(0);
+    rig.read(1);
+}
+
+/// vdo-94: without company nothing waits: a single block is written as it is, at once.
+#[test]
+fn a_single_write_does_not_wait() {
+    let mut rig = small();
+    let before = rig.statistics();
+    for (lbn, value) in (0..).zip(best(5)) {
+        rig.write(lbn, value);
+        assert!(!rig.is_compressed(lbn));
+    }
+    let after = rig.statistics();
+    assert_eq!(after.fragments_written_plain, before.fragments_written_plain + 5);
+    assert_eq!(after.compressed_blocks_written, 0);
+}
+
+/// vdo-94: what does not compress is stored as it is, and does not wait for anybody.
+#[test]
+fn incompressible_blocks_are_not_parked() {
+    let mut rig = small();
+    rig.be_busy();
+    let before = rig.statistics().incompressible_blocks;
+    let value = values(496).nth(5).expect("an eighth of all values");
+    let write = rig.begin_write(0, value);
+    rig.settle(reads_from_disk);
+    assert_eq!(rig.outcome(write), Some(Ok(())));
+    assert_eq!(rig.statistics().incompressible_blocks, before + 1);
+    assert!(!rig.is_compressed(0));
+}
+
+/// Blocks for fragments of these sizes if all are there at once.
+fn first_fit_decreasing(mut sizes: Vec<usize>) -> u64 {
+    sizes.sort_unstable();
+    let mut blocks = Vec::<usize>::new();
+    for size in sizes.iter().rev() {
+        match blocks.iter_mut().find(|left| **left >= *size) {
+            Some(left) => *left -= size,
+            None => blocks.push(4096 - size),
+        }
+    }
+    blocks.len() as u64
+}
+
+/// vdo-94: fragments of all sizes are packed, and as many blocks saved as sizes allow, about.
+#[test]
+fn blocks_of_all_sizes_are_packed() {
+    let mut rig = volume(1, 512, &Sizes::default());
+    let before = rig.statistics().data_blocks_used;
+    let all: Vec<u64> = (5000..5300).filter(|value| noise_of(*value) < 496).collect();
+    rig.write_together(0, &all);
+    let used = rig.statistics().data_blocks_used - before;
+    let ideal = first_fit_decreasing(all.iter().map(|value| 8 * noise_of(*value) + 250).collect());
+    let count = all.len() as u64;
+    assert!(count - used > (count - ideal) * 9 / 10, "{count} blocks in {used}, where {ideal} would do");
+    for lbn in 0..all.len() as u64 {
+        rig.read(lbn);
+    }
+}
+
+/// vdo-95, adapted: nobody is cancelled. Blocks that wait behind parked ones, for the LBN or for equal content, while bins
+/// are written for any reason, all complete, once each.
+#[test]
+fn whoever_waits_behind_a_parked_block_completes_once() {
+    let mut random = Random::stream(7, 7);
+    for containers in [1, 16] {
+        let mut rig = volume(2, 256, &Sizes { containers, ..Sizes::default() });
+        let values = best(60);
+        for _ in 0..150 {
+            let mut requests = Vec::new();
+            for _ in 0..random.between(2, 12) {
+                let (lbn, value) = (random.below(6) + PAGE * random.below(2), random.pick(&values));
+                requests.push(rig.begin_write(lbn, value));
+                if random.chance(300) {
+                    rig.settle(writes_to_disk);
+                }
+                if random.chance(50) {
+                    rig.submit(&Request::flush());
+                    rig.set_compression(random.chance(700));
+                }
+            }
+            rig.settle(nothing);
+            assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))));
+            assert_eq!(rig.parked(), 0);
+        }
+        rig.set_compression(true);
+        let written = rig.statistics().compressed_blocks_written;
+        assert!(written > 20, "{written} compressed blocks");
+    }
+}
+
+/// vdo-93: a flush has the bins written that hold older writes, although others are still on their way.
+#[test]
+fn a_flush_writes_what_is_parked() {
+    let mut rig = small();
+    let read = rig.be_busy();
+    let values = best(3);
+    let older: Vec<_> = (0..2).map(|lbn| rig.begin_write(lbn, values[lbn as usize])).collect();
+    rig.settle(reads_from_disk);
+    assert_eq!(rig.parked(), 2);
+    let flush = rig.submit(&Request::flush());
+    rig.settle(reads_from_disk);
+    assert!(older.iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
+    assert!(rig.is_compressed(0) && rig.is_compressed(1));
+    assert_eq!((rig.outcome(flush), rig.outcome(read)), (None, None), "the read is older, too");
+    rig.settle(nothing);
+    let later = rig.submit(&Request::read(BUSY, 1));
+    rig.settle(reads_from_disk);
+    let flush = rig.submit(&Request::flush());
+    let younger = rig.begin_write(5, values[2]);
+    rig.settle(reads_from_disk);
+    assert_eq!((rig.outcome(younger), rig.outcome(flush), rig.outcome(later)), (Some(Ok(())), None, None));
+}
+
+/// No fragment waits longer than 2 ms, whatever else is on its way.
+#[test]
+fn a_parked_block_is_written_after_the_bound() {
+    let mut rig = small();
+    rig.be_busy();
+    let writes: Vec<_> = (0..).zip(best(2)).map(|(lbn, value)| rig.begin_write(lbn, value)).collect();
+    rig.settle(reads_from_disk);
+    assert_eq!(rig.parked(), 2);
+    let due = rig.world.timers[0].expect("a timer is set");
+    assert_eq!(due, rig.world.clock + 2_000_000);
+    rig.world.clock = due;
+    rig.perform(Step::Timer(ShardId(0)));
+    rig.settle(reads_from_disk);
+    assert!(writes.iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
+    assert!(rig.is_compressed(0) && rig.is_compressed(1));
+}
+
+/// Turning compression off has the bins written, and what is stored compressed can be read and shared.
+#[test]
+fn compression_is_turned_off_and_on_online() {
+    let mut rig = small();
+    rig.be_busy();
+    let values = best(4);
+    let writes: Vec<_> = (0..2).map(|lbn| rig.begin_write(lbn, values[lbn as usize])).collect();
+    rig.settle(reads_from_disk);
+    assert_eq!(rig.parked(), 2);
+    rig.set_compression(false);
+    rig.settle(reads_from_disk);
+    assert!(writes.iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
+    assert!(rig.is_compressed(0));
+    rig.settle(nothing);
+    rig.write_together(10, &values);
+    assert_eq!(rig.mapping(10), rig.mapping(0), "what is stored is shared all the same");
+    assert!(!rig.is_compressed(12) && !rig.is_compressed(13));
+    rig.read(0);
+    rig.set_compression(true);
+    rig.write_together(20, &best(8)[6..]);
+    assert!(rig.is_compressed(20));
+}
+
+/// A compressed block that cannot be written: each of its owners is written as it is, and nobody hears of it.
+#[test]
+fn a_failed_compressed_write_is_made_up_for() {
+    let mut rig = small();
+    let before = rig.statistics();
+    rig.world.faults.script(Direction::Write, None, 1);
+    rig.write_together(0, &best(14));
+    let after = rig.statistics();
+    assert_eq!((rig.world.faults.counts.write_errors, after.data_write_retries), (1, 14));
+    assert_eq!((after.compressed_blocks_written, after.data_blocks_used), (0, before.data_blocks_used + 14));
+    (0..14).for_each(|lbn| rig.read(lbn));
+}
+
+/// vdo-24: without space all owners of a compressed block are told, and the volume goes on.
+#[test]
+fn a_compressed_block_finds_no_space() {
+    let mut rig = small();
+    rig.set_compression(false);
+    let mut lbn = 0;
+    while rig.execute(&Request::write(lbn, &[100_000 + lbn])).is_ok() {
+        lbn += 1;
+    }
+    rig.set_compression(true);
+    let values = best(14);
+    let writes: Vec<_> = (300..).zip(&values).map(|(lbn, value)| rig.begin_write(lbn, *value)).collect();
+    rig.settle(nothing);
+    assert!(writes.iter().all(|id| rig.outcome(*id) == Some(Err(RequestError::NoSpace))));
+    rig.execute_on(Operation::Unmap, 0, 1).expect("the unmap succeeds");
+    rig.write_together(300, &values);
+    assert_eq!(rig.references(rig.pbn(300)), Some(14), "14 blocks fit where there was room for one");
+}
+
+/// A read of a compressed block costs one read of the base; part of it can be overwritten.
+#[test]
+fn compressed_blocks_are_read_with_one_base_read() {
+    let mut rig = small();
+    rig.write_together(0, &best(4));
+    let before = (rig.world.disk.counts.read, rig.statistics().compressed_fragments_read);
+    rig.execute(&Request::read(0, 4)).expect("the read succeeds");
+    let after = (rig.world.disk.counts.read, rig.statistics().compressed_fragments_read);
+    assert_eq!(after, (before.0 + 4, before.1 + 4));
+    let part = Request { sector: 3, sectors: 2, ..Request::read(0, 1) };
+    rig.execute(&part).expect("the read succeeds");
+    let tokens = vec![777 << 3, 778 << 3];
+    rig.execute(&Request { operation: Operation::Write, sector: 9, sectors: 2, tokens }).expect("the write succeeds");
+    rig.read(1);
+    assert_eq!(rig.references(rig.pbn(0)), Some(3), "its reference to the compressed block is gone");
+    rig.execute_on(Operation::Unmap, 0, 4).expect("the unmap succeeds");
+    assert_eq!(rig.statistics().data_blocks_used - rig.statistics().block_map_pages, 1, "only the busy one is left");
+}
+
+/// vdo-20: every owner of a fragment has the references that its lock was promised, up to the last one.
+#[test]
+fn all_references_of_a_compressed_block_can_be_used() {
+    let mut rig = small();
+    let mut requests = Vec::new();
+    for (lbn, value) in (0..).zip(best(14)) {
+        requests.extend((0..18).map(|copy| rig.begin_write(copy * 14 + lbn, value)));
+    }
+    rig.settle(nothing);
+    assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))));
+    assert_eq!(rig.references(rig.pbn(0)), Some(252));
+    let statistics = rig.statistics();
+    assert_eq!((statistics.compressed_blocks_written, statistics.hash_lock_forks), (1, 0));
+}
+
+/// vdo-17, vdo-20: more equal blocks than a fragment's share of references: the copy is written as it is, for all.
+#[test]
+fn many_equal_blocks_are_not_compressed() {
+    let mut rig = small();
+    let before = rig.statistics();
+    for lbn in 0..100 {
+        rig.begin_write(lbn, best(1)[0]);
+    }
+    rig.settle(nothing);
+    assert_eq!((rig.references(rig.pbn(0)), rig.is_compressed(0)), (Some(100), false));
+    assert_eq!(rig.statistics().bios_out_write, before.bios_out_write + 1);
+}
+
+/// vdo-20: shards share a compressed block: owners in one, the block in another.
+#[test]
+fn a_compressed_block_is_shared_across_shards() {
+    let mut rig = volume(3, 24, &Sizes::default());
+    let values: Vec<u64> = values(0).filter(|value| rig.hash_shard(*value) == ShardId(0)).take(40).collect();
+    // The blocks of shard 0 are used up, so that compressed blocks of its hash zone lie elsewhere.
+    rig.set_compression(false);
+    let mut filler = 0;
+    while rig.statistics_of(ShardId(0)).data_blocks_used < rig.statistics_of(ShardId(0)).data_blocks {
+        rig.write(200 + filler, 1 << 30 | filler);
+        filler += 1;
+    }
+    rig.set_compression(true);
+    for round in 0..2 {
+        rig.write_together(round * PAGE, &values[..14]);
+        assert_ne!(rig.world.geometry.physical_shard(rig.pbn(0)), Some(ShardId(0)));
+    }
+    assert_eq!(rig.references(rig.pbn(0)), Some(28));
+    assert_eq!(rig.statistics().pbn_locks, 0);
+}
