@@ -14,6 +14,10 @@ def _given(**params):
     return {name: value for name, value in params.items() if value is not None}
 
 
+def _switch(given):
+    return None if given is None else given == "on"
+
+
 def _call(args, method, **params):
     return args.client.call(method, _given(**params))
 
@@ -34,7 +38,10 @@ def spdk_rpc_plugin_initialize(subparsers):
                     physical_size_mib=args.physical_size_mib,
                     index_memory_mib=args.index_memory_mib,
                     block_map_cache_mib=args.block_map_cache_mib,
-                    journal_size_mib=args.journal_size_mib))
+                    journal_size_mib=args.journal_size_mib,
+                    index_history_mib=args.index_history_mib,
+                    compression=_switch(args.compression),
+                    deduplication=_switch(args.deduplication)))
 
     p = subparsers.add_parser("bdev_dedupe_create",
                               help="Create a deduplicating bdev in a media pool, or on another bdev, which becomes a pool; prints its name")
@@ -59,6 +66,10 @@ def spdk_rpc_plugin_initialize(subparsers):
                    help="memory for the cache of the block map in MiB (default: 128)")
     p.add_argument("-j", "--journal-size-mib", type=int,
                    help="recovery journal of each core in MiB (default: 32, or less in a small pool)")
+    p.add_argument("-H", "--index-history-mib", type=int,
+                   help="history of the index on media in MiB, 0 for none (default: four times the index, or less in a small pool)")
+    p.add_argument("--compression", choices=["on", "off"], help="compress what is stored (default: off)")
+    p.add_argument("--deduplication", choices=["on", "off"], help="look for duplicates in the index (default: on)")
     p.set_defaults(func=bdev_dedupe_create)
 
     def bdev_dedupe_delete(args):
@@ -85,6 +96,25 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("name", help="name of the dedupe bdev")
     p.add_argument("index_memory_mib", type=int, help="memory for the index in MiB")
     p.set_defaults(func=bdev_dedupe_set_index_memory)
+
+    def bdev_dedupe_set_index(args):
+        _call(args, "bdev_dedupe_set_index", name=args.name, action=args.action)
+
+    p = subparsers.add_parser("bdev_dedupe_set_index",
+                              help="Create, close, disable or enable a deduplicating bdev's index while it is in use")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("action", choices=["create", "close", "disable", "enable"],
+                   help="create: a new, empty one; close: none, until it is opened again; disable: no look-ups; enable: look-ups")
+    p.set_defaults(func=bdev_dedupe_set_index)
+
+    def bdev_dedupe_set_compression(args):
+        _call(args, "bdev_dedupe_set_compression", name=args.name, enabled=_switch(args.enabled))
+
+    p = subparsers.add_parser("bdev_dedupe_set_compression",
+                              help="Turn compression of a deduplicating bdev on or off while it is in use")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("enabled", choices=["on", "off"], help="whether what is written from now on is compressed")
+    p.set_defaults(func=bdev_dedupe_set_compression)
 
     def bdev_dedupe_load(args):
         print(_call(args, "bdev_dedupe_load", name=args.name, pool_name=args.pool_name, cpumask=args.cpumask))

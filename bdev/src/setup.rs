@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::Arc;
 
-use engine::hash::Fingerprinter;
+use engine::hash::{Fingerprinter, HistoryConfig};
+use engine::media::index_section::SECTION_RECORDS;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::Geometry;
 use engine::ShardId;
@@ -119,6 +120,12 @@ pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> Ve
     let placement = Arc::new(loaded.placement.clone());
     let fingerprinter = Fingerprinter::new(loaded.config.secret);
     let index_bytes = ((u64::from(loaded.config.index_mib) << 20) / count as u64) as usize;
+    let history = loaded.history_sections.map(|window_sections| HistoryConfig {
+        nonce: loaded.config.nonce,
+        window_sections,
+        // 4080.
+        section_records: SECTION_RECORDS as u16,
+    });
     let (ring, outbox) = mail::capacities(count);
     let mut plans: VecDeque<Plan> = geometry
         .shard_ids()
@@ -129,6 +136,9 @@ pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> Ve
             app,
             key: loaded.storage.key,
             index_bytes,
+            index_image: None,
+            history,
+            compression: loaded.config.compression,
             fingerprinter: fingerprinter.clone(),
             volume_name: Arc::from(loaded.name.as_str()),
             metadata: metadata_of(loaded, id),

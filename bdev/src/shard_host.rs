@@ -14,6 +14,8 @@
 //! * A request is answered on the thread of its channel: by this shard if that is its own thread, else through the
 //!   channel's [`crate::channel::Port`].
 
+mod index;
+
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};

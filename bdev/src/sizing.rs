@@ -9,12 +9,13 @@
 //! metadata). A slab is a whole number of the pool's zones.
 //!
 //! Slabs' metadata areas, roots and journals lie on the STAGING drive if the pool has one, else beside the slabs
-//! ([`Footprint`]).
+//! ([`Footprint`]). Room for the index's history, and for the images of it that a clean stop leaves, is left on the
+//! CAPACITY drive ([`IndexLayout`]).
 //!
 //! Sizing has two steps, because only the pool knows how many runs of zones it has: [`plan`] says how large slabs are
 //! to be and how many are wanted, [`lay_out`] what becomes of those that could be had.
 
-use engine::volume::store::Footprint;
+use engine::volume::store::{Footprint, IndexLayout};
 use engine::volume::GeometryError;
 use engine::{Blocks, BLOCK_SIZE};
 use thiserror::Error;
@@ -45,6 +46,13 @@ const MIN_JOURNAL_MIB: u64 = 1;
 
 /// See [`JOURNAL_MIB`].
 const JOURNAL_SHARE: u64 = 16;
+
+/// History of the index for each MiB of the index, when none is asked for.
+const HISTORY_RATIO: u64 = 4;
+
+/// The share of the free space that it takes at most then. On drives of so few zones it would be mostly waste, and there
+/// is none.
+const HISTORY_SHARE: u64 = 64;
 
 const MIB: u64 = 1 << 20;
 const BLOCKS_PER_MIB: u64 = MIB / BLOCK_SIZE as u64;
@@ -96,6 +104,19 @@ pub struct SlabPlan {
     pub wanted: u64,
     /// MiB of the recovery journal of each shard.
     pub journal_mib: u32,
+    /// Most MiB of the index's history when none is asked for.
+    pub most_history_mib: u64,
+}
+
+/// Sizes that follow from the number of slabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaidOut {
+    /// Size that clients see.
+    pub logical_blocks: Blocks,
+    /// MiB of the index.
+    pub index_mib: u32,
+    /// MiB of its history; 0 for none.
+    pub history_mib: u32,
 }
 
 /// What was asked for.
@@ -109,6 +130,8 @@ pub struct Wishes {
     pub physical_mib: Option<u64>,
     /// Index size in MiB; one record for each data block when none.
     pub index_mib: Option<u64>,
+    /// History of the index in MiB, 0 for none; four times the index, or less, when none.
+    pub history_mib: Option<u64>,
     /// Recovery journal of each shard in MiB; [`JOURNAL_MIB`] or less when none.
     pub journal_mib: Option<u64>,
 }
@@ -197,7 +220,9 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
         Some(mib) => mib * BLOCKS_PER_MIB,
         None => choose_slab(room.free_zones * zone_blocks, shards as u64).max(zone_blocks),
     };
-    let needs = Needs { room, shards, slab_blocks, journal_mib };
+    let most_history_mib = room.free_zones / HISTORY_SHARE * zone_mib;
+    let indexing = Some(Indexing { wishes, most_history_mib });
+    let needs = Needs { room, shards, slab_blocks, journal_mib, indexing };
     let (slabs, slab_mib) = (needs.most_slabs(), slab_blocks / BLOCKS_PER_MIB);
     let shards = shards as u64;
     if slabs < shards {
@@ -215,16 +240,17 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
         None => slabs,
     };
     let least = if wishes.physical_mib.is_some() { wanted } else { shards };
-    Ok(SlabPlan { slab_blocks, least, wanted, journal_mib })
+    Ok(SlabPlan { slab_blocks, least, wanted, journal_mib, most_history_mib })
 }
 
 /// Slabs that a volume can grow by, and that it wants to: those of `wanted_mib` in all, or as many as there is room for.
+/// What is kept free for its index is not in `room`.
 ///
 /// # Errors
 /// There is no room for as many as are wanted, or they are no more than there are.
 pub fn plan_growth(room: &Room, (slabs, slab_blocks): (u64, u64), wanted_mib: Option<u64>) -> Result<u64, SizingError> {
     // Its journals are there already, so one shard's more than covers what else it needs.
-    let needs = Needs { room, shards: 1, slab_blocks, journal_mib: MIN_JOURNAL_MIB as u32 };
+    let needs = Needs { room, shards: 1, slab_blocks, journal_mib: MIN_JOURNAL_MIB as u32, indexing: None };
     let (more, slab_mib) = (needs.most_slabs(), slab_blocks / BLOCKS_PER_MIB);
     match wanted_mib {
         None => Ok(more),
@@ -242,6 +268,25 @@ struct Needs<'a> {
     shards: usize,
     slab_blocks: u64,
     journal_mib: u32,
+    /// None: room for the index is left already.
+    indexing: Option<Indexing<'a>>,
+}
+
+/// How large the index and its history are to be.
+#[derive(Clone, Copy)]
+struct Indexing<'a> {
+    wishes: &'a Wishes,
+    most_history_mib: u64,
+}
+
+impl Indexing<'_> {
+    /// MiB of the index, and of its history.
+    fn sizes(&self, data_blocks: u64) -> (u32, u32) {
+        let index_mib = self.wishes.index_mib.unwrap_or_else(|| default_index(data_blocks));
+        let usual = index_mib.saturating_mul(HISTORY_RATIO).min(self.most_history_mib);
+        let field = |mib: u64| u32::try_from(mib).unwrap_or(u32::MAX);
+        (field(index_mib), field(self.wishes.history_mib.unwrap_or(usual)))
+    }
 }
 
 impl Needs<'_> {
@@ -256,11 +301,19 @@ impl Needs<'_> {
         );
         let spare = (self.room.usable_zones / SPARE_ZONE_SHARE).max(SPARE_ZONES);
         let slab_zones = self.slab_blocks * BLOCK_SIZE as u64 / zone_bytes;
-        let capacity = slabs.saturating_mul(slab_zones) + footprint.capacity_zones + spare;
+        let capacity = slabs.saturating_mul(slab_zones) + footprint.capacity_zones + spare + self.index_zones(slabs);
         match self.room.metadata {
             Some(_) => (capacity, footprint.metadata_zones),
             None => (capacity + footprint.metadata_zones, 0),
         }
+    }
+
+    /// Zones of the CAPACITY drive for the index.
+    fn index_zones(&self, slabs: u64) -> u64 {
+        let Some(indexing) = &self.indexing else { return 0 };
+        let (index_mib, history_mib) = indexing.sizes(slabs.saturating_mul(self.slab_blocks));
+        let layout = IndexLayout::of(index_mib, history_mib, self.shards, self.room.zone_bytes);
+        layout.history_zones + layout.image_zones
     }
 
     fn fit(&self, slabs: u64) -> bool {
@@ -316,17 +369,14 @@ fn journal_mib(room: &Room, shards: usize, wishes: &Wishes) -> u32 {
     u32::try_from(mib).unwrap_or(u32::MAX)
 }
 
-/// Logical size in blocks, and size of the index in MiB, of a volume of `shards` shards on so many slabs.
-///
-/// # Errors
-/// The index does not fit its field.
-pub fn lay_out(slabs: u64, slab_blocks: u64, shards: usize, wishes: &Wishes) -> Result<(Blocks, u32), SizingError> {
-    let data_blocks = slabs * slab_blocks;
+/// The sizes of a volume of `shards` shards on so many slabs.
+pub fn lay_out(slabs: u64, plan: &SlabPlan, shards: usize, wishes: &Wishes) -> LaidOut {
+    let data_blocks = slabs * plan.slab_blocks;
     let spare = (SPARE_BLOCKS_PER_SHARD * shards as u64).min(data_blocks.div_ceil(SPARE_SHARE));
     let pages = (data_blocks.div_ceil(MAPPINGS_PER_PAGE) + FIRST_PAGES).min(data_blocks.div_ceil(SPARE_SHARE));
     let logical = wishes.logical_mib.map_or(data_blocks - spare - pages, |mib| mib * BLOCKS_PER_MIB);
-    let index_mib = wishes.index_mib.unwrap_or_else(|| default_index(data_blocks));
-    Ok((Blocks(logical), u32::try_from(index_mib).unwrap_or(u32::MAX)))
+    let (index_mib, history_mib) = Indexing { wishes, most_history_mib: plan.most_history_mib }.sizes(data_blocks);
+    LaidOut { logical_blocks: Blocks(logical), index_mib, history_mib }
 }
 
 /// The largest power of two that gives each shard its slabs, within bounds.

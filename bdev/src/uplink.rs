@@ -4,11 +4,14 @@
 //!
 //! Invariant: a shard is not idle, so not stopped, while an answer is under way to it.
 
-use engine::{ReadOnlyReason, ShardId};
+use engine::{ReadOnlyReason, SectionAt, ShardId};
 
 use crate::peers::Peers;
 use crate::pool::storage;
 use crate::thread::Thread;
+
+/// Sections of a shard's index that may be on their way to its history; more are dropped.
+const SECTIONS: usize = 2;
 
 /// One shard's way to the application thread.
 #[derive(Debug)]
@@ -20,12 +23,16 @@ pub struct Uplink {
     peers: Peers,
     /// Questions without an answer.
     open: usize,
+    /// Sections of the index on their way.
+    sections: usize,
+    /// How often the index was begun anew: answers to what was asked before count for nothing.
+    index_era: u64,
 }
 
 impl Uplink {
     /// The way of shard `id` of the volume with the key `key` to the thread `app`.
     pub fn new(app: Thread, key: u64, id: ShardId, peers: Peers) -> Uplink {
-        Uplink { app, key, id, peers, open: 0 }
+        Uplink { app, key, id, peers, open: 0, sections: 0, index_era: 0 }
     }
 
     /// True when no answer is under way.
@@ -43,6 +50,49 @@ impl Uplink {
                 thread.run(move || peers.shard(id).segment_erased(segment, result));
             });
         });
+    }
+
+    /// Whether a section of the index can be sent.
+    pub fn takes_section(&self) -> bool {
+        self.sections < SECTIONS
+    }
+
+    /// Sends a section of the index to its history. The answer comes to
+    /// [`crate::shard_host::ShardHost::section_stored`].
+    pub fn append_section(&mut self, section: Vec<u8>) {
+        self.open += 1;
+        self.sections += 1;
+        let (key, id, peers, era) = (self.key, self.id, self.peers, self.index_era);
+        self.app.post(move || {
+            storage::append_section(key, section, move |number| {
+                let thread = peers.shard(id).thread;
+                thread.run(move || peers.shard(id).section_stored(era, number));
+            });
+        });
+    }
+
+    /// Notes the answer to a section that was sent. False when the index was begun anew meanwhile.
+    pub fn section_stored(&mut self, era: u64) -> bool {
+        self.sections -= 1;
+        self.answered();
+        era == self.index_era
+    }
+
+    /// Has a section of the index read. The answer comes to [`crate::shard_host::ShardHost::section_read`].
+    pub fn read_section(&mut self, at: SectionAt) {
+        self.open += 1;
+        let (key, id, peers) = (self.key, self.id, self.peers);
+        self.app.post(move || {
+            storage::read_section(key, at, move |result| {
+                let thread = peers.shard(id).thread;
+                thread.run(move || peers.shard(id).section_read(at, result.as_deref().or(Err(()))));
+            });
+        });
+    }
+
+    /// Notes that the index has been begun anew.
+    pub fn begin_index_anew(&mut self) {
+        self.index_era += 1;
     }
 
     /// Notes an answer.

@@ -102,6 +102,16 @@ pub fn serialize_hex<S: Serializer>(number: &u32, serializer: S) -> Result<S::Ok
     serializer.serialize_str(&format!("{number:#010x}"))
 }
 
+/// A switch.
+#[must_use]
+pub const fn on(on: bool) -> &'static str {
+    if on {
+        "on"
+    } else {
+        "off"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,6 +41,12 @@ pub struct VolumeReport {
     pub roots: Option<String>,
     /// Logs of the journal segments that count.
     pub segments: Vec<String>,
+    /// Mblocks of the closed chapters of the index's history, oldest first.
+    pub chapters: Vec<String>,
+    /// Log of the open chapter.
+    pub history_log: Option<String>,
+    /// Mblocks of the images of the index.
+    pub images: Vec<String>,
     /// Objects that exist and do not count: a step was cut short, or is under way.
     pub uncounted: Vec<String>,
 }
@@ -66,6 +72,12 @@ pub struct ConfigReport {
     pub map_cache_mib: u32,
     /// MiB of the recovery journal of each shard.
     pub journal_mib: u32,
+    /// MiB of the index's history.
+    pub history_mib: u32,
+    /// Compression is on.
+    pub compression: bool,
+    /// Deduplication is on.
+    pub deduplication: bool,
     /// Media class of areas, roots and journals.
     pub metadata_class: &'static str,
     /// The cores that it runs on.
@@ -107,6 +119,9 @@ impl From<&VolumeConfig> for ConfigReport {
             index_mib: config.index_mib,
             map_cache_mib: config.map_cache_mib,
             journal_mib: config.journal_mib,
+            history_mib: config.history_mib,
+            compression: config.compression,
+            deduplication: config.deduplication,
             metadata_class: shown::class(config.metadata_class),
             core_mask: config.core_mask.clone(),
         }
@@ -168,6 +183,9 @@ pub(crate) fn look(entry: &VolumeEntry, objects: &mut Objects<'_>, findings: &mu
         areas: first(&contents.areas, contents.counted_areas()),
         roots: contents.roots.map(shown::id),
         segments: first(&contents.segments, counts.segments),
+        chapters: contents.chapters.iter().map(|chapter| shown::id(chapter.object)).collect(),
+        history_log: contents.history_log.map(shown::id),
+        images: contents.images.iter().map(|piece| shown::id(piece.object)).collect(),
         uncounted: strays.map(shown::id).collect(),
     }
 }

@@ -23,6 +23,16 @@ pub fn inventory(record: &InventoryRecord) -> String {
         InventoryRecord::State(state) => format!("STATE {}", state_text(state)),
         InventoryRecord::Counts(counts) => format!("COUNTS {} slabs, {} segments", counts.slabs, counts.segments),
         InventoryRecord::Deleted => "DELETED".to_owned(),
+        InventoryRecord::Chapter(chapter) => {
+            format!("CHAPTER {} of {} sections is {:#x}", chapter.number, chapter.sections, chapter.object.0)
+        }
+        InventoryRecord::ChapterGone(number) => format!("CHAPTER {number} is gone"),
+        InventoryRecord::HistoryLog { object } => format!("HISTORY LOG is {:#x}", object.0),
+        InventoryRecord::Image(piece) => format!(
+            "IMAGE of shard {} of {}, piece {} of {} B, generation {}, is {:#x}",
+            piece.shard, piece.shards, piece.piece, piece.bytes, piece.generation, piece.object.0
+        ),
+        InventoryRecord::ImagesGone => "IMAGES are gone".to_owned(),
     }
 }
 
@@ -30,7 +40,7 @@ fn config_text(config: &VolumeConfig) -> String {
     let bytes = |blocks: u64| shown::bytes(blocks.saturating_mul(BLOCK_SIZE as u64));
     format!(
         "slabs of {} in {} zones, {} areas in an object on {}, logical size {}, blocks of {} B, nonce {:#018x}, index {} MiB, \
-         map cache {} MiB, journals {} MiB, cores '{}'",
+         history {} MiB, map cache {} MiB, journals {} MiB, compression {}, deduplication {}, cores '{}'",
         bytes(config.slab_blocks),
         config.slab_zones,
         config.areas_per_object,
@@ -39,8 +49,11 @@ fn config_text(config: &VolumeConfig) -> String {
         config.block_size,
         config.nonce,
         config.index_mib,
+        config.history_mib,
         config.map_cache_mib,
         config.journal_mib,
+        shown::on(config.compression),
+        shown::on(config.deduplication),
         shown::text(&config.core_mask)
     )
 }

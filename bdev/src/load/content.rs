@@ -3,7 +3,7 @@
 //! What a job writes: buffers filled beforehand, of which the timed loop changes no more than the stamp.
 //!
 //! A unique block is random bytes whose first three words are the stamp: block number, serial number of the write (with the job's number in
-//! its top byte), and the number of the run. No two writes of a process have the same stamp. Duplicates are written straight from a pool that
+//! its top byte), and the number of the run. A compressible one is the same with zeros in each sector. No two writes of a process have the same stamp. Duplicates are written straight from a pool that
 //! all jobs share and nobody writes to.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +80,7 @@ impl Source {
                 let offset = self.random.below(DUPLICATE_CONTENTS) as usize * BLOCK;
                 self.shared.duplicates.as_ptr().wrapping_add(offset)
             }
-            Content::Duplicate(_) | Content::Unique => {
+            Content::Duplicate(_) | Content::Unique | Content::Compressible(_) => {
                 for index in 0..u64::from(blocks) {
                     self.serial += 1;
                     let words = [lbn + index, self.serial, self.run];
@@ -90,6 +90,14 @@ impl Source {
                 own
             }
         }
+    }
+}
+
+/// Zeros the last `percent` of 100 bytes of each sector.
+pub fn make_compressible(bytes: &mut [u8], percent: u8) {
+    for sector in bytes.chunks_mut(engine::SECTOR_SIZE) {
+        let kept = sector.len() * (100 - usize::from(percent.min(100))) / 100;
+        sector[kept..].fill(0);
     }
 }
 
@@ -108,4 +116,20 @@ pub(super) unsafe fn wrong_stamp(data: *const u8, lbn: u64, blocks: u32) -> Opti
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sector_ends_with_so_many_zeros() {
+        let mut bytes = [7; 1024];
+        make_compressible(&mut bytes, 65);
+        for sector in bytes.chunks(512) {
+            assert!(sector[..179].iter().all(|&byte| byte == 7) && sector[179..].iter().all(|&byte| byte == 0));
+        }
+        make_compressible(&mut bytes, 0);
+        assert_eq!(bytes[178], 7);
+    }
 }

@@ -224,9 +224,12 @@ impl Job {
         let depth = spec.queue_depth as usize;
         let own_bytes = if spec.operation == Operation::Unmap { 0 } else { spec.blocks_per_request as usize * BLOCK };
         let bytes = own_bytes * depth;
-        let buffer = DmaBuffer::random(bytes, place.run << 8 | place.index)
+        let mut buffer = DmaBuffer::random(bytes, place.run << 8 | place.index)
             .ok_or_else(|| LoadError::Memory { bdev: spec.bdev.clone(), bytes })?;
         let content = if let Operation::Write(content) = spec.operation { content } else { Content::Zero };
+        if let Content::Compressible(percent) = content {
+            content::make_compressible(buffer.as_mut(), percent);
+        }
         let once = spec.limit == Limit::OnePass;
         let slots = spec.region_blocks / u64::from(spec.blocks_per_request);
         let tasks = (0..depth).map(|index| Task::new(buffer.as_ptr().wrapping_add(index * own_bytes))).collect();

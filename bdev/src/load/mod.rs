@@ -25,7 +25,7 @@ mod spec;
 mod thread;
 
 pub use app::{run, App, AppError, AppOptions};
-pub use content::STAMP_WORDS;
+pub use content::{make_compressible, STAMP_WORDS};
 pub use histogram::Histogram;
 pub use memory::DmaBuffer;
 pub use pool::open_pool;

@@ -2,7 +2,8 @@
 
 //! Parameters of the methods that deal with a volume that is there.
 
-use super::{Fields, ParamError, Reader, CACHE, CPUMASK, INDEX, LOGICAL, PHYSICAL, POOL_NAME, VOLUME_NAME};
+use super::VOLUME_NAME;
+use super::{Fields, ParamError, Reader, ACTION, CACHE, CPUMASK, INDEX, LOGICAL, PHYSICAL, POOL_NAME, SWITCH};
 use crate::cpumask;
 
 /// The parameter of the methods that take the name of a volume and nothing else.
@@ -30,6 +31,54 @@ pub fn parse_set_index_memory(fields: Fields) -> Result<(String, u64), ParamErro
     let name = reader.string("name", VOLUME_NAME)?;
     let mib = reader.optional_number("index_memory_mib", INDEX, |mib| (1..=1 << 20).contains(&mib))?;
     Ok((name, mib.ok_or(ParamError::Missing { name: "index_memory_mib", allowed: INDEX })?))
+}
+
+/// What is to become of an index (vdo.md 2.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexAction {
+    /// A new, empty one.
+    Create,
+    /// None, until it is opened again.
+    Close,
+    /// Open, but not asked.
+    Disable,
+    /// Open, and asked.
+    Enable,
+}
+
+impl IndexAction {
+    fn parse(name: &str) -> Option<IndexAction> {
+        Some(match name {
+            "create" => IndexAction::Create,
+            "close" => IndexAction::Close,
+            "disable" => IndexAction::Disable,
+            "enable" => IndexAction::Enable,
+            _ => return None,
+        })
+    }
+}
+
+/// The parameters of `bdev_dedupe_set_index`: a volume and what is to become of its index.
+///
+/// # Errors
+/// One of them is missing or not allowed, or there are others.
+pub fn parse_set_index(fields: Fields) -> Result<(String, IndexAction), ParamError> {
+    let mut reader = Reader::new(fields, &["name", "action"])?;
+    let name = reader.string("name", VOLUME_NAME)?;
+    let given = reader.string("action", ACTION)?;
+    let bad = || ParamError::Bad { name: "action", given: format!("\"{given}\""), allowed: ACTION };
+    Ok((name, IndexAction::parse(&given).ok_or_else(bad)?))
+}
+
+/// The parameters of `bdev_dedupe_set_compression`: a volume, and whether it compresses.
+///
+/// # Errors
+/// One of them is missing or not allowed, or there are others.
+pub fn parse_set_compression(fields: Fields) -> Result<(String, bool), ParamError> {
+    let mut reader = Reader::new(fields, &["name", "enabled"])?;
+    let name = reader.string("name", VOLUME_NAME)?;
+    let enabled = reader.optional_boolean("enabled")?;
+    Ok((name, enabled.ok_or(ParamError::Missing { name: "enabled", allowed: SWITCH })?))
 }
 
 /// A volume and a size in MiB, for the methods that change one.

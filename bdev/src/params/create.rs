@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::{Fields, ParamError, Reader, BASE_NAME, BLOCK, CACHE, CPUMASK, INDEX, JOURNAL, LOGICAL, NEW_NAME};
+use super::{Fields, ParamError, Reader, BASE_NAME, BLOCK, CACHE, CPUMASK, HISTORY, INDEX, JOURNAL, LOGICAL, NEW_NAME};
 use super::{PHYSICAL, POOL_NAME, SLAB, UUID};
 use crate::cpumask;
 use crate::sizing::Wishes;
@@ -55,6 +55,12 @@ pub struct CreateParams {
     pub block_map_cache_mib: Option<u64>,
     /// Size of the recovery journal of each shard in MiB; 32, or less for small pools, when not given.
     pub journal_size_mib: Option<u64>,
+    /// Size of the index's history in MiB, 0 for none; four times the index, or less for small pools, when not given.
+    pub index_history_mib: Option<u64>,
+    /// Whether compression is on; off when not given, as in dm-vdo.
+    pub compression: Option<bool>,
+    /// Whether deduplication is on; on when not given.
+    pub deduplication: Option<bool>,
 }
 
 /// The block map's cache when none is asked for (vdo.md section 0).
@@ -73,6 +79,9 @@ const CREATE: &[&str] = &[
     "index_memory_mib",
     "block_map_cache_mib",
     "journal_size_mib",
+    "index_history_mib",
+    "compression",
+    "deduplication",
 ];
 
 impl CreateParams {
@@ -105,6 +114,9 @@ impl CreateParams {
                     .optional_number("block_map_cache_mib", CACHE, |mib| (1..=1 << 20).contains(&mib))?,
                 journal_size_mib: reader
                     .optional_number("journal_size_mib", JOURNAL, |mib| (1..=1 << 16).contains(&mib))?,
+                index_history_mib: reader.optional_number("index_history_mib", HISTORY, |mib| mib <= 1 << 20)?,
+                compression: reader.optional_boolean("compression")?,
+                deduplication: reader.optional_boolean("deduplication")?,
             };
         if params.base_bdev_name.is_some() == params.pool_name.is_some() {
             return Err(ParamError::OnePlace);
@@ -120,6 +132,7 @@ impl CreateParams {
             slab_mib: self.slab_size_mib,
             physical_mib: self.physical_size_mib,
             index_mib: self.index_memory_mib,
+            history_mib: self.index_history_mib,
             journal_mib: self.journal_size_mib,
         }
     }

@@ -12,7 +12,8 @@ use thiserror::Error;
 
 use crate::cpumask::MaskError;
 
-pub use self::administration::{parse_get_stats, parse_name, parse_set_index_memory, LoadParams, SizeParams};
+pub use self::administration::{parse_get_stats, parse_name, parse_set_compression, parse_set_index};
+pub use self::administration::{parse_set_index_memory, IndexAction, LoadParams, SizeParams};
 pub use self::create::CreateParams;
 
 /// A JSON value as far as parameters need it. Numbers keep their text.
@@ -140,17 +141,23 @@ impl Reader {
         self.optional_string(name, allowed)?.ok_or(ParamError::Missing { name, allowed })
     }
 
-    /// An optional `true` or `false`; `false` when not given.
+    /// `true` or `false`; `false` when not given.
     ///
     /// # Errors
     /// The value is something else.
     pub fn flag(&mut self, name: &'static str) -> Result<bool, ParamError> {
+        Ok(self.optional_boolean(name)?.unwrap_or(false))
+    }
+
+    /// An optional `true` or `false`.
+    ///
+    /// # Errors
+    /// The value is something else.
+    pub fn optional_boolean(&mut self, name: &'static str) -> Result<Option<bool>, ParamError> {
         match self.take(name) {
-            None => Ok(false),
-            Some(Value::Bool(value)) => Ok(value),
-            Some(other) => {
-                Err(ParamError::Bad { name, given: other.describe(), allowed: "true and false are allowed" })
-            }
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(other) => Err(ParamError::Bad { name, given: other.describe(), allowed: SWITCH }),
         }
     }
 
@@ -186,6 +193,9 @@ const SLAB: &str = "a power of two from 8 to 32768 MiB is allowed";
 const PHYSICAL: &str = "a whole number of MiB from 8 to 268435456 (256 TiB) is allowed";
 const CACHE: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";
 const JOURNAL: &str = "a whole number of MiB from 1 to 65536 (64 GiB) is allowed";
+const HISTORY: &str = "a whole number of MiB from 0 (none) to 1048576 (1 TiB) is allowed";
+const SWITCH: &str = "true and false are allowed";
+const ACTION: &str = "create, close, disable and enable are allowed";
 const INDEX: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";
 
 #[cfg(test)]

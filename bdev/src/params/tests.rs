@@ -38,8 +38,15 @@ fn every_parameter_is_read() {
         ("logical_size_mib", number("4294967296")),
         ("slab_size_mib", number("32768")),
         ("index_memory_mib", number("1")),
+        ("index_history_mib", number("0")),
+        ("compression", Value::Bool(true)),
+        ("deduplication", Value::Bool(false)),
     ])
     .expect("valid");
+    assert_eq!(
+        (params.index_history_mib, params.compression, params.deduplication),
+        (Some(0), Some(true), Some(false))
+    );
     assert_eq!(params.uuid.expect("given").to_string(), "f81d4fae-7dec-41d0-a765-00a0c91e6bf6");
     assert_eq!(params.cores(), Ok(Some(vec![0, 2])));
     assert_eq!(params.block_size, Some(BlockSize::Sector));
@@ -115,4 +122,26 @@ fn sizes_and_loads_are_read() {
     let params = LoadParams::parse(fields(&[("pool_name", text("p0")), ("cpumask", text("0x2"))])).expect("valid");
     assert_eq!((params.pool_name.as_deref(), params.cpumask.as_deref()), (Some("p0"), Some("0x2")));
     assert!(LoadParams::parse(fields(&[("cpumask", text("0x0"))])).is_err());
+}
+
+#[test]
+fn the_index_and_compression_are_switched_by_name() {
+    let set = |action: Value| parse_set_index(vec![("name".to_owned(), text("D0")), ("action".to_owned(), action)]);
+    let actions = [
+        ("create", IndexAction::Create),
+        ("close", IndexAction::Close),
+        ("disable", IndexAction::Disable),
+        ("enable", IndexAction::Enable),
+    ];
+    for (name, action) in actions {
+        assert_eq!(set(text(name)), Ok(("D0".to_owned(), action)));
+    }
+    let message = |error: ParamError| error.to_string();
+    assert!(message(set(text("drop")).expect_err("unknown")).contains("create, close, disable and enable"));
+    assert!(matches!(set(Value::Null), Err(ParamError::Missing { name: "action", .. })));
+    let switch =
+        |enabled: Value| parse_set_compression(vec![("name".to_owned(), text("D0")), ("enabled".to_owned(), enabled)]);
+    assert_eq!(switch(Value::Bool(true)), Ok(("D0".to_owned(), true)));
+    assert!(message(switch(number("1")).expect_err("no switch")).contains("true and false"));
+    assert!(matches!(switch(Value::Null), Err(ParamError::Missing { name: "enabled", .. })));
 }

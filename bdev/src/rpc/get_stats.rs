@@ -3,9 +3,24 @@
 //! `bdev_dedupe_get_stats`: counters of one volume or of all, in total and by shard.
 //!
 //! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is no
-//! snapshot of one instant. `saving_percent` and `used_percent` are vdo.md 9.3's derived figures; a saving below
-//! zero is shown as 0. Overhead is what holds no data: what of the pool is in no slab, and the pages of the block map.
-//! Totals go on over restarts; a shard's own counters begin with each load.
+//! snapshot of one instant. `saving_percent`, `used_percent` and `write_amplification_percent` are vdo.md 9.3's derived
+//! figures; a saving below zero is shown as 0. Overhead is what holds no data: what of the pool is in no slab, and the
+//! pages of the block map. Totals go on over restarts; a shard's own counters begin with each load.
+//!
+//! Fields of vdo.md 9.3 that have another name or form here:
+//!
+//! | there | here |
+//! |---|---|
+//! | in_recovery_mode | `mode` is `recovering` |
+//! | bios_in, bios_out | `bios_in_*`, `bios_out_*`; bios_meta, bios_journal and bios_page_cache together are `bios_meta_*` |
+//! | bios_in_progress | `bios_submitted` less `bios_completed` |
+//! | bios_acknowledged | `pieces_done` |
+//! | flush_out | `bios_meta_flush` |
+//! | memory bytes_used, peak | `memory_bytes_used`: all of it is taken at the start, so the two are the same |
+//! | journal, slab_journal, slab_summary, ref_counts, block_map | fields that begin so |
+//! | packer | fields that begin with `compressed_` |
+//! | allocator slab_count | `slabs` |
+//! | index | `index`; its counters are in `total` |
 
 use std::sync::Arc;
 
@@ -102,11 +117,18 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
         let cache = map_cache_bytes(volume.map_cache_mib(), volume.shards().len());
         writer.named_number("block_map_cache_size", cache / engine::BLOCK_SIZE as u64);
         writer.named_number("block_size", engine::BLOCK_SIZE as u64);
+        writer.named_number("logical_block_size", u64::from(volume.block_bytes()));
+        writer.named_number("instance", volume.storage().key);
+        writer.named_number("memory_bytes_used", volume.memory().heap() + volume.memory().dma);
+        writer.named_boolean("compression", volume.compression());
+        writer.named_boolean("deduplication", volume.deduplication());
         writer.named_number("physical_blocks", physical);
         writer.named_number("logical_blocks", logical);
         writer.named_number("overhead_blocks_used", overhead);
         writer.named_number("used_percent", used_percent(&total, overhead, physical));
         writer.named_number("saving_percent", saving_percent(&total));
+        writer.named_number("write_amplification_percent", write_amplification_percent(&total));
+        writer.named_object("index", |writer| write_index(writer, volume, &total));
         writer.named_object("total", |writer| write_fields(writer, &total, volume.kept()));
         writer.named_array("shards", |writer| {
             for (host, shard) in volume.shards().iter().zip(shards) {
@@ -118,6 +140,20 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
             }
         });
     });
+}
+
+/// Writes what there is of the index.
+fn write_index(writer: &mut Writer, volume: &Volume, total: &Statistics) {
+    writer.named_string("state", volume.index_state());
+    writer.named_number("memory_bytes", volume.index_mib() << 20);
+    writer.named_number("entries", total.entries_indexed);
+    writer.named_number("capacity", total.index_capacity);
+    writer.named_number("history_bytes", volume.history_mib() << 20);
+    let history = volume.history_status().unwrap_or_default();
+    writer.named_number("chapters", history.chapters);
+    writer.named_number("sections", history.sections);
+    writer.named_number("sections_lost", history.sections_lost);
+    writer.named_number("refill_percent", history.refill.percent());
 }
 
 /// Writes the figures, each with what was counted before the volume was loaded.
@@ -139,6 +175,12 @@ fn used_percent(total: &Statistics, overhead: u64, physical: u64) -> u64 {
     (total.data_blocks_used + overhead) * 100 / physical.max(1)
 }
 
+/// Blocks written to the base for each hundred that clients wrote: data and metadata.
+fn write_amplification_percent(total: &Statistics) -> u64 {
+    let metadata = total.bios_meta_bytes_written.div_ceil(engine::BLOCK_SIZE as u64);
+    (total.bios_out_write + metadata) * 100 / total.bios_in_write.max(1)
+}
+
 /// Share of the mapped blocks that needs no block of its own.
 fn saving_percent(total: &Statistics) -> u64 {
     total.logical_blocks_used.saturating_sub(total.data_blocks_used) * 100 / total.logical_blocks_used.max(1)
@@ -156,5 +198,9 @@ mod tests {
         total.data_blocks_used = 120;
         assert_eq!(saving_percent(&total), 0, "not negative");
         assert_eq!(saving_percent(&Statistics::default()), 0);
+        assert_eq!(write_amplification_percent(&total), 0);
+        let written = Statistics { bios_in_write: 100, bios_out_write: 50, ..total };
+        let written = Statistics { bios_meta_bytes_written: 4096 * 20 + 1, ..written };
+        assert_eq!(write_amplification_percent(&written), 71);
     }
 }

@@ -51,6 +51,10 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
         writer.named_number("slabs", geometry.slabs());
         writer.named_number("slab_blocks", geometry.slab_blocks());
         writer.named_number("index_bytes", volume.index_mib() << 20);
+        writer.named_number("index_history_bytes", volume.history_mib() << 20);
+        writer.named_string("index_state", volume.index_state());
+        writer.named_boolean("deduplication", volume.deduplication());
+        writer.named_boolean("compression", volume.compression());
         writer.named_number("block_map_cache_bytes", map_cache_bytes(volume.map_cache_mib(), volume.shards().len()));
         writer.named_number("memory_bytes", volume.memory().heap() + volume.memory().dma);
     });

@@ -28,6 +28,8 @@ mod rebuild;
 mod resume;
 mod serve;
 mod set_block_map_cache;
+mod set_compression;
+mod set_index;
 mod set_index_memory;
 mod set_read_only;
 mod suspend;
@@ -45,7 +47,7 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 26] = [
+const METHODS: [(&CStr, Handler); 28] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
@@ -55,7 +57,9 @@ const METHODS: [(&CStr, Handler); 26] = [
     (c"bdev_dedupe_resume", resume::handle),
     (c"bdev_dedupe_grow_logical", grow_logical::handle),
     (c"bdev_dedupe_grow_physical", grow_physical::handle),
+    (c"bdev_dedupe_set_index", set_index::handle),
     (c"bdev_dedupe_set_index_memory", set_index_memory::handle),
+    (c"bdev_dedupe_set_compression", set_compression::handle),
     (c"bdev_dedupe_set_block_map_cache", set_block_map_cache::handle),
     (c"bdev_dedupe_set_read_only", set_read_only::handle),
     (c"bdev_dedupe_check", check::handle),

@@ -39,7 +39,8 @@ fn what_a_plan_wants_fits_and_one_slab_more_does_not() {
     for (bytes, shards) in [(64 * MIB, 1), (64 * MIB, 2), (GIB, 2), (100 * GIB, 4), (5000 * GIB, 32)] {
         let (room, plan) = (room(bytes), planned(bytes, shards));
         let (slab_blocks, journal_mib) = (plan.slab_blocks, plan.journal_mib);
-        let needs = Needs { room: &room, shards, slab_blocks, journal_mib };
+        let indexing = Some(Indexing { wishes: &Wishes::default(), most_history_mib: plan.most_history_mib });
+        let needs = Needs { room: &room, shards, slab_blocks, journal_mib, indexing };
         assert!(needs.fit(plan.wanted) && !needs.fit(plan.wanted + 1), "{bytes} bytes, {shards} shards");
         let metadata = room.free_zones - plan.wanted * slab_blocks / BLOCKS_PER_MIB;
         assert!(bytes < GIB || metadata * 4 < room.free_zones, "{metadata} zones of {}", room.free_zones);
@@ -99,11 +100,13 @@ fn wishes_are_kept() {
         slab_mib: Some(32),
         physical_mib: Some(100),
         index_mib: Some(3),
+        history_mib: Some(7),
         journal_mib: Some(16),
     };
     let found = plan(&room(GIB), 1, &wishes).expect("fits");
     assert_eq!((found.slab_blocks, found.wanted, found.least), (32 * 256, 3, 3), "whole slabs, and no fewer");
-    assert_eq!(lay_out(3, 32 * 256, 1, &wishes), Ok((Blocks(1 << 40), 3)));
+    let laid_out = LaidOut { logical_blocks: Blocks(1 << 40), index_mib: 3, history_mib: 7 };
+    assert_eq!(lay_out(3, &found, 1, &wishes), laid_out);
     let wishes = Wishes { physical_mib: Some(15), slab_mib: Some(8), ..Wishes::default() };
     let error = plan(&room(GIB), 2, &wishes).expect_err("one slab for two shards").to_string();
     assert!(error.contains("'physical_size_mib' is 15") && error.contains("need at least 16"), "{error}");
@@ -126,7 +129,8 @@ fn growth_takes_what_is_asked_for_or_all() {
 #[test]
 fn the_logical_size_leaves_blocks_for_overwriting_a_full_volume_and_for_its_map() {
     let data = 124 * 8 * BLOCKS_PER_MIB;
-    let logical = |shards| lay_out(124, 8 * BLOCKS_PER_MIB, shards, &Wishes::default()).expect("valid").0 .0;
+    let plan = planned(GIB - MIB, 1);
+    let logical = |shards| lay_out(124, &plan, shards, &Wishes::default()).logical_blocks.0;
     let pages = data.div_ceil(504) + 180;
     assert_eq!(data - logical(1), 4096 + pages);
     assert_eq!(data - logical(2), 8192 + pages);
@@ -135,7 +139,22 @@ fn the_logical_size_leaves_blocks_for_overwriting_a_full_volume_and_for_its_map(
 
 #[test]
 fn the_index_has_room_for_every_block() {
-    let index = |slabs| lay_out(slabs, 1 << 18, 1, &Wishes::default()).expect("valid").1;
-    assert_eq!(index(1), 3, "10 bytes for each of 2^18 blocks, in whole MiB");
-    assert_eq!(index(1 << 10), 2560);
+    let plan = SlabPlan { slab_blocks: 1 << 18, least: 1, wanted: 1, journal_mib: 1, most_history_mib: 1 << 20 };
+    let index = |slabs| lay_out(slabs, &plan, 1, &Wishes::default());
+    assert_eq!(index(1).index_mib, 3, "10 bytes for each of 2^18 blocks, in whole MiB");
+    assert_eq!((index(1 << 10).index_mib, index(1 << 10).history_mib), (2560, 10240));
+    let short = SlabPlan { most_history_mib: 5, ..plan };
+    assert_eq!(lay_out(1, &short, 1, &Wishes::default()).history_mib, 5);
+}
+
+/// Room for chapters and images stays free, and small pools have no history unless it is asked for.
+#[test]
+fn room_is_left_for_the_index() {
+    let (usual, small) = (planned(GIB, 1), planned(63 * MIB, 1));
+    assert_eq!((usual.most_history_mib, small.most_history_mib), (16, 0));
+    let without = plan(&room(GIB), 1, &Wishes { history_mib: Some(0), ..Wishes::default() }).expect("fits");
+    let long = plan(&room(GIB), 1, &Wishes { history_mib: Some(160), ..Wishes::default() }).expect("fits");
+    assert_eq!(without.slab_blocks, long.slab_blocks);
+    let zones = (without.wanted - long.wanted) * without.slab_blocks / BLOCKS_PER_MIB;
+    assert!(zones.abs_diff(162) <= 16, "{zones} zones for 160 chapters and two more");
 }

@@ -106,12 +106,14 @@ impl Volume {
             return Ok(());
         }
         self.pause().await;
+        self.suspend_index();
         save(self).await;
         if self.change_state(State::Online, State::Suspended) {
             log::info!("{}: suspended", self.name);
             return Ok(());
         }
         // Unregistering has begun meanwhile.
+        self.resume_index().await;
         self.open_again().await;
         Err(VolumeError::NotOnline { name: self.name.to_string(), state: self.state().name() })
     }
@@ -132,6 +134,7 @@ impl Volume {
     /// Ends a suspension, if there is one.
     pub async fn wake_up(self: &Arc<Volume>) {
         if self.change_state(State::Suspended, State::Online) {
+            self.resume_index().await;
             self.open_again().await;
         }
     }

@@ -63,7 +63,9 @@ impl Volume {
         self.grow_pool(pool).await?;
         let geometry = self.geometry();
         let (slabs, slab_blocks) = (geometry.slabs(), geometry.slab_blocks());
-        let room = place::room(pool).map_err(failed)?;
+        let mut room = place::room(pool).map_err(failed)?;
+        let kept = store.free_index_zones(self.shards.len()).map_err(failed)?;
+        room.free_zones = room.free_zones.saturating_sub(kept);
         let more = sizing::plan_growth(&room, (slabs, slab_blocks), mib)
             .map_err(|error| VolumeError::sizing(&self.name, pool.name(), error))?;
         if more == 0 {

@@ -50,6 +50,12 @@ pub struct Loaded {
     pub segments: Vec<Vec<JournalSegment>>,
     /// Summaries of its slabs.
     pub summaries: Vec<SlabSummary>,
+    /// Its index as the last stop has left it, shard by shard, if that was a clean one on as many shards.
+    pub images: Vec<Vec<u8>>,
+    /// Sections of the index's history of which each shard keeps hooks; none without a history.
+    pub history_sections: Option<u32>,
+    /// Bytes of memory for the history.
+    pub history_bytes: u64,
     /// The cores of its shards.
     pub cores: Vec<u32>,
     /// Why it takes no writes.
@@ -182,6 +188,8 @@ async fn prepare(name: &str, storage: Storage, cores: Vec<u32>) -> Result<Loaded
     }
     let geometry = store.geometry(cores.len()).map_err(failed)?;
     let recovered = recovery::make_whole(name, &store, &geometry).await?;
+    let images = super::index::load_images(name, &store, cores.len()).await;
+    let history = super::index::window(&store, cores.len());
     let before = recovered.state;
     let kind = if before.kind == StateKind::ReadOnly { StateKind::ReadOnly } else { StateKind::Dirty };
     let shards = cores.len() as u16;
@@ -200,6 +208,9 @@ async fn prepare(name: &str, storage: Storage, cores: Vec<u32>) -> Result<Loaded
         geometry,
         segments,
         summaries: recovered.summaries,
+        images,
+        history_sections: history.map(|(sections, _)| sections),
+        history_bytes: history.map_or(0, |(_, bytes)| bytes),
         cores,
         read_only,
     })

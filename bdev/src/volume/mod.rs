@@ -4,7 +4,7 @@
 //!
 //! Its life, each part in a file of its own, all on SPDK's application thread except what a shard does on its own:
 //! [`create`] makes a volume in a pool and loads it, [`load`] loads one that is there, [`start`] brings it into service
-//! and [`stop`] takes it out of service; [`registration`] is SPDK's side of both. [`administration`] is what an operator
+//! and [`stop`] takes it out of service; [`index`] opens and closes its index, with the [`history`] of that; [`registration`] is SPDK's side of both. [`administration`] is what an operator
 //! has done to a volume meanwhile, [`grow`] its growth, [`offline`] what is done to one that is not loaded. [`tour`] goes over the shards,
 //! [`rest`] waits for them.
 //!
@@ -15,6 +15,8 @@ pub mod administration;
 mod control;
 pub mod create;
 mod grow;
+pub mod history;
+mod index;
 pub mod kept;
 pub mod load;
 pub mod offline;
@@ -29,10 +31,11 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use engine::hash::IndexControl;
 use engine::volume::Geometry;
 use engine::Lbn;
 use uuid::Uuid;
@@ -72,6 +75,14 @@ pub struct Volume {
     index_mib: AtomicU64,
     /// Size of the block map's cache in MiB.
     map_cache_mib: AtomicU64,
+    /// Size of the index's history in MiB; 0 for none.
+    history_mib: u32,
+    /// Compression is on.
+    compression: AtomicBool,
+    /// Deduplication is on.
+    deduplication: AtomicBool,
+    /// Whether the index is open.
+    index: Mutex<IndexControl>,
     /// What it had counted before it was loaded.
     kept: Kept,
     /// Recoveries after crashes, and rebuilds, in its life.
@@ -143,6 +154,16 @@ impl Volume {
     /// Size of the block map's cache in MiB.
     pub fn map_cache_mib(&self) -> u64 {
         self.map_cache_mib.load(Ordering::Relaxed)
+    }
+
+    /// Size of the index's history in MiB; 0 for none.
+    pub fn history_mib(&self) -> u64 {
+        self.history_mib.into()
+    }
+
+    /// Compression is on.
+    pub fn compression(&self) -> bool {
+        self.compression.load(Ordering::Relaxed)
     }
 
     /// What it has in its pool.

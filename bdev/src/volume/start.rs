@@ -4,13 +4,15 @@
 //! register. Each step is undone when a later one fails.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::ffi::CString;
 use std::sync::{Arc, Mutex};
 
+use engine::hash::IndexImage;
 use engine::ReadOnlyReason;
 
 use super::control::Control;
+use super::index;
 use super::kept::Kept;
 use super::load::Loaded;
 use super::stop::save;
@@ -28,13 +30,17 @@ use crate::thread::Thread;
 ///
 /// # Errors
 /// There is not enough memory of some kind; a bdev below was removed; SPDK does not take the bdev. No shard is left.
-pub async fn start(loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
+pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     let name = loaded.name.clone();
     let memory = memory_of(&loaded);
     setup::refuse_too_large(&name, &memory)?;
     let owner = Thread::current().ok_or_else(|| VolumeError::Thread { name: name.clone(), core: loaded.cores[0] })?;
     let shards = setup::make_shards(&name, &loaded.cores, owner)?;
     let mut plans = setup::make_plans(&loaded, &shards, owner);
+    for (plan, image) in plans.iter_mut().zip(core::mem::take(&mut loaded.images)) {
+        // The generation that has saved it is the one before.
+        plan.index_image = Some(IndexImage { generation: loaded.state.generation - 1, bytes: image });
+    }
     let read_only = loaded.read_only.is_some();
     let volume = Arc::new(assemble(loaded, memory, owner, shards));
     if !storage::watch(volume.storage.key, &volume) {
@@ -50,11 +56,15 @@ pub async fn start(loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     if read_only {
         tour(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
     }
+    if started.is_ok() {
+        volume.open_index().await;
+    }
     let outcome = started.and_then(|()| volume.check_base()).and_then(|()| volume.register());
     if let Err(error) = outcome {
         // No request ever came, so what there is to save is nothing that a recovery would miss.
         tour(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
         save(&volume).await;
+        volume.close_index(false).await;
         tour(&volume, ShardHost::stop).await;
         return Err(error);
     }
@@ -64,11 +74,15 @@ pub async fn start(loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
 fn memory_of(loaded: &Loaded) -> Memory {
     let config = &loaded.config;
     let shards = loaded.geometry.shards();
-    let sizes = (u64::from(config.index_mib) << 20, map_cache_bytes(config.map_cache_mib.into(), shards));
+    let sizes = (
+        (u64::from(config.index_mib) << 20) + loaded.history_bytes,
+        map_cache_bytes(config.map_cache_mib.into(), shards),
+    );
     Memory::of(&loaded.geometry, sizes, (ARENA_BYTES, DMA_BYTES))
 }
 
 fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHost]>) -> Volume {
+    let index = index::control_of(&loaded.config, &loaded.state);
     let Loaded { name, uuid, storage, config, state, geometry, read_only, .. } = loaded;
     Volume {
         // SAFETY: plain data of SPDK's that expects to be zeroed; filled in before it is registered.
@@ -85,6 +99,10 @@ fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHos
         memory,
         index_mib: AtomicU64::new(config.index_mib.into()),
         map_cache_mib: AtomicU64::new(config.map_cache_mib.into()),
+        history_mib: config.history_mib,
+        compression: AtomicBool::new(config.compression),
+        deduplication: AtomicBool::new(config.deduplication),
+        index: Mutex::new(index),
         kept: Kept::new(state.counters),
         recoveries: Recoveries { complete: state.complete_recoveries, read_only: state.read_only_recoveries },
         shards,

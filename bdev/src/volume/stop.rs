@@ -97,6 +97,7 @@ async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
     save(volume).await;
     let statistics = tour(volume, ShardHost::statistics).await;
     let clean = saves && tour(volume, ShardHost::is_writable).await.into_iter().all(|writable| writable);
+    volume.close_index(clean).await;
     tour(volume, ShardHost::stop).await;
     if saves && !clean {
         log::warn!("{}: it takes no writes, so it was not saved; the next load recovers it", volume.name);

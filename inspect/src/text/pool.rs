@@ -133,9 +133,14 @@ fn volume_lines(out: &mut impl Write, volume: &VolumeReport) -> io::Result<()> {
     if let Some(config) = &volume.config {
         let sizes = format!("{slabs} slabs of {} zones ({})", config.slab_zones, blocks(config.slab_blocks));
         writeln!(out, "    {sizes}, logical size {}, nonce {}", blocks(config.logical_blocks), config.nonce)?;
-        let caches = format!("index {} MiB, map cache {} MiB", config.index_mib, config.map_cache_mib);
+        let index = format!("index {} MiB, its history {} MiB", config.index_mib, config.history_mib);
+        let caches = format!("{index}, map cache {} MiB", config.map_cache_mib);
         let exposed = format!("blocks of {} B, cores '{}'", config.block_size, shown::text(&config.core_mask));
         writeln!(out, "    {exposed}, {caches}, journals of {} MiB", config.journal_mib)?;
+        let switches = [("compression", config.compression), ("deduplication", config.deduplication)];
+        let [compression, deduplication] = switches.map(|(what, on)| format!("{what} {}", shown::on(on)));
+        let (chapters, images) = (volume.chapters.len(), volume.images.len());
+        writeln!(out, "    {compression}, {deduplication}, {chapters} chapters and {images} images of the index")?;
         let roots = volume.roots.as_deref().unwrap_or("none");
         let packed = format!("{areas} objects of {} slab areas", config.areas_per_object);
         writeln!(out, "    on {}: {packed}, roots {roots}, {segments} journal segments", config.metadata_class)?;

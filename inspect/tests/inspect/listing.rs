@@ -101,6 +101,9 @@ fn volumes_are_listed() {
         "index_mib": 1,
         "map_cache_mib": 2,
         "journal_mib": 3,
+        "history_mib": 4,
+        "compression": false,
+        "deduplication": true,
         "metadata_class": "CAPACITY",
         "core_mask": "0x1",
     });

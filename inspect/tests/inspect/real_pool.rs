@@ -93,12 +93,14 @@ fn volume(name: &str, uuid: u128, slabs: u64) -> VolumeSpec {
         block_size: 4096,
         map_cache_mib: 1,
         journal_mib: 1,
+        compression: false,
+        deduplication: true,
         core_mask: "0x1".to_owned(),
     }
 }
 
 fn sizes(_: u64) -> Result<Sizes, PoolError> {
-    Ok(Sizes { logical_blocks: Blocks(1000), index_mib: 1 })
+    Ok(Sizes { logical_blocks: Blocks(1000), index_mib: 1, history_mib: 0 })
 }
 
 async fn fill(pool: &Rc<Pool>) -> Result<Contents, PoolError> {

@@ -7,7 +7,7 @@ use engine::units::ENTRIES_PER_LEAF_PAGE;
 use engine::BLOCK_SIZE;
 
 /// A kind of load.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Case {
     /// Its name on the command line and in the results.
     pub name: &'static str,
@@ -19,6 +19,8 @@ pub struct Case {
     pub blocks: u32,
     /// Each block once, instead of for a time.
     pub one_pass: bool,
+    /// Whether our bdev compresses.
+    pub compression: bool,
     /// What the region holds at the start.
     pub before: Content,
     /// What it holds at the end, when that is known.
@@ -43,6 +45,7 @@ const fn write(name: &'static str, order: Order, blocks: u32, content: Content) 
         order,
         blocks,
         one_pass: false,
+        compression: false,
         before: content,
         after: Some(content),
     }
@@ -51,13 +54,26 @@ const fn write(name: &'static str, order: Order, blocks: u32, content: Content) 
 const fn read(name: &'static str, order: Order, blocks: u32) -> Case {
     let before = Content::Unique;
     let operation = Operation::Read { verify: true };
-    Case { name, operation, order, blocks, one_pass: false, before, after: Some(before) }
+    Case { name, operation, order, blocks, one_pass: false, compression: false, before, after: Some(before) }
 }
+
+/// With compression, on data that can be compressed so far.
+const fn compressed(case: Case, percent: u8) -> Case {
+    let content = if percent == 0 { Content::Unique } else { Content::Compressible(percent) };
+    let operation = match case.operation {
+        Operation::Write(_) => Operation::Write(content),
+        other => other,
+    };
+    Case { operation, compression: true, before: content, after: Some(content), ..case }
+}
+
+/// As in the data that savings are measured with: two fragments fit into a block.
+const COMPRESSIBLE: u8 = 65;
 
 /// Frees unique blocks, each once.
 const fn free(name: &'static str, operation: Operation, blocks: u32) -> Case {
     let (order, before) = (Order::Random, Content::Unique);
-    Case { name, operation, order, blocks, one_pass: true, before, after: None }
+    Case { name, operation, order, blocks, one_pass: true, compression: false, before, after: None }
 }
 
 /// All cases, in an order that needs little rewriting between them.
@@ -71,6 +87,10 @@ pub const CASES: &[Case] = &[
     free("unmap-page", Operation::Unmap, PAGE),
     write("randwrite-dup50", Order::Random, 1, Content::Duplicate(50)),
     write("randwrite-dup100", Order::Random, 1, Content::Duplicate(100)),
+    compressed(write("randwrite-compr0", Order::Random, 1, Content::Unique), 0),
+    compressed(write("randwrite-compr65", Order::Random, 1, Content::Unique), COMPRESSIBLE),
+    compressed(write("seqwrite-compr65", Order::Sequential, 16, Content::Unique), COMPRESSIBLE),
+    compressed(read("randread-compr65", Order::Random, 1), COMPRESSIBLE),
 ];
 
 #[cfg(test)]
@@ -84,5 +104,17 @@ mod tests {
         }
         let page = CASES.iter().find(|case| case.name == "unmap-page").expect("the case exists");
         assert_eq!(page.request_bytes(), 504 * 4096);
+    }
+
+    #[test]
+    fn compressed_cases_find_what_they_write() {
+        let of = |name: &str| CASES.iter().find(|case| case.name == name).expect("the case exists");
+        let write = of("randwrite-compr65");
+        assert_eq!(
+            (write.operation, write.before),
+            (Operation::Write(Content::Compressible(65)), Content::Compressible(65))
+        );
+        assert_eq!((of("randread-compr65").before, of("randwrite-compr0").before), (write.before, Content::Unique));
+        assert!(CASES.iter().all(|case| case.compression == case.name.contains("compr")));
     }
 }

@@ -10,8 +10,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use bdev_dedupe::load::{Content, DmaBuffer, Operation, Order};
+use bdev_dedupe::load::{make_compressible, Content, DmaBuffer, Operation, Order};
 use engine::hash::{Fingerprinter, SECRET_BYTES};
+use engine::io::compression::{decompress, Compressor};
 use engine::units::ENTRIES_PER_LEAF_PAGE;
 use engine::{env::Block, BLOCK_SIZE};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub const COLD_BYTES: usize = 256 << 20;
 
 /// Blocks that are hot.
 const HOT_BLOCKS: usize = 32;
+
+/// Of blocks that are compressed.
+const COMPRESSIBLE: u8 = 65;
 
 /// Blocks per timed round, and rounds; the median of the rounds counts.
 const ROUND_BLOCKS: usize = 30_000;
@@ -50,6 +54,10 @@ pub struct Steps {
     pub copy_from_base: f64,
     /// Copying a block in DRAM, behind the one copied before, to a hot place.
     pub stream_from_base: f64,
+    /// Compressing a hot block that can be compressed by [`COMPRESSIBLE`] percent.
+    pub compress: f64,
+    /// Restoring such a block.
+    pub decompress: f64,
     /// Clearing one mapping of a page that is cleared whole, and changing one reference count.
     pub unmap_entry: f64,
     /// Clearing one mapping anywhere, and changing one reference count.
@@ -70,6 +78,8 @@ impl Steps {
             copy_to_base: self.copy_to_base.min(other.copy_to_base),
             copy_from_base: self.copy_from_base.min(other.copy_from_base),
             stream_from_base: self.stream_from_base.min(other.stream_from_base),
+            compress: self.compress.min(other.compress),
+            decompress: self.decompress.min(other.decompress),
             unmap_entry: self.unmap_entry.min(other.unmap_entry),
             unmap_one: self.unmap_one.min(other.unmap_one),
         }
@@ -84,11 +94,18 @@ impl Steps {
         blocks
             * match case.operation {
                 Operation::Write(Content::Unique) => unique,
+                Operation::Write(Content::Compressible(percent)) => {
+                    let together = f64::from(100 / (100 - percent.min(99)));
+                    self.hash + self.check + self.compress + self.append_to_base / together
+                }
                 Operation::Write(Content::Duplicate(percent)) => {
                     let part = f64::from(percent) / 100.0;
                     part * duplicate + (1.0 - part) * unique
                 }
                 Operation::Write(Content::Zero) => self.zero_scan + self.unmap_one,
+                Operation::Read { .. } if matches!(case.before, Content::Compressible(_)) => {
+                    self.copy_from_base + self.decompress + self.check
+                }
                 Operation::Read { .. } if case.order == Order::Sequential => self.stream_from_base + self.check,
                 Operation::Read { .. } => self.copy_from_base + self.check,
                 Operation::Unmap if case.blocks == 1 => self.unmap_one,
@@ -105,6 +122,7 @@ pub struct Floor {
     twin: DmaBuffer,
     bounce: DmaBuffer,
     cold: DmaBuffer,
+    compressible: DmaBuffer,
     fingerprinter: Fingerprinter,
     state: u64,
 }
@@ -145,7 +163,10 @@ impl Floor {
     /// Memory of the application, filled; `None` if there is too little.
     #[must_use]
     pub fn new() -> Option<Floor> {
+        let mut compressible = DmaBuffer::random(HOT_BLOCKS * BLOCK_SIZE, 3)?;
+        make_compressible(compressible.as_mut(), COMPRESSIBLE);
         Some(Floor {
+            compressible,
             hot: DmaBuffer::random(HOT_BLOCKS * BLOCK_SIZE, 1)?,
             twin: DmaBuffer::random(HOT_BLOCKS * BLOCK_SIZE, 1)?,
             bounce: DmaBuffer::new(HOT_BLOCKS * BLOCK_SIZE)?,
@@ -167,6 +188,8 @@ impl Floor {
             copy_to_base: self.copy_to_base(false),
             copy_from_base: self.copy_from_base(false),
             stream_from_base: self.copy_from_base(true),
+            compress: self.compress(),
+            decompress: self.decompress(),
             unmap_entry: unmap(ENTRIES_PER_LEAF_PAGE as usize),
             unmap_one: unmap(1),
         }
@@ -187,6 +210,35 @@ impl Floor {
         time(ROUND_BLOCKS, || {
             for index in 0..ROUND_BLOCKS {
                 black_box(Fingerprinter::check_code(&blocks[index % HOT_BLOCKS]));
+            }
+        })
+    }
+
+    fn compress(&mut self) -> f64 {
+        let blocks = as_blocks(self.compressible.as_ref());
+        let mut compressor = Compressor::new();
+        time(ROUND_BLOCKS, || {
+            for index in 0..ROUND_BLOCKS {
+                black_box(compressor.compress(&blocks[index % HOT_BLOCKS]));
+            }
+        })
+    }
+
+    fn decompress(&mut self) -> f64 {
+        let mut compressor = Compressor::new();
+        let blocks = as_blocks(self.compressible.as_ref());
+        let fragments: Vec<Vec<u8>> = blocks
+            .iter()
+            .map(|block| {
+                compressor.compress(block);
+                compressor.fragment().to_vec()
+            })
+            .collect();
+        let mut block = [0; BLOCK_SIZE];
+        time(ROUND_BLOCKS, || {
+            for index in 0..ROUND_BLOCKS {
+                let restored = decompress(&fragments[index % HOT_BLOCKS], black_box(&mut block));
+                assert!(restored.is_ok(), "made of a block");
             }
         })
     }
@@ -288,6 +340,8 @@ mod tests {
             copy_to_base: 1000.0,
             copy_from_base: 32.0,
             stream_from_base: 256.0,
+            compress: 512.0,
+            decompress: 2048.0,
             unmap_entry: 64.0,
             unmap_one: 128.0,
         };
@@ -299,6 +353,9 @@ mod tests {
         assert_eq!(floor("randread"), 34.0);
         assert_eq!(floor("seqread"), 16.0 * 258.0);
         assert_eq!(floor("randwrite-zero"), 132.0);
+        assert_eq!(floor("randwrite-compr65"), 523.0);
+        assert_eq!(floor("randread-compr65"), 2082.0);
+        assert_eq!(floor("randwrite-compr0"), 19.0, "looking at a block costs next to nothing");
         assert_eq!(floor("unmap-4k"), 128.0);
         assert_eq!(floor("unmap-page"), 504.0 * 64.0);
     }

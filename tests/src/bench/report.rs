@@ -39,7 +39,7 @@ fn write_all(out: &mut String, outputs: &[WorkerOutput], records: &[&Record]) ->
         writeln!(
             out,
             "floor, ns per 4 KiB ({} core(s)): hash {:.0} (cold {:.0}), check {:.0}, zero scan {:.0}, compare {:.0}, \
-             copy to base {:.0} (in order {:.0}), copy from base {:.0} (in order {:.0}), unmap entry {:.1} (alone {:.1}); load generator and bdev layer {:.0} per request",
+             copy to base {:.0} (in order {:.0}), copy from base {:.0} (in order {:.0}), compress {:.0}, decompress {:.0}, unmap entry {:.1} (alone {:.1}); load generator and bdev layer {:.0} per request",
             record.shards,
             steps.hash * 1e3,
             steps.hash_cold * 1e3,
@@ -50,6 +50,8 @@ fn write_all(out: &mut String, outputs: &[WorkerOutput], records: &[&Record]) ->
             steps.append_to_base * 1e3,
             steps.copy_from_base * 1e3,
             steps.stream_from_base * 1e3,
+            steps.compress * 1e3,
+            steps.decompress * 1e3,
             steps.unmap_entry * 1e3,
             steps.unmap_one * 1e3,
             record.generator_us * 1e3

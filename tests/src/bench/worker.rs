@@ -61,6 +61,17 @@ pub enum WorkerError {
     },
 }
 
+/// Why a case was not measured on a bdev.
+#[derive(Debug, Error)]
+enum LoadFailure {
+    /// The load did not run to its end.
+    #[error(transparent)]
+    Load(#[from] load::LoadError),
+    /// The bdev could not be made ready for it.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+}
+
 /// Memory that a measuring process needs, in MiB.
 #[must_use]
 pub fn memory_mib(options: &Options) -> u64 {
@@ -89,12 +100,15 @@ pub fn measure(options: &Options, cores: u32) -> Result<WorkerOutput, WorkerErro
 struct Bdev {
     target: Target,
     name: &'static str,
-    /// What the region holds, when that is known.
-    holds: Option<Content>,
+    /// Whether it compresses now.
+    compression: bool,
+    /// What the region holds, and whether that was written with compression on; when it is known.
+    holds: Option<(Content, bool)>,
 }
 
 struct Session<'a> {
     app: &'a App,
+    rpc: Client,
     options: Options,
     bdevs: Vec<Bdev>,
     region_blocks: u64,
@@ -114,7 +128,7 @@ impl<'a> Session<'a> {
         let blocks = options.base_mib * ((1 << 20) / BLOCK_SIZE as u64);
         let mut bdevs = Vec::new();
         for &target in &options.targets {
-            bdevs.push(Bdev { target, name: create(&mut rpc, target, blocks)?, holds: None });
+            bdevs.push(Bdev { target, name: create(&mut rpc, target, blocks)?, compression: false, holds: None });
         }
         create_bdev(&mut rpc, "bdev_null_create", NULL_BDEV, blocks)?;
         let region = blocks * REGION_PERCENT / 100;
@@ -123,6 +137,7 @@ impl<'a> Session<'a> {
         let (floor, steps) = measure_floor(app, floor);
         let mut session = Session {
             app,
+            rpc,
             options,
             bdevs,
             region_blocks,
@@ -207,8 +222,10 @@ impl<'a> Session<'a> {
         record
     }
 
-    fn run_once(&mut self, case: &Case, qd: u32, index: usize, round: u64) -> Result<LoadReport, load::LoadError> {
-        if self.bdevs[index].holds != Some(case.before) {
+    fn run_once(&mut self, case: &Case, qd: u32, index: usize, round: u64) -> Result<LoadReport, LoadFailure> {
+        self.set_compression(index, case.compression)?;
+        let compression = self.bdevs[index].compression;
+        if self.bdevs[index].holds != Some((case.before, compression)) {
             self.fill(index, case.before)?;
         }
         self.bdevs[index].holds = None;
@@ -224,8 +241,18 @@ impl<'a> Session<'a> {
             seed: round + 1,
         };
         let report = self.app.run_load(&spec)?;
-        self.bdevs[index].holds = case.after;
+        self.bdevs[index].holds = case.after.map(|content| (content, compression));
         Ok(report)
+    }
+
+    /// Switches compression, if the bdev is ours.
+    fn set_compression(&mut self, index: usize, enabled: bool) -> Result<(), RpcError> {
+        let bdev = &mut self.bdevs[index];
+        if bdev.target == Target::Dedupe && bdev.compression != enabled {
+            self.rpc.call("bdev_dedupe_set_compression", &json!({ "name": bdev.name, "enabled": enabled }))?;
+            bdev.compression = enabled;
+        }
+        Ok(())
     }
 
     /// Writes the whole region.
@@ -240,7 +267,7 @@ impl<'a> Session<'a> {
             limit: Limit::OnePass,
             seed: 1,
         })?;
-        self.bdevs[index].holds = Some(content);
+        self.bdevs[index].holds = Some((content, self.bdevs[index].compression));
         Ok(())
     }
 

@@ -11,10 +11,12 @@ mod fixture;
 
 mod administration;
 mod bdevperf;
+mod compression;
 mod durable;
 mod errors;
 mod export;
 mod fio;
+mod index;
 mod life_cycle;
 mod loading;
 mod pool;

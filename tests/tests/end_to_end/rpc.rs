@@ -273,6 +273,9 @@ fn the_plugin_for_rpc_py_calls_every_method() {
     let statistics: Value = serde_json::from_str(&call(&["bdev_dedupe_get_stats", "-n", "D0"])).expect("JSON");
     assert_eq!(number(&statistics[0], "logical_blocks"), 128 * MIB / 4096);
     call(&["bdev_dedupe_set_index_memory", "D0", "3"]);
+    call(&["bdev_dedupe_set_index", "D0", "disable"]);
+    call(&["bdev_dedupe_set_index", "D0", "enable"]);
+    call(&["bdev_dedupe_set_compression", "D0", "on"]);
     call(&["bdev_dedupe_set_block_map_cache", "D0", "32"]);
     call(&["bdev_dedupe_grow_logical", "D0", "256"]);
     call(&["bdev_dedupe_suspend", "D0"]);

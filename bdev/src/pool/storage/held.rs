@@ -10,6 +10,7 @@ use engine::volume::store::VolumeStore;
 use uuid::Uuid;
 
 use crate::pool::bdev::Lease;
+use crate::volume::history::History;
 use crate::volume::{Operation, Volume};
 
 /// The application thread's side of a volume.
@@ -27,6 +28,8 @@ pub struct Held {
     pub removed: bool,
     /// The volume was made for the load that is under way.
     pub is_new: bool,
+    /// The history of its index, once that is open.
+    pub history: Option<Rc<History>>,
     /// What is being done with it while it is not in service.
     pub operation: Option<Operation>,
 }
@@ -77,6 +80,18 @@ impl Storages {
     /// The objects of a volume.
     pub fn store(&self, key: u64) -> Option<Rc<VolumeStore>> {
         self.with(key, |held| Rc::clone(&held.store))
+    }
+
+    /// The history of a volume's index.
+    pub fn history(&self, key: u64) -> Option<Rc<History>> {
+        self.with(key, |held| held.history.clone()).flatten()
+    }
+
+    /// Keeps the history of a volume's index, or lets it go.
+    pub fn set_history(&self, key: u64, history: Option<Rc<History>>) {
+        // The one before must not be dropped while the list is borrowed.
+        let before = self.with(key, |held| core::mem::replace(&mut held.history, history));
+        drop(before);
     }
 
     /// The volume of a key.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Weak};
 use engine::pool::error::Result;
 use engine::pool::{Kind, Pool, PoolError};
 use engine::volume::store::VolumeStore;
-use engine::{ReadOnlyReason, BLOCK_SIZE};
+use engine::{ReadOnlyReason, SectionAt, BLOCK_SIZE};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ use super::bdev::Lease;
 use super::runtime::{self, Runtime};
 use super::service;
 use crate::transfer::BaseHandle;
+use crate::volume::history::History;
 use crate::volume::{Operation, Volume};
 
 pub use self::end::{destroy, end, Closing, End};
@@ -120,6 +121,7 @@ pub fn hold(runtime: &Rc<Runtime>, store: VolumeStore, is_new: bool) -> Result<S
         volume: Weak::new(),
         removed: false,
         is_new,
+        history: None,
         operation: None,
     });
     Ok(storage)
@@ -167,6 +169,34 @@ pub fn erase_segment(key: u64, segment: u32, done: impl FnOnce(core::result::Res
         };
         done(erased.map_err(|error| log::error!("journal segment {segment} is not erased: {error}")));
     });
+}
+
+/// The history of a loaded volume's index; none when there is none, or it is not open.
+pub fn history(key: u64) -> Option<Rc<History>> {
+    runtime::get().and_then(|runtime| runtime.storages.history(key))
+}
+
+/// Keeps the history of a loaded volume's index, or lets it go.
+pub fn set_history(key: u64, history: Option<Rc<History>>) {
+    if let Some(runtime) = runtime::get() {
+        runtime.storages.set_history(key, history);
+    }
+}
+
+/// Takes a section of a volume's index, and calls `done` with its number when it can be read; with none if it is lost.
+pub fn append_section(key: u64, section: Vec<u8>, done: impl FnOnce(Option<u32>) + 'static) {
+    match history(key) {
+        Some(history) => history.append(section, done),
+        None => done(None),
+    }
+}
+
+/// Reads a section of a volume's index, and calls `done` with it.
+pub fn read_section(key: u64, at: SectionAt, done: impl FnOnce(core::result::Result<Vec<u8>, ()>) + 'static) {
+    match history(key) {
+        Some(history) => history.read(at.chapter, done),
+        None => done(Err(())),
+    }
 }
 
 /// A shard of a volume takes no writes any more.

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use engine::pool::error::Result;
-use engine::pool::{Kind, MediaClass, Pool, PoolError};
+use engine::pool::{Kind, MediaClass, Pool};
 use engine::volume::catalog::Catalog;
 use engine::volume::store::{Sizes, SlabWish, VolumeSpec, VolumeStore};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use super::{ended, hold, is_own, stored, Storage};
 use crate::error::VolumeError;
 use crate::params::CreateParams;
 use crate::pool::runtime::{self, Runtime};
-use crate::sizing::{self, MetadataRoom, Room, SlabPlan};
+use crate::sizing::{self, LaidOut, MetadataRoom, Room, SlabPlan};
 
 /// Makes a volume for so many shards in its pool, which is made if need be, and holds it.
 ///
@@ -100,9 +100,8 @@ async fn make(
     let plan = sizing::plan(&room(pool).map_err(failed)?, shards, &wishes)
         .map_err(|error| VolumeError::sizing(&params.name, pool.name(), error))?;
     let sizes = |slabs| {
-        let sized = sizing::lay_out(slabs, plan.slab_blocks, shards, &wishes);
-        let (logical_blocks, index_mib) = sized.map_err(|error| PoolError::invalid("its size", error.to_string()))?;
-        Ok(Sizes { logical_blocks, index_mib })
+        let LaidOut { logical_blocks, index_mib, history_mib } = sizing::lay_out(slabs, &plan, shards, &wishes);
+        Ok(Sizes { logical_blocks, index_mib, history_mib })
     };
     VolumeStore::create(pool, catalog, &spec(params, shards, &plan), sizes).await.map_err(failed)
 }
@@ -117,6 +116,8 @@ fn spec(params: &CreateParams, shards: usize, plan: &SlabPlan) -> VolumeSpec {
         block_size: params.exposed_block_bytes(),
         map_cache_mib: params.block_map_cache_mib(),
         journal_mib: plan.journal_mib,
+        compression: params.compression.unwrap_or(false),
+        deduplication: params.deduplication.unwrap_or(true),
         core_mask: params.cpumask.clone().unwrap_or_default(),
     }
 }

@@ -14,12 +14,13 @@
 //!      48    4  MiB of the index
 //!      52    4  MiB of the block map's cache
 //!      56    4  MiB of the recovery journal of each shard
-//!      60    1  media class of the metadata objects
-//!      61    1  0
-//!      62    2  length n of the core mask, up to 1024
-//!      64  192  secret of the fingerprints
-//!     256    n  core mask, UTF-8
-//!   256+n    4  CRC32C of all bytes before
+//!      60    4  MiB of the index's history
+//!      64    1  media class of the metadata objects
+//!      65    1  bit 0: compression is on; bit 1: deduplication is on
+//!      66    2  length n of the core mask, up to 1024
+//!      68  192  secret of the fingerprints
+//!     260    n  core mask, UTF-8
+//!   260+n    4  CRC32C of all bytes before
 //! ```
 //! The nonce binds all metadata sectors to the volume; the secret keeps the names of blocks the same for as long as it
 //! lives. Both are random, and never change.
@@ -41,12 +42,16 @@ pub const FIRST_PBN: Pbn = Pbn(256);
 pub const MAX_CORE_MASK_BYTES: usize = 1024;
 
 /// Content bytes without the core mask.
-const FIXED_BYTES: usize = 248;
+const FIXED_BYTES: usize = 252;
 
 /// Most content bytes.
 pub(super) const MAX_BYTES: usize = FIXED_BYTES + MAX_CORE_MASK_BYTES;
 
-const _: () = assert!(FIXED_BYTES + HEAD_BYTES == 64 + SECRET_BYTES);
+const _: () = assert!(FIXED_BYTES + HEAD_BYTES == 68 + SECRET_BYTES);
+
+/// Bits of the byte of switches.
+const COMPRESSION: u8 = 1;
+const DEDUPLICATION: u8 = 2;
 
 /// What a volume is, the number of its slabs apart.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +74,12 @@ pub struct VolumeConfig {
     pub map_cache_mib: u32,
     /// MiB of the recovery journal of each shard.
     pub journal_mib: u32,
+    /// MiB of the index's history, its level 2; 0 for none.
+    pub history_mib: u32,
+    /// Compression is on.
+    pub compression: bool,
+    /// Deduplication is on: the index is asked.
+    pub deduplication: bool,
     /// Where slab areas, roots and journals lie.
     pub metadata_class: MediaClass,
     /// Secret of the fingerprints.
@@ -145,10 +156,13 @@ impl VolumeConfig {
         for number in [self.nonce, self.slab_blocks, self.slab_zones, self.logical_blocks.0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        for number in [self.areas_per_object, self.block_size, self.index_mib, self.map_cache_mib, self.journal_mib] {
+        let sizes = [self.index_mib, self.map_cache_mib, self.journal_mib, self.history_mib];
+        for number in [self.areas_per_object, self.block_size].into_iter().chain(sizes) {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        bytes.extend_from_slice(&[self.metadata_class as u8, 0]);
+        let compression = if self.compression { COMPRESSION } else { 0 };
+        let deduplication = if self.deduplication { DEDUPLICATION } else { 0 };
+        bytes.extend_from_slice(&[self.metadata_class as u8, compression | deduplication]);
         let length = u16::try_from(self.core_mask.len()).expect("a core mask has at most 1024 bytes");
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&self.secret);
@@ -157,12 +171,16 @@ impl VolumeConfig {
 
     pub(super) fn take(fields: &mut Fields<'_>) -> Result<VolumeConfig, InventoryError> {
         let [nonce, slab_blocks, slab_zones, logical] = [fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?];
-        let [areas_per_object, block_size, index_mib, map_cache_mib, journal_mib] =
-            [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?];
+        let [areas_per_object, block_size] = [fields.u32()?, fields.u32()?];
+        let [index_mib, map_cache_mib, journal_mib, history_mib] =
+            [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?];
         let class = fields.u8()?;
         let metadata_class = MediaClass::from_number(class)
             .ok_or(InventoryError::Field { field: "media class", value: class.into() })?;
-        fields.u8()?;
+        let switches = fields.u8()?;
+        if switches & !(COMPRESSION | DEDUPLICATION) != 0 {
+            return Err(InventoryError::Field { field: "byte of switches", value: switches.into() });
+        }
         let length = usize::from(fields.u16()?);
         let secret = fields.array()?;
         let core_mask = fields.text(length, "core mask")?;
@@ -176,6 +194,9 @@ impl VolumeConfig {
             index_mib,
             map_cache_mib,
             journal_mib,
+            history_mib,
+            compression: switches & COMPRESSION != 0,
+            deduplication: switches & DEDUPLICATION != 0,
             metadata_class,
             secret,
             core_mask,
@@ -198,6 +219,9 @@ impl fmt::Debug for VolumeConfig {
             .field("index_mib", &self.index_mib)
             .field("map_cache_mib", &self.map_cache_mib)
             .field("journal_mib", &self.journal_mib)
+            .field("history_mib", &self.history_mib)
+            .field("compression", &self.compression)
+            .field("deduplication", &self.deduplication)
             .field("metadata_class", &self.metadata_class)
             .field("core_mask", &self.core_mask)
             .finish_non_exhaustive()

@@ -3,11 +3,12 @@
 //! What the records of an inventory say together.
 //!
 //! Invariants: the objects of a kind are numbered 0, 1, 2, ... without gaps. What is recorded beyond the counts is left
-//! of a step that was cut short, or belongs to one under way; the next record for its number replaces it.
+//! of a step that was cut short, or belongs to one under way; the next record for its number replaces it. Numbers of
+//! chapters grow, with gaps, and there is no more than one piece of an image for each place.
 
 use thiserror::Error;
 
-use super::{InventoryRecord, VolumeConfig, VolumeState};
+use super::{ChapterEntry, ImagePiece, InventoryRecord, VolumeConfig, VolumeState};
 use crate::pool::ObjectId;
 
 /// How many of the recorded objects count.
@@ -75,6 +76,12 @@ pub struct Contents {
     pub roots: Option<ObjectId>,
     /// Logs of the segments.
     pub segments: Vec<ObjectId>,
+    /// Closed chapters of the index's history, oldest first.
+    pub chapters: Vec<ChapterEntry>,
+    /// The log of the open chapter.
+    pub history_log: Option<ObjectId>,
+    /// Pieces of images of the level-1 index, in the order in which they were recorded.
+    pub images: Vec<ImagePiece>,
     /// It is being deleted.
     pub deleted: bool,
 }
@@ -126,7 +133,21 @@ impl Contents {
             InventoryRecord::State(state) => self.state = Some(*state),
             InventoryRecord::Counts(new) => self.count(new, counts)?,
             InventoryRecord::Deleted => self.deleted = true,
+            InventoryRecord::Chapter(chapter) => self.add_chapter(chapter)?,
+            InventoryRecord::ChapterGone(number) => self.chapters.retain(|chapter| chapter.number != number),
+            InventoryRecord::HistoryLog { object } => self.history_log = Some(object),
+            InventoryRecord::Image(piece) => self.images.push(piece),
+            InventoryRecord::ImagesGone => self.images.clear(),
         }
+        Ok(())
+    }
+
+    fn add_chapter(&mut self, chapter: ChapterEntry) -> Result<(), ContentsError> {
+        let (number, known) = (chapter.number, self.chapters.len() as u64);
+        if let Some(newest) = self.chapters.last().filter(|newest| newest.number >= number) {
+            return Err(ContentsError::Number { what: "chapter", number, known, counted: newest.number });
+        }
+        self.chapters.push(chapter);
         Ok(())
     }
 
@@ -148,7 +169,10 @@ impl Contents {
     #[must_use]
     pub fn objects(&self) -> Vec<ObjectId> {
         let slabs = self.slabs.iter().rev().chain(self.areas.iter().rev());
-        slabs.chain(self.segments.iter().rev()).chain(&self.roots).copied().collect()
+        let metadata = slabs.chain(self.segments.iter().rev()).chain(&self.roots).copied();
+        let chapters = self.chapters.iter().map(|chapter| chapter.object);
+        let images = self.images.iter().map(|piece| piece.object);
+        images.chain(chapters).chain(self.history_log).chain(metadata).collect()
     }
 
     /// The objects that are recorded and do not count.
@@ -178,6 +202,9 @@ impl Contents {
         let segments = (0..).zip(&self.segments);
         records.extend(segments.map(|(number, object)| InventoryRecord::Segment { number, object: *object }));
         records.extend(self.state.clone().map(|state| InventoryRecord::State(Box::new(state))));
+        records.extend(self.history_log.map(|object| InventoryRecord::HistoryLog { object }));
+        records.extend(self.chapters.iter().copied().map(InventoryRecord::Chapter));
+        records.extend(self.images.iter().copied().map(InventoryRecord::Image));
         records.extend(self.counts.map(InventoryRecord::Counts));
         records.extend(self.deleted.then_some(InventoryRecord::Deleted));
         records

@@ -5,38 +5,41 @@
 //! ```text
 //!  offset size  SLAB 2, AREAS 3, ROOTS 4, SEGMENT 5   COUNTS 7             DELETED 8
 //!       0    4  magic "DINV"                          the same             the same
-//!       4    1  version = 2                           the same             the same
+//!       4    1  version = 3                           the same             the same
 //!       5    1  kind                                  the same             the same
 //!       6    2  0                                     0                    0
 //!       8    8  number, from 0; of ROOTS 0            slabs                -
 //!      16    8  id of the object                      segments             -
 //!     n-4    4  CRC32C of all bytes before
 //! ```
-//! CONFIG 1 is in [`config`], STATE 6 in [`state`]: the same head and check code around other bytes.
+//! CONFIG 1 is in [`config`], STATE 6 in [`state`], the records of the index, 9 to 13, in [`index`]: the same head and
+//! check code around other bytes.
 //!
 //! An object is recorded before it is committed, and counts only when a later COUNTS record says so; before that its
 //! content is written. So no object is ever without an owner, whenever the power is cut, and a volume has the old or the
 //! new number of slabs. The first COUNTS record ends the creation of the volume: without one it is not there.
 //!
-//! A later CONFIG, STATE or COUNTS record replaces the one before. Version 1, which had slabs only, was never released
-//! and is not read.
+//! A later CONFIG, STATE or COUNTS record replaces the one before. Versions 1 and 2, which knew of no index on media, were
+//! never released and are not read.
 
 pub mod config;
 mod contents;
 mod fields;
+pub mod index;
 pub mod state;
 
 use thiserror::Error;
 
 pub use config::VolumeConfig;
 pub use contents::{Contents, ContentsError, Counts};
+pub use index::{ChapterEntry, ImagePiece};
 pub use state::{StateKind, VolumeState};
 
 use crate::pool::ObjectId;
 use fields::Fields;
 
 const MAGIC: [u8; 4] = *b"DINV";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Bytes before the content of a record.
 const HEAD_BYTES: usize = 8;
@@ -90,6 +93,19 @@ pub enum InventoryRecord {
     Counts(Counts),
     /// The volume is being deleted.
     Deleted,
+    /// A closed chapter of the index's history.
+    Chapter(ChapterEntry),
+    /// The chapter of this number is gone.
+    ChapterGone(u64),
+    /// The log of the open chapter.
+    HistoryLog {
+        /// The log.
+        object: ObjectId,
+    },
+    /// A piece of a shard's level-1 index as it was at a clean stop.
+    Image(ImagePiece),
+    /// All images are gone.
+    ImagesGone,
 }
 
 /// Why a record of the inventory cannot be read.
@@ -138,7 +154,11 @@ impl InventoryRecord {
             | InventoryRecord::Segment { number, object } => put_pair(&mut bytes, *number, object.0),
             InventoryRecord::Roots { object } => put_pair(&mut bytes, 0, object.0),
             InventoryRecord::Counts(counts) => put_pair(&mut bytes, counts.slabs, counts.segments),
-            InventoryRecord::Deleted => {}
+            InventoryRecord::Deleted | InventoryRecord::ImagesGone => {}
+            InventoryRecord::Chapter(chapter) => chapter.put(&mut bytes),
+            InventoryRecord::ChapterGone(number) => put_pair(&mut bytes, *number, 0),
+            InventoryRecord::HistoryLog { object } => put_pair(&mut bytes, 0, object.0),
+            InventoryRecord::Image(piece) => piece.put(&mut bytes),
         }
         let code = check_code(&bytes);
         bytes.extend_from_slice(&code.to_le_bytes());
@@ -155,6 +175,11 @@ impl InventoryRecord {
             InventoryRecord::State(_) => 6,
             InventoryRecord::Counts(_) => 7,
             InventoryRecord::Deleted => 8,
+            InventoryRecord::Chapter(_) => 9,
+            InventoryRecord::ChapterGone(_) => 10,
+            InventoryRecord::HistoryLog { .. } => 11,
+            InventoryRecord::Image(_) => 12,
+            InventoryRecord::ImagesGone => 13,
         }
     }
 
@@ -191,6 +216,18 @@ impl InventoryRecord {
             6 => InventoryRecord::State(Box::new(VolumeState::take(&mut fields)?)),
             7 => InventoryRecord::Counts(Counts { slabs: fields.u64()?, segments: fields.u64()? }),
             8 => InventoryRecord::Deleted,
+            9 => InventoryRecord::Chapter(ChapterEntry::take(&mut fields)?),
+            10 => {
+                let number = fields.u64()?;
+                fields.u64()?;
+                InventoryRecord::ChapterGone(number)
+            }
+            11 => {
+                fields.u64()?;
+                InventoryRecord::HistoryLog { object: ObjectId(fields.u64()?) }
+            }
+            12 => InventoryRecord::Image(ImagePiece::take(&mut fields)?),
+            13 => InventoryRecord::ImagesGone,
             other => return Err(InventoryError::Kind(other)),
         };
         fields.end()?;

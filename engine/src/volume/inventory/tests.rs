@@ -21,6 +21,9 @@ fn config() -> VolumeConfig {
         index_mib: 3,
         map_cache_mib: 128,
         journal_mib: 32,
+        history_mib: 12,
+        compression: false,
+        deduplication: true,
         metadata_class: MediaClass::Capacity,
         secret: [0xa5; SECRET_BYTES],
         core_mask: "0x3".to_owned(),
@@ -41,7 +44,11 @@ fn state() -> VolumeState {
     }
 }
 
-fn every_kind() -> [InventoryRecord; 8] {
+fn piece(shard: u16, piece: u32) -> ImagePiece {
+    ImagePiece { generation: 5, object: object(0x110), bytes: 0x1234, shard, shards: 2, piece }
+}
+
+fn every_kind() -> [InventoryRecord; 13] {
     [
         InventoryRecord::Config(Box::new(config())),
         InventoryRecord::Slab { number: 3, object: object(0x100) },
@@ -51,6 +58,11 @@ fn every_kind() -> [InventoryRecord; 8] {
         InventoryRecord::State(Box::new(state())),
         InventoryRecord::Counts(Counts { slabs: 6, segments: 7 }),
         InventoryRecord::Deleted,
+        InventoryRecord::Chapter(ChapterEntry { number: 9, object: object(0x104), sections: 13 }),
+        InventoryRecord::ChapterGone(8),
+        InventoryRecord::HistoryLog { object: object(0x105) },
+        InventoryRecord::Image(piece(1, 3)),
+        InventoryRecord::ImagesGone,
     ]
 }
 
@@ -63,7 +75,7 @@ fn slow_crc32c(bytes: &[u8]) -> [u8; 4] {
 
 /// The bytes of a record: head, content, check code.
 fn framed(kind: u8, content: &[u8]) -> Vec<u8> {
-    let mut bytes = b"DINV\x02".to_vec();
+    let mut bytes = b"DINV\x03".to_vec();
     bytes.extend([kind, 0, 0]);
     bytes.extend(content);
     let code = slow_crc32c(&bytes);
@@ -75,7 +87,7 @@ fn framed(kind: u8, content: &[u8]) -> Vec<u8> {
 fn records_have_golden_bytes() {
     let mut config =
         b"\x08\x07\x06\x05\x04\x03\x02\x01\0\x08\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x10\x27\0\0\0\0\0\0".to_vec();
-    config.extend(b"\x07\0\0\0\0\x10\0\0\x03\0\0\0\x80\0\0\0\x20\0\0\0\x01\0\x03\0");
+    config.extend(b"\x07\0\0\0\0\x10\0\0\x03\0\0\0\x80\0\0\0\x20\0\0\0\x0c\0\0\0\x01\x02\x03\0");
     config.extend([0xa5; SECRET_BYTES]);
     config.extend(b"0x3");
     let mut state = b"\x02\x03\x02\0\x02\0\0\0\x05\0\0\0\0\0\0\0\x4d\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0".to_vec();
@@ -90,12 +102,17 @@ fn records_have_golden_bytes() {
         framed(6, &state),
         framed(7, b"\x06\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0"),
         framed(8, b""),
+        framed(9, b"\x09\0\0\0\0\0\0\0\x02\x43\x10\0\0\0\0\0\x0d\0\0\0\0\0\0\0"),
+        framed(10, b"\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+        framed(11, b"\0\0\0\0\0\0\0\0\x02\x53\x10\0\0\0\0\0"),
+        framed(12, b"\x05\0\0\0\0\0\0\0\x02\x03\x11\0\0\0\0\0\x34\x12\0\0\x01\0\x02\0\x03\0\0\0"),
+        framed(13, b""),
     ];
     for (record, bytes) in every_kind().into_iter().zip(golden) {
         assert_eq!(record.encode(), bytes, "{record:?}");
         assert_eq!(InventoryRecord::decode(&bytes), Ok(record));
     }
-    assert_eq!(framed(8, b"")[8..], [0xa5, 0x8e, 0xf5, 0x43], "the check code itself");
+    assert_eq!(framed(8, b"")[8..], [0x1d, 0x24, 0xb0, 0x9e], "the check code itself");
 }
 
 /// vdo-111, adapted: the volume's records have a version and a check code; any damage is refused.
@@ -123,7 +140,7 @@ fn damage_is_refused() {
 
 #[test]
 fn lengths_and_kinds_under_a_good_check_code_are_judged() {
-    assert_eq!(InventoryRecord::decode(&framed(9, &[])), Err(InventoryError::Kind(9)));
+    assert_eq!(InventoryRecord::decode(&framed(14, &[])), Err(InventoryError::Kind(14)));
     assert_eq!(InventoryRecord::decode(&framed(0, &[])), Err(InventoryError::Kind(0)));
     for record in every_kind() {
         let good = record.encode();
@@ -159,9 +176,17 @@ fn impossible_fields_are_named() {
     assert_eq!(refused(&|config| config.core_mask = "x".repeat(1025)), "length of the core mask");
     let mut class = InventoryRecord::Config(Box::new(config())).encode();
     class.truncate(class.len() - CRC_BYTES);
-    class[60] = 2;
+    class[64] = 2;
     let bad = framed(1, &class[HEAD_BYTES..]);
     assert_eq!(InventoryRecord::decode(&bad), Err(InventoryError::Field { field: "media class", value: 2 }));
+    class[64] = 1;
+    class[65] = 4;
+    let bad = framed(1, &class[HEAD_BYTES..]);
+    assert_eq!(InventoryRecord::decode(&bad), Err(InventoryError::Field { field: "byte of switches", value: 4 }));
+    for stray in [ImagePiece { shard: 2, ..piece(1, 0) }, ImagePiece { shards: 33, ..piece(1, 0) }] {
+        let bad = InventoryRecord::decode(&InventoryRecord::Image(stray).encode());
+        assert!(matches!(bad, Err(InventoryError::Field { field: "shard of an image", .. })), "{bad:?}");
+    }
     let many = VolumeState { shards: 33, ..state() };
     let bad = InventoryRecord::State(Box::new(many)).encode();
     assert_eq!(InventoryRecord::decode(&bad), Err(InventoryError::Field { field: "number of shards", value: 33 }));
@@ -169,7 +194,7 @@ fn impossible_fields_are_named() {
     mask.core_mask = "ab".to_owned();
     let mut bytes = InventoryRecord::Config(Box::new(mask)).encode();
     bytes.truncate(bytes.len() - CRC_BYTES);
-    bytes[257] = 0xff;
+    bytes[261] = 0xff;
     assert_eq!(InventoryRecord::decode(&framed(1, &bytes[HEAD_BYTES..])), Err(InventoryError::Text("core mask")));
 }
 
@@ -185,7 +210,7 @@ fn any_content_ends_in_a_result() {
     for _ in 0..3000 {
         let mut contents = contents(&whole()).expect("in order");
         for _ in 0..4 {
-            let record = &every_kind()[random(8)];
+            let record = &every_kind()[random(13)];
             let mut content = record.encode();
             content.truncate(content.len() - CRC_BYTES);
             content.drain(..HEAD_BYTES);
@@ -315,6 +340,38 @@ fn records_that_do_not_follow_are_refused() {
     }
     let early = contents(&[InventoryRecord::Counts(Counts::default())]);
     assert_eq!(early, Err(ContentsError::TooEarly));
+}
+
+/// What of the index is on media belongs to the volume, and goes with it.
+#[test]
+fn chapters_and_images_come_and_go() {
+    let chapter = |number| ChapterEntry { number, object: object(60 + number), sections: 3 };
+    let mut all = contents(&whole()).expect("in order");
+    let before = all.clone();
+    for number in [4, 5, 9] {
+        all.apply(InventoryRecord::Chapter(chapter(number))).expect("in order");
+    }
+    for number in [0, 5, 9] {
+        let error = all.apply(InventoryRecord::Chapter(chapter(number))).expect_err("numbers grow");
+        assert!(matches!(error, ContentsError::Number { what: "chapter", counted: 9, .. }), "{error}");
+    }
+    all.apply(InventoryRecord::HistoryLog { object: object(70) }).expect("in order");
+    for record in [piece(0, 0), piece(1, 0)] {
+        all.apply(InventoryRecord::Image(record)).expect("in order");
+    }
+    assert_eq!(contents(&all.records()).as_ref(), Ok(&all), "a compaction keeps everything");
+    assert!(all.strays().is_empty());
+    let objects = all.objects();
+    assert_eq!(objects.len(), 15 + 3 + 1 + 2);
+    assert!([64, 65, 69, 70].into_iter().all(|number| objects.contains(&object(number))));
+    all.apply(InventoryRecord::ChapterGone(5)).expect("there");
+    all.apply(InventoryRecord::ChapterGone(5)).expect("again");
+    assert_eq!(all.chapters.iter().map(|chapter| chapter.number).collect::<Vec<_>>(), [4, 9]);
+    for number in [4, 9] {
+        all.apply(InventoryRecord::ChapterGone(number)).expect("there");
+    }
+    all.apply(InventoryRecord::ImagesGone).expect("in order");
+    assert_eq!(Contents { history_log: None, ..all }, before);
 }
 
 #[test]

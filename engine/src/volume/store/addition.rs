@@ -155,6 +155,7 @@ pub(super) async fn delete_object(pool: &Pool, id: ObjectId) -> Result<()> {
     }
     match id.kind() {
         Some(ObjectType::Mlog) => pool.mlog_delete(id).await,
+        Some(ObjectType::Mblock) => pool.mblock_delete(id).await,
         _ => pool.slab_delete(id).await,
     }
 }

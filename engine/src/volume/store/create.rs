@@ -42,6 +42,10 @@ pub struct VolumeSpec {
     pub map_cache_mib: u32,
     /// MiB of the recovery journal of each shard.
     pub journal_mib: u32,
+    /// Compression is on.
+    pub compression: bool,
+    /// Deduplication is on.
+    pub deduplication: bool,
     /// The cores that it runs on, as they were given.
     pub core_mask: String,
 }
@@ -53,6 +57,8 @@ pub struct Sizes {
     pub logical_blocks: Blocks,
     /// MiB of the index, over all shards.
     pub index_mib: u32,
+    /// MiB of the index's history; 0 for none.
+    pub history_mib: u32,
 }
 
 impl VolumeStore {
@@ -106,6 +112,9 @@ fn first_config(pool: &Pool, spec: &VolumeSpec) -> Result<VolumeConfig> {
         index_mib: 0,
         map_cache_mib: spec.map_cache_mib,
         journal_mib: spec.journal_mib,
+        history_mib: 0,
+        compression: spec.compression,
+        deduplication: spec.deduplication,
         metadata_class,
         secret,
         core_mask: spec.core_mask.clone(),
@@ -192,7 +201,8 @@ async fn fill(
     addition.take_roots(pool, class).await?;
     addition.take_segments(pool, class, segments, journal.segment_bytes).await?;
     let slabs = addition.take_slabs(pool, config, 0, spec.slabs).await?;
-    Sizes { logical_blocks: config.logical_blocks, index_mib: config.index_mib } = sizes(slabs)?;
+    Sizes { logical_blocks: config.logical_blocks, index_mib: config.index_mib, history_mib: config.history_mib } =
+        sizes(slabs)?;
     let invalid = |reason: String| ledger.refuse(Kind::Invalid, reason);
     config.check().map_err(|error| invalid(format!("its configuration: {error}")))?;
     config.geometry(slabs, spec.shards).map_err(|error| invalid(error.to_string()))?;

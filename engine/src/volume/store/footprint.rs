@@ -63,6 +63,32 @@ impl AreaPacking {
     }
 }
 
+/// What of the index is in the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IndexLayout {
+    /// Closed chapters that are kept; 0: there is no history.
+    pub chapters: u64,
+    /// Zones for them, the open chapter, and the one that is being closed.
+    pub history_zones: u64,
+    /// Zones for the images that a clean stop leaves.
+    pub image_zones: u64,
+}
+
+impl IndexLayout {
+    /// The layout of an index of `index_mib` MiB over so many shards with a history of `history_mib` MiB, in zones of this
+    /// size. A history has at least one chapter.
+    #[must_use]
+    pub fn of(index_mib: u32, history_mib: u32, shards: usize, zone_bytes: u64) -> IndexLayout {
+        let zone_bytes = zone_bytes.max(1);
+        let bytes = |mib: u32| u64::from(mib) * MIB;
+        let chapters = if history_mib == 0 { 0 } else { (bytes(history_mib) / zone_bytes).max(1) };
+        let history_zones = if chapters == 0 { 0 } else { chapters + 2 };
+        // Each shard's image has a head, and begins a zone.
+        let image_zones = bytes(index_mib).div_ceil(zone_bytes) + shards as u64;
+        IndexLayout { chapters, history_zones, image_zones }
+    }
+}
+
 /// What a volume needs besides its slabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
@@ -122,6 +148,18 @@ mod tests {
         assert_eq!(pack(1 << 19, 32), (23, 1), "356 blocks each");
         assert_eq!(pack(1 << 19, 1), (1, 2));
         assert_eq!(pack(1 << 23, 1), (1, 10));
+    }
+
+    #[test]
+    fn a_history_fills_its_window() {
+        let lay_out = |index_mib, history_mib, zone_mib| {
+            let layout = IndexLayout::of(index_mib, history_mib, 2, zone_mib * MIB);
+            (layout.chapters, layout.history_zones, layout.image_zones)
+        };
+        assert_eq!(lay_out(8, 32, 1), (32, 34, 10));
+        assert_eq!(lay_out(8, 32, 8), (4, 6, 3));
+        assert_eq!(lay_out(1, 4, 32), (1, 3, 3), "never less than one");
+        assert_eq!(lay_out(1, 0, 32), (0, 0, 3), "none");
     }
 
     #[test]

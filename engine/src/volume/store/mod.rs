@@ -9,6 +9,9 @@
 //! | metadata object: areas of as many slabs as fit its zones | slab n is in object n / areas per object | metadata |
 //! | roots of the block map | 1 | metadata |
 //! | log: segment of a recovery journal | some for each shard | metadata |
+//! | mblock: closed chapter of the index's history ([`chapters`]) | as many as the window has room for | CAPACITY |
+//! | log: open chapter of it ([`history_log`]) | 1, once there is a record | CAPACITY |
+//! | mblock: piece of a saved index ([`index_images`]) | some for each shard, after a clean stop | CAPACITY |
 //!
 //! The metadata class is STAGING if the pool had such a drive when the volume was made, else CAPACITY. It stays what it
 //! is: all segments of a journal must have the same sectors.
@@ -18,15 +21,20 @@
 //!   the power is cut, no object is without an owner, and the volume has the old or the new number of slabs.
 //! * While the store is open, all of its objects are held: nobody deletes them, or opens the logs of its journals.
 //! * Numbers of slabs and of segments only grow.
+//! * What of the index is in the pool may be missing. It is looked for when it is wanted, and never keeps a volume from
+//!   being opened.
 //!
 //! The store does not know what a state means: [`VolumeStore::set_state`] is for who loads, saves and recovers.
 
 mod addition;
+mod chapters;
 mod create;
 mod delete;
 mod footprint;
 mod fresh;
 mod grow;
+mod history_log;
+mod index_images;
 mod journals;
 mod ledger;
 mod media;
@@ -40,9 +48,11 @@ use std::rc::Rc;
 use futures::lock::Mutex;
 
 pub use addition::SlabWish;
+pub use chapters::{Chapter, ChapterReader};
 pub use create::{Sizes, VolumeSpec};
 pub use delete::{remove, remove_unfinished};
-pub use footprint::{AreaPacking, Footprint, JournalLayout, MIN_SEGMENTS};
+pub use footprint::{AreaPacking, Footprint, IndexLayout, JournalLayout, MIN_SEGMENTS};
+pub use history_log::HistoryLog;
 
 use addition::{delete_object, slab_bytes};
 use footprint::ROOT_BYTES;
@@ -198,6 +208,19 @@ impl VolumeStore {
             drives.push(self.pool.drive_of(MediaClass::Staging)?);
         }
         Ok(drives)
+    }
+
+    /// Free zones of the CAPACITY drive that are to be left to the index, on so many shards.
+    ///
+    /// # Errors
+    /// NotFound: the drive is not there.
+    pub fn free_index_zones(&self, shards: usize) -> Result<u64> {
+        let zone_bytes = self.pool.drive_of(MediaClass::Capacity)?.zone_bytes();
+        let config = self.config();
+        let layout = IndexLayout::of(config.index_mib, config.history_mib, shards, zone_bytes);
+        let contents = self.ledger.contents();
+        let taken = contents.chapters.len() + contents.images.len() + usize::from(contents.history_log.is_some());
+        Ok((layout.history_zones + layout.image_zones).saturating_sub(taken as u64))
     }
 
     /// Ends the use of all objects.

@@ -6,7 +6,7 @@ use super::*;
 
 /// Runs `work` on a world so that all writes fail after the first `writes`, to the CAPACITY disk if `capacity`, else to
 /// the other. Returns the world after a restart, and whether the work succeeded.
-fn cut_at<T>(
+pub(super) fn cut_at<T>(
     world: World,
     (writes, capacity): (u64, bool),
     work: impl AsyncFnOnce(&Rc<Pool>) -> Result<T>,
@@ -20,7 +20,7 @@ fn cut_at<T>(
 }
 
 /// Removes what is unfinished.
-fn sweep(world: &World) -> Vec<String> {
+pub(super) fn sweep(world: &World) -> Vec<String> {
     let pool = pool(world);
     world.run(async {
         let catalog = Catalog::open(&pool).await.expect("readable");

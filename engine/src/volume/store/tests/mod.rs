@@ -4,6 +4,7 @@
 
 mod cuts;
 mod growth;
+mod index;
 mod journals;
 mod lives;
 
@@ -54,12 +55,14 @@ fn spec(least: u64, wanted: u64) -> VolumeSpec {
         block_size: 4096,
         map_cache_mib: 16,
         journal_mib: 1,
+        compression: false,
+        deduplication: true,
         core_mask: "0x1".to_owned(),
     }
 }
 
 fn sizes(slabs: u64) -> Result<Sizes> {
-    Ok(Sizes { logical_blocks: Blocks(slabs * SLAB_BLOCKS * 2), index_mib: 1 })
+    Ok(Sizes { logical_blocks: Blocks(slabs * SLAB_BLOCKS * 2), index_mib: 1, history_mib: 4 })
 }
 
 async fn make(pool: &Rc<Pool>, spec: &VolumeSpec) -> Result<VolumeStore> {

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Level 2 of a volume's index on its pool: the application thread's side (engine, `hash::index::History`, is a shard's).
+//!
+//! ```text
+//!   shard ── section ──> queue ──> log of the open chapter ──> full: copied into an mblock, the log erased
+//!   shard <── number: it can be read
+//!   shard ── number ───> open chapter: memory; closed chapter: the pool's cache maps ──> shard
+//!   start ──> open chapter and closed ones, newest first, section by section ──> every shard
+//! ```
+//! All shards of a volume share one open chapter, so that little of it is waste and the number of shards means nothing
+//! on media. The engine knows a section by a chapter's number and its own in it ([`SectionAt`]). Here every section is a
+//! chapter to the engine: sections are numbered in the order in which they came ([`shelf`]), and each can be read as soon
+//! as it is in the log. Closing a chapter changes only where it is read from.
+//!
+//! Invariants:
+//! * What goes wrong here costs savings, and nothing else: a section that cannot be kept is lost, and its shard is told.
+//! * The open chapter is in memory as it is in the log, so it takes one zone of the pool at most.
+//! * Every task ends before the shards stop ([`History::stop`]).
+
+mod append;
+mod read;
+mod refill;
+mod seal;
+mod shelf;
+
+use core::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use engine::pool::error::Result;
+use engine::pool::MediaClass;
+use engine::volume::store::{HistoryLog, IndexLayout, VolumeStore};
+use engine::{Nanos, SectionAt};
+
+use self::append::Arrival;
+use self::shelf::Shelf;
+use super::tour::tour;
+use super::Volume;
+use crate::pool::timer;
+use crate::shard_host::ShardHost;
+
+/// Bytes of a full section, by which windows are counted.
+const SECTION_BYTES: u64 = engine::media::index_section::SECTION_BYTES as u64;
+
+/// Time between two looks for tasks that have not ended.
+const LOOK_AGAIN: Nanos = Nanos(500_000);
+
+/// How far a refill has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Sections that were given to the shards, or could not be.
+    pub done: u64,
+    /// Sections that there were.
+    pub total: u64,
+}
+
+impl Progress {
+    /// In percent, rounded down; all of nothing is 100.
+    #[must_use]
+    pub fn percent(self) -> u64 {
+        (self.done.min(self.total) * 100).checked_div(self.total).unwrap_or(100)
+    }
+}
+
+/// What a history has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HistoryStatus {
+    /// Closed chapters.
+    pub chapters: u64,
+    /// Sections, those of the open chapter among them.
+    pub sections: u64,
+    /// Sections that could not be kept.
+    pub sections_lost: u64,
+    /// The refill after the last opening.
+    pub refill: Progress,
+}
+
+/// The history of a loaded volume's index.
+#[derive(Debug)]
+pub struct History {
+    store: Rc<VolumeStore>,
+    volume: Weak<Volume>,
+    /// Closed chapters that are kept.
+    most_chapters: u64,
+    shelf: RefCell<Shelf>,
+    /// None while it is being opened, and after its end.
+    log: RefCell<Option<Rc<HistoryLog>>>,
+    arrivals: RefCell<VecDeque<Arrival>>,
+    /// A task takes arrivals.
+    taking: Cell<bool>,
+    stopping: Cell<bool>,
+    /// Tasks that have not ended.
+    tasks: Cell<usize>,
+    refill: Cell<Progress>,
+    sections_lost: Cell<u64>,
+}
+
+/// How many sections a shard keeps hooks of, and the memory of the open chapter in bytes; none without a history.
+#[must_use]
+pub fn window(history_mib: u32, shards: usize, zone_bytes: u64) -> Option<(u32, u64)> {
+    let chapters = IndexLayout::of(0, history_mib, shards, zone_bytes).chapters;
+    let sections = (chapters + 1) * (zone_bytes / SECTION_BYTES).max(1);
+    let each = sections.div_ceil(shards.max(1) as u64);
+    (chapters > 0).then(|| (u32::try_from(each).unwrap_or(u32::MAX), zone_bytes))
+}
+
+impl History {
+    /// Opens the history of a volume that is starting, and what the power cut, if there was one, has left of it.
+    ///
+    /// # Errors
+    /// NoSpace: there is no room for a log. Io.
+    pub async fn open(store: Rc<VolumeStore>, volume: &Arc<Volume>) -> Result<Rc<History>> {
+        let config = store.config();
+        let zone_bytes = store.pool().drive_of(MediaClass::Capacity)?.zone_bytes();
+        let most_chapters = IndexLayout::of(config.index_mib, config.history_mib, 1, zone_bytes).chapters;
+        let (log, open) = store.open_history_log().await?;
+        let shelf = Shelf::new(store.chapters(), open);
+        Ok(Rc::new(History {
+            store,
+            volume: Arc::downgrade(volume),
+            most_chapters,
+            shelf: RefCell::new(shelf),
+            log: RefCell::new(Some(Rc::new(log))),
+            arrivals: RefCell::default(),
+            taking: Cell::new(false),
+            stopping: Cell::new(false),
+            tasks: Cell::new(0),
+            refill: Cell::default(),
+            sections_lost: Cell::new(0),
+        }))
+    }
+
+    /// What it has.
+    pub fn status(&self) -> HistoryStatus {
+        let shelf = self.shelf.borrow();
+        HistoryStatus {
+            chapters: shelf.chapters() as u64,
+            sections: shelf.sections(),
+            sections_lost: self.sections_lost.get(),
+            refill: self.refill.get(),
+        }
+    }
+
+    /// Begins no more work of its own, and waits for the end of what is under way. What arrives is still taken.
+    pub async fn quiesce(&self) {
+        self.stopping.set(true);
+        self.wait().await;
+    }
+
+    /// Ends. What a shard has asked for has been answered.
+    pub async fn stop(&self) {
+        self.quiesce().await;
+        let log = self.log.take();
+        if let Some(log) = log.and_then(|log| Rc::try_unwrap(log).ok()) {
+            self.note(log.close().await, "closing the log of its index");
+        }
+        let readers = self.shelf.borrow_mut().take_readers();
+        for reader in readers {
+            reader.close().await;
+        }
+    }
+
+    /// Waits for the end of all tasks.
+    async fn wait(&self) {
+        while self.tasks.get() > 0 || self.taking.get() {
+            timer::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Forgets everything: the index begins anew. No section must be on its way from a shard that still counts.
+    pub async fn clear(&self) {
+        self.quiesce().await;
+        let (chapters, readers) = self.shelf.borrow_mut().clear();
+        for reader in readers {
+            reader.close().await;
+        }
+        for chapter in chapters {
+            self.note(self.store.delete_chapter(&chapter).await, "deleting a chapter of its index");
+        }
+        let log = self.log.borrow().clone();
+        if let Some(log) = log {
+            self.note(self.store.erase_history_log(&log).await, "erasing the log of its index");
+        }
+        self.refill.set(Progress::default());
+        self.stopping.set(false);
+        self.forget().await;
+    }
+
+    /// Tells the shards which sections are no more.
+    async fn forget(&self) {
+        let oldest = self.shelf.borrow().oldest();
+        if let Some(volume) = self.volume.upgrade() {
+            tour(&volume, move |shard: &ShardHost| shard.forget_sections(oldest)).await;
+        }
+    }
+
+    /// Logs a failure, which costs savings only.
+    fn note(&self, outcome: Result<()>, doing: &str) {
+        if let Err(error) = outcome {
+            log::warn!("{}: {doing} failed: {error}", self.store.entry().name);
+        }
+    }
+}
+
+/// The engine's name for a section.
+const fn place_of(number: u32) -> SectionAt {
+    SectionAt { chapter: number, section: 0 }
+}
+
+/// Counts a task of a history while it is there.
+#[derive(Debug)]
+struct Task<'a>(&'a History);
+
+impl Task<'_> {
+    fn of(history: &History) -> Task<'_> {
+        history.tasks.set(history.tasks.get() + 1);
+        Task(history)
+    }
+}
+
+impl Drop for Task<'_> {
+    fn drop(&mut self) {
+        self.0.tasks.set(self.0.tasks.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_dealt_to_the_shards() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(window(0, 2, MIB), None);
+        assert_eq!(window(4, 1, MIB), Some((5 * 16, MIB)), "4 closed chapters and the open one");
+        assert_eq!(window(4, 3, MIB), Some((27, MIB)));
+        assert_eq!(window(64, 2, 32 * MIB), Some((3 * 256, 32 * MIB)));
+    }
+
+    #[test]
+    fn progress_is_full_when_all_is_done() {
+        assert_eq!(Progress::default().percent(), 100);
+        assert_eq!(Progress { done: 1, total: 3 }.percent(), 33);
+        assert_eq!(Progress { done: 3, total: 3 }.percent(), 100);
+    }
+}

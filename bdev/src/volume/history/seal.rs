@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Sections that are sealed before they are full: from time to time, so that a crash costs little, and at a clean stop.
+
+use std::rc::{Rc, Weak};
+
+use engine::Nanos;
+
+use super::super::tour::tour;
+use super::History;
+use crate::pool::runtime;
+use crate::pool::timer;
+use crate::shard_host::ShardHost;
+
+/// Time between two looks.
+const PERIOD: Nanos = Nanos(2_000_000_000);
+
+/// Records from which on a section is sealed before it is full: a page of them.
+const LEAST_RECORDS: u64 =
+    (engine::media::index_section::SECTION_RECORDS / engine::media::index_section::SECTION_PAGES) as u64;
+
+impl History {
+    /// Begins to seal sections from time to time, until the history ends.
+    pub fn begin_sealing(self: &Rc<History>) {
+        let history = Rc::downgrade(self);
+        runtime::spawn(async move {
+            loop {
+                timer::sleep(PERIOD).await;
+                let Some(history) = Weak::upgrade(&history) else { return };
+                if history.log.borrow().is_none() {
+                    return;
+                }
+                if !history.stopping.get() {
+                    history.seal(LEAST_RECORDS).await;
+                }
+            }
+        });
+    }
+
+    /// Takes the records that fill no section yet from the shards that have as many as `least`, and waits until they are
+    /// durable.
+    pub async fn seal(self: &Rc<History>, least: u64) {
+        let Some(volume) = self.volume.upgrade() else { return };
+        let task = super::Task::of(self);
+        tour(&volume, move |shard: &ShardHost| shard.seal_section(least)).await;
+        drop(task);
+    }
+}

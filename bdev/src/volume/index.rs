@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A volume's index as a whole: opened when the volume starts, closed when it stops, and what the operator has done to it
+//! meanwhile (vdo.md 2.8).
+//!
+//! Whether it is open is the engine's to decide ([`IndexControl`]); the work is done here, on the application thread:
+//!
+//! | work | what is done |
+//! |---|---|
+//! | load | the history is opened, and read in the background: hooks always, level 1 where it has room |
+//! | create | every shard forgets its part, and the history is emptied |
+//! | close | what fills no section yet goes to the history |
+//!
+//! Shards ask the index only while it is open and deduplication is on.
+//!
+//! Differs from vdo.md 2.8: closing keeps the level-1 index in memory, where the next opening finds it; it is written, as
+//! images, when the volume is stopped. An index without a history, or with one for whose log there is no room, is open all
+//! the same. An image or a history that cannot be read is logged and done without.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use core::sync::atomic::Ordering;
+
+use engine::hash::{IndexControl, IndexOutcome, IndexRequest, IndexWork};
+use engine::pool::{Kind, MediaClass};
+use engine::volume::inventory::{VolumeConfig, VolumeState};
+use engine::volume::store::VolumeStore;
+use futures::channel::oneshot;
+
+use super::history::{self, History, HistoryStatus};
+use super::rest::wait_for_all;
+use super::tour::tour;
+use super::{lock, Volume};
+use crate::error::VolumeError;
+use crate::params::IndexAction;
+use crate::pool::storage;
+use crate::shard_host::ShardHost;
+
+/// The index of a volume that is being loaded. The first load of a volume has nothing to open.
+pub(super) fn control_of(config: &VolumeConfig, state: &VolumeState) -> IndexControl {
+    match state.generation {
+        0 | 1 => IndexControl::of_new_volume(config.deduplication),
+        _ => IndexControl::of_loaded_volume(config.deduplication),
+    }
+}
+
+/// What the last stop has left of the index, for each of so many shards; nothing if it was no clean one.
+pub(super) async fn load_images(name: &str, store: &VolumeStore, shards: usize) -> Vec<Vec<u8>> {
+    // At most 32 shards.
+    let images = store.load_images(shards as u16).await.unwrap_or_else(|error| {
+        log::warn!("{name}: its index was saved, and cannot be read: {error}");
+        None
+    });
+    images.unwrap_or_default()
+}
+
+/// Sections of which each shard keeps hooks, and the memory that the history takes in bytes; none without a history.
+pub(super) fn window(store: &VolumeStore, shards: usize) -> Option<(u32, u64)> {
+    let drive = store.pool().drive_of(MediaClass::Capacity).ok()?;
+    history::window(store.config().history_mib, shards, drive.zone_bytes())
+}
+
+impl From<IndexAction> for IndexRequest {
+    fn from(action: IndexAction) -> IndexRequest {
+        match action {
+            IndexAction::Create => IndexRequest::Create,
+            IndexAction::Close => IndexRequest::Close,
+            IndexAction::Disable => IndexRequest::Disable,
+            IndexAction::Enable => IndexRequest::Enable,
+        }
+    }
+}
+
+impl Volume {
+    /// The name of the index's state (vdo.md 2.8).
+    pub fn index_state(&self) -> &'static str {
+        lock(&self.index).name()
+    }
+
+    /// Whether deduplication is on, whatever the state of the index.
+    pub fn deduplication(&self) -> bool {
+        self.deduplication.load(Ordering::Relaxed)
+    }
+
+    /// What the history of the index has; none without one. On the app thread.
+    pub fn history_status(&self) -> Option<HistoryStatus> {
+        storage::history(self.storage.key).map(|history| history.status())
+    }
+
+    /// Opens the index when the volume starts. Whatever goes wrong, the volume goes on.
+    pub(super) async fn open_index(self: &Arc<Volume>) {
+        if let Ok(store) = storage::store(self.storage.key) {
+            // They are void since the new generation was recorded.
+            if let Err(error) = store.delete_images().await {
+                log::warn!("{}: what was saved of its index is not deleted: {error}", self.name);
+            }
+        }
+        self.work_on_index().await;
+    }
+
+    /// Does to the index what an operator asks for. Whether deduplication is on is kept for later loads.
+    ///
+    /// # Errors
+    /// Busy; it is being taken down; Io.
+    pub async fn set_index(self: &Arc<Volume>, action: IndexAction) -> Result<(), VolumeError> {
+        let _turn = self.begin("set_index")?;
+        if let IndexAction::Disable | IndexAction::Enable = action {
+            let enabled = action == IndexAction::Enable;
+            self.record(|config| config.deduplication = enabled).await?;
+            self.deduplication.store(enabled, Ordering::Relaxed);
+        }
+        lock(&self.index).request(action.into());
+        self.work_on_index().await;
+        log::info!("{}: its index is {}", self.name, self.index_state());
+        Ok(())
+    }
+
+    /// Ends work on the index while the volume is suspended.
+    pub(super) fn suspend_index(&self) {
+        lock(&self.index).suspend();
+    }
+
+    /// Goes on with what the configuration says.
+    pub(super) async fn resume_index(self: &Arc<Volume>) {
+        if self.read_only_reason().is_some() {
+            return;
+        }
+        let Ok(store) = storage::store(self.storage.key) else { return };
+        lock(&self.index).resume(store.config().deduplication);
+        self.work_on_index().await;
+    }
+
+    /// Does what is to be done until the index is as it is wanted, and lets the shards use it if they are to.
+    async fn work_on_index(self: &Arc<Volume>) {
+        loop {
+            let next = lock(&self.index).next_work();
+            let Some(work) = next else { break };
+            // Not in use meanwhile.
+            tour(self, |shard: &ShardHost| shard.set_deduplication(false)).await;
+            let outcome = match work {
+                IndexWork::Load => self.load_index().await,
+                IndexWork::Create => self.create_index().await,
+                IndexWork::Close => self.save_sections().await,
+            };
+            lock(&self.index).work_done(outcome);
+        }
+        let used = lock(&self.index).is_used();
+        tour(self, move |shard: &ShardHost| shard.set_deduplication(used)).await;
+    }
+
+    async fn load_index(self: &Arc<Volume>) -> IndexOutcome {
+        let restored = tour(self, ShardHost::index_restored).await.into_iter().filter(|restored| *restored).count();
+        if restored > 0 {
+            log::info!("{}: {restored} of {} parts of its index are as they were saved", self.name, self.shards.len());
+        }
+        match self.open_history().await {
+            Ok(Some(history)) => {
+                history.begin_refill();
+                IndexOutcome::Done
+            }
+            Ok(None) => IndexOutcome::Done,
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The history, if it has been opened just now.
+    async fn open_history(self: &Arc<Volume>) -> Result<Option<Rc<History>>, IndexOutcome> {
+        if self.history_mib == 0 || storage::history(self.storage.key).is_some() {
+            return Ok(None);
+        }
+        let store = storage::store(self.storage.key).map_err(|_| IndexOutcome::Failed)?;
+        match History::open(store, self).await {
+            Ok(history) => {
+                storage::set_history(self.storage.key, Some(Rc::clone(&history)));
+                history.begin_sealing();
+                Ok(Some(history))
+            }
+            Err(error) if error.kind() == Kind::NoSpace => {
+                log::warn!("{}: its index has no history: {error}", self.name);
+                Ok(None)
+            }
+            Err(error) => {
+                log::error!("{}: its index is not opened; writes go on without: {error}", self.name);
+                Err(IndexOutcome::Failed)
+            }
+        }
+    }
+
+    async fn create_index(self: &Arc<Volume>) -> IndexOutcome {
+        if let Err(outcome) = self.open_history().await {
+            return outcome;
+        }
+        tour(self, ShardHost::clear_index).await;
+        if let Some(history) = storage::history(self.storage.key) {
+            history.clear().await;
+        }
+        IndexOutcome::Done
+    }
+
+    /// Sends what fills no section yet to the history.
+    async fn save_sections(self: &Arc<Volume>) -> IndexOutcome {
+        if let Some(history) = storage::history(self.storage.key) {
+            history.seal(1).await;
+        }
+        IndexOutcome::Done
+    }
+
+    /// Closes the index of a volume that has come to rest; with `clean` it is saved for the next load. Whatever goes wrong,
+    /// the volume is stopped. On the app thread.
+    pub(super) async fn close_index(self: &Arc<Volume>, clean: bool) {
+        lock(&self.index).suspend();
+        if let Some(history) = storage::history(self.storage.key) {
+            history.quiesce().await;
+            if clean {
+                history.seal(1).await;
+            }
+            // An answer under way would come to a shard that is no more.
+            wait_for_all(self, ShardHost::is_saved).await;
+            history.stop().await;
+            storage::set_history(self.storage.key, None);
+        }
+        if clean {
+            self.save_images().await;
+        }
+    }
+
+    /// Saves level 1, shard by shard, so that no more than one of them is in memory twice.
+    async fn save_images(self: &Arc<Volume>) {
+        let Ok(store) = storage::store(self.storage.key) else { return };
+        let shards = self.shards.len();
+        for shard in 0..shards {
+            let image = self.visit(shard, ShardHost::save_index).await;
+            // At most 32 shards.
+            let saved = match image {
+                Some(image) => store.save_image(shard as u16, shards as u16, &image).await,
+                None => return,
+            };
+            if let Err(error) = saved {
+                log::warn!("{}: its index is not saved, and will be refilled from its history: {error}", self.name);
+                // Half of an index would do no harm, and is of no use.
+                let _ = store.delete_images().await;
+                return;
+            }
+        }
+    }
+
+    /// Has `visit` run for one shard, on its thread. On the app thread.
+    async fn visit<T: Send + 'static>(
+        self: &Arc<Volume>,
+        shard: usize,
+        visit: impl FnOnce(&ShardHost) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        let volume = Arc::clone(self);
+        self.shards.get(shard)?.thread.run(move || {
+            let answer = visit(&volume.shards[shard]);
+            let owner = volume.owner;
+            // The volume goes home, too: its last reference must not end elsewhere.
+            owner.run(move || {
+                drop(volume);
+                // Nobody listens when the application has ended.
+                let _ = sender.send(answer);
+            });
+        });
+        receiver.await.ok()
+    }
+
+    /// Turns compression on or off, online and for later loads.
+    ///
+    /// # Errors
+    /// Busy; it is being taken down; Io.
+    pub async fn set_compression(self: &Arc<Volume>, enabled: bool) -> Result<(), VolumeError> {
+        let _turn = self.begin("set_compression")?;
+        self.record(|config| config.compression = enabled).await?;
+        self.compression.store(enabled, Ordering::Relaxed);
+        log::info!("{}: compression is {}", self.name, if enabled { "on" } else { "off" });
+        tour(self, move |shard: &ShardHost| shard.set_compression(enabled)).await;
+        Ok(())
+    }
+}

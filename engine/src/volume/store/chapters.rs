@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Closed chapters of the index's history: mblocks with sections back to back, each a whole number of pages.
+//!
+//! A chapter is written, recorded and then committed: when the power is cut before the commit, its record names nothing
+//! and counts for nothing, and the log from which it was copied is still there. It is deleted first and struck off then:
+//! a record without its mblock does no harm, an mblock without a record would never be found again.
+//!
+//! What a section holds is not the store's to know ([`crate::media::index_section`]).
+
+use std::rc::Rc;
+
+use super::VolumeStore;
+use crate::pool::cache::{Advice, Attachment, Temperature};
+use crate::pool::device::IoBuf;
+use crate::pool::error::{Kind, Result};
+use crate::pool::ids::PAGE_BYTES;
+use crate::pool::{MediaClass, ObjectId, Pool, Search};
+use crate::volume::inventory::{ChapterEntry, InventoryRecord};
+
+/// Bytes that are read at once when a chapter is read as a whole.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A closed chapter that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chapter {
+    /// Its number; newer ones have larger numbers.
+    pub number: u64,
+    /// Its mblock.
+    pub object: ObjectId,
+    /// Sections in it.
+    pub sections: u32,
+    /// Bytes in it.
+    pub bytes: u64,
+}
+
+/// Random access to a chapter, through the pool's cache.
+#[derive(Debug)]
+pub struct ChapterReader {
+    attachment: Attachment,
+    start: u64,
+}
+
+impl VolumeStore {
+    /// The chapters that are there, oldest first.
+    #[must_use]
+    pub fn chapters(&self) -> Vec<Chapter> {
+        let known = self.ledger.contents().chapters.clone();
+        known.into_iter().filter_map(|entry| self.chapter(entry)).collect()
+    }
+
+    fn chapter(&self, ChapterEntry { number, object, sections }: ChapterEntry) -> Option<Chapter> {
+        self.pool.find(object, Search::Committed).ok()?;
+        let bytes = self.pool.mblock_props(object).ok()?.written_bytes;
+        Some(Chapter { number, object, sections, bytes })
+    }
+
+    /// Strikes off the chapters whose mblocks are not there.
+    ///
+    /// # Errors
+    /// Io.
+    pub async fn forget_missing_chapters(&self) -> Result<()> {
+        let there = self.chapters();
+        let mut missing = self.ledger.contents().chapters.clone();
+        missing.retain(|entry| there.iter().all(|chapter| chapter.number != entry.number));
+        let records: Vec<_> = missing.iter().map(|entry| InventoryRecord::ChapterGone(entry.number)).collect();
+        match records.is_empty() {
+            true => Ok(()),
+            false => self.ledger.append(records).await,
+        }
+    }
+
+    /// Makes a chapter of sections.
+    ///
+    /// # Errors
+    /// NoSpace. Invalid: not whole pages, more than an mblock holds, or no larger number than all before. Io. Nothing is
+    /// left then, but what the next [`VolumeStore::forget_missing_chapters`] strikes off.
+    pub async fn add_chapter(&self, number: u64, sections: &[Rc<[u8]>]) -> Result<Chapter> {
+        let object = self.pool.mblock_alloc(MediaClass::Capacity, false).await?.id;
+        // Far fewer than 2^32 pages fit a zone.
+        let entry = ChapterEntry { number, object, sections: sections.len() as u32 };
+        let made = async {
+            write(&self.pool, object, sections.iter().map(|section| &section[..])).await?;
+            self.ledger.append(vec![InventoryRecord::Chapter(entry)]).await?;
+            self.pool.mblock_commit(object).await
+        };
+        if let Err(error) = made.await {
+            // The failure is what counts. Uncommitted, it vanishes at the latest with the pool's activation.
+            let _ = self.pool.mblock_abort(object).await;
+            return Err(error);
+        }
+        let gone = || self.ledger.refuse(Kind::NotFound, format!("its chapter {number} is gone"));
+        self.chapter(entry).ok_or_else(gone)
+    }
+
+    /// Deletes a chapter.
+    ///
+    /// # Errors
+    /// Busy: there is a reader of it. Io.
+    pub async fn delete_chapter(&self, chapter: &Chapter) -> Result<()> {
+        if self.pool.find(chapter.object, Search::Committed).is_ok() {
+            self.pool.mblock_delete(chapter.object).await?;
+        }
+        self.ledger.append(vec![InventoryRecord::ChapterGone(chapter.number)]).await
+    }
+
+    /// Opens a chapter for random access.
+    ///
+    /// # Errors
+    /// NotFound; NoSpace: there are too many maps.
+    pub fn open_chapter(&self, chapter: &Chapter) -> Result<ChapterReader> {
+        let maps = self.pool.maps()?;
+        let map = maps.create(&[chapter.object], Temperature::Warm)?;
+        match maps.attach(map.offset, map.bytes) {
+            Ok(attachment) => Ok(ChapterReader { attachment, start: map.offset }),
+            Err(error) => {
+                maps.destroy(map.offset);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads a chapter as a whole, past the pool's cache, and gives it to `take` in pieces of whole pages.
+    ///
+    /// # Errors
+    /// Io.
+    pub async fn read_chapter(&self, chapter: &Chapter) -> Result<Vec<u8>> {
+        read(&self.pool, chapter.object, chapter.bytes).await
+    }
+}
+
+impl ChapterReader {
+    /// Reads `bytes` bytes from byte `offset` on. The pages are read ahead together.
+    ///
+    /// # Errors
+    /// Invalid: not in the chapter. NoMemory: the cache is used up. Io.
+    pub async fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>> {
+        let at = self.start.saturating_add(offset);
+        // Only advice: what it did not bring is read by the next call.
+        let _ = self.attachment.advise(at, bytes as u64, Advice::WillNeed);
+        Ok(self.attachment.get(at, bytes).await?.to_vec())
+    }
+
+    /// Ends the access, so that the chapter can be deleted.
+    pub async fn close(self) {
+        self.attachment.detach().await;
+    }
+}
+
+/// Writes whole pages to a new mblock, in pieces of its optimal size.
+pub(super) async fn write(pool: &Pool, object: ObjectId, pieces: impl Iterator<Item = &[u8]>) -> Result<()> {
+    let props = pool.mblock_props(object)?;
+    let optimal = (props.optimal_write_bytes as usize).max(PAGE_BYTES);
+    let unit = optimal * (PIECE_BYTES / optimal).max(1);
+    let mut buf = pool.drive_of(props.class)?.allocate(unit)?;
+    let mut filled = 0;
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let (now, rest) = piece.split_at(piece.len().min(unit - filled));
+            (*buf).as_mut()[filled..filled + now.len()].copy_from_slice(now);
+            (filled, piece) = (filled + now.len(), rest);
+            if filled == unit {
+                buf = write_some(pool, object, buf, unit).await?;
+                filled = 0;
+            }
+        }
+    }
+    if filled > 0 {
+        let whole = filled.next_multiple_of(PAGE_BYTES);
+        (*buf).as_mut()[filled..whole].fill(0);
+        write_some(pool, object, buf, whole).await?;
+    }
+    Ok(())
+}
+
+async fn write_some(pool: &Pool, object: ObjectId, buf: IoBuf, bytes: usize) -> Result<IoBuf> {
+    let (buf, written) = pool.mblock_write(object, buf, 0..bytes).await;
+    written?;
+    Ok(buf)
+}
+
+/// Reads the first `bytes` bytes of a committed mblock.
+pub(super) async fn read(pool: &Pool, object: ObjectId, bytes: u64) -> Result<Vec<u8>> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut content = Vec::with_capacity(bytes);
+    let class = pool.mblock_props(object)?.class;
+    let mut buf = pool.drive_of(class)?.allocate(bytes.next_multiple_of(PAGE_BYTES).clamp(PAGE_BYTES, PIECE_BYTES))?;
+    while content.len() < bytes {
+        let wanted = (bytes - content.len()).min(PIECE_BYTES);
+        let whole = wanted.next_multiple_of(PAGE_BYTES);
+        let (read, outcome) = pool.mblock_read(object, content.len() as u64, buf, 0..whole).await;
+        outcome?;
+        content.extend_from_slice(&(*read).as_ref()[..wanted]);
+        buf = read;
+    }
+    Ok(content)
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The open chapter of the index's history: a log with a record for each section, durable as soon as it is appended.
+//!
+//! When it is full its sections are copied into an mblock, a closed chapter, whose number is the log's generation, and
+//! the log is erased. When that is cut short between the two, the log's generation tells that it was copied already.
+//! After a crash the log is read, and goes on being filled.
+
+use std::rc::Rc;
+
+use super::addition::delete_object;
+use super::VolumeStore;
+use crate::pool::error::{Kind, Result};
+use crate::pool::mlog::OpenFlags;
+use crate::pool::{LogHandle, MediaClass, ObjectId, Search};
+use crate::volume::inventory::InventoryRecord;
+
+/// Most bytes of a section.
+const MAX_SECTION_BYTES: usize = 1 << 20;
+
+/// The log, open.
+#[derive(Debug)]
+pub struct HistoryLog {
+    handle: LogHandle,
+}
+
+impl VolumeStore {
+    /// Opens the log, which is made if need be, and reads its sections, in order. One that was copied is erased first;
+    /// one that cannot be read is replaced.
+    ///
+    /// # Errors
+    /// NoSpace; Io.
+    pub async fn open_history_log(&self) -> Result<(HistoryLog, Vec<Rc<[u8]>>)> {
+        // The record of a chapter that was not committed has the number that the log is still to become.
+        self.forget_missing_chapters().await?;
+        let known = self.ledger.contents().history_log;
+        let there = known.filter(|id| self.pool.find(*id, Search::Committed).is_ok());
+        let id = match there {
+            Some(id) => id,
+            None => self.make_history_log().await?,
+        };
+        let least = self.least_generation();
+        if self.pool.mlog_props(id)?.generation < least {
+            self.pool.mlog_erase(id, least).await?;
+        }
+        match self.read_history_log(id).await {
+            Err(error) if error.kind() == Kind::CorruptLog => {
+                self.pool.mlog_erase(id, least).await?;
+                self.read_history_log(id).await
+            }
+            other => other,
+        }
+    }
+
+    async fn read_history_log(&self, id: ObjectId) -> Result<(HistoryLog, Vec<Rc<[u8]>>)> {
+        let log = HistoryLog { handle: self.pool.mlog_open(id, OpenFlags::default()).await? };
+        let sections = log.sections().await?;
+        Ok((log, sections))
+    }
+
+    /// The generation that the log has at least when it holds what no chapter does.
+    fn least_generation(&self) -> u64 {
+        self.chapters().last().map_or(0, |newest| newest.number.saturating_add(1))
+    }
+
+    async fn make_history_log(&self) -> Result<ObjectId> {
+        let object = self.pool.mlog_alloc(MediaClass::Capacity, 0, false).await?.id;
+        let made = async {
+            self.ledger.append(vec![InventoryRecord::HistoryLog { object }]).await?;
+            self.pool.mlog_commit(object).await
+        };
+        match made.await {
+            Ok(()) => Ok(object),
+            Err(error) => {
+                // The failure is what counts; uncommitted, it vanishes.
+                let _ = match self.pool.find(object, Search::Uncommitted) {
+                    Ok(_) => self.pool.mlog_abort(object).await,
+                    Err(_) => delete_object(&self.pool, object).await,
+                };
+                Err(error)
+            }
+        }
+    }
+
+    /// Erases the log: it begins anew, with a larger generation.
+    ///
+    /// # Errors
+    /// Io.
+    pub async fn erase_history_log(&self, log: &HistoryLog) -> Result<()> {
+        self.pool.mlog_erase(log.handle.id(), self.least_generation()).await.map(drop)
+    }
+}
+
+impl HistoryLog {
+    /// The number of the chapter that the log is to become.
+    #[must_use]
+    pub fn chapter(&self) -> u64 {
+        self.handle.log().generation()
+    }
+
+    /// Appends a section. It is durable when this ends well.
+    ///
+    /// # Errors
+    /// LogFull; Io.
+    pub async fn append(&self, section: &[u8]) -> Result<()> {
+        self.handle.log().append(section, true).await
+    }
+
+    async fn sections(&self) -> Result<Vec<Rc<[u8]>>> {
+        let log = self.handle.log();
+        log.rewind().await?;
+        let mut sections = Vec::new();
+        while let Some(bytes) = log.next_vec(MAX_SECTION_BYTES).await? {
+            sections.push(Rc::from(bytes));
+        }
+        Ok(sections)
+    }
+
+    /// Ends its use.
+    ///
+    /// # Errors
+    /// Io.
+    pub async fn close(self) -> Result<()> {
+        self.handle.close().await
+    }
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Chapters, the log of the open chapter, and images of the index.
+
+use super::cuts::{cut_at, sweep};
+use super::*;
+use crate::pool::PAGE_BYTES;
+use crate::volume::inventory::StateKind;
+
+/// A section of so many pages, with content of its own.
+fn section(tag: u8, pages: usize) -> Rc<[u8]> {
+    (0..pages * PAGE_BYTES).map(|at| tag ^ (at / 512) as u8).collect()
+}
+
+/// Sections of 1 to 7 pages.
+fn sections(first: u8, count: u8) -> Vec<Rc<[u8]>> {
+    (first..first + count).map(|tag| section(tag, usize::from(tag) % 7 + 1)).collect()
+}
+
+fn made(world: &World) -> VolumeStore {
+    world.run(make(&pool(world), &spec(2, 2))).expect("room")
+}
+
+/// Zones in use of both drives when a volume has nothing of an index. Activation makes room for metadata, so it is
+/// counted after one.
+fn zones_without_index(staging: bool) -> Vec<u64> {
+    let world = world(staging);
+    drop(made(&world));
+    used_zones(&restart(world, staging))
+}
+
+/// What is in the pool of the index.
+fn numbers(store: &VolumeStore) -> Vec<u64> {
+    store.chapters().iter().map(|chapter| chapter.number).collect()
+}
+
+#[test]
+fn chapters_are_kept_until_they_are_deleted() {
+    let world = world(false);
+    let store = made(&world);
+    let before = zones_without_index(false);
+    let all: Vec<Vec<Rc<[u8]>>> = vec![sections(1, 5), sections(60, 40), sections(7, 1)];
+    for (number, sections) in (3..).zip(&all) {
+        let chapter = world.run(store.add_chapter(number, sections)).expect("room");
+        assert_eq!((chapter.number, chapter.sections as usize), (number, sections.len()));
+    }
+    world.run(store.close()).expect("closed");
+    drop(store);
+    let world = restart(world, false);
+    let store = world.run(reopen(&pool(&world))).expect("there");
+    assert_eq!(numbers(&store), [3, 4, 5]);
+    for (chapter, sections) in store.chapters().iter().zip(&all) {
+        assert_eq!(chapter.sections as usize, sections.len());
+        assert!(world.run(store.read_chapter(chapter)).expect("read") == sections.concat());
+        world.run(async {
+            let reader = store.open_chapter(chapter).expect("a map");
+            let mut at = 0;
+            for section in sections {
+                assert!(reader.read(at, section.len()).await.expect("read") == section[..]);
+                at += section.len() as u64;
+            }
+            assert_eq!(reader.read(at, PAGE_BYTES).await.expect_err("beyond").kind(), Kind::Invalid);
+            assert_eq!(store.delete_chapter(chapter).await.expect_err("read").kind(), Kind::Busy);
+            reader.close().await;
+        });
+    }
+    let error = world.run(store.add_chapter(5, &sections(1, 1))).expect_err("numbers grow");
+    assert_eq!(error.kind(), Kind::Invalid);
+    for chapter in store.chapters() {
+        world.run(store.delete_chapter(&chapter)).expect("deleted");
+    }
+    assert!(numbers(&store).is_empty());
+    assert_eq!(used_zones(&world), before, "all zones are free again");
+}
+
+/// A chapter is there or not, wherever its making is cut: no mblock is left without an owner.
+#[test]
+fn a_chapter_that_is_cut_short_leaves_nothing() {
+    let before = zones_without_index(true);
+    let mut seen = [false; 2];
+    for writes in 0.. {
+        let world = world(true);
+        drop(made(&world));
+        let add = async |pool: &Rc<Pool>| {
+            let store = reopen(pool).await?;
+            store.add_chapter(9, &sections(1, 9)).await
+        };
+        let (world, done) = cut_at(world, (writes, true), add);
+        assert!(sweep(&world).is_empty());
+        let store = world.run(reopen(&pool(&world))).expect("a volume, whatever became of its chapter");
+        let chapters = store.chapters();
+        assert!(!done || chapters.len() == 1, "{writes} writes");
+        seen[chapters.len()] = true;
+        for chapter in &chapters {
+            assert!(world.run(store.read_chapter(chapter)).expect("whole") == sections(1, 9).concat());
+            world.run(store.delete_chapter(chapter)).expect("deleted");
+        }
+        world.run(store.forget_missing_chapters()).expect("struck off");
+        assert!(store.ledger.contents().chapters.is_empty(), "{writes} writes");
+        assert_eq!(used_zones(&world), before, "{writes} writes");
+        world.run(store.add_chapter(9, &sections(1, 9))).expect("again");
+        if done {
+            break;
+        }
+    }
+    assert_eq!(seen, [true; 2]);
+}
+
+/// A deletion that is cut short has not begun, or is done by the next one; the volume does without.
+#[test]
+fn a_chapters_deletion_that_is_cut_short_can_be_done_again() {
+    let before = zones_without_index(true);
+    let mut missing = false;
+    for writes in 0.. {
+        let world = world(true);
+        let store = made(&world);
+        world.run(store.add_chapter(4, &sections(1, 3))).expect("room");
+        drop(store);
+        let world = restart(world, true);
+        let delete = async |pool: &Rc<Pool>| {
+            let store = reopen(pool).await?;
+            let chapter = store.chapters()[0];
+            store.delete_chapter(&chapter).await
+        };
+        let (world, done) = cut_at(world, (writes, true), delete);
+        let store = world.run(reopen(&pool(&world))).expect("there");
+        missing |= store.chapters().is_empty() && !store.ledger.contents().chapters.is_empty();
+        for chapter in store.chapters() {
+            assert!(!done, "{writes} writes");
+            world.run(store.delete_chapter(&chapter)).expect("deleted");
+        }
+        world.run(store.forget_missing_chapters()).expect("struck off");
+        assert!(store.ledger.contents().chapters.is_empty());
+        assert_eq!(used_zones(&world), before, "{writes} writes");
+        if done {
+            break;
+        }
+    }
+    assert!(missing, "one was deleted and not struck off");
+}
+
+/// What was appended to the open chapter is there after a power cut, and goes on being filled.
+#[test]
+fn the_open_chapter_survives_a_power_cut() {
+    let world = world(false);
+    let store = made(&world);
+    let all = sections(1, 9);
+    world.run(async {
+        let (log, found) = store.open_history_log().await.expect("made");
+        assert!(found.is_empty());
+        for section in &all[..4] {
+            log.append(section).await.expect("room");
+        }
+    });
+    drop(store);
+    let world = restart(world, false);
+    let store = world.run(reopen(&pool(&world))).expect("there");
+    world.run(async {
+        let (log, found) = store.open_history_log().await.expect("there");
+        assert!(found == all[..4]);
+        for section in &all[4..] {
+            log.append(section).await.expect("room");
+        }
+        let full = loop {
+            match log.append(&section(9, 7)).await {
+                Ok(()) => {}
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!(full, Kind::LogFull);
+        log.close().await.expect("closed");
+        let (_, found) = store.open_history_log().await.expect("there");
+        assert!(found[..9] == all);
+    });
+}
+
+/// A log that was copied into a chapter is not taken for an open chapter, wherever the copying was cut.
+#[test]
+fn a_chapter_is_copied_once() {
+    let mut seen = [false; 2];
+    for writes in 0.. {
+        let world = world(true);
+        let store = made(&world);
+        let all = sections(1, 6);
+        world.run(async {
+            let (log, _) = store.open_history_log().await.expect("made");
+            for section in &all {
+                log.append(section).await.expect("room");
+            }
+            log.close().await.expect("closed");
+        });
+        drop(store);
+        let world = restart(world, true);
+        let copy = async |pool: &Rc<Pool>| {
+            let store = reopen(pool).await?;
+            let (log, sections) = store.open_history_log().await?;
+            store.add_chapter(log.chapter(), &sections).await?;
+            store.erase_history_log(&log).await
+        };
+        let (world, done) = cut_at(world, (writes, true), copy);
+        let store = world.run(reopen(&pool(&world))).expect("there");
+        world.run(async {
+            let (log, open) = store.open_history_log().await.expect("there");
+            let mut closed = Vec::new();
+            for chapter in store.chapters() {
+                assert!(chapter.number < log.chapter());
+                closed.push(store.read_chapter(&chapter).await.expect("read"));
+            }
+            let parts = (closed.len(), open.len());
+            assert!([closed.concat(), open.concat()].concat() == all.concat(), "{writes} writes: {parts:?}");
+            seen[usize::from(open.is_empty())] = true;
+            log.append(&all[0]).await.expect("it goes on");
+            let next = store.add_chapter(log.chapter(), &all[..1]).await.expect("a larger number");
+            assert_eq!(next.number, log.chapter());
+        });
+        if done {
+            break;
+        }
+    }
+    assert_eq!(seen, [true; 2]);
+}
+
+/// vdo-115, partly: a saved index is there for the next load, and void for every later one and for other shards.
+#[test]
+fn images_count_after_a_clean_stop_only() {
+    let world = world(false);
+    let store = made(&world);
+    let before = zones_without_index(false);
+    let images: Vec<Vec<u8>> = [3 << 20, 5000].map(|bytes| (0..bytes).map(|at| (at / 999) as u8).collect()).into();
+    let state = |kind, generation| VolumeState { kind, generation, shards: 2, ..VolumeState::default() };
+    world.run(async {
+        store.set_state(state(StateKind::Dirty, 3)).await.expect("recorded");
+        for (shard, image) in (0..).zip(&images) {
+            store.save_image(shard, 2, image).await.expect("room");
+        }
+        assert!(store.load_images(2).await.expect("read").is_none(), "not recorded as clean");
+        store.set_state(state(StateKind::Clean, 3)).await.expect("recorded");
+    });
+    drop(store);
+    let world = restart(world, false);
+    let store = world.run(reopen(&pool(&world))).expect("there");
+    world.run(async {
+        assert!(store.load_images(2).await.expect("read").as_ref() == Some(&images));
+        assert!(store.load_images(1).await.expect("read").is_none(), "other shards");
+        for later in [state(StateKind::Dirty, 4), state(StateKind::Clean, 4), state(StateKind::Dirty, 3)] {
+            store.set_state(later.clone()).await.expect("recorded");
+            assert!(store.load_images(2).await.expect("read").is_none(), "{later:?}");
+        }
+        store.set_state(state(StateKind::Clean, 3)).await.expect("recorded");
+        let lost = store.ledger.contents().images[1].object;
+        store.pool.mblock_delete(lost).await.expect("deleted");
+        assert_eq!(store.load_images(2).await.expect_err("a gap").kind(), Kind::NotFound);
+        store.delete_images().await.expect("deleted");
+        assert!(store.load_images(2).await.expect("read").is_none());
+    });
+    assert_eq!(used_zones(&world), before);
+}
+
+/// An image that is cut short counts for nothing, and its mblocks are given back.
+#[test]
+fn an_image_that_is_cut_short_leaves_nothing() {
+    let before = zones_without_index(true);
+    for writes in 0.. {
+        let world = world(true);
+        drop(made(&world));
+        let save = async |pool: &Rc<Pool>| {
+            let store = reopen(pool).await?;
+            store.save_image(0, 1, &vec![7; 3 << 20]).await
+        };
+        let (world, done) = cut_at(world, (writes, true), save);
+        let store = world.run(reopen(&pool(&world))).expect("there");
+        world.run(store.delete_images()).expect("deleted");
+        assert_eq!(used_zones(&world), before, "{writes} writes");
+        if done {
+            break;
+        }
+    }
+}
+
+/// A volume goes with all that its index has.
+#[test]
+fn a_volume_takes_its_index_with_it() {
+    let world = world(true);
+    let before = used_zones(&world);
+    let store = made(&world);
+    let pool = pool(&world);
+    world.run(async {
+        let (log, _) = store.open_history_log().await.expect("made");
+        log.append(&section(1, 3)).await.expect("room");
+        store.add_chapter(log.chapter(), &sections(1, 2)).await.expect("room");
+        store.save_image(0, 1, &[1; 9000]).await.expect("room");
+        log.close().await.expect("closed");
+        let catalog = Catalog::open(&pool).await.expect("open");
+        store.delete(&catalog).await.expect("deleted");
+        catalog.close().await.expect("closed");
+    });
+    assert_eq!(used_zones(&world), before);
+}
