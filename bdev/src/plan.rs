@@ -27,14 +27,16 @@ pub const BOUNCE_BLOCKS: usize = 256;
 pub const VERIFY_BLOCKS: usize = 512;
 /// Blocks for compressed blocks on their way to the base.
 pub const CONTAINER_BLOCKS: usize = 128;
+/// Blocks for compressed blocks whose fragments may be moved.
+pub const RELOCATION_BLOCKS: usize = 8;
 /// Blocks for transfers of block-map pages.
 pub const MAP_BLOCKS: usize = 128;
 /// Blocks for transfers of slab journals, reference counts and summaries.
 pub const SLAB_BLOCKS: usize = 256;
 /// DMA memory of one shard, in bytes.
 pub const DMA_BYTES: u64 =
-    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS) * BLOCK_SIZE)
-        as u64;
+    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS)
+        * BLOCK_SIZE) as u64;
 
 /// Rough size of a shard's arenas: requests, locks, rings.
 pub const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20);

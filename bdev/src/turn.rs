@@ -28,7 +28,9 @@ use crate::gauges::Gauges;
 use crate::host_env::{HostEnv, Mail};
 use crate::list::{Inbox, List};
 use crate::mail::Receiver;
-use crate::plan::{Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS};
+use crate::plan::{
+    Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, RELOCATION_BLOCKS, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS,
+};
 use crate::shard_host::{StartError, Waker};
 use crate::transfer::Transfers;
 use crate::uplink::Uplink;
@@ -91,7 +93,7 @@ pub struct Running {
     turns_since_gauges: u32,
     /// Requests are taken; else they wait.
     is_open: bool,
-    _pools: [DmaPool; 6],
+    _pools: [DmaPool; 7],
 }
 
 impl Running {
@@ -105,11 +107,13 @@ impl Running {
             pool(BOUNCE_BLOCKS)?,
             pool(VERIFY_BLOCKS)?,
             pool(CONTAINER_BLOCKS)?,
+            pool(RELOCATION_BLOCKS)?,
             pool(JOURNAL_BLOCKS)?,
             pool(MAP_BLOCKS)?,
             pool(SLAB_BLOCKS)?,
         ];
-        let [bounce, verify, containers, journal, map, slabs] = pools.each_ref().map(|pool| pool.bufs().collect());
+        let [bounce, verify, containers, relocation, journal, map, slabs] =
+            pools.each_ref().map(|pool| pool.bufs().collect());
         let transfers = Transfers::new(&plan.bases, plan.placement, TRANSFERS, waker).ok_or(StartError::Channel)?;
         let config = ShardConfig {
             id,
@@ -119,6 +123,7 @@ impl Running {
             bounce,
             verify,
             containers,
+            relocation,
             compression: plan.compression,
             index_bytes: plan.index_bytes,
             index_image: plan.index_image,

@@ -71,7 +71,7 @@ fn dead_fragments_pin_nothing(shards: usize) {
     let before = data_blocks(&cluster);
     assert!(before < BLOCKS / 8, "{before} blocks for {BLOCKS} that compress to a fourteenth");
     // Zeros need no room, so all that is in use afterwards is what was left.
-    let zeroed = |lbn: &u64| lbn % 8 != 0;
+    let zeroed = |lbn: &u64| !lbn.is_multiple_of(8);
     for lbn in (0..BLOCKS).filter(zeroed) {
         write(&mut cluster, lbn..=lbn, std::iter::once(0));
     }
@@ -122,7 +122,7 @@ fn nothing_moves_while_compression_is_off() {
     let mut cluster = volume(1);
     write(&mut cluster, 0..BLOCKS, values(1000));
     cluster.set_compression(false);
-    for lbn in (0..BLOCKS).filter(|lbn| lbn % 8 != 0) {
+    for lbn in (0..BLOCKS).filter(|lbn| !lbn.is_multiple_of(8)) {
         cluster.execute_on(Operation::Unmap, lbn, 1).expect("the unmap succeeds");
     }
     let statistics = cluster.statistics();

@@ -14,12 +14,12 @@
 //! Not moved: fragments that have come to be shared by LBNs other than the first, as long as that LBN has other content.
 //! Such a block waits for the next change of its count.
 //!
-//! It works as fast as clients do: a few blocks for each piece that was accepted ([`READS_PER_PIECE`]). So a volume whose
+//! It works as fast as clients do: a few blocks for each piece that was accepted (`READS_PER_PIECE`). So a volume whose
 //! clients have stopped comes to rest, and what waits then waits for their next request.
 //!
 //! Invariants: all of it is advice; each move is a request of the volume's own that takes the LBN lock, looks at the
 //! mapping, and is journaled as a client's write is. At most [`MAX_MOVING`] fragments are on the move for a shard, and
-//! [`MAX_WAITING`] blocks wait; more are forgotten, and counted. What waits is not kept over a restart. Nothing is
+//! `MAX_WAITING` blocks wait; more are forgotten, and counted. What waits is not kept over a restart. Nothing is
 //! allocated after [`Relocator::new`].
 //!
 //! No part of vdo.md: dm-vdo lets fragments pin their blocks.

@@ -160,6 +160,9 @@ counters! {
         dedupe_context_busy,
         /// Hooks by which the index finds old sections.
         index_hooks,
+        /// Stale advice whose block could be locked and read, but holds other content: the index took another record for
+        /// this one's, or the block has been written anew since.
+        index_false_tags,
         /// Sections of the index's history that can be read.
         index_sections_readable,
         /// Sections handed to the host whose chapter is not closed.

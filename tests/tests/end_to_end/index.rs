@@ -218,7 +218,8 @@ fn the_index_is_resized_under_load() {
 fn the_history_keeps_to_its_window() {
     let rig = rig(2);
     let server = made(&rig, 1536, json!({"index_memory_mib": 1, "index_history_mib": 2}));
-    let mblocks = |server: &Server| number(&call(server, "mpool_get_usage", json!({"name": "D0"}))["total"], "mblock_count");
+    let mblocks =
+        |server: &Server| number(&call(server, "mpool_get_usage", json!({"name": "D0"}))["total"], "mblock_count");
     let mut most = 0;
     for part in 0..5 {
         write(&rig, &server, part * 256, 256, part);

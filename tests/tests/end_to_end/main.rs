@@ -7,11 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+mod base_file;
+mod blocks;
 mod fixture;
 
 mod administration;
 mod bdevperf;
 mod compression;
+mod corruption;
 mod durable;
 mod errors;
 mod export;
@@ -23,3 +26,4 @@ mod pool;
 mod pool_volume;
 mod rpc;
 mod savings;
+mod sharing;

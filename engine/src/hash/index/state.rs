@@ -97,7 +97,7 @@ impl IndexControl {
         }
     }
 
-    /// What is to be done next, if anything; the worker tells the outcome by [`IndexControl::done`].
+    /// What is to be done next, if anything; the worker tells the outcome by [`IndexControl::work_done`].
     pub fn next_work(&mut self) -> Option<IndexWork> {
         if self.suspended || self.work.is_some() || (self.state == self.target && !self.create) {
             return None;

@@ -91,6 +91,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.start_deduping(cx, lock, None);
         } else {
             cx.stats.dedupe_advice_stale += u64::from(first);
+            cx.stats.index_false_tags += u64::from(first && result.is_ok());
             self.locks[lock].verified = false;
             self.locks[lock].update_advice = true;
             self.start_unlocking(cx, lock);

@@ -9,8 +9,8 @@
 //! | metadata object: areas of as many slabs as fit its zones | slab n is in object n / areas per object | metadata |
 //! | roots of the block map | 1 | metadata |
 //! | log: segment of a recovery journal | some for each shard | metadata |
-//! | mblock: closed chapter of the index's history ([`chapters`]) | as many as the window has room for | CAPACITY |
-//! | log: open chapter of it ([`history_log`]) | 1, once there is a record | CAPACITY |
+//! | mblock: closed chapter of the index's history (`chapters`) | as many as the window has room for | CAPACITY |
+//! | log: open chapter of it (`history_log`) | 1, once there is a record | CAPACITY |
 //! | mblock: piece of a saved index ([`index_images`]) | some for each shard, after a clean stop | CAPACITY |
 //!
 //! The metadata class is STAGING if the pool had such a drive when the volume was made, else CAPACITY. It stays what it
