@@ -41,7 +41,7 @@ fn made(rig: &Rig, base_mib: u64, more: Value) -> Server {
 fn write(rig: &Rig, server: &Server, at_mib: u64, size_mib: u64, seed: u64) {
     let export = Export::tcp(server, "D0").expect("exported");
     let options = format!(
-        "rw=write bs=4k iodepth=32 refill_buffers=1 randseed={seed} offset={at_mib}m size={size_mib}m verify=0"
+        "rw=write bs=64k iodepth=16 refill_buffers=1 randseed={seed} offset={at_mib}m size={size_mib}m verify=0"
     );
     let written = initiator(rig, &export).fio(rig, "Nvmen1", &[FioJob::new("job", &options)]);
     written.unwrap_or_else(|error| panic!("{error}: {}", server.log()));

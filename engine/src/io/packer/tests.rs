@@ -38,7 +38,12 @@ fn choices_follow_the_rules() {
     let (mut given_up, mut replaced, mut filled) = (0, 0, 0);
     let left = |bin: &[(u32, usize)]| ROOM - bin.iter().map(|(_, size)| size + ENTRY_BYTES).sum::<usize>();
     for member in 0..10_000 {
-        let size = 1 + if random.below(3) == 0 { random.below(500) } else { random.below(3840) };
+        // At first none that could share a bin, so that bins run out.
+        let size = match (member < 3000, random.below(3)) {
+            (true, _) => 2100 + random.below(1740),
+            (false, 0) => 1 + random.below(500),
+            (false, _) => 1 + random.below(3840),
+        };
         let mut fullest_first: Vec<usize> = (0..BINS).filter(|bin| !model[*bin].is_empty()).collect();
         fullest_first.sort_by_key(|bin| (left(&model[*bin]), model[*bin][0].0));
         let fits = |bin: &&usize| model[**bin].len() < MAX_FRAGMENTS && left(&model[**bin]) >= size + ENTRY_BYTES;
@@ -72,7 +77,7 @@ fn choices_follow_the_rules() {
         }
         assert_eq!(packer.parked(), model.iter().map(Vec::len).sum::<usize>());
     }
-    assert!(given_up > 5 && replaced > 500 && filled > 250, "{given_up} {replaced} {filled}");
+    assert!(given_up > 5 && replaced > 400 && filled > 250, "{given_up} {replaced} {filled}");
 }
 
 /// Writes the bin that is due and compares what comes out with the model.
@@ -116,24 +121,36 @@ fn a_large_fragment_pairs_with_a_small_one() {
     assert_eq!(packer.next_due(), Some(0));
 }
 
-/// Nobody on the way: the fullest bin is due, and those into which nothing of the usual size would go; others wait.
+/// Nobody on the way: the fullest quarter of the bins is due, at least one; others wait.
 #[test]
-fn alone_the_fullest_and_the_hopeless_are_due() {
+fn alone_the_fullest_quarter_is_due() {
     let mut packer = Packer::new();
     packer.mark_alone();
     assert_eq!(packer.next_due(), None);
-    for member in 0..10 {
-        add(&mut packer, member, 1250);
+    // Nine bins, each fuller than the one before, as none of these share one.
+    for member in 0..9 {
+        add(&mut packer, member, 2100 + 100 * member as usize);
     }
     packer.mark_alone();
     let mut due = vec![];
     while let Some(bin) = packer.next_due() {
-        due.push(packer.members(bin).as_slice().len());
+        due.push(packer.members(bin).as_slice()[0]);
         packer.empty(bin);
     }
-    assert_eq!((due, packer.parked()), (vec![3, 3, 3], 1), "full ones at once, the single one waits");
+    assert_eq!((due, packer.parked()), (vec![6, 7, 8], 6));
+    while packer.parked() > 1 {
+        write_alone(&mut packer);
+    }
     packer.mark_alone();
-    assert!(packer.next_due().is_some(), "until it is the fullest");
+    assert!(packer.next_due().is_some(), "the last one, too");
+}
+
+/// Takes what is due when nobody is on the way.
+fn write_alone(packer: &mut Packer) {
+    packer.mark_alone();
+    while let Some(bin) = packer.next_due() {
+        packer.empty(bin);
+    }
 }
 
 /// No fragment waits longer than the bound.
@@ -165,7 +182,7 @@ fn first_fit_decreasing(sizes: &mut [usize]) -> usize {
     bins.len()
 }
 
-/// vdo-94: packing as they come, in 16 bins, saves nearly as much as packing them all at once.
+/// vdo-94: packing as they come, in bins, saves nearly as much as packing them all at once.
 #[test]
 fn online_packing_is_close_to_the_oracle() {
     for (smallest, largest, least) in
