@@ -28,7 +28,7 @@ fn start(rig: &Rig, base_mib: u64) -> Server {
     target_with(rig, &ServerOptions { cores: 2, config, ..ServerOptions::default() })
 }
 
-fn made(rig: &Rig, base_mib: u64, more: Value) -> Server {
+fn made(rig: &Rig, base_mib: u64, more: &Value) -> Server {
     let server = start(rig, base_mib);
     let mut params = json!({"base_bdev_name": "Base", "name": "D0", "logical_size_mib": base_mib});
     let (all, more) = (params.as_object_mut().expect("an object"), more.as_object().expect("an object").clone());
@@ -71,7 +71,7 @@ fn assert_clean(server: &Server) -> Value {
 #[test]
 fn the_index_survives_a_clean_restart() {
     let rig = rig(2);
-    let mut server = made(&rig, 512, json!({"index_history_mib": 0}));
+    let mut server = made(&rig, 512, &json!({"index_history_mib": 0}));
     write(&rig, &server, 0, WRITTEN_MIB, 7);
     assert_eq!(counter(&server, "D0", "unique_blocks"), WRITTEN, "{:#}", statistics(&server, "D0"));
     assert!(server.stop().expect("ends").success(), "{}", server.log());
@@ -90,7 +90,7 @@ fn the_index_survives_a_clean_restart() {
 #[test]
 fn the_index_is_refilled_after_a_kill() {
     let rig = rig(2);
-    let mut server = made(&rig, 512, json!({}));
+    let mut server = made(&rig, 512, &json!({}));
     write(&rig, &server, 0, WRITTEN_MIB, 7);
     // Sections that are not full are sealed every two seconds.
     std::thread::sleep(Duration::from_secs(5));
@@ -135,7 +135,7 @@ fn queries(server: &Server) -> u64 {
 #[test]
 fn the_index_is_switched_under_load() {
     let rig = rig(2);
-    let mut server = made(&rig, 512, json!({"index_history_mib": 4}));
+    let mut server = made(&rig, 512, &json!({"index_history_mib": 4}));
     write(&rig, &server, 256, 16, 7);
     let export = Export::tcp(&server, "D0").expect("exported");
     let mut load = load(&rig, &export, 12);
@@ -195,7 +195,7 @@ fn the_index_is_switched_under_load() {
 #[test]
 fn the_index_is_resized_under_load() {
     let rig = rig(2);
-    let mut server = made(&rig, 512, json!({"index_memory_mib": 4}));
+    let mut server = made(&rig, 512, &json!({"index_memory_mib": 4}));
     let export = Export::tcp(&server, "D0").expect("exported");
     let mut load = load(&rig, &export, 8);
     let mut mib = 4;
@@ -217,7 +217,7 @@ fn the_index_is_resized_under_load() {
 #[test]
 fn the_history_keeps_to_its_window() {
     let rig = rig(2);
-    let server = made(&rig, 1536, json!({"index_memory_mib": 1, "index_history_mib": 2}));
+    let server = made(&rig, 1536, &json!({"index_memory_mib": 1, "index_history_mib": 2}));
     let mblocks =
         |server: &Server| number(&call(server, "mpool_get_usage", json!({"name": "D0"}))["total"], "mblock_count");
     let mut most = 0;

@@ -11,7 +11,7 @@
 //! | log: segment of a recovery journal | some for each shard | metadata |
 //! | mblock: closed chapter of the index's history (`chapters`) | as many as the window has room for | CAPACITY |
 //! | log: open chapter of it (`history_log`) | 1, once there is a record | CAPACITY |
-//! | mblock: piece of a saved index ([`index_images`]) | some for each shard, after a clean stop | CAPACITY |
+//! | mblock: piece of a saved index (`index_images`) | some for each shard, after a clean stop | CAPACITY |
 //!
 //! The metadata class is STAGING if the pool had such a drive when the volume was made, else CAPACITY. It stays what it
 //! is: all segments of a journal must have the same sectors.
