@@ -163,7 +163,7 @@ fn check_content(disk: &Disk, model: &Model, lbn: Lbn, mapping: Mapping) -> Resu
         return Ok(());
     }
     let pbn = mapping.pbn();
-    if disk.is_wrong(pbn) {
+    if disk.is_wrong(pbn) || disk.has_misled(pbn) {
         return Ok(());
     }
     let Some(block) = disk.content(mapping) else {

@@ -9,6 +9,8 @@
 
 mod data;
 
+use std::collections::BTreeSet;
+
 use engine::io::MetadataIo;
 use engine::media::compressed_block::MAX_FRAGMENTS;
 use engine::volume::{DeviceByte, Placement};
@@ -99,6 +101,8 @@ pub struct Disk {
     /// By number of the device.
     areas: [Area; 2],
     history: History,
+    /// Blocks that were shown wrong to somebody who compared them.
+    misled: BTreeSet<Pbn>,
     /// The present generation of each journal segment.
     generations: Vec<u64>,
     spare: Vec<Vec<Buf>>,
@@ -119,6 +123,7 @@ impl Disk {
             segment_bytes,
             areas: Default::default(),
             history: History::default(),
+            misled: BTreeSet::new(),
             generations,
             spare: Vec::new(),
             transfers: Vec::new(),

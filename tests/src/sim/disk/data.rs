@@ -32,6 +32,13 @@ impl Disk {
         self.history.present(pbn).is_some_and(|present| self.bytes(pbn) != Some(present))
     }
 
+    /// True when a block was shown wrong to somebody who compared it: he may share it though it does not hold his content,
+    /// which its check code tells whoever reads it.
+    #[must_use]
+    pub fn has_misled(&self, pbn: Pbn) -> bool {
+        self.misled.contains(&pbn)
+    }
+
     /// Spoils a stored block.
     pub fn spoil(&mut self, pbn: Pbn, (byte, bits): (usize, u8)) {
         let at = self.placement.locate(Place::Data(pbn));
@@ -53,7 +60,8 @@ impl Disk {
         let verify = matches!(memory.owner(buf), Owner::Verify(_) | Owner::Relocation(_));
         if wrong && verify {
             faults.counts.wrong_verifies += 1;
-        } else if wrong {
+            self.misled.insert(pbn);
+        } else if wrong || self.has_misled(pbn) {
             faults.counts.wrong_reads += 1;
             faults.note(Cause::Rot, time);
         }
