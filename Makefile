@@ -54,7 +54,7 @@ toolchain:
 		|| { echo "cc is missing: apt-get install gcc libc6-dev" >&2; exit 1; }
 
 setup: toolchain
-	$(CARGO) run --release --package spdk-sys-build -- setup --release $(RELEASES)
+	$(CARGO) run --package spdk-sys-build -- setup --release $(RELEASES)
 
 module: setup
 	$(CARGO) build --release --package bdev
