@@ -6,6 +6,7 @@
 #   make test   set up, then pass the tests, on SPDK 26.01
 #   make test-20.07, make simulate   what is left out there for time: the older SPDK, the campaigns at length
 #   make bench  set up, then measure; writes target/bench/summary.json and target/bench/pool.json
+#   make bench-checks  set up, then measure what the check of reads costs; writes target/bench/checks.json
 #   make savings  set up, then compare what a volume saves with what an oracle would; writes target/savings/*.json
 #   make setup  packages, SPDK and fio; nothing to do when they are there
 
@@ -25,7 +26,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Progress that is read in a log needs no colour.
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
-.PHONY: demo test test-20.07 bench savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features module
+.PHONY: demo test test-20.07 bench bench-checks savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features module
 
 demo: RELEASES = 26.01
 demo: setup
@@ -40,6 +41,12 @@ bench: RELEASES = 26.01
 bench: setup
 	$(CARGO) run --release --package tests --features bench --bin bench
 	$(CARGO) run --release --package tests --features bench --bin bench -- --pool
+
+# Apart from all other builds: this one can switch the check off.
+bench-checks: RELEASES = 26.01
+bench-checks: setup
+	$(CARGO) run --release --target-dir target/measure-unchecked --package tests --features checks --bin bench -- \
+		--checks --qd 1,32 --cores 1 --repeats 15
 
 savings: RELEASES = 26.01
 savings: setup

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Links the programs that run SPDK inside their own process (feature `bench`) to the SPDK that the module was built for.
+//! Links the programs that run SPDK inside their own process (feature `bench`) to the SPDK that the module was built
+//! for.
 
 #[cfg(not(feature = "bench"))]
 fn main() {}

@@ -3,7 +3,8 @@
 
     PYTHONPATH=/path/to/this/directory scripts/rpc.py --plugin dedupe_rpc bdev_dedupe_create -b Nvme0n1 -n Dedupe0
 
-Works with the rpc.py of SPDK 20.07 to 26.x. An argument that is not given is not sent, so the module's own defaults apply.
+Works with the rpc.py of SPDK 20.07 to 26.x. An argument that is not given is not sent, so the module's own
+defaults apply.
 """
 import json
 
@@ -44,9 +45,11 @@ def spdk_rpc_plugin_initialize(subparsers):
                     deduplication=_switch(args.deduplication)))
 
     p = subparsers.add_parser("bdev_dedupe_create",
-                              help="Create a deduplicating bdev in a media pool, or on another bdev, which becomes a pool; prints its name")
+                              help="Create a deduplicating bdev in a media pool, or on another bdev, which becomes "
+                                   "a pool; prints its name")
     p.add_argument("-b", "--base-bdev-name",
-                   help="bdev that stores the data, in a media pool that is made for the new bdev: 512 or 4096-byte blocks without metadata; it is claimed")
+                   help="bdev that stores the data, in a media pool that is made for the new bdev: 512 or 4096-byte "
+                        "blocks without metadata; it is claimed")
     p.add_argument("-p", "--pool-name", help="active media pool that stores the data, instead of a bdev")
     p.add_argument("-n", "--name", required=True, help="name of the new bdev")
     p.add_argument("-u", "--uuid", help="UUID of the new bdev (default: a random one)")
@@ -55,9 +58,11 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("-s", "--block-size", type=int,
                    help="block size that the new bdev shows: 512 or 4096 (default: 4096)")
     p.add_argument("-l", "--logical-size-mib", type=int,
-                   help="size that the new bdev shows, in MiB; may exceed that of the base (default: the room for data, less some spare)")
+                   help="size that the new bdev shows, in MiB; may exceed that of the base (default: the room for "
+                        "data, less some spare)")
     p.add_argument("-S", "--slab-size-mib", type=int,
-                   help="unit of space management in MiB, a power of two from 8 to 32768, at least the pool's zone size (default: by the free space)")
+                   help="unit of space management in MiB, a power of two from 8 to 32768, at least the pool's zone "
+                        "size (default: by the free space)")
     p.add_argument("-P", "--physical-size-mib", type=int,
                    help="room for data in MiB (default: the free space of the pool, less some for metadata)")
     p.add_argument("-i", "--index-memory-mib", type=int,
@@ -67,7 +72,8 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("-j", "--journal-size-mib", type=int,
                    help="recovery journal of each core in MiB (default: 32, or less in a small pool)")
     p.add_argument("-H", "--index-history-mib", type=int,
-                   help="history of the index on media in MiB, 0 for none (default: four times the index, or less in a small pool)")
+                   help="history of the index on media in MiB, 0 for none (default: four times the index, or less "
+                        "in a small pool)")
     p.add_argument("--compression", choices=["on", "off"], help="compress what is stored (default: off)")
     p.add_argument("--deduplication", choices=["on", "off"], help="look for duplicates in the index (default: on)")
     p.set_defaults(func=bdev_dedupe_create)
@@ -76,7 +82,8 @@ def spdk_rpc_plugin_initialize(subparsers):
         _call(args, "bdev_dedupe_delete", name=args.name)
 
     p = subparsers.add_parser("bdev_dedupe_delete",
-                              help="Delete a deduplicating bdev with its content, loaded or not, and its pool if that was made for it; returns when it is gone")
+                              help="Delete a deduplicating bdev with its content, loaded or not, and its pool if "
+                                   "that was made for it; returns when it is gone")
     p.add_argument("name", help="name of the dedupe bdev")
     p.set_defaults(func=bdev_dedupe_delete)
 
@@ -104,7 +111,8 @@ def spdk_rpc_plugin_initialize(subparsers):
                               help="Create, close, disable or enable a deduplicating bdev's index while it is in use")
     p.add_argument("name", help="name of the dedupe bdev")
     p.add_argument("action", choices=["create", "close", "disable", "enable"],
-                   help="create: a new, empty one; close: none, until it is opened again; disable: no look-ups; enable: look-ups")
+                   help="create: a new, empty one; close: none, until it is opened again; disable: no look-ups; "
+                        "enable: look-ups")
     p.set_defaults(func=bdev_dedupe_set_index)
 
     def bdev_dedupe_set_compression(args):
@@ -119,15 +127,18 @@ def spdk_rpc_plugin_initialize(subparsers):
     def bdev_dedupe_load(args):
         print(_call(args, "bdev_dedupe_load", name=args.name, pool_name=args.pool_name, cpumask=args.cpumask))
 
-    p = subparsers.add_parser("bdev_dedupe_load", help="Bring a deduplicating bdev that was unloaded back into service; prints its name")
+    p = subparsers.add_parser("bdev_dedupe_load",
+                              help="Bring a deduplicating bdev that was unloaded back into service; prints its name")
     p.add_argument("name", help="name of the dedupe bdev")
     p.add_argument("-p", "--pool-name", help="media pool that has it (default: the active one that does)")
     p.add_argument("-m", "--cpumask", help='cores to run on from now on: "0x3" or "[0,2-5]" (default: as before)')
     p.set_defaults(func=bdev_dedupe_load)
 
     for method, text in [
-            ("bdev_dedupe_unload", "Save a deduplicating bdev and take it out of service; its content stays in its pool"),
-            ("bdev_dedupe_suspend", "Let the requests to a deduplicating bdev wait until it is resumed, and save its metadata"),
+            ("bdev_dedupe_unload",
+             "Save a deduplicating bdev and take it out of service; its content stays in its pool"),
+            ("bdev_dedupe_suspend",
+             "Let the requests to a deduplicating bdev wait until it is resumed, and save its metadata"),
             ("bdev_dedupe_resume", "End the suspension of a deduplicating bdev"),
             ("bdev_dedupe_set_read_only", "End writing to a deduplicating bdev; only bdev_dedupe_rebuild undoes that")]:
         def of_one_name(args, method=method):
@@ -138,8 +149,10 @@ def spdk_rpc_plugin_initialize(subparsers):
         p.set_defaults(func=of_one_name)
 
     for method, text in [
-            ("bdev_dedupe_check", "Recount the references of a deduplicating bdev, loaded or not, and show what is wrong"),
-            ("bdev_dedupe_rebuild", "Make a read-only or damaged deduplicating bdev usable again, and show what was lost")]:
+            ("bdev_dedupe_check",
+             "Recount the references of a deduplicating bdev, loaded or not, and show what is wrong"),
+            ("bdev_dedupe_rebuild",
+             "Make a read-only or damaged deduplicating bdev usable again, and show what was lost")]:
         def report_on_one_name(args, method=method):
             print(json.dumps(_call(args, method, name=args.name), indent=2))
 
@@ -150,7 +163,8 @@ def spdk_rpc_plugin_initialize(subparsers):
     def bdev_dedupe_grow_logical(args):
         _call(args, "bdev_dedupe_grow_logical", name=args.name, logical_size_mib=args.logical_size_mib)
 
-    p = subparsers.add_parser("bdev_dedupe_grow_logical", help="Make the size that a deduplicating bdev shows larger while it is in use")
+    p = subparsers.add_parser("bdev_dedupe_grow_logical",
+                              help="Make the size that a deduplicating bdev shows larger while it is in use")
     p.add_argument("name", help="name of the dedupe bdev")
     p.add_argument("logical_size_mib", type=int, help="its new size in MiB")
     p.set_defaults(func=bdev_dedupe_grow_logical)
@@ -159,16 +173,19 @@ def spdk_rpc_plugin_initialize(subparsers):
         print(_call(args, "bdev_dedupe_grow_physical", name=args.name, physical_size_mib=args.physical_size_mib))
 
     p = subparsers.add_parser("bdev_dedupe_grow_physical",
-                              help="Give a deduplicating bdev more room for data while it is in use; prints its size in MiB")
+                              help="Give a deduplicating bdev more room for data while it is in use; prints its "
+                                   "size in MiB")
     p.add_argument("name", help="name of the dedupe bdev")
-    p.add_argument("-P", "--physical-size-mib", type=int, help="its new room for data in MiB (default: what its pool has)")
+    p.add_argument("-P", "--physical-size-mib", type=int,
+                   help="its new room for data in MiB (default: what its pool has)")
     p.set_defaults(func=bdev_dedupe_grow_physical)
 
     def bdev_dedupe_set_block_map_cache(args):
         _call(args, "bdev_dedupe_set_block_map_cache", name=args.name, block_map_cache_mib=args.block_map_cache_mib)
 
     p = subparsers.add_parser("bdev_dedupe_set_block_map_cache",
-                              help="Change the size of the cache of a deduplicating bdev's block map while it is in use")
+                              help="Change the size of the cache of a deduplicating bdev's block map while it is in "
+                                   "use")
     p.add_argument("name", help="name of the dedupe bdev")
     p.add_argument("block_map_cache_mib", type=int, help="memory for the cache in MiB")
     p.set_defaults(func=bdev_dedupe_set_block_map_cache)

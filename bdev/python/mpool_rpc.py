@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Commands of the media pool for SPDK's rpc.py; the plugin dedupe_rpc adds them to its own.
 
-Works with the rpc.py of SPDK 20.07 to 26.x. An argument that is not given is not sent, so the module's own defaults apply.
+Works with the rpc.py of SPDK 20.07 to 26.x. An argument that is not given is not sent, so the module's own
+defaults apply.
 """
 import json
 
@@ -42,8 +43,10 @@ def _settings(args):
 
 
 def _add_bdevs(parser):
-    parser.add_argument("-c", "--capacity-bdev", help="bdev with the pool's CAPACITY drive (default: looked for on all bdevs)")
-    parser.add_argument("-s", "--staging-bdev", help="bdev with the pool's STAGING drive (default: looked for on all bdevs)")
+    parser.add_argument("-c", "--capacity-bdev",
+                        help="bdev with the pool's CAPACITY drive (default: looked for on all bdevs)")
+    parser.add_argument("-s", "--staging-bdev",
+                        help="bdev with the pool's STAGING drive (default: looked for on all bdevs)")
 
 
 def add_commands(subparsers):
@@ -100,7 +103,8 @@ def add_commands(subparsers):
     def mpool_deactivate(args):
         _show(_call(args, "mpool_deactivate", name=args.name))
 
-    p = subparsers.add_parser("mpool_deactivate", help="Deactivate a media pool that nobody uses; its bdevs are free then")
+    p = subparsers.add_parser("mpool_deactivate",
+                              help="Deactivate a media pool that nobody uses; its bdevs are free then")
     p.add_argument("name", help="name of the pool")
     p.set_defaults(func=mpool_deactivate)
 

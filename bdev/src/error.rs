@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Why a volume cannot be created, loaded or changed, in words that say what failed on which object; errno only at the edge to SPDK.
+//! Why a volume cannot be created, loaded or changed, in words that say what failed on which object; errno only at
+//! the edge to SPDK.
 
 use engine::pool::PoolError;
 use thiserror::Error;
@@ -20,8 +21,8 @@ pub enum VolumeError {
     },
     /// The volume is there already.
     #[error(
-        "cannot create '{name}': pool '{pool}' has a volume of that name. Volumes are loaded with their pools; one that was \
-         unloaded is loaded by bdev_dedupe_load, and destroyed by bdev_dedupe_delete"
+        "cannot create '{name}': pool '{pool}' has a volume of that name. Volumes are loaded with their pools; one \
+         that was unloaded is loaded by bdev_dedupe_load, and destroyed by bdev_dedupe_delete"
     )]
     Stored {
         /// The name.
@@ -88,8 +89,8 @@ pub enum VolumeError {
     },
     /// The bdev has somebody else's pool.
     #[error(
-        "cannot create '{name}' on base bdev '{base}': it belongs to the pool '{pool}', which was not made for '{name}'; \
-         to put the volume into that pool, give pool_name \"{pool}\" instead of base_bdev_name"
+        "cannot create '{name}' on base bdev '{base}': it belongs to the pool '{pool}', which was not made for \
+         '{name}'; to put the volume into that pool, give pool_name \"{pool}\" instead of base_bdev_name"
     )]
     OtherPool {
         /// Name of the volume.

@@ -115,7 +115,8 @@ impl HostEnv {
         &mut self.uplink
     }
 
-    /// Sections of the index that were not taken since the last call. They are the last that the engine has handed over.
+    /// Sections of the index that were not taken since the last call. They are the last that the engine has handed
+    /// over.
     pub fn take_sections_dropped(&mut self) -> usize {
         core::mem::take(&mut self.sections_dropped)
     }

@@ -67,6 +67,8 @@ pub fn link() {
 /// # Safety
 /// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn init() -> c_int {
+    #[cfg(feature = "measure-unchecked")]
+    log::warn!("this build can switch off the check of what is read: it is for measuring, not for data (feature measure-unchecked)");
     runtime::start();
     0
 }
@@ -82,7 +84,8 @@ unsafe extern "C" fn fini() {
     volume_gone();
 }
 
-/// Closes what is left of the pools and tells SPDK, if it waits, when the last volume is gone. Called after each volume's end, on the app thread.
+/// Closes what is left of the pools and tells SPDK, if it waits, when the last volume is gone. Called after each
+/// volume's end, on the app thread.
 pub fn volume_gone() {
     if registry::all().is_empty() && FINISHING.swap(false, Ordering::Relaxed) {
         runtime::finish(compat::module_fini_done);

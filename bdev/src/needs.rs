@@ -13,7 +13,7 @@ pub struct Memory {
     pub block_map: u64,
     /// Level-1 index.
     pub index: u64,
-    /// Requests, locks and rings, over all shards.
+    /// Requests, locks, rings and what compression takes, over all shards.
     pub fixed: u64,
     /// Block buffers in DMA memory, over all shards.
     pub dma: u64,
@@ -37,6 +37,11 @@ impl Memory {
     pub fn heap(&self) -> u64 {
         self.reference_counts + self.block_map + self.index + self.fixed
     }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.heap() + self.dma
+    }
 }
 
 #[cfg(test)]
@@ -51,5 +56,6 @@ mod tests {
         assert_eq!((memory.reference_counts, memory.index, memory.block_map), (8192, 3 << 20, 128 << 20));
         assert_eq!((memory.fixed, memory.dma), (2000, 1000));
         assert_eq!(memory.heap(), 8192 + (131 << 20) + 2000);
+        assert_eq!(memory.total(), memory.heap() + 1000);
     }
 }

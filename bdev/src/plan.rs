@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use engine::hash::{Fingerprinter, HistoryConfig, IndexImage};
+use engine::io::packer::BINS;
+use engine::io::stock::Stock;
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, JournalSegment, Placement};
-use engine::{MetadataConfig, BLOCK_SIZE};
+use engine::{MetadataConfig, Pbn, BLOCK_SIZE};
 
 use crate::buffer::Buf;
 use crate::host_env::Mail;
@@ -38,8 +40,15 @@ pub const DMA_BYTES: u64 =
     ((BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS)
         * BLOCK_SIZE) as u64;
 
-/// Rough size of a shard's arenas: requests, locks, rings.
-pub const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20);
+/// Memory of a shard's packer: of each bin a block, and whose fragments are in it.
+const PACKER_BYTES: usize = BINS * (BLOCK_SIZE + 384);
+/// Memory of the queue of a shard's relocator: numbers of 2^16 blocks.
+const RELOCATOR_BYTES: usize = (1 << 16) * size_of::<Pbn>();
+/// What a shard takes for compression in bytes, whether that is on or off, besides buffers.
+const COMPRESSION_BYTES: u64 = (PACKER_BYTES + RELOCATOR_BYTES + Stock::BYTES) as u64;
+
+/// Rough size of a shard's arenas: requests, locks, rings, compression.
+pub const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20) + COMPRESSION_BYTES;
 
 /// What a shard is started with.
 #[derive(Debug)]
@@ -121,5 +130,11 @@ mod tests {
         assert!(least > VIOS, "{least} pages for {VIOS} blocks in flight");
         assert_eq!(map_pages_cached(128, 32), least);
         assert_eq!(map_cache_bytes(1, 32), (32 * least * BLOCK_SIZE) as u64);
+    }
+
+    #[test]
+    fn compression_takes_what_the_readme_says() {
+        let kib = COMPRESSION_BYTES / 1024;
+        assert!((1230..=1331).contains(&kib), "{kib} KiB are not 1.3 MiB");
     }
 }

@@ -25,12 +25,25 @@ use crate::shard_host::ShardHost;
 use crate::thread::{self, Thread};
 use crate::volume::load::Loaded;
 
-/// Whether a bdev has this name.
-pub fn is_taken(name: &str) -> bool {
+/// Whether SPDK knows a bdev of this name.
+fn is_bdev(name: &str) -> bool {
     let c_name = CString::new(name).unwrap_or_default();
     // SAFETY: the name is a C string; the result is only compared with null.
-    let known = !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null();
-    known || registry::find(name).is_some()
+    !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null()
+}
+
+/// Whether a bdev has this name, or a volume that SPDK does not know yet, or no longer.
+pub fn is_taken(name: &str) -> bool {
+    is_bdev(name) || registry::find(name).is_some()
+}
+
+/// Says what is wrong with a name that is no volume's.
+pub fn missing(name: &str) -> String {
+    if is_bdev(name) {
+        format!("bdev '{name}' is not a dedupe bdev")
+    } else {
+        format!("there is no bdev '{name}', nor does an active pool have a volume of that name that could be loaded")
+    }
 }
 
 /// The cores to run on: those that `mask` names, or all (at most 32, the most that a volume can use).
@@ -49,8 +62,8 @@ pub fn choose_cores(mask: Option<&str>) -> Result<Vec<u32>, VolumeError> {
     }
 }
 
-/// The cores to load a volume on that was made for those of a mask: these if the application has them, else all. At most
-/// one for each slab.
+/// The cores to load a volume on that was made for those of a mask: these if the application has them, else all. At
+/// most one for each slab.
 pub fn usable_cores(name: &str, mask: &str, slabs: u64) -> Vec<u32> {
     let mask = Some(mask).filter(|mask| !mask.is_empty());
     let mut cores = choose_cores(mask).unwrap_or_else(|error| {

@@ -50,8 +50,8 @@ const JOURNAL_SHARE: u64 = 16;
 /// History of the index for each MiB of the index, when none is asked for.
 const HISTORY_RATIO: u64 = 4;
 
-/// The share of the free space that it takes at most then. On drives of so few zones it would be mostly waste, and there
-/// is none.
+/// The share of the free space that it takes at most then. On drives of so few zones it would be mostly waste, and
+/// there is none.
 const HISTORY_SHARE: u64 = 64;
 
 const MIB: u64 = 1 << 20;
@@ -169,7 +169,10 @@ pub enum SizingError {
         least_mib: u64,
     },
     /// The slabs asked for are smaller than the pool's zones.
-    #[error("parameter 'slab_size_mib' is {slab_mib}, but the pool has zones of {zone_mib} MiB, and a slab has at least one")]
+    #[error(
+        "parameter 'slab_size_mib' is {slab_mib}, but the pool has zones of {zone_mib} MiB, and a slab has at least \
+         one"
+    )]
     SlabBelowZone {
         /// What was asked for.
         slab_mib: u64,
@@ -177,7 +180,10 @@ pub enum SizingError {
         zone_mib: u64,
     },
     /// Fewer slabs asked for than there are shards.
-    #[error("parameter 'physical_size_mib' is {given_mib}: {shards} shard(s) with slabs of {slab_mib} MiB need at least {least_mib}")]
+    #[error(
+        "parameter 'physical_size_mib' is {given_mib}: {shards} shard(s) with slabs of {slab_mib} MiB need at least \
+         {least_mib}"
+    )]
     PhysicalSize {
         /// What was asked for.
         given_mib: u64,
@@ -190,8 +196,8 @@ pub enum SizingError {
     },
     /// More asked for than there is.
     #[error(
-        "parameter 'physical_size_mib' is {given_mib}, but only {room_mib} MiB are free, {metadata_mib} MiB for metadata \
-         left out"
+        "parameter 'physical_size_mib' is {given_mib}, but only {room_mib} MiB are free, {metadata_mib} MiB for \
+         metadata left out"
     )]
     NoRoom {
         /// What was asked for.
@@ -243,8 +249,8 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
     Ok(SlabPlan { slab_blocks, least, wanted, journal_mib, most_history_mib })
 }
 
-/// Slabs that a volume can grow by, and that it wants to: those of `wanted_mib` in all, or as many as there is room for.
-/// What is kept free for its index is not in `room`.
+/// Slabs that a volume can grow by, and that it wants to: those of `wanted_mib` in all, or as many as there is room
+/// for. What is kept free for its index is not in `room`.
 ///
 /// # Errors
 /// There is no room for as many as are wanted, or they are no more than there are.

@@ -38,8 +38,11 @@ use crate::uplink::Uplink;
 /// Foreign pieces that wait for the engine without memory being allocated.
 const WAITING_PIECES: usize = 4096;
 
-/// Transfers and flushes that can be under way without memory being allocated: of data, and some of metadata.
-const TRANSFERS: usize = VIOS + VERIFY_BLOCKS + CONTAINER_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
+/// Transfers that can be under way without memory being allocated. A volume of one shard never has more: each is of a
+/// block in flight, or has at least one block of a pool. With several, a shard may have more blocks of others' requests
+/// to write than others have of its own, and then may need more.
+const TRANSFERS: usize =
+    VIOS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
 
 /// Busy turns after which gauges are brought up to date, at the latest.
 const GAUGE_TURNS: u32 = 4096;
@@ -114,7 +117,9 @@ impl Running {
         ];
         let [bounce, verify, containers, relocation, journal, map, slabs] =
             pools.each_ref().map(|pool| pool.bufs().collect());
-        let transfers = Transfers::new(&plan.bases, plan.placement, TRANSFERS, waker).ok_or(StartError::Channel)?;
+        // And one flush, with a part for each bdev: the engine has one under way at a time.
+        let slots = TRANSFERS + 1 + plan.bases.len();
+        let transfers = Transfers::new(&plan.bases, plan.placement, slots, waker).ok_or(StartError::Channel)?;
         let config = ShardConfig {
             id,
             geometry: plan.geometry,
@@ -217,8 +222,8 @@ impl Running {
         self.shard.grow(geometry, summaries);
     }
 
-    /// Whether anything of requests is in flight, and how much mail there was; with `nothing_new` no request waits to be
-    /// taken.
+    /// Whether anything of requests is in flight, and how much mail there was; with `nothing_new` no request waits to
+    /// be taken.
     pub fn quiet(&self, nothing_new: bool) -> Quiet {
         // While the shard is closed, requests that wait are not under way.
         let nothing_waits = !self.is_open || (nothing_new && self.env.ready.is_empty());
@@ -305,8 +310,8 @@ impl Running {
                     unsafe { self.env.ready.push(node) };
                 }
                 Command::Flush => self.flush(client),
-                // Nothing to be done: a reset of the bdevs below would end the I/O of the pool and of other volumes with
-                // errors. (SPDK's logical volumes are the same.)
+                // Nothing to be done: a reset of the bdevs below would end the I/O of the pool and of other volumes
+                // with errors. (SPDK's logical volumes are the same.)
                 // SAFETY: just taken out of a list.
                 Command::Reset => unsafe { self.env.settled.push(node) },
             }

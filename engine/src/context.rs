@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use crate::env::{Env, Event, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::hash::{Fingerprint, Fingerprinter};
-use crate::io::relocator::Relocator;
+use crate::io::relocator::{Relocator, MAX_MOVING};
 use crate::io::{MetadataIo, Submitter};
 use crate::logical::journal::{Counters, Journal, Waiter};
 use crate::logical::Mapped;
@@ -73,6 +73,13 @@ pub enum LogicalEvent {
         /// Why.
         error: RequestError,
     },
+    /// See [`Message::Relocate`].
+    Relocate {
+        /// The block.
+        lbn: Lbn,
+        /// Where it is stored.
+        location: Mapped,
+    },
 }
 
 /// The queues between the zones of one shard.
@@ -92,7 +99,7 @@ impl<Buf> Handoff<Buf> {
         Handoff {
             arrivals: VecDeque::with_capacity(capacity),
             finished: VecDeque::with_capacity(capacity),
-            to_logical: VecDeque::with_capacity(capacity),
+            to_logical: VecDeque::with_capacity(capacity + MAX_MOVING),
         }
     }
 
@@ -285,6 +292,17 @@ impl<E: Env> Context<'_, E> {
                 let references = self.physical.references(pbn).unwrap_or(0);
                 self.stats.relocations_skipped += u64::from(!self.relocator.thinned(pbn, references));
             }
+        }
+    }
+
+    /// To logical: a block is to be stored in another place, if it still is at `location`, which this shard owns.
+    pub fn relocate(&mut self, lbn: Lbn, location: Mapped) {
+        self.relocator.moves();
+        let owner = self.geometry.logical_shard(lbn);
+        if owner == self.id {
+            self.handoff.to_logical.push_back(LogicalEvent::Relocate { lbn, location });
+        } else {
+            self.send(owner, Message::Relocate { lbn, location });
         }
     }
 

@@ -17,8 +17,10 @@ pub mod message;
 pub mod physical;
 pub mod pool;
 
+mod read_check;
 mod report;
 mod shard;
+mod tally;
 #[cfg(test)]
 mod test_device;
 mod timers;
@@ -30,5 +32,7 @@ pub use env::{Block, Direction, Env, Event, Part, Place, ReadOnlyReason, Run, Ru
 pub use error::RequestError;
 pub use hash::{HistoryConfig, IndexImage, SectionAt};
 pub use message::Message;
+#[cfg(feature = "measure-unchecked")]
+pub use read_check::switch_read_checks;
 pub use shard::{MetadataConfig, Shard, ShardConfig, MAX_RUN_BLOCKS};
 pub use units::{Blocks, Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE, SECTOR_SIZE};

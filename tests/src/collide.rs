@@ -2,10 +2,10 @@
 
 //! Blocks that differ and have the same fingerprint, for whoever knows a volume's secret.
 //!
-//! The fingerprint is XXH3-128 with a secret (see `engine::hash`). XXH3 adds up stripes of 64 bytes: a lane d of a stripe
-//! with key k adds d itself to one sum and lo(d ^ k) * hi(d ^ k) to another. Where the low half of d equals that of k, the
-//! product is zero whatever the high half is, and two such lanes of neighbouring stripes can share out a sum between
-//! their high halves at will. So every block has 2^32 others with its fingerprint, all 128 bits of it.
+//! The fingerprint is XXH3-128 with a secret (see `engine::hash`). XXH3 adds up stripes of 64 bytes: a lane d of a
+//! stripe with key k adds d itself to one sum and lo(d ^ k) * hi(d ^ k) to another. Where the low half of d equals
+//! that of k, the product is zero whatever the high half is, and two such lanes of neighbouring stripes can share out
+//! a sum between their high halves at will. So every block has 2^32 others with its fingerprint, all 128 bits of it.
 //!
 //! Tests of the real target take the secret from where it is kept: in the inventory, on media.
 

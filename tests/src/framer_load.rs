@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Drives the framer of a log as a journal does, without a device: records go in, flush sets come out, several are in flight
-//! and end out of order.
+//! Drives the framer of a log as a journal does, without a device: records go in, flush sets come out, several are in
+//! flight and end out of order.
 //!
 //! Invariant: allocates nothing once it is built, so that what is counted or timed is the framer's.
 

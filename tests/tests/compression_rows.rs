@@ -5,76 +5,26 @@
 
 #![forbid(unsafe_code)]
 
-use std::ops::{Deref, DerefMut};
-
 use engine::io::Operation;
 use engine::logical::MappingState;
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::Geometry;
 use engine::{Blocks, Direction, Pbn, RequestError, ShardId};
-use tests::sim::audit::audit;
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::{Cluster, Step};
 use tests::sim::content::noise_of;
-use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
 use tests::sim::random::Random;
+use tests::sim::rig::{metadata, nothing, reads_from_disk, writes_to_disk, Rig};
 use tests::sim::sizes::Sizes;
-
-/// Logical blocks in a leaf page: consecutive pages belong to consecutive shards.
-const PAGE: u64 = 504;
 
 /// Block that is stored as it is, for reads that keep something on its way.
 const BUSY: u64 = 400;
 
-/// A cluster with compression that is audited when the test is done with it.
-struct Rig(Cluster);
-
-impl Deref for Rig {
-    type Target = Cluster;
-    fn deref(&self) -> &Cluster {
-        &self.0
-    }
-}
-
-impl DerefMut for Rig {
-    fn deref_mut(&mut self) -> &mut Cluster {
-        &mut self.0
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.settle(nothing);
-            self.expect_sound();
-            self.save();
-            self.settle(nothing);
-            assert!(self.is_saved(), "all metadata can be saved");
-            audit(&self.0).expect("all is well at rest");
-        }
-    }
-}
-
-fn nothing(_: &Pending<'_>) -> bool {
-    false
-}
-
-fn reads_from_disk(pending: &Pending<'_>) -> bool {
-    matches!(pending, Pending::Transfer(transfer) if transfer.direction == Direction::Read)
-}
-
-fn writes_to_disk(pending: &Pending<'_>) -> bool {
-    matches!(pending, Pending::Transfer(transfer) if transfer.direction == Direction::Write)
-}
-
-fn metadata(pending: &Pending<'_>) -> bool {
-    matches!(pending, Pending::Metadata(_))
-}
-
 /// A volume of `shards` shards and so many blocks, which compresses; one block is written as it is, to be read.
 fn volume(shards: usize, blocks: u64, sizes: &Sizes) -> Rig {
     let geometry = Geometry::new(shards, Blocks(8 * PAGE), Pbn(9), Pbn(9 + blocks), 8).expect("valid");
-    let mut rig = Rig(Cluster::new(geometry, &Sizes { compression: true, ..*sizes }, Faults::none()));
+    let mut rig = Rig::new(Cluster::new(geometry, &Sizes { compression: true, ..*sizes }, Faults::none()));
     let incompressible = values(496).next().expect("an eighth of all values");
     rig.write(BUSY, incompressible);
     rig
@@ -94,57 +44,23 @@ fn best(count: usize) -> Vec<u64> {
     values(0).take(count).collect()
 }
 
-impl Rig {
-    fn write(&mut self, lbn: u64, value: u64) {
-        self.execute(&Request::write(lbn, &[value])).expect("the write succeeds");
-    }
-
-    fn read(&mut self, lbn: u64) {
-        self.execute(&Request::read(lbn, 1)).expect("the read succeeds");
-    }
-
-    fn begin_write(&mut self, lbn: u64, value: u64) -> RequestId {
-        self.submit(&Request::write(lbn, &[value]))
-    }
-
-    /// Keeps a read on its way, as long as reads are held back: something moves.
-    fn be_busy(&mut self) -> RequestId {
-        let read = self.submit(&Request::read(BUSY, 1));
-        self.settle(reads_from_disk);
-        read
-    }
-
-    /// Writes different blocks together, at LBNs from `lbn` on.
-    fn write_together(&mut self, lbn: u64, values: &[u64]) {
-        let requests: Vec<_> = (lbn..).zip(values).map(|(lbn, value)| self.begin_write(lbn, *value)).collect();
-        self.settle(nothing);
-        assert!(requests.into_iter().all(|id| self.outcome(id) == Some(Ok(()))));
-    }
-
-    fn outcome(&self, id: RequestId) -> Option<Result<(), RequestError>> {
-        self.world.pieces.outcome(id)
-    }
-
-    fn pbn(&self, lbn: u64) -> Pbn {
-        self.mapping(lbn).pbn()
-    }
-
-    fn parked(&self) -> u64 {
-        self.statistics().compressed_fragments_in_packer
-    }
-
-    fn is_compressed(&self, lbn: u64) -> bool {
-        matches!(self.mapping(lbn).state(), MappingState::Compressed(_))
-    }
-
-    /// Index updates made so far.
-    fn updates(&self) -> u64 {
-        let statistics = self.statistics();
-        statistics.updates_found + statistics.updates_not_found
-    }
+/// Keeps a read on its way, as long as reads are held back: something moves.
+fn be_busy(rig: &mut Rig) -> RequestId {
+    let read = rig.submit(&Request::read(BUSY, 1));
+    rig.settle(reads_from_disk);
+    read
 }
 
-/// vdo-20: 14 different blocks and an equal one for each share one compressed block and one lock on it, which goes last.
+fn parked(rig: &Rig) -> u64 {
+    rig.statistics().compressed_fragments_in_packer
+}
+
+fn is_compressed(rig: &Rig, lbn: u64) -> bool {
+    matches!(rig.mapping(lbn).state(), MappingState::Compressed(_))
+}
+
+/// vdo-20: 14 different blocks and an equal one for each share one compressed block and one lock on it, which goes
+/// last.
 /// vdo-94: as many fragments as there are slots go into one block.
 #[test]
 fn fourteen_fragments_share_one_block_and_one_lock() {
@@ -155,7 +71,7 @@ fn fourteen_fragments_share_one_block_and_one_lock() {
         rig.begin_write(100 + lbn, value);
     }
     rig.settle(metadata);
-    assert_eq!((rig.statistics().pbn_locks, rig.parked()), (1, 0), "one lock, while nothing is recorded yet");
+    assert_eq!((rig.statistics().pbn_locks, parked(&rig)), (1, 0), "one lock, while nothing is recorded yet");
     assert_eq!(rig.statistics().bios_out_write, before.bios_out_write + 1);
     rig.settle(nothing);
     let statistics = rig.statistics();
@@ -175,10 +91,10 @@ fn fourteen_fragments_share_one_block_and_one_lock() {
 #[test]
 fn compressed_blocks_are_found_again() {
     let mut rig = small();
-    let updates = rig.updates();
+    let updates = rig.index_updates();
     let values = best(3);
-    rig.write_together(0, &values);
-    assert_eq!(rig.updates(), updates + 3);
+    rig.write_together(0.., &values);
+    assert_eq!(rig.index_updates(), updates + 3);
     let before = rig.statistics();
     for (lbn, value) in (10..).zip(values) {
         rig.write(lbn, value);
@@ -186,7 +102,7 @@ fn compressed_blocks_are_found_again() {
     }
     let after = rig.statistics();
     assert_eq!(after.dedupe_advice_valid, before.dedupe_advice_valid + 3);
-    assert_eq!((after.bios_out_write, rig.updates()), (before.bios_out_write, updates + 3));
+    assert_eq!((after.bios_out_write, rig.index_updates()), (before.bios_out_write, updates + 3));
     assert_eq!(rig.references(rig.pbn(0)), Some(6));
 }
 
@@ -195,9 +111,9 @@ fn compressed_blocks_are_found_again() {
 fn all_fragments_of_a_block_are_found_at_the_same_time() {
     let mut rig = small();
     let values = best(14);
-    rig.write_together(0, &values);
+    rig.write_together(0.., &values);
     let before = rig.statistics();
-    rig.write_together(100, &values);
+    rig.write_together(100.., &values);
     let after = rig.statistics();
     assert_eq!(after.dedupe_advice_valid, before.dedupe_advice_valid + 14);
     assert_eq!(after.bios_out_write, before.bios_out_write);
@@ -209,7 +125,7 @@ fn all_fragments_of_a_block_are_found_at_the_same_time() {
 fn a_spoilt_compressed_block_is_no_duplicate() {
     let mut rig = small();
     let values = best(4);
-    rig.write_together(0, &values);
+    rig.write_together(0.., &values);
     let pbn = rig.pbn(0);
     rig.world.disk.spoil(pbn, (40, 1));
     rig.write(10, values[0]);
@@ -229,14 +145,14 @@ fn a_spoilt_compressed_block_is_no_duplicate() {
 #[test]
 fn a_block_equal_to_a_parked_one_completes_with_it() {
     let mut rig = small();
-    let read = rig.be_busy();
+    let read = be_busy(&mut rig);
     let value = best(1)[0];
     let first = rig.begin_write(0, value);
     rig.settle(reads_from_disk);
     let second = rig.begin_write(1, value);
     let over = rig.begin_write(0, best(2)[1]);
     rig.settle(reads_from_disk);
-    assert_eq!((rig.parked(), rig.outcome(first), rig.outcome(second)), (1, None, None));
+    assert_eq!((parked(&rig), rig.outcome(first), rig.outcome(second)), (1, None, None));
     rig.settle(nothing);
     for id in [read, first, second, over] {
         assert_eq!(rig.outcome(id), Some(Ok(())));
@@ -253,7 +169,7 @@ fn a_single_write_does_not_wait() {
     let before = rig.statistics();
     for (lbn, value) in (0..).zip(best(5)) {
         rig.write(lbn, value);
-        assert!(!rig.is_compressed(lbn));
+        assert!(!is_compressed(&rig, lbn));
     }
     let after = rig.statistics();
     assert_eq!(after.fragments_written_plain, before.fragments_written_plain + 5);
@@ -264,14 +180,14 @@ fn a_single_write_does_not_wait() {
 #[test]
 fn incompressible_blocks_are_not_parked() {
     let mut rig = small();
-    rig.be_busy();
+    be_busy(&mut rig);
     let before = rig.statistics().incompressible_blocks;
     let value = values(496).nth(5).expect("an eighth of all values");
     let write = rig.begin_write(0, value);
     rig.settle(reads_from_disk);
     assert_eq!(rig.outcome(write), Some(Ok(())));
     assert_eq!(rig.statistics().incompressible_blocks, before + 1);
-    assert!(!rig.is_compressed(0));
+    assert!(!is_compressed(&rig, 0));
 }
 
 /// Blocks for fragments of these sizes if all are there at once.
@@ -293,7 +209,7 @@ fn blocks_of_all_sizes_are_packed() {
     let mut rig = volume(1, 512, &Sizes::default());
     let before = rig.statistics().data_blocks_used;
     let all: Vec<u64> = (5000..5300).filter(|value| noise_of(*value) < 496).collect();
-    rig.write_together(0, &all);
+    rig.write_together(0.., &all);
     let used = rig.statistics().data_blocks_used - before;
     let ideal = first_fit_decreasing(all.iter().map(|value| 8 * noise_of(*value) + 250).collect());
     let count = all.len() as u64;
@@ -303,8 +219,8 @@ fn blocks_of_all_sizes_are_packed() {
     }
 }
 
-/// vdo-95, adapted: nobody is cancelled. Blocks that wait behind parked ones, for the LBN or for equal content, while bins
-/// are written for any reason, all complete, once each.
+/// vdo-95, adapted: nobody is cancelled. Blocks that wait behind parked ones, for the LBN or for equal content, while
+/// bins are written for any reason, all complete, once each.
 #[test]
 fn whoever_waits_behind_a_parked_block_completes_once() {
     let mut random = Random::stream(7, 7);
@@ -326,7 +242,7 @@ fn whoever_waits_behind_a_parked_block_completes_once() {
             }
             rig.settle(nothing);
             assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))));
-            assert_eq!(rig.parked(), 0);
+            assert_eq!(parked(&rig), 0);
         }
         rig.set_compression(true);
         let written = rig.statistics().compressed_blocks_written;
@@ -338,15 +254,15 @@ fn whoever_waits_behind_a_parked_block_completes_once() {
 #[test]
 fn a_flush_writes_what_is_parked() {
     let mut rig = small();
-    let read = rig.be_busy();
+    let read = be_busy(&mut rig);
     let values = best(3);
     let older: Vec<_> = (0..2).map(|lbn| rig.begin_write(lbn, values[lbn as usize])).collect();
     rig.settle(reads_from_disk);
-    assert_eq!(rig.parked(), 2);
+    assert_eq!(parked(&rig), 2);
     let flush = rig.submit(&Request::flush());
     rig.settle(reads_from_disk);
     assert!(older.iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
-    assert!(rig.is_compressed(0) && rig.is_compressed(1));
+    assert!(is_compressed(&rig, 0) && is_compressed(&rig, 1));
     assert_eq!((rig.outcome(flush), rig.outcome(read)), (None, None), "the read is older, too");
     rig.settle(nothing);
     let later = rig.submit(&Request::read(BUSY, 1));
@@ -361,40 +277,40 @@ fn a_flush_writes_what_is_parked() {
 #[test]
 fn a_parked_block_is_written_after_the_bound() {
     let mut rig = small();
-    rig.be_busy();
+    be_busy(&mut rig);
     let writes: Vec<_> = (0..).zip(best(2)).map(|(lbn, value)| rig.begin_write(lbn, value)).collect();
     rig.settle(reads_from_disk);
-    assert_eq!(rig.parked(), 2);
+    assert_eq!(parked(&rig), 2);
     let due = rig.world.timers[0].expect("a timer is set");
     assert_eq!(due, rig.world.clock + 4_000_000);
     rig.world.clock = due;
     rig.perform(Step::Timer(ShardId(0)));
     rig.settle(reads_from_disk);
     assert!(writes.iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
-    assert!(rig.is_compressed(0) && rig.is_compressed(1));
+    assert!(is_compressed(&rig, 0) && is_compressed(&rig, 1));
 }
 
 /// Turning compression off has the bins written, and what is stored compressed can be read and shared.
 #[test]
 fn compression_is_turned_off_and_on_online() {
     let mut rig = small();
-    rig.be_busy();
+    be_busy(&mut rig);
     let values = best(4);
     let writes: Vec<_> = (0..2).map(|lbn| rig.begin_write(lbn, values[lbn as usize])).collect();
     rig.settle(reads_from_disk);
-    assert_eq!(rig.parked(), 2);
+    assert_eq!(parked(&rig), 2);
     rig.set_compression(false);
     rig.settle(reads_from_disk);
     assert!(writes.iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
-    assert!(rig.is_compressed(0));
+    assert!(is_compressed(&rig, 0));
     rig.settle(nothing);
-    rig.write_together(10, &values);
+    rig.write_together(10.., &values);
     assert_eq!(rig.mapping(10), rig.mapping(0), "what is stored is shared all the same");
-    assert!(!rig.is_compressed(12) && !rig.is_compressed(13));
+    assert!(!is_compressed(&rig, 12) && !is_compressed(&rig, 13));
     rig.read(0);
     rig.set_compression(true);
-    rig.write_together(20, &best(8)[6..]);
-    assert!(rig.is_compressed(20));
+    rig.write_together(20.., &best(8)[6..]);
+    assert!(is_compressed(&rig, 20));
 }
 
 /// A compressed block that cannot be written: each of its owners is written as it is, and nobody hears of it.
@@ -403,7 +319,7 @@ fn a_failed_compressed_write_is_made_up_for() {
     let mut rig = small();
     let before = rig.statistics();
     rig.world.faults.script(Direction::Write, None, 1);
-    rig.write_together(0, &best(14));
+    rig.write_together(0.., best(14));
     let after = rig.statistics();
     assert_eq!((rig.world.faults.counts.write_errors, after.data_write_retries), (1, 14));
     assert_eq!((after.compressed_blocks_written, after.data_blocks_used), (0, before.data_blocks_used + 14));
@@ -424,8 +340,8 @@ fn a_compressed_block_finds_no_space() {
     let writes: Vec<_> = (300..).zip(&values).map(|(lbn, value)| rig.begin_write(lbn, *value)).collect();
     rig.settle(nothing);
     assert!(writes.iter().all(|id| rig.outcome(*id) == Some(Err(RequestError::NoSpace))));
-    rig.execute_on(Operation::Unmap, 0, 1).expect("the unmap succeeds");
-    rig.write_together(300, &values);
+    rig.unmap(0);
+    rig.write_together(300.., &values);
     assert_eq!(rig.references(rig.pbn(300)), Some(14), "14 blocks fit where there was room for one");
 }
 
@@ -433,7 +349,7 @@ fn a_compressed_block_finds_no_space() {
 #[test]
 fn compressed_blocks_are_read_with_one_base_read() {
     let mut rig = small();
-    rig.write_together(0, &best(4));
+    rig.write_together(0.., best(4));
     let before = (rig.world.disk.counts.read, rig.statistics().compressed_fragments_read);
     rig.execute(&Request::read(0, 4)).expect("the read succeeds");
     let after = (rig.world.disk.counts.read, rig.statistics().compressed_fragments_read);
@@ -472,7 +388,7 @@ fn many_equal_blocks_are_not_compressed() {
         rig.begin_write(lbn, best(1)[0]);
     }
     rig.settle(nothing);
-    assert_eq!((rig.references(rig.pbn(0)), rig.is_compressed(0)), (Some(100), false));
+    assert_eq!((rig.references(rig.pbn(0)), is_compressed(&rig, 0)), (Some(100), false));
     assert_eq!(rig.statistics().bios_out_write, before.bios_out_write + 1);
 }
 
@@ -490,7 +406,7 @@ fn a_compressed_block_is_shared_across_shards() {
     }
     rig.set_compression(true);
     for round in 0..2 {
-        rig.write_together(round * PAGE, &values[..14]);
+        rig.write_together(round * PAGE.., &values[..14]);
         assert_ne!(rig.world.geometry.physical_shard(rig.pbn(0)), Some(ShardId(0)));
     }
     assert_eq!(rig.references(rig.pbn(0)), Some(28));

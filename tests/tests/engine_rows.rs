@@ -7,82 +7,46 @@
 
 #![forbid(unsafe_code)]
 
-use std::ops::{Deref, DerefMut};
-
 use engine::io::Operation;
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::{Geometry, Statistics};
 use engine::{Blocks, Direction, Message, Pbn, RequestError, ShardId};
-use tests::sim::audit::audit;
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::Cluster;
 use tests::sim::content::{block_of, Token};
 use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
 use tests::sim::random::Random;
+use tests::sim::rig::{nothing, reads_from_disk, transfers, writes_to_disk, Rig};
 use tests::sim::sizes::Sizes;
-
-/// Logical blocks in a leaf page: consecutive pages belong to consecutive shards.
-const PAGE: u64 = 504;
 
 /// Pages that the first block of each shard's first tree needs: the leaf and two above it.
 const PAGES: u64 = 3;
 
-/// A cluster that is audited when the test is done with it.
-struct Rig {
-    cluster: Cluster,
-    /// Blocks in use before the test, by pages of the block map and by what fills up their slabs.
-    overhead: u64,
-}
-
-impl Deref for Rig {
-    type Target = Cluster;
-    fn deref(&self) -> &Cluster {
-        &self.cluster
-    }
-}
-
-impl DerefMut for Rig {
-    fn deref_mut(&mut self) -> &mut Cluster {
-        &mut self.cluster
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.settle(nothing);
-            self.expect_sound();
-            self.save();
-            self.settle(nothing);
-            assert!(self.is_saved(), "all metadata can be saved");
-            audit(&self.cluster).expect("all is well at rest");
-        }
-    }
-}
-
-/// A volume of `shards` shards with `slabs` slabs of `slab_blocks` blocks each, all of them free. One more slab for each
-/// shard holds the pages of the block map that the shard's first leaf page needs, and is full.
+/// A volume of `shards` shards with `slabs` slabs of `slab_blocks` blocks each, all of them free. One more slab for
+/// each shard holds the pages of the block map that the shard's first leaf page needs, and is full.
 fn volume(shards: usize, slabs: u64, slab_blocks: u64, sizes: &Sizes) -> Rig {
     let end = Pbn(9 + (slabs + shards as u64) * slab_blocks);
     let geometry = Geometry::new(shards, Blocks(16 * PAGE), Pbn(9), end, slab_blocks).expect("valid");
-    let cluster = Cluster::new(geometry, &Sizes::default(), Faults::none());
-    let mut rig = Rig { cluster, overhead: shards as u64 * slab_blocks };
+    let mut cluster = Cluster::new(geometry, &Sizes::default(), Faults::none());
     let mut value = 1 << 20;
     for shard in 0..shards as u64 {
         for filler in 0..slab_blocks - PAGES {
-            value = rig.value_of(ShardId(shard as u16), value + 1);
-            rig.write((shard + 1) * PAGE - 1 - filler, value);
+            value = value_of(&cluster, ShardId(shard as u16), value + 1);
+            cluster.write((shard + 1) * PAGE - 1 - filler, value);
         }
     }
-    rig.save();
-    rig.settle(nothing);
-    assert!(rig.is_saved(), "all metadata can be saved");
-    let used = rig.cluster.statistics();
-    assert_eq!((used.data_blocks_used, used.block_map_pages), (rig.overhead, PAGES * shards as u64));
-    let cluster = std::mem::replace(&mut rig.cluster, Cluster::new(geometry, sizes, Faults::none()));
-    rig.cluster = cluster.restart(sizes);
+    cluster.save_all();
+    let used = cluster.statistics();
+    assert_eq!((used.data_blocks_used, used.block_map_pages), (overhead(&geometry), PAGES * shards as u64));
+    let mut rig = Rig::new(cluster.restart(sizes));
     rig.settle(nothing);
     rig
+}
+
+/// Blocks in use before a test, by pages of the block map and by what fills up their slabs.
+fn overhead(geometry: &Geometry) -> u64 {
+    geometry.shards() as u64 * geometry.slab_blocks()
 }
 
 /// A volume of one shard and so many blocks.
@@ -90,94 +54,38 @@ fn small(blocks: u64) -> Rig {
     volume(1, blocks / 8, 8, &Sizes::default())
 }
 
-/// Holds nothing back.
-fn nothing(_: &Pending<'_>) -> bool {
-    false
+/// The statistics of what the test does, without what was there before.
+fn own_statistics(rig: &Rig) -> Statistics {
+    let statistics = rig.statistics();
+    let geometry = &rig.world.geometry;
+    let (shards, overhead) = (geometry.shards() as u64, overhead(geometry));
+    Statistics {
+        data_blocks: statistics.data_blocks - overhead,
+        data_blocks_used: statistics.data_blocks_used - overhead,
+        logical_blocks_used: statistics.logical_blocks_used - (overhead - PAGES * shards),
+        slabs: statistics.slabs - shards,
+        slabs_opened: statistics.slabs_opened - shards,
+        ..statistics
+    }
 }
 
-fn transfers(pending: &Pending<'_>) -> bool {
-    matches!(pending, Pending::Transfer(_))
+/// Blocks written to the disk so far.
+fn blocks_written(rig: &Rig) -> u64 {
+    rig.world.disk.counts.written
 }
 
-fn writes_to_disk(pending: &Pending<'_>) -> bool {
-    matches!(pending, Pending::Transfer(transfer) if transfer.direction == Direction::Write)
+/// Fills all free blocks with values from `value` on, at LBNs from `lbn` on; returns how many.
+fn fill(rig: &mut Rig, lbn: u64, value: u64) -> u64 {
+    let mut count = 0;
+    while rig.execute(&Request::write(lbn + count, &[value + count])).is_ok() {
+        count += 1;
+    }
+    count
 }
 
-fn reads_from_disk(pending: &Pending<'_>) -> bool {
-    matches!(pending, Pending::Transfer(transfer) if transfer.direction == Direction::Read)
-}
-
-impl Rig {
-    /// The statistics of what the test does, without what was there before.
-    fn statistics(&self) -> Statistics {
-        let statistics = self.cluster.statistics();
-        let shards = self.cluster.ids().count() as u64;
-        Statistics {
-            data_blocks: statistics.data_blocks - self.overhead,
-            data_blocks_used: statistics.data_blocks_used - self.overhead,
-            logical_blocks_used: statistics.logical_blocks_used - (self.overhead - PAGES * shards),
-            slabs: statistics.slabs - shards,
-            slabs_opened: statistics.slabs_opened - shards,
-            ..statistics
-        }
-    }
-
-    fn write(&mut self, lbn: u64, value: u64) {
-        self.execute(&Request::write(lbn, &[value])).expect("the write succeeds");
-    }
-
-    /// Reads a block; the model compares it.
-    fn read(&mut self, lbn: u64) {
-        self.execute(&Request::read(lbn, 1)).expect("the read succeeds");
-    }
-
-    fn unmap(&mut self, lbn: u64) {
-        self.execute_on(Operation::Unmap, lbn, 1).expect("the unmap succeeds");
-    }
-
-    /// Where a block is stored.
-    fn pbn(&self, lbn: u64) -> Pbn {
-        self.mapping(lbn).pbn()
-    }
-
-    fn begin_write(&mut self, lbn: u64, value: u64) -> RequestId {
-        self.submit(&Request::write(lbn, &[value]))
-    }
-
-    fn outcome(&self, id: RequestId) -> Option<Result<(), RequestError>> {
-        self.world.pieces.outcome(id)
-    }
-
-    /// Index queries made so far.
-    fn queries(&self) -> u64 {
-        let statistics = self.statistics();
-        statistics.posts_found + statistics.posts_not_found
-    }
-
-    /// Index updates made so far.
-    fn updates(&self) -> u64 {
-        let statistics = self.statistics();
-        statistics.updates_found + statistics.updates_not_found
-    }
-
-    /// Blocks written to the disk so far.
-    fn written(&self) -> u64 {
-        self.world.disk.counts.written
-    }
-
-    /// Fills all free blocks with values from `value` on, at LBNs from `lbn` on; returns how many.
-    fn fill(&mut self, lbn: u64, value: u64) -> u64 {
-        let mut count = 0;
-        while self.execute(&Request::write(lbn + count, &[value + count])).is_ok() {
-            count += 1;
-        }
-        count
-    }
-
-    /// A value from `from` on whose hash zone is in `shard`.
-    fn value_of(&self, shard: ShardId, from: u64) -> u64 {
-        (from..).find(|value| self.hash_shard(*value) == shard).expect("half of all values or so")
-    }
+/// A value from `from` on whose hash zone is in `shard`.
+fn value_of(cluster: &Cluster, shard: ShardId, from: u64) -> u64 {
+    (from..).find(|value| cluster.hash_shard(*value) == shard).expect("half of all values or so")
 }
 
 /// vdo-2: equal concurrent writes share one lock: one index query, one data write, a reference for each.
@@ -188,7 +96,7 @@ fn equal_writes_share_one_query_and_one_block() {
         rig.begin_write(lbn, 7);
     }
     rig.settle(nothing);
-    assert_eq!((rig.queries(), rig.written()), (1, 1));
+    assert_eq!((rig.index_queries(), blocks_written(&rig)), (1, 1));
     assert_eq!(rig.references(rig.pbn(0)), Some(10));
     assert!((1..10).all(|lbn| rig.mapping(lbn) == rig.mapping(0)));
 }
@@ -202,9 +110,9 @@ fn every_block_in_flight_has_a_hash_lock() {
             rig.begin_write(lbn, 1 + round * 1000 + lbn);
         }
         rig.settle(writes_to_disk);
-        assert_eq!(rig.statistics().hash_locks, 64, "the rest waits for data_vios");
+        assert_eq!(own_statistics(&rig).hash_locks, 64, "the rest waits for data_vios");
         rig.settle(nothing);
-        assert_eq!(rig.statistics().hash_locks, 0);
+        assert_eq!(own_statistics(&rig).hash_locks, 0);
     }
 }
 
@@ -216,13 +124,13 @@ fn colliding_blocks_do_not_share() {
         rig.begin_write(lbn, value);
     }
     rig.settle(nothing);
-    assert_eq!(rig.statistics().concurrent_hash_collisions, 2);
+    assert_eq!(own_statistics(&rig).concurrent_hash_collisions, 2);
     assert_eq!(rig.pbn(0), rig.pbn(2), "equal ones share all the same");
     rig.write(4, 4);
     for lbn in 0..5 {
         rig.read(lbn);
     }
-    assert_eq!(rig.statistics().data_blocks_used, 4);
+    assert_eq!(own_statistics(&rig).data_blocks_used, 4);
 }
 
 /// vdo-5: an arrival is compared with a live member of the lock and counted.
@@ -232,7 +140,7 @@ fn a_concurrent_match_is_counted() {
     rig.begin_write(0, 5);
     rig.begin_write(1, 5);
     rig.settle(nothing);
-    let statistics = rig.statistics();
+    let statistics = own_statistics(&rig);
     assert_eq!((statistics.concurrent_data_matches, statistics.concurrent_hash_collisions), (1, 0));
     assert_eq!((statistics.unique_blocks, statistics.dedupe_hits), (1, 1));
 }
@@ -245,25 +153,25 @@ fn a_late_waiter_takes_over_as_agent() {
     // Fill the slab of shard 0, so that the copy of a value of its hash zone lies in shard 1.
     let mut filler = 1000;
     for lbn in 0..8 {
-        filler = rig.value_of(ShardId(0), filler + 1);
+        filler = value_of(&rig, ShardId(0), filler + 1);
         rig.write(lbn, filler);
     }
-    let value = rig.value_of(ShardId(0), 1);
+    let value = value_of(&rig, ShardId(0), 1);
     rig.write(8, value);
     assert_eq!(rig.world.geometry.physical_shard(rig.pbn(8)), Some(ShardId(1)));
-    let (updates, verified, written) = (rig.updates(), rig.world.disk.counts.verified, rig.written());
+    let (updates, verified, written) = (rig.index_updates(), rig.world.disk.counts.verified, blocks_written(&rig));
     let release = |pending: &Pending<'_>| matches!(pending, Pending::Message { message: Message::Release { .. }, .. });
     let first = rig.begin_write(9, value);
     rig.settle(release);
     assert_eq!(rig.outcome(first), Some(Ok(())));
-    assert_eq!(rig.statistics().hash_locks, 1, "the lock is in UNLOCKING");
+    assert_eq!(own_statistics(&rig).hash_locks, 1, "the lock is in UNLOCKING");
     let second = rig.begin_write(10, value);
     rig.settle(release);
     assert_eq!(rig.outcome(second), None, "it waits for the lock to be released");
     rig.settle(nothing);
     assert_eq!(rig.outcome(second), Some(Ok(())));
     assert_eq!(rig.world.disk.counts.verified, verified + 2, "each agent verifies");
-    assert_eq!((rig.updates(), rig.written()), (updates, written));
+    assert_eq!((rig.index_updates(), blocks_written(&rig)), (updates, written));
     assert_eq!(rig.references(rig.pbn(8)), Some(3));
 }
 
@@ -281,11 +189,11 @@ fn advice_to_a_block_being_written_is_refused() {
     rig.begin_write(20, 99);
     rig.settle(writes_to_disk);
     assert_eq!(rig.world.disk.transfers[0].pbn(), Some(freed), "the freed block is written");
-    let before = rig.statistics();
+    let before = own_statistics(&rig);
     let other = rig.begin_write(21, 13);
     rig.settle(|pending| matches!(pending, Pending::Transfer(transfer) if transfer.pbn() == Some(freed)));
     assert_eq!(rig.outcome(other), Some(Ok(())));
-    let after = rig.statistics();
+    let after = own_statistics(&rig);
     assert_eq!(after.dedupe_advice_stale, before.dedupe_advice_stale + 1);
     assert_eq!(after.updates_found, before.updates_found + 1);
     assert_eq!(rig.world.disk.counts.verified, 0, "there was nothing to verify");
@@ -301,10 +209,10 @@ fn a_full_block_is_not_shared_further() {
     for lbn in 0..254 {
         rig.write(lbn, 3);
     }
-    assert_eq!((rig.references(rig.pbn(0)), rig.written()), (Some(254), 1));
+    assert_eq!((rig.references(rig.pbn(0)), blocks_written(&rig)), (Some(254), 1));
     let verified = rig.world.disk.counts.verified;
     rig.write(254, 3);
-    assert_eq!((rig.written(), rig.world.disk.counts.verified), (2, verified));
+    assert_eq!((blocks_written(&rig), rig.world.disk.counts.verified), (2, verified));
     assert_eq!(rig.references(rig.pbn(254)), Some(1));
     rig.write(255, 3);
     assert_eq!(rig.pbn(255), rig.pbn(254), "the index names the new copy");
@@ -327,11 +235,11 @@ fn a_freed_block_is_pinned_while_it_is_verified() {
     }
     rig.settle(reads_from_disk);
     assert!((100..120).all(|lbn| rig.pbn(lbn) != pbn));
-    assert_eq!(rig.statistics().no_space_error_count, 5, "20 blocks found 15");
-    let written = rig.written();
+    assert_eq!(own_statistics(&rig).no_space_error_count, 5, "20 blocks found 15");
+    let written = blocks_written(&rig);
     rig.settle(nothing);
     assert_eq!(rig.outcome(again), Some(Ok(())));
-    assert_eq!((rig.pbn(1), rig.references(pbn), rig.written()), (pbn, Some(1), written));
+    assert_eq!((rig.pbn(1), rig.references(pbn), blocks_written(&rig)), (pbn, Some(1), written));
 }
 
 /// vdo-13: a candidate whose content differs is not shared: the data is written elsewhere and the index updated.
@@ -341,9 +249,9 @@ fn advice_is_verified_byte_by_byte() {
     rig.write(0, 5);
     let stored = rig.pbn(0);
     rig.world.disk.spoil(stored, (4000, 1));
-    let before = rig.statistics();
+    let before = own_statistics(&rig);
     rig.write(1, 5);
-    let after = rig.statistics();
+    let after = own_statistics(&rig);
     assert_ne!(rig.pbn(1), rig.pbn(0));
     assert_eq!(after.dedupe_advice_stale, before.dedupe_advice_stale + 1);
     assert_eq!(after.updates_found, before.updates_found + 1);
@@ -370,7 +278,7 @@ fn a_failed_verify_read_fails_no_request() {
 /// Writes one value once to shard 0 and `others` times to shard 1, whose increments to shard 0 are held back.
 fn share_across_shards(others: u64) -> (Rig, RequestId) {
     let mut rig = volume(2, 4, 8, &Sizes::default());
-    let value = rig.value_of(ShardId(0), 1);
+    let value = value_of(&rig, ShardId(0), 1);
     let first = rig.begin_write(0, value);
     rig.settle(writes_to_disk);
     for lbn in PAGE..PAGE + others {
@@ -391,9 +299,9 @@ fn waiters_are_recorded_in_parallel_under_one_lock() {
     let (mut rig, _) = share_across_shards(100);
     let under_way = |message: &&Message<_>| matches!(message, Message::Increment { .. });
     assert_eq!(rig.world.messages(ShardId(1), ShardId(0)).filter(under_way).count(), 100);
-    assert_eq!(rig.statistics().pbn_locks, 1);
+    assert_eq!(own_statistics(&rig).pbn_locks, 1);
     rig.settle(nothing);
-    assert_eq!((rig.references(rig.pbn(0)), rig.written()), (Some(101), 1));
+    assert_eq!((rig.references(rig.pbn(0)), blocks_written(&rig)), (Some(101), 1));
 }
 
 /// vdo-17: more equal writes than a block has references make a second copy, and the index names it.
@@ -407,9 +315,9 @@ fn equal_writes_beyond_the_limit_roll_over_to_a_new_copy() {
     rig.settle(nothing);
     let mut counts = [0, 299].map(|lbn| rig.references(rig.pbn(lbn)).expect("a data block"));
     counts.sort_unstable();
-    assert_eq!((rig.written(), counts), (2, [46, 254]));
-    let statistics = rig.statistics();
-    assert_eq!((statistics.hash_lock_forks, rig.updates()), (1, 1));
+    assert_eq!((blocks_written(&rig), counts), (2, [46, 254]));
+    let statistics = own_statistics(&rig);
+    assert_eq!((statistics.hash_lock_forks, rig.index_updates()), (1, 1));
     rig.write(300, 9);
     assert_eq!(rig.references(rig.pbn(300)), Some(47), "the index names the second copy");
 }
@@ -419,11 +327,11 @@ fn equal_writes_beyond_the_limit_roll_over_to_a_new_copy() {
 fn the_writers_lock_becomes_the_sharers_lock() {
     let (mut rig, first) = share_across_shards(5);
     assert_eq!(rig.outcome(first), Some(Ok(())), "the writer is done");
-    assert_eq!(rig.statistics().pbn_locks, 1);
+    assert_eq!(own_statistics(&rig).pbn_locks, 1);
     assert_eq!(rig.references(rig.pbn(0)), Some(1));
     assert_eq!(rig.world.disk.counts.verified, 0, "nobody had to verify what was just written");
     rig.settle(nothing);
-    assert_eq!(rig.statistics().pbn_locks, 0);
+    assert_eq!(own_statistics(&rig).pbn_locks, 0);
     assert_eq!(rig.references(rig.pbn(0)), Some(6));
 }
 
@@ -438,7 +346,7 @@ fn an_agents_failure_is_its_own() {
     let outcomes: Vec<_> = requests.iter().map(|id| rig.outcome(*id).expect("over")).collect();
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 4, "{outcomes:?}");
     assert!(outcomes.contains(&Err(RequestError::Io)));
-    assert_eq!(rig.statistics().data_write_retries, 1);
+    assert_eq!(own_statistics(&rig).data_write_retries, 1);
     for lbn in 0..5 {
         rig.read(lbn);
     }
@@ -448,7 +356,7 @@ fn an_agents_failure_is_its_own() {
 #[test]
 fn a_full_volume_still_takes_what_needs_no_room() {
     let mut rig = small(8);
-    assert_eq!(rig.fill(0, 100), 8);
+    assert_eq!(fill(&mut rig, 0, 100), 8);
     let requests: Vec<_> = (20..23).map(|lbn| rig.begin_write(lbn, 55)).collect();
     rig.settle(nothing);
     for id in requests {
@@ -482,7 +390,7 @@ fn an_arrival_at_a_dying_lock_writes_alone() {
         rig.perform(tests::sim::cluster::Step::Finish(0));
         rig.settle(transfers);
     }
-    assert_eq!((rig.world.disk.transfers.len(), rig.statistics().hash_locks), (1, 1));
+    assert_eq!((rig.world.disk.transfers.len(), own_statistics(&rig).hash_locks), (1, 1));
     let late = rig.begin_write(2, 5);
     rig.settle(transfers);
     assert_eq!(rig.world.disk.transfers.len(), 2, "the arrival does not wait for anybody");
@@ -503,7 +411,7 @@ fn dedupe_statistics_are_exact() {
     rig.begin_write(4, 3);
     rig.begin_write(5, 3);
     rig.settle(nothing);
-    let statistics = rig.statistics();
+    let statistics = own_statistics(&rig);
     assert_eq!((statistics.unique_blocks, statistics.dedupe_hits, statistics.zero_blocks), (3, 2, 1));
     assert_eq!((statistics.dedupe_advice_valid, statistics.dedupe_advice_stale), (1, 0));
     assert_eq!((statistics.posts_found, statistics.posts_not_found), (1, 3));
@@ -520,16 +428,16 @@ fn the_index_is_told_once_for_each_new_copy() {
     for lbn in 0..10 {
         rig.write(lbn, 1);
     }
-    let statistics = rig.statistics();
+    let statistics = own_statistics(&rig);
     assert_eq!((statistics.updates_not_found, statistics.updates_found), (1, 0), "one copy, one update");
     (0..10).for_each(|lbn| rig.unmap(lbn));
     for value in 2..20 {
         rig.write(0, value);
     }
-    assert_eq!(rig.statistics().updates_not_found, 19);
+    assert_eq!(own_statistics(&rig).updates_not_found, 19);
     // The block that held the first content holds another by now, so the advice for it is stale.
     rig.write(1, 1);
-    let statistics = rig.statistics();
+    let statistics = own_statistics(&rig);
     assert_eq!((statistics.updates_not_found, statistics.updates_found), (19, 1));
 }
 
@@ -544,8 +452,8 @@ fn an_abandoned_allocation_is_free_again() {
     assert_eq!(rig.references(pbn), Some(255));
     rig.settle(nothing);
     assert_eq!(rig.outcome(failing), Some(Err(RequestError::Io)));
-    assert_eq!((rig.references(pbn), rig.statistics().data_blocks_used), (Some(0), 0));
-    assert_eq!(rig.fill(0, 100), 8, "every block can be used");
+    assert_eq!((rig.references(pbn), own_statistics(&rig).data_blocks_used), (Some(0), 0));
+    assert_eq!(fill(&mut rig, 0, 100), 8, "every block can be used");
 }
 
 /// vdo-41: a block that loses its last reference while it is verified is kept until the lock is released.
@@ -563,7 +471,7 @@ fn the_last_reference_of_a_locked_block_becomes_provisional() {
         rig.begin_write(lbn, lbn);
     }
     rig.settle(reads_from_disk);
-    assert_eq!(rig.statistics().no_space_error_count, 3, "10 blocks found 7");
+    assert_eq!(own_statistics(&rig).no_space_error_count, 3, "10 blocks found 7");
     rig.settle(nothing);
     assert_eq!(rig.outcome(sharing), Some(Ok(())));
     assert_eq!((rig.pbn(1), rig.references(pbn)), (pbn, Some(1)));
@@ -576,7 +484,7 @@ fn allocation_tries_every_zone() {
     let mut value = 0;
     let mut zones = [0; 3];
     for lbn in 0..24 {
-        value = rig.value_of(ShardId(0), value + 1);
+        value = value_of(&rig, ShardId(0), value + 1);
         rig.write(lbn, value);
         zones[rig.world.geometry.physical_shard(rig.pbn(lbn)).expect("a data block").index()] += 1;
         if lbn == 7 {
@@ -584,7 +492,7 @@ fn allocation_tries_every_zone() {
         }
     }
     assert_eq!(zones, [8; 3]);
-    value = rig.value_of(ShardId(0), value + 1);
+    value = value_of(&rig, ShardId(0), value + 1);
     assert_eq!(rig.execute(&Request::write(30, &[value])), Err(RequestError::NoSpace));
     rig.unmap(20);
     rig.write(30, value);
@@ -601,22 +509,22 @@ fn allocations_stay_in_one_slab_until_its_end() {
         slabs.push(rig.world.geometry.slab_of(rig.pbn(lbn)).expect("a data block"));
     }
     assert!(slabs.chunks(8).all(|chunk| chunk.iter().all(|slab| *slab == chunk[0])), "{slabs:?}");
-    let statistics = rig.statistics();
+    let statistics = own_statistics(&rig);
     assert_eq!((statistics.slabs, statistics.slabs_opened, statistics.slabs_reopened), (4, 4, 0));
     rig.unmap(0);
     rig.write(0, 500);
-    assert_eq!(rig.statistics().slabs_reopened, 1);
+    assert_eq!(own_statistics(&rig).slabs_reopened, 1);
 }
 
 /// vdo-50: a duplicate never takes a block that it would have to give back.
 #[test]
 fn a_duplicate_needs_no_free_block() {
     let mut rig = small(8);
-    rig.fill(0, 100);
+    fill(&mut rig, 0, 100);
     for lbn in 0..8 {
         rig.write(50 + lbn, 100 + lbn);
     }
-    assert_eq!((rig.written(), rig.statistics().data_blocks_used), (8, 8));
+    assert_eq!((blocks_written(&rig), own_statistics(&rig).data_blocks_used), (8, 8));
 }
 
 /// Ten blocks that lie next to each other, read by ten requests at once.
@@ -643,7 +551,7 @@ fn a_failing_member_does_not_fail_its_neighbours() {
         let expected = if lbn == 4 { Err(RequestError::Io) } else { Ok(()) };
         assert_eq!(rig.outcome(id), Some(expected), "block {lbn}");
     }
-    assert!(rig.statistics().bios_split_retries > 0);
+    assert!(own_statistics(&rig).bios_split_retries > 0);
     rig.read(4);
 }
 
@@ -667,7 +575,7 @@ fn transfer_accounting_adds_up() {
         rig.write(lbn, 1 + lbn % 5);
     }
     rig.execute(&Request::read(0, 20)).expect("the read succeeds");
-    let statistics = rig.statistics();
+    let statistics = own_statistics(&rig);
     assert_eq!(statistics.bios_submitted, statistics.bios_completed);
     assert_eq!(statistics.bios_submitted, rig.world.disk.counts.transfers);
     let disk = rig.world.disk.counts;
@@ -691,7 +599,7 @@ fn a_flood_of_discards_leaves_room_for_reads_and_writes() {
         })
         .collect();
     rig.settle(reads_from_disk);
-    let in_progress = rig.statistics().current_vios_in_progress;
+    let in_progress = own_statistics(&rig).current_vios_in_progress;
     assert_eq!(in_progress, 6, "discards take three quarters of the data_vios at most");
     let write = rig.begin_write(40, 900);
     let read = rig.submit(&Request::read(41, 1));
@@ -713,7 +621,7 @@ fn overlapping_writes_take_turns() {
     let stored = rig.world.disk.decode(rig.pbn(3));
     assert_eq!(stored, block_of(5).map(Some));
     rig.read(3);
-    assert_eq!(rig.statistics().data_blocks_used, 1);
+    assert_eq!(own_statistics(&rig).data_blocks_used, 1);
 }
 
 /// vdo-88: an error before the answer is the request's own, and the volume goes on. No answer is given before the data
@@ -736,15 +644,15 @@ fn a_write_is_answered_after_its_data_is_stored() {
 fn zeros_are_not_stored() {
     let mut rig = small(64);
     rig.write(0, 5);
-    let before = rig.statistics();
+    let before = own_statistics(&rig);
     rig.write(1, 0);
-    let after = rig.statistics();
+    let after = own_statistics(&rig);
     assert_eq!(after.data_blocks_used, before.data_blocks_used);
     assert_eq!(after.logical_blocks_used, before.logical_blocks_used + 1);
-    assert_eq!((after.zero_blocks, rig.written()), (before.zero_blocks + 1, 1));
+    assert_eq!((after.zero_blocks, blocks_written(&rig)), (before.zero_blocks + 1, 1));
     rig.read(1);
     rig.write(0, 0);
-    assert_eq!(rig.statistics().data_blocks_used, 0, "overwriting with zeros frees the block");
+    assert_eq!(own_statistics(&rig).data_blocks_used, 0, "overwriting with zeros frees the block");
 }
 
 /// Requests on random runs of sectors of a few blocks, one after the other; the model judges each read.
@@ -769,7 +677,7 @@ fn unaligned(operation: Operation, seed: u64) -> Rig {
             rig.write(random.below(12), 1000 + round);
         }
     }
-    assert!(rig.statistics().bios_in_partial > 400);
+    assert!(own_statistics(&rig).bios_in_partial > 400);
     rig
 }
 
@@ -779,7 +687,7 @@ fn unaligned_trims_match_the_model() {
     let mut rig = unaligned(Operation::Unmap, 1);
     drop(unaligned(Operation::WriteZeroes, 2));
     rig.execute_on(Operation::Unmap, 0, 12).expect("the unmap succeeds");
-    let statistics = rig.statistics();
+    let statistics = own_statistics(&rig);
     assert_eq!((statistics.data_blocks_used, statistics.logical_blocks_used), (0, 0));
 }
 

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of the index in a shard: queries that wait for its history, how long, and what ends them (vdo.md 2.7 to
-//! 2.9, rows 26 to 35 of section 11).
+//! Directed tests of the index in a shard: queries that wait for its history, how long, and what ends them (vdo.md
+//! 2.7 to 2.9, rows 26 to 35 of section 11).
 //!
-//! Level 1 is so small that it forgets what was written a little before; what is written again then is in a section of a
-//! closed chapter, whose read a test holds back as it likes.
+//! Level 1 is so small that it forgets what was written a little before; what is written again then is in a section
+//! of a closed chapter, whose read a test holds back as it likes.
 
 #![forbid(unsafe_code)]
 
 use engine::hash::ShortFingerprint;
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::{Geometry, Statistics};
-use engine::{Blocks, Pbn, ReadOnlyReason, RequestError, ShardId};
-use tests::sim::audit::audit;
+use engine::{Blocks, Pbn, ReadOnlyReason, ShardId};
 use tests::sim::chapters::ChapterPlan;
-use tests::sim::client::{Request, RequestId};
+use tests::sim::client::RequestId;
 use tests::sim::cluster::{Cluster, Step};
-use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
+use tests::sim::rig::{nothing, sections, Rig};
 use tests::sim::sizes::Sizes;
 
 /// Records in a section, each of which is a chapter here.
@@ -32,21 +32,17 @@ fn sizes(chapters: ChapterPlan) -> Sizes {
     Sizes { index_bytes: 256, history: Some(chapters), ..Sizes::default() }
 }
 
-fn volume(chapters: ChapterPlan) -> Cluster {
-    let geometry = Geometry::new(1, Blocks(504 * 4), Pbn(9), Pbn(9 + 32 * 64), 64).expect("valid");
+fn cluster(chapters: ChapterPlan) -> Cluster {
+    let geometry = Geometry::new(1, Blocks(4 * PAGE), Pbn(9), Pbn(9 + 32 * 64), 64).expect("valid");
     Cluster::new(geometry, &sizes(chapters), Faults::none())
 }
 
-fn nothing(_: &Pending<'_>) -> bool {
-    false
+fn volume(chapters: ChapterPlan) -> Rig {
+    Rig::new(cluster(chapters))
 }
 
-fn sections(pending: &Pending<'_>) -> bool {
-    matches!(pending, Pending::Section(..))
-}
-
-/// A section of values, the first of which alone is a hook; then so many others that level 1 has forgotten them. Returns
-/// them; they are at LBNs from 0 on.
+/// A section of values, the first of which alone is a hook; then so many others that level 1 has forgotten them.
+/// Returns them; they are at LBNs from 0 on.
 fn write_and_forget(cluster: &mut Cluster) -> Vec<u64> {
     let is_hook = |value: &u64| ShortFingerprint::from(cluster.fingerprint(*value)).is_hook();
     let hook = (1..).find(is_hook).expect("one in 32");
@@ -54,25 +50,17 @@ fn write_and_forget(cluster: &mut Cluster) -> Vec<u64> {
     let (neighbours, others) = others.split_at(SECTION as usize - 1);
     let values: Vec<u64> = std::iter::once(hook).chain(neighbours.iter().copied()).collect();
     for (lbn, value) in (0..).zip(values.iter().chain(others)) {
-        cluster.execute(&Request::write(lbn, &[*value])).expect("there is room");
+        cluster.write(lbn, *value);
     }
     assert!(cluster.statistics().index_sections_readable >= 12, "sections are handed over and their chapters closed");
     values
 }
 
-fn statistics(cluster: &Cluster) -> Statistics {
-    cluster.statistics()
-}
-
 /// Begins a write that only a section can say to be a duplicate.
 fn begin(cluster: &mut Cluster, lbn: u64, value: u64) -> RequestId {
-    let id = cluster.submit(&Request::write(lbn, &[value]));
+    let id = cluster.begin_write(lbn, value);
     cluster.settle(sections);
     id
-}
-
-fn outcome(cluster: &Cluster, id: RequestId) -> Option<Result<(), RequestError>> {
-    cluster.world.pieces.outcome(id)
 }
 
 /// Time passes until the timer is due, which fires.
@@ -83,105 +71,91 @@ fn fire(cluster: &mut Cluster) {
     cluster.settle(sections);
 }
 
-fn finish(mut cluster: Cluster) {
-    cluster.settle(nothing);
-    cluster.save();
-    cluster.settle(nothing);
-    cluster.expect_sound();
-    assert!(cluster.is_saved(), "the volume comes to rest");
-    assert_eq!(cluster.statistics().curr_dedupe_queries, 0);
-    audit(&cluster).expect("all is well at rest");
-}
-
 /// What was forgotten by level 1 is found again by a hook, and its neighbours with it: one read of the base brings back
 /// the whole section.
 #[test]
 fn a_section_brings_its_neighbours_back() {
-    let mut cluster = volume(SIZES);
-    let values = write_and_forget(&mut cluster);
-    let before = statistics(&cluster);
+    let mut rig = volume(SIZES);
+    let values = write_and_forget(&mut rig);
+    let before = rig.statistics();
     for (lbn, value) in (1000..).zip(&values) {
-        cluster.execute(&Request::write(lbn, &[*value])).expect("there is room");
+        rig.write(lbn, *value);
     }
-    let after = statistics(&cluster);
+    let after = rig.statistics();
     assert_eq!(after.dedupe_hits - before.dedupe_hits, SECTION);
     assert_eq!(after.index_sections_loaded - before.index_sections_loaded, 1);
     assert_eq!(after.data_blocks_used - before.data_blocks_used, after.block_map_pages - before.block_map_pages);
-    finish(cluster);
 }
 
-/// While a section is being read other misses wait, too, each with a context; when it has come all find what it has, and
-/// who finds nothing goes on.
+/// While a section is being read other misses wait, too, each with a context; when it has come all find what it has,
+/// and who finds nothing goes on.
 #[test]
 fn misses_wait_for_the_section_that_is_being_read() {
-    let mut cluster = volume(SIZES);
-    let values = write_and_forget(&mut cluster);
-    let first = begin(&mut cluster, 1000, values[1]);
-    assert_eq!(outcome(&cluster, first), Some(Ok(())), "nothing is under way: no hook, no waiting");
-    let before = statistics(&cluster);
-    let hook = begin(&mut cluster, 1001, values[0]);
-    let neighbour = begin(&mut cluster, 1002, values[2]);
-    let stranger = begin(&mut cluster, 1003, 77_777);
-    assert_eq!(statistics(&cluster).curr_dedupe_queries, 3);
-    assert!([hook, neighbour, stranger].iter().all(|id| outcome(&cluster, *id).is_none()));
-    let known = begin(&mut cluster, 1004, values[1]);
-    assert_eq!(outcome(&cluster, known), Some(Ok(())), "what level 1 knows does not wait");
-    cluster.settle(nothing);
-    let after = statistics(&cluster);
-    assert!([hook, neighbour, stranger].iter().all(|id| outcome(&cluster, *id) == Some(Ok(()))));
+    let mut rig = volume(SIZES);
+    let values = write_and_forget(&mut rig);
+    let first = begin(&mut rig, 1000, values[1]);
+    assert_eq!(rig.outcome(first), Some(Ok(())), "nothing is under way: no hook, no waiting");
+    let before = rig.statistics();
+    let hook = begin(&mut rig, 1001, values[0]);
+    let neighbour = begin(&mut rig, 1002, values[2]);
+    let stranger = begin(&mut rig, 1003, 77_777);
+    assert_eq!(rig.statistics().curr_dedupe_queries, 3);
+    assert!([hook, neighbour, stranger].iter().all(|id| rig.outcome(*id).is_none()));
+    let known = begin(&mut rig, 1004, values[1]);
+    assert_eq!(rig.outcome(known), Some(Ok(())), "what level 1 knows does not wait");
+    rig.settle(nothing);
+    let after = rig.statistics();
+    assert!([hook, neighbour, stranger].iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
     assert_eq!(after.dedupe_hits - before.dedupe_hits, 3);
     assert_eq!((after.curr_dedupe_queries, after.dedupe_advice_timeouts), (0, 0));
     assert_eq!(after.posts_found - before.posts_found, 3);
     assert_eq!(after.posts_not_found - before.posts_not_found, 1);
-    finish(cluster);
 }
 
-/// vdo-27: when the index takes too long a write goes on without advice, 20 ms after it has asked; that is counted. What
-/// comes late serves those who come later.
+/// vdo-27: when the index takes too long a write goes on without advice, 20 ms after it has asked; that is counted.
+/// What comes late serves those who come later.
 #[test]
 fn a_slow_index_delays_a_write_by_the_timeout_at_most() {
-    let mut cluster = volume(SIZES);
-    let values = write_and_forget(&mut cluster);
-    let asked = cluster.world.clock;
-    let id = begin(&mut cluster, 1000, values[0]);
-    assert_eq!(cluster.world.timers[0], Some(asked + TIMEOUT));
+    let mut rig = volume(SIZES);
+    let values = write_and_forget(&mut rig);
+    let asked = rig.world.clock;
+    let id = begin(&mut rig, 1000, values[0]);
+    assert_eq!(rig.world.timers[0], Some(asked + TIMEOUT));
     // A timer that comes too soon changes nothing.
-    cluster.world.clock = asked + TIMEOUT - 1;
-    cluster.perform(Step::Timer(ShardId(0)));
-    cluster.settle(sections);
-    assert_eq!(outcome(&cluster, id), None);
-    fire(&mut cluster);
-    assert_eq!(cluster.world.clock, asked + TIMEOUT);
-    assert_eq!(outcome(&cluster, id), Some(Ok(())));
-    let late = statistics(&cluster);
+    rig.world.clock = asked + TIMEOUT - 1;
+    rig.perform(Step::Timer(ShardId(0)));
+    rig.settle(sections);
+    assert_eq!(rig.outcome(id), None);
+    fire(&mut rig);
+    assert_eq!(rig.world.clock, asked + TIMEOUT);
+    assert_eq!(rig.outcome(id), Some(Ok(())));
+    let late = rig.statistics();
     assert_eq!((late.dedupe_advice_timeouts, late.dedupe_context_busy), (1, 0));
     assert_eq!(late.curr_dedupe_queries, 1, "the context is in use until the read has ended");
 
     // Nobody waits for what is late already, not even on the same hook's section.
-    let other = begin(&mut cluster, 1001, 77_777);
-    assert_eq!(outcome(&cluster, other), Some(Ok(())));
-    cluster.settle(nothing);
-    assert_eq!(statistics(&cluster).curr_dedupe_queries, 0);
-    let before = statistics(&cluster);
-    let neighbour = begin(&mut cluster, 1002, values[3]);
-    assert_eq!(outcome(&cluster, neighbour), Some(Ok(())));
-    assert_eq!(statistics(&cluster).dedupe_hits - before.dedupe_hits, 1, "its records have come all the same");
-    finish(cluster);
+    let other = begin(&mut rig, 1001, 77_777);
+    assert_eq!(rig.outcome(other), Some(Ok(())));
+    rig.settle(nothing);
+    assert_eq!(rig.statistics().curr_dedupe_queries, 0);
+    let before = rig.statistics();
+    let neighbour = begin(&mut rig, 1002, values[3]);
+    assert_eq!(rig.outcome(neighbour), Some(Ok(())));
+    assert_eq!(rig.statistics().dedupe_hits - before.dedupe_hits, 1, "its records have come all the same");
 }
 
 /// A section that cannot be read, or is damaged, only costs its savings.
 #[test]
 fn a_section_that_cannot_be_read_is_no_advice() {
     for chapters in [ChapterPlan { failed: 1000, ..SIZES }, ChapterPlan { spoilt: 1000, ..SIZES }] {
-        let mut cluster = volume(chapters);
-        let values = write_and_forget(&mut cluster);
-        let before = statistics(&cluster);
-        cluster.execute(&Request::write(1000, &values[..1])).expect("it is stored once more");
-        let after = statistics(&cluster);
+        let mut rig = volume(chapters);
+        let values = write_and_forget(&mut rig);
+        let before = rig.statistics();
+        rig.write(1000, values[0]);
+        let after = rig.statistics();
         assert_eq!(after.index_sections_failed - before.index_sections_failed, 1);
         assert_eq!((after.dedupe_hits - before.dedupe_hits, after.unique_blocks - before.unique_blocks), (0, 1));
         assert_eq!(after.dedupe_advice_timeouts, 0);
-        finish(cluster);
     }
 }
 
@@ -189,21 +163,21 @@ fn a_section_that_cannot_be_read_is_no_advice() {
 /// flight still share. Afterwards its advice is back.
 #[test]
 fn deduplication_can_be_turned_off_and_on() {
-    let mut cluster = volume(SIZES);
-    let values = write_and_forget(&mut cluster);
-    cluster.execute(&Request::write(900, &[5])).expect("there is room");
-    let waits = begin(&mut cluster, 1000, values[0]);
-    assert_eq!(outcome(&cluster, waits), None);
-    cluster.set_deduplication(false);
-    cluster.settle(sections);
-    assert_eq!(outcome(&cluster, waits), Some(Ok(())), "it waits no more");
+    let mut rig = volume(SIZES);
+    let values = write_and_forget(&mut rig);
+    rig.write(900, 5);
+    let waits = begin(&mut rig, 1000, values[0]);
+    assert_eq!(rig.outcome(waits), None);
+    rig.set_deduplication(false);
+    rig.settle(sections);
+    assert_eq!(rig.outcome(waits), Some(Ok(())), "it waits no more");
 
-    let before = statistics(&cluster);
+    let before = rig.statistics();
     for lbn in 1010..1014 {
-        cluster.submit(&Request::write(lbn, &[5]));
+        rig.begin_write(lbn, 5);
     }
-    cluster.settle(sections);
-    let off = statistics(&cluster);
+    rig.settle(sections);
+    let off = rig.statistics();
     let asked = |statistics: &Statistics| {
         let Statistics { posts_found, posts_not_found, updates_found, updates_not_found, .. } = *statistics;
         (posts_found + posts_not_found, updates_found + updates_not_found)
@@ -212,49 +186,47 @@ fn deduplication_can_be_turned_off_and_on() {
     assert_eq!(off.unique_blocks - before.unique_blocks, 1, "the stored copy is not found");
     assert_eq!(off.dedupe_hits - before.dedupe_hits, 3, "those in flight share");
 
-    cluster.set_deduplication(true);
-    cluster.settle(nothing);
-    cluster.execute(&Request::write(1020, &[5])).expect("there is room");
-    assert_eq!(cluster.mapping(1020), cluster.mapping(900), "the index was kept as it was");
-    assert_eq!(asked(&statistics(&cluster)).0, asked(&off).0 + 1);
-    finish(cluster);
+    rig.set_deduplication(true);
+    rig.settle(nothing);
+    rig.write(1020, 5);
+    assert_eq!(rig.mapping(1020), rig.mapping(900), "the index was kept as it was");
+    assert_eq!(asked(&rig.statistics()).0, asked(&off).0 + 1);
 }
 
-/// vdo-34: a shard that is to be saved while queries wait and the timer fires comes to rest when the history has answered,
-/// with no context lost; then it works as before.
+/// vdo-34: a shard that is to be saved while queries wait and the timer fires comes to rest when the history has
+/// answered, with no context lost; then it works as before.
 #[test]
 fn a_shard_with_queries_that_wait_comes_to_rest() {
-    let mut cluster = volume(SIZES);
-    let values = write_and_forget(&mut cluster);
-    let ids: Vec<RequestId> = (0..8).map(|at| begin(&mut cluster, 1000 + at, values[at as usize])).collect();
-    assert_eq!(statistics(&cluster).curr_dedupe_queries, 8);
-    assert!(!cluster.shard(ShardId(0)).is_idle(), "requests are under way");
-    fire(&mut cluster);
-    assert!(ids.iter().all(|id| outcome(&cluster, *id) == Some(Ok(()))), "they wait no longer than they may");
-    assert!(cluster.shard(ShardId(0)).is_idle());
-    cluster.save();
-    cluster.settle(sections);
-    assert!(!cluster.is_saved(), "the host reads a section for it");
-    cluster.settle(nothing);
-    assert!(cluster.is_saved());
-    assert_eq!(statistics(&cluster).curr_dedupe_queries, 0);
-    cluster.resume();
-    let before = statistics(&cluster);
-    cluster.execute(&Request::write(1100, &values[9..10])).expect("there is room");
-    assert_eq!(statistics(&cluster).dedupe_hits - before.dedupe_hits, 1);
-    finish(cluster);
+    let mut rig = volume(SIZES);
+    let values = write_and_forget(&mut rig);
+    let ids: Vec<RequestId> = (0..8).map(|at| begin(&mut rig, 1000 + at, values[at as usize])).collect();
+    assert_eq!(rig.statistics().curr_dedupe_queries, 8);
+    assert!(!rig.shard(ShardId(0)).is_idle(), "requests are under way");
+    fire(&mut rig);
+    assert!(ids.iter().all(|id| rig.outcome(*id) == Some(Ok(()))), "they wait no longer than they may");
+    assert!(rig.shard(ShardId(0)).is_idle());
+    rig.save();
+    rig.settle(sections);
+    assert!(!rig.is_saved(), "the host reads a section for it");
+    rig.settle(nothing);
+    assert!(rig.is_saved());
+    assert_eq!(rig.statistics().curr_dedupe_queries, 0);
+    rig.resume();
+    let before = rig.statistics();
+    rig.write(1100, values[9]);
+    assert_eq!(rig.statistics().dedupe_hits - before.dedupe_hits, 1);
 }
 
 /// Queries that wait when writing ends are answered at once.
 #[test]
 fn nobody_waits_in_a_read_only_volume() {
-    let mut cluster = volume(SIZES);
+    let mut cluster = cluster(SIZES);
     let values = write_and_forget(&mut cluster);
     begin(&mut cluster, 1000, values[0]);
     cluster.enter_read_only(ReadOnlyReason::Told);
     cluster.settle(sections);
     // The simulator's judge knows of no reason for this answer; the shard's own count must do.
-    let answered = statistics(&cluster);
+    let answered = cluster.statistics();
     assert_eq!((answered.bios_failed, answered.current_vios_in_progress, answered.hash_locks), (1, 0, 0));
     assert!(cluster.shard(ShardId(0)).is_idle());
     cluster.settle(nothing);
@@ -263,42 +235,39 @@ fn nobody_waits_in_a_read_only_volume() {
     cluster.shard(ShardId(0)).audit().expect("nothing is held");
 }
 
-/// An index that was saved is there when the volume is loaded, without a read; one of another size is not used, and comes
-/// back from the chapters.
+/// An index that was saved is there when the volume is loaded, without a read; one of another size is not used, and
+/// comes back from the chapters.
 #[test]
 fn a_saved_index_is_there_again() {
-    let mut cluster = volume(SIZES);
+    let mut cluster = cluster(SIZES);
     write_and_forget(&mut cluster);
     for (restored, sizes) in [(true, sizes(SIZES)), (false, Sizes { index_bytes: 1 << 12, ..sizes(SIZES) })] {
-        cluster.save();
-        cluster.settle(nothing);
-        assert!(cluster.is_saved());
+        cluster.save_all();
         cluster.save_index();
         cluster = cluster.restart(&sizes);
         assert_eq!(cluster.restored_indices(), [restored]);
         if restored {
-            assert!(statistics(&cluster).entries_indexed >= SECTION);
+            assert!(cluster.statistics().entries_indexed >= SECTION);
         } else {
-            assert_eq!(statistics(&cluster).entries_indexed, 0);
+            assert_eq!(cluster.statistics().entries_indexed, 0);
         }
         cluster.settle(nothing);
-        let after = statistics(&cluster);
+        let after = cluster.statistics();
         assert!(after.entries_indexed >= if restored { SECTION } else { 150 }, "{}", after.entries_indexed);
         assert!(after.index_sections_refilled > 12, "hooks come from the chapters in any case");
     }
-    finish(cluster);
+    drop(Rig::new(cluster));
 }
 
 /// An index that was emptied knows nothing, whatever is on its way to it.
 #[test]
 fn an_emptied_index_knows_nothing() {
-    let mut cluster = volume(SIZES);
-    let values = write_and_forget(&mut cluster);
-    let id = begin(&mut cluster, 1000, values[0]);
-    cluster.clear_index();
-    cluster.settle(nothing);
-    assert_eq!(outcome(&cluster, id), Some(Ok(())));
-    let after = statistics(&cluster);
+    let mut rig = volume(SIZES);
+    let values = write_and_forget(&mut rig);
+    let id = begin(&mut rig, 1000, values[0]);
+    rig.clear_index();
+    rig.settle(nothing);
+    assert_eq!(rig.outcome(id), Some(Ok(())));
+    let after = rig.statistics();
     assert_eq!((after.entries_indexed, after.index_sections_readable, after.dedupe_hits), (1, 0, 0));
-    finish(cluster);
 }

@@ -83,7 +83,8 @@ struct World {
     erasures: VecDeque<u32>,
     generations: Vec<u64>,
     mail: Vec<VecDeque<Message<u32>>>,
-    /// Sections of the index's history that were handed over, and those whose shard does not know that they were not taken.
+    /// Sections of the index's history that were handed over, and those whose shard does not know that they were not
+    /// taken.
     sections: u64,
     dropped: u64,
     answers: u64,
@@ -328,7 +329,8 @@ fn two_shards_allocate_nothing_after_start() {
     assert_eq!((allocations(2, false), allocations(2, true)), (0, 0));
 }
 
-/// The framer of a log, a shard's journal, with several flush sets in flight: full ones and short ones, records of any size.
+/// The framer of a log, a shard's journal, with several flush sets in flight: full ones and short ones, records of
+/// any size.
 #[test]
 fn a_logs_framer_allocates_nothing_after_start() {
     std::hint::black_box(Fingerprinter::check_code(&[0; BLOCK_SIZE]));

@@ -11,8 +11,8 @@ use tests::volume_sim::campaign::Campaign;
 use tests::volume_sim::lives::run_lives_seed_with;
 use tests::volume_sim::machine_base::Defect;
 
-/// vdo-54, vdo-55, vdo-100: after a power cut at any moment the volume is online, nothing that was acknowledged is lost,
-/// and when all is scrubbed, counts on media and in memory are those that follow from the map.
+/// vdo-54, vdo-55, vdo-100: after a power cut at any moment the volume is online, nothing that was acknowledged is
+/// lost, and when all is scrubbed, counts on media and in memory are those that follow from the map.
 /// vdo-101: sectors of 512 bytes of every write survive a cut or not, each by itself.
 /// vdo-51: counts that were not written at a cut follow from the journals.
 /// vdo-109, partly: volumes grow while they are loaded, with cuts at any moment.

@@ -42,7 +42,8 @@ pub(super) enum Slots {
     Random { random: Random, slots: u64 },
     /// The job's own part of the region from its start, over and over (`wrap`) or once.
     Sequential { next: u64, first: u64, end: u64, wrap: bool },
-    /// Every slot of the region once, the jobs taking turns, in an order that looks random: multiples of `step`, which is prime to `slots`.
+    /// Every slot of the region once, the jobs taking turns, in an order that looks random: multiples of `step`,
+    /// which is prime to `slots`.
     Scattered { index: u64, jobs: u64, step: u64, slots: u64 },
 }
 

@@ -83,7 +83,8 @@ impl App {
         self.app_thread
     }
 
-    /// Runs `work` on the reactor of core number `index` (of [`AppOptions::cores`]) and waits for it. Nothing else runs on that reactor meanwhile.
+    /// Runs `work` on the reactor of core number `index` (of [`AppOptions::cores`]) and waits for it. Nothing else
+    /// runs on that reactor meanwhile.
     pub fn run_on<T: Send + 'static>(&self, index: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
         self.workers[index].call(work)
     }
@@ -135,8 +136,8 @@ struct Start {
     begin: Box<dyn FnOnce() + Send>,
 }
 
-/// Starts an SPDK application on the calling thread and `driver` on a thread of its own; stops the application when the driver returns, and
-/// returns what it returned. SIGINT and SIGTERM end the process.
+/// Starts an SPDK application on the calling thread and `driver` on a thread of its own; stops the application when
+/// the driver returns, and returns what it returned. SIGINT and SIGTERM end the process.
 ///
 /// # Errors
 /// See [`AppError`].
@@ -169,7 +170,8 @@ pub fn run<T: Send + 'static>(
     }
 }
 
-/// The life of the driver thread: makes the application ready for loads, runs the driver, and takes the threads down again.
+/// The life of the driver thread: makes the application ready for loads, runs the driver, and takes the threads down
+/// again.
 fn drive<T>(app_thread: ThreadHandle, cores: &[u32], driver: impl FnOnce(&App) -> T) -> Result<T, AppError> {
     leave_reactor_core();
     let content = app_thread.call(SharedContent::new).ok_or(AppError::Memory)?;
@@ -188,7 +190,8 @@ fn drive<T>(app_thread: ThreadHandle, cores: &[u32], driver: impl FnOnce(&App) -
 
 /// Lets the driver thread run on any core: it inherits the affinity of the reactor that started it, which never sleeps.
 fn leave_reactor_core() {
-    // SAFETY: cpu_set_t is plain bits, and the set is ours; pid 0 is the calling thread. If the call fails the driver is slow, not wrong.
+    // SAFETY: cpu_set_t is plain bits, and the set is ours; pid 0 is the calling thread. If the call fails the driver
+    // is slow, not wrong.
     unsafe {
         let mut all: libc::cpu_set_t = core::mem::zeroed();
         for core in 0..libc::CPU_SETSIZE as usize {
@@ -216,8 +219,8 @@ fn start_app(options: &AppOptions, start: Start) -> Result<i32, AppError> {
     }
     set_newer_opts(&mut opts, options)?;
     let context = Box::into_raw(Box::new(start));
-    // SAFETY: `opts` was initialised by SPDK and its strings live until the call returns, which is when the application has ended. The context is
-    // taken back by `started`, at most once, or below.
+    // SAFETY: `opts` was initialised by SPDK and its strings live until the call returns, which is when the
+    // application has ended. The context is taken back by `started`, at most once, or below.
     unsafe {
         let rc = ffi::spdk_app_start(&mut opts, Some(started), context.cast());
         ffi::spdk_app_fini();

@@ -2,9 +2,10 @@
 
 //! What a job writes: buffers filled beforehand, of which the timed loop changes no more than the stamp.
 //!
-//! A unique block is random bytes whose first three words are the stamp: block number, serial number of the write (with the job's number in
-//! its top byte), and the number of the run. A compressible one is the same with zeros in each sector. No two writes of a process have the same stamp. Duplicates are written straight from a pool that
-//! all jobs share and nobody writes to.
+//! A unique block is random bytes whose first three words are the stamp: block number, serial number of the write
+//! (with the job's number in its top byte), and the number of the run. A compressible one is the same with zeros in
+//! each sector. No two writes of a process have the same stamp. Duplicates are written straight from a pool that all
+//! jobs share and nobody writes to.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ pub const STAMP_WORDS: usize = 3;
 
 const BLOCK: usize = engine::BLOCK_SIZE;
 
-/// Contents that duplicates are taken from. With some 200,000 logical blocks each one is shared some hundred times, below the
-/// limit of 254 references, and 8 MiB of them do not crowd out a shared cache.
+/// Contents that duplicates are taken from. With some 200,000 logical blocks each one is shared some hundred times,
+/// below the limit of 254 references, and 8 MiB of them do not crowd out a shared cache.
 const DUPLICATE_CONTENTS: u64 = 2048;
 
 /// Most blocks in one request: the zeros are allocated once.
@@ -71,7 +72,8 @@ impl Source {
     /// The data for a write of `blocks` blocks at `lbn`: `own`, stamped, or shared content.
     ///
     /// # Safety
-    /// `own` points to `blocks` blocks, 8-byte-aligned, that nobody else uses now; `blocks` is at most [`MAX_WRITE_BLOCKS`].
+    /// `own` points to `blocks` blocks, 8-byte-aligned, that nobody else uses now; `blocks` is at most
+    /// [`MAX_WRITE_BLOCKS`].
     #[inline]
     pub(super) unsafe fn data(&mut self, own: *mut u8, lbn: u64, blocks: u32) -> *mut u8 {
         match self.content {
@@ -84,7 +86,8 @@ impl Source {
                 for index in 0..u64::from(blocks) {
                     self.serial += 1;
                     let words = [lbn + index, self.serial, self.run];
-                    // SAFETY: the caller vouches for `blocks` blocks behind `own`, each longer than a stamp, aligned, and ours alone.
+                    // SAFETY: the caller vouches for `blocks` blocks behind `own`, each longer than a stamp, aligned,
+                    // and ours alone.
                     unsafe { own.add(index as usize * BLOCK).cast::<[u64; STAMP_WORDS]>().write(words) };
                 }
                 own
@@ -101,8 +104,8 @@ pub fn make_compressible(bytes: &mut [u8], percent: u8) {
     }
 }
 
-/// The block number in the first stamp among `blocks` blocks at `data` that is not the one that belongs there, `lbn` being the first block:
-/// (block, number found).
+/// The block number in the first stamp among `blocks` blocks at `data` that is not the one that belongs there, `lbn`
+/// being the first block: (block, number found).
 ///
 /// # Safety
 /// `data` points to `blocks` blocks, 8-byte-aligned, that nobody writes to now.

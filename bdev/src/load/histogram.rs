@@ -2,7 +2,8 @@
 
 //! Latencies in buckets of logarithmic width, all allocated beforehand.
 //!
-//! Each power of two is split into [`SUB_BUCKETS`] equal parts, so that a percentile is at most 1/32 (3 %) above the true one.
+//! Each power of two is split into [`SUB_BUCKETS`] equal parts, so that a percentile is at most 1/32 (3 %) above the
+//! true one.
 
 /// Buckets per power of two.
 const SUB_BUCKETS: u64 = 32;
@@ -41,7 +42,8 @@ impl Histogram {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// The duration, in ticks, that the part `quantile` (0 to 1) of all counted ones does not exceed; 0 if none was counted.
+    /// The duration, in ticks, that the part `quantile` (0 to 1) of all counted ones does not exceed; 0 if none was
+    /// counted.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
         let wanted = (self.count() as f64 * quantile).ceil().max(1.0) as u64;

@@ -2,8 +2,8 @@
 
 //! One job: keeps a number of requests in flight on one bdev from one SPDK thread.
 //!
-//! Life: [`start`] opens the bdev and fills the queue; each completion is counted and replaced by a new request, until the limit is reached; when the
-//! last one is back the job closes the bdev and sends its report. Invariants:
+//! Life: [`start`] opens the bdev and fills the queue; each completion is counted and replaced by a new request,
+//! until the limit is reached; when the last one is back the job closes the bdev and sends its report. Invariants:
 //! * A job lives in a `Box` given away at the start and taken back by the completion that finds nothing outstanding.
 //! * Only its own thread touches it: SPDK calls back on the thread that submitted, and never from inside a submission.
 //! * A task has at most one request in flight; its part of the buffer belongs to that request until then.
@@ -294,7 +294,8 @@ impl Job {
         task.lbn = slot * u64::from(self.blocks);
         task.submitted = now;
         task.data = match self.operation {
-            // SAFETY: the task has no request in flight, so its buffer of `blocks` blocks is ours; the number was checked by `check`.
+            // SAFETY: the task has no request in flight, so its buffer of `blocks` blocks is ours; the number was
+            // checked by `check`.
             Operation::Write(_) => unsafe { self.source.data(task.own, task.lbn, self.blocks) },
             Operation::Read { .. } | Operation::Unmap => task.own,
         };
@@ -309,8 +310,9 @@ impl Job {
         let (offset, count) = (task.lbn * self.device_blocks, u64::from(self.blocks) * self.device_blocks);
         let (descriptor, channel, data) = (self.descriptor, self.channel, task.data.cast::<c_void>());
         let name = ptr::from_ref(&self.names[index]).cast_mut().cast::<c_void>();
-        // SAFETY: descriptor and channel are open, on this thread; `data` has room for the request and belongs to it until `on_done`
-        // (shared content is only read); `name` lives as long as the job, which waits for all its requests.
+        // SAFETY: descriptor and channel are open, on this thread; `data` has room for the request and belongs to it
+        // until `on_done` (shared content is only read); `name` lives as long as the job, which waits for all its
+        // requests.
         let rc = unsafe {
             match self.operation {
                 Operation::Read { .. } => {
@@ -411,7 +413,8 @@ impl Task {
 /// A request is done.
 ///
 /// # Safety
-/// Called by SPDK once per request, on the job's thread: `name` is the [`TaskName`] it was submitted with, and `io` the request.
+/// Called by SPDK once per request, on the job's thread: `name` is the [`TaskName`] it was submitted with, and `io`
+/// the request.
 unsafe extern "C" fn on_done(io: *mut ffi::spdk_bdev_io, success: bool, name: *mut c_void) {
     // Before the job is touched: freeing a request may call `on_room` for one that waits for it.
     // SAFETY: `io` is ours to free, once.
@@ -431,7 +434,8 @@ unsafe extern "C" fn on_done(io: *mut ffi::spdk_bdev_io, success: bool, name: *m
 /// SPDK has a request structure again.
 ///
 /// # Safety
-/// Called by SPDK once for each entry that was queued, on the job's thread: `name` is the [`TaskName`] of the task that waits.
+/// Called by SPDK once for each entry that was queued, on the job's thread: `name` is the [`TaskName`] of the task
+/// that waits.
 unsafe extern "C" fn on_room(name: *mut c_void) {
     // SAFETY: as in `on_done`; a task that waits counts as outstanding, so the job is alive.
     let TaskName { job, index } = unsafe { &*name.cast::<TaskName>() };

@@ -52,8 +52,8 @@ impl DmaBuffer {
 
 impl AsRef<[u8]> for DmaBuffer {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `start` points to `len` bytes that were zeroed and live as long as `self`; a device that writes to a buffer has it
-        // from a job, which never makes slices of such a buffer.
+        // SAFETY: `start` points to `len` bytes that were zeroed and live as long as `self`; a device that writes to
+        // a buffer has it from a job, which never makes slices of such a buffer.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

@@ -24,8 +24,8 @@ pub fn open_pool(name: &str) -> Result<PoolHandle, PoolError> {
 }
 
 impl App {
-    /// Runs asynchronous `work` on the application's thread, with the pools' host there, and waits for its outcome. Devices are
-    /// opened by the names of bdevs ([`Host::open`]). A panic of the work goes on here.
+    /// Runs asynchronous `work` on the application's thread, with the pools' host there, and waits for its outcome.
+    /// Devices are opened by the names of bdevs ([`Host::open`]). A panic of the work goes on here.
     ///
     /// # Errors
     /// The module has ended before the work has.

@@ -13,7 +13,8 @@ use super::histogram::Histogram;
 pub enum Content {
     /// Content that no other block has or had.
     Unique,
-    /// The same, and so many bytes of 100 are zeros, in each sector: what can be compressed away. The others are random.
+    /// The same, and so many bytes of 100 are zeros, in each sector: what can be compressed away. The others are
+    /// random.
     Compressible(u8),
     /// In so many of 100 requests, content from a fixed set that all jobs share; in the others, unique content.
     Duplicate(u8),

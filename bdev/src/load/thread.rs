@@ -88,7 +88,8 @@ pub struct ThreadTimes {
     pub idle_ticks: u64,
 }
 
-/// Time that the calling SPDK thread has spent in rounds of polling that found work, up to the present round; zero on another thread.
+/// Time that the calling SPDK thread has spent in rounds of polling that found work, up to the present round; zero on
+/// another thread.
 #[must_use]
 pub fn busy_time() -> Duration {
     let mut stats = ffi::spdk_thread_stats { busy_tsc: 0, idle_tsc: 0 };
@@ -110,7 +111,8 @@ pub(super) fn times(via: ThreadHandle) -> ThreadTimes {
     let (done, receiver) = mpsc::channel();
     via.send(move || {
         let collection = Box::into_raw(Box::new(Collection { times: ThreadTimes::default(), done }));
-        // SAFETY: the context stays valid until `finish`, which SPDK calls once, after the last `add`; the calls are one after the other.
+        // SAFETY: the context stays valid until `finish`, which SPDK calls once, after the last `add`; the calls are
+        // one after the other.
         unsafe { ffi::spdk_for_each_thread(Some(add), collection.cast(), Some(finish)) };
     });
     receiver.recv().expect("SPDK visits its threads and then says so")

@@ -3,9 +3,9 @@
 //! Examine: pools are found and activated when their bdevs appear, and their volumes loaded.
 //!
 //! Each bdev that nobody has claimed is looked at when it is registered. If it has a drive of a pool, the pool's other
-//! drive is looked for on the other bdevs, and the pool is activated when all of its drives that are recorded are there.
-//! Which these are is known only to MDC0, on the CAPACITY drive; so when that is there the activation is tried, and if it
-//! misses the STAGING drive, it is tried again when that appears.
+//! drive is looked for on the other bdevs, and the pool is activated when all of its drives that are recorded are
+//! there. Which these are is known only to MDC0, on the CAPACITY drive; so when that is there the activation is
+//! tried, and if it misses the STAGING drive, it is tried again when that appears.
 //!
 //! A pool that cannot be activated for any other reason is left alone; the log says why, and `mpool_activate` can be
 //! told more.

@@ -2,14 +2,16 @@
 
 //! `bdev_dedupe_create`: makes a volume in a pool, or on a base bdev in a pool of its own, and answers with its name.
 
+use std::sync::Arc;
+
 use crate::ffi;
 use crate::params::CreateParams;
 use crate::rpc::serve::serve;
 use crate::volume::{create, Volume};
-use std::sync::Arc;
 
 const MEMBERS: &str = "base_bdev_name or pool_name, name and optionally uuid, cpumask, block_size, logical_size_mib, \
-                       slab_size_mib, physical_size_mib, index_memory_mib, block_map_cache_mib, journal_size_mib";
+                       slab_size_mib, physical_size_mib, index_memory_mib, block_map_cache_mib, journal_size_mib, \
+                       index_history_mib, compression, deduplication";
 
 /// SPDK's callback.
 ///

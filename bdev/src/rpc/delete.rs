@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_delete`: takes a volume down, destroys what it has in its pool, and the pool too when it was made for the
-//! volume; answers `true` when that is done. The volume may be unloaded.
+//! `bdev_dedupe_delete`: takes a volume down, destroys what it has in its pool, and the pool too when it was made for
+//! the volume; answers `true` when that is done. The volume may be unloaded.
 
 use crate::ffi;
 use crate::rpc::serve::{serve_named, write_true, Named};

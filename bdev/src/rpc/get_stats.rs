@@ -12,7 +12,8 @@
 //! | there | here |
 //! |---|---|
 //! | in_recovery_mode | `mode` is `recovering` |
-//! | bios_in, bios_out | `bios_in_*`, `bios_out_*`; bios_meta, bios_journal and bios_page_cache together are `bios_meta_*` |
+//! | bios_in, bios_out | `bios_in_*`, `bios_out_*` |
+//! | bios_meta, bios_journal, bios_page_cache | together `bios_meta_*` |
 //! | bios_in_progress | `bios_submitted` less `bios_completed` |
 //! | bios_acknowledged | `pieces_done` |
 //! | flush_out | `bios_meta_flush` |
@@ -119,7 +120,7 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
         writer.named_number("block_size", engine::BLOCK_SIZE as u64);
         writer.named_number("logical_block_size", u64::from(volume.block_bytes()));
         writer.named_number("instance", volume.storage().key);
-        writer.named_number("memory_bytes_used", volume.memory().heap() + volume.memory().dma);
+        writer.named_number("memory_bytes_used", volume.memory().total());
         writer.named_boolean("compression", volume.compression());
         writer.named_boolean("deduplication", volume.deduplication());
         writer.named_number("physical_blocks", physical);

@@ -19,7 +19,10 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
             params,
             "name, logical_size_mib",
             SizeParams::parse_logical,
-            |_, params: SizeParams| async move { find(&params.name)?.grow_logical(params.mib.unwrap_or_default()).await },
+            |_, params: SizeParams| async move {
+                let volume = find(&params.name)?;
+                volume.grow_logical(params.mib.unwrap_or_default()).await
+            },
             write_true,
         );
     }

@@ -56,6 +56,6 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
         writer.named_boolean("deduplication", volume.deduplication());
         writer.named_boolean("compression", volume.compression());
         writer.named_number("block_map_cache_bytes", map_cache_bytes(volume.map_cache_mib(), volume.shards().len()));
-        writer.named_number("memory_bytes", volume.memory().heap() + volume.memory().dma);
+        writer.named_number("memory_bytes", volume.memory().total());
     });
 }

@@ -2,11 +2,12 @@
 
 //! `bdev_dedupe_load`: brings a volume that was unloaded back into service, and answers with its name.
 
+use std::sync::Arc;
+
 use crate::ffi;
 use crate::params::LoadParams;
 use crate::rpc::serve::serve;
 use crate::volume::{load, Volume};
-use std::sync::Arc;
 
 const MEMBERS: &str = "name and optionally pool_name, cpumask";
 

@@ -143,15 +143,3 @@ unsafe fn parameters<T>(
         }
     }
 }
-
-/// Says what is wrong with a name that is no volume's.
-pub fn missing(name: &str) -> String {
-    let c_name = CString::new(name).unwrap_or_default();
-    // SAFETY: the name is a C string; the result is only compared with null.
-    let other = !unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }.is_null();
-    if other {
-        format!("bdev '{name}' is not a dedupe bdev")
-    } else {
-        format!("there is no bdev '{name}', nor does an active pool have a volume of that name that could be loaded")
-    }
-}

@@ -10,9 +10,8 @@ use crate::rpc::pool_json;
 use crate::rpc::serve::serve;
 use crate::volume::load::load_all;
 
-const MEMBERS: &str =
-    "name and optionally capacity_bdev, staging_bdev, force, permit_meta_conv, resize, uid, gid, mode, \
-                       label, type, readahead_pages, spare_percent_capacity, spare_percent_staging";
+const MEMBERS: &str = "name and optionally capacity_bdev, staging_bdev, force, permit_meta_conv, resize, uid, gid, \
+                       mode, label, type, readahead_pages, spare_percent_capacity, spare_percent_staging";
 
 /// SPDK's callback.
 ///

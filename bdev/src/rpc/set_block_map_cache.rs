@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_set_block_map_cache`: changes the size of the cache of a volume's block map while it is in use, and answers
-//! `true`.
+//! `bdev_dedupe_set_block_map_cache`: changes the size of the cache of a volume's block map while it is in use, and
+//! answers `true`.
 
 use crate::ffi;
 use crate::params::SizeParams;

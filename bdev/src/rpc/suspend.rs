@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_suspend`: lets a volume's requests wait until it is resumed, and saves its metadata. Answers `true` when that is
-//! done.
+//! `bdev_dedupe_suspend`: lets a volume's requests wait until it is resumed, and saves its metadata. Answers `true`
+//! when that is done.
 
 use crate::ffi;
 use crate::rpc::serve::{serve_named, write_true, Named};

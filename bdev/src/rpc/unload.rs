@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_unload`: saves a volume and takes it out of service; what it has in its pool stays. Answers `true` when that
-//! is done.
+//! `bdev_dedupe_unload`: saves a volume and takes it out of service; what it has in its pool stays. Answers `true`
+//! when that is done.
 
 use crate::error::VolumeError;
 use crate::ffi;
@@ -20,7 +20,10 @@ pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params:
             request,
             params,
             Named::Volume,
-            |_, name| async move { find(&name)?.remove(End::Keep).await.map_err(|error| VolumeError::pool(&name, error)) },
+            |_, name| async move {
+                let removed = find(&name)?.remove(End::Keep).await;
+                removed.map_err(|error| VolumeError::pool(&name, error))
+            },
             write_true,
         );
     }

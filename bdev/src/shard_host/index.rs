@@ -14,7 +14,8 @@ impl ShardHost {
         self.with_running(|running| running.index_restored()).unwrap_or(false)
     }
 
-    /// Takes the number of a section of the index that was sent to its history; none if it is lost. On the shard's thread.
+    /// Takes the number of a section of the index that was sent to its history; none if it is lost. On the shard's
+    /// thread.
     pub fn section_stored(&self, era: u64, number: Option<u32>) {
         self.change(|running| running.section_stored(era, number));
     }

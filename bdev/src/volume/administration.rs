@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use engine::pool::PoolError;
 use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
 use engine::ReadOnlyReason;
 
@@ -22,7 +23,6 @@ use crate::plan::{map_cache_bytes, map_pages_cached};
 use crate::pool::runtime;
 use crate::pool::storage;
 use crate::registry;
-use crate::rpc::missing;
 use crate::setup;
 use crate::shard_host::ShardHost;
 
@@ -31,7 +31,7 @@ use crate::shard_host::ShardHost;
 /// # Errors
 /// There is none, or it is being taken down.
 pub fn find(name: &str) -> Result<Arc<Volume>, VolumeError> {
-    let volume = registry::find(name).ok_or_else(|| VolumeError::Missing(missing(name)))?;
+    let volume = registry::find(name).ok_or_else(|| VolumeError::Missing(setup::missing(name)))?;
     match volume.state() {
         State::Online | State::Suspended => Ok(volume),
         state => Err(VolumeError::NotOnline { name: name.to_owned(), state: state.name() }),
@@ -78,7 +78,7 @@ impl Volume {
         }
     }
 
-    fn failed(&self, error: engine::pool::PoolError) -> VolumeError {
+    fn failed(&self, error: PoolError) -> VolumeError {
         VolumeError::pool(&self.name, error)
     }
 
@@ -95,8 +95,8 @@ impl Volume {
         }
     }
 
-    /// Suspends the volume: its requests wait until it is resumed, and its media hold all its metadata. A second time it
-    /// changes nothing.
+    /// Suspends the volume: its requests wait until it is resumed, and its media hold all its metadata. A second time
+    /// it changes nothing.
     ///
     /// # Errors
     /// Busy; it is being taken down; Io.
@@ -191,6 +191,19 @@ impl Volume {
         let pages = map_pages_cached(mib, self.shards.len());
         log::info!("{}: the block map's cache changes to {} MiB", self.name, bytes(mib) >> 20);
         tour(self, move |shard| shard.set_map_pages(pages)).await;
+        Ok(())
+    }
+
+    /// Turns compression on or off, online and for later loads.
+    ///
+    /// # Errors
+    /// Busy; it is being taken down; Io.
+    pub async fn set_compression(self: &Arc<Volume>, enabled: bool) -> Result<(), VolumeError> {
+        let _turn = self.begin("set_compression")?;
+        self.record(|config| config.compression = enabled).await?;
+        self.compression.store(enabled, Ordering::Relaxed);
+        log::info!("{}: compression is {}", self.name, if enabled { "on" } else { "off" });
+        tour(self, move |shard: &ShardHost| shard.set_compression(enabled)).await;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume's index as a whole: opened when the volume starts, closed when it stops, and what the operator has done to it
-//! meanwhile (vdo.md 2.8).
+//! A volume's index as a whole: opened when the volume starts, closed when it stops, and what the operator has done
+//! to it meanwhile (vdo.md 2.8).
 //!
 //! Whether it is open is the engine's to decide ([`IndexControl`]); the work is done here, on the application thread:
 //!
@@ -13,9 +13,9 @@
 //!
 //! Shards ask the index only while it is open and deduplication is on.
 //!
-//! Differs from vdo.md 2.8: closing keeps the level-1 index in memory, where the next opening finds it; it is written, as
-//! images, when the volume is stopped. An index without a history, or with one for whose log there is no room, is open all
-//! the same. An image or a history that cannot be read is logged and done without.
+//! Differs from vdo.md 2.8: closing keeps the level-1 index in memory, where the next opening finds it; it is
+//! written, as images, when the volume is stopped. An index without a history, or with one for whose log there is no
+//! room, is open all the same. An image or a history that cannot be read is logged and done without.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,11 +26,10 @@ use engine::hash::{IndexControl, IndexOutcome, IndexRequest, IndexWork};
 use engine::pool::{Kind, MediaClass};
 use engine::volume::inventory::{VolumeConfig, VolumeState};
 use engine::volume::store::VolumeStore;
-use futures::channel::oneshot;
 
 use super::history::{self, History, HistoryStatus};
 use super::rest::wait_for_all;
-use super::tour::tour;
+use super::tour::{tour, visit};
 use super::{lock, Volume};
 use crate::error::VolumeError;
 use crate::params::IndexAction;
@@ -206,8 +205,8 @@ impl Volume {
         IndexOutcome::Done
     }
 
-    /// Closes the index of a volume that has come to rest; with `clean` it is saved for the next load. Whatever goes wrong,
-    /// the volume is stopped. On the app thread.
+    /// Closes the index of a volume that has come to rest; with `clean` it is saved for the next load. Whatever goes
+    /// wrong, the volume is stopped. On the app thread.
     pub(super) async fn close_index(self: &Arc<Volume>, clean: bool) {
         lock(&self.index).suspend();
         if let Some(history) = storage::history(self.storage.key) {
@@ -230,7 +229,7 @@ impl Volume {
         let Ok(store) = storage::store(self.storage.key) else { return };
         let shards = self.shards.len();
         for shard in 0..shards {
-            let image = self.visit(shard, ShardHost::save_index).await;
+            let image = visit(self, shard, ShardHost::save_index).await;
             // At most 32 shards.
             let saved = match image {
                 Some(image) => store.save_image(shard as u16, shards as u16, &image).await,
@@ -243,39 +242,5 @@ impl Volume {
                 return;
             }
         }
-    }
-
-    /// Has `visit` run for one shard, on its thread. On the app thread.
-    async fn visit<T: Send + 'static>(
-        self: &Arc<Volume>,
-        shard: usize,
-        visit: impl FnOnce(&ShardHost) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (sender, receiver) = oneshot::channel();
-        let volume = Arc::clone(self);
-        self.shards.get(shard)?.thread.run(move || {
-            let answer = visit(&volume.shards[shard]);
-            let owner = volume.owner;
-            // The volume goes home, too: its last reference must not end elsewhere.
-            owner.run(move || {
-                drop(volume);
-                // Nobody listens when the application has ended.
-                let _ = sender.send(answer);
-            });
-        });
-        receiver.await.ok()
-    }
-
-    /// Turns compression on or off, online and for later loads.
-    ///
-    /// # Errors
-    /// Busy; it is being taken down; Io.
-    pub async fn set_compression(self: &Arc<Volume>, enabled: bool) -> Result<(), VolumeError> {
-        let _turn = self.begin("set_compression")?;
-        self.record(|config| config.compression = enabled).await?;
-        self.compression.store(enabled, Ordering::Relaxed);
-        log::info!("{}: compression is {}", self.name, if enabled { "on" } else { "off" });
-        tour(self, move |shard: &ShardHost| shard.set_compression(enabled)).await;
-        Ok(())
     }
 }

@@ -25,6 +25,7 @@ const GAUGES: &[&str] = &[
     "curr_dedupe_queries",
     "hash_locks",
     "compressed_fragments_in_packer",
+    "blocks_in_stock",
     "relocations_waiting",
     "index_hooks",
     "index_sections_readable",

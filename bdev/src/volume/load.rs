@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::media::slab_summary::SlabSummary;
-use engine::pool::{Kind, Pool, PoolError};
+use engine::pool::{Kind, PoolError};
 use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
 use engine::volume::store::VolumeStore;
 use engine::volume::{Geometry, JournalSegment, Placement};
@@ -26,7 +26,6 @@ use crate::params::LoadParams;
 use crate::pool::runtime::{self, Runtime};
 use crate::pool::storage::stored::{self, StoredVolume};
 use crate::pool::storage::{self, End, Storage};
-use crate::rpc::missing;
 use crate::setup;
 
 /// A volume whose objects are open and whose metadata is whole.
@@ -70,12 +69,7 @@ pub async fn load(params: LoadParams) -> Result<Arc<Volume>, VolumeError> {
     let name = params.name.as_str();
     refuse_taken(name)?;
     let asked = params.cpumask.as_deref().map(|mask| setup::choose_cores(Some(mask))).transpose()?;
-    let runtime = runtime::get().ok_or_else(|| VolumeError::pool(name, storage::ended()))?;
-    let managing = runtime.service.manage().await;
-    let found = stored::find(&runtime, name, params.pool_name.as_deref()).await;
-    let found = found.map_err(|error| not_found(name, error))?;
-    let held = open(&runtime, found).await.map_err(|error| VolumeError::pool(name, error))?;
-    drop(managing);
+    let held = hold(name, params.pool_name.as_deref()).await?;
     let cores = match asked {
         Some(cores) => {
             change_mask(&held, params.cpumask.unwrap_or_default()).await;
@@ -96,7 +90,7 @@ fn refuse_taken(name: &str) -> Result<(), VolumeError> {
 /// Says of a name that is no stored volume's what it is.
 pub(super) fn not_found(name: &str, error: PoolError) -> VolumeError {
     match error.kind() {
-        Kind::NotFound => VolumeError::Missing(missing(name)),
+        Kind::NotFound => VolumeError::Missing(setup::missing(name)),
         _ => VolumeError::pool(name, error),
     }
 }
@@ -140,11 +134,22 @@ async fn load_stored(runtime: &Rc<Runtime>, volume: StoredVolume) -> Result<(), 
     bring_up(&name, held, cores).await.map(drop)
 }
 
+/// The host of the pools.
+pub(super) fn runtime_for(name: &str) -> Result<Rc<Runtime>, VolumeError> {
+    runtime::get().ok_or_else(|| VolumeError::pool(name, storage::ended()))
+}
+
+/// Finds a volume that is not loaded, in this pool or any, opens and holds it.
+pub(super) async fn hold(name: &str, pool_name: Option<&str>) -> Result<Storage, VolumeError> {
+    let runtime = runtime_for(name)?;
+    let _managing = runtime.service.manage().await;
+    let found = stored::find(&runtime, name, pool_name).await.map_err(|error| not_found(name, error))?;
+    open(&runtime, found).await.map_err(|error| VolumeError::pool(name, error))
+}
+
 /// Opens and holds a volume. The caller manages.
-pub(super) async fn open(runtime: &Rc<Runtime>, volume: StoredVolume) -> Result<Storage, PoolError> {
-    let StoredVolume { pool, entry } = volume;
-    let pool: Rc<Pool> = pool;
-    let store = VolumeStore::open(&pool, entry).await?;
+async fn open(runtime: &Rc<Runtime>, volume: StoredVolume) -> Result<Storage, PoolError> {
+    let store = VolumeStore::open(&volume.pool, volume.entry).await?;
     storage::hold(runtime, store, false)
 }
 
@@ -187,10 +192,10 @@ async fn prepare(name: &str, storage: Storage, cores: Vec<u32>) -> Result<Loaded
         return Err(failed(error));
     }
     let geometry = store.geometry(cores.len()).map_err(failed)?;
-    let recovered = recovery::make_whole(name, &store, &geometry).await?;
+    let whole = recovery::make_whole(name, &store, &geometry).await?;
     let images = super::index::load_images(name, &store, cores.len()).await;
     let history = super::index::window(&store, cores.len());
-    let before = recovered.state;
+    let before = whole.state;
     let kind = if before.kind == StateKind::ReadOnly { StateKind::ReadOnly } else { StateKind::Dirty };
     let shards = cores.len() as u16;
     let state = VolumeState { kind, generation: before.generation + 1, shards, ..before };
@@ -207,7 +212,7 @@ async fn prepare(name: &str, storage: Storage, cores: Vec<u32>) -> Result<Loaded
         state,
         geometry,
         segments,
-        summaries: recovered.summaries,
+        summaries: whole.summaries,
         images,
         history_sections: history.map(|(sections, _)| sections),
         history_bytes: history.map_or(0, |(_, bytes)| bytes),

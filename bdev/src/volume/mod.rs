@@ -4,8 +4,9 @@
 //!
 //! Its life, each part in a file of its own, all on SPDK's application thread except what a shard does on its own:
 //! [`create`] makes a volume in a pool and loads it, [`load`] loads one that is there, [`start`] brings it into service
-//! and [`stop`] takes it out of service; [`index`] opens and closes its index, with the [`history`] of that; [`registration`] is SPDK's side of both. [`administration`] is what an operator
-//! has done to a volume meanwhile, [`grow`] its growth, [`offline`] what is done to one that is not loaded. [`tour`] goes over the shards,
+//! and [`stop`] takes it out of service; [`index`] opens and closes its index, with the [`history`] of that;
+//! [`registration`] is SPDK's side of both. [`administration`] is what an operator has done to a volume meanwhile,
+//! [`grow`] its growth, [`offline`] what is done to one that is not loaded. [`mod@tour`] goes over the shards,
 //! [`rest`] waits for them.
 //!
 //! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is

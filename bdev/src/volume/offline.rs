@@ -2,8 +2,6 @@
 
 //! What is done to a volume whether it is loaded or not: deletion, check, rebuild.
 
-use std::rc::Rc;
-
 use engine::volume::access::VolumeMedia;
 use engine::volume::check::{check as recount, CheckReport, Progress};
 use engine::volume::inventory::{StateKind, VolumeState};
@@ -12,18 +10,13 @@ use engine::volume::recovery::{AtRest, RecoveryConfig};
 use engine::volume::store::VolumeStore;
 
 use super::administration::find;
-use super::load::{bring_up, not_found, open, recorded_cores};
+use super::load::{bring_up, hold, not_found, recorded_cores, runtime_for};
 use super::recovery::{damaged, make_whole};
 use super::stop::save;
 use super::Operation;
 use crate::error::VolumeError;
-use crate::pool::runtime::{self, Runtime};
 use crate::pool::storage::{self, stored, End, Storage};
 use crate::registry;
-
-fn runtime_for(name: &str) -> Result<Rc<Runtime>, VolumeError> {
-    runtime::get().ok_or_else(|| VolumeError::pool(name, storage::ended()))
-}
 
 /// Deletes a volume with its content, and its pool if that was made for it.
 ///
@@ -79,7 +72,7 @@ async fn check_loaded(name: &str) -> Result<CheckReport, VolumeError> {
 }
 
 async fn check_stored(name: &str) -> Result<CheckReport, VolumeError> {
-    let held = hold(name).await?;
+    let held = hold(name, None).await?;
     let report = async {
         let store = storage::store(held.key).map_err(|error| VolumeError::pool(name, error))?;
         let geometry = store.geometry(1).map_err(|error| VolumeError::pool(name, error))?;
@@ -108,8 +101,8 @@ fn operation(name: &'static str, progress: Progress) -> Operation {
     Operation { name, percent: Some(percent.min(100) as u8) }
 }
 
-/// Makes a volume consistent that is read-only, damaged or not loaded, at the price of what cannot be saved, and brings it
-/// into service.
+/// Makes a volume consistent that is read-only, damaged or not loaded, at the price of what cannot be saved, and
+/// brings it into service.
 ///
 /// # Errors
 /// There is none; it takes writes; it cannot be written or loaded.
@@ -122,7 +115,7 @@ pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
         }
         volume.remove(End::Keep).await.map_err(|error| VolumeError::pool(name, error))?;
     }
-    let held = hold(name).await?;
+    let held = hold(name, None).await?;
     match rebuild_store(name, &held).await {
         Ok((report, cores)) => bring_up(name, held, cores).await.map(|_| report),
         Err(error) => {
@@ -158,14 +151,6 @@ async fn rebuild_store(name: &str, held: &Storage) -> Result<(RebuildReport, Vec
     log::info!("{name}: rebuilt; lost: {:?}", report.lost);
     let cores = recorded_cores(name, held)?;
     Ok((report, cores))
-}
-
-/// Opens and holds a volume that is not loaded.
-async fn hold(name: &str) -> Result<Storage, VolumeError> {
-    let runtime = runtime_for(name)?;
-    let _managing = runtime.service.manage().await;
-    let found = stored::find(&runtime, name, None).await.map_err(|error| not_found(name, error))?;
-    open(&runtime, found).await.map_err(|error| VolumeError::pool(name, error))
 }
 
 async fn let_go(name: &str, held: &Storage) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Making a volume's metadata whole before it is loaded: nothing to do for one that was saved, replay of its journals for
-//! any other (engine, `volume::recovery`).
+//! Making a volume's metadata whole before it is loaded: nothing to do for one that was saved, replay of its journals
+//! for any other (engine, `volume::recovery`).
 //!
 //! A volume whose journals cannot be replayed is not loaded: to serve it without them would be to serve old data. Its
 //! operator is told, and can have it rebuilt.
@@ -67,8 +67,8 @@ fn report(name: &str, recovered: &Recovered, began: engine::Nanos) {
     let statistics = &recovered.statistics;
     let millis = timer::now().0.saturating_sub(began.0) / 1_000_000;
     log::info!(
-        "{name}: it was not saved; {} journal entries were replayed, {} pages of the block map and {} slab journal blocks \
-         written, in {millis} ms. Reference counts are read in the background",
+        "{name}: it was not saved; {} journal entries were replayed, {} pages of the block map and {} slab journal \
+         blocks written, in {millis} ms. Reference counts are read in the background",
         statistics.entries,
         statistics.pages_written,
         statistics.slab_journal_blocks,

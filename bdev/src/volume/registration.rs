@@ -2,9 +2,9 @@
 
 //! A volume as SPDK knows it: an io_device and a bdev, registered together and unregistered together.
 //!
-//! Unregistering is begun by `bdev_dedupe_delete` and `bdev_dedupe_unload`, by removal of a bdev below, or by the end of
-//! the application; all of them come to SPDK's unregistering and so to [`Volume::destruct`]: no more channels, then
-//! [`super::stop`].
+//! Unregistering is begun by `bdev_dedupe_delete` and `bdev_dedupe_unload`, by removal of a bdev below, or by the end
+//! of the application; all of them come to SPDK's unregistering and so to [`Volume::destruct`]: no more channels,
+//! then [`super::stop`].
 
 use core::ffi::c_void;
 use core::ptr;

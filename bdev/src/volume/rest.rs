@@ -17,7 +17,7 @@ use crate::shard_host::ShardHost;
 use crate::turn::Quiet;
 
 /// Time between two looks while something is under way.
-const LOOK_AGAIN: Nanos = Nanos(500_000);
+pub const LOOK_AGAIN: Nanos = Nanos(500_000);
 
 /// Waits until all that a volume has taken in is done. Nothing new must come meanwhile.
 pub async fn come_to_rest(volume: &Arc<Volume>) {

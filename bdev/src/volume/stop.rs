@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use engine::pool::PoolError;
 use engine::volume::Statistics;
-use engine::{Nanos, ReadOnlyReason};
+use engine::ReadOnlyReason;
 use futures::channel::oneshot;
 
-use super::rest::{come_to_rest, wait_for_all};
+use super::rest::{come_to_rest, wait_for_all, LOOK_AGAIN};
 use super::tour::tour;
 use super::Volume;
 use crate::module;
@@ -22,9 +22,6 @@ use crate::pool::storage::{self, Closing, End};
 use crate::pool::timer;
 use crate::registry;
 use crate::shard_host::ShardHost;
-
-/// Time between two looks for answers under way.
-const LOOK_AGAIN: Nanos = Nanos(500_000);
 
 impl Volume {
     /// Takes the volume out of service, and destroys its objects or keeps them. Returns when that is done. On the app

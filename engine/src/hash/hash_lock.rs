@@ -43,6 +43,7 @@
 use crate::arena::NONE;
 use crate::hash::Fingerprint;
 use crate::logical::Mapped;
+use crate::tally::Tally;
 use crate::wait_queue::WaitQueue;
 
 /// State of a hash lock (vdo.md 2.2).
@@ -100,7 +101,7 @@ pub struct HashLock {
     /// First member of the ring whose content can be compared.
     pub live: u32,
     /// Number of members.
-    pub members: u32,
+    pub members: Tally,
 }
 
 impl HashLock {
@@ -121,7 +122,7 @@ impl HashLock {
             waiters: WaitQueue::new(),
             late: WaitQueue::new(),
             live: NONE,
-            members: 0,
+            members: Tally::ZERO,
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Member<Buf> {
     pub packing: Packing,
     /// It is stored, but in a place that is to come free: it is stored anew, compressed or not at all.
     pub anew: bool,
+    /// Bytes that it has been compressed to; 0 if it has not.
+    pub compressed: u16,
     /// Whether it has claimed an increment of its lock's lease.
     pub claimed: bool,
     /// Whether its first write failed and it writes to another block.
@@ -70,6 +72,7 @@ impl<Buf> Member<Buf> {
             scratch: None,
             packing: Packing::None,
             anew: false,
+            compressed: 0,
             claimed: false,
             retried: false,
             zones_tried: 0,

@@ -8,6 +8,7 @@ mod metadata;
 pub mod packer;
 pub mod relocator;
 mod request;
+pub mod stock;
 mod submitter;
 
 pub(crate) use data_vio::{DataVio, Stage};

@@ -14,13 +14,19 @@
 //! be as slow as one request at a time, and all of them would be written half empty. The others go on waiting for the
 //! company that the end of these brings.
 //!
-//! Invariants: a parked fragment is in exactly one bin; the fragments of a bin fit a block with their entries; nothing is
-//! allocated after [`Packer::new`].
+//! A bin can expect the fragment of a block that has been called back from the stock ([`Packer::expect`]): its room is kept
+//! for it until it comes or the bin is written.
+//!
+//! Invariants: a parked fragment is in exactly one bin; the fragments of a bin, and the one that it expects, fit a block
+//! with their entries; nothing is allocated after [`Packer::new`].
 //!
 //! Differs from vdo.md 6.6: there are 128 bins instead of 16, because with few of them the large fragments of real files
 //! find no partner (16 bins reached 91% of what could be saved on file system trees, 128 reach 93%); they are not kept
-//! sorted, since looking through the room that each has left costs less than moving them; there is no canceled bin and no rendezvous, because nobody cancels: a fragment waits for a bounded time only, and whoever waits
-//! behind it waits as long. Sizes count with their entry in the head of the block.
+//! sorted, since looking through the room that each has costs less than moving them; there is no canceled bin and no
+//! rendezvous, because nobody cancels: a fragment waits for a bounded time only, and whoever waits behind it waits as
+//! long. Sizes count with their entry in the head of the block.
+
+use std::cmp::Reverse;
 
 use crate::env::Block;
 use crate::media::compressed_block::{encode, FragmentEntry, ENTRY_BYTES, MAX_FRAGMENTS, ROOM};
@@ -35,7 +41,7 @@ pub const USEFUL: usize = 40;
 /// Longest time that a fragment waits.
 pub const PACK_BOUND: Nanos = Nanos(4_000_000);
 
-/// What an empty bin has left.
+/// The room of an empty bin.
 const EMPTY: u16 = u16::MAX;
 
 /// When nobody else is on the way, one in so many bins is written.
@@ -61,6 +67,15 @@ pub struct Parked {
     pub member: u32,
     /// The block that it is written for.
     pub lbn: Lbn,
+    /// The volume stores it anew on its own account; no client waits for it.
+    pub own: bool,
+}
+
+/// A fragment that a bin expects.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    lbn: Lbn,
+    size: usize,
 }
 
 /// The owners of the fragments of a bin, in the order of their slots.
@@ -92,6 +107,9 @@ struct Bin {
     entries: [FragmentEntry; MAX_FRAGMENTS],
     bytes: Box<[u8; BLOCK_SIZE]>,
     used: usize,
+    /// Fragments for which clients wait.
+    clients: u8,
+    expected: Option<Expected>,
     /// When its first fragment came.
     since: Nanos,
     /// It shall be written.
@@ -105,6 +123,8 @@ impl Bin {
             entries: [FragmentEntry::default(); MAX_FRAGMENTS],
             bytes: Box::new([0; BLOCK_SIZE]),
             used: 0,
+            clients: 0,
+            expected: None,
             since: Nanos(0),
             due: false,
         }
@@ -114,25 +134,27 @@ impl Bin {
         self.members.count == 0
     }
 
+    /// Bytes in use.
     fn taken(&self) -> usize {
         self.used + self.members.as_slice().len() * ENTRY_BYTES
     }
 
-    fn left(&self) -> usize {
-        ROOM - self.taken()
-    }
-
-    /// Bytes left for a fragment with its entry.
-    fn room(&self) -> u16 {
+    /// Bytes that a fragment with its entry can have, if nothing is kept for one that is expected.
+    fn space(&self) -> usize {
         if self.members.as_slice().len() < MAX_FRAGMENTS {
-            self.left() as u16
+            ROOM - self.taken()
         } else {
             0
         }
     }
 
-    fn has_room(&self, size: usize) -> bool {
-        size + ENTRY_BYTES <= usize::from(self.room())
+    /// Bytes that a fragment with its entry can have.
+    fn room(&self) -> usize {
+        match self.expected {
+            None => self.space(),
+            Some(_) if self.members.as_slice().len() + 1 == MAX_FRAGMENTS => 0,
+            Some(Expected { size, .. }) => self.space() - (size + ENTRY_BYTES),
+        }
     }
 }
 
@@ -140,12 +162,15 @@ impl Bin {
 #[derive(Debug)]
 pub struct Packer {
     bins: Vec<Bin>,
-    /// Bytes that each bin has left for a fragment with its entry, side by side to be looked through: [`EMPTY`] for an
-    /// empty bin, 0 for one with 14 members.
-    left: [u16; BINS],
+    /// The room of each bin, side by side to be looked through; [`EMPTY`] for an empty one.
+    room: [u16; BINS],
     /// Bins that are due.
     due: usize,
     parked: usize,
+    /// Fragments among those that are parked for which clients wait.
+    clients: usize,
+    /// Bins that expect a fragment.
+    expecting: usize,
 }
 
 impl Default for Packer {
@@ -158,7 +183,8 @@ impl Packer {
     /// An empty packer; some 560 KiB of memory.
     #[must_use]
     pub fn new() -> Packer {
-        Packer { bins: (0..BINS).map(|_| Bin::new()).collect(), left: [EMPTY; BINS], due: 0, parked: 0 }
+        let bins = (0..BINS).map(|_| Bin::new()).collect();
+        Packer { bins, room: [EMPTY; BINS], due: 0, parked: 0, clients: 0, expecting: 0 }
     }
 
     /// Fragments that wait.
@@ -167,13 +193,25 @@ impl Packer {
         self.parked
     }
 
+    /// Fragments that wait and for which clients wait.
+    #[must_use]
+    pub const fn parked_for_clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Bins that expect a fragment.
+    #[must_use]
+    pub const fn expecting(&self) -> usize {
+        self.expecting
+    }
+
     /// Where a fragment of `size` bytes should go.
     #[must_use]
     pub fn choose(&self, size: usize) -> Choice {
         if let Some(bin) = self.tightest(size + ENTRY_BYTES) {
             return Choice::Bin(bin);
         }
-        if let Some(free) = self.left.iter().position(|left| *left == EMPTY) {
+        if let Some(free) = self.room.iter().position(|room| *room == EMPTY) {
             return Choice::Bin(free);
         }
         match self.fullest() {
@@ -182,10 +220,43 @@ impl Packer {
         }
     }
 
-    /// Whether a fragment of `size` bytes fits a bin now.
+    /// The bin that expects the fragment of a block.
+    #[must_use]
+    pub fn bin_that_expects(&self, lbn: Lbn) -> Option<usize> {
+        self.bins.iter().position(|bin| bin.expected.is_some_and(|expected| expected.lbn == lbn))
+    }
+
+    /// The bin in which a fragment is parked.
+    #[must_use]
+    pub fn bin_of(&self, member: u32) -> Option<usize> {
+        self.bins.iter().position(|bin| bin.members.as_slice().contains(&member))
+    }
+
+    /// Whether a fragment of `size` bytes fits a bin now. Room that is kept for another does not count.
     #[must_use]
     pub fn has_room(&self, bin: usize, size: usize) -> bool {
-        self.bins[bin].has_room(size)
+        size + ENTRY_BYTES <= self.bins[bin].room()
+    }
+
+    /// Keeps room in a bin for the fragment of a block that has been called back. Returns whether there is any.
+    ///
+    /// # Panics
+    /// If the bin is empty.
+    pub fn expect(&mut self, bin: usize, lbn: Lbn, size: usize) -> bool {
+        assert!(!self.bins[bin].is_empty(), "an empty bin is never due, and would wait for ever");
+        let expects = self.bins[bin].expected.is_none() && self.has_room(bin, size);
+        if expects {
+            self.bins[bin].expected = Some(Expected { lbn, size });
+            self.room[bin] = self.bins[bin].room() as u16;
+            self.expecting += 1;
+        }
+        expects
+    }
+
+    /// A bin expects nothing any more.
+    pub fn expect_nothing(&mut self, bin: usize) {
+        self.expecting -= usize::from(self.bins[bin].expected.take().is_some());
+        self.room[bin] = if self.bins[bin].is_empty() { EMPTY } else { self.bins[bin].room() as u16 };
     }
 
     /// Parks a fragment in the bin that was chosen for it.
@@ -193,9 +264,9 @@ impl Packer {
     /// # Panics
     /// If it does not fit.
     pub fn park(&mut self, bin: usize, parked: Parked, fragment: &[u8], now: Nanos) {
+        assert!(self.has_room(bin, fragment.len()), "{} bytes of a fragment go where they do not fit", fragment.len());
         let index = bin;
         let bin = &mut self.bins[index];
-        assert!(bin.has_room(fragment.len()), "a fragment of {} bytes goes where it does not fit", fragment.len());
         if bin.is_empty() {
             bin.since = now;
         }
@@ -203,11 +274,13 @@ impl Packer {
         bin.members.push(parked.member);
         bin.bytes[bin.used..bin.used + fragment.len()].copy_from_slice(fragment);
         bin.used += fragment.len();
-        self.left[index] = bin.room();
-        if !bin.has_room(USEFUL) {
+        bin.clients += u8::from(!parked.own);
+        self.room[index] = bin.room() as u16;
+        if bin.expected.is_none() && bin.room() < USEFUL + ENTRY_BYTES {
             self.make_due(index);
         }
         self.parked += 1;
+        self.clients += usize::from(!parked.own);
     }
 
     /// All bins are due.
@@ -220,15 +293,16 @@ impl Packer {
         self.make_due(bin);
     }
 
-    /// Nobody else is on the way: the fullest bins are due, a quarter of those in use.
-    pub fn mark_alone(&mut self) {
+    /// Nobody else is on the way: the fullest bins are due, a quarter of those in use, or of those for which clients wait.
+    pub fn mark_alone(&mut self, of_clients: bool) {
         let mut order = [0u8; BINS];
         let mut filled = 0;
-        for bin in (0..BINS).filter(|bin| self.left[*bin] != EMPTY) {
+        let counts = |bin: &Bin| !bin.is_empty() && (bin.clients > 0 || !of_clients);
+        for bin in (0..BINS).filter(|bin| counts(&self.bins[*bin])) {
             order[filled] = bin as u8;
             filled += 1;
         }
-        let fullness = |bin: &u8| (self.left[usize::from(*bin)], self.bins[usize::from(*bin)].since);
+        let fullness = |bin: &u8| (self.room[usize::from(*bin)], self.bins[usize::from(*bin)].since);
         order[..filled].sort_unstable_by_key(fullness);
         for bin in &order[..filled.div_ceil(ALONE_SHARE)] {
             self.make_due(usize::from(*bin));
@@ -272,11 +346,14 @@ impl Packer {
 
     /// Empties a bin.
     pub fn empty(&mut self, bin: usize) {
-        self.left[bin] = EMPTY;
+        self.expecting -= usize::from(self.bins[bin].expected.is_some());
+        self.room[bin] = EMPTY;
         let bin = &mut self.bins[bin];
         self.parked -= bin.members.as_slice().len();
+        self.clients -= usize::from(bin.clients);
         self.due -= usize::from(bin.due);
-        (bin.members, bin.used, bin.due) = (Members::NONE, 0, false);
+        (bin.members, bin.used, bin.clients) = (Members::NONE, 0, 0);
+        (bin.expected, bin.due) = (None, false);
     }
 
     /// A bin is due, unless it is empty.
@@ -286,17 +363,17 @@ impl Packer {
         bin.due |= !bin.is_empty();
     }
 
-    /// The fullest bin with so many bytes left, of several the one that has waited longest.
+    /// The bin with the least room for so many bytes, of several the one that has waited longest.
     fn tightest(&self, bytes: usize) -> Option<usize> {
         let mut best = None;
-        let mut best_left = EMPTY;
-        for (bin, &left) in self.left.iter().enumerate() {
-            if left == EMPTY || usize::from(left) < bytes || left > best_left {
+        let mut least = EMPTY;
+        for (bin, &room) in self.room.iter().enumerate() {
+            if room == EMPTY || usize::from(room) < bytes || room > least {
                 continue;
             }
             let older = |best: usize| self.bins[bin].since < self.bins[best].since;
-            if left < best_left || best.is_none_or(older) {
-                (best, best_left) = (Some(bin), left);
+            if room < least || best.is_none_or(older) {
+                (best, least) = (Some(bin), room);
             }
         }
         best
@@ -308,7 +385,7 @@ impl Packer {
 
     /// The fullest bin, of several the one that has waited longest.
     fn fullest(&self) -> Option<usize> {
-        self.filled().min_by_key(|(_, bin)| (bin.left(), bin.since)).map(|(index, _)| index)
+        self.filled().max_by_key(|(_, bin)| (bin.taken(), Reverse(bin.since))).map(|(index, _)| index)
     }
 }
 

@@ -5,7 +5,7 @@
 //! A compressed block comes free with its last reference, so after half of the data has been overwritten nearly every one
 //! would be held by the fragments that were not. Whoever takes a reference away from a compressed block tells the relocator
 //! of the shard that owns it ([`Relocator::thinned`]). It reads blocks that may be worth it, and has each fragment stored
-//! anew by the logical zone of the LBN for which it was written, if that LBN still maps to it ([`Message::Relocate`]).
+//! anew by the logical zone of the LBN for which it was written, if that LBN still maps to it ([`Relocate`](crate::Message::Relocate)).
 //! When the last has left, the block is free.
 //!
 //! What makes a block worth it: no more references than half of the fragments that it was written with. How many that were
@@ -30,9 +30,8 @@ use crate::arena::Arena;
 use crate::context::{Context, Owner};
 use crate::env::{Direction, Env};
 use crate::error::RequestError;
-use crate::logical::{LogicalZone, Mapped, MappingState};
+use crate::logical::{Mapped, MappingState};
 use crate::media::compressed_block::{Fragments, MAX_FRAGMENTS};
-use crate::message::Message;
 use crate::units::Pbn;
 
 /// Blocks that wait to be read, at most.
@@ -114,6 +113,23 @@ impl<Buf: Copy> Relocator<Buf> {
         has_room
     }
 
+    /// Whether a block that was stored as it is may be called back: such take up half of the room, so that compressed
+    /// blocks can be emptied meanwhile.
+    #[must_use]
+    pub fn may_call_back(&self) -> bool {
+        self.on_the_way() < MAX_MOVING / 2
+    }
+
+    /// Fragments on the move, and those that reads may bring.
+    fn on_the_way(&self) -> usize {
+        self.moving + self.reads.in_use() * MAX_FRAGMENTS
+    }
+
+    /// A logical zone is asked to move a block.
+    pub fn moves(&mut self) {
+        self.moving += 1;
+    }
+
     /// One fragment has been dealt with.
     pub fn moved(&mut self) {
         assert!(self.moving > 0, "no fragment is on the move");
@@ -130,9 +146,8 @@ impl<Buf: Copy> Relocator<Buf> {
     /// The next block to be read, if one may be.
     fn next(&mut self) -> Option<Pbn> {
         self.in_round |= self.waiting.len() >= ROUND;
-        let on_the_way = self.moving + self.reads.in_use() * MAX_FRAGMENTS;
-        if !self.in_round || self.allowed == 0 || self.reads.available() == 0 || on_the_way + MAX_FRAGMENTS > MAX_MOVING
-        {
+        let has_room = self.reads.available() > 0 && self.on_the_way() + MAX_FRAGMENTS <= MAX_MOVING;
+        if !self.in_round || self.allowed == 0 || !has_room {
             return None;
         }
         let next = self.waiting.pop_front();
@@ -169,12 +184,7 @@ pub fn advance<E: Env>(cx: &mut Context<'_, E>, enabled: bool) -> bool {
 
 /// A block has been read, or could not be: that, and bytes that are no compressed block, is left to whoever reads a
 /// fragment of it.
-pub fn read_done<E: Env>(
-    cx: &mut Context<'_, E>,
-    logical: &mut LogicalZone<E>,
-    read: u32,
-    result: Result<(), RequestError>,
-) {
+pub fn read_done<E: Env>(cx: &mut Context<'_, E>, read: u32, result: Result<(), RequestError>) {
     let Read { pbn, buf, lease } = cx.relocator.reads[read];
     cx.relocator.reads.release(read);
     cx.release(pbn, lease, None);
@@ -188,13 +198,6 @@ pub fn read_done<E: Env>(
         if !cx.geometry.contains(lbn, 1) {
             continue;
         }
-        cx.relocator.moving += 1;
-        let location = Mapped { pbn, state: MappingState::Compressed(slot) };
-        let owner = cx.geometry.logical_shard(lbn);
-        if owner == cx.id {
-            logical.relocate(lbn, location);
-        } else {
-            cx.send(owner, Message::Relocate { lbn, location });
-        }
+        cx.relocate(lbn, Mapped { pbn, state: MappingState::Compressed(slot) });
     }
 }

@@ -181,7 +181,7 @@ impl<E: Env> Shard<E> {
                 Owner::Write(member) => hash.write_done(&mut cx, member, result),
                 Owner::Verify(member) => hash.verify_done(&mut cx, member, result),
                 Owner::Container(container) => hash.container_written(&mut cx, container, result),
-                Owner::Relocation(read) => relocator::read_done(&mut cx, logical, read, result),
+                Owner::Relocation(read) => relocator::read_done(&mut cx, read, result),
             }
         }
         self.outcomes = outcomes;

@@ -105,9 +105,14 @@ counters! {
         incompressible_blocks,
         /// Compressed blocks that found no company, and were stored as they are.
         fragments_written_plain,
+        /// Blocks that could be compressed, but were stored as they are, and may still be called back for company.
+        blocks_in_stock,
+        /// Blocks among them that were called back.
+        blocks_called_back,
         /// Compressed blocks looked at because few of their fragments are in use.
         relocation_reads,
-        /// Fragments that were stored in another place, so that their compressed block can come free.
+        /// Blocks that were stored in another place, compressed: out of a compressed block that is to come free, or out
+        /// of one of their own.
         fragments_relocated,
         /// Compressed blocks that wait to be looked at.
         relocations_waiting,

@@ -93,6 +93,9 @@ pub const CASES: &[Case] = &[
     compressed(read("randread-compr65", Order::Random, 1), COMPRESSIBLE),
 ];
 
+/// The cases of `--checks`, which read alone.
+pub const READS: &[Case] = &[read("randread", Order::Random, 1), read("seqread-128k", Order::Sequential, 32)];
+
 #[cfg(test)]
 mod tests {
     use super::*;

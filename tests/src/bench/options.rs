@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use super::case::{Case, CASES};
+use super::case::{Case, CASES, READS};
 
 /// Smallest bdev that has room for the pool's logs and mblocks.
 const LEAST_POOL_MIB: u64 = 1024;
@@ -64,7 +64,11 @@ pub struct Options {
     #[arg(long, default_value = "target/bench", value_name = "PATH")]
     pub file_dir: PathBuf,
 
-    /// Where to write the results as JSON [default: target/bench/summary.json, with --pool target/bench/pool.json]
+    /// Measure what the check of reads costs instead, on raw malloc and the dedupe bdev; takes a program built with feature `checks`
+    #[arg(long, conflicts_with = "pool")]
+    pub checks: bool,
+
+    /// Where to write the results as JSON [default: target/bench/summary.json, with --pool pool.json, with --checks checks.json]
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
 
@@ -116,15 +120,25 @@ impl Options {
         self
     }
 
+    /// All cases there are.
+    #[must_use]
+    pub fn known_cases(&self) -> &'static [Case] {
+        if self.checks {
+            READS
+        } else {
+            CASES
+        }
+    }
+
     /// The cases that were asked for.
     ///
     /// # Errors
     /// The name that is no case's.
     pub fn selected_cases(&self) -> Result<Vec<&'static Case>, String> {
         if self.cases.is_empty() {
-            return Ok(CASES.iter().collect());
+            return Ok(self.known_cases().iter().collect());
         }
-        let find = |name: &String| CASES.iter().find(|case| case.name == name).ok_or_else(|| name.clone());
+        let find = |name: &String| self.known_cases().iter().find(|case| case.name == name).ok_or_else(|| name.clone());
         self.cases.iter().map(find).collect()
     }
 
@@ -158,7 +172,11 @@ impl Options {
     /// Where the results go.
     #[must_use]
     pub fn json_path(&self) -> PathBuf {
-        let usual = if self.pool { "target/bench/pool.json" } else { "target/bench/summary.json" };
+        let usual = match (self.pool, self.checks) {
+            (true, _) => "target/bench/pool.json",
+            (_, true) => "target/bench/checks.json",
+            _ => "target/bench/summary.json",
+        };
         self.json.clone().unwrap_or_else(|| usual.into())
     }
 
@@ -190,6 +208,9 @@ impl Options {
             arguments.push(format!("--appenders={}", list(&self.appenders)));
             arguments.push(format!("--file-dir={}", self.file_dir.display()));
         }
+        if self.checks {
+            arguments.push("--checks".to_owned());
+        }
         if self.no_huge {
             arguments.push("--no-huge".to_owned());
         }
@@ -219,6 +240,16 @@ mod tests {
         let worker = Options::parse_from(std::iter::once("bench".to_owned()).chain(arguments)).resolved();
         assert_eq!((worker.pool, worker.appenders, worker.file_dir), (true, vec![1, 4], "/mnt".into()));
         assert_eq!(options.json_path(), PathBuf::from("target/bench/pool.json"));
+    }
+
+    #[test]
+    fn the_checks_have_cases_of_their_own() {
+        let options = Options::parse_from(["bench", "--checks", "--cases=seqread-128k"]).resolved();
+        let arguments = options.worker_arguments(1, std::path::Path::new("/tmp/out"));
+        let worker = Options::parse_from(std::iter::once("bench".to_owned()).chain(arguments)).resolved();
+        assert_eq!((worker.checks, worker.selected_cases().map(|cases| cases[0].blocks)), (true, Ok(32)));
+        assert_eq!(options.json_path(), PathBuf::from("target/bench/checks.json"));
+        assert!(Options::parse_from(["bench", "--checks", "--cases=unmap-4k"]).check().is_err());
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use bdev_dedupe::load::switch_read_checks;
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use super::case::CASES;
+use super::checks::{self, ChecksOutput};
 use super::host;
 use super::options::Options;
 use super::pool::{self, PoolOutput};
@@ -23,11 +24,13 @@ pub fn run(options: Options) -> ExitCode {
     let options = options.resolved();
     let result = match (&options.worker_output, options.worker_cores) {
         _ if options.list => {
-            CASES.iter().for_each(|case| println!("{}", case.name));
+            options.known_cases().iter().for_each(|case| println!("{}", case.name));
             Ok(true)
         }
         (Some(output), Some(cores)) => measure_here(&options, cores, output).map(|()| true),
+        _ if options.checks != switch_read_checks(true).is_ok() => Err(wrong_build(&options)),
         _ if options.pool => run_pool(&options),
+        _ if options.checks => run_checks(&options),
         _ => run_all(&options),
     };
     match result {
@@ -40,9 +43,17 @@ pub fn run(options: Options) -> ExitCode {
     }
 }
 
+/// The switch belongs to `--checks` alone: other figures are those of the module as it is.
+fn wrong_build(options: &Options) -> String {
+    let (with, has) = if options.checks { ("--checks needs", "does not have") } else { ("only --checks takes", "has") };
+    format!("{with} a program that can switch off the check of reads (feature `checks`), which this one {has}: see `make bench-checks`")
+}
+
 fn measure_here(options: &Options, cores: u32, output: &Path) -> Result<(), String> {
     let text = if options.pool {
         serde_json::to_vec(&pool::measure(options).map_err(|error| error.to_string())?)
+    } else if options.checks {
+        serde_json::to_vec(&checks::measure(options, cores).map_err(|error| error.to_string())?)
     } else {
         serde_json::to_vec(&worker::measure(options, cores).map_err(|error| error.to_string())?)
     };
@@ -59,6 +70,19 @@ fn run_pool(options: &Options) -> Result<bool, String> {
     print!("{}", pool::text(&output));
     write_json(&options.json_path(), &output)?;
     Ok(output.failures.is_empty())
+}
+
+fn run_checks(options: &Options) -> Result<bool, String> {
+    options.check()?;
+    let options = &with_memory(options, checks::memory_mib(options));
+    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
+    let mut outputs: Vec<ChecksOutput> = Vec::new();
+    for &cores in &options.cores {
+        outputs.push(measure_in_child(options, cores, dir.path())?);
+    }
+    print!("{}", checks::text(&outputs));
+    write_json(&options.json_path(), &outputs)?;
+    Ok(outputs.iter().all(|output| output.failures.is_empty()))
 }
 
 fn run_all(options: &Options) -> Result<bool, String> {

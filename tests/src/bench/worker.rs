@@ -20,7 +20,7 @@ use super::record::{median, Record, WorkerOutput};
 use super::rpc::{Client, RpcError};
 
 /// Memory beside the malloc bdevs and the floor's: SPDK's pools, the load's buffers, our bdev's.
-const OTHER_MIB: u64 = 1024;
+pub const OTHER_MIB: u64 = 1024;
 
 /// Part of a base that the load uses: the rest is room for the pool's metadata, and for blocks that were replaced and are
 /// not free yet.
@@ -83,18 +83,63 @@ pub fn memory_mib(options: &Options) -> u64 {
 /// # Errors
 /// See [`WorkerError`]. Loads that fail are told of in the output instead.
 pub fn measure(options: &Options, cores: u32) -> Result<WorkerOutput, WorkerError> {
-    let dir = tempfile::tempdir().map_err(|error| WorkerError::Io { what: "making a temporary directory", error })?;
+    let dir = socket_dir()?;
     let socket = dir.path().join("rpc.sock");
-    let app_options = AppOptions {
+    let app_options = app_options(options, cores, memory_mib(options), &socket);
+    let options = options.clone();
+    load::run(&app_options, move |app| Ok(Session::start(app, options, &socket)?.run()))?
+}
+
+/// A directory for the socket of the application's RPC server.
+///
+/// # Errors
+/// It cannot be made.
+pub fn socket_dir() -> Result<tempfile::TempDir, WorkerError> {
+    tempfile::tempdir().map_err(|error| WorkerError::Io { what: "making a temporary directory", error })
+}
+
+/// An application on the first `cores` cores.
+#[must_use]
+pub fn app_options(options: &Options, cores: u32, memory_mib: u64, socket: &Path) -> AppOptions {
+    AppOptions {
         name: "dedupe_bench".to_owned(),
         cores: (0..cores).collect(),
         huge_pages: !options.no_huge,
         // All at the start: 20.07 does not get back what is freed of memory that was added later.
-        memory_mib: u32::try_from(memory_mib(options)).unwrap_or(u32::MAX),
-        rpc_socket: socket.clone(),
-    };
-    let options = options.clone();
-    load::run(&app_options, move |app| Ok(Session::start(app, options, &socket)?.run()))?
+        memory_mib: u32::try_from(memory_mib).unwrap_or(u32::MAX),
+        rpc_socket: socket.to_owned(),
+    }
+}
+
+/// Blocks of each malloc bdev.
+#[must_use]
+pub fn base_blocks(options: &Options) -> u64 {
+    options.base_mib * ((1 << 20) / BLOCK_SIZE as u64)
+}
+
+/// Blocks of it that the load uses: whole leaf pages.
+#[must_use]
+pub fn region_blocks(options: &Options) -> u64 {
+    let region = base_blocks(options) * REGION_PERCENT / 100;
+    region - region % ENTRIES_PER_LEAF_PAGE
+}
+
+/// Writes the whole region of a bdev.
+///
+/// # Errors
+/// A request fails.
+pub fn fill(app: &App, bdev: &str, region_blocks: u64, content: Content) -> Result<(), load::LoadError> {
+    app.run_load(&LoadSpec {
+        bdev: bdev.to_owned(),
+        operation: Operation::Write(content),
+        order: Order::Sequential,
+        blocks_per_request: 1,
+        region_blocks,
+        queue_depth: FILL_DEPTH,
+        limit: Limit::OnePass,
+        seed: 1,
+    })?;
+    Ok(())
 }
 
 struct Bdev {
@@ -125,14 +170,13 @@ impl<'a> Session<'a> {
         let mut rpc = Client::connect(socket)?;
         let version = rpc.call("spdk_get_version", &Value::Null)?;
         let spdk = version["version"].as_str().unwrap_or("SPDK").to_owned();
-        let blocks = options.base_mib * ((1 << 20) / BLOCK_SIZE as u64);
+        let blocks = base_blocks(&options);
         let mut bdevs = Vec::new();
         for &target in &options.targets {
             bdevs.push(Bdev { target, name: create(&mut rpc, target, blocks)?, compression: false, holds: None });
         }
         create_bdev(&mut rpc, "bdev_null_create", NULL_BDEV, blocks)?;
-        let region = blocks * REGION_PERCENT / 100;
-        let region_blocks = region - region % ENTRIES_PER_LEAF_PAGE;
+        let region_blocks = region_blocks(&options);
         let floor = app.run_on(0, Floor::new).ok_or(WorkerError::FloorMemory)?;
         let (floor, steps) = measure_floor(app, floor);
         let mut session = Session {
@@ -257,16 +301,7 @@ impl<'a> Session<'a> {
 
     /// Writes the whole region.
     fn fill(&mut self, index: usize, content: Content) -> Result<(), load::LoadError> {
-        self.app.run_load(&LoadSpec {
-            bdev: self.bdevs[index].name.to_owned(),
-            operation: Operation::Write(content),
-            order: Order::Sequential,
-            blocks_per_request: 1,
-            region_blocks: self.region_blocks,
-            queue_depth: FILL_DEPTH,
-            limit: Limit::OnePass,
-            seed: 1,
-        })?;
+        fill(self.app, self.bdevs[index].name, self.region_blocks, content)?;
         self.bdevs[index].holds = Some((content, self.bdevs[index].compression));
         Ok(())
     }
@@ -326,7 +361,10 @@ fn measure_floor(app: &App, mut floor: Floor) -> (Floor, Steps) {
 }
 
 /// Makes a target on a malloc bdev of `blocks` blocks; the name of the bdev to drive.
-fn create(rpc: &mut Client, target: Target, blocks: u64) -> Result<&'static str, RpcError> {
+///
+/// # Errors
+/// SPDK refuses, or the connection fails.
+pub fn create(rpc: &mut Client, target: Target, blocks: u64) -> Result<&'static str, RpcError> {
     let (base, method, name) = match target {
         Target::Raw => return create_bdev(rpc, "bdev_malloc_create", "BenchRaw", blocks),
         Target::Passthru => ("BenchPassthruBase", "bdev_passthru_create", "BenchPassthru"),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Measures the dedupe bdev beside its base and SPDK's passthru. Its modules are in `src/bench`, outside the library: they alone link SPDK.
+//! Measures the dedupe bdev beside its base and SPDK's passthru. Its modules are in `src/bench`, outside the library:
+//! they alone link SPDK.
 
 #![forbid(unsafe_code)]
 

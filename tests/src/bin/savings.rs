@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume saves, beside what the best possible device would save: `savings run`, `savings history`, `savings oracle FILE...`.
+//! What a volume saves, beside what the best possible device would save: `savings run`, `savings history`,
+//! `savings oracle FILE...`.
 
 #![forbid(unsafe_code)]
 

@@ -76,15 +76,15 @@ fn print_totals(outcome: &Outcome<Totals>) {
         read.words()
     );
     println!(
-        "noticed      {} of {} wrong blocks that were read for clients, {} held the right bytes all the same; {} were verified",
-        engine.check_error_count,
-        faults.wrong_reads,
-        faults.wrong_reads - engine.check_error_count,
-        faults.wrong_verifies
+        "noticed      {} by their check codes, of {} wrong blocks that were read for clients and {} right ones that a \
+         comparison had been shown wrong; the model found no fault with the others",
+        engine.check_error_count, faults.wrong_reads, faults.misled_reads
     );
+    println!("compared     {} wrong blocks, to verify advice or to move a fragment", faults.wrong_verifies);
     println!("errors seen  {} no space, {} I/O, {} corrupt", world.no_space, world.io_errors, world.corrupt);
     println!(
-        "dedupe       {} hits, {} unique, {} zero, {} valid and {} stale advice, {} concurrent matches, {} collisions, {} forks",
+        "dedupe       {} hits, {} unique, {} zero, {} valid and {} stale advice, {} concurrent matches, {} collisions, \
+         {} forks",
         engine.dedupe_hits,
         engine.unique_blocks,
         engine.zero_blocks,

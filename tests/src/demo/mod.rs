@@ -123,8 +123,8 @@ fn main_job(rig: &Rig, sources: &[Source], scratch: &Path, progress: &Progress) 
     Ok(())
 }
 
-/// Makes a base on a file in memory if there is room, else on the disk, and tells where it is. The file's name is removed once it is open,
-/// so that it goes with the target, however that ends.
+/// Makes a base on a file in memory if there is room, else on the disk, and tells where it is. The file's name is
+/// removed once it is open, so that it goes with the target, however that ends.
 fn make_base(server: &Server, bytes: u64, scratch: &Path) -> Outcome<String> {
     let memory = Path::new("/dev/shm");
     let (dir, kind): (PathBuf, _) = match free_bytes(memory) {

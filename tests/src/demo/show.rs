@@ -10,7 +10,8 @@ use serde_json::Value;
 
 const BLOCK_BYTES: u64 = 4096;
 
-/// Lines with the time since the start; what is under way is one line that is rewritten, or on no terminal a line every few seconds.
+/// Lines with the time since the start; what is under way is one line that is rewritten, or on no terminal a line
+/// every few seconds.
 #[derive(Debug)]
 pub struct Progress {
     began: Instant,

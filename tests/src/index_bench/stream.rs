@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A sequence of contents, all different and twelve times as many as level 1 has room for, written twice in the same order.
+//! A sequence of contents, all different and twelve times as many as level 1 has room for, written twice in the same
+//! order.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 //! The campaigns by name, for the program and the tests that run them.
 
-use super::exhaustive::{run_script_seed, Blow, Extent};
+use super::exhaustive::{run_script_seed, Blow};
 use super::lives::run_lives_seed;
 use super::log_campaign::run_log_seed;
 use crate::seeds::campaigns::{self, Options};
@@ -89,13 +89,11 @@ impl campaigns::Campaign for Campaign {
     }
 
     fn run_seed(self, seed: u64, options: Options) -> Result<Totals, String> {
-        let Options { trace, trace_life, stride } = options;
-        let extent = Extent { stride, trace_life };
         match self {
-            Campaign::Logs => run_log_seed(seed, trace),
-            Campaign::Cuts => run_script_seed(seed, Blow::Cut, extent),
-            Campaign::Failures => run_script_seed(seed, Blow::Failure, extent),
-            Campaign::Lives => run_lives_seed(seed, trace),
+            Campaign::Logs => run_log_seed(seed, options.trace),
+            Campaign::Cuts => run_script_seed(seed, Blow::Cut, options),
+            Campaign::Failures => run_script_seed(seed, Blow::Failure, options),
+            Campaign::Lives => run_lives_seed(seed, options.trace),
         }
     }
 

@@ -24,6 +24,7 @@ use super::scripts::Script;
 use super::session::SharedModel;
 use super::session_manage::create;
 use super::wander::wander;
+use crate::seeds::campaigns::Options;
 use crate::sim::random::Random;
 
 /// What is done to a script.
@@ -35,15 +36,6 @@ pub enum Blow {
     Failure,
 }
 
-/// How much of it is done.
-#[derive(Debug, Clone, Copy)]
-pub struct Extent {
-    /// Every so many operations, 1 for all.
-    pub stride: u64,
-    /// Print every event of the life with this number.
-    pub trace_life: Option<u64>,
-}
-
 /// A script with what it begins with.
 struct Stage {
     script: Script,
@@ -52,7 +44,7 @@ struct Stage {
     model: PoolModel,
     random: Random,
     lives: u64,
-    extent: Extent,
+    options: Options,
     totals: Totals,
 }
 
@@ -60,13 +52,13 @@ struct Stage {
 ///
 /// # Errors
 /// A defect.
-pub fn run_script_seed(seed: u64, blow: Blow, extent: Extent) -> Result<Totals, String> {
+pub fn run_script_seed(seed: u64, blow: Blow, options: Options) -> Result<Totals, String> {
     let scripts = Script::ALL.len() as u64;
     let script = Script::ALL[(seed % scripts) as usize];
-    let mut stage = Stage::set(script, seed, extent).map_err(|what| format!("{script:?}, preparing: {what}"))?;
+    let mut stage = Stage::set(script, seed, options).map_err(|what| format!("{script:?}, preparing: {what}"))?;
     let (operations, allocations) = stage.rehearse().map_err(|what| format!("{script:?}, uncut: {what}"))?;
-    let phase = seed / scripts % extent.stride;
-    for number in (phase..operations).step_by(extent.stride as usize) {
+    let phase = seed / scripts % options.stride;
+    for number in (phase..operations).step_by(options.stride as usize) {
         let outcome = match blow {
             Blow::Cut => stage.cut_at(number),
             Blow::Failure => stage.fail_at(number),
@@ -74,7 +66,7 @@ pub fn run_script_seed(seed: u64, blow: Blow, extent: Extent) -> Result<Totals, 
         outcome.map_err(|what| format!("{script:?}, {blow:?} at operation {number} of {operations}, {what}"))?;
     }
     if blow == Blow::Failure {
-        for number in (phase..allocations).step_by(extent.stride as usize) {
+        for number in (phase..allocations).step_by(options.stride as usize) {
             let outcome = stage.starve_at(number);
             outcome.map_err(|what| format!("{script:?}, no memory at allocation {number} of {allocations}, {what}"))?;
         }
@@ -83,7 +75,7 @@ pub fn run_script_seed(seed: u64, blow: Blow, extent: Extent) -> Result<Totals, 
 }
 
 impl Stage {
-    fn set(script: Script, seed: u64, extent: Extent) -> Result<Stage, String> {
+    fn set(script: Script, seed: u64, options: Options) -> Result<Stage, String> {
         let mut random = Random::stream(seed, 0x7363);
         let properties = script.disks(&mut random);
         let disks = properties.map(|properties| (properties, Image::unwritten(random.draw())));
@@ -94,7 +86,7 @@ impl Stage {
             model: PoolModel::none(),
             random,
             lives: 0,
-            extent,
+            options,
             totals: Totals::default(),
         };
         let model = Rc::new(RefCell::new(stage.model.clone()));
@@ -115,7 +107,7 @@ impl Stage {
     }
 
     fn birth(&mut self, disks: Vec<(DeviceProperties, Image)>) -> Birth {
-        let trace = self.extent.trace_life == Some(self.lives);
+        let trace = self.options.trace_life == Some(self.lives);
         self.lives += 1;
         Birth { trace, ..Birth::new(self.random.draw(), disks) }
     }

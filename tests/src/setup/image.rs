@@ -2,8 +2,8 @@
 
 //! File system images made of a directory, without mounting anything: `mke2fs -d`.
 //!
-//! ext4 puts a file's data into whole 4 KiB blocks, so that equal files of two images are equal blocks, wherever they lie: what
-//! deduplication meets in practice.
+//! ext4 puts a file's data into whole 4 KiB blocks, so that equal files of two images are equal blocks, wherever they
+//! lie: what deduplication meets in practice.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Where SPDK programs get their memory: from hugepages, reserved here when there are too few and we may; else from ordinary
-//! pages (`--no-huge`), which SPDK 26.01 can do and 20.07 cannot (spdk-rust.md section 7).
+//! Where SPDK programs get their memory: from hugepages, reserved here when there are too few and we may; else from
+//! ordinary pages (`--no-huge`), which SPDK 26.01 can do and 20.07 cannot (spdk-rust.md section 7).
 
 use std::path::Path;
 use std::process::Command;

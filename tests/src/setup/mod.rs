@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What must be there before a target can run: an SPDK tree, the module built for it, hugepages; and real data for the demo.
+//! What must be there before a target can run: an SPDK tree, the module built for it, hugepages; and real data for
+//! the demo.
 
 mod error;
 mod image;

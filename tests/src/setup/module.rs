@@ -17,7 +17,8 @@ const LIBRARY: &str = "libbdev_dedupe.so";
 /// Trees for which this process has built the module, and where it is.
 static BUILT: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
 
-/// Builds `libbdev_dedupe.so` for a tree, unless that is done, and tells where it is. cargo's own progress goes to stderr.
+/// Builds `libbdev_dedupe.so` for a tree, unless that is done, and tells where it is. cargo's own progress goes to
+/// stderr.
 ///
 /// # Errors
 /// cargo cannot be started, or the build fails.
@@ -63,7 +64,8 @@ pub(crate) fn workspace() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
-/// One directory a tree: bindings differ with the headers, and going to and fro in one directory would build everything anew each time.
+/// One directory a tree: bindings differ with the headers, and going to and fro in one directory would build
+/// everything anew each time.
 fn target_dir(workspace: &Path, tree: &SpdkTree) -> PathBuf {
     let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     let id = tree.bdev_build_id.as_deref().unwrap_or("unknown");

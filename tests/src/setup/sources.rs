@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Real data: two versions of a Debian source package, unpacked. Without a network, the SPDK tree at hand and a changed copy of it.
+//! Real data: two versions of a Debian source package, unpacked. Without a network, the SPDK tree at hand and a
+//! changed copy of it.
 //!
-//! The package is fetched by apt, which checks the archive's signature and the file's hash, through a sources list of our own: the system's
-//! lists stay as they are. What was fetched stays in the cache.
+//! The package is fetched by apt, which checks the archive's signature and the file's hash, through a sources list of
+//! our own: the system's lists stay as they are. What was fetched stays in the cache.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +14,8 @@ use std::process::Command;
 use super::error::{io, run, SetupError};
 
 const SUITES: [&str; 3] = ["trixie", "forky", "sid"];
-/// Packages that are maintained in several suites at once, of some hundred megabytes unpacked; the first with two versions is taken.
+/// Packages that are maintained in several suites at once, of some hundred megabytes unpacked; the first with two
+/// versions is taken.
 const PACKAGES: [&str; 5] = ["python3.13", "python3.14", "openssl", "git", "bash"];
 /// Parts of an SPDK source tree that hold text alone.
 const SPDK_PARTS: [&str; 10] =
@@ -32,8 +34,8 @@ pub struct Versions {
     pub dirs: [PathBuf; 2],
 }
 
-/// Two versions of a Debian source package, fetched into `cache` unless they are there, and unpacked below `scratch`; if the
-/// archive cannot be reached, the SPDK tree `spdk` and a changed copy. `note` is told what is being done.
+/// Two versions of a Debian source package, fetched into `cache` unless they are there, and unpacked below `scratch`;
+/// if the archive cannot be reached, the SPDK tree `spdk` and a changed copy. `note` is told what is being done.
 ///
 /// # Errors
 /// A file cannot be written, or tar fails.

@@ -15,7 +15,7 @@ use futures::future::FutureExt;
 
 use super::base::Base;
 use super::cluster::Cluster;
-use super::content::{decode_block, SECTORS};
+use super::content::{decode_block, value_of, SECTORS};
 use super::disk::Disk;
 use super::inspect::{inspect, Inspection, Trouble};
 use super::load::NONCE;
@@ -180,11 +180,11 @@ fn check_content(disk: &Disk, model: &Model, lbn: Lbn, mapping: Mapping) -> Resu
     model.check_at_rest(lbn, &seen)
 }
 
-/// How many blocks hold each value, for blocks that hold one value throughout.
+/// Checks that no value is stored more often than it has to be, given how often each was `written`: one block takes 254
+/// references before another is needed. `spare` blocks more are allowed.
 ///
 /// # Errors
-/// When a value is stored more often than it has to be, given how often each was `written`: one block takes 254
-/// references before another is needed. `spare` blocks more are allowed.
+/// The first value that is.
 pub fn check_efficiency(
     cluster: &Cluster,
     written: &std::collections::BTreeMap<u64, u64>,
@@ -196,7 +196,7 @@ pub fn check_efficiency(
     for pbn in (geometry.slab_start(0).0..end.0).map(Pbn) {
         if cluster.references(pbn).is_some_and(|count| count > 0) {
             if let Some(token) = cluster.world.disk.decode(pbn)[0] {
-                *stored.entry(token >> 3).or_default() += 1;
+                *stored.entry(value_of(token)).or_default() += 1;
             }
         }
     }

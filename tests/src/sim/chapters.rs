@@ -4,8 +4,8 @@
 //!
 //! Sections are written one by one; a chapter with enough of them is closed, or lost. Of more chapters than the window
 //! holds the oldest is forgotten. A read takes its time, and may fail, or bring something else than the section. When a
-//! volume is loaded again without an image of its index, every section is given to all shards, newest chapter first. None of
-//! this may make a difference to what clients see.
+//! volume is loaded again without an image of its index, every section is given to all shards, newest chapter first.
+//! None of this may make a difference to what clients see.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -165,8 +165,8 @@ impl Chapters {
         }
     }
 
-    /// A life begins, on so many shards: what was not closed before is gone. The images of the indices, if there are any
-    /// that were made by so many shards, serve once; without them all sections are given out.
+    /// A life begins, on so many shards: what was not closed before is gone. The images of the indices, if there are
+    /// any that were made by so many shards, serve once; without them all sections are given out.
     pub fn begin(&mut self, shards: usize) -> Vec<Option<IndexImage>> {
         self.open = vec![OpenChapter::default(); shards];
         self.reads.clear();

@@ -127,6 +127,12 @@ impl PieceState {
         self.blocks[usize::from(index)]
     }
 
+    /// The block `lbn`, which is one of them.
+    #[must_use]
+    pub fn block_at(&self, lbn: Lbn) -> PieceBlock {
+        self.block((lbn.0 - self.lbn.0) as u16)
+    }
+
     /// True when some block is touched only in part.
     #[must_use]
     pub fn has_partial_block(&self) -> bool {
@@ -157,7 +163,7 @@ impl PieceState {
         self.has_block(lbn)
             && !bytes.is_empty()
             && (bytes.start / SECTOR_SIZE..bytes.end.div_ceil(SECTOR_SIZE))
-                .all(|sector| self.block((lbn.0 - self.lbn.0) as u16).sectors >> sector & 1 == 1)
+                .all(|sector| self.block_at(lbn).sectors >> sector & 1 == 1)
     }
 }
 

@@ -5,6 +5,8 @@
 //! Who drives decides what happens next: [`super::schedule`] draws it from the seed, a test holds back what it likes
 //! and lets [`Cluster::settle`] do the rest. Between two events no shard runs.
 
+mod index;
+
 use std::collections::VecDeque;
 
 use engine::hash::{Fingerprint, Fingerprinter, SECRET_BYTES};
@@ -14,10 +16,12 @@ use engine::volume::{Geometry, Statistics};
 use engine::{Lbn, Pbn, ReadOnlyReason, Shard, ShardConfig, ShardId, BLOCK_SIZE};
 
 use super::base::{secret, Base, Ending};
-use super::chapters::{Chapters, Told};
+use super::chapters::Chapters;
 use super::client::{Client, Request, RequestId};
 use super::content;
-use super::disk::{Disk, DiskCounts};
+use super::counts::DiskCounts;
+use super::digest::Happening;
+use super::disk::Disk;
 use super::faults::Faults;
 use super::layout::{placement, SEGMENT_BYTES};
 use super::load::{format, summaries_of, Load};
@@ -186,13 +190,16 @@ impl<D: Base> Cluster<D> {
                 match disk.end(number, *now, memory, faults) {
                     Ending::Io { shard, token, result } => {
                         world.current = shard;
-                        world.record(5, u64::from(shard.0) << 40 | u64::from(token.0) << 8 | u64::from(result.is_ok()));
+                        world.record(
+                            Happening::Ended,
+                            u64::from(shard.0) << 40 | u64::from(token.0) << 8 | u64::from(result.is_ok()),
+                        );
                         trace!(world, "<- {token:?}: {result:?}");
                         shards[shard.index()].io_done(world, token, result);
                     }
                     Ending::Erased { shard, segment, result } => {
                         world.current = shard;
-                        world.record(11, u64::from(shard.0) << 40 | u64::from(segment));
+                        world.record(Happening::Erased, u64::from(shard.0) << 40 | u64::from(segment));
                         trace!(world, "<- segment {segment} is erased: {result:?}");
                         shards[shard.index()].segment_erased(world, segment, result);
                     }
@@ -202,7 +209,7 @@ impl<D: Base> Cluster<D> {
             Step::Timer(shard) => {
                 world.current = shard;
                 world.timers[shard.index()] = None;
-                world.record(6, u64::from(shard.0));
+                world.record(Happening::Timer, u64::from(shard.0));
                 trace!(world, "<- timer");
                 shards[shard.index()].timer(world);
                 true
@@ -215,74 +222,15 @@ impl<D: Base> Cluster<D> {
             Step::Run(shard) => {
                 world.current = shard;
                 let did = shards[shard.index()].run(world);
-                world.record(7, u64::from(shard.0) << 1 | u64::from(did));
+                world.record(Happening::Run, u64::from(shard.0) << 1 | u64::from(did));
                 did
             }
         };
         let current = world.current;
-        if let Some(chapters) = &mut world.chapters {
-            (0..chapters.take_dropped(current)).for_each(|_| shards[current.index()].section_dropped());
-        }
+        Cluster::tell_of_dropped_sections(world, shards, current);
         stale[current.index()] = did;
         self.examine_space_claims();
         did
-    }
-
-    /// Lets something happen in the history of the index.
-    fn perform_index(world: &mut World<D>, shards: &mut [Shard<World<D>>], number: usize) {
-        let chapters = world.chapters.as_mut().expect("there is a history if anything is under way for it");
-        let told = chapters.perform(number, world.clock);
-        world.record(14, number as u64);
-        match told {
-            Told::Nothing => {}
-            Told::Closed { shard, chapter, sections, oldest } => {
-                trace!(world, "chapter {chapter} of {shard:?} is closed with {sections} sections, oldest {oldest}");
-                shards[shard.index()].chapter_closed(chapter, sections);
-                shards.iter_mut().for_each(|shard| shard.forget_chapters(oldest));
-            }
-            Told::Lost { shard, sections } => {
-                trace!(world, "a chapter of {shard:?} with {sections} sections is lost");
-                shards[shard.index()].chapter_lost(sections);
-            }
-            Told::Read { shard, at, result } => {
-                world.current = shard;
-                trace!(world, "<- {at:?}: {} bytes", result.as_ref().map_or(0, Vec::len));
-                let section = result.as_deref().map_err(|_| ());
-                shards[shard.index()].section_read(world, at, section);
-                // Records that are carried on may fill a section, too.
-                if let Some(chapters) = &mut world.chapters {
-                    (0..chapters.take_dropped(shard)).for_each(|_| shards[shard.index()].section_dropped());
-                }
-            }
-            Told::Refill { at, section } => {
-                trace!(world, "<- {at:?} for all");
-                shards.iter_mut().for_each(|shard| shard.refill(at, &section));
-            }
-        }
-    }
-
-    /// Saves the index, for the next life; to be called when all is saved.
-    pub fn save_index(&mut self) {
-        let generation = self.load.generation;
-        let Some(chapters) = &mut self.world.chapters else { return };
-        let save = |shard: &mut Shard<World<D>>| (shard.seal_section(), shard.save_index().flatten().collect());
-        chapters.save(generation, self.shards.iter_mut().map(save).collect());
-    }
-
-    /// Makes the index empty.
-    pub fn clear_index(&mut self) {
-        self.world.record(16, 0);
-        self.shards.iter_mut().for_each(Shard::clear_index);
-        if let Some(chapters) = &mut self.world.chapters {
-            chapters.clear();
-        }
-    }
-
-    /// Turns deduplication against stored data on or off.
-    pub fn set_deduplication(&mut self, enabled: bool) {
-        self.world.record(15, u64::from(enabled));
-        self.shards.iter_mut().for_each(|shard| shard.set_deduplication(enabled));
-        self.stale.fill(true);
     }
 
     /// A request may only be told that there is no space if, give or take the requests that were in flight with it,
@@ -298,17 +246,9 @@ impl<D: Base> Cluster<D> {
         }
     }
 
-    /// Changes the size of every shard's index, while it is in use.
-    pub fn resize_index(&mut self, bytes: usize) {
-        self.world.record(8, bytes as u64);
-        for shard in &mut self.shards {
-            shard.resize_index(bytes);
-        }
-    }
-
     /// Turns compression on or off in every shard, while it is in use.
     pub fn set_compression(&mut self, enabled: bool) {
-        self.world.record(12, u64::from(enabled));
+        self.world.record(Happening::Compression, u64::from(enabled));
         self.shards.iter_mut().for_each(|shard| shard.set_compression(enabled));
         self.stale.fill(true);
     }
@@ -404,16 +344,16 @@ impl<D: Base> Cluster<D> {
         self.fingerprinter.fingerprint(&block)
     }
 
-    /// For each shard, whether it began with the saved index.
+    /// True when no request is open, and no shard has work left, its own included.
     #[must_use]
-    pub fn restored_indices(&self) -> Vec<bool> {
-        self.shards.iter().map(Shard::index_restored).collect()
+    pub fn is_idle(&self) -> bool {
+        self.world.pieces.open_requests() == 0 && self.shards.iter().all(Shard::is_idle)
     }
 
-    /// True when no request is open and nothing is under way between the shards or to the disk.
+    /// True when it is idle and nothing is under way between the shards or to the disk.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.world.pieces.open_requests() == 0
+        self.is_idle()
             && self.world.busy_channels.is_empty()
             && self.world.disk.is_idle()
             && !self.stale.contains(&true)

@@ -3,10 +3,10 @@
 //! What blocks contain: each 512-byte sector spells out one number, its token.
 //!
 //! The model then compares tokens instead of bytes, yet every byte counts: a sector that spells no token exactly is
-//! garbage. Token 0 is a sector of zeros. Any other token stands in the first and the last eight bytes of the sector. Of
-//! half of all values the bytes between are the same for all tokens, so two blocks can differ in little and only a full
-//! compare tells. Sectors of other values are random in part, or throughout, as the value says: some blocks compress to a
-//! tenth, others to a half, and some do not.
+//! garbage. Token 0 is a sector of zeros. Any other token stands in the first and the last eight bytes of the sector.
+//! Of half of all values the bytes between are the same for all tokens, so two blocks can differ in little and only a
+//! full compare tells. Sectors of other values are random in part, or throughout, as the value says: some blocks
+//! compress to a tenth, others to a half, and some do not.
 
 use engine::{Block, BLOCK_SIZE, SECTOR_SIZE};
 
@@ -70,7 +70,7 @@ pub const fn noise_of(value: u64) -> usize {
 
 /// The noise in a sector.
 fn noise(token: Token) -> &'static [u8] {
-    let length = noise_of(token >> 3);
+    let length = noise_of(value_of(token));
     let start = (mix(token) as usize) % (NOISE_BYTES - length);
     &NOISE[start..start + length]
 }
@@ -83,6 +83,12 @@ pub const fn token(value: u64, sector: usize) -> Token {
     } else {
         value << 3 | sector as u64
     }
+}
+
+/// The value of the block that a token is from.
+#[must_use]
+pub const fn value_of(token: Token) -> u64 {
+    token >> 3
 }
 
 /// The tokens of a block of value `value`.

@@ -2,8 +2,8 @@
 
 //! Wrong blocks: what a disk stores, or returns, instead of what it was given, without saying so.
 //!
-//! [`History`] knows what each block of data was last given, and what before, so that a damage can be an older content or
-//! another block's, and so that it can be told whether a block that is read is wrong.
+//! [`History`] knows what each block of data was last given, and what before, so that a damage can be an older
+//! content or another block's, and so that it can be told whether a block that is read is wrong.
 
 use std::collections::BTreeMap;
 

@@ -88,7 +88,7 @@ impl Cluster {
         let id = self.submit(request);
         self.settle(|_| false);
         self.expect_sound();
-        self.world.pieces.outcome(id).unwrap_or_else(|| panic!("request does not end:\n{}", self.world.dump()))
+        self.outcome(id).unwrap_or_else(|| panic!("request does not end:\n{}", self.world.dump()))
     }
 
     /// For tests: nothing is wrong so far.

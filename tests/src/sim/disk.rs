@@ -19,6 +19,7 @@ use engine::{Block, Direction, Pbn, Place, RequestError, Run, RunToken, ShardId,
 use super::area::Area;
 use super::base::{check_memory, check_place, Base, Ending};
 use super::content::{self, Token, SECTORS};
+use super::counts::DiskCounts;
 use super::damage::History;
 use super::faults::{Cause, Faults};
 use super::memory::{Buf, Memory, Owner};
@@ -70,27 +71,6 @@ impl Transfer {
 enum Command {
     Flush(ShardId, RunToken),
     Erase(ShardId, u32),
-}
-
-/// Counts of what was done, in blocks unless said otherwise; metadata apart.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DiskCounts {
-    /// Transfers that ended.
-    pub transfers: u64,
-    /// Blocks read, verify reads not among them.
-    pub read: u64,
-    /// Blocks read into memory for verifying.
-    pub verified: u64,
-    /// Blocks written.
-    pub written: u64,
-    /// Most transfers at one time, of metadata too.
-    pub most_in_flight: u64,
-    /// Transfers of metadata.
-    pub metadata: u64,
-    /// Flushes.
-    pub flushes: u64,
-    /// Erasures of journal segments.
-    pub erasures: u64,
 }
 
 /// The base bdevs.

@@ -45,7 +45,7 @@ pub enum Cause {
     ReadError,
     /// A write of one block failed.
     WriteError,
-    /// A wrong block was read, and not to verify advice.
+    /// A block was read that is wrong, or that was shown wrong to somebody who compared it; not to verify advice.
     Rot,
 }
 
@@ -62,10 +62,34 @@ pub struct FaultCounts {
     pub read_wrong: DamageCounts,
     /// Wrong blocks that were read for clients, stored wrong or not.
     pub wrong_reads: u64,
-    /// Wrong blocks that were read to verify advice.
+    /// Right blocks that were read for clients after somebody who compared them had been shown them wrong: he may share
+    /// a block that is not his.
+    pub misled_reads: u64,
+    /// Wrong blocks that were read to be compared, or moved.
     pub wrong_verifies: u64,
     /// Transfers that took very long.
     pub slow: u64,
+}
+
+impl FaultCounts {
+    /// Adds those of another run.
+    pub fn add(&mut self, more: &FaultCounts) {
+        self.read_errors += more.read_errors;
+        self.write_errors += more.write_errors;
+        self.stored_wrong.add(&more.stored_wrong);
+        self.read_wrong.add(&more.read_wrong);
+        self.wrong_reads += more.wrong_reads;
+        self.misled_reads += more.misled_reads;
+        self.wrong_verifies += more.wrong_verifies;
+        self.slow += more.slow;
+    }
+
+    /// Blocks read for clients that may not hold what their reader is to see: each excuses one check code that does not
+    /// fit.
+    #[must_use]
+    pub const fn doubtful_reads(&self) -> u64 {
+        self.wrong_reads + self.misled_reads
+    }
 }
 
 #[derive(Debug)]

@@ -71,8 +71,8 @@ impl Load {
         }
     }
 
-    /// A volume that was saved in generation `self`, loaded again from what `read` finds at each place. All segments were
-    /// erased once more: they have the generation of the load.
+    /// A volume that was saved in generation `self`, loaded again from what `read` finds at each place. All segments
+    /// were erased once more: they have the generation of the load.
     ///
     /// # Panics
     /// If a summary is damaged.

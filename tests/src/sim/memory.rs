@@ -3,8 +3,8 @@
 //! The memory of the virtual machine: one pool of 4 KiB blocks, each with an owner.
 //!
 //! Invariants, checked by panic because a breach is a defect of the engine (or of the simulator) and nothing after it
-//! can be trusted: nobody looks at a block that has no owner, or that a transfer is filling; nobody changes a block that
-//! a transfer is writing out; a block with transfers is not given back.
+//! can be trusted: nobody looks at a block that has no owner, or that a transfer is filling; nobody changes a block
+//! that a transfer is writing out; a block with transfers is not given back.
 
 use engine::{Block, ShardId, BLOCK_SIZE};
 

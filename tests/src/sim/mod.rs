@@ -2,17 +2,20 @@
 
 //! The simulator: a whole volume in one thread, in an order drawn from a seed, held against a model.
 //!
-//! S virtual reactors, each with one [`engine::Shard`], share a virtual disk, clock and memory ([`world`]). At each step a
-//! seeded generator draws what happens next ([`schedule`]): a piece of a client's request reaches its shard, a message
-//! arrives (in order between two shards, in any order otherwise), a transfer takes effect or ends, a timer fires, a shard
-//! runs. The disk fails, delays and spoils what the seed says ([`faults`], [`damage`]). The [`model`] knows what each sector may
-//! contain and judges every read; every error must have a cause; at rest the [`audit`] recounts everything. What a seed
-//! stands for is in [`plan`]; [`runner`] runs it. A seed is run again exactly by `simulate --seed N --trace`.
+//! S virtual reactors, each with one [`engine::Shard`], share a virtual disk, clock and memory ([`world`]). At each
+//! step a seeded generator draws what happens next ([`schedule`]): a piece of a client's request reaches its shard, a
+//! message arrives (in order between two shards, in any order otherwise), a transfer takes effect or ends, a timer
+//! fires, a shard runs. The disk fails, delays and spoils what the seed says ([`faults`], [`damage`]). The [`model`]
+//! knows what each sector may contain and judges every read; every error must have a cause; at rest the [`audit`]
+//! recounts everything. What a seed stands for is in [`plan`]; [`runner`] runs it. A seed is run again exactly by
+//! `simulate --seed N --trace`.
 //!
-//! For directed tests, [`directed`] takes requests one by one and lets the test hold back what it wants.
+//! For directed tests, [`directed`] takes requests one by one and lets the test hold back what it wants; [`rig`] audits
+//! when the test is done.
 //!
-//! Journals, block map and slab metadata lie on a second virtual bdev that does not fail and is never cut off; at rest the
-//! volume is saved and what is on media is compared. Power cuts and failures of metadata are [`crate::volume_sim`]'s.
+//! Journals, block map and slab metadata lie on a second virtual bdev that does not fail and is never cut off; at
+//! rest the volume is saved and what is on media is compared. Power cuts and failures of metadata are
+//! [`crate::volume_sim`]'s.
 
 pub mod area;
 pub mod audit;
@@ -21,7 +24,9 @@ pub mod chapters;
 pub mod client;
 pub mod cluster;
 pub mod content;
+pub mod counts;
 pub mod damage;
+pub mod digest;
 pub mod directed;
 pub mod disk;
 pub mod faults;
@@ -33,6 +38,7 @@ pub mod memory;
 pub mod model;
 pub mod plan;
 pub mod random;
+pub mod rig;
 pub mod runner;
 pub mod sabotage;
 pub mod schedule;

@@ -3,10 +3,10 @@
 //! The oracle: what each logical block may contain.
 //!
 //! For each block the model keeps the writes that may be its content now. A write is *current* for a sector from its
-//! start until another write has started after its end and succeeded. A read may return, for each sector, any write that
-//! was current at some time during the read; and since the engine changes a block in one step, sectors that have the same
-//! choice must show the same write. A failed write may or may not have happened; once a read that met no write
-//! has seen one outcome, it is the outcome.
+//! start until another write has started after its end and succeeded. A read may return, for each sector, any write
+//! that was current at some time during the read; and since the engine changes a block in one step, sectors that have
+//! the same choice must show the same write. A failed write may or may not have happened; once a read that met no
+//! write has seen one outcome, it is the outcome.
 //!
 //! Times are numbers of events, so no two are equal.
 
@@ -17,10 +17,10 @@ use super::content::{Token, Tokens, SECTORS};
 
 const NEVER: u32 = u32::MAX;
 
-/// What a sector of a block has become, as a set of sectors: bit n is sector n.
+/// A set of a block's sectors: bit n is sector n.
 pub type SectorMask = u8;
 
-/// Everything but what was never written.
+/// All sectors of a block.
 pub const ALL_SECTORS: SectorMask = u8::MAX;
 
 /// What kind of write it was.

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
 
@@ -15,9 +16,6 @@ use super::faults::FaultRates;
 use super::random::Random;
 use super::schedule::Weights;
 use super::sizes::Sizes;
-
-/// Logical blocks in a leaf page.
-const PAGE: u64 = 504;
 
 /// What a seed is mostly about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,18 +162,22 @@ fn draw_hot(flavour: Flavour, logical: u64, random: &mut Random) -> Vec<Range<u6
         Flavour::Efficiency => (random.between(1, 4), 200),
         Flavour::General | Flavour::Full => (random.between(1, 6), random.pick(&[4, 32, 128])),
     };
-    let draw = |_| {
-        let length = random.between(if flavour == Flavour::Rollover { 150 } else { 1 }, longest).min(logical);
-        let last = logical - length;
-        let start = match random.below(3) {
-            0 => random.below(logical / PAGE + 1) * PAGE,
-            1 => (random.below(logical / PAGE + 1) * PAGE).saturating_sub(length / 2),
-            _ => random.below(last + 1),
-        };
-        let start = start.min(last);
-        start..start + length
+    let shortest = if flavour == Flavour::Rollover { 150 } else { 1 };
+    (0..ranges).map(|_| draw_range(shortest, longest, logical, random)).collect()
+}
+
+/// A range of `shortest` to `longest` blocks of a volume of `logical` blocks: often at the start of a leaf page, or
+/// across it.
+pub fn draw_range(shortest: u64, longest: u64, logical: u64, random: &mut Random) -> Range<u64> {
+    let length = random.between(shortest, longest).min(logical);
+    let last = logical - length;
+    let start = match random.below(3) {
+        0 => random.below(logical / PAGE + 1) * PAGE,
+        1 => (random.below(logical / PAGE + 1) * PAGE).saturating_sub(length / 2),
+        _ => random.below(last + 1),
     };
-    (0..ranges).map(draw).collect()
+    let start = start.min(last);
+    start..start + length
 }
 
 fn draw_geometry(flavour: Flavour, shards: u64, logical: u64, hot: u64, random: &mut Random) -> Geometry {

@@ -2,23 +2,24 @@
 
 //! Runs a seed from an empty volume to a full audit, and adds up what happened.
 //!
-//! A run has rounds of load, each followed by rest and an audit; then, without faults, everything is read back; then, in
-//! some seeds, everything is unmapped, which must leave no block in use, and every single block is filled again.
+//! A run has rounds of load, each followed by rest and an audit; then, without faults, everything is read back; then,
+//! in some seeds, everything is unmapped, which must leave no block in use, and every single block is filled again.
 
 use engine::io::Operation;
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::Statistics;
 
 use super::audit::{audit, check_efficiency};
 use super::client::Request;
 use super::cluster::Cluster;
-use super::disk::DiskCounts;
-use super::faults::{FaultCounts, Faults};
+use super::counts::{DiskCounts, WorldCounts};
+use super::faults::{FaultCounts, FaultRates, Faults};
 use super::plan::{Flavour, Plan};
 use super::random::Random;
 use super::sabotage::Sabotage;
 use super::schedule::Schedule;
 use super::workload::Workload;
-use super::world::WorldCounts;
+use super::world::World;
 use crate::seeds::runner;
 
 /// Events without any piece being answered after which a run counts as stuck.
@@ -65,32 +66,9 @@ impl runner::Totals for Totals {
         self.events += other.events;
         self.digest = self.digest.wrapping_add(other.digest);
         self.engine.add(&other.engine);
-        let (world, more) = (&mut self.world, &other.world);
-        world.requests += more.requests;
-        world.pieces += more.pieces;
-        world.blocks += more.blocks;
-        world.messages += more.messages;
-        world.no_space += more.no_space;
-        world.io_errors += more.io_errors;
-        world.corrupt += more.corrupt;
-        world.reports += more.reports;
-        let (disk, more) = (&mut self.disk, &other.disk);
-        disk.transfers += more.transfers;
-        disk.read += more.read;
-        disk.verified += more.verified;
-        disk.written += more.written;
-        disk.most_in_flight = disk.most_in_flight.max(more.most_in_flight);
-        disk.metadata += more.metadata;
-        disk.flushes += more.flushes;
-        disk.erasures += more.erasures;
-        let (faults, more) = (&mut self.faults, &other.faults);
-        faults.read_errors += more.read_errors;
-        faults.write_errors += more.write_errors;
-        faults.stored_wrong.add(&more.stored_wrong);
-        faults.read_wrong.add(&more.read_wrong);
-        faults.wrong_reads += more.wrong_reads;
-        faults.wrong_verifies += more.wrong_verifies;
-        faults.slow += more.slow;
+        self.world.add(&other.world);
+        self.disk.add(&other.disk);
+        self.faults.add(&other.faults);
     }
 }
 
@@ -101,7 +79,7 @@ impl runner::Totals for Totals {
 pub fn run_seed(seed: u64, options: &Options) -> Result<Totals, String> {
     let mut plan = Plan::draw(seed);
     if options.no_faults {
-        plan.faults = super::faults::FaultRates::default();
+        plan.faults = FaultRates::default();
     }
     if let Some(most) = options.most_requests {
         plan.rounds.iter_mut().for_each(|requests| *requests = most.min(*requests));
@@ -120,16 +98,16 @@ pub fn run_seed(seed: u64, options: &Options) -> Result<Totals, String> {
     Ok(totals)
 }
 
-/// A check code that does not fit comes of a wrong block.
+/// A check code that does not fit comes of a wrong block, or of one that was shown wrong to who compared it.
 ///
-/// A wrong block that went unnoticed is the model's affair: it held what its reader was to see all the same, or the seed
+/// Such a block that went unnoticed is the model's affair: it held what its reader was to see all the same, or the seed
 /// has failed. That happens: where a write was lost, its block still is a good copy of the older content.
 fn check_detection(totals: &Totals) -> Result<(), String> {
-    let (wrong, noticed) = (totals.faults.wrong_reads, totals.engine.check_error_count);
-    if noticed <= wrong {
+    let (doubtful, noticed) = (totals.faults.doubtful_reads(), totals.engine.check_error_count);
+    if noticed <= doubtful {
         Ok(())
     } else {
-        Err(format!("{noticed} check codes did not fit, but only {wrong} wrong blocks were read for clients"))
+        Err(format!("{noticed} check codes did not fit, but only {doubtful} reads for clients give cause for one"))
     }
 }
 
@@ -164,7 +142,7 @@ impl Run {
             disk: world.disk.counts,
             faults: world.faults.counts,
             engine: self.cluster.statistics(),
-            digest: world.digest(),
+            digest: world.digest.number(),
         }
     }
 
@@ -288,8 +266,8 @@ impl Run {
 
     fn refill(&mut self) -> Result<(), String> {
         let logical = self.plan.geometry.logical_blocks().0;
-        let pages = (0..logical).step_by(504);
-        let unmap = pages.map(|lbn| Request::on_blocks(Operation::Unmap, lbn, 504.min(logical - lbn)));
+        let pages = (0..logical).step_by(PAGE as usize);
+        let unmap = pages.map(|lbn| Request::on_blocks(Operation::Unmap, lbn, PAGE.min(logical - lbn)));
         let mut requests: Vec<_> = unmap.collect();
         self.drive(8, |_, _| requests.pop())?;
         let statistics = self.cluster.statistics();
@@ -309,7 +287,7 @@ impl Run {
     }
 }
 
-fn trace_rest(world: &super::world::World, mapped: u64, used: u64) {
+fn trace_rest(world: &World, mapped: u64, used: u64) {
     if world.trace {
         println!("{:>6} at rest: {mapped} logical blocks mapped, {used} data blocks used", world.now);
     }

@@ -155,8 +155,10 @@ impl Schedule {
         if did || cluster.world.failure.is_some() {
             return true;
         }
+        let has_work = !cluster.is_idle();
         let world = &mut cluster.world;
-        let timer = world.timers.iter().flatten().min().copied().filter(|_| world.pieces.open_requests() > 0);
+        // Without work only reports of errors wait for a timer.
+        let timer = world.timers.iter().flatten().min().copied().filter(|_| has_work);
         let section = world.chapters.as_ref().and_then(Chapters::ready);
         match timer.into_iter().chain(section).min() {
             Some(at) => {

@@ -24,8 +24,8 @@ pub struct Sizes {
     pub index_bytes: usize,
     /// The history of the index, if there is one.
     pub history: Option<ChapterPlan>,
-    /// Bits of the fingerprint; all of them if not given. With 72 to 76 it is still as good as unique, and more than one in
-    /// 32 is a hook.
+    /// Bits of the fingerprint; all of them if not given. With 72 to 76 it is still as good as unique, and more than
+    /// one in 32 is a hook.
     pub fingerprint_bits: Option<u32>,
     /// Segments in the recovery journal of each shard.
     pub segments: u32,

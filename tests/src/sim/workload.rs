@@ -101,8 +101,8 @@ impl Workload {
         }
     }
 
-    /// A value that was unique until now, with those that were written behind it to follow: the index may have forgotten
-    /// them.
+    /// A value that was unique until now, with those that were written behind it to follow: the index may have
+    /// forgotten them.
     fn again(&mut self, plan: &Plan) -> Option<u64> {
         let written = self.unique - UNIQUE;
         let random = &mut self.chance_of_again;
@@ -141,7 +141,7 @@ impl Workload {
         }
         for block in tokens.chunks_exact(SECTORS) {
             if block[0] != 0 {
-                *self.written.entry(block[0] >> 3).or_default() += 1;
+                *self.written.entry(content::value_of(block[0])).or_default() += 1;
             }
         }
         tokens

@@ -11,40 +11,19 @@ use std::fmt::Write as _;
 use engine::io::{Operation, Piece};
 use engine::volume::Geometry;
 use engine::{
-    Block, Env, Event, Lbn, Message, Nanos, Part, Place, ReadOnlyReason, RequestError, Run, RunToken, SectionAt,
-    ShardId, SECTOR_SIZE,
+    Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId,
 };
 
 use super::base::Base;
 use super::chapters::Chapters;
 use super::client::{Client, Pieces, Request, RequestId};
+use super::counts::WorldCounts;
+use super::digest::{number_of, Digest, Happening};
 use super::disk::Disk;
 use super::faults::Faults;
 use super::memory::{Buf, Memory, Owner};
 use super::model::{Kind, Model};
-use super::random::mix;
 use super::sabotage::Sabotage;
-
-/// Counts of what happened.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct WorldCounts {
-    /// Client requests begun.
-    pub requests: u64,
-    /// Pieces that they were cut into.
-    pub pieces: u64,
-    /// Blocks that they touch.
-    pub blocks: u64,
-    /// Messages between shards.
-    pub messages: u64,
-    /// Pieces that failed for want of space.
-    pub no_space: u64,
-    /// Pieces that failed with an I/O error.
-    pub io_errors: u64,
-    /// Pieces that failed because stored data was spoilt.
-    pub corrupt: u64,
-    /// Reports to the operator.
-    pub reports: u64,
-}
 
 /// An answer "no space" whose truth the scheduler has to examine.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +79,8 @@ pub struct World<D = Disk> {
     pub counts: WorldCounts,
     /// Prints each event.
     pub trace: bool,
-    digest: u64,
+    /// Digest of all events.
+    pub digest: Digest,
 }
 
 /// Prints a line of the trace, if there is one.
@@ -140,7 +120,7 @@ impl<D: Base> World<D> {
             sabotage: None,
             counts: WorldCounts::default(),
             trace: false,
-            digest: 0,
+            digest: Digest::default(),
         }
     }
 
@@ -151,14 +131,8 @@ impl<D: Base> World<D> {
     }
 
     /// Adds an event to the digest of the run.
-    pub fn record(&mut self, kind: u64, detail: u64) {
-        self.digest = mix(self.digest ^ kind ^ detail.rotate_left(8)).wrapping_add(u64::from(self.now));
-    }
-
-    /// A number that two runs share only if all their events are the same.
-    #[must_use]
-    pub const fn digest(&self) -> u64 {
-        self.digest
+    pub fn record(&mut self, what: Happening, detail: u64) {
+        self.digest.add(self.now, what, detail);
     }
 
     fn channel(&self, from: ShardId, to: ShardId) -> usize {
@@ -183,7 +157,7 @@ impl<D: Base> World<D> {
         if self.channels[channel].is_empty() {
             self.busy_channels.retain(|pair| *pair != (from, to));
         }
-        self.record(1, (u64::from(from.0) << 16) | u64::from(to.0));
+        self.record(Happening::Message, (u64::from(from.0) << 16) | u64::from(to.0));
         trace!(self, "<- {from:?} {message:?}");
         message
     }
@@ -202,7 +176,7 @@ impl<D: Base> World<D> {
         let (now, in_place) = (self.now, self.in_place);
         let piece = self.pieces.deliver(client, now, in_place);
         let blocks = u64::from(piece.blocks);
-        self.record(2, piece.lbn.0 << 20 | blocks << 3 | piece.operation as u64);
+        self.record(Happening::Piece, piece.lbn.0 << 20 | blocks << 3 | piece.operation as u64);
         self.counts.blocks += if piece.operation == Operation::Flush { 0 } else { blocks };
         trace!(self, "accepts {piece:?}");
         if piece.operation == Operation::Flush || self.pieces.get(client).beyond_end {
@@ -253,9 +227,9 @@ impl<D: Base> World<D> {
         }
     }
 
-    fn client_buf(&self, client: Client, lbn: Lbn) -> Buf {
+    pub(super) fn client_buf(&self, client: Client, lbn: Lbn) -> Buf {
         let state = self.pieces.get(client);
-        state.block((lbn.0 - state.lbn.0) as u16).buf.expect("check_copy() admits only reads and writes")
+        state.block_at(lbn).buf.expect("check_copy() admits only reads and writes")
     }
 
     fn check_own(&mut self, buf: Buf) {
@@ -288,7 +262,7 @@ impl<D: Base> Env for World<D> {
     fn client_block(&mut self, client: Client, lbn: Lbn) -> Option<Buf> {
         match self.pieces.delivered(client) {
             Some(state) if state.has_block(lbn) => {
-                let block = state.block((lbn.0 - state.lbn.0) as u16);
+                let block = state.block_at(lbn);
                 block.buf.filter(|_| block.in_place)
             }
             _ => {
@@ -325,7 +299,7 @@ impl<D: Base> Env for World<D> {
 
     fn submit(&mut self, run: Run<'_, Buf>) {
         let Run { direction, place, bufs, bytes, token } = run;
-        self.record(3, digest_of(place) << 20 | (bytes as u64) << 1 | direction as u64);
+        self.record(Happening::Transfer, number_of(place) << 20 | (bytes as u64) << 1 | direction as u64);
         trace!(self, "{direction:?} {bytes} bytes at {place:?} {bufs:?} as {token:?}");
         let World { disk, memory, faults, current, .. } = self;
         if let Err(what) = disk.submit(*current, &run, memory, faults) {
@@ -334,19 +308,19 @@ impl<D: Base> Env for World<D> {
     }
 
     fn flush(&mut self, token: RunToken) {
-        self.record(9, u64::from(token.0));
+        self.record(Happening::Flush, u64::from(token.0));
         trace!(self, "flush as {token:?}");
         self.disk.flush(self.current, token);
     }
 
     fn erase_segment(&mut self, segment: u32) {
-        self.record(10, u64::from(segment));
+        self.record(Happening::Erase, u64::from(segment));
         trace!(self, "erases journal segment {segment}");
         self.disk.erase_segment(self.current, segment);
     }
 
     fn append_section(&mut self, section: Vec<u8>) {
-        self.record(12, section.len() as u64);
+        self.record(Happening::Section, section.len() as u64);
         trace!(self, "hands over a section of {} bytes", section.len());
         match &mut self.chapters {
             Some(chapters) => chapters.append(self.current, section),
@@ -355,7 +329,7 @@ impl<D: Base> Env for World<D> {
     }
 
     fn read_section(&mut self, at: SectionAt) {
-        self.record(13, u64::from(at.chapter) << 16 | u64::from(at.section));
+        self.record(Happening::ReadSection, u64::from(at.chapter) << 16 | u64::from(at.section));
         trace!(self, "reads {at:?}");
         match &mut self.chapters {
             Some(chapters) => chapters.read(self.current, at, self.clock),
@@ -382,7 +356,7 @@ impl<D: Base> Env for World<D> {
     }
 
     fn complete(&mut self, client: Client, result: Result<(), RequestError>) {
-        self.record(4, client.digest() << 8 | result.map_or_else(|error| error as u64 + 1, |()| 0));
+        self.record(Happening::Answer, client.digest() << 8 | result.map_or_else(|error| error as u64 + 1, |()| 0));
         trace!(self, "answers {client:?}: {result:?}");
         let times = self.sabotage_answer(client);
         for _ in 0..times {
@@ -411,42 +385,5 @@ impl<D: Base> Env for World<D> {
             }
             _ => {}
         }
-    }
-}
-
-/// A number for digests.
-fn digest_of(place: Place) -> u64 {
-    match place {
-        Place::Data(pbn) => pbn.0,
-        Place::SlabMetadata { slab, block } => 1 << 40 | slab << 16 | u64::from(block),
-        Place::Roots { block } => 2 << 40 | u64::from(block),
-        Place::Journal { segment, offset } => 3 << 40 | u64::from(segment) << 30 | offset >> 9,
-    }
-}
-
-impl<D: Base> World<D> {
-    /// Spoils an answer if that is to be; returns how often the answer arrives.
-    fn sabotage_answer(&mut self, client: Client) -> u32 {
-        let Some(mut sabotage) = self.sabotage.take() else { return 1 };
-        let state = self.pieces.delivered(client);
-        let reads = state.is_some_and(|state| state.operation == Operation::Read && !state.beyond_end);
-        let times = if sabotage.strikes(reads) {
-            match sabotage {
-                Sabotage::FlipReadByte { .. } => {
-                    let lbn = self.pieces.get(client).lbn;
-                    let block = self.pieces.get(client).block(0);
-                    let offset = block.sectors.trailing_zeros() as usize * SECTOR_SIZE + 100;
-                    let buf = self.client_buf(client, lbn);
-                    self.memory.get_mut(buf)[offset] ^= 4;
-                    1
-                }
-                Sabotage::LoseAnswer { .. } => 0,
-                Sabotage::AnswerTwice { .. } => 2,
-            }
-        } else {
-            1
-        };
-        self.sabotage = Some(sabotage);
-        times
     }
 }

@@ -2,9 +2,9 @@
 
 //! Cores for SPDK programs: each polls its cores without pause, so two programs on one core crawl.
 //!
-//! A lease takes all its cores at once or none, so that two runs (or two tests of one run) cannot block each other half way. It is
-//! a lock on a file for each core, which the kernel frees when its holder dies. Programs other than ours do not take part;
-//! SPDK's own core locks are therefore switched off where a program has them.
+//! A lease takes all its cores at once or none, so that two runs (or two tests of one run) cannot block each other
+//! half way. It is a lock on a file for each core, which the kernel frees when its holder dies. Programs other than
+//! ours do not take part; SPDK's own core locks are therefore switched off where a program has them.
 
 use std::fs::File;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What can go wrong around a target. Every message names the object it is about; a program's failure carries the end of its log.
+//! What can go wrong around a target. Every message names the object it is about; a program's failure carries the end
+//! of its log.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;

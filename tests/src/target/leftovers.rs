@@ -2,8 +2,9 @@
 
 //! Files that an SPDK process leaves behind when it is killed (and SPDK 20.07 even when it ends well).
 //!
-//! Hugepage files that stay hold the machine's hugepages, so that after a few runs no target starts any more. Removed are the files
-//! of processes that we have seen die, and of process ids that no longer exist; never those of a running process.
+//! Hugepage files that stay hold the machine's hugepages, so that after a few runs no target starts any more. Removed
+//! are the files of processes that we have seen die, and of process ids that no longer exist; never those of a
+//! running process.
 
 use std::path::{Path, PathBuf};
 

@@ -2,9 +2,9 @@
 
 //! Stock SPDK programs as child processes, with the dedupe module preloaded or without.
 //!
-//! Nothing here is shared between two runs: each [`Rig`] has its own directory (sockets, configurations, logs), its own cores,
-//! and each process its own hugepage files (by process id) and, where it listens, a port of its own. Everything that was started is
-//! killed by its process id when its owner is dropped.
+//! Nothing here is shared between two runs: each [`Rig`] has its own directory (sockets, configurations, logs), its
+//! own cores, and each process its own hugepage files (by process id) and, where it listens, a port of its own.
+//! Everything that was started is killed by its process id when its owner is dropped.
 
 mod cores;
 mod error;

@@ -2,8 +2,9 @@
 
 //! One SPDK program as a child process.
 //!
-//! Invariant: when a [`Process`] is gone, so are the child (killed by its id) and the hugepage files it had. Should we be killed ourselves, the
-//! kernel kills the child (setpriv(1) asks for that; it replaces itself by the program, so that the id stays).
+//! Invariant: when a [`Process`] is gone, so are the child (killed by its id) and the hugepage files it had. Should
+//! we be killed ourselves, the kernel kills the child (setpriv(1) asks for that; it replaces itself by the program,
+//! so that the id stays).
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -58,7 +59,8 @@ impl Launch {
         })
     }
 
-    /// The module must be preloaded into the program alone: whatever runs before it (setpriv, env) lacks SPDK's symbols and would not start.
+    /// The module must be preloaded into the program alone: whatever runs before it (setpriv, env) lacks SPDK's
+    /// symbols and would not start.
     fn command(&self) -> Command {
         let mut command = Command::new("env");
         let setpriv = Path::new("/usr/bin/setpriv");

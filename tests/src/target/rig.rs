@@ -29,7 +29,8 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A rig with as many cores of its own, waiting until they are free. Hugepages held by dead processes are freed first.
+    /// A rig with as many cores of its own, waiting until they are free. Hugepages held by dead processes are freed
+    /// first.
     ///
     /// # Errors
     /// There is no place for files.
@@ -79,7 +80,8 @@ impl Rig {
         self.tree.version.major < 21
     }
 
-    /// The arguments that each SPDK program gets: cores, memory, RPC socket; no PCI devices, which are not ours to touch.
+    /// The arguments that each SPDK program gets: cores, memory, RPC socket; no PCI devices, which are not ours to
+    /// touch.
     pub(crate) fn common_arguments(&self, cores: &[usize], memory_mib: u64, socket: &Path) -> Vec<String> {
         let mut arguments =
             vec!["-m".to_owned(), mask(cores), "-r".to_owned(), socket.display().to_string(), "--no-pci".to_owned()];

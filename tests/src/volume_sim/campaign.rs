@@ -3,7 +3,7 @@
 //! The campaigns by name, for the program and the tests that run them.
 
 use super::lives::run_lives_seed;
-use super::scripts::{run_script_seed, Blow, Extent};
+use super::scripts::{run_script_seed, Blow};
 use crate::seeds::campaigns::{self, Options};
 use crate::seeds::runner::{self, Outcome};
 
@@ -99,12 +99,10 @@ impl campaigns::Campaign for Campaign {
     }
 
     fn run_seed(self, seed: u64, options: Options) -> Result<Totals, String> {
-        let Options { trace, trace_life, stride } = options;
-        let extent = Extent { stride, trace_life };
         match self {
-            Campaign::Random => run_lives_seed(seed, trace),
-            Campaign::Cuts => run_script_seed(seed, Blow::Cut, extent),
-            Campaign::Failures => run_script_seed(seed, Blow::Failure, extent),
+            Campaign::Random => run_lives_seed(seed, options.trace),
+            Campaign::Cuts => run_script_seed(seed, Blow::Cut, options),
+            Campaign::Failures => run_script_seed(seed, Blow::Failure, options),
         }
     }
 

@@ -5,21 +5,19 @@
 use std::ops::Range;
 
 use engine::pool::DeviceProperties;
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
+use engine::volume::Geometry;
+use engine::{Blocks, Pbn};
 
 use crate::pool_sim::faults::Faults;
 use crate::pool_sim::life::drawn_disk;
 use crate::pool_sim::machine::Moment;
 use crate::pool_sim::revive::{CAPACITY, STAGING, ZONE};
 use crate::sim::faults::FaultRates;
-use crate::sim::plan::{draw_compression, draw_history, Flavour, Mix, Plan};
+use crate::sim::plan::{draw_compression, draw_history, draw_range, Flavour, Mix, Plan};
 use crate::sim::random::Random;
 use crate::sim::schedule::Weights;
 use crate::sim::sizes::Sizes;
-use engine::volume::Geometry;
-use engine::{Blocks, Pbn};
-
-/// Logical blocks in a leaf page.
-const PAGE: u64 = 504;
 
 /// Blocks in a slab: one zone.
 pub const SLAB_BLOCKS: u64 = ZONE / 4096;
@@ -158,7 +156,7 @@ fn draw_life(theme: Theme, errors: bool, slabs: u64, random: &mut Random) -> Lif
     LifePlan {
         shards: random.between(1, slabs.min(4)) as usize,
         rounds,
-        growth: grows.then(|| (random.below(2), random.pick(&[0, 1, 504, 3000]))),
+        growth: grows.then(|| (random.below(2), random.pick(&[0, 1, PAGE, 3000]))),
         ending,
         faults,
     }
@@ -170,17 +168,7 @@ fn draw_moment(latest: u64, random: &mut Random) -> Moment {
 }
 
 fn draw_hot(theme: Theme, logical: u64, slabs: u64, random: &mut Random) -> Vec<Range<u64>> {
-    let range = |random: &mut Random, longest: u64| {
-        let length = random.between(1, longest).min(logical);
-        let last = logical - length;
-        let start = match random.below(3) {
-            0 => random.below(logical / PAGE + 1) * PAGE,
-            1 => (random.below(logical / PAGE + 1) * PAGE).saturating_sub(length / 2),
-            _ => random.below(last + 1),
-        };
-        let start = start.min(last);
-        start..start + length
-    };
+    let range = |random: &mut Random, longest: u64| draw_range(1, longest, logical, random);
     match theme {
         Theme::Scattered => (0..random.between(60, 150)).map(|_| range(random, 3)).collect(),
         Theme::Full => {

@@ -3,16 +3,16 @@
 //! Scripts of up to three requests, cut at every I/O, or failed at every I/O.
 //!
 //! A volume with some content is prepared, and saved or not. The script's life opens and loads it, runs the requests,
-//! saves it and ends. It is run once to the end, to count its operations. Then for each operation a machine with the disks
-//! that the preparation left lives the same life again and loses power there: when the operation begins, in its middle,
-//! when it has ended; or the process is killed there; or there it fails. The next lives recover, in half of the cases
-//! after another cut during the recovery, and compare everything.
+//! saves it and ends. It is run once to the end, to count its operations. Then for each operation a machine with the
+//! disks that the preparation left lives the same life again and loses power there: when the operation begins, in its
+//! middle, when it has ended; or the process is killed there; or there it fails. The next lives recover, in half of
+//! the cases after another cut during the recovery, and compare everything.
+
+use std::rc::Rc;
 
 use engine::io::Operation;
 use engine::pool::lock::ordered;
 use engine::pool::DeviceError;
-
-use std::rc::Rc;
 
 use super::campaign::Totals;
 use super::life::{awake, live, stop, Course};
@@ -24,6 +24,7 @@ use crate::pool_sim::faults::{Failure, Faults};
 use crate::pool_sim::host::SimHost;
 use crate::pool_sim::life::{Birth, Off};
 use crate::pool_sim::machine::{Moment, Order};
+use crate::seeds::campaigns::Options;
 use crate::sim::client::Request;
 use crate::sim::random::Random;
 
@@ -34,15 +35,6 @@ pub enum Blow {
     Cut,
     /// An operation of a disk fails.
     Failure,
-}
-
-/// How much of it is done.
-#[derive(Debug, Clone, Copy)]
-pub struct Extent {
-    /// Every so many operations, 1 for all.
-    pub stride: u64,
-    /// Print every event of the life with this number.
-    pub trace_life: Option<u64>,
 }
 
 /// A request of a script. The prepared volume has unique blocks at 0 to 3, two equal ones at 4 and 5, zeros at 6; block
@@ -119,7 +111,7 @@ struct Stage {
     life: LifePlan,
     seeds: (u64, u64),
     random: Random,
-    extent: Extent,
+    options: Options,
     lives: u64,
     totals: Totals,
 }
@@ -128,11 +120,11 @@ struct Stage {
 ///
 /// # Errors
 /// A defect.
-pub fn run_script_seed(seed: u64, blow: Blow, extent: Extent) -> Result<Totals, String> {
-    let mut stage = Stage::set(seed, extent)?;
+pub fn run_script_seed(seed: u64, blow: Blow, options: Options) -> Result<Totals, String> {
+    let mut stage = Stage::set(seed, options)?;
     let name = format!("{:?}, {} at a time", stage.deeds, stage.depth);
     let operations = stage.rehearse().map_err(|what| format!("{name}, to its end: {what}"))?;
-    for number in (seed % extent.stride..operations).step_by(extent.stride as usize) {
+    for number in (seed % options.stride..operations).step_by(options.stride as usize) {
         let outcome = match blow {
             Blow::Cut => stage.cut_at(number),
             Blow::Failure => stage.fail_at(number),
@@ -143,7 +135,7 @@ pub fn run_script_seed(seed: u64, blow: Blow, extent: Extent) -> Result<Totals, 
 }
 
 impl Stage {
-    fn set(seed: u64, extent: Extent) -> Result<Stage, String> {
+    fn set(seed: u64, options: Options) -> Result<Stage, String> {
         let mut random = Random::stream(seed, 0x7673);
         let mut plan = VolumePlan::draw(seed);
         plan.logical_blocks = plan.logical_blocks.max(1008);
@@ -164,7 +156,7 @@ impl Stage {
             life: calm(shards, ending),
             seeds: (random.draw(), random.draw()),
             random,
-            extent,
+            options,
             lives: 0,
             totals: Totals::default(),
             prepared: prepared.fork(),
@@ -185,7 +177,7 @@ impl Stage {
         ending: Ending,
         faults: Faults,
     ) -> Result<(bool, u64), String> {
-        let trace = self.extent.trace_life == Some(self.lives);
+        let trace = self.options.trace_life == Some(self.lives);
         self.lives += 1;
         history.begin(&faults);
         let course =
@@ -265,7 +257,7 @@ impl Stage {
 
     fn next(&mut self, history: &mut History, life: LifePlan) -> Result<(), String> {
         let number = self.lives;
-        history.trace = self.extent.trace_life == Some(number);
+        history.trace = self.options.trace_life == Some(number);
         self.lives += 1;
         history.live(life, None).map(drop).map_err(|what| format!("trace-life {number}: {what}"))
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Wrong blocks on the base: bytes that changed, blocks in each other's place, old content, torn blocks. Each is an error that
-//! names the block, is counted, and is never passed off as data.
+//! Wrong blocks on the base: bytes that changed, blocks in each other's place, old content, torn blocks. Each is an
+//! error that names the block, is counted, and is never passed off as data.
 
 use std::collections::BTreeMap;
 
@@ -238,8 +238,8 @@ impl Damage {
 const CAMPAIGN_BLOCKS: u64 = 2048;
 const ROUNDS: u64 = 4;
 
-/// Hundreds of wrong blocks of all kinds, all of them noticed and none of the others: after each round of damage everything is
-/// read, at once and block by block, and what was wrong is written anew.
+/// Hundreds of wrong blocks of all kinds, all of them noticed and none of the others: after each round of damage
+/// everything is read, at once and block by block, and what was wrong is written anew.
 #[test]
 fn every_injected_wrong_block_is_detected() {
     let mut bench = Bench::new(json!({}));

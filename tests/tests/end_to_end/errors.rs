@@ -38,8 +38,8 @@ fn errors_of_the_base_reach_the_client_and_pass() {
     tool.fio(&rig, "Nvmen1", &[read]).expect("reads pass again");
     assert_eq!(counter(&server, "D0", "bios_failed"), failed);
 
-    // A failed write is tried again, a merged one block by block and a single one in another block, one of metadata in its place (architecture.md 5): no
-    // client sees it.
+    // A failed write is tried again, a merged one block by block and a single one in another block, one of metadata
+    // in its place (architecture.md 5): no client sees it.
     fail("write", 1);
     let other = FioJob::new("other", "rw=write bs=4k size=16m iodepth=8 refill_buffers=1 randrepeat=0");
     tool.fio(&rig, "Nvmen1", &[other]).expect("written after all");

@@ -14,7 +14,8 @@ const BLOCK_SIZES: &str = "bssplit=4k/50:8k/20:20k/10:64k/15:256k/5";
 /// Writes with verify, trims with verify of what is left, and mixed reads and writes with verify.
 fn jobs(sizes: &str) -> Vec<FioJob> {
     let verify = "verify=crc32c verify_fatal=1 iodepth=32";
-    // fio would otherwise have a trim and the write to the same place in flight at once, in an order of nobody's choice.
+    // fio would otherwise have a trim and the write to the same place in flight at once, in an order of nobody's
+    // choice.
     vec![
         FioJob::new("random", &format!("rw=randwrite size=96m {sizes} {verify}")),
         FioJob::new("trims", &format!("stonewall rw=randtrimwrite serialize_overlap=1 size=64m {sizes} {verify}")),

@@ -3,6 +3,7 @@
 //! What the tests share: a rig with the module built for its tree, a target, volumes, and initiators.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,22 @@ pub fn wait_for_bdev(server: &Server, name: &str) -> Value {
         assert!(began.elapsed() < PATIENCE, "'{name}' does not appear: {}", server.log());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Runs a command of SPDK's rpc.py with the module's plugin, to its successful end; returns what it printed.
+pub fn rpc_py(rig: &Rig, server: &Server, arguments: &[&str]) -> String {
+    let output = Command::new("/usr/bin/python3")
+        .arg(rig.tree.rpc_py.as_ref().expect("the tree has rpc.py"))
+        .arg("-s")
+        .arg(server.socket())
+        .args(["--plugin", "dedupe_rpc"])
+        .args(arguments)
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../bdev/python"))
+        .output()
+        .expect("python3 starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
 }
 
 /// One counter of a volume, over all shards.

@@ -183,7 +183,8 @@ fn in_interrupt_mode_it_serves_and_sleeps() {
         eprintln!("SPDK {} has no --interrupt-mode for targets: nothing to test", rig.tree.version);
         return;
     }
-    // Not everything of SPDK's sleeps in this mode: spdk_tgt's iSCSI and a malloc bdev with a channel spin, with or without this module.
+    // Not everything of SPDK's sleeps in this mode: spdk_tgt's iSCSI and a malloc bdev with a channel spin, with or
+    // without this module.
     let arguments = vec!["--interrupt-mode".to_owned()];
     let mut server = target_with(&rig, &ServerOptions { arguments, nvmf_tgt: true, ..ServerOptions::default() });
     aio(&rig, &server, 128);

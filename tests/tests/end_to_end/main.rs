@@ -2,8 +2,9 @@
 
 //! End-to-end tests: the module in stock SPDK programs, driven over JSON-RPC, NVMe/TCP, vfio-user, bdevperf and fio.
 //!
-//! Each test starts its own programs on cores that it leases, so tests that need one core run two at a time on two cores.
-//! `E2E_RELEASE=20.07` runs them on that release; otherwise the tree is the one that a build of the module takes.
+//! Each test starts its own programs on cores that it leases, so tests that need one core run two at a time on two
+//! cores. `E2E_RELEASE=20.07` runs them on that release; otherwise the tree is the one that a build of the module
+//! takes.
 
 #![forbid(unsafe_code)]
 

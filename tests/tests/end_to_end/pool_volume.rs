@@ -2,12 +2,10 @@
 
 //! Volumes in media pools: in one that is there, and in one that is made for them.
 
-use std::process::Command;
-
 use serde_json::{json, Value};
 use tests::target::{Export, FioJob, Server, ServerOptions};
 
-use crate::fixture::{create, initiator, malloc, number, rig, target, target_with, wait_for_bdev, MIB};
+use crate::fixture::{create, initiator, malloc, number, rig, rpc_py, target, target_with, wait_for_bdev, MIB};
 use crate::pool::{aio, call, wait_for_pools};
 
 const UUID: &str = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6";
@@ -140,22 +138,7 @@ fn the_plugin_for_rpc_py_manages_pools() {
     let server = target(&rig);
     malloc(&server, "Large", 128, 4096);
     malloc(&server, "Fast", 64, 4096);
-    let rpc_py = rig.tree.rpc_py.clone().expect("the tree has rpc.py");
-    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/../bdev/python");
-    let run = |arguments: &[&str]| {
-        let output = Command::new("/usr/bin/python3")
-            .arg(&rpc_py)
-            .arg("-s")
-            .arg(server.socket())
-            .args(["--plugin", "dedupe_rpc"])
-            .args(arguments)
-            .env("PYTHONPATH", plugin)
-            .output()
-            .expect("python3 starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    };
+    let run = |arguments: &[&str]| rpc_py(&rig, &server, arguments);
     let json = |arguments: &[&str]| serde_json::from_str::<Value>(&run(arguments)).expect("JSON");
     assert_eq!(json(&["mpool_create", "p0", "-c", "Large", "-z", "1", "--label", "cold"])["label"], "cold");
     run(&["mpool_drive_add", "p0", "-s", "Fast", "-z", "2"]);

@@ -2,12 +2,12 @@
 
 //! JSON-RPC: creating, showing, saving, deleting; and every refusal names what it refuses.
 
-use std::process::Command;
-
 use serde_json::{json, Value};
 use tests::target::{RpcClient, ServerOptions};
 
-use crate::fixture::{create, malloc, number, rig, statistics, target, target_with, volume, wait_for_bdev, MIB};
+use crate::fixture::{
+    create, malloc, number, rig, rpc_py, statistics, target, target_with, volume, wait_for_bdev, MIB,
+};
 use crate::pool::aio;
 
 /// vdo-35, partly: a volume that nobody has used counts nothing, in total and in each shard.
@@ -250,22 +250,7 @@ fn the_plugin_for_rpc_py_calls_every_method() {
     let rig = rig(1);
     let server = target(&rig);
     malloc(&server, "Base", 64, 4096);
-    let rpc_py = rig.tree.rpc_py.clone().expect("the tree has rpc.py");
-    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/../bdev/python");
-    let call = |arguments: &[&str]| {
-        let output = Command::new("/usr/bin/python3")
-            .arg(&rpc_py)
-            .arg("-s")
-            .arg(server.socket())
-            .args(["--plugin", "dedupe_rpc"])
-            .args(arguments)
-            .env("PYTHONPATH", plugin)
-            .output()
-            .expect("python3 starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    };
+    let call = |arguments: &[&str]| rpc_py(&rig, &server, arguments);
     let created =
         call(&["bdev_dedupe_create", "-b", "Base", "-n", "D0", "-s", "512", "-l", "128", "-S", "8", "-i", "2"]);
     assert_eq!(created, "D0");

@@ -98,7 +98,8 @@ fn a_full_volume_refuses_only_what_needs_space() {
     assert!(server.log().contains("available again"), "{}", server.log());
 }
 
-/// vdo-117, partly: the figures add up after much and mixed writing: 2 GiB, half of it duplicates, some of it zeros, some overwritten.
+/// vdo-117, partly: the figures add up after much and mixed writing: 2 GiB, half of it duplicates, some of it zeros,
+/// some overwritten.
 #[test]
 fn two_gib_of_mixed_writes_add_up() {
     let rig = rig(2);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Rare events of sharing, under load: more equal blocks than one copy has references, equal blocks at the same time, advice
-//! that is out of date, and different blocks with the same fingerprint. No byte may be wrong.
+//! Rare events of sharing, under load: more equal blocks than one copy has references, equal blocks at the same time,
+//! advice that is out of date, and different blocks with the same fingerprint. No byte may be wrong.
 //!
-//! Blocks with the same fingerprint are made with the volume's secret ([`tests::collide`]), which is read from the pool. So the
-//! module needs no weak hash for these tests.
+//! Blocks with the same fingerprint are made with the volume's secret ([`tests::collide`]), which is read from the
+//! pool. So the module needs no weak hash for these tests.
 
 use std::collections::BTreeMap;
 
@@ -85,8 +85,8 @@ fn equal_blocks_share_copies_up_to_their_most_references() {
     bench.check();
 }
 
-/// In a volume that is nearly full, blocks are freed and used again for other content all the time, so that the index is
-/// out of date.
+/// In a volume that is nearly full, blocks are freed and used again for other content all the time, so that the index
+/// is out of date.
 #[test]
 fn advice_that_is_out_of_date_misleads_nobody() {
     let mut bench = Bench::new(1);

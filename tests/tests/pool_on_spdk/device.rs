@@ -173,11 +173,7 @@ fn waits_when_spdk_has_no_more_requests(rig: &Rig<'_>) {
 /// A transfer whose future is dropped goes on, and its memory lives as long.
 fn survives_dropped_futures(rig: &Rig<'_>) {
     let base = rig.malloc("Slow", 16, 4096);
-    let delay = json!({
-        "name": "Delay", "base_bdev_name": base, "avg_read_latency": 1000, "p99_read_latency": 1000,
-        "avg_write_latency": 50_000, "p99_write_latency": 50_000,
-    });
-    rig.rpc("bdev_delay_create", &delay);
+    rig.delay("Delay", &base, 1000, 50_000);
     rig.on_pool_thread(move |host| async move {
         let device = open(&host, "Delay").await;
         for seed in 0..4 {

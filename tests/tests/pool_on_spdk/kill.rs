@@ -2,8 +2,8 @@
 
 //! Objects of a pool on two file-backed bdevs, made by a process that is killed, read back by another one.
 //!
-//! The test starts its own program again, first as the writer, then as the reader. Both run SPDK with the module in it; the
-//! writer creates the pool by JSON-RPC, the reader's pool is found by examine.
+//! The test starts its own program again, first as the writer, then as the reader. Both run SPDK with the module in
+//! it; the writer creates the pool by JSON-RPC, the reader's pool is found by examine.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

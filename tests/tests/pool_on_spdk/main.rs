@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The media pool on real SPDK bdevs. SPDK runs in this very process, which it supports once in the life of a process, so
-//! one test runs all cases of devices, and the other has processes of its own.
+//! The media pool on real SPDK bdevs. SPDK runs in this very process, which it supports once in the life of a
+//! process, so one test runs all cases of devices, and the other has processes of its own.
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +41,15 @@ impl Rig<'_> {
             &json!({"name": name, "num_blocks": (mib << 20) / block_size, "block_size": block_size}),
         );
         name.to_owned()
+    }
+
+    /// Makes a bdev over another one that delays its reads and writes by so many microseconds.
+    fn delay(&self, name: &str, base: &str, read_us: u64, write_us: u64) {
+        let params = json!({
+            "name": name, "base_bdev_name": base, "avg_read_latency": read_us, "p99_read_latency": read_us,
+            "avg_write_latency": write_us, "p99_write_latency": write_us,
+        });
+        self.rpc("bdev_delay_create", &params);
     }
 
     /// Runs `work` where pools live.

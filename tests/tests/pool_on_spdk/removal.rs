@@ -65,11 +65,7 @@ fn goes_idle(rig: &Rig<'_>) {
 
 fn goes_under_load(rig: &Rig<'_>) {
     let base = rig.malloc("Busy", 16, 4096);
-    let delay = json!({
-        "name": "BusyDelay", "base_bdev_name": base, "avg_read_latency": 20_000, "p99_read_latency": 20_000,
-        "avg_write_latency": 1000, "p99_write_latency": 1000,
-    });
-    rig.rpc("bdev_delay_create", &delay);
+    rig.delay("BusyDelay", &base, 20_000, 1000);
     let socket = rig.socket.to_owned();
     let remover = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));

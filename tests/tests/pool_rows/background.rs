@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a pool does ahead of need, by the clock: compaction, and more containers (mpool.md 6.7); and what it tells of its
-//! space.
+//! What a pool does ahead of need, by the clock: compaction, and more containers (mpool.md 6.7); and what it tells of
+//! its space.
 
 use engine::pool::params::ParamChanges;
 use engine::pool::{Host, Pool, Slot};
@@ -30,8 +30,8 @@ fn writes(world: &World) -> usize {
     world.script.count(Op::is_write)
 }
 
-/// mpool-100: a container that is 70 % full and has 20 % of garbage is compacted at the next multiple of 5 seconds, and not
-/// before.
+/// mpool-100: a container that is 70 % full and has 20 % of garbage is compacted at the next multiple of 5 seconds,
+/// and not before.
 #[test]
 fn containers_are_compacted_ahead_of_need() {
     // Records in a log of 256 blocks, of which markers, version and checkpoint take 4.

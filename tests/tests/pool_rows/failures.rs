@@ -100,7 +100,8 @@ fn a_compaction_is_tried_five_times() {
     computer.live(move |world| async move { assert_eq!(ids(&*world.activate(1).await), kept) });
 }
 
-/// mpool-103: after five attempts the container is out of use: changes fail, reads do not, and the old log has everything.
+/// mpool-103: after five attempts the container is out of use: changes fail, reads do not, and the old log has
+/// everything.
 #[test]
 fn a_compaction_is_given_up_after_five_attempts() {
     let mut computer = Computer::with_short_logs(96);

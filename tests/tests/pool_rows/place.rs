@@ -50,8 +50,8 @@ fn an_allocation_waits_for_discards() {
     });
 }
 
-/// mpool-41: while the discard of its zone is under way no new object gets the zone; afterwards one does, and the discard
-/// does not hit it.
+/// mpool-41: while the discard of its zone is under way no new object gets the zone; afterwards one does, and the
+/// discard does not hit it.
 #[test]
 fn zones_are_free_only_after_their_discard() {
     let mut computer = Computer::new(40);

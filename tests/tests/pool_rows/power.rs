@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Power cuts at every moment of an operation on an object (mpool.md 6.2). The disk has a volatile cache, of which a cut
-//! leaves anything, or nothing.
+//! Power cuts at every moment of an operation on an object (mpool.md 6.2). The disk has a volatile cache, of which a
+//! cut leaves anything, or nothing.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -93,8 +93,8 @@ fn nothing_is_flushed_needlessly() {
     }
 }
 
-/// mpool-36: after a cut at any moment an mblock is there with all of its data, or it is not; once its commit has returned
-/// it is.
+/// mpool-36: after a cut at any moment an mblock is there with all of its data, or it is not; once its commit has
+/// returned it is.
 #[test]
 fn a_commit_is_atomic_and_durable() {
     let body = async |_: &World, pool: &Rc<Pool>| {
@@ -114,8 +114,8 @@ fn a_commit_is_atomic_and_durable() {
     assert!(cut_everywhere(&forgetful(), body, check) > 0);
 }
 
-/// mpool-40: before the record of its deletion is durable an mblock is there, with its data; once the call has returned it
-/// is not, and its zone is free even if its discard never ran.
+/// mpool-40: before the record of its deletion is durable an mblock is there, with its data; once the call has
+/// returned it is not, and its zone is free even if its discard never ran.
 #[test]
 fn a_deletion_is_atomic_and_durable() {
     let mut computer = forgetful();
@@ -165,7 +165,8 @@ fn what_is_not_committed_is_lost() {
     });
 }
 
-/// mpool-72: a log is erased or not at any moment; its new generation is logged first, so that it is empty from then on.
+/// mpool-72: a log is erased or not at any moment; its new generation is logged first, so that it is empty from then
+/// on.
 #[test]
 fn an_erasure_is_atomic_and_durable() {
     let mut computer = forgetful();

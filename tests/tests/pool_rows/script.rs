@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A host whose disks do what a test says: their transfers and commands are listed, held back, or fail; the rest is left
-//! to the simulator's machine behind it.
+//! A host whose disks do what a test says: their transfers and commands are listed, held back, or fail; the rest is
+//! left to the simulator's machine behind it.
 //!
 //! A failing operation has no effect. One that is held back has not reached the disk.
 

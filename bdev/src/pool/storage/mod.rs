@@ -3,7 +3,7 @@
 //! What a volume has in its pool, while it is loaded: its store, and the use of the drives' descriptors.
 //!
 //! A volume is shared between threads and the pool is not, so the volume holds a [`Storage`], plain facts and a key,
-//! and the application thread keeps the pool's side of it under that key until [`end`]. Everything here runs there.
+//! and the application thread keeps the pool's side of it under that key until [`end()`]. Everything here runs there.
 //!
 //! [`place`] finds or makes the pool of a new volume, [`stored`] finds volumes that are not loaded.
 
@@ -48,8 +48,8 @@ pub struct Storage {
     pub pool_name: String,
     /// Identity of the pool.
     pub pool_uuid: Uuid,
-    /// Blocks of the CAPACITY bdev when the pool was made for the volume, so that all of it counts as the volume's; else
-    /// 0.
+    /// Blocks of the CAPACITY bdev when the pool was made for the volume, so that all of it counts as the volume's;
+    /// else 0.
     own_blocks: AtomicU64,
     /// Writes may be in a volatile cache until a flush.
     pub volatile_cache: bool,
@@ -58,7 +58,8 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// What counts as the volume's, in blocks: all of the bdev when the pool was made for the volume, else its data area.
+    /// What counts as the volume's, in blocks: all of the bdev when the pool was made for the volume, else its data
+    /// area.
     pub fn physical_blocks(&self, data_blocks: u64) -> u64 {
         match self.own_blocks.load(Ordering::Relaxed) {
             0 => data_blocks,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Level 2 of a volume's index on its pool: the application thread's side (engine, `hash::index::History`, is a shard's).
+//! Level 2 of a volume's index on its pool: the application thread's side (engine, `hash::index::History`, is a
+//! shard's).
 //!
 //! ```text
 //!   shard ── section ──> queue ──> log of the open chapter ──> full: copied into an mblock, the log erased
@@ -9,12 +10,13 @@
 //!   start ──> open chapter and closed ones, newest first, section by section ──> every shard
 //! ```
 //! All shards of a volume share one open chapter, so that little of it is waste and the number of shards means nothing
-//! on media. The engine knows a section by a chapter's number and its own in it ([`SectionAt`]). Here every section is a
-//! chapter to the engine: sections are numbered in the order in which they came ([`shelf`]), and each can be read as soon
-//! as it is in the log. Closing a chapter changes only where it is read from.
+//! on media. The engine knows a section by a chapter's number and its own in it ([`SectionAt`]). Here every section
+//! is a chapter to the engine: sections are numbered in the order in which they came ([`shelf`]), and each can be
+//! read as soon as it is in the log. Closing a chapter changes only where it is read from.
 //!
 //! Invariants:
-//! * What goes wrong here costs savings, and nothing else: a section that cannot be kept is lost, and its shard is told.
+//! * What goes wrong here costs savings, and nothing else: a section that cannot be kept is lost, and its shard is
+//!   told.
 //! * The open chapter is in memory as it is in the log, so it takes one zone of the pool at most.
 //! * Every task ends before the shards stop ([`History::stop`]).
 
@@ -32,10 +34,11 @@ use std::sync::{Arc, Weak};
 use engine::pool::error::Result;
 use engine::pool::MediaClass;
 use engine::volume::store::{HistoryLog, IndexLayout, VolumeStore};
-use engine::{Nanos, SectionAt};
+use engine::SectionAt;
 
 use self::append::Arrival;
 use self::shelf::Shelf;
+use super::rest::LOOK_AGAIN;
 use super::tour::tour;
 use super::Volume;
 use crate::pool::timer;
@@ -43,9 +46,6 @@ use crate::shard_host::ShardHost;
 
 /// Bytes of a full section, by which windows are counted.
 const SECTION_BYTES: u64 = engine::media::index_section::SECTION_BYTES as u64;
-
-/// Time between two looks for tasks that have not ended.
-const LOOK_AGAIN: Nanos = Nanos(500_000);
 
 /// How far a refill has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,10 +97,15 @@ pub struct History {
     sections_lost: Cell<u64>,
 }
 
+/// Closed chapters that a history of so many MiB keeps: neither the index's size nor the number of shards matters.
+fn most_chapters(history_mib: u32, zone_bytes: u64) -> u64 {
+    IndexLayout::of(0, history_mib, 1, zone_bytes).chapters
+}
+
 /// How many sections a shard keeps hooks of, and the memory of the open chapter in bytes; none without a history.
 #[must_use]
 pub fn window(history_mib: u32, shards: usize, zone_bytes: u64) -> Option<(u32, u64)> {
-    let chapters = IndexLayout::of(0, history_mib, shards, zone_bytes).chapters;
+    let chapters = most_chapters(history_mib, zone_bytes);
     let sections = (chapters + 1) * (zone_bytes / SECTION_BYTES).max(1);
     let each = sections.div_ceil(shards.max(1) as u64);
     (chapters > 0).then(|| (u32::try_from(each).unwrap_or(u32::MAX), zone_bytes))
@@ -112,9 +117,8 @@ impl History {
     /// # Errors
     /// NoSpace: there is no room for a log. Io.
     pub async fn open(store: Rc<VolumeStore>, volume: &Arc<Volume>) -> Result<Rc<History>> {
-        let config = store.config();
         let zone_bytes = store.pool().drive_of(MediaClass::Capacity)?.zone_bytes();
-        let most_chapters = IndexLayout::of(config.index_mib, config.history_mib, 1, zone_bytes).chapters;
+        let most_chapters = most_chapters(store.config().history_mib, zone_bytes);
         let (log, open) = store.open_history_log().await?;
         let shelf = Shelf::new(store.chapters(), open);
         Ok(Rc::new(History {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! All sections for all shards, newest first, in the background of a volume that has started: level 1 is refilled after a
-//! crash, and hooks are known again after any stop.
+//! All sections for all shards, newest first, in the background of a volume that has started: level 1 is refilled
+//! after a crash, and hooks are known again after any stop.
 //!
-//! A section goes to one shard after the other, so at most one of them works on it at a time, and a pause follows each in
-//! which requests are served.
+//! A section goes to one shard after the other, so at most one of them works on it at a time, and a pause follows
+//! each in which requests are served.
 
 use std::rc::Rc;
 use std::sync::Arc;

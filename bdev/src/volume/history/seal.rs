@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use engine::Nanos;
 
 use super::super::tour::tour;
-use super::History;
+use super::{History, Task};
 use crate::pool::runtime;
 use crate::pool::timer;
 use crate::shard_host::ShardHost;
@@ -37,12 +37,11 @@ impl History {
         });
     }
 
-    /// Takes the records that fill no section yet from the shards that have as many as `least`, and waits until they are
-    /// durable.
-    pub async fn seal(self: &Rc<History>, least: u64) {
+    /// Has the shards that have as many as `least` records that fill no section yet send them. They are durable when
+    /// their shard has been told so ([`ShardHost::is_saved`]), and not when this returns.
+    pub async fn seal(&self, least: u64) {
         let Some(volume) = self.volume.upgrade() else { return };
-        let task = super::Task::of(self);
+        let _task = Task::of(self);
         tour(&volume, move |shard: &ShardHost| shard.seal_section(least)).await;
-        drop(task);
     }
 }

@@ -9,6 +9,7 @@ use crate::env::Env;
 use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
 use crate::logical::Mapped;
+use crate::tally::Tally;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// All members record their mappings to the copy. `done` is the agent if it has recorded its own already.
@@ -86,7 +87,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     pub(super) fn move_member(&mut self, old: u32, new: u32, member: u32) {
         self.leave_ring(member);
-        self.locks[old].members -= 1;
+        self.locks[old].members -= Tally::one(self.members[member].anew);
         self.join(new, member);
     }
 
@@ -107,6 +108,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                 cx.stats.dedupe_hits += 1;
             } else {
                 cx.stats.unique_blocks += 1;
+                self.remember_plain(cx, member);
             }
         }
         if lock == NONE {
@@ -137,7 +139,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// A member has come back from recording its mapping; the last one cleans up.
     pub(super) fn member_back<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, member: u32) {
-        if self.locks[lock].members > 1 {
+        if self.locks[lock].members.total() > 1 {
             return self.exit(cx, member);
         }
         self.locks[lock].agent = member;

@@ -32,9 +32,10 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
-use crate::hash::member::{Member, Packing};
+use crate::hash::member::Member;
 use crate::hash::{Fingerprint, ImageOf, Index};
 use crate::logical::{Mapped, MappingState};
+use crate::tally::Tally;
 use crate::units::{Lbn, ShardId, MAX_REFERENCES};
 use crate::volume::{Geometry, Statistics};
 use level2::Level2;
@@ -50,6 +51,8 @@ const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
 #[derive(Debug)]
 pub struct HashZone<Buf> {
     members: Arena<Member<Buf>>,
+    /// Members in use.
+    in_use: Tally,
     locks: Arena<HashLock>,
     registered: HashTable<u32>,
     index: Index,
@@ -103,6 +106,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let (level1, index_restored) = index.level1();
         HashZone {
             members: Arena::new(members, Member::new(vio, Lbn(0), example, none)),
+            in_use: Tally::ZERO,
             locks: Arena::new(members, HashLock::new(none)),
             registered: HashTable::with_capacity(members * 2),
             index: level1,
@@ -130,15 +134,13 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     pub fn gauges(&self, stats: &mut Statistics) {
         stats.hash_locks = self.locks.in_use() as u64;
         stats.compressed_fragments_in_packer = self.packing.parked() as u64;
+        stats.blocks_in_stock = self.packing.stocked() as u64;
         self.index_gauges(stats);
     }
 
     /// Checks what must hold when nothing is in flight.
     pub fn audit_at_rest(&self) -> Result<(), String> {
-        if self.packing.parked() > 0 || self.packing.held_up > 0 {
-            let (parked, held_up) = (self.packing.parked(), self.packing.held_up);
-            return Err(format!("hash zone at rest has {parked} parked fragments, {held_up} members behind them"));
-        }
+        self.packing.audit_at_rest()?;
         if !self.registered.is_empty() || self.locks.in_use() > 0 || self.members.in_use() > 0 {
             return Err(format!(
                 "hash zone at rest has {} registered locks, {} locks, {} members",
@@ -173,6 +175,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             let Some(arrival) = cx.handoff.arrivals.pop_front() else { break };
             let member = Member::new(arrival.vio, arrival.lbn, arrival.data, arrival.fingerprint);
             let member = Member { anew: arrival.anew, ..member };
+            self.in_use += Tally::one(arrival.anew);
             let member = self.members.acquire(member).expect("availability was checked");
             self.entering.push_back(member);
             progress = true;
@@ -243,8 +246,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.launch(cx, member);
         } else {
             self.locks[lock].waiters.push(&mut self.members, member);
-            let agent = self.locks[lock].agent;
-            self.packing.held_up += usize::from(self.members[agent].packing == Packing::Parked);
+            self.wait_for_parked(lock, member);
         }
     }
 
@@ -258,7 +260,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.members[head].live_prev = member;
         }
         self.locks[lock].live = member;
-        self.locks[lock].members += 1;
+        self.locks[lock].members += Tally::one(self.members[member].anew);
     }
 
     /// Takes a member out of the ring of those whose content can be compared, if it is in it.
@@ -312,13 +314,14 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     fn exit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         self.leave_ring(member);
         self.release_allocation(cx, member);
-        let lock = self.members[member].lock;
+        let Member { lock, anew, .. } = self.members[member];
         self.members.release(member);
+        self.in_use -= Tally::one(anew);
         if lock == NONE {
             return;
         }
-        self.locks[lock].members -= 1;
-        if self.locks[lock].members == 0 {
+        self.locks[lock].members -= Tally::one(anew);
+        if self.locks[lock].members == Tally::ZERO {
             self.free_lock(lock);
         }
     }

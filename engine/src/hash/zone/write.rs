@@ -3,6 +3,7 @@
 //! Storing a new copy: WRITING (vdo.md 2.5).
 
 use super::HashZone;
+use crate::arena::NONE;
 use crate::context::{Context, Owner};
 use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
@@ -31,9 +32,11 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.write_alone(cx, member);
     }
 
-    /// Stores the content of a member that shares no block with others; what is stored already stays where it is then.
+    /// Stores the content of a member that shares no block with others. What is stored already stays where it is then,
+    /// unless somebody waits to share it.
     pub(super) fn write_alone<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
-        if self.members[member].anew {
+        let Member { lock, anew, .. } = self.members[member];
+        if anew && (lock == NONE || self.locks[lock].members.total() == 1) {
             self.fail(cx, member, RequestError::NoSpace);
         } else {
             self.write_plain(cx, member);

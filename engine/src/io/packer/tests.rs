@@ -17,7 +17,7 @@ fn fragment(member: u32, size: usize) -> Vec<u8> {
 }
 
 fn park(packer: &mut Packer, bin: usize, member: u32, size: usize) {
-    let parked = Parked { member, lbn: Lbn(u64::from(member) + 1000) };
+    let parked = Parked { member, lbn: Lbn(u64::from(member) + 1000), own: false };
     packer.park(bin, parked, &fragment(member, size), Nanos(u64::from(member)));
 }
 
@@ -125,13 +125,13 @@ fn a_large_fragment_pairs_with_a_small_one() {
 #[test]
 fn alone_the_fullest_quarter_is_due() {
     let mut packer = Packer::new();
-    packer.mark_alone();
+    packer.mark_alone(false);
     assert_eq!(packer.next_due(), None);
     // Nine bins, each fuller than the one before, as none of these share one.
     for member in 0..9 {
         add(&mut packer, member, 2100 + 100 * member as usize);
     }
-    packer.mark_alone();
+    packer.mark_alone(false);
     let mut due = vec![];
     while let Some(bin) = packer.next_due() {
         due.push(packer.members(bin).as_slice()[0]);
@@ -141,13 +141,13 @@ fn alone_the_fullest_quarter_is_due() {
     while packer.parked() > 1 {
         write_alone(&mut packer);
     }
-    packer.mark_alone();
+    packer.mark_alone(false);
     assert!(packer.next_due().is_some(), "the last one, too");
 }
 
 /// Takes what is due when nobody is on the way.
 fn write_alone(packer: &mut Packer) {
-    packer.mark_alone();
+    packer.mark_alone(false);
     while let Some(bin) = packer.next_due() {
         packer.empty(bin);
     }

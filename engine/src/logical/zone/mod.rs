@@ -41,6 +41,7 @@ use crate::logical::lbn_lock::LbnLocks;
 use crate::logical::map::{BlockMap, MAX_ALLOCATIONS};
 use crate::logical::range_decrement::RunCollector;
 use crate::logical::Mapping;
+use crate::tally::Tally;
 use crate::units::{Lbn, BLOCK_SIZE, ENTRIES_PER_LEAF_PAGE};
 use crate::volume::{Geometry, Statistics};
 use crate::wait_queue::WaitQueue;
@@ -110,11 +111,9 @@ pub struct LogicalZone<E: Env> {
     fingerprints: Vec<u32>,
     bounce: Vec<E::Buf>,
     bounce_waiters: WaitQueue,
-    /// data_vios that get nowhere until another one ends: those that wait for an LBN lock, a range operation or a bounce
-    /// block.
-    held_up: usize,
-    /// data_vios that a hash zone has.
-    deduping: usize,
+    /// data_vios that get further by themselves: neither do they wait for an LBN lock, a range operation or a bounce block
+    /// that another one has, nor has a hash zone got them.
+    moving: Tally,
     /// Memory for what is decompressed.
     restored: Box<Block>,
     /// data_vios and range operations that wait for room in the journal.
@@ -161,8 +160,7 @@ impl<E: Env> LogicalZone<E> {
             fingerprints: Vec::with_capacity(vios),
             bounce,
             bounce_waiters: WaitQueue::new(),
-            held_up: 0,
-            deduping: 0,
+            moving: Tally::ZERO,
             restored: Box::new([0; BLOCK_SIZE]),
             journal_waiters: VecDeque::with_capacity(vios + RANGE_OPERATIONS),
             page_allocations: Vec::with_capacity(MAX_ALLOCATIONS),
@@ -193,8 +191,18 @@ impl<E: Env> LogicalZone<E> {
 
     /// data_vios that this zone takes further, and that may bring the hash zone something to do. Those that wait for
     /// others are not among them.
-    pub fn moving(&self) -> usize {
-        self.vios.in_use() - self.deduping - self.held_up
+    pub fn moving(&self) -> Tally {
+        self.moving
+    }
+
+    /// A data_vio gets no further by itself.
+    fn stops(&mut self, index: u32) {
+        self.moving -= Tally::one(self.vios[index].is_relocation());
+    }
+
+    /// A data_vio gets further by itself, from now on or again.
+    fn goes_on(&mut self, index: u32) {
+        self.moving += Tally::one(self.vios[index].is_relocation());
     }
 
     /// True when a flush waits for older pieces.
@@ -380,6 +388,7 @@ impl<E: Env> LogicalZone<E> {
         }
         let vio = DataVio::new(piece.operation, lbn, part, index);
         let vio = self.vios.acquire(vio).expect("availability was checked");
+        self.goes_on(vio);
         self.lock(cx, vio);
     }
 
@@ -393,7 +402,7 @@ impl<E: Env> LogicalZone<E> {
             if let Some(buf) = bounce {
                 self.bounce.push(buf);
                 if let Some(waiter) = self.bounce_waiters.pop(&mut self.vios) {
-                    self.held_up -= 1;
+                    self.goes_on(waiter);
                     self.bounce(cx, waiter);
                 }
             }

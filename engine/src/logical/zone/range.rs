@@ -175,7 +175,7 @@ impl<E: Env> LogicalZone<E> {
         self.ranges.release(index);
         let mut waiters = self.range_waiters.take();
         while let Some(waiter) = waiters.pop(&mut self.vios) {
-            self.held_up -= 1;
+            self.goes_on(waiter);
             self.lock(cx, waiter);
         }
         self.block_done(cx, piece, result);

@@ -36,6 +36,7 @@ impl<E: Env> LogicalZone<E> {
                 cx.relocated(location.pbn);
             } else if self.has_vio() && self.vios.in_use() <= self.vios.capacity() / 2 {
                 let vio = self.vios.acquire(DataVio::relocation(lbn, location)).expect("availability was checked");
+                self.goes_on(vio);
                 self.lock(cx, vio);
             } else {
                 break;

@@ -14,6 +14,8 @@ use crate::logical::map::{Fetch, Frame, Purpose};
 use crate::logical::{Mapped, Mapping, MappingState, PageId};
 use crate::media::journal_record::Entry;
 use crate::message::MemberRef;
+use crate::read_check;
+use crate::tally::Tally;
 use crate::units::BLOCK_SIZE;
 
 impl<E: Env> LogicalZone<E> {
@@ -21,12 +23,12 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn lock(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let lbn = self.vios[index].lbn;
         if self.page_has_range(PageId::leaf_of(lbn).index) {
-            self.held_up += 1;
+            self.stops(index);
             self.range_waiters.push(&mut self.vios, index);
         } else if self.locks.acquire(lbn, &mut self.vios, index) {
             self.locked(cx, index);
         } else {
-            self.held_up += 1;
+            self.stops(index);
         }
     }
 
@@ -110,7 +112,7 @@ impl<E: Env> LogicalZone<E> {
                 self.buffered(cx, index);
             }
             None => {
-                self.held_up += 1;
+                self.stops(index);
                 self.bounce_waiters.push(&mut self.vios, index);
             }
         }
@@ -156,7 +158,7 @@ impl<E: Env> LogicalZone<E> {
             MappingState::Compressed(slot) => self.restore(cx, data, slot),
             _ => true,
         };
-        let (expected, found) = (old.check(), Fingerprinter::check_code(cx.env.block(data)));
+        let (expected, found) = (old.check(), read_check::code_found(cx.env.block(data), old.check()));
         if expected != found || !restored {
             cx.stats.check_error_count += 1;
             cx.report(Event::CheckMismatch { lbn, pbn, expected, found });
@@ -218,17 +220,21 @@ impl<E: Env> LogicalZone<E> {
             let fingerprint = cx.fingerprinter.fingerprint(block);
             vio.check = Fingerprinter::check_code(block);
             vio.stage = Stage::Deduping;
-            self.deduping += 1;
+            self.moving -= Tally::one(vio.is_relocation());
             cx.dedupe(index, vio.lbn, data, fingerprint, vio.is_relocation());
         }
         progress
     }
 
     pub(super) fn event(&mut self, cx: &mut Context<'_, E>, event: LogicalEvent) {
-        self.deduping -= 1;
         match event {
-            LogicalEvent::Remap { vio, member, location } => self.remap(cx, vio, member, location),
+            LogicalEvent::Remap { vio, member, location } => {
+                self.goes_on(vio);
+                self.remap(cx, vio, member, location);
+            }
+            LogicalEvent::Relocate { lbn, location } => self.relocate(lbn, location),
             LogicalEvent::WriteFailed { vio, error } => {
+                self.goes_on(vio);
                 if error == RequestError::NoSpace && !self.vios[vio].is_relocation() {
                     cx.stats.no_space_error_count += 1;
                 }
@@ -308,12 +314,13 @@ impl<E: Env> LogicalZone<E> {
         if vio.operation.is_discard() {
             self.discards -= 1;
         }
+        self.stops(index);
+        let before = self.granted.len();
         let granted = &mut self.granted;
-        let held_up = &mut self.held_up;
-        self.locks.release(lbn, &mut self.vios, |waiter| {
-            *held_up -= 1;
-            granted.push_back(waiter);
-        });
+        self.locks.release(lbn, &mut self.vios, |waiter| granted.push_back(waiter));
+        for at in before..self.granted.len() {
+            self.goes_on(self.granted[at]);
+        }
         self.vios.release(index);
         if compared || bounce.is_some() {
             self.retired.push(Retired { piece, result, bounce });

@@ -32,8 +32,8 @@ impl Disk {
         self.history.present(pbn).is_some_and(|present| self.bytes(pbn) != Some(present))
     }
 
-    /// True when a block was shown wrong to somebody who compared it: he may share it though it does not hold his content,
-    /// which its check code tells whoever reads it.
+    /// True when a block was shown wrong to somebody who compared it: he may share it though it does not hold his
+    /// content, which its check code tells whoever reads it.
     #[must_use]
     pub fn has_misled(&self, pbn: Pbn) -> bool {
         self.misled.contains(&pbn)
@@ -62,7 +62,8 @@ impl Disk {
             faults.counts.wrong_verifies += 1;
             self.misled.insert(pbn);
         } else if wrong || self.has_misled(pbn) {
-            faults.counts.wrong_reads += 1;
+            let count = if wrong { &mut faults.counts.wrong_reads } else { &mut faults.counts.misled_reads };
+            *count += 1;
             faults.note(Cause::Rot, time);
         }
         if verify {
