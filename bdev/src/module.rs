@@ -68,7 +68,10 @@ pub fn link() {
 /// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn init() -> c_int {
     #[cfg(feature = "measure-unchecked")]
-    log::warn!("this build can switch off the check of what is read: it is for measuring, not for data (feature measure-unchecked)");
+    log::warn!(
+        "this build can switch off the check of what is read: it is for measuring, not for data (feature \
+         measure-unchecked)"
+    );
     runtime::start();
     0
 }

@@ -5,19 +5,22 @@
 use std::sync::Arc;
 
 use engine::hash::{Fingerprinter, HistoryConfig, IndexImage};
-use engine::io::packer::BINS;
+use engine::io::packer::Packer;
+use engine::io::relocator::Relocator;
 use engine::io::stock::Stock;
+use engine::io::Piece;
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, JournalSegment, Placement};
-use engine::{MetadataConfig, Pbn, BLOCK_SIZE};
+use engine::{MetadataConfig, BLOCK_SIZE};
 
 use crate::buffer::Buf;
+use crate::client::Client;
 use crate::host_env::Mail;
-use crate::mail::{Receiver, Sender};
+use crate::mail::{self, Receiver, Sender};
 use crate::peers::Peers;
 use crate::thread::Thread;
-use crate::transfer::BaseHandle;
+use crate::transfer::{BaseHandle, SLOT_BYTES};
 
 /// Blocks in flight in one shard (vdo.md section 0: 2048 data_vios).
 pub const VIOS: usize = 2048;
@@ -40,15 +43,35 @@ pub const DMA_BYTES: u64 =
     ((BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS)
         * BLOCK_SIZE) as u64;
 
-/// Memory of a shard's packer: of each bin a block, and whose fragments are in it.
-const PACKER_BYTES: usize = BINS * (BLOCK_SIZE + 384);
-/// Memory of the queue of a shard's relocator: numbers of 2^16 blocks.
-const RELOCATOR_BYTES: usize = (1 << 16) * size_of::<Pbn>();
 /// What a shard takes for compression in bytes, whether that is on or off, besides buffers.
-const COMPRESSION_BYTES: u64 = (PACKER_BYTES + RELOCATOR_BYTES + Stock::BYTES) as u64;
+const COMPRESSION_BYTES: u64 = (Packer::BYTES + Relocator::<Buf>::QUEUE_BYTES + Stock::BYTES) as u64;
 
-/// Rough size of a shard's arenas: requests, locks, rings, compression.
-pub const ARENA_BYTES: u64 = (VIOS as u64) * 2048 + (PIECES as u64) * 256 + (1 << 20) + COMPRESSION_BYTES;
+/// Foreign pieces that wait for the engine without memory being allocated.
+pub const WAITING_PIECES: usize = 4096;
+/// Transfers that can be under way without memory being allocated. A volume of one shard never has more: each is of a
+/// block in flight, or has at least one block of a pool. With several, a shard may have more blocks of others' requests
+/// to write than others have of its own, and then may need more.
+pub const TRANSFERS: usize =
+    VIOS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
+
+/// What a block in flight takes in its logical zone, as was measured.
+const VIO_BYTES: usize = 512;
+/// What a block in flight anywhere in the volume takes in the hash zone and the physical zone of each shard, as was
+/// measured: all of them may have the same.
+const MEMBER_BYTES: usize = 720;
+/// What a piece takes, as was measured.
+const PIECE_BYTES: usize = 128;
+/// What a shard takes besides, as was measured: mostly tables of the block map's cache, journal and index.
+const REST_BYTES: usize = 3 << 20;
+
+/// Memory of the arenas of one of so many shards, in bytes, rounded up: requests, locks, rings, compression.
+pub fn arena_bytes(shards: usize) -> u64 {
+    let engine = VIOS * VIO_BYTES + VIOS * shards * MEMBER_BYTES + PIECES * PIECE_BYTES + REST_BYTES;
+    let (ring, outbox) = mail::capacities(shards);
+    let mail = (shards - 1) * (ring + outbox) * size_of::<Mail>();
+    let host = TRANSFERS * SLOT_BYTES + WAITING_PIECES * size_of::<Piece<Client>>() + mail;
+    (engine + host) as u64 + COMPRESSION_BYTES
+}
 
 /// What a shard is started with.
 #[derive(Debug)]
@@ -120,7 +143,15 @@ pub fn map_cache_bytes(mib: u64, shards: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use core::ptr::NonNull;
+
+    use engine::hash::SECRET_BYTES;
+    use engine::pool::mlog::Stamp;
+    use engine::{Blocks, Pbn, Shard, ShardConfig, ShardId};
+    use uuid::Uuid;
+
     use super::*;
+    use crate::host_env::HostEnv;
 
     #[test]
     fn the_cache_is_dealt_to_the_shards_and_has_a_least_size() {
@@ -130,6 +161,67 @@ mod tests {
         assert!(least > VIOS, "{least} pages for {VIOS} blocks in flight");
         assert_eq!(map_pages_cached(128, 32), least);
         assert_eq!(map_cache_bytes(1, 32), (32 * least * BLOCK_SIZE) as u64);
+    }
+
+    /// What the engine of the first of so many shards allocates, with a small cache of the block map and 1 MiB of index.
+    fn engine_bytes(shards: usize) -> u64 {
+        const SLABS: usize = 32;
+        const SLAB_BLOCKS_EACH: u64 = 64;
+        let end = Pbn(1 + SLABS as u64 * SLAB_BLOCKS_EACH);
+        let geometry = Geometry::new(shards, Blocks(504 * 64), Pbn(1), end, SLAB_BLOCKS_EACH).expect("a valid layout");
+        let block = Box::leak(Box::new([0; BLOCK_SIZE]));
+        // SAFETY: the block stays, and nobody writes to it: the engine is built and does nothing.
+        let buf = unsafe { Buf::of_client(NonNull::from(block).cast()) };
+        let bufs = |count| vec![buf; count];
+        let segment = |number| JournalSegment {
+            number,
+            capacity_bytes: 32 << 20,
+            sector_bytes: BLOCK_SIZE,
+            stamp: Stamp { uuid: Uuid::from_u128(u128::from(number) + 1), generation: 1 },
+        };
+        let config = ShardConfig {
+            id: ShardId(0),
+            geometry,
+            vios: VIOS,
+            pieces: PIECES,
+            bounce: bufs(BOUNCE_BLOCKS),
+            verify: bufs(VERIFY_BLOCKS),
+            containers: bufs(CONTAINER_BLOCKS),
+            relocation: bufs(RELOCATION_BLOCKS),
+            compression: true,
+            index_bytes: 1 << 20,
+            index_image: None,
+            history: None,
+            fingerprinter: Fingerprinter::new([7; SECRET_BYTES]),
+            metadata: MetadataConfig {
+                nonce: 1,
+                generation: 1,
+                volatile_cache: true,
+                map_pages_cached: map_pages_cached(1, shards),
+                map_bufs: bufs(MAP_BLOCKS),
+                journal_bufs: bufs(JOURNAL_BLOCKS),
+                slab_bufs: bufs(SLAB_BLOCKS),
+                segments: (0..4).map(segment).collect(),
+                summaries: vec![SlabSummary::new(SLAB_BLOCKS_EACH as u32); SLABS / shards],
+                logical_blocks_used: 0,
+                map_pages: 0,
+            },
+        };
+        let mut shard = None;
+        let counted = allocation_counter::measure(|| shard = Some(Shard::<HostEnv>::new(config)));
+        counted.bytes_current.unsigned_abs()
+    }
+
+    #[test]
+    fn no_more_is_allocated_than_planned_and_little_less() {
+        for shards in [1, 2, 4, 8, 16, 32] {
+            let (ring, outbox) = mail::capacities(shards);
+            let mail = (shards - 1) * (ring + outbox) * size_of::<Mail>();
+            let host = TRANSFERS * SLOT_BYTES + WAITING_PIECES * size_of::<Piece<Client>>() + mail;
+            let taken = engine_bytes(shards) + host as u64;
+            let planned = arena_bytes(shards) + map_cache_bytes(1, shards) / shards as u64 + (1 << 20);
+            assert!((planned * 4 / 5..=planned).contains(&taken), "{shards} shards: {taken} of {planned} bytes");
+        }
     }
 
     #[test]

@@ -29,20 +29,12 @@ use crate::host_env::{HostEnv, Mail};
 use crate::list::{Inbox, List};
 use crate::mail::Receiver;
 use crate::plan::{
-    Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, RELOCATION_BLOCKS, SLAB_BLOCKS, VERIFY_BLOCKS, VIOS,
+    Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, RELOCATION_BLOCKS, SLAB_BLOCKS, TRANSFERS,
+    VERIFY_BLOCKS, VIOS, WAITING_PIECES,
 };
 use crate::shard_host::{StartError, Waker};
 use crate::transfer::Transfers;
 use crate::uplink::Uplink;
-
-/// Foreign pieces that wait for the engine without memory being allocated.
-const WAITING_PIECES: usize = 4096;
-
-/// Transfers that can be under way without memory being allocated. A volume of one shard never has more: each is of a
-/// block in flight, or has at least one block of a pool. With several, a shard may have more blocks of others' requests
-/// to write than others have of its own, and then may need more.
-const TRANSFERS: usize =
-    VIOS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
 
 /// Busy turns after which gauges are brought up to date, at the latest.
 const GAUGE_TURNS: u32 = 4096;

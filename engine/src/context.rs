@@ -310,8 +310,8 @@ impl<E: Env> Context<'_, E> {
     pub fn relocated(&mut self, from: Pbn) {
         match self.owner(from) {
             Err(_) => {}
-            Ok(owner) if owner == self.id => self.relocator.moved(),
-            Ok(owner) => self.send(owner, Message::Relocated),
+            Ok(owner) if owner == self.id => self.relocator.moved(from),
+            Ok(owner) => self.send(owner, Message::Relocated { from }),
         }
     }
 

@@ -140,7 +140,10 @@ pub enum Message<Buf> {
         location: Mapped,
     },
     /// Logical to physical: one [`Message::Relocate`] is done with, in whatever way.
-    Relocated,
+    Relocated {
+        /// Where the block was stored.
+        from: Pbn,
+    },
     /// The volume takes no writes any more.
     ReadOnly,
     /// Hash to physical: try for a read lock on a candidate (vdo.md 2.5); answered by [`Message::Locked`].

@@ -2,14 +2,15 @@
 
 //! The check code of what was read from the base, for comparing it with the one that is stored in its mapping.
 //!
-//! Every block that is read is checked, and no option changes that. What it costs can be measured all the same: cargo feature
-//! `measure-unchecked`, which is for the benchmark's program alone, adds a switch. It is on until that program switches it off, so
-//! that even such a build checks in anyone else's hands.
+//! Every block that is read is checked, and no option changes that. What it costs can be measured all the same: cargo
+//! feature `measure-unchecked`, which is for the benchmark's program alone, adds a switch. It is on until that program
+//! switches it off, so that even such a build checks in anyone else's hands.
 
 use crate::env::Block;
 use crate::hash::Fingerprinter;
 
-/// The code of `block`, which should be `expected`. Where checks are switched off, `expected` itself, without a look at the block.
+/// The code of `block`, which should be `expected`. Where checks are switched off, `expected` itself, without a look at
+/// the block.
 #[inline]
 pub(crate) fn code_found(block: &Block, expected: u32) -> u32 {
     #[cfg(feature = "measure-unchecked")]

@@ -57,7 +57,7 @@ fn dead_fragments_pin_nothing(shards: usize) {
     let left = BLOCKS / 8;
     let after = data_blocks(&rig);
     // One that could not be moved for each that waits, and the last bins of each shard.
-    assert!(after <= left / FRAGMENTS + 8 + 4 * shards as u64, "{after} blocks for {left} fragments");
+    assert!(after <= left / FRAGMENTS + 8 + 6 * shards as u64, "{after} blocks for {left} fragments");
     read_back(&mut rig, BLOCKS);
 }
 

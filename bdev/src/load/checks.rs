@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The check of what is read, switched off and on to see what it costs. Only a build with feature `measure-unchecked` can.
+//! The check of what is read, switched off and on to see what it costs. Only a build with feature `measure-unchecked`
+//! can.
 
 use thiserror::Error;
 

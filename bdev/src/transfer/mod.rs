@@ -33,6 +33,9 @@ use crate::shard_host::Waker;
 
 pub use self::device::BaseHandle;
 
+/// Memory of a transfer under way.
+pub const SLOT_BYTES: usize = size_of::<Slot>();
+
 /// See the module's documentation. Lives in an `Rc`, because slots and callbacks point to it.
 pub struct Transfers {
     devices: Box<[Device]>,

@@ -20,7 +20,7 @@ use super::tour::tour;
 use super::{Recoveries, Volume};
 use crate::error::VolumeError;
 use crate::needs::Memory;
-use crate::plan::{map_cache_bytes, Plan, ARENA_BYTES, DMA_BYTES};
+use crate::plan::{arena_bytes, map_cache_bytes, Plan, DMA_BYTES};
 use crate::pool::storage;
 use crate::setup;
 use crate::shard_host::ShardHost;
@@ -78,7 +78,7 @@ fn memory_of(loaded: &Loaded) -> Memory {
         (u64::from(config.index_mib) << 20) + loaded.history_bytes,
         map_cache_bytes(config.map_cache_mib.into(), shards),
     );
-    Memory::of(&loaded.geometry, sizes, (ARENA_BYTES, DMA_BYTES))
+    Memory::of(&loaded.geometry, sizes, (arena_bytes(shards), DMA_BYTES))
 }
 
 fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHost]>) -> Volume {

@@ -30,7 +30,7 @@ use std::cmp::Reverse;
 
 use crate::env::Block;
 use crate::media::compressed_block::{encode, FragmentEntry, ENTRY_BYTES, MAX_FRAGMENTS, ROOM};
-use crate::units::{Lbn, Nanos, BLOCK_SIZE};
+use crate::units::{Lbn, Nanos, Pbn, BLOCK_SIZE};
 
 /// Bins: as many as fragments that a client with 128 requests in flight can have waiting.
 pub const BINS: usize = 128;
@@ -75,6 +75,8 @@ pub struct Parked {
 #[derive(Debug, Clone, Copy)]
 struct Expected {
     lbn: Lbn,
+    /// Where it is stored.
+    from: Pbn,
     size: usize,
 }
 
@@ -180,7 +182,10 @@ impl Default for Packer {
 }
 
 impl Packer {
-    /// An empty packer; some 560 KiB of memory.
+    /// Memory of a packer.
+    pub const BYTES: usize = BINS * (size_of::<Bin>() + BLOCK_SIZE) + size_of::<Packer>();
+
+    /// An empty packer.
     #[must_use]
     pub fn new() -> Packer {
         let bins = (0..BINS).map(|_| Bin::new()).collect();
@@ -242,11 +247,11 @@ impl Packer {
     ///
     /// # Panics
     /// If the bin is empty.
-    pub fn expect(&mut self, bin: usize, lbn: Lbn, size: usize) -> bool {
+    pub fn expect(&mut self, bin: usize, lbn: Lbn, from: Pbn, size: usize) -> bool {
         assert!(!self.bins[bin].is_empty(), "an empty bin is never due, and would wait for ever");
         let expects = self.bins[bin].expected.is_none() && self.has_room(bin, size);
         if expects {
-            self.bins[bin].expected = Some(Expected { lbn, size });
+            self.bins[bin].expected = Some(Expected { lbn, from, size });
             self.room[bin] = self.bins[bin].room() as u16;
             self.expecting += 1;
         }
@@ -255,8 +260,18 @@ impl Packer {
 
     /// A bin expects nothing any more.
     pub fn expect_nothing(&mut self, bin: usize) {
-        self.expecting -= usize::from(self.bins[bin].expected.take().is_some());
-        self.room[bin] = if self.bins[bin].is_empty() { EMPTY } else { self.bins[bin].room() as u16 };
+        if self.bins[bin].expected.take().is_some() {
+            self.expecting -= 1;
+            self.room[bin] = self.bins[bin].room() as u16;
+        }
+    }
+
+    /// The block that was called back from a place will not come any more, if it has not come yet.
+    pub fn cancel(&mut self, from: Pbn) {
+        if self.expecting > 0 {
+            let bin = self.bins.iter().position(|bin| bin.expected.is_some_and(|expected| expected.from == from));
+            bin.into_iter().for_each(|bin| self.expect_nothing(bin));
+        }
     }
 
     /// Parks a fragment in the bin that was chosen for it.

@@ -67,12 +67,17 @@ pub struct Relocator<Buf> {
     reads: Arena<Read<Buf>>,
     /// Fragments that logical zones have been asked to move.
     moving: usize,
+    /// Where they were stored, of those that have been dealt with, for the packer to hear of.
+    moved: VecDeque<Pbn>,
     /// Pieces that have been accounted for, and reads that they allow still.
     pieces: u64,
     allowed: u64,
 }
 
 impl<Buf: Copy> Relocator<Buf> {
+    /// Memory of the queue.
+    pub const QUEUE_BYTES: usize = MAX_WAITING * size_of::<Pbn>();
+
     /// A relocator that reads into `bufs`.
     ///
     /// # Panics
@@ -84,8 +89,8 @@ impl<Buf: Copy> Relocator<Buf> {
         for (index, buf) in (0..).zip(bufs) {
             reads[index].buf = *buf;
         }
-        let waiting = VecDeque::with_capacity(MAX_WAITING);
-        Relocator { waiting, in_round: false, reads, moving: 0, pieces: 0, allowed: 0 }
+        let (waiting, moved) = (VecDeque::with_capacity(MAX_WAITING), VecDeque::with_capacity(MAX_MOVING));
+        Relocator { waiting, in_round: false, reads, moving: 0, moved, pieces: 0, allowed: 0 }
     }
 
     /// Blocks that wait.
@@ -130,10 +135,16 @@ impl<Buf: Copy> Relocator<Buf> {
         self.moving += 1;
     }
 
-    /// One fragment has been dealt with.
-    pub fn moved(&mut self) {
+    /// A block that was stored at `from` has been dealt with.
+    pub fn moved(&mut self, from: Pbn) {
         assert!(self.moving > 0, "no fragment is on the move");
         self.moving -= 1;
+        self.moved.push_back(from);
+    }
+
+    /// Where a block was stored that has been dealt with, if another has been.
+    pub fn take_moved(&mut self) -> Option<Pbn> {
+        self.moved.pop_front()
     }
 
     /// Allows reads for pieces that clients have brought.

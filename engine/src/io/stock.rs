@@ -13,7 +13,7 @@
 //!
 //! Invariants: all of it is advice, like the relocator's; whoever takes a block asks whether it is still there. At most
 //! [`CAPACITY`] blocks are remembered, the oldest are forgotten first, more or less, and all of them at a restart.
-//! Sizes are counted in classes of [`CLASS_BYTES`], rounded up; a block is in the list of its class. Nothing is allocated
+//! Sizes are counted in classes of 16 bytes, rounded up; a block is in the list of its class. Nothing is allocated
 //! after [`Stock::new`].
 //!
 //! No part of vdo.md: dm-vdo never looks again at what it has stored.

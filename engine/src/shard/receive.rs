@@ -35,7 +35,7 @@ impl<E: Env> Shard<E> {
                 cx.decrement_here(from, first, count, compressed, point);
             }
             Message::Relocate { lbn, location } => logical.relocate(lbn, location),
-            Message::Relocated => cx.relocator.moved(),
+            Message::Relocated { from } => cx.relocator.moved(from),
             Message::ReferencePage { pbn, point } => cx.reference_page_here(from, pbn, point),
             Message::AllocatePage { page, wait } => match cx.allocate(Requester::Page(page), wait) {
                 Allocation::Waiting => {}

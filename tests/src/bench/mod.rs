@@ -2,7 +2,8 @@
 
 //! The benchmark: what the dedupe bdev costs over its base, and how far that is from what it must cost.
 //!
-//! With `--pool` the media pool is measured instead, with `--checks` the check of what is read; [`pool`] and [`checks`] say how.
+//! With `--pool` the media pool is measured instead, with `--checks` the check of what is read; [`pool`] and
+//! [`checks`] say how.
 //!
 //! One process per core count runs an SPDK application (`bdev_dedupe::load`) with three equal malloc bdevs: one is driven as it is (*raw*),
 //! one through SPDK's passthru, one through ours. Each case runs on the three in turn, several times over, and medians are shown, so that what

@@ -64,11 +64,11 @@ pub struct Options {
     #[arg(long, default_value = "target/bench", value_name = "PATH")]
     pub file_dir: PathBuf,
 
-    /// Measure what the check of reads costs instead, on raw malloc and the dedupe bdev; takes a program built with feature `checks`
+    /// Measure what the check of reads costs instead; needs a program built with feature `checks`
     #[arg(long, conflicts_with = "pool")]
     pub checks: bool,
 
-    /// Where to write the results as JSON [default: target/bench/summary.json, with --pool pool.json, with --checks checks.json]
+    /// Where to write the results as JSON [default: in target/bench: summary.json, pool.json or checks.json]
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
 

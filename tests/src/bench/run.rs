@@ -46,7 +46,7 @@ pub fn run(options: Options) -> ExitCode {
 /// The switch belongs to `--checks` alone: other figures are those of the module as it is.
 fn wrong_build(options: &Options) -> String {
     let (with, has) = if options.checks { ("--checks needs", "does not have") } else { ("only --checks takes", "has") };
-    format!("{with} a program that can switch off the check of reads (feature `checks`), which this one {has}: see `make bench-checks`")
+    format!("{with} a program with feature `checks` (see `make bench-checks`), which this one {has}")
 }
 
 fn measure_here(options: &Options, cores: u32, output: &Path) -> Result<(), String> {

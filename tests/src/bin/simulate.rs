@@ -95,11 +95,13 @@ fn print_totals(outcome: &Outcome<Totals>) {
         engine.hash_lock_forks
     );
     println!(
-        "compression  {} fragments in {} blocks, {} incompressible, {} without company, {} read",
+        "compression  {} fragments in {} blocks, {} incompressible, {} without company ({} called back), {} moved, {} read",
         engine.compressed_fragments_written,
         engine.compressed_blocks_written,
         engine.incompressible_blocks,
         engine.fragments_written_plain,
+        engine.blocks_called_back,
+        engine.fragments_relocated,
         engine.compressed_fragments_read
     );
     println!(

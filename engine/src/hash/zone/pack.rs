@@ -42,6 +42,7 @@ use crate::hash::hash_lock::{HashLock, LockState};
 use crate::hash::member::{Member, Packing};
 use crate::io::compression::Compressor;
 use crate::io::packer::{Choice, Members, Packer, Parked, PACK_BOUND};
+use crate::io::relocator::MAX_MOVING;
 use crate::io::stock::{Stock, Stocked};
 use crate::logical::{Mapped, MappingState};
 use crate::media::compressed_block::MAX_FRAGMENTS;
@@ -57,6 +58,11 @@ const COMPANY: u32 = 8;
 
 /// Blocks of the stock that are looked at for one fragment, at most; most are still there.
 const TRIES: usize = 4;
+
+/// Whether a block may be called back. While it is stored anew it has two places: the last free blocks are left to clients.
+fn may_call_back<E: Env>(cx: &Context<'_, E>) -> bool {
+    cx.relocator.may_call_back() && cx.physical.free_blocks() > MAX_MOVING as u64
+}
 
 /// A compressed block on its way.
 #[derive(Debug, Clone, Copy)]
@@ -200,7 +206,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// Calls back a block that fills up a bin in which a fragment of `size` bytes is alone, if there is one.
     fn call_back<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, bin: usize, size: usize) {
         for _ in 0..TRIES {
-            if !cx.relocator.may_call_back() {
+            if !may_call_back(cx) {
                 return;
             }
             let Some(Stocked { lbn, pbn, size }) = self.packing.stock.take(size) else { return };
@@ -208,7 +214,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             if cx.physical.references(pbn) != Some(1) {
                 continue;
             }
-            if self.packing.packer.expect(bin, lbn, size) {
+            if self.packing.packer.expect(bin, lbn, pbn, size) {
                 cx.stats.blocks_called_back += 1;
                 cx.relocate(lbn, Mapped::uncompressed(pbn));
             }
@@ -228,7 +234,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             return;
         }
         let size = usize::from(compressed);
-        if self.packing.stock.has_company_for(size) && cx.relocator.may_call_back() {
+        if self.packing.stock.has_company_for(size) && may_call_back(cx) {
             cx.stats.blocks_called_back += 1;
             cx.relocate(lbn, Mapped::uncompressed(pbn));
         } else {
@@ -260,6 +266,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// Writes bins when their time has come: `moving` data_vios of the logical zone and the members that move may bring
     /// company, and a client waits for a flush or not. Returns whether any bin was written.
     pub fn pack<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, moving: Tally, flushing: bool) -> bool {
+        while let Some(from) = cx.relocator.take_moved() {
+            self.packing.packer.cancel(from);
+        }
         let parked = self.packing.parked();
         if parked == 0 {
             return false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The measuring process for the check: one SPDK application, a malloc bdev and ours, the same reads with the check and without it.
+//! The measuring process for the check: one SPDK application, a malloc bdev and ours, the same reads with the check and
+//! without it.
 
 use bdev_dedupe::load::{self, App, Content, Limit, LoadError, LoadSpec};
 use serde_json::Value;
@@ -137,7 +138,7 @@ impl Session<'_> {
     }
 }
 
-/// Indices of the subjects in the order of a round: each is first, and before each other one, as often as the others in six rounds.
+/// Indices of the subjects in the order of a round; six rounds have all orders.
 fn order(round: usize) -> [usize; Subject::ALL.len()] {
     let forwards = [round % 3, (round + 1) % 3, (round + 2) % 3];
     let [first, second, third] = forwards;
