@@ -30,6 +30,7 @@
 //! * Nobody cancels. Whoever joins the lock of a parked agent, or waits for its LBN, waits for a bounded time.
 //! * The block is allocated when it is full, not before compression, so the others have none to give back. Without space
 //!   all its members fail alike.
+//! * What was stored as it is for want of company is stored anew when some comes; dm-vdo never looks at it again.
 //! * A lock with more members than the guaranteed share of references ([`FRAGMENT_LEASE`]) writes its copy as it is, which
 //!   gives all of them a reference.
 

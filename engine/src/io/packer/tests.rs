@@ -215,3 +215,70 @@ fn online_packing_is_close_to_the_oracle() {
         assert!(saved >= least, "{smallest} to {largest} bytes: {saved}% of what the oracle saves");
     }
 }
+
+fn park_own(packer: &mut Packer, bin: usize, member: u32, size: usize) {
+    let parked = Parked { member, lbn: Lbn(u64::from(member) + 1000), own: true };
+    packer.park(bin, parked, &fragment(member, size), Nanos(u64::from(member)));
+}
+
+/// Room is kept for a fragment that is expected, until it comes, is cancelled, or the bin is written.
+#[test]
+fn room_is_kept_for_what_is_expected() {
+    let mut packer = Packer::new();
+    assert_eq!(add(&mut packer, 0, 600), 0);
+    assert!(packer.expect(0, Lbn(1001), Pbn(7), 3000));
+    assert!(!packer.expect(0, Lbn(1002), Pbn(8), 10), "one at a time");
+    assert_eq!((packer.expecting(), packer.bin_that_expects(Lbn(1001))), (1, Some(0)));
+    assert_eq!(packer.choose(1000), Choice::Bin(1), "what is kept is not given to others");
+    assert_eq!(add(&mut packer, 2, 300), 0, "what is not kept is");
+    assert_eq!(packer.next_due(), None, "a bin that is full but for what it expects is not due");
+    packer.expect_nothing(0);
+    park_own(&mut packer, 0, 1, 3000);
+    assert_eq!((packer.expecting(), packer.parked(), packer.parked_for_clients()), (0, 3, 2));
+
+    assert_eq!(add(&mut packer, 3, 800), 1);
+    assert!(packer.expect(1, Lbn(1004), Pbn(9), 3200));
+    packer.cancel(Pbn(7));
+    assert_eq!(packer.expecting(), 1, "another block than the one that is expected");
+    packer.cancel(Pbn(9));
+    assert_eq!((packer.expecting(), packer.choose(3000)), (0, Choice::Bin(1)));
+    assert!(packer.expect(1, Lbn(1004), Pbn(9), 3200));
+    packer.empty(1);
+    assert_eq!((packer.expecting(), packer.bin_that_expects(Lbn(1004))), (0, None));
+}
+
+/// A slot is kept, too: 13 fragments and the one that is expected are all that a block takes.
+#[test]
+fn a_slot_is_kept_for_what_is_expected() {
+    let mut packer = Packer::new();
+    assert_eq!(add(&mut packer, 0, 20), 0);
+    assert!(packer.expect(0, Lbn(1099), Pbn(7), 20));
+    for member in 1..13 {
+        assert_eq!(add(&mut packer, member, 20), 0);
+    }
+    assert_eq!(add(&mut packer, 13, 20), 1, "the last slot is kept");
+    packer.expect_nothing(0);
+    assert_eq!(add(&mut packer, 99, 20), 0);
+    assert_eq!(packer.next_due(), Some(0));
+}
+
+/// When few clients wait, only bins in which they do are due.
+#[test]
+fn bins_of_clients_are_due_alone() {
+    let mut packer = Packer::new();
+    for (bin, member) in (0..8).zip(0..) {
+        if bin % 2 == 0 {
+            park_own(&mut packer, bin, member, 3000);
+        } else {
+            park(&mut packer, bin, member, 3000);
+        }
+    }
+    packer.mark_alone(true);
+    assert_eq!(packer.next_due(), Some(1), "a quarter of four");
+    packer.empty(1);
+    assert_eq!(packer.next_due(), None);
+    packer.mark_alone(false);
+    assert_eq!(packer.next_due(), Some(0), "a quarter of seven");
+    packer.empty(0);
+    assert_eq!((packer.next_due(), packer.bin_of(2), packer.bin_of(0)), (Some(2), Some(2), None));
+}
