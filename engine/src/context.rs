@@ -295,7 +295,7 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// To logical: a block is to be stored in another place, if it still is at `location`, which this shard owns.
+    /// To logical: a block is to be stored in another place, if it still is at `location`, which is this shard's own.
     pub fn relocate(&mut self, lbn: Lbn, location: Mapped) {
         self.relocator.moves();
         let owner = self.geometry.logical_shard(lbn);

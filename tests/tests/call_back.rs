@@ -192,3 +192,32 @@ fn a_duplicate_of_a_called_block_shares_the_new_copy() {
     rig.read(1);
     rig.read(SMALL);
 }
+
+/// Clients overwrite the very blocks that their fragments call back: nobody waits for anybody until a timer comes.
+#[test]
+fn clients_do_not_wait_for_blocks_that_they_hold() {
+    for shards in [1, 3] {
+        let mut rig = volume(shards);
+        for (lbn, value) in (0..COUNT).zip(large()) {
+            rig.write(lbn, value);
+        }
+        // All that does not end without a timer fails here.
+        rig.write_together(0..COUNT, small().skip(50));
+        rig.write_together(0..COUNT, large().skip(50));
+        rig.write_together((0..COUNT).rev(), small().skip(100));
+        read_back(&mut rig);
+    }
+}
+
+/// With many requests in flight blocks that were just stored do not begin: they would take the place of company for those
+/// that wait.
+#[test]
+fn nothing_begins_while_many_clients_write() {
+    let mut rig = volume(1);
+    rig.write_together(0..COUNT, small().take(4).chain(large()));
+    rig.write_together(SMALL..SMALL + COUNT, large().skip(100));
+    let statistics = rig.statistics();
+    assert!(statistics.blocks_called_back <= 8, "{statistics:?}");
+    assert!(statistics.fragments_relocated * 2 >= statistics.blocks_called_back, "{statistics:?}");
+    read_back(&mut rig);
+}

@@ -41,7 +41,7 @@ pub struct Member<Buf> {
     pub scratch: Option<Buf>,
     /// Where its fragment is.
     pub packing: Packing,
-    /// It is stored, but in a place that is to come free: it is stored anew, compressed or not at all.
+    /// The volume's own: it is stored already, and shall be stored in another place, compressed or not at all.
     pub anew: bool,
     /// Bytes that it has been compressed to; 0 if it has not.
     pub compressed: u16,

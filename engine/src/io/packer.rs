@@ -228,6 +228,9 @@ impl Packer {
     /// The bin that expects the fragment of a block.
     #[must_use]
     pub fn bin_that_expects(&self, lbn: Lbn) -> Option<usize> {
+        if self.expecting == 0 {
+            return None;
+        }
         self.bins.iter().position(|bin| bin.expected.is_some_and(|expected| expected.lbn == lbn))
     }
 
@@ -310,10 +313,13 @@ impl Packer {
 
     /// Nobody else is on the way: the fullest bins are due, a quarter of those in use, or of those for which clients wait.
     pub fn mark_alone(&mut self, of_clients: bool) {
+        if of_clients && self.clients == 0 {
+            return;
+        }
         let mut order = [0u8; BINS];
         let mut filled = 0;
-        let counts = |bin: &Bin| !bin.is_empty() && (bin.clients > 0 || !of_clients);
-        for bin in (0..BINS).filter(|bin| counts(&self.bins[*bin])) {
+        let counts = |bin: &usize| self.room[*bin] != EMPTY && (!of_clients || self.bins[*bin].clients > 0);
+        for bin in (0..BINS).filter(counts) {
             order[filled] = bin as u8;
             filled += 1;
         }

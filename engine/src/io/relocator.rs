@@ -65,7 +65,7 @@ pub struct Relocator<Buf> {
     /// A round is under way: it goes on until nothing waits.
     in_round: bool,
     reads: Arena<Read<Buf>>,
-    /// Fragments that logical zones have been asked to move.
+    /// Blocks that logical zones have been asked to move.
     moving: usize,
     /// Where they were stored, of those that have been dealt with, for the packer to hear of.
     moved: VecDeque<Pbn>,
@@ -125,9 +125,15 @@ impl<Buf: Copy> Relocator<Buf> {
         self.on_the_way() < MAX_MOVING / 2
     }
 
-    /// Fragments on the move, and those that reads may bring.
+    /// Whether a block that was just stored as it is may begin, and call back another one.
+    #[must_use]
+    pub fn may_begin(&self) -> bool {
+        self.on_the_way() < MAX_MOVING / 4
+    }
+
+    /// Blocks on the move, those that reads may bring, and those of which the packer has not heard.
     fn on_the_way(&self) -> usize {
-        self.moving + self.reads.in_use() * MAX_FRAGMENTS
+        self.moving + self.moved.len() + self.reads.in_use() * MAX_FRAGMENTS
     }
 
     /// A logical zone is asked to move a block.

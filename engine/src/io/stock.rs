@@ -55,19 +55,26 @@ struct Entry {
     /// Its class; 0 for an entry that is not in use.
     class: u8,
     /// Neighbours in the list of the class.
-    next: u16,
-    previous: u16,
+    older: u16,
+    newer: u16,
 }
 
-const UNUSED: Entry = Entry { lbn: Lbn(0), pbn: Pbn::ZERO, class: 0, next: NONE, previous: NONE };
+const UNUSED: Entry = Entry { lbn: Lbn(0), pbn: Pbn::ZERO, class: 0, older: NONE, newer: NONE };
+
+/// The ends of the list of a class.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    newest: u16,
+    oldest: u16,
+}
 
 /// The stock.
 #[derive(Debug)]
 pub struct Stock {
     entries: Vec<Entry>,
     unused: Vec<u16>,
-    /// First entry of each class.
-    heads: [u16; CLASSES],
+    /// Newest and oldest entry of each class.
+    ends: [Ends; CLASSES],
     /// A bit for each class that has entries.
     filled: [u64; WORDS],
     /// The entry to be forgotten next.
@@ -90,7 +97,7 @@ impl Stock {
         Stock {
             entries: vec![UNUSED; CAPACITY],
             unused: (0..CAPACITY as u16).rev().collect(),
-            heads: [NONE; CLASSES],
+            ends: [Ends { newest: NONE, oldest: NONE }; CLASSES],
             filled: [0; WORDS],
             hand: 0,
         }
@@ -116,12 +123,14 @@ impl Stock {
         assert!((1..=MAX_FRAGMENT).contains(&size), "no fragment has {size} bytes");
         let entry = self.unused.pop().unwrap_or_else(|| self.forget());
         let class = size.div_ceil(CLASS_BYTES);
-        let next = self.heads[class];
-        self.entries[usize::from(entry)] = Entry { lbn, pbn, class: class as u8, next, previous: NONE };
-        if next != NONE {
-            self.entries[usize::from(next)].previous = entry;
+        let older = self.ends[class].newest;
+        self.entries[usize::from(entry)] = Entry { lbn, pbn, class: class as u8, older, newer: NONE };
+        self.ends[class].newest = entry;
+        if older == NONE {
+            self.set_oldest(class, entry);
+        } else {
+            self.entries[usize::from(older)].newer = entry;
         }
-        self.set_head(class, entry);
     }
 
     /// Whether [`Stock::take`] would find a block.
@@ -130,10 +139,11 @@ impl Stock {
         self.best_class(size).is_some()
     }
 
-    /// Gives away a block whose fragment fills up a block together with one of `size` bytes.
+    /// Gives away a block whose fragment fills up a block together with one of `size` bytes: of several of its size the
+    /// oldest, to which clients come back least.
     pub fn take(&mut self, size: usize) -> Option<Stocked> {
         let class = self.best_class(size)?;
-        let entry = self.heads[class];
+        let entry = self.ends[class].oldest;
         self.unlink(entry);
         self.unused.push(entry);
         let Entry { lbn, pbn, .. } = self.entries[usize::from(entry)];
@@ -166,21 +176,23 @@ impl Stock {
     }
 
     fn unlink(&mut self, entry: u16) {
-        let Entry { class, next, previous, .. } = self.entries[usize::from(entry)];
+        let Entry { class, older, newer, .. } = self.entries[usize::from(entry)];
         assert!(class > 0, "entry {entry} is in use");
         self.entries[usize::from(entry)].class = 0;
-        if next != NONE {
-            self.entries[usize::from(next)].previous = previous;
-        }
-        if previous == NONE {
-            self.set_head(usize::from(class), next);
+        if newer == NONE {
+            self.ends[usize::from(class)].newest = older;
         } else {
-            self.entries[usize::from(previous)].next = next;
+            self.entries[usize::from(newer)].older = older;
+        }
+        if older == NONE {
+            self.set_oldest(usize::from(class), newer);
+        } else {
+            self.entries[usize::from(older)].newer = newer;
         }
     }
 
-    fn set_head(&mut self, class: usize, entry: u16) {
-        self.heads[class] = entry;
+    fn set_oldest(&mut self, class: usize, entry: u16) {
+        self.ends[class].oldest = entry;
         let bit = 1 << (class % 64);
         if entry == NONE {
             self.filled[class / 64] &= !bit;
@@ -237,6 +249,14 @@ mod tests {
             assert_eq!(stock.len(), model.len());
         }
         assert!(taken > 1000 && refused > 1000, "{taken} {refused}");
+    }
+
+    #[test]
+    fn the_oldest_of_a_size_is_taken() {
+        let mut stock = Stock::new();
+        (0..5).for_each(|number| stock.add(Lbn(number), Pbn(number), 3000));
+        let taken: Vec<_> = std::iter::from_fn(|| stock.take(800)).map(|stocked| stocked.lbn.0).collect();
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
     }
 
     /// A stock that is full forgets the oldest, and gives what fits at all.

@@ -107,12 +107,12 @@ counters! {
         fragments_written_plain,
         /// Blocks that could be compressed, but were stored as they are, and may still be called back for company.
         blocks_in_stock,
-        /// Blocks among them that were called back.
+        /// Blocks stored as they are that were moved to share a block with others, or were to be.
         blocks_called_back,
         /// Compressed blocks looked at because few of their fragments are in use.
         relocation_reads,
-        /// Blocks that were stored in another place, compressed: out of a compressed block that is to come free, or out
-        /// of one of their own.
+        /// Blocks that were stored in another place: out of a compressed block that is to come free, or out of one of their
+        /// own.
         fragments_relocated,
         /// Compressed blocks that wait to be looked at.
         relocations_waiting,

@@ -108,7 +108,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                 cx.stats.dedupe_hits += 1;
             } else {
                 cx.stats.unique_blocks += 1;
-                self.remember_plain(cx, member);
+                self.stored(cx, member);
             }
         }
         if lock == NONE {

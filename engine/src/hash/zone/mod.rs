@@ -11,6 +11,7 @@
 //! Invariants: a fingerprint has at most one registered lock; every member of a lock has the same 4096 bytes; at most
 //! one of a lock and its fork updates the index (vdo.md I3); nothing depends on the index being right (I13).
 
+mod call_back;
 mod contexts;
 mod dedupe;
 mod index;
@@ -176,6 +177,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             let member = Member::new(arrival.vio, arrival.lbn, arrival.data, arrival.fingerprint);
             let member = Member { anew: arrival.anew, ..member };
             self.in_use += Tally::one(arrival.anew);
+            if !arrival.anew {
+                self.allow_calls();
+            }
             let member = self.members.acquire(member).expect("availability was checked");
             self.entering.push_back(member);
             progress = true;
@@ -189,6 +193,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let locks = &mut self.locks;
         let same = |lock: &u32| locks[*lock].fingerprint == fingerprint;
         if let Some(&lock) = self.registered.find(hash(fingerprint), same) {
+            self.will_not_park(member);
             return self.meet(cx, lock, member);
         }
         let lock = self.locks.acquire(HashLock::new(fingerprint)).expect("there are as many locks as members");
@@ -246,7 +251,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.launch(cx, member);
         } else {
             self.locks[lock].waiters.push(&mut self.members, member);
-            self.wait_for_parked(lock, member);
+            self.wait_for_agent(lock, member);
         }
     }
 
@@ -285,14 +290,32 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// A member cannot be stored (vdo.md 2.6).
     fn fail<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, error: RequestError) {
-        let Member { vio, lock, .. } = self.members[member];
+        let Member { vio, lock, anew, .. } = self.members[member];
         cx.write_failed(vio, error);
         self.leave_ring(member);
         if lock != NONE && self.locks[lock].state != LockState::Bypassing {
             debug_assert_eq!(self.locks[lock].agent, member, "only an agent can fail before DEDUPING");
-            self.bypass(cx, lock);
+            if !(anew && self.hand_over(cx, lock)) {
+                self.bypass(cx, lock);
+            }
         }
         self.exit(cx, member);
+    }
+
+    /// A block of the volume's own stays where it is: a client that waits to share it asks the index where that is.
+    /// Returns false if there is none.
+    fn hand_over<E: Env<Buf = Buf>>(&mut self, cx: &Context<'_, E>, lock: u32) -> bool {
+        let HashLock { state, waiters, .. } = self.locks[lock];
+        let is_client = |waiter: u32| !self.members[waiter].anew;
+        if cx.is_read_only() || state != LockState::Writing || !waiters.first().is_some_and(is_client) {
+            return false;
+        }
+        let next = self.locks[lock].waiters.pop(&mut self.members).expect("somebody waits");
+        self.locks[lock].agent = next;
+        self.locks[lock].state = LockState::Querying;
+        self.locks[lock].update_advice = false;
+        self.queries.push(lock);
+        true
     }
 
     /// Ends a lock whose agent failed: whoever waits writes alone, still as a member.

@@ -6,7 +6,7 @@
 //!                    fits a bin           bin due, two or more         block allocated, written
 //!  agent of a lock -------------> parked --------------------> packed ----------------------------> remapped
 //!                 \                  | bin due, alone             | write failed: once more, each alone
-//!                  `-> as it is <----+----------------------------'
+//!                  `-> as it is <----+----------------------------'      (the volume's own: stays where it is)
 //! ```
 //! The first member of a compressed block allocates for all. When it is written, all of them become holders of its PBN
 //! lock, with an equal share of its 254 references each; then each owner's hash lock holds a verified copy and goes on
@@ -16,12 +16,6 @@
 //! with one request in flight nothing waits, and a host that stops offering requests finds the shard idle. Parked members
 //! and those that wait behind them do not move. No fragment waits longer than [`PACK_BOUND`], nor while a client waits
 //! for a flush.
-//!
-//! A block that was stored as it is, because nothing came that would have shared a block with it, goes into the stock
-//! ([`crate::io::stock`]). A fragment for which no bin has room calls one back that fills up its own, if there are at
-//! least [`COMPANY`] clients' requests; with fewer none of them waits for what the volume does on its own account. Then
-//! it is a block that has just been stored which begins: it is stored anew at once when the stock has company for it, and
-//! calls that back. So a client that has one request in flight waits for nothing, and its data is packed behind it.
 //!
 //! Invariants: a parked member is the agent of a lock in WRITING, holds nothing but its content, and is in exactly one
 //! bin; a packed one is in exactly one compressed block that is on its way.
@@ -34,6 +28,7 @@
 //! * A lock with more members than the guaranteed share of references ([`FRAGMENT_LEASE`]) writes its copy as it is, which
 //!   gives all of them a reference.
 
+use super::call_back::COMPANY;
 use super::HashZone;
 use crate::arena::{Arena, NONE};
 use crate::context::{Context, Owner};
@@ -43,27 +38,15 @@ use crate::hash::hash_lock::{HashLock, LockState};
 use crate::hash::member::{Member, Packing};
 use crate::io::compression::Compressor;
 use crate::io::packer::{Choice, Members, Packer, Parked, PACK_BOUND};
-use crate::io::relocator::MAX_MOVING;
-use crate::io::stock::{Stock, Stocked};
+use crate::io::stock::Stock;
 use crate::logical::{Mapped, MappingState};
 use crate::media::compressed_block::MAX_FRAGMENTS;
 use crate::tally::Tally;
 use crate::timers::TimerUser;
-use crate::units::{Lbn, Nanos, Pbn, BLOCK_SIZE, MAX_REFERENCES};
+use crate::units::{Nanos, Pbn, BLOCK_SIZE, MAX_REFERENCES};
 
 /// References that each of 14 fragments in a block can have for certain.
 pub(super) const FRAGMENT_LEASE: u8 = MAX_REFERENCES / MAX_FRAGMENTS as u8;
-
-/// From so many clients' requests on a fragment may wait for a block that is called back.
-const COMPANY: u32 = 8;
-
-/// Blocks of the stock that are looked at for one fragment, at most; most are still there.
-const TRIES: usize = 4;
-
-/// Whether a block may be called back. While it is stored anew it has two places: the last free blocks are left to clients.
-fn may_call_back<E: Env>(cx: &Context<'_, E>) -> bool {
-    cx.relocator.may_call_back() && cx.physical.free_blocks() > MAX_MOVING as u64
-}
 
 /// A compressed block on its way.
 #[derive(Debug, Clone, Copy)]
@@ -78,13 +61,15 @@ struct Container<Buf> {
 pub(crate) struct Compression<Buf> {
     enabled: bool,
     compressor: Compressor,
-    packer: Packer,
-    stock: Stock,
+    pub(super) packer: Packer,
+    pub(super) stock: Stock,
+    /// Blocks that may still be called back for what clients have written.
+    pub(super) calls: usize,
     containers: Arena<Container<Buf>>,
     /// Memory for what is decompressed to be compared.
     pub(super) restored: Box<Block>,
     /// Members that are parked, or wait for one that is.
-    held_up: Tally,
+    pub(super) held_up: Tally,
     /// The packer's timer is set.
     timed: bool,
 }
@@ -102,6 +87,7 @@ impl<Buf: Copy + std::fmt::Debug> Compression<Buf> {
             compressor: Compressor::new(),
             packer: Packer::new(),
             stock: Stock::new(),
+            calls: 0,
             containers,
             restored: Box::new([0; BLOCK_SIZE]),
             held_up: Tally::ZERO,
@@ -150,7 +136,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// Compresses a member's content and parks it. Returns false when it is to be stored as it is.
     pub(super) fn park<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) -> bool {
-        let Member { lock, data, lbn, retried, anew: own, .. } = self.members[member];
+        let Member { lock, data, lbn, retried, anew, .. } = self.members[member];
         if lock == NONE || retried {
             return false;
         }
@@ -163,7 +149,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             return false;
         };
         self.members[member].compressed = size as u16;
-        let bin = match self.choose(size, lbn, own) {
+        let bin = match self.choose(size, lbn, anew) {
             Choice::Bin(bin) => bin,
             Choice::Replace(bin) => {
                 self.packing.packer.mark(bin);
@@ -177,85 +163,20 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             return self.give_up(cx);
         }
         let now = cx.env.now();
+        // Where clients wait behind a block of the volume's own it counts as theirs.
+        let own = members.clients == 0;
         let has_company = !self.packing.packer.members(bin).as_slice().is_empty();
         self.packing.packer.park(bin, Parked { member, lbn, own }, self.packing.compressor.fragment(), now);
         self.members[member].packing = Packing::Parked;
         self.packing.held_up += members;
         if !has_company && (own || self.in_use.clients >= COMPANY) {
-            self.call_back(cx, bin, size);
+            self.call_company(cx, bin, size);
         }
         if !std::mem::replace(&mut self.packing.timed, true) {
             cx.timers.arm(cx.env, TimerUser::Packer, Nanos(now.0 + PACK_BOUND.0));
         }
         self.write_due(cx);
         true
-    }
-
-    /// Where a fragment should go: one that was called back to where it is expected.
-    fn choose(&mut self, size: usize, lbn: Lbn, own: bool) -> Choice {
-        let packer = &mut self.packing.packer;
-        let expecting = if own { packer.bin_that_expects(lbn) } else { None };
-        if let Some(bin) = expecting {
-            packer.expect_nothing(bin);
-            if packer.has_room(bin, size) {
-                return Choice::Bin(bin);
-            }
-        }
-        packer.choose(size)
-    }
-
-    /// Calls back a block that fills up a bin in which a fragment of `size` bytes is alone, if there is one.
-    fn call_back<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, bin: usize, size: usize) {
-        for _ in 0..TRIES {
-            if !may_call_back(cx) {
-                return;
-            }
-            let Some(Stocked { lbn, pbn, size }) = self.packing.stock.take(size) else { return };
-            // Given away, or shared by others, who would keep it where it is.
-            if cx.physical.references(pbn) != Some(1) {
-                continue;
-            }
-            if self.packing.packer.expect(bin, lbn, pbn, size) {
-                cx.stats.blocks_called_back += 1;
-                cx.relocate(lbn, Mapped::uncompressed(pbn));
-            }
-            return;
-        }
-    }
-
-    /// A client's block has been stored: as it is, although it could be compressed, unless its fragment is in a compressed
-    /// block. It is stored anew at once if the stock has company for it, or goes into the stock. Only blocks of this
-    /// shard's own slabs do, whose references it knows.
-    pub(super) fn remember_plain<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
-        let Member { lock, lbn, compressed, allocation, .. } = self.members[member];
-        let Some(pbn) = allocation else { return };
-        let is_shared = lock != NONE && self.locks[lock].members.total() > 1;
-        let is_known = cx.geometry.physical_shard(pbn) == Some(cx.id);
-        if compressed == 0 || !self.packing.enabled || is_shared || !is_known {
-            return;
-        }
-        let size = usize::from(compressed);
-        if self.packing.stock.has_company_for(size) && may_call_back(cx) {
-            cx.stats.blocks_called_back += 1;
-            cx.relocate(lbn, Mapped::uncompressed(pbn));
-        } else {
-            self.packing.stock.add(lbn, pbn, size);
-        }
-    }
-
-    /// A member waits for the agent of its lock. A client's does not let itself be held up by a fragment of the volume's
-    /// own: that is stored with what company it has.
-    pub(super) fn wait_for_parked(&mut self, lock: u32, member: u32) {
-        let agent = self.locks[lock].agent;
-        if agent == NONE || self.members[agent].packing != Packing::Parked {
-            return;
-        }
-        let own = self.members[member].anew;
-        self.packing.held_up += Tally::one(own);
-        if self.members[agent].anew && !own {
-            let bin = self.packing.packer.bin_of(agent).expect("a parked fragment is in a bin");
-            self.packing.packer.mark(bin);
-        }
     }
 
     /// A fragment finds no place.
@@ -287,8 +208,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.packing.parked() != parked
     }
 
-    /// Bins are due when no client's request can bring company any more. What the volume moves can bring some too; many
-    /// clients wait for that, few do not.
+    /// Bins are due when no client's request can bring company any more. What the volume moves may bring some too: its own
+    /// fragments wait for that, and those of many clients do for what was called back; few clients do not.
     fn mark_alone(&mut self, mut moving: Tally) {
         moving += self.in_use - self.packing.held_up;
         if moving.clients > 0 {
@@ -297,7 +218,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let packer = &mut self.packing.packer;
         if moving.own == 0 && packer.expecting() == 0 {
             packer.mark_alone(false);
-        } else if self.in_use.clients < COMPANY {
+        } else if self.in_use.clients < COMPANY || packer.expecting() == 0 {
             packer.mark_alone(true);
         }
     }

@@ -3,7 +3,6 @@
 //! Storing a new copy: WRITING (vdo.md 2.5).
 
 use super::HashZone;
-use crate::arena::NONE;
 use crate::context::{Context, Owner};
 use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
@@ -32,11 +31,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.write_alone(cx, member);
     }
 
-    /// Stores the content of a member that shares no block with others. What is stored already stays where it is then,
-    /// unless somebody waits to share it.
+    /// Stores the content of a member that shares no block with others; what is stored already stays where it is then.
     pub(super) fn write_alone<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
-        let Member { lock, anew, .. } = self.members[member];
-        if anew && (lock == NONE || self.locks[lock].members.total() == 1) {
+        if self.members[member].anew {
             self.fail(cx, member, RequestError::NoSpace);
         } else {
             self.write_plain(cx, member);
