@@ -156,11 +156,11 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                 self.write_due(cx);
                 bin
             }
-            Choice::GiveUp => return self.give_up(cx),
+            Choice::GiveUp => return false,
         };
         // The bin to be replaced may be waiting for memory, and what was written instead may have come back.
         if !self.packing.packer.has_room(bin, size) || self.packing.compressor.fragment().len() != size {
-            return self.give_up(cx);
+            return false;
         }
         let now = cx.env.now();
         // Where clients wait behind a block of the volume's own it counts as theirs.
@@ -177,12 +177,6 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         self.write_due(cx);
         true
-    }
-
-    /// A fragment finds no place.
-    fn give_up<E: Env<Buf = Buf>>(&self, cx: &mut Context<'_, E>) -> bool {
-        cx.stats.fragments_written_plain += 1;
-        false
     }
 
     /// Writes bins when their time has come: `moving` data_vios of the logical zone and the members that move may bring
@@ -239,7 +233,6 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             if let [alone] = *members.as_slice() {
                 self.packing.packer.empty(bin);
                 self.leave_packer(alone, Packing::None);
-                cx.stats.fragments_written_plain += 1;
                 self.write_alone(cx, alone);
                 continue;
             }

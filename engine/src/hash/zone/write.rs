@@ -33,11 +33,14 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// Stores the content of a member that shares no block with others; what is stored already stays where it is then.
     pub(super) fn write_alone<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
-        if self.members[member].anew {
-            self.fail(cx, member, RequestError::NoSpace);
-        } else {
-            self.write_plain(cx, member);
+        let Member { anew, compressed, retried, .. } = self.members[member];
+        if anew {
+            return self.fail(cx, member, RequestError::NoSpace);
         }
+        if compressed > 0 && !retried {
+            cx.stats.fragments_written_plain += 1;
+        }
+        self.write_plain(cx, member);
     }
 
     /// Stores a member's content as it is.
