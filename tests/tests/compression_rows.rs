@@ -281,11 +281,15 @@ fn a_parked_block_is_written_after_the_bound() {
     let writes: Vec<_> = (0..).zip(best(2)).map(|(lbn, value)| rig.begin_write(lbn, value)).collect();
     rig.settle(reads_from_disk);
     assert_eq!(parked(&rig), 2);
-    let due = rig.world.timers[0].expect("a timer is set");
-    assert_eq!(due, rig.world.clock + 4_000_000);
-    rig.world.clock = due;
-    rig.perform(Step::Timer(ShardId(0)));
-    rig.settle(reads_from_disk);
+    let bound = rig.world.clock + 4_000_000;
+    while parked(&rig) > 0 {
+        let due = rig.world.timers[0].expect("a timer is set");
+        assert!(due <= bound, "no fragment waits longer than 4 ms");
+        rig.world.clock = due;
+        rig.perform(Step::Timer(ShardId(0)));
+        rig.settle(reads_from_disk);
+    }
+    assert_eq!(rig.world.clock, bound, "nor shorter, while others are on the way");
     assert!(writes.iter().all(|id| rig.outcome(*id) == Some(Ok(()))));
     assert!(is_compressed(&rig, 0) && is_compressed(&rig, 1));
 }

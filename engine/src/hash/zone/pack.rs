@@ -14,7 +14,7 @@
 //!
 //! A fragment waits only while something else moves in the shard that could bring it company ([`HashZone::pack`]): so
 //! with one request in flight nothing waits, and a host that stops offering requests finds the shard idle. Parked members
-//! and those that wait behind them do not move. No fragment waits longer than [`PACK_BOUND`], nor while a client waits
+//! and those that wait behind them do not move. No fragment waits longer than [`PACK_BOUND`](crate::io::packer::PACK_BOUND), nor while a client waits
 //! for a flush.
 //!
 //! Invariants: a parked member is the agent of a lock in WRITING, holds nothing but its content, and is in exactly one
@@ -37,7 +37,7 @@ use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
 use crate::hash::member::{Member, Packing};
 use crate::io::compression::Compressor;
-use crate::io::packer::{Choice, Members, Packer, Parked, PACK_BOUND};
+use crate::io::packer::{Choice, Members, Packer, Parked, OWN_BOUND};
 use crate::io::stock::Stock;
 use crate::logical::{Mapped, MappingState};
 use crate::media::compressed_block::MAX_FRAGMENTS;
@@ -173,7 +173,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.call_company(cx, bin, size);
         }
         if !std::mem::replace(&mut self.packing.timed, true) {
-            cx.timers.arm(cx.env, TimerUser::Packer, Nanos(now.0 + PACK_BOUND.0));
+            cx.timers.arm(cx.env, TimerUser::Packer, Nanos(now.0 + OWN_BOUND.0));
         }
         self.write_due(cx);
         true
@@ -203,16 +203,16 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     }
 
     /// Bins are due when no client's request can bring company any more. What the volume moves may bring some too: its own
-    /// fragments wait for that, and those of many clients do for what was called back; few clients do not.
+    /// fragments wait for that. Clients do not, unless they are many and the block was called back for one of them.
     fn mark_alone(&mut self, mut moving: Tally) {
         moving += self.in_use - self.packing.held_up;
         if moving.clients > 0 {
             return;
         }
         let packer = &mut self.packing.packer;
-        if moving.own == 0 && packer.expecting() == 0 {
+        if packer.expecting() == 0 && moving.own == 0 {
             packer.mark_alone(false);
-        } else if self.in_use.clients < COMPANY || packer.expecting() == 0 {
+        } else if packer.expecting() == 0 || self.in_use.clients < COMPANY {
             packer.mark_alone(true);
         }
     }

@@ -121,36 +121,23 @@ fn a_large_fragment_pairs_with_a_small_one() {
     assert_eq!(packer.next_due(), Some(0));
 }
 
-/// Nobody on the way: the fullest quarter of the bins is due, at least one; others wait.
+/// Nobody on the way: all bins are due, the one that has waited longest first.
 #[test]
-fn alone_the_fullest_quarter_is_due() {
+fn alone_all_bins_are_due() {
     let mut packer = Packer::new();
     packer.mark_alone(false);
     assert_eq!(packer.next_due(), None);
-    // Nine bins, each fuller than the one before, as none of these share one.
+    // None of these share a bin.
     for member in 0..9 {
         add(&mut packer, member, 2100 + 100 * member as usize);
     }
     packer.mark_alone(false);
-    let mut due = vec![];
-    while let Some(bin) = packer.next_due() {
-        due.push(packer.members(bin).as_slice()[0]);
+    for member in 0..9 {
+        let bin = packer.next_due().expect("all are due");
+        assert_eq!(packer.members(bin).as_slice(), [member]);
         packer.empty(bin);
     }
-    assert_eq!((due, packer.parked()), (vec![6, 7, 8], 6));
-    while packer.parked() > 1 {
-        write_alone(&mut packer);
-    }
-    packer.mark_alone(false);
-    assert!(packer.next_due().is_some(), "the last one, too");
-}
-
-/// Takes what is due when nobody is on the way.
-fn write_alone(packer: &mut Packer) {
-    packer.mark_alone(false);
-    while let Some(bin) = packer.next_due() {
-        packer.empty(bin);
-    }
+    assert_eq!((packer.next_due(), packer.parked()), (None, 0));
 }
 
 /// No fragment waits longer than the bound.
@@ -274,11 +261,11 @@ fn bins_of_clients_are_due_alone() {
         }
     }
     packer.mark_alone(true);
-    assert_eq!(packer.next_due(), Some(1), "a quarter of four");
-    packer.empty(1);
-    assert_eq!(packer.next_due(), None);
+    for bin in [1, 3, 5, 7] {
+        assert_eq!(packer.next_due(), Some(bin));
+        packer.empty(bin);
+    }
+    assert_eq!((packer.next_due(), packer.bin_of(2), packer.bin_of(1)), (None, Some(2), None));
     packer.mark_alone(false);
-    assert_eq!(packer.next_due(), Some(0), "a quarter of seven");
-    packer.empty(0);
-    assert_eq!((packer.next_due(), packer.bin_of(2), packer.bin_of(0)), (Some(2), Some(2), None));
+    assert_eq!(packer.next_due(), Some(0));
 }
