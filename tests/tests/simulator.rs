@@ -43,6 +43,7 @@ fn seeds() {
         ("sections read", engine.index_sections_loaded),
         ("sections that could not be read", engine.index_sections_failed),
         ("queries that waited too long", engine.dedupe_advice_timeouts),
+        ("blocks called back", engine.blocks_called_back),
         ("messages", totals.world.messages),
         ("no space", totals.world.no_space),
         ("I/O errors", totals.world.io_errors),

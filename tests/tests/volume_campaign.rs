@@ -19,14 +19,14 @@ use tests::volume_sim::machine_base::Defect;
 /// vdo-110, partly: a volume that was saved, and goes on, is what it was.
 #[test]
 fn volumes_in_random_use() {
-    let totals = run_all(Campaign::Random, 0..120, 1);
+    let totals = run_all(Campaign::Random, 0..90, 1);
     assert!(totals.cuts > 100 && totals.kills > 20 && totals.recoveries > 100 && totals.checks > 100, "{totals:?}");
 }
 
 /// vdo-100, vdo-101, vdo-102: scripts of up to three requests, cut at I/Os of all kinds, and again while they recover.
 #[test]
 fn scripts_are_cut() {
-    let totals = run_all(Campaign::Cuts, 0..24, 37);
+    let totals = run_all(Campaign::Cuts, 0..18, 37);
     assert!(totals.points > 200, "{totals:?}");
 }
 
@@ -35,7 +35,7 @@ fn scripts_are_cut() {
 /// vdo-104, partly: a volume that went read-only is rebuilt.
 #[test]
 fn scripts_meet_failures() {
-    let totals = run_all(Campaign::Failures, 0..24, 37);
+    let totals = run_all(Campaign::Failures, 0..18, 37);
     assert!(totals.faults > 100, "{totals:?}");
 }
 
