@@ -63,40 +63,37 @@ fn measure_here(options: &Options, cores: u32, output: &Path) -> Result<(), Stri
 
 /// The pool lives on one core.
 fn run_pool(options: &Options) -> Result<bool, String> {
-    options.check()?;
-    let options = &with_memory(options, pool::memory_mib(options));
-    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
-    let output: PoolOutput = measure_in_child(options, 1, dir.path())?;
-    print!("{}", pool::text(&output));
-    write_json(&options.json_path(), &output)?;
+    let output = &measure_on::<PoolOutput>(options, &[1], pool::memory_mib)?[0];
+    print!("{}", pool::text(output));
+    write_json(&options.json_path(), output)?;
     Ok(output.failures.is_empty())
 }
 
 fn run_checks(options: &Options) -> Result<bool, String> {
-    options.check()?;
-    let options = &with_memory(options, checks::memory_mib(options));
-    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
-    let mut outputs: Vec<ChecksOutput> = Vec::new();
-    for &cores in &options.cores {
-        outputs.push(measure_in_child(options, cores, dir.path())?);
-    }
+    let outputs: Vec<ChecksOutput> = measure_on(options, &options.cores, checks::memory_mib)?;
     print!("{}", checks::text(&outputs));
     write_json(&options.json_path(), &outputs)?;
     Ok(outputs.iter().all(|output| output.failures.is_empty()))
 }
 
 fn run_all(options: &Options) -> Result<bool, String> {
-    options.check()?;
-    let options = &with_memory(options, worker::memory_mib(options));
-    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
-    let mut outputs: Vec<WorkerOutput> = Vec::new();
-    for &cores in &options.cores {
-        outputs.push(measure_in_child(options, cores, dir.path())?);
-    }
+    let outputs: Vec<WorkerOutput> = measure_on(options, &options.cores, worker::memory_mib)?;
     print!("{}", report::text(&outputs));
     let records: Vec<&Record> = outputs.iter().flat_map(|output| &output.records).collect();
     write_json(&options.json_path(), &records)?;
     Ok(outputs.iter().all(|output| output.failures.is_empty()))
+}
+
+/// Measures with each of some core counts, one after the other; there is an output for each.
+fn measure_on<T: DeserializeOwned>(
+    options: &Options,
+    core_counts: &[u32],
+    memory_mib: fn(&Options) -> u64,
+) -> Result<Vec<T>, String> {
+    options.check()?;
+    let options = &with_memory(options, memory_mib(options));
+    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
+    core_counts.iter().map(|&cores| measure_in_child(options, cores, dir.path())).collect()
 }
 
 /// The options, without huge pages if there are none to be had: figures are worse then, though those of all targets alike.
