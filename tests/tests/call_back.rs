@@ -40,6 +40,13 @@ fn data_blocks(rig: &Rig) -> u64 {
     statistics.data_blocks_used - statistics.block_map_pages
 }
 
+/// Writes [`COUNT`] blocks from `first` on, one request at a time.
+fn write_each(rig: &mut Rig, first: u64, values: impl Iterator<Item = u64>) {
+    for (lbn, value) in (first..first + COUNT).zip(values) {
+        rig.write(lbn, value);
+    }
+}
+
 fn read_back(rig: &mut Rig) {
     (0..COUNT).chain(SMALL..SMALL + COUNT).for_each(|lbn| rig.read(lbn));
 }
@@ -67,9 +74,7 @@ fn large_blocks_are_called_back_for_small_ones() {
 /// has written is packed behind it.
 fn one_at_a_time_is_packed_behind(shards: usize) {
     let mut rig = volume(shards);
-    for (lbn, value) in (0..COUNT).zip(large()) {
-        rig.write(lbn, value);
-    }
+    write_each(&mut rig, 0, large());
     assert_eq!((data_blocks(&rig), rig.statistics().blocks_called_back), (COUNT, 0));
     for (lbn, value) in (SMALL..SMALL + COUNT).zip(small()) {
         let request = rig.begin_write(lbn, value);
@@ -110,9 +115,7 @@ fn a_shared_block_is_not_called_back() {
     rig.write(0, value);
     rig.write(1, value);
     assert_eq!(rig.pbn(0), rig.pbn(1));
-    for (lbn, value) in (SMALL..SMALL + COUNT).zip(small()) {
-        rig.write(lbn, value);
-    }
+    write_each(&mut rig, SMALL, small());
     assert_eq!((rig.pbn(0), rig.mapping(0).is_compressed()), (rig.pbn(1), false));
     read_back(&mut rig);
 }
@@ -121,18 +124,14 @@ fn a_shared_block_is_not_called_back() {
 #[test]
 fn what_is_gone_is_not_called_back() {
     let mut rig = volume(1);
-    for (lbn, value) in (0..COUNT).zip(large()) {
-        rig.write(lbn, value);
-    }
+    write_each(&mut rig, 0, large());
     for lbn in 0..COUNT / 2 {
         rig.unmap(lbn);
     }
     for lbn in COUNT / 2..COUNT {
         rig.write(lbn, 0);
     }
-    for (lbn, value) in (SMALL..SMALL + COUNT).zip(small()) {
-        rig.write(lbn, value);
-    }
+    write_each(&mut rig, SMALL, small());
     assert!(data_blocks(&rig) <= COUNT, "{}", data_blocks(&rig));
     assert_eq!((0..COUNT).filter(|lbn| rig.mapping(*lbn).is_compressed()).count(), 0);
     read_back(&mut rig);
@@ -141,13 +140,9 @@ fn what_is_gone_is_not_called_back() {
 #[test]
 fn nothing_is_called_back_while_compression_is_off() {
     let mut rig = volume(1);
-    for (lbn, value) in (0..COUNT).zip(large()) {
-        rig.write(lbn, value);
-    }
+    write_each(&mut rig, 0, large());
     rig.set_compression(false);
-    for (lbn, value) in (SMALL..SMALL + COUNT).zip(small()) {
-        rig.write(lbn, value);
-    }
+    write_each(&mut rig, SMALL, small());
     let statistics = rig.statistics();
     assert_eq!((statistics.blocks_called_back, data_blocks(&rig)), (0, 2 * COUNT));
     read_back(&mut rig);
@@ -157,9 +152,7 @@ fn nothing_is_called_back_while_compression_is_off() {
 #[test]
 fn a_write_wins_over_a_call() {
     let mut rig = volume(1);
-    for (lbn, value) in (0..COUNT).zip(large()) {
-        rig.write(lbn, value);
-    }
+    write_each(&mut rig, 0, large());
     for (lbn, value) in (SMALL..SMALL + COUNT).zip(small()) {
         rig.begin_write(lbn, value);
     }
@@ -198,9 +191,7 @@ fn a_duplicate_of_a_called_block_shares_the_new_copy() {
 fn clients_do_not_wait_for_blocks_that_they_hold() {
     for shards in [1, 3] {
         let mut rig = volume(shards);
-        for (lbn, value) in (0..COUNT).zip(large()) {
-            rig.write(lbn, value);
-        }
+        write_each(&mut rig, 0, large());
         // All that does not end without a timer fails here.
         rig.write_together(0..COUNT, small().skip(50));
         rig.write_together(0..COUNT, large().skip(50));

@@ -205,12 +205,6 @@ impl Packer {
         self.parked
     }
 
-    /// Fragments that wait and for which clients wait.
-    #[must_use]
-    pub const fn parked_for_clients(&self) -> usize {
-        self.clients
-    }
-
     /// Bins that expect a fragment.
     #[must_use]
     pub const fn expecting(&self) -> usize {
@@ -230,15 +224,6 @@ impl Packer {
             Some(fullest) if size + ENTRY_BYTES < self.bins[fullest].taken() => Choice::Replace(fullest),
             _ => Choice::GiveUp,
         }
-    }
-
-    /// The bin that expects the fragment of a block.
-    #[must_use]
-    pub fn bin_that_expects(&self, lbn: Lbn) -> Option<usize> {
-        if self.expecting == 0 {
-            return None;
-        }
-        self.bins.iter().position(|bin| bin.expected.is_some_and(|expected| expected.lbn == lbn))
     }
 
     /// The bin in which a fragment is parked.
@@ -268,20 +253,14 @@ impl Packer {
         expects
     }
 
-    /// A bin expects nothing any more.
-    pub fn expect_nothing(&mut self, bin: usize) {
-        if self.bins[bin].expected.take().is_some() {
-            self.expecting -= 1;
-            self.room[bin] = self.bins[bin].room() as u16;
-        }
+    /// A block that was called back has come. Returns the bin that expected its fragment, and keeps no room for it any more.
+    pub fn arrived(&mut self, lbn: Lbn) -> Option<usize> {
+        self.expect_no_more(|expected| expected.lbn == lbn)
     }
 
     /// The block that was called back from a place will not come any more, if it has not come yet.
     pub fn cancel(&mut self, from: Pbn) {
-        if self.expecting > 0 {
-            let bin = self.bins.iter().position(|bin| bin.expected.is_some_and(|expected| expected.from == from));
-            bin.into_iter().for_each(|bin| self.expect_nothing(bin));
-        }
+        self.expect_no_more(|expected| expected.from == from);
     }
 
     /// Parks a fragment in the bin that was chosen for it.
@@ -382,6 +361,18 @@ impl Packer {
         let bin = &mut self.bins[bin];
         self.due += usize::from(!bin.due && !bin.is_empty());
         bin.due |= !bin.is_empty();
+    }
+
+    /// Finds the bin that expects a fragment, and gives the room free that was kept for it.
+    fn expect_no_more(&mut self, is_it: impl Fn(&Expected) -> bool) -> Option<usize> {
+        if self.expecting == 0 {
+            return None;
+        }
+        let bin = self.bins.iter().position(|bin| bin.expected.as_ref().is_some_and(&is_it))?;
+        self.bins[bin].expected = None;
+        self.room[bin] = self.bins[bin].room() as u16;
+        self.expecting -= 1;
+        Some(bin)
     }
 
     /// The bin with the least room for so many bytes, of several the one that has waited longest.

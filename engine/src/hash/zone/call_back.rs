@@ -57,22 +57,18 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// Where a fragment should go; one of the volume's own to where it is expected.
     pub(super) fn choose(&mut self, size: usize, lbn: Lbn, own: bool) -> Choice {
         let packer = &mut self.packing.packer;
-        let expecting = if own { packer.bin_that_expects(lbn) } else { None };
-        if let Some(bin) = expecting {
-            packer.expect_nothing(bin);
-            if packer.has_room(bin, size) {
-                return Choice::Bin(bin);
-            }
+        let expecting = if own { packer.arrived(lbn) } else { None };
+        match expecting {
+            Some(bin) if packer.has_room(bin, size) => Choice::Bin(bin),
+            _ => packer.choose(size),
         }
-        packer.choose(size)
     }
 
     /// A block of the volume's own shares the fate of others and will not be parked: no bin expects it any more.
     pub(super) fn will_not_park(&mut self, member: u32) {
         let Member { lbn, anew, .. } = self.members[member];
-        let expecting = if anew { self.packing.packer.bin_that_expects(lbn) } else { None };
-        if let Some(bin) = expecting {
-            self.packing.packer.expect_nothing(bin);
+        if anew {
+            self.packing.packer.arrived(lbn);
         }
     }
 

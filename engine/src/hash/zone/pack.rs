@@ -14,8 +14,8 @@
 //!
 //! A fragment waits only while something else moves in the shard that could bring it company ([`HashZone::pack`]): so
 //! with one request in flight nothing waits, and a host that stops offering requests finds the shard idle. Parked members
-//! and those that wait behind them do not move. No fragment waits longer than [`PACK_BOUND`](crate::io::packer::PACK_BOUND), nor while a client waits
-//! for a flush.
+//! and those that wait behind them do not move. No fragment waits longer than
+//! [`PACK_BOUND`](crate::io::packer::PACK_BOUND), nor while a client waits for a flush.
 //!
 //! Invariants: a parked member is the agent of a lock in WRITING, holds nothing but its content, and is in exactly one
 //! bin; a packed one is in exactly one compressed block that is on its way.

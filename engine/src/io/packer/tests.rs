@@ -215,13 +215,13 @@ fn room_is_kept_for_what_is_expected() {
     assert_eq!(add(&mut packer, 0, 600), 0);
     assert!(packer.expect(0, Lbn(1001), Pbn(7), 3000));
     assert!(!packer.expect(0, Lbn(1002), Pbn(8), 10), "one at a time");
-    assert_eq!((packer.expecting(), packer.bin_that_expects(Lbn(1001))), (1, Some(0)));
+    assert_eq!((packer.expecting(), packer.bins[0].expected.map(|expected| expected.lbn)), (1, Some(Lbn(1001))));
     assert_eq!(packer.choose(1000), Choice::Bin(1), "what is kept is not given to others");
     assert_eq!(add(&mut packer, 2, 300), 0, "what is not kept is");
     assert_eq!(packer.next_due(), None, "a bin that is full but for what it expects is not due");
-    packer.expect_nothing(0);
+    assert_eq!(packer.arrived(Lbn(1001)), Some(0));
     park_own(&mut packer, 0, 1, 3000);
-    assert_eq!((packer.expecting(), packer.parked(), packer.parked_for_clients()), (0, 3, 2));
+    assert_eq!((packer.expecting(), packer.parked(), packer.clients), (0, 3, 2));
 
     assert_eq!(add(&mut packer, 3, 800), 1);
     assert!(packer.expect(1, Lbn(1004), Pbn(9), 3200));
@@ -231,7 +231,7 @@ fn room_is_kept_for_what_is_expected() {
     assert_eq!((packer.expecting(), packer.choose(3000)), (0, Choice::Bin(1)));
     assert!(packer.expect(1, Lbn(1004), Pbn(9), 3200));
     packer.empty(1);
-    assert_eq!((packer.expecting(), packer.bin_that_expects(Lbn(1004))), (0, None));
+    assert_eq!((packer.expecting(), packer.arrived(Lbn(1004))), (0, None));
 }
 
 /// A slot is kept, too: 13 fragments and the one that is expected are all that a block takes.
@@ -244,7 +244,7 @@ fn a_slot_is_kept_for_what_is_expected() {
         assert_eq!(add(&mut packer, member, 20), 0);
     }
     assert_eq!(add(&mut packer, 13, 20), 1, "the last slot is kept");
-    packer.expect_nothing(0);
+    assert_eq!(packer.arrived(Lbn(1099)), Some(0));
     assert_eq!(add(&mut packer, 99, 20), 0);
     assert_eq!(packer.next_due(), Some(0));
 }
