@@ -23,7 +23,7 @@ pub struct Row {
     pub number: u32,
     /// Its name.
     pub feature: String,
-    /// Why no test shows it; empty where that is not known.
+    /// Why no test shows all of it; empty where one does.
     pub reason: String,
 }
 

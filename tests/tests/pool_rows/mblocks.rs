@@ -2,12 +2,14 @@
 
 //! Mblocks: what may be written, read, committed and taken back, and in which state (mpool.md 2).
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use engine::pool::cache::Temperature;
 use engine::pool::lock::ordered;
 use engine::pool::{Kind, MblockProps, ObjectId, ObjectType, Pool, Search, Slot};
 use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use tests::pool_sim::life::plain_disk;
 
 use super::script::{Op, What};
@@ -188,28 +190,95 @@ fn what_is_in_use_is_not_deleted() {
     });
 }
 
-/// mpool-42: while an operation on it is under way an mblock is not deleted.
+/// mpool-42: while it is read an mblock stays as it is: a deletion waits until the read has ended.
 #[test]
 fn what_is_being_read_is_not_deleted() {
     Computer::new(40).live(|world| async move {
         let pool = world.create(1).await;
         let id = mblock(&pool, 1).await;
+        world.script.forget();
         world.script.hold(|op| op.what == What::Read);
-        let reading = ordered(read(&pool, id, 0, PAGE));
-        let deleting = async {
+        let deleted = Cell::new(false);
+        let deleting = ordered(async {
             world.settle().await;
-            assert_eq!(world.script.held(), 1);
-            let deleting = ordered(pool.mblock_delete(id));
-            let releasing = async {
-                world.settle().await;
-                world.script.release();
-            };
-            futures::join!(deleting, releasing).0
+            pool.mblock_delete(id).await.expect("nobody uses it any more");
+            deleted.set(true);
+        });
+        let watching = async {
+            world.settle().await;
+            world.settle().await;
+            assert_eq!((world.script.held(), deleted.get()), (1, false));
+            assert_eq!(world.script.count(|op| op.what != What::Read), 0, "no record, no discard");
+            assert!(pool.find(id, Search::Committed).is_ok());
+            world.script.release();
         };
-        let (content, deleted) = futures::join!(reading, deleting);
-        // Whoever comes first: the reader's bytes are the mblock's.
+        let (content, (), ()) = futures::join!(ordered(read(&pool, id, 0, PAGE)), deleting, watching);
         assert_eq!(content.expect("it was there"), [1; PAGE]);
-        assert!(deleted.is_ok() || kind(deleted) == Kind::Busy);
+        assert!(deleted.get() && pool.find(id, Search::Both).is_err());
+    });
+}
+
+/// mpool-42: while its deletion is being recorded an mblock cannot be mapped; when recording fails, it can.
+#[test]
+fn what_is_being_deleted_is_not_mapped() {
+    Computer::new(64).live(|world| async move {
+        let pool = world.create(1).await;
+        let maps = pool.maps().expect("there is memory for pages");
+        let id = mblock(&pool, 1).await;
+        world.script.hold(Op::is_write);
+        let deleting = ordered(pool.mblock_delete(id));
+        let mapping = async {
+            world.settle().await;
+            assert_eq!(world.script.held(), 1, "the record of the deletion");
+            assert_eq!(kind(maps.create(&[id], Temperature::Warm)), Kind::NotFound);
+            world.script.release();
+        };
+        futures::join!(deleting, mapping).0.expect("the disk works");
+        assert_eq!(kind(maps.create(&[id], Temperature::Warm)), Kind::NotFound);
+    });
+}
+
+/// mpool-123, adapted: of one mblock, direct reads and reads through a map show the same bytes at the same time, with a cache of
+/// which pages are evicted meanwhile; direct reads neither use nor fill it.
+#[test]
+fn mapped_and_direct_reads_agree_under_load() {
+    let mut computer = Computer::new(64);
+    computer.tunables.set_cache_mib(1);
+    computer.live(|world| async move {
+        let pool = world.create(1).await;
+        let id = new_mblock(&pool).await;
+        let pages = 250;
+        for page in 0..pages {
+            write(&pool, id, page as u8, PAGE).await.expect("it fits");
+        }
+        pool.mblock_commit(id).await.expect("the disk works");
+        let maps = pool.maps().expect("there is memory for pages");
+        let info = maps.create(&[id], Temperature::Warm).expect("the mblock is committed");
+        let map = maps.attach(info.offset, info.bytes).expect("it is there");
+        for round in 0..4_u64 {
+            let reads = (0..pages).map(|number| {
+                let (page, map, pool) = ((number * 7 + round) % pages, &map, &pool);
+                let at = page * PAGE as u64;
+                ordered(async move {
+                    let (direct, mapped) = futures::join!(read(pool, id, at, PAGE), map.get(info.offset + at, PAGE));
+                    assert_eq!(direct.expect("it is committed"), [page as u8; PAGE]);
+                    assert_eq!(mapped.expect("it is mapped").to_vec(), [page as u8; PAGE]);
+                })
+            });
+            stream::iter(reads).buffer_unordered(16).collect::<Vec<()>>().await;
+        }
+        assert!(maps.statistics().evicted_pages > 0, "the cache is smaller than the mblock");
+        let counters = || {
+            let statistics = maps.statistics();
+            (statistics.hits, statistics.misses, statistics.readahead_pages)
+        };
+        let before = counters();
+        for page in 0..pages {
+            read(&pool, id, page * PAGE as u64, PAGE).await.expect("it is committed");
+        }
+        assert_eq!(counters(), before);
+        map.detach().await;
+        maps.destroy(info.offset);
     });
 }
 

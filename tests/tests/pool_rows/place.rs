@@ -24,7 +24,7 @@ fn is_discard(op: &Op) -> bool {
     op.what == What::Discard
 }
 
-/// mpool-30: with all space on its way through slow discards an allocation waits for the first to end, and succeeds.
+/// mpool-30, adapted: with all space on its way through slow discards an allocation waits for the first to end, and succeeds.
 #[test]
 fn an_allocation_waits_for_discards() {
     Computer::new(40).live(|world| async move {

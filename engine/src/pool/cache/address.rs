@@ -98,7 +98,7 @@ mod tests {
 
     const PAGE: u64 = PAGE_BYTES as u64;
 
-    /// mpool-118: offset = region << log2, buckets are powers of two, and every byte of a bucket belongs to its mblock.
+    /// mpool-118, adapted: offset = region << log2, buckets are powers of two, and every byte of a bucket belongs to its mblock.
     #[test]
     fn mblocks_lie_in_power_of_two_buckets() {
         let layout = Layout::new(30, 3, &[PAGE, 5 * PAGE, 2 * PAGE]).unwrap();
@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    /// mpool-118: a length that is a power of two is its own bucket; one page more doubles it; empty ones have a page.
+    /// mpool-118, adapted: a length that is a power of two is its own bucket; one page more doubles it; empty ones have a page.
     #[test]
     fn buckets_are_no_larger_than_needed() {
         let bucket = |length| Layout::new(30, 1, &[length]).unwrap().bucket_bytes();

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(active.next(9699, 5, u64::MAX), Pressure { urgency: 2, ttl_us: u64::MAX });
     }
 
-    /// mpool-128: urgency 5000 delays by 50 to 100 µs, 10000 by 3 to 6 ms, less than 3333 not at all.
+    /// mpool-128, adapted: urgency 5000 delays by 50 to 100 µs, 10000 by 3 to 6 ms, less than 3333 not at all.
     #[test]
     fn urgency_delays_misses() {
         let delay = |urgency| Pressure { urgency, ttl_us: TTL }.delay_us();
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!([9837, 9838, 10_000].map(delay), [Some((2999, 5998)), Some((3000, 6000)), Some((3000, 6000))]);
     }
 
-    /// mpool-128: duress by temperature, with its two limits.
+    /// mpool-128, adapted: duress by temperature, with its two limits.
     #[test]
     fn duress_spares_warm_and_hot_maps() {
         let duress = |urgency| {

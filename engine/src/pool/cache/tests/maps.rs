@@ -7,7 +7,7 @@ use futures::FutureExt;
 use super::*;
 use crate::pool::cache::Residency;
 
-/// mpool-118: regions count from 1, offset, bucket and length are as 9.1 says, and mblock i is at i buckets.
+/// mpool-118, adapted: regions count from 1, offset, bucket and length are as 9.1 says, and mblock i is at i buckets.
 #[test]
 fn a_map_shows_each_mblock_in_its_bucket() {
     let bench = Bench::new(64);
@@ -26,7 +26,7 @@ fn a_map_shows_each_mblock_in_its_bucket() {
     bench.finish(vec![map]);
 }
 
-/// mpool-118: the lowest free region is used again.
+/// mpool-118, adapted: the lowest free region is used again.
 #[test]
 fn regions_are_used_again() {
     let bench = Bench::new(64);
@@ -175,7 +175,7 @@ fn closing_waits_for_attached_maps() {
     bench.finish(Vec::new());
 }
 
-/// mpool-118: attaching to parts; a range must be whole pages of one region.
+/// mpool-118, adapted: attaching to parts; a range must be whole pages of one region.
 #[test]
 fn attachments_are_within_one_map() {
     let bench = Bench::new(64);
@@ -195,7 +195,7 @@ fn attachments_are_within_one_map() {
     bench.finish(vec![map]);
 }
 
-/// mpool-122: virtual pages are those of all buckets, resident ones those touched; purge leaves pinned ones.
+/// mpool-122, adapted: virtual pages are those of all buckets, resident ones those touched; purge leaves pinned ones.
 #[test]
 fn purge_and_residency() {
     let bench = Bench::new(64);
@@ -219,7 +219,7 @@ fn purge_and_residency() {
     bench.finish(vec![map]);
 }
 
-/// mpool-118: an empty mblock takes a bucket of a page, in which nothing can be accessed (defect 21).
+/// mpool-118, adapted: an empty mblock takes a bucket of a page, in which nothing can be accessed (defect 21).
 #[test]
 fn an_empty_mblock_can_be_in_a_map() {
     let bench = Bench::new(64);

@@ -10,7 +10,7 @@ use crate::pool::cache::frames::BufferPool;
 use crate::pool::cache::page_cache::MEMORY_WAIT;
 use crate::pool::device::PlainMemory;
 
-/// mpool-121: bytes up to the written length can be read, not one beyond, nor behind the last mblock.
+/// mpool-121, adapted: bytes up to the written length can be read, not one beyond, nor behind the last mblock.
 #[test]
 fn access_beyond_the_data_fails() {
     let bench = Bench::new(64);
@@ -35,7 +35,7 @@ fn access_beyond_the_data_fails() {
     bench.finish(vec![map]);
 }
 
-/// mpool-123: mapped bytes are those of direct reads, also at the same time; direct reads neither use nor fill the
+/// mpool-123, adapted: mapped bytes are those of direct reads, also at the same time; direct reads neither use nor fill the
 /// cache.
 #[test]
 fn direct_reads_do_not_touch_the_cache() {

@@ -89,7 +89,7 @@ fn readahead_reads_what_is_missing() {
     bench.finish(vec![map]);
 }
 
-/// mpool-128: under duress at most 8 pages, by temperature.
+/// mpool-128, adapted: under duress at most 8 pages, by temperature.
 #[test]
 fn duress_limits_readahead() {
     let bench = Bench::without_reaper(1024);

@@ -292,6 +292,39 @@ fn old_pools_are_converted_with_permission() {
     assert_eq!(kind(world.activate(&["cap"])), Kind::UnknownSuperblock);
 }
 
+/// mpool-92: the content of MDC0 is converted first, then that of each other container, each of them once: a conversion
+/// cut off at any write goes on where it ended.
+#[test]
+fn content_is_converted_mdc0_first() {
+    let converted = |world: &World| -> Vec<String> {
+        let lines = world.lines().into_iter().filter(|line| line.contains("was brought from version"));
+        lines.map(|line| line.split(" was brought").next().unwrap_or_default().to_owned()).collect()
+    };
+    let mut whole: Option<Vec<String>> = None;
+    for writes in 0.. {
+        let old = World::with_format(MediaFormat::ORIGINAL);
+        old.add("cap", 64 * MIB);
+        old.create("mp1");
+        old.deactivate("mp1");
+        let world = old.cut();
+        let activate = || world.run(world.registry.activate(&with_flags(&["cap"], false, true))).is_ok();
+        world.disk("cap").fail_writes_after(writes);
+        let ended = activate();
+        let before = converted(&world);
+        world.disk("cap").heal();
+        assert!(ended || activate());
+        let all = converted(&world);
+        let first = all.first().expect("old content was converted");
+        assert!(first.ends_with(&Slot::ZERO.to_string()), "{all:?}");
+        assert!(all.starts_with(&before));
+        assert_eq!(*whole.get_or_insert_with(|| all.clone()), all, "cut after {writes} writes");
+        if ended {
+            assert_eq!(all.len(), world.registry.find("mp1").unwrap().pool().container_count());
+            break;
+        }
+    }
+}
+
 /// A failing write at any point of an activation leaves nothing claimed, and the next one succeeds.
 #[test]
 fn a_failed_activation_leaves_nothing_open() {

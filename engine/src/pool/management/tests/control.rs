@@ -12,7 +12,7 @@ use crate::pool::device::{IoBuf, PlainMemory};
 use crate::pool::mdc::MdcFlags;
 use crate::pool::mlog::OpenFlags;
 
-/// mpool-130: a handle for reading has exactly the commands that read; nothing is changed by the others.
+/// mpool-130, adapted: a handle for reading has exactly the commands that read; nothing is changed by the others.
 #[test]
 fn a_handle_for_reading_only_reads() {
     let world = World::with_two_disks();
@@ -66,7 +66,7 @@ fn a_handle_for_reading_only_reads() {
     });
 }
 
-/// mpool-131: an exclusive opening and any other exclude each other.
+/// mpool-131, adapted: an exclusive opening and any other exclude each other.
 #[test]
 fn an_exclusive_opening_is_alone() {
     let world = World::with_two_disks();

@@ -2,6 +2,8 @@
 
 //! Deactivation, destruction, renaming and scanning.
 
+use futures::future::join;
+
 use super::activation::{content, mblock, pages};
 use super::world::{request, World, MIB};
 use super::*;
@@ -12,6 +14,9 @@ use crate::pool::management::destroy::DestroyRequest;
 use crate::pool::management::rename::RenameRequest;
 use crate::pool::management::scan::pools_among;
 use crate::pool::mlog::OpenFlags;
+use crate::pool::params::ParamChanges;
+use crate::pool::Host;
+use crate::units::Nanos;
 
 fn paths(paths: &[&str]) -> Vec<String> {
     paths.iter().map(|&path| path.to_owned()).collect()
@@ -58,6 +63,33 @@ fn deactivation_waits_for_erasures() {
     drop(active);
     world.activate(&["cap"]).unwrap();
     assert_eq!(world.registry.get_usage("mp1").unwrap(), usage);
+}
+
+/// mpool-13: MDC0 is closed last. While another container's log is still open, what is recorded in MDC0 is there
+/// after the next activation.
+#[test]
+fn mdc0_is_closed_last() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let active = world.registry.find("mp1").unwrap();
+    let pool = active.pool();
+    let label = |label: &str| ParamChanges { label: Some(label.into()), ..ParamChanges::default() };
+    let (first, last) = (label("first"), label("last"));
+    world.run(async {
+        // The log of the container that is closed just before MDC0 does not close as long as this lock is held.
+        let log = pool.container(Slot::ZERO).committed(logs_of(1)[0]).unwrap();
+        let held = log.lock().exclusive().await;
+        let recording = async {
+            world.host.sleep(Nanos(1_000_000_000)).await;
+            pool.change_params(&first).await.unwrap();
+            drop(held);
+        };
+        join(world.registry.deactivate("mp1"), recording).await.0.unwrap();
+        assert!(pool.change_params(&last).await.is_err(), "now it is closed");
+    });
+    drop(active);
+    world.activate(&["cap"]).unwrap();
+    assert_eq!(world.registry.get_params("mp1").unwrap().label, "first");
 }
 
 /// mpool-14: an active pool is deactivated and its superblocks are erased, on all of its drives.

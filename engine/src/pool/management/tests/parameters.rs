@@ -107,29 +107,44 @@ fn parameters_given_at_creation_stay() {
     }
 }
 
-/// mpool-27: ordinary allocations stop at the usable zones, those from the spare go on; the percentage is kept.
+/// mpool-27: ordinary allocations stop at the usable zones, those from the spare go on; so they do after a
+/// reactivation.
 #[test]
 fn spare_zones_are_kept_back() {
     let world = World::with_two_disks();
     world.create("mp1");
     let changes = ParamChanges { spare_percent: [None, Some(20)], ..ParamChanges::default() };
     world.run(world.registry.set_params("mp1", &changes)).unwrap();
+    let created = take_all_zones(&world);
+    world.deactivate("mp1");
+    world.activate(&["cap"]).unwrap();
+    assert_eq!(take_all_zones(&world), created);
+}
+
+/// Allocates all zones of a pool of 64 without committing anything, and returns how many of them were usable.
+fn take_all_zones(world: &World) -> u64 {
     world.run(async {
         let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
         let space = || world.registry.get_usage("mp1").unwrap().space;
         let spare = space().spare_bytes;
         assert_eq!(spare, 13 * MIB, "64 zones, 51 of them usable");
-        let mut free = space().free_usable_bytes / MIB;
-        while handle.mblock_alloc(MediaClass::Capacity, false).await.is_ok() {
-            free -= 1;
+        let usable = space().free_usable_bytes / MIB;
+        let mut taken = Vec::new();
+        while let Ok(fresh) = handle.mblock_alloc(MediaClass::Capacity, false).await {
+            taken.push(fresh.id);
         }
-        assert_eq!((free, space().free_usable_bytes, space().free_spare_bytes), (0, 0, spare));
-        for taken in 1..=13 {
-            handle.mblock_alloc(MediaClass::Capacity, true).await.unwrap();
-            assert_eq!(space().free_spare_bytes, spare - taken * MIB);
+        assert_eq!(taken.len() as u64, usable);
+        assert_eq!((space().free_usable_bytes, space().free_spare_bytes), (0, spare));
+        for number in 1..=13 {
+            taken.push(handle.mblock_alloc(MediaClass::Capacity, true).await.unwrap().id);
+            assert_eq!(space().free_spare_bytes, spare - number * MIB);
         }
         assert_eq!(kind(handle.mblock_alloc(MediaClass::Capacity, true).await), Kind::NoSpace);
-    });
+        for id in taken {
+            handle.mblock_abort(id).await.unwrap();
+        }
+        usable
+    })
 }
 
 /// mpool-28: fewer spare zones than are in use: the excess counts as usable.

@@ -54,7 +54,7 @@ pub(super) fn all_media(bytes: usize) -> Vec<Rc<MemoryMedia>> {
     kinds.into_iter().map(|(sector, whole)| MemoryMedia::new(sector, bytes, whole)).collect()
 }
 
-/// mpool-71: an open log is shared only by those who ask for flags that it was opened with.
+/// mpool-71, adapted: an open log is shared only by those who ask for flags that it was opened with.
 #[test]
 fn a_log_is_shared_with_the_flags_it_was_opened_with() {
     let both = OpenFlags { compact_sem: true, skip_ser: true };
