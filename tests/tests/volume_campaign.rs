@@ -39,15 +39,6 @@ fn scripts_meet_failures() {
     assert!(totals.faults > 100, "{totals:?}");
 }
 
-/// Seeds that have found defects: a rebuild that took a failed allocation for damage (138), and blocks that were used
-/// again after the write of their journal entry had failed (1406, 1852).
-#[test]
-fn seeds_that_failed_once() {
-    for seed in [138, 1406, 1852] {
-        run_all(Campaign::Random, seed..seed + 1, 1);
-    }
-}
-
 #[test]
 fn a_seed_repeats_exactly() {
     for (campaign, stride) in [(Campaign::Random, 1), (Campaign::Cuts, 150), (Campaign::Failures, 150)] {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use super::arguments::{number, threads, Common, HELP};
-use super::runner::{exit_code, run_seeds, Outcome, Program, Totals};
+use super::runner::{self, exit_code, run_seeds, Outcome, Program, Totals};
 
 /// How a campaign is run.
 #[derive(Debug, Clone, Copy)]
@@ -146,6 +146,15 @@ pub fn run_all<C: Campaign>(campaign: C, seeds: Range<u64>, stride: u64) -> C::T
     totals
 }
 
+/// For tests: runs the listed seeds of a campaign on all cores.
+///
+/// # Panics
+/// If a seed fails; says how the first is run again.
+pub fn run_listed<C: Campaign>(campaign: C, seeds: &[u64], stride: u64) {
+    let attempt = |seed| campaign.run_seed(seed, Options { stride, ..Options::default() });
+    let _totals = runner::run_listed(seeds, attempt).expect(campaign.program());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +232,12 @@ mod tests {
     #[test]
     fn tests_add_up_seeds() {
         assert_eq!(run_all(Two::First, 0..5, 1).0, 5);
+    }
+
+    #[test]
+    #[should_panic(expected = "--bin two -- --campaign first --seed 7 --trace")]
+    fn a_listed_seed_that_fails_is_named() {
+        run_listed(Two::First, &[3, 7, 1], 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::arguments::Common;
+use super::arguments::{threads, Common};
 
 /// Failing seeds after which the rest is not run.
 const ENOUGH: usize = 10;
@@ -154,6 +154,16 @@ pub fn run_seeds<T: Totals>(
     let (totals, mut failed) = state.into_inner().expect("no thread panics while it holds the lock");
     failed.sort_unstable();
     Outcome { totals, seeds: done.into_inner(), failed, took: began.elapsed() }
+}
+
+/// Runs the listed seeds on all cores, without words.
+pub fn run_listed<T: Totals>(seeds: &[u64], attempt: impl Fn(u64) -> Result<T, String> + Sync) -> Outcome<T> {
+    let listed = |place: u64| seeds[place as usize];
+    let mut outcome = run_seeds(0..seeds.len() as u64, threads(), None, |place| attempt(listed(place)));
+    for (seed, _) in &mut outcome.failed {
+        *seed = listed(*seed);
+    }
+    outcome
 }
 
 fn show_progress(program: Program, seeds: &Range<u64>, running: &AtomicU64, done: &AtomicU64) {

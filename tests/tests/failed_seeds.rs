@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Every seed of a campaign that ever failed, with what it had found. A seed that fails is added here when its cause is
+//! mended, with a test of its own for the cause: a later change of the campaign makes the seed another one.
+
+#![forbid(unsafe_code)]
+
+use tests::pool_sim::campaign::Campaign as Pool;
+use tests::seeds::campaigns::run_listed;
+use tests::seeds::runner::{self, Program};
+use tests::sim::runner::{run_seed, Options};
+use tests::volume_sim::campaign::Campaign as Volume;
+
+/// A seed, and what was wrong.
+type Failed = (u64, &'static str);
+
+/// A seed of a campaign of scripts, the stride at which it failed, and what was wrong.
+type FailedScript = (u64, u64, &'static str);
+
+/// `simulate`
+const SIMULATE: &[Failed] = &[];
+
+/// `volume_campaign --campaign random`
+const VOLUME_RANDOM: &[Failed] = &[
+    (138, "a rebuild took a failed allocation for damage"),
+    (1406, "blocks were used again after the write of their journal entry had failed"),
+    (1852, "as 1406"),
+];
+
+/// `volume_campaign --campaign cuts`
+const VOLUME_CUTS: &[FailedScript] = &[];
+
+/// `volume_campaign --campaign failures`
+const VOLUME_FAILURES: &[FailedScript] = &[];
+
+/// `pool_campaign --campaign logs`
+const POOL_LOGS: &[Failed] = &[];
+
+/// `pool_campaign --campaign lives`
+const POOL_LIVES: &[Failed] = &[];
+
+/// `pool_campaign --campaign cuts`
+const POOL_CUTS: &[FailedScript] = &[];
+
+/// `pool_campaign --campaign failures`
+const POOL_FAILURES: &[FailedScript] = &[];
+
+fn seeds(failed: &[Failed]) -> Vec<u64> {
+    failed.iter().map(|(seed, _)| *seed).collect()
+}
+
+#[test]
+fn simulate() {
+    let attempt = |seed| run_seed(seed, &Options::default());
+    let outcome = runner::run_listed(&seeds(SIMULATE), attempt);
+    let _totals = outcome.expect(Program { name: "simulate", campaign: None });
+}
+
+#[test]
+fn volume_random() {
+    run_listed(Volume::Random, &seeds(VOLUME_RANDOM), 1);
+}
+
+#[test]
+fn volume_scripts() {
+    for (campaign, failed) in [(Volume::Cuts, VOLUME_CUTS), (Volume::Failures, VOLUME_FAILURES)] {
+        for (seed, stride, _) in failed {
+            run_listed(campaign, &[*seed], *stride);
+        }
+    }
+}
+
+#[test]
+fn pool_logs() {
+    run_listed(Pool::Logs, &seeds(POOL_LOGS), 1);
+}
+
+#[test]
+fn pool_lives() {
+    run_listed(Pool::Lives, &seeds(POOL_LIVES), 1);
+}
+
+#[test]
+fn pool_scripts() {
+    for (campaign, failed) in [(Pool::Cuts, POOL_CUTS), (Pool::Failures, POOL_FAILURES)] {
+        for (seed, stride, _) in failed {
+            run_listed(campaign, &[*seed], *stride);
+        }
+    }
+}
