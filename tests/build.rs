@@ -7,10 +7,11 @@
 fn main() {}
 
 #[cfg(feature = "bench")]
-fn main() -> Result<(), spdk_sys_build::Error> {
-    let tree = spdk_sys_build::locate_or_obtain()?;
-    // For the instructions to run again when the tree changes; there are no bindings here.
-    spdk_sys_build::emit_cfgs(&tree, "");
-    spdk_sys_build::emit_bin_link(&tree);
-    Ok(())
+fn main() {
+    spdk_sys_build::build_script(|| {
+        let tree = spdk_sys_build::locate_or_obtain()?;
+        // For the instructions to run again when the tree changes; there are no bindings here.
+        spdk_sys_build::emit_cfgs(&tree, "");
+        spdk_sys_build::emit_bin_link(&tree)
+    });
 }

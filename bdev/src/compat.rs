@@ -2,8 +2,7 @@
 
 //! Everything that differs between the SPDK releases this module is built for, in one place.
 //!
-//! Flags come from the build script: `spdk_ge_YYMM` from the release, the others from what the headers declare.
-//! Differences that need no code (fields set by name in zeroed structures) are listed in spdk-rust.md section 3.
+//! Flags come from the build script, which asks the headers: what they declare decides, not a version number.
 
 use core::ffi::{c_char, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -93,18 +92,18 @@ pub fn module_fini_start_done() {
 
 /// Tells clients that 4 KiB is the unit in which the volume stores and frees, where the release has fields for it.
 pub fn set_hints(bdev: &mut ffi::spdk_bdev, blocks_per_unit: u32) {
-    #[cfg(spdk_ge_2107)]
+    #[cfg(spdk_has_phys_blocklen)]
     {
         bdev.phys_blocklen = bdev.blocklen * blocks_per_unit;
     }
-    #[cfg(spdk_ge_2409)]
+    #[cfg(spdk_has_preferred_sizes)]
     {
         bdev.preferred_write_alignment = blocks_per_unit;
         bdev.preferred_write_granularity = blocks_per_unit;
         bdev.preferred_unmap_alignment = blocks_per_unit;
         bdev.preferred_unmap_granularity = blocks_per_unit;
     }
-    #[cfg(not(spdk_ge_2107))]
+    #[cfg(not(spdk_has_phys_blocklen))]
     let _ = (bdev, blocks_per_unit);
 }
 
@@ -121,11 +120,11 @@ pub fn is_zoned(bdev: &ffi::spdk_bdev) -> bool {
 
 /// Blocks of which writes should be multiples, as far as the release lets one know; 0 for no value.
 pub fn write_granularity(bdev: &ffi::spdk_bdev) -> u32 {
-    #[cfg(spdk_ge_2409)]
+    #[cfg(spdk_has_preferred_sizes)]
     {
         bdev.preferred_write_granularity
     }
-    #[cfg(not(spdk_ge_2409))]
+    #[cfg(not(spdk_has_preferred_sizes))]
     {
         let _ = bdev;
         0
@@ -134,11 +133,11 @@ pub fn write_granularity(bdev: &ffi::spdk_bdev) -> u32 {
 
 /// Blocks of which unmaps should be multiples, as far as the release lets one know; 0 for no value.
 pub fn unmap_granularity(bdev: &ffi::spdk_bdev) -> u32 {
-    #[cfg(spdk_ge_2409)]
+    #[cfg(spdk_has_preferred_sizes)]
     {
         bdev.preferred_unmap_granularity
     }
-    #[cfg(not(spdk_ge_2409))]
+    #[cfg(not(spdk_has_preferred_sizes))]
     {
         let _ = bdev;
         0
@@ -153,7 +152,7 @@ pub enum ClaimedBy {
     /// A module, for itself alone.
     Module(*const ffi::spdk_bdev_module),
     /// One or more, in a way that the release has besides (claims of version 2).
-    #[cfg(spdk_ge_2305)]
+    #[cfg(spdk_has_claim_type)]
     Shared,
 }
 
@@ -162,7 +161,7 @@ pub enum ClaimedBy {
 /// # Safety
 /// `bdev` is a registered bdev that stays during the call, and the caller is on the app thread, where claims change.
 pub unsafe fn claiming_module(bdev: *const ffi::spdk_bdev) -> ClaimedBy {
-    #[cfg(spdk_ge_2305)]
+    #[cfg(spdk_has_claim_type)]
     // SAFETY: the caller vouches for the bdev. The union holds a module in case of this claim type only.
     let module = unsafe {
         use ffi::spdk_bdev_claim_type as claim;
@@ -173,7 +172,7 @@ pub unsafe fn claiming_module(bdev: *const ffi::spdk_bdev) -> ClaimedBy {
             _ => return ClaimedBy::Shared,
         }
     };
-    #[cfg(not(spdk_ge_2305))]
+    #[cfg(not(spdk_has_claim_type))]
     // SAFETY: the caller vouches for the bdev.
     let module = unsafe { (*bdev).internal.claim_module };
     if module.is_null() {

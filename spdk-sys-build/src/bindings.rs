@@ -162,21 +162,62 @@ fn wrapper_header(tree: &SpdkTree) -> String {
         .collect()
 }
 
-/// Whether the bindings declare a function, a type, a constant or a field of this name: the word stands in them, whole, where a
-/// name is declared.
-#[must_use]
-pub fn has_symbol(bindings_text: &str, name: &str) -> bool {
-    ["fn ", "struct ", "type ", "const ", "static ", "mod ", "pub "]
-        .iter()
-        .any(|keyword| declares(bindings_text, keyword, name))
+/// What the headers are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// A function.
+    Function(&'static str),
+    /// A field of a structure, directly in it or in one of its bit-fields.
+    Field(&'static str, &'static str),
+    /// An enumeration.
+    Enumeration(&'static str),
 }
 
-fn declares(text: &str, keyword: &str, name: &str) -> bool {
-    text.match_indices(&format!("{keyword}{name}")).any(|(at, found)| {
+impl Probe {
+    /// Whether the bindings declare it.
+    pub(crate) fn is_in(self, bindings_text: &str) -> bool {
+        match self {
+            Probe::Function(name) => declares(bindings_text, "fn ", name),
+            Probe::Enumeration(name) => declares(bindings_text, "mod ", name),
+            Probe::Field(structure, field) => {
+                let in_block = |block: &str| declares(block, "pub ", field) || declares(block, "fn ", field);
+                blocks(bindings_text, "struct ", structure).any(in_block)
+                    || blocks(bindings_text, "impl ", structure).any(in_block)
+            }
+        }
+    }
+}
+
+/// What stands in braces after `keyword name`, wherever that is declared. (The text may be formatted or one line.)
+fn blocks<'a>(text: &'a str, keyword: &'static str, name: &'static str) -> impl Iterator<Item = &'a str> {
+    declarations(text, keyword, name).filter_map(|rest| {
+        let start = rest.find(['{', ';'])?;
+        let mut depth = 0usize;
+        for (at, byte) in rest.bytes().enumerate().skip(start) {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                b';' if depth == 0 => return None,
+                _ => continue,
+            }
+            if depth == 0 {
+                return rest.get(start..at);
+            }
+        }
+        None
+    })
+}
+
+fn declares(text: &str, keyword: &'static str, name: &'static str) -> bool {
+    declarations(text, keyword, name).next().is_some()
+}
+
+/// What follows `keyword name`, wherever the words stand whole.
+fn declarations<'a>(text: &'a str, keyword: &'static str, name: &'static str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(keyword).filter_map(move |(at, _)| {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        // "*const name" is a pointer type, not a declaration.
-        let before = &text[..at];
-        !text[at + found.len()..].starts_with(is_word) && !before.ends_with(is_word) && !before.ends_with('*')
+        let rest = text[at + keyword.len()..].strip_prefix(name)?;
+        (!rest.starts_with(is_word) && !text[..at].ends_with(is_word)).then_some(rest)
     })
 }
 
@@ -184,16 +225,47 @@ fn declares(text: &str, keyword: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
+    const FORMATTED: &str = "unsafe extern \"C\" {\n    pub fn spdk_uuid_is_null(uuid: *const spdk_uuid) -> bool;\n}\n\
+        pub struct spdk_bdev {\n    pub max_unmap: u32,\n    pub internal: spdk_bdev__bindgen_ty_1,\n}\n\
+        impl spdk_bdev {\n    #[inline]\n    pub fn zoned(&self) -> bool {\n        unsafe { true }\n    }\n}\n\
+        pub struct spdk_other {\n    pub opts_size: usize,\n}\n\
+        pub mod spdk_claim_type {\n    pub type Type = u32;\n}\n// fn spdk_gone()\n";
+
     #[test]
-    fn symbols_are_whole_words_at_declarations() {
-        let text = "unsafe extern \"C\" {\n pub fn spdk_uuid_is_null(uuid: *const spdk_uuid) -> bool;\n}\n\
-            pub struct spdk_bdev { pub max_unmap: u32 }\n// fn spdk_gone()\n";
-        assert!(has_symbol(text, "spdk_uuid_is_null"));
-        assert!(!has_symbol(text, "spdk_uuid_is"));
-        assert!(!has_symbol(text, "uuid_is_null"));
-        assert!(has_symbol(text, "spdk_bdev"));
-        assert!(has_symbol(text, "max_unmap"));
-        assert!(!has_symbol(text, "spdk_uuid"));
-        assert!(!has_symbol("", "spdk_uuid"));
+    fn functions_are_whole_words_at_declarations() {
+        for (name, there) in [("spdk_uuid_is_null", true), ("spdk_uuid_is", false), ("uuid_is_null", false)] {
+            assert_eq!(Probe::Function(name).is_in(FORMATTED), there, "{name}");
+        }
+        assert!(!Probe::Function("spdk_uuid").is_in(""));
+    }
+
+    #[test]
+    fn fields_are_looked_for_in_their_structure_alone() {
+        let has = |structure, field| Probe::Field(structure, field).is_in(FORMATTED);
+        assert!(has("spdk_bdev", "max_unmap") && has("spdk_bdev", "internal") && has("spdk_bdev", "zoned"));
+        assert!(has("spdk_other", "opts_size"));
+        assert!(!has("spdk_bdev", "opts_size"), "another structure's");
+        assert!(!has("spdk_bdev", "max_un") && !has("spdk", "max_unmap") && !has("spdk_bdev__bindgen_ty_1", "x"));
+    }
+
+    #[test]
+    fn enumerations_are_modules() {
+        assert!(Probe::Enumeration("spdk_claim_type").is_in(FORMATTED));
+        assert!(!Probe::Enumeration("spdk_claim").is_in(FORMATTED));
+    }
+
+    /// Without rustfmt on the machine bindgen writes all in one line.
+    #[test]
+    fn a_text_that_nobody_formatted_is_understood() {
+        let text = "pub struct spdk_bdev { pub blocklen : u32 , } impl spdk_bdev { pub fn zoned (& self) -> bool { 1 } } \
+            pub struct spdk_app_opts { pub opts_size : usize , } pub struct spdk_opaque ; pub struct z { pub a : u8 , }";
+        assert!(Probe::Field("spdk_bdev", "blocklen").is_in(text) && Probe::Field("spdk_bdev", "zoned").is_in(text));
+        assert!(Probe::Field("spdk_app_opts", "opts_size").is_in(text));
+        assert!(!Probe::Field("spdk_bdev", "opts_size").is_in(text));
+        assert!(!Probe::Field("spdk_opaque", "a").is_in(text));
+        // Cut short: no field, and no panic.
+        for end in 0..text.len() {
+            let _ = Probe::Field("spdk_app_opts", "opts_size").is_in(&text[..end]);
+        }
     }
 }

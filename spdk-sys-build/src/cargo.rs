@@ -3,53 +3,36 @@
 //! What a build script tells cargo: flags derived from the SPDK that was found, and how to link to it.
 //!
 //! Invariant: a module (cdylib) never gets a run path. With one, ld.so would find the libspdk_bdev it was built for inside a process of
-//! another SPDK and load both, instead of refusing (spdk-rust.md 2.2, guard 1).
+//! another SPDK and load both, instead of refusing.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use crate::bindings::has_symbol;
+use crate::bindings::Probe;
 use crate::elf::ElfInfo;
 use crate::error::Error;
 use crate::tree::SpdkTree;
 
-/// Releases for which a flag `spdk_ge_YYMM` exists; it is set when the tree is that release or a later one.
-const RELEASES: &[u32] = &[
-    2010, 2101, 2104, 2107, 2109, 2110, 2201, 2205, 2209, 2301, 2305, 2309, 2401, 2405, 2409, 2501, 2505, 2509, 2601,
-    2605,
+/// The flags, and what the headers must declare for each: right for every release and for forks too, where a version number would lie.
+const PROBES: &[(&str, Probe)] = &[
+    ("spdk_has_app_opts_size", Probe::Field("spdk_app_opts", "opts_size")),
+    ("spdk_has_async_fini_start", Probe::Field("spdk_bdev_module", "async_fini_start")),
+    ("spdk_has_claim_type", Probe::Enumeration("spdk_bdev_claim_type")),
+    ("spdk_has_cpumask_locks", Probe::Field("spdk_app_opts", "disable_cpumask_locks")),
+    ("spdk_has_interrupt_mode", Probe::Function("spdk_interrupt_mode_is_enabled")),
+    ("spdk_has_module_fini_done", Probe::Function("spdk_bdev_module_fini_done")),
+    ("spdk_has_no_huge", Probe::Field("spdk_app_opts", "no_huge")),
+    ("spdk_has_phys_blocklen", Probe::Field("spdk_bdev", "phys_blocklen")),
+    ("spdk_has_preferred_sizes", Probe::Field("spdk_bdev", "preferred_write_granularity")),
 ];
 
-/// Flags that ask the bindings themselves: right for forks too, where a version number would lie.
-const PROBES: &[(&str, &str)] = &[
-    // struct spdk_bdev keeps its booleans in bit-fields (26.01).
-    ("spdk_bdev_bitfields", "set_md_interleave"),
-    ("spdk_has_get_app_thread", "spdk_thread_get_app_thread"),
-    ("spdk_has_module_fini_done", "spdk_bdev_module_fini_done"),
-    ("spdk_has_interrupt_mode", "spdk_interrupt_mode_is_enabled"),
-    ("spdk_has_json_decode_uuid", "spdk_json_decode_uuid"),
-    ("spdk_has_uuid_is_null", "spdk_uuid_is_null"),
-    // The inline function of 20.07 became an exported one.
-    ("spdk_has_channel_get_ctx", "spdk_io_channel_get_ctx"),
-    ("spdk_has_poller_register_interrupt", "spdk_poller_register_interrupt"),
-    ("spdk_has_async_fini_start", "async_fini_start"),
-    ("spdk_has_bdev_open_ext_v2", "spdk_bdev_open_ext_v2"),
-];
-
-/// Every flag that [`emit_cfgs`] may set.
-#[must_use]
-pub fn cfg_names() -> Vec<String> {
-    let releases = RELEASES.iter().map(|release| format!("spdk_ge_{release}"));
-    let probes = PROBES.iter().map(|(name, _)| (*name).to_owned());
-    releases.chain(probes).collect()
-}
-
-/// Sets the flags `spdk_ge_YYMM` and the probed ones for this tree, declares all of them, and has cargo run the build script again when
-/// the choice of the tree or the tree itself changes.
+/// Sets the flags `spdk_has_*` for this tree, declares all of them, and has cargo run the build script again when the choice of the
+/// tree or the tree itself changes.
 pub fn emit_cfgs(tree: &SpdkTree, bindings_text: &str) {
-    for name in cfg_names() {
+    for (name, _) in PROBES {
         println!("cargo:rustc-check-cfg=cfg({name})");
     }
-    for name in cfgs(tree.version.release_number(), bindings_text) {
+    for name in cfgs(bindings_text) {
         println!("cargo:rustc-cfg={name}");
     }
     for variable in ["SPDK_DIR", "SPDK_RELEASE", "SPDK_DEDUPE_CACHE", "XDG_CACHE_HOME", "HOME", "PKG_CONFIG_PATH"] {
@@ -61,11 +44,15 @@ pub fn emit_cfgs(tree: &SpdkTree, bindings_text: &str) {
     }
 }
 
-fn cfgs(release: u32, bindings_text: &str) -> Vec<String> {
-    let releases = RELEASES.iter().filter(|&&known| release >= known).map(|known| format!("spdk_ge_{known}"));
-    let probes =
-        PROBES.iter().filter(|(_, symbol)| has_symbol(bindings_text, symbol)).map(|(name, _)| (*name).to_owned());
-    releases.chain(probes).collect()
+fn cfgs(bindings_text: &str) -> Vec<&'static str> {
+    PROBES.iter().filter(|(_, probe)| probe.is_in(bindings_text)).map(|(name, _)| *name).collect()
+}
+
+/// Runs what a build script does. What fails becomes cargo's error, as a sentence, once the script has ended.
+pub fn build_script(run: impl FnOnce() -> Result<(), Error>) {
+    if let Err(error) = run() {
+        println!("cargo::error={}", error.to_string().replace('\n', " "));
+    }
 }
 
 /// Links the package's cdylib as a module for this very SPDK: `DT_NEEDED` on its libspdk_bdev and on nothing else of it, no run path.
@@ -97,50 +84,23 @@ fn cdylib_arguments(tree: &SpdkTree) -> Vec<String> {
 /// Links the package's own programs (binaries, and integration tests, examples and benches where the package has them) as SPDK
 /// applications: to all the shared libraries that the tree's own bdevperf (else spdk_tgt) is linked to, with a run path, so that they
 /// start without `LD_LIBRARY_PATH`. Emits nothing for a package without such targets, so that a package of a cdylib alone may call it
-/// too. A tree without a readable bdevperf and spdk_tgt fails the build with a message (`cargo::error`).
-pub fn emit_bin_link(tree: &SpdkTree) {
+/// too.
+///
+/// # Errors
+/// The tree has no readable bdevperf and no readable spdk_tgt.
+pub fn emit_bin_link(tree: &SpdkTree) -> Result<(), Error> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let kinds = package.as_deref().map(target_kinds).unwrap_or_default();
     if kinds.is_empty() {
-        return;
+        return Ok(());
     }
-    let Some(arguments) = or_fail_the_build(application_arguments(tree)) else {
-        return;
-    };
+    let arguments = application_arguments(tree)?;
     for kind in kinds {
         for argument in &arguments {
             println!("cargo:rustc-link-arg-{kind}={argument}");
         }
     }
-}
-
-/// Lets the unit tests of a library package link: every target of the package is linked, as needed and without a run path, to
-/// the libraries an SPDK application has. Unit tests that are linked so run with [`SpdkTree::ld_library_path`] as `LD_LIBRARY_PATH`.
-/// (Cargo has no instruction for a library's unit tests alone. A cdylib of the package gets `DT_NEEDED` on those libraries that it uses;
-/// it stays loadable in the same SPDK, and only there.) Fails the build as [`emit_bin_link`] does.
-pub fn emit_lib_test_link(tree: &SpdkTree) {
-    let Some(libraries) = or_fail_the_build(application_libraries(tree)) else {
-        return;
-    };
-    println!("cargo:rustc-link-arg=-Wl,--as-needed");
-    for dir in &tree.library_dirs {
-        println!("cargo:rustc-link-arg=-L{}", dir.display());
-    }
-    for soname in libraries {
-        println!("cargo:rustc-link-arg=-l:{soname}");
-    }
-    println!("cargo:rustc-link-arg=-Wl,--allow-shlib-undefined");
-}
-
-/// Has cargo fail the build, once the script has ended, with the error as its message.
-fn or_fail_the_build<T>(result: Result<T, Error>) -> Option<T> {
-    match result {
-        Ok(value) => Some(value),
-        Err(error) => {
-            println!("cargo::error={}", error.to_string().replace('\n', " "));
-            None
-        }
-    }
+    Ok(())
 }
 
 fn application_arguments(tree: &SpdkTree) -> Result<Vec<String>, Error> {
@@ -231,28 +191,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn release_flags_follow_the_version() {
-        assert_eq!(cfgs(2007, ""), Vec::<String>::new());
-        let flags = cfgs(2104, "");
-        assert_eq!(flags, ["spdk_ge_2010", "spdk_ge_2101", "spdk_ge_2104"]);
-        assert!(cfgs(2601, "").contains(&"spdk_ge_2601".to_owned()));
-        assert!(!cfgs(2601, "").contains(&"spdk_ge_2605".to_owned()));
+    fn flags_follow_the_headers() {
+        assert_eq!(cfgs(""), Vec::<&str>::new());
+        let text = "pub struct spdk_bdev {\n    pub phys_blocklen: u32,\n}\npub struct spdk_app_opts {\n    \
+            pub no_huge: bool,\n}\npub fn spdk_interrupt_mode_is_enabled() -> bool;";
+        assert_eq!(cfgs(text), ["spdk_has_interrupt_mode", "spdk_has_no_huge", "spdk_has_phys_blocklen"]);
     }
 
+    /// 24.09 and its neighbours have claim types, and no preferred sizes yet.
     #[test]
-    fn probed_flags_follow_the_bindings() {
-        let text = "    pub fn set_md_interleave(&mut self, val: bool) {";
-        assert_eq!(cfgs(2007, text), ["spdk_bdev_bitfields"]);
-        let longer = "    pub fn set_md_interleave_more(&mut self, val: bool) {";
-        assert!(cfgs(2007, longer).is_empty());
-    }
-
-    #[test]
-    fn every_flag_that_is_set_is_declared() {
-        let names = cfg_names();
-        let text: String = PROBES.iter().map(|(_, symbol)| format!("pub fn {symbol}(\n")).collect();
-        assert!(cfgs(9912, &text).iter().all(|flag| names.contains(flag)));
-        assert_eq!(cfgs(9912, &text).len(), names.len());
+    fn a_field_of_another_structure_is_no_field_of_this() {
+        let text = "pub struct spdk_bdev_opts { pub opts_size : usize , } pub struct spdk_app_opts { pub name : u8 , }";
+        assert_eq!(cfgs(text), Vec::<&str>::new());
     }
 
     #[test]

@@ -46,12 +46,6 @@ impl SpdkVersion {
         let suffix = suffix.strip_prefix('"')?.strip_suffix('"')?.to_owned();
         Some(Self { major, minor, patch, suffix })
     }
-
-    /// The release as one number, `2601` for 26.01: what the `spdk_ge_*` flags compare with.
-    #[must_use]
-    pub fn release_number(&self) -> u32 {
-        self.major * 100 + self.minor
-    }
 }
 
 impl fmt::Display for SpdkVersion {
@@ -88,7 +82,6 @@ mod tests {
     fn reads_a_release() {
         let version = SpdkVersion::parse(HEADER).expect("a version");
         assert_eq!(version.to_string(), "26.01");
-        assert_eq!(version.release_number(), 2601);
     }
 
     #[test]

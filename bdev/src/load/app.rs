@@ -244,7 +244,7 @@ extern "C" fn interrupted() {
     unsafe { libc::_exit(EXIT_INTERRUPTED) }
 }
 
-#[cfg(spdk_ge_2101)]
+#[cfg(spdk_has_app_opts_size)]
 fn default_opts() -> ffi::spdk_app_opts {
     // SAFETY: the structure is plain data, and SPDK fills as much of it as the size says.
     unsafe {
@@ -254,7 +254,7 @@ fn default_opts() -> ffi::spdk_app_opts {
     }
 }
 
-#[cfg(not(spdk_ge_2101))]
+#[cfg(not(spdk_has_app_opts_size))]
 fn default_opts() -> ffi::spdk_app_opts {
     // SAFETY: the structure is plain data, and SPDK fills it.
     unsafe {
@@ -264,18 +264,23 @@ fn default_opts() -> ffi::spdk_app_opts {
     }
 }
 
-/// Options that 20.07 does not have.
-#[cfg(spdk_ge_2401)]
+/// Options that not every release has. Another application may poll on the same cores: this machine's owner decides,
+/// not a lock file.
 fn set_newer_opts(opts: &mut ffi::spdk_app_opts, options: &AppOptions) -> Result<(), AppError> {
-    opts.no_huge = !options.huge_pages;
-    // Another application may poll on the same cores: this machine's owner decides, not a lock file.
-    opts.disable_cpumask_locks = true;
+    #[cfg(spdk_has_cpumask_locks)]
+    {
+        opts.disable_cpumask_locks = true;
+    }
+    #[cfg(spdk_has_no_huge)]
+    {
+        opts.no_huge = !options.huge_pages;
+    }
+    #[cfg(not(spdk_has_no_huge))]
+    if !options.huge_pages {
+        return Err(AppError::NeedsHugePages);
+    }
+    let _ = (opts, options);
     Ok(())
-}
-
-#[cfg(not(spdk_ge_2401))]
-fn set_newer_opts(_: &mut ffi::spdk_app_opts, options: &AppOptions) -> Result<(), AppError> {
-    options.huge_pages.then_some(()).ok_or(AppError::NeedsHugePages)
 }
 
 fn c_string(option: &'static str, text: &str) -> Result<CString, AppError> {
