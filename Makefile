@@ -5,6 +5,11 @@
 #   make demo   set up, then run the main job: write real data over NVMe/TCP, read it back, print what was saved
 #   make test   set up, then pass the tests, on SPDK 26.01
 #   make test-20.07, make simulate   what is left out there for time: the older SPDK, the campaigns at length
+#   make fresh-seeds   each campaign over seeds that nobody has run, drawn from the commit's id; some 15 minutes on two cores. Before a
+#               release: make fresh-seeds FRESH_SIMULATE=20000 FRESH_RANDOM=20000 FRESH_LIVES=20000 FRESH_LOGS=200000 \
+#                             FRESH_VOLUME_SCRIPTS=300 FRESH_POOL_SCRIPTS=300
+#   make fresh  make demo and make test in a bare Debian, from the installation of packages to the end, with the time each took
+#   make check-spdk SPDK_DIR=/path   tell whether the module can be built for the SPDK there, a built tree or an installation
 #   make bench  set up, then measure; writes target/bench/summary.json and target/bench/pool.json
 #   make bench-checks  set up, then measure what the check of reads costs; writes target/bench/checks.json
 #   make savings  set up, then compare what a volume saves with what an oracle would; writes target/savings/*.json
@@ -26,7 +31,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Progress that is read in a log needs no colour.
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
-.PHONY: demo test test-20.07 bench bench-checks savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features module
+.PHONY: demo test test-20.07 fresh fresh-seeds check-spdk bench bench-checks savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features module
 
 demo: RELEASES = 26.01
 demo: setup
@@ -53,12 +58,16 @@ savings: setup
 	$(CARGO) run --release --package tests --features spdk --bin savings -- run
 	$(CARGO) run --release --package tests --features spdk --bin savings -- history --depths 128
 
-# Rust 1.89 or newer: from Debian where it is new enough, else from rustup.
+# $(call install,COMMAND,PACKAGES): installs the packages, as root with apt, unless the command runs.
+install = @{ $(1); } >/dev/null 2>&1 || { test "$$(id -u)" = 0 && apt-get update && apt-get install --yes $(2); } \
+	|| { echo "missing: install $(2), or Rust 1.89 or newer with rustup" >&2; exit 1; }
+
+# Debian's own Rust is new enough from Debian 14 on; older ones take it from rustup.
 toolchain:
-	@command -v $(CARGO) >/dev/null || { test "$$(id -u)" = 0 && apt-get update && apt-get install --yes cargo rustc; } \
-		|| { echo "cargo is missing: install Rust 1.89 or newer (Debian: apt-get install cargo)" >&2; exit 1; }
-	@command -v cc >/dev/null || { test "$$(id -u)" = 0 && apt-get update && apt-get install --yes gcc libc6-dev; } \
-		|| { echo "cc is missing: apt-get install gcc libc6-dev" >&2; exit 1; }
+	$(call install,command -v $(CARGO),cargo rustc ca-certificates)
+	$(call install,command -v cc,gcc libc6-dev)
+	@printf '%s\n' 1.89 "$$(rustc --version | cut -d ' ' -f 2)" | sort --check=quiet --version-sort \
+		|| { echo "$$(rustc --version) is too old: 1.89 or newer is needed (Debian 14 has it, or rustup)" >&2; exit 1; }
 
 setup: toolchain
 	$(CARGO) run --package spdk-sys-build -- setup --release $(RELEASES)
@@ -66,13 +75,14 @@ setup: toolchain
 module: setup
 	$(CARGO) build --release --package bdev
 
-checks:
+checks: toolchain
+	$(call install,$(CARGO) fmt --version && $(CARGO) clippy --version,rustfmt rust-clippy)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --features $(FEATURES)
 
 # One build for all crates; the campaigns' shares are among the tests.
-TESTS = fuzz_corpus inspect engine_rows compression_rows index_rows relocation call_back features_up_to_date no_allocation simulator pool_rows pool_campaign volume_campaign failed_seeds
+TESTS = fuzz_corpus inspect engine_rows compression_rows index_rows relocation call_back features_up_to_date no_allocation simulator pool_rows pool_campaign volume_campaign failed_seeds releases
 
 unit:
 	$(CARGO) test --workspace --features $(FEATURES) --lib --bins $(addprefix --test ,$(TESTS))
@@ -88,13 +98,26 @@ simulate:
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign lives --seeds $(LIFE_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign logs --seeds $(LOG_SEEDS)
 
+# What fails prints the command that runs its seed again.
+fresh-seeds: toolchain
+	.ci/fresh-seeds
+
+fresh:
+	.ci/fresh
+
+check-spdk: toolchain
+	@test -n "$(SPDK_DIR)" || { echo "which SPDK? make check-spdk SPDK_DIR=/path/to/spdk" >&2; exit 1; }
+	SPDK_DIR=$(abspath $(SPDK_DIR)) $(CARGO) run --quiet --package spdk-sys-build -- check
+	SPDK_DIR=$(abspath $(SPDK_DIR)) $(CARGO) check --target-dir target/check-spdk --package bdev --features load
+	@echo "the module fits: SPDK_DIR=$(abspath $(SPDK_DIR)) cargo build --release -p bdev"
+
 end-to-end:
 	$(CARGO) test --workspace --features $(FEATURES) --test pool_on_spdk --test end_to_end
 
 # What depends on the release: how the module is loaded, talks to RPC clients, lives and ends, and is exported.
 end-to-end-20.07:
 	E2E_RELEASE=20.07 DURABLE_ROUNDS=12 $(CARGO) test --package tests --features spdk,bench --test end_to_end -- \
-		rpc loading life_cycle export a_volume_survives
+		rpc loading life_cycle export a_volume_survives --skip in_interrupt_mode
 
 features:
 	$(CARGO) run --package tests --bin features

@@ -197,66 +197,65 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array_at(bytes, at).map(u64::from_le_bytes)
 }
 
+/// An ELF file of three program headers (LOAD, NOTE, DYNAMIC) with a soname, a needed library and a build-id.
+#[cfg(test)]
+pub(crate) fn sample() -> Vec<u8> {
+    let strings = b"\0libspdk_bdev.so.19.0\0libc.so.6\0";
+    let mut notes = Vec::new();
+    // Another note first, with a name and a description that need padding.
+    for (name, kind, desc) in [(&b"Go\0"[..], 4u32, &[1u8, 2, 3, 4, 5][..]), (b"GNU\0", 3, &[0xde, 0xad, 0xbe, 0xef])] {
+        notes.extend((name.len() as u32).to_le_bytes());
+        notes.extend((desc.len() as u32).to_le_bytes());
+        notes.extend(kind.to_le_bytes());
+        for part in [name, desc] {
+            notes.extend(part);
+            notes.resize(notes.len().next_multiple_of(4), 0);
+        }
+    }
+    let strings_at = 64 + 3 * 56u64;
+    let notes_at = strings_at + strings.len() as u64;
+    let dynamic_at = notes_at + notes.len() as u64;
+    let mut dynamic = Vec::new();
+    let base = 0x1000;
+    for (tag, value) in [
+        (DT_NEEDED, 22),
+        (DT_SONAME, 1),
+        (DT_STRTAB, base + strings_at),
+        (DT_STRSZ, strings.len() as u64),
+        (DT_NULL, 0),
+        (DT_SONAME, 9999),
+    ] {
+        dynamic.extend(tag.to_le_bytes());
+        dynamic.extend(value.to_le_bytes());
+    }
+    let total = dynamic_at + dynamic.len() as u64;
+
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(64, 0);
+    file[32..40].copy_from_slice(&64u64.to_le_bytes());
+    file[54..56].copy_from_slice(&56u16.to_le_bytes());
+    file[56..58].copy_from_slice(&3u16.to_le_bytes());
+    for (kind, offset, address, size) in [
+        (PT_LOAD, 0, base, total),
+        (PT_NOTE, notes_at, 0, notes.len() as u64),
+        (PT_DYNAMIC, dynamic_at, 0, dynamic.len() as u64),
+    ] {
+        let mut header = vec![0u8; 56];
+        header[0..4].copy_from_slice(&kind.to_le_bytes());
+        header[8..16].copy_from_slice(&offset.to_le_bytes());
+        header[16..24].copy_from_slice(&address.to_le_bytes());
+        header[32..40].copy_from_slice(&size.to_le_bytes());
+        file.extend(header);
+    }
+    file.extend(strings);
+    file.extend(notes);
+    file.extend(dynamic);
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// An ELF file of three program headers (LOAD, NOTE, DYNAMIC) with a soname, a needed library and a build-id.
-    fn sample() -> Vec<u8> {
-        let strings = b"\0libspdk_bdev.so.19.0\0libc.so.6\0";
-        let mut notes = Vec::new();
-        // Another note first, with a name and a description that need padding.
-        for (name, kind, desc) in
-            [(&b"Go\0"[..], 4u32, &[1u8, 2, 3, 4, 5][..]), (b"GNU\0", 3, &[0xde, 0xad, 0xbe, 0xef])]
-        {
-            notes.extend((name.len() as u32).to_le_bytes());
-            notes.extend((desc.len() as u32).to_le_bytes());
-            notes.extend(kind.to_le_bytes());
-            for part in [name, desc] {
-                notes.extend(part);
-                notes.resize(notes.len().next_multiple_of(4), 0);
-            }
-        }
-        let strings_at = 64 + 3 * 56u64;
-        let notes_at = strings_at + strings.len() as u64;
-        let dynamic_at = notes_at + notes.len() as u64;
-        let mut dynamic = Vec::new();
-        let base = 0x1000;
-        for (tag, value) in [
-            (DT_NEEDED, 22),
-            (DT_SONAME, 1),
-            (DT_STRTAB, base + strings_at),
-            (DT_STRSZ, strings.len() as u64),
-            (DT_NULL, 0),
-            (DT_SONAME, 9999),
-        ] {
-            dynamic.extend(tag.to_le_bytes());
-            dynamic.extend(value.to_le_bytes());
-        }
-        let total = dynamic_at + dynamic.len() as u64;
-
-        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
-        file.resize(64, 0);
-        file[32..40].copy_from_slice(&64u64.to_le_bytes());
-        file[54..56].copy_from_slice(&56u16.to_le_bytes());
-        file[56..58].copy_from_slice(&3u16.to_le_bytes());
-        for (kind, offset, address, size) in [
-            (PT_LOAD, 0, base, total),
-            (PT_NOTE, notes_at, 0, notes.len() as u64),
-            (PT_DYNAMIC, dynamic_at, 0, dynamic.len() as u64),
-        ] {
-            let mut header = vec![0u8; 56];
-            header[0..4].copy_from_slice(&kind.to_le_bytes());
-            header[8..16].copy_from_slice(&offset.to_le_bytes());
-            header[16..24].copy_from_slice(&address.to_le_bytes());
-            header[32..40].copy_from_slice(&size.to_le_bytes());
-            file.extend(header);
-        }
-        file.extend(strings);
-        file.extend(notes);
-        file.extend(dynamic);
-        file
-    }
 
     #[test]
     fn reads_soname_needed_and_build_id() {

@@ -11,7 +11,7 @@ use crate::elf::ElfError;
 #[non_exhaustive]
 pub enum Error {
     /// A directory that was to be a built SPDK tree is not one.
-    #[error("{dir}: not a built SPDK tree with shared libraries: {reason} (configure it --with-shared and run make, or unset SPDK_DIR to have one built)", dir = dir.display())]
+    #[error("{dir} is no SPDK with shared libraries that a module could be built for: {reason} (SPDK_DIR takes a source tree that was configured --with-shared and built, or the prefix that one was installed to; without SPDK_DIR one is built)", dir = dir.display())]
     NotATree {
         /// The directory that was looked at.
         dir: PathBuf,

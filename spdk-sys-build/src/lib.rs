@@ -4,19 +4,22 @@
 //!
 //! # For build scripts
 //! ```no_run
-//! # fn main() -> Result<(), spdk_sys_build::Error> {
+//! # fn main() {
 //! let out = std::path::PathBuf::from("bindings.rs"); // in $OUT_DIR
-//! let tree = spdk_sys_build::locate_or_obtain()?;
-//! let bindings_text = spdk_sys_build::bindings(&tree, &out)?;
-//! spdk_sys_build::emit_cfgs(&tree, &bindings_text);
-//! spdk_sys_build::emit_cdylib_link(&tree);
-//! spdk_sys_build::emit_bin_link(&tree);
-//! # Ok(()) }
+//! spdk_sys_build::build_script(|| {
+//!     let tree = spdk_sys_build::locate_or_obtain()?;
+//!     let bindings_text = spdk_sys_build::bindings(&tree, &out)?;
+//!     spdk_sys_build::emit_cfgs(&tree, &bindings_text);
+//!     spdk_sys_build::emit_cdylib_link(&tree);
+//!     spdk_sys_build::emit_bin_link(&tree)
+//! });
+//! # }
 //! ```
 //! Depend on the crate with `default-features = false`: the command-line program and its argument parser then stay out.
 //!
 //! # Which tree is taken
-//! 1. `SPDK_DIR`, when set: a built tree with shared libraries; anything else there is an error, never skipped.
+//! 1. `SPDK_DIR`, when set: a built tree, or the prefix of an installation, with shared libraries; anything else there is an
+//!    error, never skipped.
 //! 2. `pkg-config spdk_bdev`, when it knows one with shared libraries (skipped when `SPDK_RELEASE` is set).
 //! 3. The cache: the release named by `SPDK_RELEASE` (`26.01`, the default, or `20.07`). [`locate_or_obtain`] builds it when
 //!    it is missing; [`locate`] only says that it is.
@@ -62,12 +65,12 @@ mod tree;
 mod version;
 
 pub use apt::source_options;
-pub use bindings::{bindings, has_symbol};
+pub use bindings::bindings;
 pub use cache::Cache;
-pub use cargo::{cfg_names, emit_bin_link, emit_cdylib_link, emit_cfgs, emit_lib_test_link};
+pub use cargo::{build_script, emit_bin_link, emit_cdylib_link, emit_cfgs};
 pub use elf::{ElfError, ElfInfo};
 pub use error::Error;
-pub use locate::{locate, locate_or_obtain, locate_release, obtain, requested_release, set_up_default};
+pub use locate::{locate, locate_or_obtain, locate_release, obtain, requested_release, set_up_default, unpack_headers};
 pub use packages::{install_packages, missing_packages};
 pub use progress::Progress;
 pub use release::Release;

@@ -72,6 +72,15 @@ pub fn obtain(release: Release, progress: &Progress) -> Result<SpdkTree, Error> 
     make::ensure(&Cache::of_user()?, release, progress)
 }
 
+/// Unpacks a release's headers into `prefix/include`, without what its build would generate. Downloads the archive's package unless it
+/// is in the cache; builds nothing.
+///
+/// # Errors
+/// [`Error::NotInArchive`], or what failed of the download.
+pub fn unpack_headers(release: Release, prefix: &Path, progress: &Progress) -> Result<(), Error> {
+    make::headers(&Cache::of_user()?, release, prefix, progress)
+}
+
 /// [`obtain`] of 26.01 or, should the archive no longer carry it, of 20.07; the latter is said and remembered.
 ///
 /// # Errors

@@ -42,6 +42,8 @@ enum Action {
     },
     /// Tell what there is
     Status,
+    /// Tell which SPDK a build takes (SPDK_DIR's), or what is wrong with it
+    Check,
     /// Remove the cache
     Clean,
 }
@@ -52,6 +54,10 @@ fn main() -> ExitCode {
         Action::Setup { release, no_packages } => setup(release.as_deref(), no_packages, &progress),
         Action::Env { release, export } => env(release, export),
         Action::Status => status(),
+        Action::Check => locate().map(|tree| {
+            let id = tree.bdev_build_id.as_deref().unwrap_or("none");
+            println!("SPDK {} in {}: {}, build-id {id}", tree.version, tree.root.display(), tree.bdev_soname);
+        }),
         Action::Clean => Cache::of_user().and_then(|cache| cache.clean(&progress)),
     };
     match result {

@@ -74,16 +74,27 @@ pub struct SpdkTree {
 const LIBRARY_DIRS: &[&str] =
     &["build/lib", "dpdk/build/lib", "isa-l/.libs", "isa-l-crypto/.libs", "build/libvfio-user/usr/local/lib"];
 
+/// Where an installation has all of them: by default, on systems that keep two kinds apart, and on Debian.
+const INSTALLED_LIBRARY_DIRS: &[&str] = &["lib", "lib64", "lib/x86_64-linux-gnu"];
+const BDEV_LIBRARY: &str = "libspdk_bdev.so";
+
 impl SpdkTree {
-    /// Describes a built source tree.
+    /// Describes a built source tree, or the prefix of an installation (`make install`), which has its libraries in `lib`.
     ///
     /// # Errors
-    /// The directory is no SPDK tree, is not built, or was built without shared libraries.
+    /// The directory is neither, is not built, or was built without shared libraries.
     pub fn from_dir(root: &Path) -> Result<Self, Error> {
         let root = root.canonicalize().map_err(|error| not_a_tree(root, &error.to_string()))?;
+        if !root.is_dir() {
+            return Err(not_a_tree(&root, "it is no directory"));
+        }
         // The build of 26.x collects headers, the generated version.h among them, in build/include as well.
         let include_dirs = present(&root, &["include", "build/include"]);
-        let library_dirs = present(&root, LIBRARY_DIRS);
+        let installed = |name: &&&str| root.join(name).join(BDEV_LIBRARY).is_file();
+        let library_dirs = match INSTALLED_LIBRARY_DIRS.iter().find(installed) {
+            Some(name) => vec![root.join(name)],
+            None => present(&root, LIBRARY_DIRS),
+        };
         Self::describe(Origin::Directory, root, include_dirs, library_dirs)
     }
 
@@ -105,19 +116,19 @@ impl SpdkTree {
         include_dirs: Vec<PathBuf>,
         library_dirs: Vec<PathBuf>,
     ) -> Result<Self, Error> {
-        if !include_dirs.iter().any(|dir| dir.join("spdk/bdev_module.h").is_file()) {
+        let has_header = |dir: &&PathBuf, name: &str| dir.join("spdk").join(name).is_file();
+        if !include_dirs.iter().any(|dir| has_header(&dir, "bdev_module.h")) {
             return Err(not_a_tree(&root, "it has no include/spdk/bdev_module.h"));
         }
-        let version_dir = include_dirs
-            .iter()
-            .find(|dir| dir.join("spdk/version.h").is_file())
-            .ok_or_else(|| not_a_tree(&root, "it has no spdk/version.h, which the build generates"))?;
+        let version_dir = include_dirs.iter().find(|dir| has_header(dir, "version.h")).ok_or_else(|| {
+            not_a_tree(&root, "it has no spdk/version.h, which the build generates: it is not built yet")
+        })?;
         let version = SpdkVersion::read(version_dir)?;
         let bdev_library = library_dirs
             .iter()
-            .map(|dir| dir.join("libspdk_bdev.so"))
+            .map(|dir| dir.join(BDEV_LIBRARY))
             .find(|path| path.is_file())
-            .ok_or_else(|| not_a_tree(&root, "it has no libspdk_bdev.so"))?;
+            .ok_or_else(|| no_library(&root, &version))?;
         let bdev_library = bdev_library.canonicalize().map_err(Error::io("resolving", &bdev_library))?;
         let elf = ElfInfo::read(&bdev_library)?;
         let bdev_soname = elf.soname.ok_or_else(|| not_a_tree(&root, "its libspdk_bdev.so has no soname"))?;
@@ -196,6 +207,19 @@ fn not_a_tree(dir: &Path, reason: &str) -> Error {
     Error::NotATree { dir: dir.to_owned(), reason: reason.to_owned() }
 }
 
+/// Why a tree with headers has no shared libspdk_bdev: it is not built yet, or was built without `--with-shared`.
+fn no_library(root: &Path, version: &SpdkVersion) -> Error {
+    let mut dirs = LIBRARY_DIRS.iter().chain(INSTALLED_LIBRARY_DIRS);
+    let archive = dirs.find(|dir| root.join(dir).join("libspdk_bdev.a").is_file());
+    let reason = match archive {
+        Some(dir) => {
+            format!("its SPDK {version} has {dir}/libspdk_bdev.a and no {BDEV_LIBRARY}: built without --with-shared")
+        }
+        None => format!("it has headers of SPDK {version} and no {BDEV_LIBRARY}, in build/lib or lib: not built yet"),
+    };
+    not_a_tree(root, &reason)
+}
+
 fn present(root: &Path, names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(|name| root.join(name)).filter(|dir| dir.is_dir()).collect()
 }
@@ -239,7 +263,36 @@ mod tests {
         let header = "#define SPDK_VERSION_MAJOR 20\n#define SPDK_VERSION_MINOR 7\n#define SPDK_VERSION_PATCH 0\n\
             #define SPDK_VERSION_SUFFIX \"\"\n";
         std::fs::write(include.join("version.h"), header).expect("write");
+        let error = SpdkTree::from_dir(dir.path()).expect_err("a tree that is not built");
+        assert!(error.to_string().contains("SPDK 20.07 and no libspdk_bdev.so"), "{error}");
+        std::fs::create_dir_all(dir.path().join("build/lib")).expect("create");
+        std::fs::write(dir.path().join("build/lib/libspdk_bdev.a"), "").expect("write");
         let error = SpdkTree::from_dir(dir.path()).expect_err("a static tree");
-        assert!(error.to_string().contains("libspdk_bdev.so"), "{error}");
+        assert!(error.to_string().contains("built without --with-shared"), "{error}");
+    }
+
+    #[test]
+    fn an_installation_is_known_by_its_libraries() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("create");
+            std::fs::write(path, bytes).expect("write");
+        };
+        let header = "#define SPDK_VERSION_MAJOR 25\n#define SPDK_VERSION_MINOR 9\n#define SPDK_VERSION_PATCH 0\n\
+            #define SPDK_VERSION_SUFFIX \"\"\n";
+        write("include/spdk/bdev_module.h", b"");
+        write("include/spdk/version.h", header.as_bytes());
+        write("bin/spdk_tgt", b"");
+        for lib in ["lib", "lib64"] {
+            write(&format!("{lib}/libspdk_bdev.so.18.0"), &crate::elf::sample());
+            let link = dir.path().join(lib).join(BDEV_LIBRARY);
+            std::os::unix::fs::symlink("libspdk_bdev.so.18.0", &link).expect("link");
+            let tree = SpdkTree::from_dir(dir.path()).expect("an installation");
+            let root = dir.path().canonicalize().expect("it is there");
+            assert_eq!((tree.version.to_string().as_str(), &tree.library_dirs), ("25.09", &vec![root.join(lib)]));
+            assert_eq!((tree.bdev_soname.as_str(), tree.apps.spdk_tgt.is_some()), ("libspdk_bdev.so.19.0", true));
+            std::fs::remove_dir_all(dir.path().join(lib)).expect("remove");
+        }
     }
 }
