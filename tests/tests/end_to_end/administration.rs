@@ -5,7 +5,7 @@
 use serde_json::{json, Value};
 use tests::target::{Export, FioJob, Server, ServerOptions};
 
-use crate::fixture::{counter, create, initiator, malloc, number, rig, target, target_with, volume, MIB};
+use crate::fixture::{counter, create, initiator, malloc, needs_newer, number, rig, target, target_with, volume, MIB};
 use crate::pool::{aio, call};
 
 fn info(server: &Server) -> Value {
@@ -103,10 +103,7 @@ fn the_logical_size_grows_online() {
 #[test]
 fn the_physical_size_grows_with_the_bdev_below() {
     let rig = rig(2);
-    if rig.is_old() {
-        eprintln!("SPDK {} has no bdev_aio_rescan: nothing to test", rig.tree.version);
-        return;
-    }
+    needs_newer(&rig, "bdev_aio_rescan");
     let mut server = target(&rig);
     aio(&rig, &server, "Base", 96, 4096);
     create(&server, json!({"base_bdev_name": "Base", "name": "D0"})).expect("created");

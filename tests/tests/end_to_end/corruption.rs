@@ -12,7 +12,7 @@ use tests::target::{Rig, Server};
 
 use crate::base_file::BaseFile;
 use crate::blocks::{content, Blocks, Bytes, BLOCK};
-use crate::fixture::{counter, create, rig, target};
+use crate::fixture::{counter, create, needs_newer, rig, target};
 
 /// A target with a volume `D0` on a file.
 struct Bench {
@@ -166,10 +166,7 @@ fn a_duplicate_of_a_wrong_block_is_stored_anew() {
 #[test]
 fn bytes_that_change_on_the_way_are_noticed() {
     let rig = rig(1);
-    if rig.is_old() {
-        // Its error bdev cannot change data.
-        return;
-    }
+    needs_newer(&rig, "error bdev that changes data");
     let server = target(&rig);
     let base = BaseFile::new(&rig, 192);
     base.attach(&server);

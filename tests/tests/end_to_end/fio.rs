@@ -5,7 +5,9 @@
 use serde_json::json;
 use tests::target::{bdev_config, Export, FioJob, FioResult, ServerOptions, Tool};
 
-use crate::fixture::{create, initiator, local, malloc, malloc_params, number, rig, statistics, target_with};
+use crate::fixture::{
+    create, initiator, local, malloc, malloc_params, needs_newer, number, rig, statistics, target_with,
+};
 
 /// Sizes from one to many blocks; with 512-byte blocks, most begin and end inside a data block.
 const MIXED_SIZES: &str = "bssplit=512/20:1536/10:4k/30:6656/10:16k/15:60k/10:256k/5";
@@ -72,10 +74,7 @@ fn over_nvme_tcp_from_a_second_process() {
 #[test]
 fn over_vfio_user_from_a_second_process() {
     let rig = rig(2);
-    if rig.is_old() {
-        eprintln!("SPDK {} has no vfio-user: nothing to test", rig.tree.version);
-        return;
-    }
+    needs_newer(&rig, "vfio-user");
     let server = target_with(&rig, &ServerOptions { nvmf_tgt: true, ..ServerOptions::default() });
     malloc(&server, "Base", 256, 4096);
     create(&server, json!({"base_bdev_name": "Base", "name": "D0", "block_size": 512})).expect("created");

@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 use tests::target::{Export, FioJob, Process, Rig, Server, ServerOptions};
 
 use crate::fixture::{
-    counter, create, initiator, malloc, number, rig, target, target_with, volume, wait_for_bdev, MIB,
+    counter, create, initiator, malloc, needs_newer, number, rig, target, target_with, volume, wait_for_bdev, MIB,
 };
 
 /// Long enough that load runs until it is ended.
@@ -179,10 +179,7 @@ fn an_idle_volume_is_idle() {
 #[test]
 fn in_interrupt_mode_it_serves_and_sleeps() {
     let rig = rig(2);
-    if rig.is_old() {
-        eprintln!("SPDK {} has no --interrupt-mode for targets: nothing to test", rig.tree.version);
-        return;
-    }
+    needs_newer(&rig, "--interrupt-mode for targets");
     // Not everything of SPDK's sleeps in this mode: spdk_tgt's iSCSI and a malloc bdev with a channel spin, with or
     // without this module.
     let arguments = vec!["--interrupt-mode".to_owned()];
