@@ -53,7 +53,7 @@ fn seeds(failed: &[Failed]) -> Vec<u64> {
 fn simulate() {
     let attempt = |seed| run_seed(seed, &Options::default());
     let outcome = runner::run_listed(&seeds(SIMULATE), attempt);
-    let _totals = outcome.expect(Program { name: "simulate", campaign: None });
+    let _totals = outcome.expect(Program { name: "simulate", campaign: None, stride: 1 });
 }
 
 #[test]

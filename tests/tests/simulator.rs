@@ -17,7 +17,7 @@ const SEEDS: u64 = 1000;
 /// Runs seeds on all cores, adds up what happened, and fails with the command that repeats the first failure.
 fn run_all(seeds: std::ops::Range<u64>, choose: impl Fn(u64) -> bool + Sync) -> Totals {
     let attempt = |seed| if choose(seed) { run_seed(seed, &Options::default()) } else { Ok(Totals::default()) };
-    run_seeds(seeds, threads(), None, attempt).expect(Program { name: "simulate", campaign: None })
+    run_seeds(seeds, threads(), None, attempt).expect(Program { name: "simulate", campaign: None, stride: 1 })
 }
 
 /// Whatever the order of events and whatever the disk does, reads return what was written, errors have causes, nothing

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let program = Program { name: "simulate", campaign: None };
+    let program = Program { name: "simulate", campaign: None, stride: 1 };
     let outcome = program.run(&common, |seed| run_seed(seed, &options));
     print_totals(&outcome);
     exit_code(outcome.failed.is_empty())

@@ -56,8 +56,8 @@ pub trait Campaign: Copy + Sync + 'static {
 
     /// The campaign, for words about it.
     #[must_use]
-    fn program(self) -> Program {
-        Program { name: Self::PROGRAM, campaign: Some(self.name()) }
+    fn program(self, stride: u64) -> Program {
+        Program { name: Self::PROGRAM, campaign: Some(self.name()), stride }
     }
 }
 
@@ -125,7 +125,7 @@ pub fn run_program<C: Campaign>() -> ExitCode {
     let mut good = true;
     for campaign in arguments.campaigns {
         let attempt = |seed| campaign.run_seed(seed, arguments.options);
-        let outcome = campaign.program().run(&arguments.common, attempt);
+        let outcome = campaign.program(arguments.options.stride).run(&arguments.common, attempt);
         println!("campaign {}: {}", campaign.name(), campaign.purpose());
         println!("  seeds        {} in {:.1} s", outcome.seeds, outcome.took.as_secs_f64());
         C::print(&outcome);
@@ -141,7 +141,7 @@ pub fn run_program<C: Campaign>() -> ExitCode {
 /// If a seed fails; says how the first is run again.
 pub fn run_all<C: Campaign>(campaign: C, seeds: Range<u64>, stride: u64) -> C::Totals {
     let attempt = |seed| campaign.run_seed(seed, Options { stride, ..Options::default() });
-    let totals = run_seeds(seeds, threads(), None, attempt).expect(campaign.program());
+    let totals = run_seeds(seeds, threads(), None, attempt).expect(campaign.program(stride));
     println!("{totals:?}");
     totals
 }
@@ -152,7 +152,7 @@ pub fn run_all<C: Campaign>(campaign: C, seeds: Range<u64>, stride: u64) -> C::T
 /// If a seed fails; says how the first is run again.
 pub fn run_listed<C: Campaign>(campaign: C, seeds: &[u64], stride: u64) {
     let attempt = |seed| campaign.run_seed(seed, Options { stride, ..Options::default() });
-    let _totals = runner::run_listed(seeds, attempt).expect(campaign.program());
+    let _totals = runner::run_listed(seeds, attempt).expect(campaign.program(stride));
 }
 
 #[cfg(test)]
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "--bin two -- --campaign second --seed 7 --trace")]
+    #[should_panic(expected = "--bin two -- --campaign second --stride 3 --seed 7 --trace")]
     fn a_test_fails_with_the_command_that_repeats_it() {
         run_all(Two::Second, 5..9, 3);
     }

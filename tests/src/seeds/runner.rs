@@ -41,6 +41,8 @@ pub struct Program {
     pub name: &'static str,
     /// The campaign.
     pub campaign: Option<&'static str>,
+    /// One in how many operations of a script is cut or fails.
+    pub stride: u64,
 }
 
 thread_local! {
@@ -53,13 +55,14 @@ impl Program {
     #[must_use]
     pub fn again(&self, seed: u64) -> String {
         let campaign = self.campaign.map_or(String::new(), |name| format!("--campaign {name} "));
-        format!("{} -- {campaign}--seed {seed}", self.name)
+        let stride = if self.stride == 1 { String::new() } else { format!("--stride {} ", self.stride) };
+        format!("{} -- {campaign}{stride}--seed {seed}", self.name)
     }
 
     fn tell_failure(&self, seed: u64, what: &str) {
         let campaign = self.campaign.map_or(String::new(), |name| format!("campaign {name}, "));
         eprintln!("{campaign}seed {seed} FAILS: {what}");
-        eprintln!("  to see all its events: cargo run --release -p tests --bin {} --trace", self.again(seed));
+        eprintln!("  to see all its events: cargo run --profile campaign -p tests --bin {} --trace", self.again(seed));
     }
 
     /// Runs seeds, tells of progress and failures.
