@@ -5,8 +5,9 @@
 //! A unique block is random bytes whose first three words are the stamp: block number, serial number of the write
 //! (with the job's number in its top byte), and the number of the run. A compressible one is the same with zeros in
 //! each sector. No two writes of a process have the same stamp. Duplicates are written straight from a pool that all
-//! jobs share and nobody writes to.
+//! jobs share and nobody writes to, but for [`Content::Changing`], whose writes change it under all others.
 
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,10 +25,14 @@ const BLOCK: usize = engine::BLOCK_SIZE;
 /// below the limit of 254 references, and 8 MiB of them do not crowd out a shared cache.
 const DUPLICATE_CONTENTS: u64 = 2048;
 
+/// Blocks of the pool that writes of [`Content::Changing`] share, and the words of one that they change.
+const CHANGING_CONTENTS: u64 = 8;
+const CHANGED_WORDS: u64 = 3;
+
 /// Most blocks in one request: the zeros are allocated once.
 pub(super) const MAX_WRITE_BLOCKS: usize = 64;
 
-/// Buffers that all jobs of an application share and only read.
+/// Buffers that all jobs of an application share. They only read, or write words by atomic stores.
 #[derive(Debug)]
 pub(super) struct SharedContent {
     duplicates: DmaBuffer,
@@ -42,6 +47,15 @@ impl SharedContent {
         let duplicates = DmaBuffer::random(bytes, seed)?;
         let zeros = DmaBuffer::new(MAX_WRITE_BLOCKS * BLOCK)?;
         Some(Arc::new(SharedContent { duplicates, zeros }))
+    }
+
+    /// Changes a word of the duplicates, whoever writes it to a bdev just now.
+    fn change(&self, word: usize, value: u64) {
+        let words = NonNull::new(self.duplicates.as_ptr().cast::<u64>()).expect("memory has an address");
+        assert!(word < (DUPLICATE_CONTENTS as usize + MAX_WRITE_BLOCKS) * BLOCK / 8, "a word of the pool");
+        // SAFETY: the word is inside the pool, which is 4 KiB-aligned and lives as long as `self`; jobs never make
+        // references to it, and store to it by atomics alone.
+        unsafe { AtomicU64::from_ptr(words.as_ptr().add(word)) }.store(value, Ordering::Relaxed);
     }
 }
 
@@ -78,6 +92,15 @@ impl Source {
     pub(super) unsafe fn data(&mut self, own: *mut u8, lbn: u64, blocks: u32) -> *mut u8 {
         match self.content {
             Content::Zero => self.shared.zeros.as_ptr(),
+            Content::Changing => {
+                for _ in 0..2 {
+                    let block = self.random.below(CHANGING_CONTENTS + u64::from(blocks));
+                    let word = (block as usize * BLOCK / 8) + (self.random.below(CHANGED_WORDS) as usize) * 211;
+                    self.shared.change(word, self.random.below(2));
+                }
+                let offset = self.random.below(CHANGING_CONTENTS) as usize * BLOCK;
+                self.shared.duplicates.as_ptr().wrapping_add(offset)
+            }
             Content::Duplicate(percent) if self.random.below(100) < u64::from(percent) => {
                 let offset = self.random.below(DUPLICATE_CONTENTS) as usize * BLOCK;
                 self.shared.duplicates.as_ptr().wrapping_add(offset)

@@ -18,6 +18,8 @@ pub enum Content {
     Compressible(u8),
     /// In so many of 100 requests, content from a fixed set that all jobs share; in the others, unique content.
     Duplicate(u8),
+    /// Content from a small set in memory that all requests share, and that changes while they are under way.
+    Changing,
     /// Zeros.
     Zero,
 }

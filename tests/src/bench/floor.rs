@@ -93,7 +93,7 @@ impl Steps {
         let duplicate = self.hash + self.check + self.copy_from_base + self.compare;
         blocks
             * match case.operation {
-                Operation::Write(Content::Unique) => unique,
+                Operation::Write(Content::Unique | Content::Changing) => unique,
                 Operation::Write(Content::Compressible(percent)) => {
                     let together = f64::from(100 / (100 - percent.min(99)));
                     self.hash + self.check + self.compress + self.append_to_base / together

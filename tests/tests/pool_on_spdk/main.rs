@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The media pool on real SPDK bdevs. SPDK runs in this very process, which it supports once in the life of a
+//! The media pool on real SPDK bdevs, and a volume whose clients change their memory. SPDK runs in this very process, which it supports once in the life of a
 //! process, so one test runs all cases of devices, and the other has processes of its own.
 
 #![forbid(unsafe_code)]
 
+mod changing;
 mod device;
 mod kill;
 mod removal;
@@ -100,5 +101,6 @@ fn pool_devices_on_spdk() {
     run_spdk(|rig| {
         device::all(rig);
         removal::all(rig);
+        changing::all(rig);
     });
 }
