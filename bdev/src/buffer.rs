@@ -2,10 +2,10 @@
 
 //! Memory for blocks: handles that the engine passes around, and the pools that back them.
 //!
-//! A [`Buf`] is a bare address of 4096 bytes, valid on every thread of the process. What makes it sound to read and
-//! write through one is not its type but the engine's contract (see [`engine::Env`]): a client's block stays
-//! unchanged until its request completes, a pool's block is written by its shard only, and no two parties write one
-//! block at the same time. Its field is private to this module.
+//! A [`Buf`] is a bare address of 4096 bytes of a pool, valid on every thread of the process. It cannot be made of anything
+//! else, a client's memory least of all. Who takes handles from a pool vouches that only an engine gets them, one that
+//! is gone before the pool; and the engine's contract ([`engine::Env`]) is that a block is written by its shard only, and
+//! that nobody reads it then.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -28,12 +28,9 @@ impl core::fmt::Debug for Buf {
 }
 
 impl Buf {
-    /// The block at an address of a client's memory.
-    ///
-    /// # Safety
-    /// There are 4096 readable bytes, which stay so and are not written by anyone else while the engine holds the
-    /// handle.
-    pub unsafe fn of_client(base: NonNull<u8>) -> Buf {
+    /// A block at any address, for tests that never look at it.
+    #[cfg(test)]
+    pub fn at(base: NonNull<u8>) -> Buf {
         Buf(base.cast())
     }
 
@@ -76,8 +73,11 @@ impl DmaPool {
         NonNull::new(base.cast::<u8>()).map(|base| DmaPool { base, blocks })
     }
 
-    /// A handle for each block. They must not be used once the pool is dropped.
-    pub fn bufs(&self) -> impl Iterator<Item = Buf> + '_ {
+    /// A handle for each block.
+    ///
+    /// # Safety
+    /// They are used by an engine alone, whose shards are all at rest, and this one's dropped, before the pool is.
+    pub unsafe fn bufs(&self) -> impl Iterator<Item = Buf> + '_ {
         // SAFETY: the offsets are inside the allocation.
         (0..self.blocks).map(|index| Buf(unsafe { self.base.add(index * BLOCK_SIZE) }.cast()))
     }

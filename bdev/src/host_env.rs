@@ -5,7 +5,6 @@
 //! Nothing here calls a client back: a finished request goes into a list that the shard's turn works off after the
 //! engine has returned, so the engine is never entered from inside one of its own calls.
 
-use core::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +12,6 @@ use engine::io::Piece;
 use engine::volume::Geometry;
 use engine::{
     Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId,
-    BLOCK_SIZE,
 };
 
 use crate::buffer::Buf;
@@ -221,8 +219,8 @@ impl Env for HostEnv {
     }
 
     fn block(&self, buf: Buf) -> &Block {
-        // SAFETY: the engine reads only blocks that it holds: a client's, unchanged until its request completes, or
-        // a pool's (contract of `Env`).
+        // SAFETY: handles are of the pools of this volume's shards, which outlive their engines; the engine reads only
+        // blocks that nobody changes meanwhile (contract of `Env`).
         unsafe { buf.block() }
     }
 
@@ -232,46 +230,27 @@ impl Env for HostEnv {
         unsafe { buf.block_mut() }
     }
 
-    fn client_block(&mut self, client: Client, lbn: Lbn) -> Option<Buf> {
-        let offset = client.offset_of(lbn, 0)?;
-        let alignment = self.transfers.alignment();
-        let run = match client.memory() {
-            [only] => {
-                let len = (only.iov_len as u64).checked_sub(offset)? as usize;
-                sgl::Run { base: only.iov_base.cast::<u8>().wrapping_add(offset as usize), len }
-            }
-            several => sgl::find(several, self.cursor(client), offset)?,
-        };
-        if run.len < BLOCK_SIZE || run.base.addr() & (alignment - 1) != 0 {
-            return None;
-        }
-        // SAFETY: the client's list names these bytes as its own, and SPDK's contract leaves them alone until the
-        // request completes.
-        NonNull::new(run.base).map(|base| unsafe { Buf::of_client(base) })
-    }
-
     fn copy_from_client(&mut self, client: Client, lbn: Lbn, part: Part, to: Buf) {
         let target = to.as_ptr().wrapping_add(usize::from(part.offset));
         self.visit(client, lbn, part, |run, place| {
             // SAFETY: the run lies in the client's memory, the place in a block of this shard's pool (`part` is
-            // inside a block); they do not overlap, because pools are never clients' memory.
-            unsafe { ptr::copy_nonoverlapping(run.base, target.add(place.start), run.len) };
+            // inside a block) that the engine has to itself.
+            unsafe { run.copy_to(target.add(place.start)) };
         });
     }
 
     fn copy_to_client(&mut self, client: Client, lbn: Lbn, part: Part, from: Buf) {
         let source = from.as_ptr().wrapping_add(usize::from(part.offset)).cast_const();
         self.visit(client, lbn, part, |run, place| {
-            // SAFETY: as for `copy_from_client`. Memory regions of a read are the client's to be written. `copy`
-            // rather than `copy_nonoverlapping`, because the source may be a block of some client's memory.
-            unsafe { ptr::copy(source.add(place.start), run.base, run.len) };
+            // SAFETY: as for `copy_from_client`. Memory regions of a read are the client's to be written.
+            unsafe { run.copy_from(source.add(place.start)) };
         });
     }
 
     fn zero_client(&mut self, client: Client, lbn: Lbn, part: Part) {
         self.visit(client, lbn, part, |run, _| {
             // SAFETY: the run lies in the client's memory, which a read may write.
-            unsafe { ptr::write_bytes(run.base, 0, run.len) };
+            unsafe { run.zero() };
         });
     }
 

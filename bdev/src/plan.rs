@@ -26,8 +26,9 @@ use crate::transfer::{BaseHandle, SLOT_BYTES};
 pub const VIOS: usize = 2048;
 /// Pieces in one shard.
 pub const PIECES: usize = 2048;
-/// Blocks for data that cannot be used where the client has it.
-pub const BOUNCE_BLOCKS: usize = 256;
+/// Blocks for the content of blocks in flight. Fewer than those: with 4 MiB under way any base has enough to do, and what
+/// is parked, or waits for a lock or the journal, leaves it the rest.
+pub const BOUNCE_BLOCKS: usize = 1024;
 /// Blocks for verify reads.
 pub const VERIFY_BLOCKS: usize = 512;
 /// Blocks for compressed blocks on their way to the base.
@@ -48,11 +49,11 @@ const COMPRESSION_BYTES: u64 = (Packer::BYTES + Relocator::<Buf>::QUEUE_BYTES + 
 
 /// Foreign pieces that wait for the engine without memory being allocated.
 pub const WAITING_PIECES: usize = 4096;
-/// Transfers that can be under way without memory being allocated. A volume of one shard never has more: each is of a
-/// block in flight, or has at least one block of a pool. With several, a shard may have more blocks of others' requests
-/// to write than others have of its own, and then may need more.
+/// Transfers that can be under way without memory being allocated. A volume of one shard never has more: each has at least
+/// one block of a pool. With several, a shard may have more blocks of others' requests to write than others have of its
+/// own, and then may need more.
 pub const TRANSFERS: usize =
-    VIOS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
+    BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
 
 /// What a block in flight takes in its logical zone, as was measured.
 const VIO_BYTES: usize = 512;
@@ -169,9 +170,8 @@ mod tests {
         const SLAB_BLOCKS_EACH: u64 = 64;
         let end = Pbn(1 + SLABS as u64 * SLAB_BLOCKS_EACH);
         let geometry = Geometry::new(shards, Blocks(504 * 64), Pbn(1), end, SLAB_BLOCKS_EACH).expect("a valid layout");
-        let block = Box::leak(Box::new([0; BLOCK_SIZE]));
-        // SAFETY: the block stays, and nobody writes to it: the engine is built and does nothing.
-        let buf = unsafe { Buf::of_client(NonNull::from(block).cast()) };
+        // The engine is built and does nothing.
+        let buf = Buf::at(NonNull::dangling());
         let bufs = |count| vec![buf; count];
         let segment = |number| JournalSegment {
             number,

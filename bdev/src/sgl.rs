@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A client's memory: finding the bytes of a request in its scatter list.
+//! A client's memory: finding the bytes of a request in its scatter list, and copying them.
+//!
+//! A client may write to its memory at any time, from a guest or another thread. So there is never a reference to it,
+//! and nobody looks at it but the copies made here: what is taken is looked at in the copy only.
 //!
 //! A request has one entry in most cases, and then a lookup is one addition. With more entries, a [`Cursor`]
 //! remembers where the last lookup ended, because blocks are asked for in ascending order.
 
 use core::ops::Range;
+use core::ptr;
+use core::sync::atomic::{compiler_fence, Ordering};
 
 use libc::iovec;
 
@@ -25,8 +30,40 @@ pub struct Run {
     pub len: usize,
 }
 
+impl Run {
+    /// Copies the client's bytes, each as it is at some moment of the call, to `to`.
+    ///
+    /// # Safety
+    /// The run lies in the memory of a request that is not completed; `to` is the start of as many bytes of a pool, which
+    /// nobody else uses.
+    pub unsafe fn copy_to(self, to: *mut u8) {
+        // SAFETY: the caller's promise; pools are never clients' memory, so they do not overlap.
+        unsafe { ptr::copy_nonoverlapping(self.base, to, self.len) };
+        // What is read from `to` is never read from the client instead, where it might be something else by then.
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Copies bytes from `from` into the client's memory.
+    ///
+    /// # Safety
+    /// As for [`Run::copy_to`]; the request is a read, and nobody changes the bytes at `from`.
+    pub unsafe fn copy_from(self, from: *const u8) {
+        // SAFETY: as above.
+        unsafe { ptr::copy_nonoverlapping(from, self.base, self.len) };
+    }
+
+    /// Makes the client's bytes zeros.
+    ///
+    /// # Safety
+    /// The run lies in the memory of a read that is not completed.
+    pub unsafe fn zero(self) {
+        // SAFETY: the caller's promise.
+        unsafe { ptr::write_bytes(self.base, 0, self.len) };
+    }
+}
+
 /// The memory at `offset` of the request up to the end of its list entry, or none beyond the end of the list.
-pub fn find(list: &[iovec], cursor: &mut Cursor, offset: u64) -> Option<Run> {
+fn find(list: &[iovec], cursor: &mut Cursor, offset: u64) -> Option<Run> {
     if offset < cursor.start {
         *cursor = Cursor::default();
     }

@@ -108,7 +108,8 @@ impl Running {
             pool(SLAB_BLOCKS)?,
         ];
         let [bounce, verify, containers, relocation, journal, map, slabs] =
-            pools.each_ref().map(|pool| pool.bufs().collect());
+            // SAFETY: the engine below gets them; it is dropped first, and only when all shards of the volume rest.
+            pools.each_ref().map(|pool| unsafe { pool.bufs() }.collect());
         // And one flush, with a part for each bdev: the engine has one under way at a time.
         let slots = TRANSFERS + 1 + plan.bases.len();
         let transfers = Transfers::new(&plan.bases, plan.placement, slots, waker).ok_or(StartError::Channel)?;

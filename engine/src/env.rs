@@ -11,7 +11,12 @@
 //! * Messages from one shard to another arrive in the order they were sent (vdo.md 1.1, PORT). Between different pairs
 //!   of shards there is no order.
 //! * Every [`Env::submit`] and [`Env::flush`] is answered by exactly one [`crate::Shard::io_done`] with the same token.
-//! * A [`Env::Buf`] of a client stays readable, and does not change, until the request's last [`Env::complete`].
+//! * An [`Env::Buf`] is one of those that the shards were built with, and what it names changes only by
+//!   [`Env::block_mut`], by [`Env::copy_from_client`] and by transfers that read.
+//!
+//! A client's memory is not among them. A client may change it at any time, so the engine never looks at it: it takes each
+//! byte of a write once, by [`Env::copy_from_client`], and gives each byte of a read by [`Env::copy_to_client`], when that
+//! has been checked. What is hashed, compared, compressed, written and answered is the copy.
 
 use core::fmt;
 
@@ -27,7 +32,7 @@ pub type Block = [u8; BLOCK_SIZE];
 
 /// What a shard can do to the world. All calls return at once.
 pub trait Env {
-    /// Handle of one 4 KiB block of memory: a client's, or one from the shard's own pools. Readable from every shard.
+    /// Handle of one 4 KiB block of memory from some shard's pools. Readable from every shard.
     type Buf: Copy + fmt::Debug;
 
     /// Handle of the client request that a piece is part of.
@@ -42,11 +47,7 @@ pub trait Env {
     /// The bytes of a block, to be changed. Only for blocks of the shard's own pools.
     fn block_mut(&mut self, buf: Self::Buf) -> &mut Block;
 
-    /// The client's memory for the whole block `lbn` of a request, if it lies in one run that the base bdev can use as
-    /// it is; else the shard copies through a bounce block.
-    fn client_block(&mut self, client: Self::Client, lbn: Lbn) -> Option<Self::Buf>;
-
-    /// Copies the client's bytes `part` of block `lbn` into the same place of `to`.
+    /// Copies the client's bytes `part` of block `lbn`, as they are now, into the same place of `to`.
     fn copy_from_client(&mut self, client: Self::Client, lbn: Lbn, part: Part, to: Self::Buf);
 
     /// Copies `part` of `from` to the same place of the client's block `lbn`.

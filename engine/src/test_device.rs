@@ -57,10 +57,6 @@ impl<T: TestDevice> Env for T {
         self.start_flush(token);
     }
 
-    fn client_block(&mut self, (): (), _: Lbn) -> Option<u32> {
-        unreachable!("metadata has no clients")
-    }
-
     fn copy_from_client(&mut self, (): (), _: Lbn, _: Part, _: u32) {
         unreachable!("metadata has no clients")
     }

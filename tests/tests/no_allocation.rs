@@ -89,7 +89,6 @@ struct World {
     dropped: u64,
     answers: u64,
     errors: u64,
-    in_place: bool,
 }
 
 impl World {
@@ -112,7 +111,6 @@ impl World {
             dropped: 0,
             answers: 0,
             errors: 0,
-            in_place: true,
         };
         format(&geometry(shards), |place, block| {
             let at = world.placement.locate(place);
@@ -149,9 +147,6 @@ impl Env for World {
     }
     fn block_mut(&mut self, buf: u32) -> &mut Block {
         &mut self.memory[buf as usize]
-    }
-    fn client_block(&mut self, first: u64, lbn: Lbn) -> Option<u32> {
-        self.in_place.then_some((lbn.0 - first) as u32)
     }
     fn copy_from_client(&mut self, first: u64, lbn: Lbn, part: Part, to: u32) {
         let from = self.memory[(lbn.0 - first) as usize];
@@ -252,7 +247,6 @@ fn round(world: &mut World, shards: &mut [Shard<World>], owners: &mut VecDeque<(
         let pieces = [whole(Operation::Write), whole(Operation::Read), partial, whole(Operation::Flush), whole(last)];
         let shard = geometry.logical_shard(lbn).index();
         for piece in pieces {
-            world.in_place = page % 3 != 0;
             shards[shard].submit(world, piece);
             settle(world, shards, owners);
             asked += 1;

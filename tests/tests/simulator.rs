@@ -45,6 +45,7 @@ fn seeds() {
         ("queries that waited too long", engine.dedupe_advice_timeouts),
         ("blocks called back", engine.blocks_called_back),
         ("messages", totals.world.messages),
+        ("changes of memory in use", totals.world.scribbles),
         ("no space", totals.world.no_space),
         ("I/O errors", totals.world.io_errors),
         ("corrupt reads", totals.world.corrupt),

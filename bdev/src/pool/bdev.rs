@@ -192,7 +192,6 @@ impl OpenBdev {
             desc: self.desc,
             bdev: self.bdev,
             block_shift: self.properties.sector_bytes.ilog2(),
-            alignment: self.alignment.max(1),
             can_flush: self.can_flush,
         }
     }

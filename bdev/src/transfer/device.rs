@@ -25,8 +25,6 @@ pub struct BaseHandle {
     pub bdev: NonNull<ffi::spdk_bdev>,
     /// Bytes in its blocks, as a power of two: 9 or 12.
     pub block_shift: u32,
-    /// Buffers must be aligned to this; a power of two.
-    pub alignment: usize,
     /// Whether it can be flushed.
     pub can_flush: bool,
 }

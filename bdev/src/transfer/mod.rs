@@ -92,11 +92,6 @@ impl Transfers {
         unsafe { self.free.push_front(node) };
     }
 
-    /// Alignment that memory must have to be used by every bdev; a power of two.
-    pub fn alignment(&self) -> usize {
-        self.devices.iter().map(|device| device.base().alignment).max().unwrap_or(1)
-    }
-
     /// Follows the objects of a volume that has grown.
     pub fn set_placement(&self, placement: Arc<Placement>) {
         self.placement.replace(placement);

@@ -119,9 +119,8 @@ mod tests {
     fn lengths(order: &[usize], bytes: usize) -> Vec<usize> {
         let memory = vec![0_u8; 8 * BLOCK_SIZE];
         let base = NonNull::from(&memory[0]);
-        // SAFETY: the blocks are inside the memory, which nobody writes to.
-        let bufs: Vec<Buf> =
-            order.iter().map(|block| unsafe { Buf::of_client(base.add(block * BLOCK_SIZE)) }).collect();
+        // SAFETY: the blocks are inside the memory.
+        let bufs: Vec<Buf> = order.iter().map(|block| Buf::at(unsafe { base.add(block * BLOCK_SIZE) })).collect();
         let mut iovs = [iovec { iov_base: ptr::null_mut(), iov_len: 0 }; MAX_RUN_BLOCKS];
         let used = fill(&mut iovs, &bufs, bytes);
         iovs[..used].iter().map(|iov| iov.iov_len).collect()

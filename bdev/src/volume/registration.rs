@@ -62,7 +62,8 @@ impl Volume {
         // A request that changes the volume completes when it is durable; flush has nothing to add, and is allowed.
         bdev.write_cache = 0;
         bdev.write_unit_size = 1;
-        bdev.required_alignment = self.storage.required_alignment;
+        // Of a client's memory, which is copied.
+        bdev.required_alignment = 0;
         compat::set_hints(bdev, engine::BLOCK_SIZE as u32 / self.block_bytes);
         bdev.module = module::handle();
         bdev.fn_table = fn_table::table();

@@ -12,9 +12,9 @@
 //!                                                       |                              v over stored data
 //!                                                       |                           Reading -- client's --> finished
 //!                                                       |                              |
-//!                                                       |                content whole v         zero block
+//!                                                       |              rest of block v          zero block
 //!                                                       |                        Fingerprinting ------------+
-//!                                                       |                              |                    |
+//!                                                       |           client's part copied, hashed            |
 //!                                                       |                              v                    |
 //!                                                       |                          Deduping -- failed ------|-> finished
 //!                                                       |                              | Remap              |
@@ -25,9 +25,7 @@
 //!                                                                 no new block --- Incrementing -- done --> finished
 //! ```
 //!
-//! Differs from vdo.md 1.2: no copy of the client's data (a data_vio refers to the client's block where it can), and no
-//! allocation of its own (the hash zone allocates when it knows that the block must be stored, architecture.md
-//! section 3).
+//! Differs from dm-vdo: a data_vio allocates nothing; the hash zone does when it knows that the block must be stored.
 
 use crate::arena::NONE;
 use crate::env::Part;
@@ -49,7 +47,7 @@ pub enum Stage {
     Mapped,
     /// A transfer from the base is under way.
     Reading,
-    /// Its content is complete; waits for the next batch of fingerprints.
+    /// Waits for the next batch of fingerprints, in which the client's bytes are taken.
     Fingerprinting,
     /// The hash zone has it.
     Deduping,
@@ -72,10 +70,8 @@ pub struct DataVio<Buf> {
     pub part: Part,
     /// The piece that it belongs to, in the zone's pool of pieces; [`NONE`] for a relocation.
     pub piece: u32,
-    /// The block's content: the client's memory or a bounce block.
+    /// The bounce block with the block's content, to be given back.
     pub data: Option<Buf>,
-    /// Whether `data` is a bounce block, to be given back.
-    pub bounced: bool,
     /// Its leaf page, held until the mapping has changed; none for reads, and where there is no page.
     pub page: Option<Frame>,
     /// The mapping that was in force when the lock was granted; it stays so until this data_vio changes it.
@@ -100,7 +96,6 @@ impl<Buf> DataVio<Buf> {
             part,
             piece,
             data: None,
-            bounced: false,
             page: None,
             old: Mapping::UNMAPPED,
             new: Mapping::UNMAPPED,

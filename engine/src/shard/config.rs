@@ -22,7 +22,7 @@ pub struct ShardConfig<Buf> {
     pub vios: usize,
     /// Pieces that the shard holds at once.
     pub pieces: usize,
-    /// Memory for blocks that cannot be used where the client has them; at least one block.
+    /// Memory for the content of blocks in flight, at least one block. Requests wait where there are fewer than data_vios.
     pub bounce: Vec<Buf>,
     /// Memory for verify reads; at least one block.
     pub verify: Vec<Buf>,

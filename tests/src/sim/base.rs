@@ -156,8 +156,8 @@ pub fn check_memory(shard: ShardId, run: &Run<'_, Buf>, memory: &Memory) -> Resu
             Owner::Verify(of) => !metadata && reads && of == shard,
             Owner::Container(of) => !metadata && !reads && of == shard,
             Owner::Relocation(of) => !metadata && reads && of == shard,
-            Owner::Source => !metadata && !reads,
-            Owner::Target => !metadata && reads,
+            // Clients may change theirs meanwhile.
+            Owner::Source | Owner::Target => false,
             Owner::Metadata(of) => metadata && of == shard,
         };
         if !allowed {

@@ -12,7 +12,6 @@ use engine::{Lbn, Part, RequestError, ShardId, SECTOR_SIZE};
 use super::content::{self, Token, Tokens, GUARD, SECTORS};
 use super::memory::{Buf, Memory, Owner};
 use super::model::{SectorMask, ALL_SECTORS};
-use super::random::mix;
 
 /// The engine's handle of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,12 +78,14 @@ impl Request {
 pub struct PieceBlock {
     /// The sectors that belong to the request.
     pub sectors: SectorMask,
-    /// What they become; zeros unless it is a write.
+    /// What the memory holds there now; for what is no write, what they become.
     pub tokens: Tokens,
     /// The client's memory, if the request has any.
     pub buf: Option<Buf>,
-    /// The base bdev can use the memory as it is.
-    pub in_place: bool,
+    /// Sectors whose content the engine has taken.
+    pub taken: SectorMask,
+    /// Sectors that the client has written to since the engine did.
+    pub scribbled: SectorMask,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +149,12 @@ impl PieceState {
             Operation::Unmap => self.has_partial_block(),
             Operation::Read | Operation::Flush => false,
         }
+    }
+
+    /// True when the piece is part of that request.
+    #[must_use]
+    pub fn is_of(&self, request: RequestId) -> bool {
+        self.request == request
     }
 
     /// True when the block is one of the piece's.
@@ -278,6 +285,23 @@ impl Pieces {
         state
     }
 
+    /// A block of a piece that is not over.
+    pub fn block_mut(&mut self, client: Client, index: u16) -> &mut PieceBlock {
+        let _ = self.get(client);
+        &mut self.pieces[client.slot as usize].blocks[usize::from(index)]
+    }
+
+    /// All pieces with memory that are not over, and their numbers of blocks.
+    #[must_use]
+    pub fn with_memory(&self) -> Vec<(Client, u16)> {
+        let name = |(slot, state): (usize, &PieceState)| {
+            let has_memory = state.stage != Stage::Over && state.blocks.iter().any(|block| block.buf.is_some());
+            let client = Client { slot: slot as u32, generation: state.generation };
+            has_memory.then_some((client, state.blocks()))
+        };
+        self.pieces.iter().enumerate().filter_map(name).collect()
+    }
+
     /// A piece that is in the engine; none if it is not, or not any more.
     #[must_use]
     pub fn delivered(&self, client: Client) -> Option<&PieceState> {
@@ -285,17 +309,12 @@ impl Pieces {
         (state.generation == client.generation && state.stage == Stage::Delivered).then_some(state)
     }
 
-    /// Marks a piece as accepted at time `now` and puts it into the engine's words. `in_place` of 1000 whole blocks can
-    /// be used in place.
-    pub fn deliver(&mut self, client: Client, now: u32, in_place: u32) -> Piece<Client> {
+    /// Marks a piece as accepted at time `now` and puts it into the engine's words.
+    pub fn deliver(&mut self, client: Client, now: u32) -> Piece<Client> {
         assert_eq!(self.get(client).stage, Stage::Queued, "{client:?} is delivered twice");
         let state = &mut self.pieces[client.slot as usize];
         (state.stage, state.start, state.ended_before) = (Stage::Delivered, now, self.blocks_ended);
         self.blocks_delivered += state.blocks.len() as u64;
-        for (index, block) in (0u64..).zip(&mut state.blocks) {
-            let drawn = mix(client.digest() ^ index << 20) % 1000;
-            block.in_place = block.sectors == ALL_SECTORS && drawn < u64::from(in_place);
-        }
         let sector_bytes = SECTOR_SIZE as u32;
         let skipped = |block: &PieceBlock| block.sectors.trailing_zeros() * sector_bytes;
         let cut_off = |block: &PieceBlock| block.sectors.leading_zeros() * sector_bytes;
@@ -352,7 +371,7 @@ impl Pieces {
 }
 
 fn request_block(request: &Request, lbn: u64, memory: &mut Memory) -> PieceBlock {
-    let mut block = PieceBlock { sectors: 0, tokens: [GUARD; SECTORS], buf: None, in_place: false };
+    let mut block = PieceBlock { sectors: 0, tokens: [GUARD; SECTORS], buf: None, taken: 0, scribbled: 0 };
     for sector in 0..SECTORS {
         let at = lbn * SECTORS as u64 + sector as u64;
         if at >= request.sector && at < request.sector + request.sectors {
@@ -385,9 +404,9 @@ mod tests {
         let request = Request { operation: Operation::Unmap, sector: 503 * 8 + 3, sectors: 10, tokens: Vec::new() };
         let (id, cut) = pieces.begin(&request, &geometry, &mut memory);
         assert_eq!(cut.iter().map(|(shard, _)| shard.0).collect::<Vec<_>>(), [0, 1]);
-        let first = pieces.deliver(cut[0].1, 1, 0);
+        let first = pieces.deliver(cut[0].1, 1);
         assert_eq!((first.lbn, first.blocks, first.skip, first.cut), (Lbn(503), 1, 3 * 512, 0));
-        let second = pieces.deliver(cut[1].1, 2, 0);
+        let second = pieces.deliver(cut[1].1, 2);
         assert_eq!((second.lbn, second.blocks, second.skip, second.cut), (Lbn(504), 1, 0, 3 * 512));
         assert!(first.is_well_formed() && second.is_well_formed());
         pieces.end(cut[0].1, Ok(()), &mut memory);

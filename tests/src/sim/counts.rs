@@ -21,6 +21,8 @@ pub struct WorldCounts {
     pub corrupt: u64,
     /// Reports to the operator.
     pub reports: u64,
+    /// Changes that clients made to memory that the engine had.
+    pub scribbles: u64,
 }
 
 impl WorldCounts {
@@ -34,6 +36,7 @@ impl WorldCounts {
         self.io_errors += more.io_errors;
         self.corrupt += more.corrupt;
         self.reports += more.reports;
+        self.scribbles += more.scribbles;
     }
 }
 

@@ -43,6 +43,8 @@ pub enum Happening {
     ClearIndex = 16,
     /// Compression is turned on or off.
     Compression = 17,
+    /// A client changes its memory.
+    Scribble = 18,
 }
 
 /// A number that two runs share only if all their events are the same.

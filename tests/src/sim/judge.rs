@@ -110,7 +110,7 @@ impl<D: Base> World<D> {
             if let Some(sector) = outside.into_iter().find(|sector| bytes[*sector] != Some(content::GUARD)) {
                 return Err(format!("{client:?} {lbn}: sector {sector} was not asked for, but changed"));
             }
-            let seen = result.is_ok().then_some((block.sectors, &bytes));
+            let seen = result.is_ok().then_some((block.sectors & !block.scribbled, &bytes));
             self.model.read_ends(lbn, start, now, seen).map_err(|what| format!("{client:?}: {what}"))?;
         }
         Ok(())

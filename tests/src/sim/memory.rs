@@ -6,9 +6,10 @@
 //! can be trusted: nobody looks at a block that has no owner, or that a transfer is filling; nobody changes a block
 //! that a transfer is writing out; a block with transfers is not given back.
 
-use engine::{Block, ShardId, BLOCK_SIZE};
+use engine::{Block, ShardId, BLOCK_SIZE, SECTOR_SIZE};
 
 use super::content::{self, Token, Tokens, SECTORS};
+use super::model::SectorMask;
 
 /// Handle of a block of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,15 @@ impl Memory {
     #[must_use]
     pub fn decode(&self, buf: Buf) -> [Option<Token>; SECTORS] {
         content::decode_block(self.get(buf))
+    }
+
+    /// A client sets some sectors of its own block, whatever a transfer or the engine does with it.
+    pub fn scribble(&mut self, buf: Buf, sectors: SectorMask, tokens: &Tokens) {
+        assert!(matches!(self.owner(buf), Owner::Source | Owner::Target), "{buf:?} is no client's");
+        let block = &mut self.blocks[buf.0 as usize];
+        for sector in (0..SECTORS).filter(|sector| sectors >> sector & 1 == 1) {
+            content::fill(&mut block[sector * SECTOR_SIZE..(sector + 1) * SECTOR_SIZE], tokens[sector]);
+        }
     }
 
     /// Copies a range of bytes to the same place of another block.

@@ -42,6 +42,7 @@ pub mod rig;
 pub mod runner;
 pub mod sabotage;
 pub mod schedule;
+pub mod scribble;
 pub mod sizes;
 pub mod workload;
 pub mod world;

@@ -112,6 +112,16 @@ impl Model {
         block.candidates.push(Candidate { start, kind, end: NEVER, covers, tokens: *tokens, death });
     }
 
+    /// What the write that started at `start` stores in `sectors` is known from now on. It could not be read before.
+    pub fn write_takes(&mut self, lbn: Lbn, start: u32, mask: SectorMask, tokens: &Tokens) {
+        let block = self.block(lbn);
+        let taker = block.candidates.iter_mut().find(|candidate| candidate.start == start && candidate.end == NEVER);
+        let taker = taker.expect("only a write that started takes content");
+        for sector in sectors(mask & taker.covers) {
+            taker.tokens[sector] = tokens[sector];
+        }
+    }
+
     /// The write ends that started at `start`.
     pub fn write_ends(&mut self, lbn: Lbn, start: u32, now: u32, outcome: Outcome) {
         let block = self.block(lbn);

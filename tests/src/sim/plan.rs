@@ -82,8 +82,8 @@ pub struct Plan {
     pub again: u32,
     /// Order of events.
     pub weights: Weights,
-    /// Client blocks that can be used in place, in 1000.
-    pub in_place: u32,
+    /// Events before which some client changes memory that the engine has, in 1000.
+    pub scribble: u32,
     /// Room in the channels.
     pub room: usize,
     /// Requests before which the index is resized, in 1000.
@@ -138,7 +138,10 @@ impl Plan {
             faults,
             weights: Weights::draw(random),
             again: index.pick(&[0, 100, 300]),
-            in_place: random.pick(&[1000, 1000, 500, 0]),
+            scribble: match (random.pick(&[0, 5, 50, 300]), flavour) {
+                (_, Flavour::Efficiency) => 0,
+                (rate, _) => rate,
+            },
             // An empty channel has room for the decrements of a leaf page, each of another run, but maybe not for more.
             room: random.pick(&[usize::MAX, usize::MAX, 2 * PAGE as usize, PAGE as usize]),
             resize: if flavour == Flavour::Efficiency { 0 } else { random.pick(&[0, 0, 0, 50]) },
@@ -216,12 +219,12 @@ fn draw_sizes(flavour: Flavour, random: &mut Random) -> Sizes {
         ..Sizes::default()
     };
     if roomy {
-        return Sizes { vios: 256, pieces: 64, bounce: 32, verify: 16, index_bytes: 1 << 14, ..metadata };
+        return Sizes { vios: 256, pieces: 64, bounce: 256, verify: 16, index_bytes: 1 << 14, ..metadata };
     }
     Sizes {
         vios: random.pick(&[4, 5, 8, 16, 64, 256]),
         pieces: random.pick(&[1, 2, 8, 64]),
-        bounce: random.pick(&[2, 3, 8, 32]),
+        bounce: random.pick(&[2, 3, 32, 256]),
         verify: random.pick(&[1, 2, 16]),
         index_bytes: random.pick(&[64, 128, 1024, 1 << 14]),
         ..metadata

@@ -18,6 +18,7 @@ use super::plan::{Flavour, Plan};
 use super::random::Random;
 use super::sabotage::Sabotage;
 use super::schedule::Schedule;
+use super::scribble::Scribbler;
 use super::workload::Workload;
 use super::world::World;
 use crate::seeds::runner;
@@ -116,6 +117,7 @@ struct Run {
     cluster: Cluster,
     schedule: Schedule,
     workload: Workload,
+    scribbler: Scribbler,
     events: u64,
     /// Events since the last piece was answered, and how many were answered by then.
     patience: (u64, u64),
@@ -126,11 +128,12 @@ impl Run {
         let faults = Faults::new(plan.faults, Random::stream(plan.seed, 2));
         let mut cluster = Cluster::new(plan.geometry, &plan.sizes, faults);
         let world = &mut cluster.world;
-        (world.room, world.in_place, world.trace) = (plan.room, plan.in_place, options.trace);
+        (world.room, world.trace) = (plan.room, options.trace);
         world.sabotage = options.sabotage;
         let schedule = Schedule::new(plan.weights, Random::stream(plan.seed, 3));
         let workload = Workload::new(plan.seed);
-        Run { plan, cluster, schedule, workload, events: 0, patience: (0, 0) }
+        let scribbler = Scribbler::new(&plan, plan.seed);
+        Run { plan, cluster, schedule, workload, scribbler, events: 0, patience: (0, 0) }
     }
 
     fn totals(&self) -> Totals {
@@ -149,6 +152,7 @@ impl Run {
     /// Lets one event happen. Returns false if nothing more can happen.
     fn step(&mut self) -> Result<bool, String> {
         self.events += 1;
+        self.scribbler.now_and_then(&mut self.cluster.world);
         let more = self.schedule.step(&mut self.cluster);
         if let Some(failure) = &self.cluster.world.failure {
             return Err(format!("event {}: {failure}", self.cluster.world.now));

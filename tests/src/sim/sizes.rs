@@ -50,7 +50,7 @@ impl Default for Sizes {
         Sizes {
             vios: 512,
             pieces: 512,
-            bounce: 64,
+            bounce: 512,
             verify: 64,
             containers: 16,
             compression: false,

@@ -12,6 +12,7 @@ use engine::io::{Operation, Piece};
 use engine::volume::Geometry;
 use engine::{
     Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId,
+    SECTOR_SIZE,
 };
 
 use super::base::Base;
@@ -22,7 +23,7 @@ use super::digest::{number_of, Digest, Happening};
 use super::disk::Disk;
 use super::faults::Faults;
 use super::memory::{Buf, Memory, Owner};
-use super::model::{Kind, Model};
+use super::model::{Kind, Model, SectorMask};
 use super::sabotage::Sabotage;
 
 /// An answer "no space" whose truth the scheduler has to examine.
@@ -65,8 +66,6 @@ pub struct World<D = Disk> {
     pub timers: Vec<Option<u64>>,
     /// Messages that fit a channel before it reports no room.
     pub room: usize,
-    /// Client blocks that can be used in place, in 1000.
-    pub in_place: u32,
     /// Why the volume takes no writes any more, as its shards reported first.
     pub read_only: Option<ReadOnlyReason>,
     /// Answers to examine.
@@ -113,7 +112,6 @@ impl<D: Base> World<D> {
             chapters: None,
             timers: vec![None; shards],
             room: usize::MAX,
-            in_place: 1000,
             read_only: None,
             space_claims: Vec::new(),
             failure: None,
@@ -173,8 +171,8 @@ impl<D: Base> World<D> {
 
     /// A piece is about to be handed to its shard.
     pub fn deliver(&mut self, client: Client) -> Piece<Client> {
-        let (now, in_place) = (self.now, self.in_place);
-        let piece = self.pieces.deliver(client, now, in_place);
+        let now = self.now;
+        let piece = self.pieces.deliver(client, now);
         let blocks = u64::from(piece.blocks);
         self.record(Happening::Piece, piece.lbn.0 << 20 | blocks << 3 | piece.operation as u64);
         self.counts.blocks += if piece.operation == Operation::Flush { 0 } else { blocks };
@@ -242,6 +240,12 @@ impl<D: Base> World<D> {
     }
 }
 
+/// The sectors that a part of a block lies in.
+fn sectors_of(part: Part) -> SectorMask {
+    let range = part.range();
+    (range.start / SECTOR_SIZE..range.end.div_ceil(SECTOR_SIZE)).fold(0, |mask, sector| mask | 1 << sector)
+}
+
 impl<D: Base> Env for World<D> {
     type Buf = Buf;
     type Client = Client;
@@ -259,25 +263,13 @@ impl<D: Base> Env for World<D> {
         self.memory.get_mut(buf)
     }
 
-    fn client_block(&mut self, client: Client, lbn: Lbn) -> Option<Buf> {
-        match self.pieces.delivered(client) {
-            Some(state) if state.has_block(lbn) => {
-                let block = state.block_at(lbn);
-                block.buf.filter(|_| block.in_place)
-            }
-            _ => {
-                self.fail(format!("{lbn} of {client:?} is used, but is not part of a piece in the engine"));
-                None
-            }
-        }
-    }
-
     fn copy_from_client(&mut self, client: Client, lbn: Lbn, part: Part, to: Buf) {
         self.check_copy(client, lbn, part, false);
         self.check_own(to);
         if self.failure.is_none() {
             let from = self.client_buf(client, lbn);
             self.memory.copy(from, part.range(), to);
+            self.took(client, lbn, sectors_of(part));
         }
     }
 
@@ -286,6 +278,7 @@ impl<D: Base> Env for World<D> {
         if self.failure.is_none() {
             let to = self.client_buf(client, lbn);
             self.memory.copy(from, part.range(), to);
+            self.gave(client, lbn, sectors_of(part));
         }
     }
 
@@ -294,6 +287,7 @@ impl<D: Base> Env for World<D> {
         if self.failure.is_none() {
             let buf = self.client_buf(client, lbn);
             self.memory.get_mut(buf)[part.range()].fill(0);
+            self.gave(client, lbn, sectors_of(part));
         }
     }
 

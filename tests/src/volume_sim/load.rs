@@ -56,7 +56,7 @@ pub async fn load(
     let disks = (0..plan.disks.len()).collect();
     let base = MachineBase::new(host, (placement, sizes.segment_bytes), disks, erasing(host, &store));
     let mut world = World::new(geometry, base, Faults::none());
-    (world.room, world.in_place, world.trace) = (plan.load.room, plan.load.in_place, trace);
+    (world.room, world.trace) = (plan.load.room, trace);
     // As the model: until the session is dropped.
     let chapters = known.borrow_mut().chapters.take();
     world.chapters = chapters.or_else(|| sizes.history.map(Chapters::new));

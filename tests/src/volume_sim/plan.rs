@@ -186,7 +186,7 @@ fn draw_load(seed: u64, theme: Theme, logical: u64, slabs: u64, sector_bytes: us
     let sizes = Sizes {
         vios: random.pick(&[4, 8, 16, 64]),
         pieces: random.pick(&[2, 8, 64]),
-        bounce: random.pick(&[2, 8, 32]),
+        bounce: random.pick(&[2, 8, 64]),
         verify: random.pick(&[1, 2, 16]),
         index_bytes: random.pick(&[64, 1024, 1 << 14]),
         segment_bytes: random.pick(&[least, least, 256 << 10]),
@@ -226,7 +226,7 @@ fn draw_load(seed: u64, theme: Theme, logical: u64, slabs: u64, sector_bytes: us
         faults: FaultRates::default(),
         weights: Weights::draw(random),
         again: 100,
-        in_place: random.pick(&[1000, 1000, 500, 0]),
+        scribble: random.pick(&[0, 5, 50, 300]),
         room: random.pick(&[usize::MAX, 2 * PAGE as usize, PAGE as usize]),
         resize: 0,
         switch: 0,

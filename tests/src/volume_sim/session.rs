@@ -18,6 +18,7 @@ use crate::sim::cluster::Cluster;
 use crate::sim::plan::Plan;
 use crate::sim::random::Random;
 use crate::sim::schedule::Schedule;
+use crate::sim::scribble::Scribbler;
 use crate::sim::workload::Workload;
 
 /// Events without any request being answered after which a volume counts as stuck.
@@ -39,6 +40,7 @@ pub struct Session {
     known: Shared,
     schedule: Schedule,
     workload: Workload,
+    scribbler: Scribbler,
     pauses: u32,
     /// Events since the last piece was answered, and how many were answered by then.
     patience: (u64, u64),
@@ -80,6 +82,7 @@ impl Session {
             cluster.world.now = known.now;
         }
         let schedule = Schedule::new(load.weights, Random::stream(seed, 3));
+        let scribbler = Scribbler::new(&load, seed);
         Session {
             host: Rc::clone(host),
             opened,
@@ -88,6 +91,7 @@ impl Session {
             known: Rc::clone(known),
             schedule,
             workload,
+            scribbler,
             pauses,
             patience: (0, 0),
             read_only: None,
@@ -116,6 +120,7 @@ impl Session {
             Poll::Ready(())
         })
         .await;
+        self.scribbler.now_and_then(&mut self.cluster.world);
         let more = self.schedule.step(&mut self.cluster);
         self.examine(more)?;
         self.spread_read_only();

@@ -53,8 +53,6 @@ pub struct Storage {
     own_blocks: AtomicU64,
     /// Writes may be in a volatile cache until a flush.
     pub volatile_cache: bool,
-    /// Alignment of buffers, a power of two.
-    pub required_alignment: u8,
 }
 
 impl Storage {
@@ -104,7 +102,6 @@ pub fn hold(runtime: &Rc<Runtime>, store: VolumeStore, is_new: bool) -> Result<S
         names.push(properties.name);
     }
     let handles: Vec<BaseHandle> = leases.iter().map(Lease::handle).collect();
-    let alignment = handles.iter().map(|handle| handle.alignment).max().unwrap_or(1);
     let storage = Storage {
         key,
         handles,
@@ -113,7 +110,6 @@ pub fn hold(runtime: &Rc<Runtime>, store: VolumeStore, is_new: bool) -> Result<S
         pool_uuid: pool.uuid(),
         own_blocks: AtomicU64::new(own_bytes / BLOCK_SIZE as u64),
         volatile_cache,
-        required_alignment: alignment.ilog2() as u8,
     };
     runtime.storages.keep(Held {
         key,

@@ -14,8 +14,10 @@
 //!   no mapping ever points to a block that could be given to somebody else, and what a power cut leaves undone the
 //!   journal can do again.
 //! * A piece is answered once, after its last block, with the first error met.
-//! * The content of a block (the client's memory or a bounce block) is given up only in [`LogicalZone::retire`], when
-//!   the hash zone of this shard has nothing left to compare with it.
+//! * The content of a block is in a bounce block, the client's bytes copied once, in the pass that hashes them; nobody looks
+//!   at the client's memory, which may change at any time.
+//! * A bounce block is given up only in [`LogicalZone::retire`], when the hash zone of this shard has nothing left to
+//!   compare with it.
 //!
 //! Differs from vdo.md 1.8: whole blocks are unmapped or zeroed by command without a data_vio, in one pass over the leaf
 //! page with one journal entry and decrements by run; only blocks that are locked, or touched in part, take a data_vio

@@ -4,7 +4,7 @@
 
 use super::{LogicalZone, Retired};
 use crate::context::{Context, LogicalEvent, Owner};
-use crate::env::{Block, Direction, Env, Event, Part};
+use crate::env::{Block, Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::Fingerprinter;
 use crate::io::compression::extract;
@@ -84,21 +84,7 @@ impl<E: Env> LogicalZone<E> {
                 vio.new = Mapping::ZERO;
                 self.record(cx, index);
             }
-            operation => {
-                // A compressed block is read as it is, with the fragments of others, and never into a client's memory.
-                let in_place = match operation {
-                    Operation::Read => part.is_whole() && !vio.old.is_compressed(),
-                    _ => operation == Operation::Write && part.is_whole(),
-                };
-                let memory = if in_place { cx.env.client_block(client, lbn) } else { None };
-                match memory {
-                    Some(data) => {
-                        self.vios[index].data = Some(data);
-                        self.buffered(cx, index);
-                    }
-                    None => self.bounce(cx, index),
-                }
-            }
+            _ => self.bounce(cx, index),
         }
     }
 
@@ -106,9 +92,7 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn bounce(&mut self, cx: &mut Context<'_, E>, index: u32) {
         match self.bounce.pop() {
             Some(buf) => {
-                let vio = &mut self.vios[index];
-                vio.data = Some(buf);
-                vio.bounced = true;
+                self.vios[index].data = Some(buf);
                 self.buffered(cx, index);
             }
             None => {
@@ -127,28 +111,23 @@ impl<E: Env> LogicalZone<E> {
             vio.stage = Stage::Reading;
             cx.stats.bios_out_read += 1;
             cx.io.enqueue(Direction::Read, vio.old.pbn(), data, Owner::Vio(index));
-            return;
-        }
-        let client = self.client(self.vios[index].piece);
-        let vio = &self.vios[index];
-        if vio.part.is_whole() {
-            if vio.bounced {
-                cx.env.copy_from_client(client, vio.lbn, Part::WHOLE, data);
-            }
         } else {
-            cx.env.block_mut(data).fill(0);
-            cx.env.copy_from_client(client, vio.lbn, vio.part, data);
+            self.await_fingerprint(index);
         }
-        self.content_complete(cx, index);
+    }
+
+    /// All but what the client writes is in memory.
+    fn await_fingerprint(&mut self, index: u32) {
+        self.vios[index].stage = Stage::Fingerprinting;
+        self.fingerprints.push(index);
     }
 
     /// A transfer that a data_vio asked for is over.
     pub fn read_done(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let vio = &self.vios[index];
         debug_assert_eq!(vio.stage, Stage::Reading);
-        let relocation = vio.is_relocation();
         let (lbn, pbn, part) = (vio.lbn, vio.old.pbn(), vio.part);
-        let (data, bounced) = (vio.data.expect("a read has memory"), vio.bounced);
+        let data = vio.data.expect("a read has memory");
         if let Err(error) = result {
             cx.report(Event::IoFailed { direction: Direction::Read, pbn, purpose: "client data" });
             return self.finish(cx, index, Err(error));
@@ -164,26 +143,12 @@ impl<E: Env> LogicalZone<E> {
             cx.report(Event::CheckMismatch { lbn, pbn, expected, found });
             return self.finish(cx, index, Err(RequestError::Corrupt));
         }
-        if relocation {
-            return self.content_complete(cx, index);
+        if operation != Operation::Read {
+            return self.await_fingerprint(index);
         }
         let client = self.client(self.vios[index].piece);
-        match operation {
-            Operation::Read => {
-                if bounced {
-                    cx.env.copy_to_client(client, lbn, part, data);
-                }
-                self.finish(cx, index, Ok(()));
-            }
-            Operation::Write => {
-                cx.env.copy_from_client(client, lbn, part, data);
-                self.content_complete(cx, index);
-            }
-            _ => {
-                cx.env.block_mut(data)[part.range()].fill(0);
-                self.content_complete(cx, index);
-            }
-        }
+        cx.env.copy_to_client(client, lbn, part, data);
+        self.finish(cx, index, Ok(()));
     }
 
     /// Puts what a slot of a compressed block holds in the place of that block. Returns whether it could.
@@ -196,34 +161,49 @@ impl<E: Env> LogicalZone<E> {
         restored
     }
 
-    /// The whole block is in memory as it shall be stored.
-    fn content_complete(&mut self, cx: &mut Context<'_, E>, index: u32) {
-        let vio = &mut self.vios[index];
-        let data = vio.data.expect("complete content has memory");
-        if is_zero(cx.env.block(data)) {
-            cx.stats.zero_blocks += 1;
-            vio.new = Mapping::ZERO;
-            self.record(cx, index);
-        } else {
-            vio.stage = Stage::Fingerprinting;
-            self.fingerprints.push(index);
-        }
-    }
-
-    /// Hands all blocks whose content is complete to their hash zones.
+    /// Completes the content of all blocks that wait for that, and hands them to their hash zones. Each block is taken from
+    /// the client, compared with zeros and hashed before the next, so it is in the nearest cache meanwhile.
     pub(super) fn fingerprint_batch(&mut self, cx: &mut Context<'_, E>) -> bool {
         let progress = !self.fingerprints.is_empty();
-        for index in self.fingerprints.drain(..) {
-            let vio = &mut self.vios[index];
-            let data = vio.data.expect("complete content has memory");
+        let mut batch = std::mem::take(&mut self.fingerprints);
+        for index in batch.drain(..) {
+            let data = self.complete_content(cx, index);
             let block = cx.env.block(data);
+            if is_zero(block) {
+                cx.stats.zero_blocks += 1;
+                self.vios[index].new = Mapping::ZERO;
+                self.record(cx, index);
+                continue;
+            }
+            let vio = &mut self.vios[index];
             let fingerprint = cx.fingerprinter.fingerprint(block);
             vio.check = Fingerprinter::check_code(block);
             vio.stage = Stage::Deduping;
             self.moving -= Tally::one(vio.is_relocation());
             cx.dedupe(index, vio.lbn, data, fingerprint, vio.is_relocation());
         }
+        debug_assert!(self.fingerprints.is_empty(), "no block gets memory by another's fingerprint");
+        self.fingerprints = batch;
         progress
+    }
+
+    /// Puts what the client writes into its place in the block, which is whole then.
+    fn complete_content(&mut self, cx: &mut Context<'_, E>, index: u32) -> E::Buf {
+        let vio = &self.vios[index];
+        let data = vio.data.expect("content has memory");
+        let (lbn, part) = (vio.lbn, vio.part);
+        if vio.is_relocation() {
+            return data;
+        }
+        if !part.is_whole() && !vio.old.has_block() {
+            cx.env.block_mut(data).fill(0);
+        }
+        if vio.operation == Operation::Write {
+            cx.env.copy_from_client(self.client(vio.piece), lbn, part, data);
+        } else {
+            cx.env.block_mut(data)[part.range()].fill(0);
+        }
+        data
     }
 
     pub(super) fn event(&mut self, cx: &mut Context<'_, E>, event: LogicalEvent) {
@@ -303,7 +283,7 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn finish(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let vio = &self.vios[index];
         let (lbn, piece, compared) = (vio.lbn, vio.piece, vio.member.is_some());
-        let bounce = vio.data.filter(|_| vio.bounced);
+        let bounce = vio.data;
         if vio.is_relocation() {
             // Until it is recorded anew, `new` is where it was to be found.
             cx.relocated(if compared { vio.old.pbn() } else { vio.new.pbn() });

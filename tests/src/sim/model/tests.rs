@@ -157,3 +157,16 @@ fn parts_of_a_block_are_judged_apart() {
     script.write(3);
     assert_eq!(script.model.whole_content_kind(LBN), Some(WRITE));
 }
+
+#[test]
+fn a_write_stores_what_was_taken_from_its_client() {
+    let mut script = Script::new();
+    script.write(1);
+    let write = script.begin(2, ALL_SECTORS);
+    script.model.write_takes(LBN, write, 0b11, &block_of(3));
+    let mut mixed = block_of(2);
+    mixed[..2].copy_from_slice(&block_of(3)[..2]);
+    assert!(script.reads(block_of(1)) && script.reads(mixed) && !script.reads(block_of(2)));
+    script.end(write, Outcome::Done);
+    assert!(script.reads(mixed) && !script.reads(block_of(3)));
+}
