@@ -78,7 +78,7 @@ fn append_and_recover(mut space: Vec<u8>, config: ScanConfig, found: &LogContent
             && writer.supply(vec![0; geometry.sector_bytes]).is_none()
     );
     let record = b"written after recovery".to_vec();
-    if writer.append(&record, true).is_err() {
+    if writer.append(&record).is_err() {
         return;
     }
     let set = writer.next_flush(true).expect("there is something to write");

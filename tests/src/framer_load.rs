@@ -52,7 +52,7 @@ impl FramerLoad {
     /// # Panics
     /// The framer refuses the record.
     pub fn append(&mut self, record: &[u8]) {
-        while let Err(error) = self.writer.append(record, true) {
+        while let Err(error) = self.writer.append(record) {
             assert!(error == AppendError::Busy && !self.in_flight.is_empty(), "{error}");
             self.end_one();
         }

@@ -34,7 +34,13 @@ const VOLUME_CUTS: &[FailedScript] = &[];
 const VOLUME_FAILURES: &[FailedScript] = &[];
 
 /// `pool_campaign --campaign logs`
-const POOL_LOGS: &[Failed] = &[];
+const POOL_LOGS: &[Failed] = &[
+    (808_374, "a record was lost with a failed flush set, and later durable appends were acknowledged"),
+    (808_974, "as 808374"),
+    (810_451, "as 808374"),
+    (800_981, "a log opened anew was written behind what only a volatile cache had, and a cut left it damaged"),
+    (803_546, "as 800981"),
+];
 
 /// `pool_campaign --campaign lives`
 const POOL_LIVES: &[Failed] = &[];

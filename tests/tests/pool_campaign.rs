@@ -12,8 +12,7 @@ use tests::seeds::campaigns::{run_all, Campaign as _, Options};
 /// mpool-52, mpool-53, mpool-62: what was synced is there after a cut, the rest is a prefix, whatever is on the
 /// medium.
 /// mpool-63, partly: some thousand torn flush sets; the program runs 60 000.
-/// mpool-66, partly: after a flush that failed the next append succeeds, and the log is consistent when it is
-/// reopened.
+/// mpool-66, partly: after a flush that failed nothing more is taken, and the log is consistent when it is reopened.
 #[test]
 fn logs() {
     let totals = run_all(Campaign::Logs, 0..800, 1);

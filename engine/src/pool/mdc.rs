@@ -122,6 +122,42 @@ impl Mdc {
         self.active()?.append(record, sync).await
     }
 
+    /// Appends a record, durably with `sync`. When the log in use does not take it, because it is full or a flush of it
+    /// has failed, the whole `state` is written into the other log first: what failed is then not there.
+    ///
+    /// # Errors
+    /// As for [`Mdc::replace`]; LogFull: the record does not fit with the state; Io: whether it is on media is not known,
+    /// and nothing is appended behind it.
+    pub async fn append_or_replace<R: AsRef<[u8]>>(
+        &self,
+        record: &[u8],
+        sync: bool,
+        state: impl FnOnce() -> Vec<R>,
+    ) -> Result<()> {
+        match self.append(record, sync).await {
+            Err(error) if error.kind() == Kind::LogFull || self.active()?.has_failed() => {}
+            other => return other,
+        }
+        self.replace(state()).await?;
+        self.append(record, sync).await
+    }
+
+    /// Compacts: puts the records of `state` in the place of all that are there, durably.
+    ///
+    /// # Errors
+    /// Invalid: a compaction was begun already. Any other failure closes the MDC; the state before is kept.
+    pub async fn replace<R: AsRef<[u8]>>(&self, state: impl IntoIterator<Item = R>) -> Result<()> {
+        self.cstart().await?;
+        for record in state {
+            if let Err(error) = self.append(record.as_ref(), false).await {
+                // Without its end marker the new log does not count. What was appended to it now would be lost.
+                self.abandon().await;
+                return Err(error);
+            }
+        }
+        self.cend().await
+    }
+
     /// Starts reading at the first record.
     ///
     /// # Errors

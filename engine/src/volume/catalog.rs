@@ -217,22 +217,13 @@ impl Catalog {
         Ok(())
     }
 
-    /// Appends a record; a full MDC is compacted first.
+    /// Appends a record, durably.
     async fn append(&self, record: &CatalogRecord) -> Result<()> {
-        let bytes = record.encode();
-        match self.mdc.append(&bytes, true).await {
-            Err(error) if error.kind() == Kind::LogFull => {}
-            other => return other,
-        }
-        self.mdc.cstart().await?;
-        for bytes in &self.foreign {
-            self.mdc.append(bytes, false).await?;
-        }
-        for entry in self.entries() {
-            self.mdc.append(&CatalogRecord::Volume(entry).encode(), false).await?;
-        }
-        self.mdc.cend().await?;
-        self.mdc.append(&bytes, true).await
+        let state = || {
+            let entries = self.entries().into_iter().map(|entry| CatalogRecord::Volume(entry).encode());
+            self.foreign.iter().cloned().chain(entries).collect()
+        };
+        self.mdc.append_or_replace(&record.encode(), true, state).await
     }
 
     /// Ends the use of the root MDC.

@@ -156,7 +156,7 @@ fn log(options: u8, log: &Log) -> Vec<u8> {
         flush(&mut writer, &mut input[1..]);
     }
     for (bytes, number) in records.iter().zip(1..) {
-        writer.append(&vec![number; *bytes], true).expect("the log has room");
+        writer.append(&vec![number; *bytes]).expect("the log has room");
         flush(&mut writer, &mut input[1..]);
     }
     input

@@ -295,7 +295,7 @@ impl Made {
             flush(&mut writer, space);
         }
         for record in records {
-            writer.append(record, true).expect("the log has room");
+            writer.append(record).expect("the log has room");
             flush(&mut writer, space);
         }
     }

@@ -208,6 +208,10 @@ impl User {
     }
 
     async fn act(self: &Rc<User>) -> Result<(), String> {
+        // Some try a few things more before they open it anew.
+        if self.present().has_failed() && self.below(3) > 0 {
+            return self.reopen().await;
+        }
         match self.below(20) {
             0..=9 => self.append().await,
             10..=13 => self.append_together().await,
@@ -246,11 +250,13 @@ impl User {
         let (name, payload) = self.known.model.borrow_mut().begin(self.size());
         let log = self.present();
         self.host.trace(|| format!("append {name}, {} bytes, sync {sync}", payload.len()));
+        let failed = log.has_failed();
         let outcome = log.append(&payload, sync).await;
         self.host.trace(|| format!("append {name}: {outcome:?}"));
         self.known.records.set(self.known.records.get() + 1);
         let mut model = self.known.model.borrow_mut();
         match outcome {
+            Ok(()) if failed => return Err(format!("record {name} is taken behind what was lost")),
             Ok(()) => model.acknowledge(name, sync),
             Err(error) if error.kind() == Kind::LogFull => {
                 let fits = log.room().is_some_and(|room| room >= payload.len() as u64);

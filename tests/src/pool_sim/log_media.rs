@@ -88,4 +88,11 @@ impl LogMedia for DiskRange {
         }
         (buf, explained(outcome, "writing"))
     }
+
+    async fn flush(&self) -> Result<(), PoolError> {
+        if !self.device.properties().volatile_cache || self.never_flushes {
+            return Ok(());
+        }
+        explained(self.device.flush().await, "flushing")
+    }
 }

@@ -164,7 +164,7 @@ impl Ring {
         let segment = &mut self.segments[index];
         segment.end = end;
         let writer = segment.writer.as_mut().expect("the segment that is written has a writer");
-        let set = match writer.append(record, true) {
+        let set = match writer.append(record) {
             Ok(_) => writer.next_flush(true),
             Err(error) => panic!("a record of {} bytes does not go into a log with room: {error}", record.len()),
         };

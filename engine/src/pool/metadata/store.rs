@@ -56,6 +56,10 @@ impl LogMedia for LogZones {
     async fn write_durable(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
         self.drive.write(self.extent, at, buf, range, Durability::Durable).await
     }
+
+    async fn flush(&self) -> Result<()> {
+        self.drive.flush().await
+    }
 }
 
 /// The logs of a pool, for those whom the pool itself keeps.

@@ -31,6 +31,13 @@ impl Geometry {
         (self.sector_bytes - HEADER_BYTES - DESCRIPTOR_BYTES) as u64
     }
 
+    /// Bytes of a log that records and their descriptors of so many bytes take when they follow each other.
+    #[must_use]
+    pub const fn packed_bytes(self, bytes: u64) -> u64 {
+        // A record that goes on in the next block has a descriptor there, too.
+        bytes.div_ceil(self.payload_bytes()).saturating_mul(self.sector_bytes as u64)
+    }
+
     /// Bytes of the log.
     #[must_use]
     pub const fn capacity_bytes(self) -> u64 {

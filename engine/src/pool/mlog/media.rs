@@ -35,6 +35,9 @@ pub trait LogMedia: fmt::Debug {
 
     /// Writes whole blocks; they are durable when it ends well.
     async fn write_durable(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>);
+
+    /// Makes durable what was written before, also by an earlier opening whose write or flush failed.
+    async fn flush(&self) -> Result<()>;
 }
 
 /// Memory of a flush set.

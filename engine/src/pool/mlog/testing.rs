@@ -118,7 +118,7 @@ impl PureLog {
 
     /// Appends a record, whatever its size, and flushes.
     pub(crate) fn append_flushed(&mut self, record: &[u8]) {
-        let mut progress = self.writer.begin(record, true).expect("there is room");
+        let mut progress = self.writer.begin(record).expect("there is room");
         let mut taken = 0;
         while let super::writer::Progress::Taken(bytes) = progress {
             taken += bytes;
@@ -207,6 +207,7 @@ pub(crate) struct MemoryMedia {
     pub reads: Cell<usize>,
     /// Bytes of memory that were given out.
     pub allocated: Cell<usize>,
+    pub flushes: Cell<usize>,
     /// So many writes go well, then `failing` of them fail without effect.
     pub before_failure: Cell<usize>,
     pub failing: Cell<usize>,
@@ -227,6 +228,7 @@ impl MemoryMedia {
             writes: RefCell::default(),
             reads: Cell::new(0),
             allocated: Cell::new(0),
+            flushes: Cell::new(0),
             before_failure: Cell::new(0),
             failing: Cell::new(0),
             held: Cell::new(false),
@@ -319,6 +321,11 @@ impl LogMedia for MemoryMedia {
         }
         self.put(at, (*buf).as_ref()[range].to_vec());
         (buf, Ok(()))
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.flushes.set(self.flushes.get() + 1);
+        Ok(())
     }
 }
 

@@ -130,6 +130,31 @@ fn a_failed_flush_ends_the_journal() {
     model.check_failed();
 }
 
+/// A batch that fails takes those behind it along, whether their writes end well before it fails or afterwards: nothing is
+/// committed, or appended, behind what is missing.
+#[test]
+fn a_failed_batch_takes_the_later_ones_along() {
+    for later_first in [true, false] {
+        let mut model = Model::new(SMALL, 1);
+        for entries in [2, 1] {
+            remaps(&mut model, entries);
+            advance(&mut model);
+        }
+        if later_first {
+            end(&mut model, 0);
+        }
+        model.failures = 1;
+        model.end(0);
+        assert_eq!(model.journal.failed(), None, "it is tried again");
+        end(&mut model, 0);
+        assert_eq!(model.journal.failed(), Some(ReadOnlyReason::WriteFailed("recovery journal")));
+        model.failures = 0;
+        while model.end_any() {}
+        assert_eq!((advance(&mut model), model.journal.statistics().entries.committed), (vec![], 0));
+        model.check_failed();
+    }
+}
+
 /// What may be written waits for a transfer to become free, not for another flush.
 #[test]
 fn a_lack_of_transfers_brings_no_flushes() {

@@ -30,13 +30,15 @@ impl Drop for UnderWay<'_> {
 
 impl Mlog {
     /// Appends a record. With `sync` it is durable when this ends; else readers see it, and it becomes durable with a
-    /// later flush. Dropping the future before its end leaves open whether the record is appended.
+    /// later flush; when that fails, the next who asks for durability is told. Dropping the future before its end leaves
+    /// open whether the record is appended.
     ///
     /// # Errors
     /// LogFull: it does not fit any more; what was appended before is flushed. NotFound: the log is closed. Invalid:
-    /// a compaction must start first. Io: the record is lost, or (once) records appended earlier are.
+    /// a compaction must start first. Io: whether the record is on media is not known, and the log takes nothing more
+    /// until it is opened anew or erased.
     pub async fn append(&self, record: &[u8], sync: bool) -> Result<()> {
-        let position = self.append_whole(record, sync).await?;
+        let position = self.append_whole(record).await?;
         if sync {
             return self.wait_for(position).await;
         }
@@ -91,7 +93,7 @@ impl Mlog {
         loop {
             let outcome = {
                 let mut state = self.state.borrow_mut();
-                self.check_open(&state)?;
+                self.check_usable(&state)?;
                 self.take_buffers(&mut state, 0)?;
                 append(self, &mut state)
             };
@@ -104,14 +106,14 @@ impl Mlog {
     }
 
     /// Puts a record into buffers, writing full ones as needed.
-    async fn append_whole(&self, record: &[u8], watched: bool) -> Result<Position> {
+    async fn append_whole(&self, record: &[u8]) -> Result<Position> {
         let _turn = self.appending.lock().await;
         let mut taken = 0;
         let mut under_way = UnderWay { log: self, begun: false };
         loop {
             let progress = {
                 let mut state = self.state.borrow_mut();
-                self.check_open(&state)?;
+                self.check_usable(&state)?;
                 if self.flags.compact_sem && state.cstart.is_none() {
                     return Err(self.invalid("a compaction must start before anything else is appended"));
                 }
@@ -119,7 +121,7 @@ impl Mlog {
                 if under_way.begun {
                     state.writer.feed(&record[taken..])
                 } else {
-                    state.writer.begin(record, watched)
+                    state.writer.begin(record)
                 }
             };
             match progress {
@@ -146,29 +148,21 @@ impl Mlog {
         }
     }
 
-    /// What the caller is told. A full log is flushed first (mpool.md 3.6).
+    /// What the caller is told. A full log is flushed first.
     async fn refuse(&self, error: AppendError) -> PoolError {
         let object = self.id.to_string();
         match error {
             AppendError::LogFull => {
-                let dirty = self.state.borrow_mut().writer.appended();
-                // A failure is told to those who wait for it, or with the next append.
-                let _ = self.flush_unwatched(dirty).await;
-                PoolError::new(Kind::LogFull, object, "it is full")
+                // What was appended before is to be durable all the same. If it is not, that comes first.
+                match self.sync().await {
+                    Ok(()) => PoolError::new(Kind::LogFull, object, "it is full"),
+                    Err(error) => error,
+                }
             }
-            AppendError::Poisoned => self.poisoned(),
+            AppendError::Failed => self.lost(),
             AppendError::Misplaced => PoolError::invalid(object, error.to_string()),
-            AppendError::Busy | AppendError::Lost => PoolError::new(Kind::Io, object, error.to_string()),
+            AppendError::Busy => PoolError::new(Kind::Io, object, error.to_string()),
         }
-    }
-
-    /// Flushes what is dirty, on nobody's behalf.
-    async fn flush_unwatched(&self, position: Position) -> Result<()> {
-        let dirty = self.state.borrow().writer.is_dirty();
-        if dirty {
-            return self.wait_for(position).await;
-        }
-        Ok(())
     }
 
     /// Sees to it that there are buffers, and large ones when more than a little is appended.

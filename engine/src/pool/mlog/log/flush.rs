@@ -60,24 +60,22 @@ impl Mlog {
     /// Makes everything appended so far durable.
     ///
     /// # Errors
-    /// NotFound: the log is closed. Io: records appended without waiting for durability are lost.
+    /// NotFound: the log is closed. Io: what was not durable is lost, now or since an earlier failure.
     pub async fn sync(&self) -> Result<()> {
-        let (poisoned, position, dirty) = {
-            let mut state = self.state.borrow_mut();
-            self.check_open(&state)?;
-            (state.writer.take_poison(), state.writer.watch_all(), state.writer.is_dirty())
+        let (position, dirty) = {
+            let state = self.state.borrow();
+            self.check_usable(&state)?;
+            (state.writer.appended(), state.writer.is_dirty())
         };
         if dirty {
             self.wait_for(position).await?;
         }
-        if poisoned {
-            return Err(self.poisoned());
-        }
         Ok(())
     }
 
-    pub(super) fn poisoned(&self) -> PoolError {
-        PoolError::new(Kind::Io, self.id.to_string(), "records appended earlier were lost in a failed flush")
+    pub(super) fn lost(&self) -> PoolError {
+        let reason = "a flush failed and what it was to make durable is lost; it must be opened anew";
+        PoolError::new(Kind::Io, self.id.to_string(), reason)
     }
 
     /// Waits until everything up to `position` is durable.
@@ -123,8 +121,13 @@ impl Mlog {
 
     fn fly(&self, set: FlushSet<IoBuf>, incarnation: u64) -> Flight {
         let (log, media) = (Weak::clone(&self.me), Rc::clone(&self.media));
+        let found = self.found_unflushed.replace(false);
         let flight = async move {
-            let (buffer, outcome) = media.write_durable(set.at, set.buffer, set.range.clone()).await;
+            let flushed = if found { media.flush().await } else { Ok(()) };
+            let (buffer, outcome) = match flushed {
+                Ok(()) => media.write_durable(set.at, set.buffer, set.range.clone()).await,
+                Err(error) => (set.buffer, Err(error)),
+            };
             if let Some(log) = log.upgrade() {
                 log.landed(set.id, incarnation, buffer, set.range.len(), outcome);
             }
@@ -150,7 +153,7 @@ impl Mlog {
             }
             let error = match outcome {
                 Err(error) => error.while_doing(&self.id.to_string()),
-                Ok(()) => self.poisoned(),
+                Ok(()) => self.lost(),
             };
             state.tickets.complete(lost, &Err(error));
         }

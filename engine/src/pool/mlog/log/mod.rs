@@ -7,7 +7,19 @@
 //! every waiter polls, so there is no task, and a waiter that goes away stops nothing.
 //!
 //! Invariants: one flush set is in flight at most; its outcome is taken in even when nobody waits for it any more;
-//! nothing is written for a new generation before the last write of the old one has ended.
+//! nothing is written for a new generation before the last write of the old one has ended; when a flush set has failed,
+//! nothing is appended before the log is opened anew or erased ([`super::writer`] says why), so whoever is told that a
+//! record is durable has all records before it; what was found at the opening is durable before anything is written.
+//!
+//! Who appends without asking for durability, and what covers it:
+//! * a container of the pool's metadata: all records of a batch but the last, which is durable and so covers the others;
+//!   and the state that a compaction writes, covered by its end marker;
+//! * the catalog of volumes: the state that a compaction writes, covered by its end marker;
+//! * the inventory of a volume: as a container.
+//!
+//! None of them counts on a record before what covers it has ended well. All keep in memory, too, what the log says, and so
+//! can write it anew into the other log of their pair. The history of an index waits for every record. So does the recovery
+//! journal, whose framer is the same: it commits nothing behind a set that failed, and ends the use of its volume then.
 //!
 //! Differs from mpool.md: there is a call to flush ([`Mlog::sync`]); operations of one log are serialised whatever
 //! SKIP_SER says, because that costs nothing here.
@@ -27,7 +39,7 @@ use uuid::Uuid;
 pub use self::read::NextError;
 
 use self::flush::{Flight, Tickets};
-use self::read::ReadSide;
+use self::read::{Cache, Memory, ReadSide};
 use super::block::{LogFormat, Stamp};
 use super::geometry::{Geometry, Place, STALE_SCAN_BYTES};
 use super::media::{FlushMemory, LogMedia};
@@ -83,6 +95,9 @@ pub struct Mlog {
     reading: Mutex<ReadSide>,
     /// Flush sets that ended so far.
     flushes: Cell<u64>,
+    /// What was found when it was opened may be in a volatile cache only: its write had failed, or its writer died. It is
+    /// flushed before the first set.
+    found_unflushed: Cell<bool>,
 }
 
 /// What changes together.
@@ -121,7 +136,7 @@ impl Mlog {
         };
         let stamp = Stamp { uuid: identity.uuid, generation: identity.generation };
         let config = ScanConfig { geometry, stamp, compact_sem: flags.compact_sem, accept_v1, one_in_flight: true };
-        let recovered = recover(&*media, config, &object).await?;
+        let (recovered, kept) = recover(&*media, config, &object).await?;
         let reader = Reader::new(stamp, geometry, flags.compact_sem, accept_v1);
         let log = Rc::new_cyclic(|me| Mlog {
             me: Weak::clone(me),
@@ -135,8 +150,9 @@ impl Mlog {
             media,
             flight: RefCell::new(None),
             appending: Mutex::new(()),
-            reading: Mutex::new(ReadSide::new(reader, identity.generation)),
+            reading: Mutex::new(ReadSide::new(reader, identity.generation, kept)),
             flushes: Cell::new(0),
+            found_unflushed: Cell::new(!recovered.is_empty()),
         });
         Ok(log)
     }
@@ -171,6 +187,12 @@ impl Mlog {
         self.state.borrow().open
     }
 
+    /// A flush has failed: it takes nothing more until it is opened anew or erased. What was durable can be read.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.state.borrow().writer.has_failed()
+    }
+
     /// Bytes in use, and bytes there are. "0 of 0" once it is closed.
     #[must_use]
     pub fn fill(&self) -> (u64, u64) {
@@ -179,6 +201,12 @@ impl Mlog {
             return (0, 0);
         }
         (state.writer.consumed_bytes(), self.geometry.capacity_bytes())
+    }
+
+    /// Bytes that records and their descriptors of so many bytes take when they follow each other.
+    #[must_use]
+    pub fn packed_bytes(&self, bytes: u64) -> u64 {
+        self.geometry.packed_bytes(bytes)
     }
 
     /// Bytes of the longest record that fits; none when not even a marker does.
@@ -215,6 +243,7 @@ impl Mlog {
         fresh.open = state.open;
         let mut old = std::mem::replace(&mut *state, fresh);
         drop(state);
+        self.found_unflushed.set(false);
         old.tickets.fail(&self.invalid("it was erased"));
     }
 
@@ -247,6 +276,15 @@ impl Mlog {
         Err(PoolError::new(Kind::NotFound, self.id.to_string(), "it is not open"))
     }
 
+    /// It is open and takes what is appended.
+    fn check_usable(&self, state: &State) -> Result<()> {
+        self.check_open(state)?;
+        match state.writer.has_failed() {
+            true => Err(self.lost()),
+            false => Ok(()),
+        }
+    }
+
     fn invalid(&self, reason: &str) -> PoolError {
         PoolError::invalid(self.id.to_string(), reason)
     }
@@ -273,9 +311,13 @@ fn writer_config(media: &dyn LogMedia, geometry: Geometry, stamp: Stamp, format:
     WriterConfig { format, stamp, geometry, policy, buffers: 2, max_in_flight: 1 }
 }
 
-/// Reads a log and finds its end.
-async fn recover(media: &dyn LogMedia, config: ScanConfig, object: &str) -> Result<Recovered> {
+/// Most bytes of a container's log that are kept when it is opened: it is going to be read.
+const KEPT_BYTES: usize = 8 << 20;
+
+/// Reads a log and finds its end. Returns the blocks of a container as well, if they are not too many.
+async fn recover(media: &dyn LogMedia, config: ScanConfig, object: &str) -> Result<(Recovered, Option<Cache>)> {
     let mut scan = Scan::new(config);
+    let mut kept = config.compact_sem.then(Vec::new);
     let corrupt = |error: ScanError| {
         let kind = if error == ScanError::Unfinished { Kind::Unfinished } else { Kind::CorruptLog };
         PoolError::new(kind, object, error.to_string())
@@ -291,7 +333,18 @@ async fn recover(media: &dyn LogMedia, config: ScanConfig, object: &str) -> Resu
         let (memory, outcome) = media.read(piece.start, memory, 0..bytes).await;
         outcome.map_err(|error| error.while_doing(object))?;
         scan.feed(&memory.bytes()[..bytes]).map_err(corrupt)?;
+        kept = kept.filter(|kept| kept.len() + bytes <= KEPT_BYTES);
+        if let Some(kept) = &mut kept {
+            assert_eq!(kept.len() as u64, piece.start, "a log is scanned from its beginning on");
+            kept.extend_from_slice(&memory.bytes()[..bytes]);
+        }
         buffer = Some(memory);
     }
-    scan.finish().map_err(corrupt)
+    let recovered = scan.finish().map_err(corrupt)?;
+    let kept = kept.filter(|_| recovered.blocks > 0).map(|mut kept| {
+        kept.truncate(recovered.blocks as usize * config.geometry.sector_bytes);
+        kept.shrink_to_fit();
+        Cache { blocks: 0..recovered.blocks, memory: Memory::Kept(kept) }
+    });
+    Ok((recovered, kept))
 }

@@ -54,14 +54,32 @@ pub(super) struct ReadSide {
 
 /// Blocks that do not change any more.
 #[derive(Debug)]
-struct Cache {
-    blocks: Range<u64>,
-    memory: IoBuf,
+pub(super) struct Cache {
+    pub(super) blocks: Range<u64>,
+    pub(super) memory: Memory,
+}
+
+/// Where their bytes are.
+#[derive(Debug)]
+pub(super) enum Memory {
+    /// In a buffer that they were read into.
+    Read(IoBuf),
+    /// Kept since the log was opened.
+    Kept(Vec<u8>),
+}
+
+impl Memory {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Memory::Read(buf) => buf.bytes(),
+            Memory::Kept(bytes) => bytes,
+        }
+    }
 }
 
 impl ReadSide {
-    pub(super) fn new(reader: Reader, generation: u64) -> ReadSide {
-        ReadSide { reader, generation, valid: true, cache: None }
+    pub(super) fn new(reader: Reader, generation: u64, cache: Option<Cache>) -> ReadSide {
+        ReadSide { reader, generation, valid: true, cache }
     }
 
     pub(super) fn drop_cache(&mut self) {
@@ -89,7 +107,10 @@ impl Mlog {
         state.rolled_back = None;
         let stamp = Stamp { uuid: self.uuid, generation: state.generation };
         let reader = Reader::new(stamp, self.geometry, self.flags.compact_sem, self.accept_v1);
-        *side = ReadSide::new(reader, state.generation);
+        // What was kept at the opening is for who reads from the beginning.
+        let same = side.valid && side.generation == state.generation;
+        let cache = side.cache.take_if(|cache| same && matches!(cache.memory, Memory::Kept(_)));
+        *side = ReadSide::new(reader, state.generation, cache);
         Ok(())
     }
 
@@ -191,13 +212,13 @@ impl Mlog {
         let sector = self.geometry.sector_bytes;
         let bytes = (blocks.end - blocks.start) as usize * sector;
         let memory = match side.cache.take() {
-            Some(cache) if cache.memory.bytes().len() >= bytes => cache.memory,
+            Some(Cache { memory: Memory::Read(buf), .. }) if buf.bytes().len() >= bytes => buf,
             _ => self.media.allocate(bytes)?,
         };
         let (memory, outcome) = self.media.read(blocks.start * sector as u64, memory, 0..bytes).await;
         outcome.map_err(|error| error.while_doing(&self.id.to_string()))?;
         side.reader.recheck();
-        side.cache = Some(Cache { blocks, memory });
+        side.cache = Some(Cache { blocks, memory: Memory::Read(memory) });
         Ok(())
     }
 

@@ -157,7 +157,7 @@ fn a_dead_set_is_not_attached_again() {
         log.append_flushed(&record(number, 10));
     }
     assert_eq!(log.block(3).0, SetIds { previous: 3, current: 6 });
-    log.writer.append(&record(7, 9000), true).expect("there is room");
+    log.writer.append(&record(7, 9000)).expect("there is room");
     let set = log.writer.next_flush(true).expect("dirty");
     assert_eq!((set.at, set.range.len()), (3 * 4096, 3 * 4096));
     log.image[4 * 4096..6 * 4096].copy_from_slice(&set.buffer[4096..3 * 4096]);

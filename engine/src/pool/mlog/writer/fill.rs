@@ -2,7 +2,7 @@
 
 //! Filling a buffer with chunks, and closing it to a flush set.
 
-use super::{Filling, LogWriter, Policy, Progress, Sealed, SetId, SetState, Start};
+use super::{Filling, LogWriter, Policy, Progress, Sealed, SetId, SetState};
 use crate::pool::mlog::block::{self, SetIds, HEADER_BYTES};
 use crate::pool::mlog::geometry::Place;
 use crate::pool::mlog::media::FlushMemory;
@@ -46,14 +46,14 @@ impl<B: FlushMemory> LogWriter<B> {
                 (true, false) => ChunkType::Middle,
                 (true, true) => ChunkType::Last,
             };
-            let (total, watched) = (partial.total, partial.watched);
+            let total = partial.total;
             partial.left -= bytes;
             partial.begun = true;
             self.put_chunk(kind, total, &rest[taken..taken + bytes]);
             taken += bytes;
             if ends {
                 self.partial = None;
-                return Progress::Complete(self.accept(watched));
+                return Progress::Complete(self.accept());
             }
             self.seal_when_full();
         }
@@ -97,9 +97,7 @@ impl<B: FlushMemory> LogWriter<B> {
         let slot = self.next_slot;
         self.slots[slot].as_ref()?;
         self.next_slot = (slot + 1) % self.slots.len();
-        let torn = self.torn || self.partial.as_ref().is_some_and(|partial| partial.begun);
-        let start = Start { end: self.end, previous_set: self.previous_set, torn };
-        self.filling = Some(Filling { slot, first_block: self.end.block, start });
+        self.filling = Some(Filling { slot, first_block: self.end.block, start: self.end });
         if let Some(buffer) = &mut self.slots[slot] {
             // Behind `end` the tail is zero, and so is all of it for a new block, but for the header's place.
             buffer.bytes_mut()[..self.tail.len()].copy_from_slice(&self.tail);

@@ -14,14 +14,20 @@
 //!
 //! Invariants:
 //! * Flush sets settle in order: a record is durable when its set and all earlier ones are. When a set has failed, it
-//!   and everything after it is lost, the end of the log goes back to where the set began, and the next set has an id
-//!   above all ids used (mpool.md 3.5). Nothing is written there before the last write in flight has ended.
+//!   and everything after it is lost, and the end of the log goes back to where the set began.
+//! * After a loss nothing is appended or written any more: the log has to be opened anew, or erased. So no record is ever
+//!   durable while one before it is missing.
 //! * At most 1 MiB from the first set that has not settled can be on media, which is how far recovery looks for stale
 //!   blocks ([`super::geometry::STALE_SCAN_BYTES`]).
 //! * A record that is not complete has filled its buffer up; so whatever comes after it starts a block.
 //!
-//! Differs from mpool.md 3.5: blocks before a set's first one are never written again, so that there is no page to be
-//! read after a reopen; with [`Policy::Fresh`] also the last one is not (defect 3); losses are reported (defect 16).
+//! Differs from the specification: blocks before a set's first one are never written again, so that there is no page to
+//! be read after a reopen; with [`Policy::Fresh`] also the last one is not. There the log goes on after a failed flush,
+//! from where it was; records that were acknowledged without being durable are missing then, before others that are, and
+//! nobody is told. Writing the set again later would mend that, but would also make durable what its appender was told
+//! had failed, and has undone since: a new object whose space is somebody else's by now. The drive tries a write again
+//! while the appender still waits; what fails in spite of that ends the use of the log, and who keeps state in it writes
+//! that state anew somewhere else.
 
 mod fill;
 mod sets;
@@ -43,14 +49,6 @@ pub use types::{AppendError, FlushSet, Policy, Position, Progress, SetId, Settle
 /// Flush-set ids that are left when a log counts as full: more than the sets of its longest record.
 const SPARE_SET_IDS: u64 = 1 << 24;
 
-/// State that a failed set goes back to.
-#[derive(Debug, Clone, Copy)]
-struct Start {
-    end: Place,
-    previous_set: u32,
-    torn: bool,
-}
-
 /// A set on its way.
 #[derive(Debug)]
 struct Sealed {
@@ -58,7 +56,8 @@ struct Sealed {
     slot: usize,
     first_block: u64,
     bytes: usize,
-    start: Start,
+    /// Where the end goes back to if it fails.
+    start: Place,
     last: Position,
     state: SetState,
 }
@@ -76,7 +75,7 @@ enum SetState {
 struct Filling {
     slot: usize,
     first_block: u64,
-    start: Start,
+    start: Place,
 }
 
 /// A record under way.
@@ -85,7 +84,6 @@ struct Partial {
     total: u32,
     left: usize,
     begun: bool,
-    watched: bool,
 }
 
 /// The framer of one log.
@@ -110,9 +108,8 @@ pub struct LogWriter<B> {
     torn: bool,
     appended: Position,
     durable: Position,
-    last_watched: Position,
-    last_unwatched: Position,
-    poisoned: bool,
+    /// A flush set was lost: nothing is appended or written any more.
+    failed: bool,
 }
 
 impl<B: FlushMemory> LogWriter<B> {
@@ -143,23 +140,20 @@ impl<B: FlushMemory> LogWriter<B> {
             torn: false,
             appended: Position(0),
             durable: Position(0),
-            last_watched: Position(0),
-            last_unwatched: Position(0),
-            poisoned: false,
+            failed: false,
         }
     }
 
-    /// Appends a record as a whole, or not at all. `watched`: the caller learns from [`LogWriter::flushed`] when it is
-    /// lost; the loss of others makes the next watched append fail.
+    /// Appends a record as a whole, or not at all.
     ///
     /// # Errors
-    /// LogFull; Busy: it does not fit into the free buffers now; Poisoned.
-    pub fn append(&mut self, record: &[u8], watched: bool) -> Result<Position, AppendError> {
-        self.admit(record.len(), watched)?;
+    /// LogFull; Busy: it does not fit into the free buffers now; Failed.
+    pub fn append(&mut self, record: &[u8]) -> Result<Position, AppendError> {
+        self.admit(record.len())?;
         if self.buffer_room().is_none_or(|room| (record.len() as u64) > room) {
             return Err(AppendError::Busy);
         }
-        match self.start(record, watched) {
+        match self.start(record) {
             Progress::Complete(position) => Ok(position),
             Progress::Taken(_) => unreachable!("the buffers have room for the whole record"),
         }
@@ -169,22 +163,22 @@ impl<B: FlushMemory> LogWriter<B> {
     /// [`LogWriter::feed`] takes the rest, and nothing else can be appended before.
     ///
     /// # Errors
-    /// LogFull; Busy: no buffer is free; Poisoned.
-    pub fn begin(&mut self, record: &[u8], watched: bool) -> Result<Progress, AppendError> {
-        self.admit(record.len(), watched)?;
+    /// LogFull; Busy: no buffer is free; Failed.
+    pub fn begin(&mut self, record: &[u8]) -> Result<Progress, AppendError> {
+        self.admit(record.len())?;
         if self.buffer_room().is_none() {
             return Err(AppendError::Busy);
         }
-        Ok(self.start(record, watched))
+        Ok(self.start(record))
     }
 
     /// Takes more of the record under way: `rest` is all of it that was not taken yet.
     ///
     /// # Errors
-    /// Lost: there is no record under way any more. Busy: no buffer is free.
+    /// Failed: the record is lost. Busy: no buffer is free.
     pub fn feed(&mut self, rest: &[u8]) -> Result<Progress, AppendError> {
-        let partial = self.partial.as_ref().ok_or(AppendError::Lost)?;
-        assert_eq!(partial.left, rest.len(), "a record goes on where it stopped");
+        let left = self.partial.as_ref().map(|partial| partial.left).ok_or(AppendError::Failed)?;
+        assert_eq!(left, rest.len(), "a record goes on where it stopped");
         if self.failing() || self.buffer_room().is_none() {
             return Err(AppendError::Busy);
         }
@@ -201,7 +195,7 @@ impl<B: FlushMemory> LogWriter<B> {
     /// Appends CSTART. It is the first of everything in a log.
     ///
     /// # Errors
-    /// Misplaced: the log is not empty. LogFull; Busy; Poisoned.
+    /// Misplaced: the log is not empty. LogFull; Busy; Failed.
     pub fn append_compaction_start(&mut self) -> Result<Position, AppendError> {
         self.append_marker(ChunkType::CompactionStart, self.end == Place::start_of(0))
     }
@@ -209,13 +203,13 @@ impl<B: FlushMemory> LogWriter<B> {
     /// Appends CEND.
     ///
     /// # Errors
-    /// Misplaced: the end of a record given up is missing before it. LogFull; Busy; Poisoned.
+    /// Misplaced: the end of a record given up is missing before it. LogFull; Busy; Failed.
     pub fn append_compaction_end(&mut self) -> Result<Position, AppendError> {
         self.append_marker(ChunkType::CompactionEnd, !self.torn)
     }
 
     fn append_marker(&mut self, kind: ChunkType, in_place: bool) -> Result<Position, AppendError> {
-        self.admit(0, true)?;
+        self.admit(0)?;
         if !in_place {
             return Err(AppendError::Misplaced);
         }
@@ -223,16 +217,16 @@ impl<B: FlushMemory> LogWriter<B> {
             return Err(AppendError::Busy);
         }
         self.put_chunk(kind, 0, &[]);
-        Ok(self.accept(true))
+        Ok(self.accept())
     }
 
     /// Checks everything about a record but the free buffers.
-    fn admit(&mut self, bytes: usize, watched: bool) -> Result<(), AppendError> {
+    fn admit(&self, bytes: usize) -> Result<(), AppendError> {
+        if self.failed {
+            return Err(AppendError::Failed);
+        }
         if self.failing() || self.partial.is_some() {
             return Err(AppendError::Busy);
-        }
-        if watched && self.take_poison() {
-            return Err(AppendError::Poisoned);
         }
         let ids_left = u64::from(u32::MAX).saturating_sub(self.next_set);
         match self.room() {
@@ -241,34 +235,24 @@ impl<B: FlushMemory> LogWriter<B> {
         }
     }
 
-    fn start(&mut self, record: &[u8], watched: bool) -> Progress {
+    fn start(&mut self, record: &[u8]) -> Progress {
         // `room` is at most u32::MAX.
-        self.partial = Some(Partial { total: record.len() as u32, left: record.len(), begun: false, watched });
+        self.partial = Some(Partial { total: record.len() as u32, left: record.len(), begun: false });
         self.put_record(record)
     }
 
     /// Numbers what was appended just now.
-    fn accept(&mut self, watched: bool) -> Position {
+    fn accept(&mut self) -> Position {
         self.torn = false;
         self.appended.0 += 1;
-        if watched {
-            self.last_watched = self.appended;
-        } else {
-            self.last_unwatched = self.appended;
-        }
         self.seal_when_full();
         self.appended
     }
 
-    /// The caller waits for everything appended so far and so learns when it is lost. Returns its end.
-    pub fn watch_all(&mut self) -> Position {
-        self.last_watched = self.appended;
-        self.appended
-    }
-
-    /// True once after records that nobody watched were lost.
-    pub fn take_poison(&mut self) -> bool {
-        std::mem::take(&mut self.poisoned)
+    /// A flush set was lost: nothing is appended or written any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Everything up to here was appended.
@@ -277,7 +261,7 @@ impl<B: FlushMemory> LogWriter<B> {
         self.appended
     }
 
-    /// Everything up to here is durable, except what was reported lost.
+    /// Everything up to here is durable.
     #[must_use]
     pub fn durable(&self) -> Position {
         self.durable

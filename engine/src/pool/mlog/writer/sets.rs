@@ -8,9 +8,9 @@ use crate::pool::mlog::media::FlushMemory;
 
 impl<B: FlushMemory> LogWriter<B> {
     /// A flush set to be written now. Without `partial` only when a buffer is full; with it also when anything at all
-    /// was appended. None: nothing to write, or enough in flight, or a set has failed and the others must end first.
+    /// was appended. None: nothing to write, or enough in flight, or a set has failed.
     pub fn next_flush(&mut self, partial: bool) -> Option<FlushSet<B>> {
-        if self.failing() {
+        if self.failed || self.failing() {
             return None;
         }
         // What has ended behind a set in flight counts as in flight: it has not settled.
@@ -53,7 +53,7 @@ impl<B: FlushMemory> LogWriter<B> {
     }
 
     /// When the first set that has not settled has failed and nothing is in flight any more: gives up everything from
-    /// it on. Returns up to where.
+    /// it on, and the log. Returns up to where.
     fn lose(&mut self) -> Option<Position> {
         let first = self.sealed.front()?;
         let in_flight = self.sealed.iter().any(|set| set.state == SetState::InFlight);
@@ -61,19 +61,17 @@ impl<B: FlushMemory> LogWriter<B> {
             return None;
         }
         let (start, slot) = (first.start, first.slot);
-        self.end = start.end;
-        self.previous_set = start.previous_set;
-        self.torn = start.torn;
+        self.end = start;
         if let Some(buffer) = &self.slots[slot] {
             // The part of the block that was durable before the set stays; the rest never was.
-            let (kept, dropped) = self.tail.split_at_mut(start.end.byte);
-            kept.copy_from_slice(&buffer.bytes()[..start.end.byte]);
+            let (kept, dropped) = self.tail.split_at_mut(start.byte);
+            kept.copy_from_slice(&buffer.bytes()[..start.byte]);
             dropped.fill(0);
         }
         self.sealed.clear();
         self.filling = None;
         self.partial = None;
-        self.poisoned |= self.last_unwatched > self.durable.max(self.last_watched);
+        self.failed = true;
         Some(self.appended)
     }
 

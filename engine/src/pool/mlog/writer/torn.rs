@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Power cuts at random points of random use, with torn flush sets (mpool.md 3.7 and 15.3).
+//! Power cuts and failed flushes at random points of random use, with torn flush sets.
 //!
-//! A model knows which records are durable and, for each attempt to append behind them since, in which order. After a
-//! cut the log holds the durable ones and a beginning of one attempt, whole and in order.
+//! A model knows which records are durable and which were appended behind them, in which order. After a cut, and when it
+//! is opened anew after a failed flush, the log holds the durable ones and a beginning of the others, whole and in order.
 
 use super::*;
 use crate::pool::mlog::block::LogFormat;
@@ -13,34 +13,18 @@ use crate::pool::mlog::testing::{record, PureLog, Random};
 #[derive(Debug, Default)]
 struct Model {
     durable: Vec<u64>,
-    /// Appended behind the durable ones, one list per attempt; the last is under way.
-    attempts: Vec<Vec<u64>>,
+    /// Appended behind the durable ones.
+    others: Vec<u64>,
 }
 
 impl Model {
-    fn append(&mut self, number: u64) {
-        if self.attempts.is_empty() {
-            self.attempts.push(Vec::new());
-        }
-        self.attempts.last_mut().expect("there is one").push(number);
-    }
-
-    /// The first `count` of the present attempt are durable.
+    /// The first `count` of the others are durable.
     fn settle(&mut self, count: usize) {
-        if count > 0 {
-            let mut present = self.attempts.pop().expect("something was appended");
-            self.durable.extend(present.drain(..count));
-            self.attempts = vec![present];
-        }
-    }
-
-    fn lose(&mut self) {
-        self.attempts.push(Vec::new());
+        self.durable.extend(self.others.drain(..count));
     }
 
     fn allows(&self, found: &[u64]) -> bool {
-        let Some(behind) = found.strip_prefix(&self.durable[..]) else { return false };
-        behind.is_empty() || self.attempts.iter().any(|attempt| attempt.starts_with(behind))
+        found.strip_prefix(&self.durable[..]).is_some_and(|behind| self.others.starts_with(behind))
     }
 }
 
@@ -51,6 +35,8 @@ struct Run {
     model: Model,
     in_flight: Vec<FlushSet<Vec<u8>>>,
     next: u64,
+    /// A flush has failed: the log must be opened anew.
+    failed: bool,
     /// Bytes that the medium writes as a whole.
     atomic: usize,
 }
@@ -69,7 +55,15 @@ fn size_of(number: u64, sector: usize) -> usize {
 impl Run {
     fn new(seed: u64, sector: usize, policy: Policy, atomic: usize) -> Run {
         let log = PureLog::small(sector, 14, policy, LogFormat::V2);
-        Run { log, random: Random(seed), model: Model::default(), in_flight: Vec::new(), next: 1, atomic }
+        Run {
+            log,
+            random: Random(seed),
+            model: Model::default(),
+            in_flight: Vec::new(),
+            next: 1,
+            failed: false,
+            atomic,
+        }
     }
 
     fn act(&mut self) {
@@ -86,8 +80,8 @@ impl Run {
 
     fn append(&mut self) {
         let record = record(self.next, size_of(self.next, self.log.config.geometry.sector_bytes));
-        if self.log.writer.append(&record, true).is_ok() {
-            self.model.append(self.next);
+        if self.log.writer.append(&record).is_ok() {
+            self.model.others.push(self.next);
         }
         self.next += 1;
     }
@@ -106,17 +100,8 @@ impl Run {
         }
         let before = self.log.writer.durable();
         let settled = self.log.writer.flushed(set.id, set.buffer, ok);
-        // Positions count lost records too, so durable ones are counted, not numbered.
-        let count = self.model.attempts.last().map_or(0, Vec::len);
-        let settled_now = match settled.lost {
-            _ if settled.durable == before => 0,
-            Some(lost) => count - (lost.0 - settled.durable.0) as usize,
-            None => count - (self.log.writer.appended().0 - settled.durable.0) as usize,
-        };
-        self.model.settle(settled_now);
-        if settled.lost.is_some() {
-            self.model.lose();
-        }
+        self.model.settle((settled.durable.0 - before.0) as usize);
+        self.failed = settled.lost.is_some();
     }
 
     /// Some pieces of a set come to the medium.
@@ -141,7 +126,8 @@ impl Run {
         if !content.records.iter().all(whole) || !self.model.allows(&found) {
             return false;
         }
-        self.model = Model { durable: found, attempts: Vec::new() };
+        self.model = Model { durable: found, others: Vec::new() };
+        self.failed = false;
         let mut recovered = content.recovered;
         if !look_for_stale {
             recovered.next_set = u64::from(recovered.last_set) + 1;
@@ -160,10 +146,12 @@ fn number_of(record: &[u8]) -> u64 {
 fn failures(seeds: core::ops::Range<u64>, sector: usize, policy: Policy, atomic: usize, look_for_stale: bool) -> usize {
     let fails = |seed: &u64| {
         let mut run = Run::new(*seed, sector, policy, atomic);
-        (0..3).any(|_| {
+        !(0..3).all(|_| {
             let acts = 1 + run.random.below(16);
-            (0..acts).for_each(|_| run.act());
-            !run.cut(look_for_stale)
+            (0..acts).all(|_| {
+                run.act();
+                !run.failed || run.cut(look_for_stale)
+            }) && run.cut(look_for_stale)
         })
     };
     seeds.filter(fails).count()

@@ -10,7 +10,7 @@ use crate::pool::mlog::block::{LogFormat, Stamp};
 use crate::pool::mlog::geometry::Geometry;
 
 /// A place in the order of what was appended: how many records and markers the writer had accepted with this one.
-/// What was lost keeps its number.
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub u64);
 
@@ -33,12 +33,9 @@ pub enum AppendError {
     /// No buffer space just now: flush sets must end first.
     #[error("the log's buffers are full")]
     Busy,
-    /// Records that were appended without being watched were lost earlier. Said once.
-    #[error("records appended earlier were lost")]
-    Poisoned,
-    /// The record under way was lost with a flush set that failed.
-    #[error("the record's first part was lost")]
-    Lost,
+    /// A flush set was lost: the log takes nothing more until it is opened anew.
+    #[error("a flush failed, so it takes nothing more until it is opened anew")]
+    Failed,
     /// A marker where none may be.
     #[error("a compaction marker does not belong here")]
     Misplaced,
@@ -73,7 +70,7 @@ pub struct FlushSet<B> {
 /// What the end of a flush set has settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
-    /// Everything up to here is durable, except what was lost earlier.
+    /// Everything up to here is durable.
     pub durable: Position,
     /// Everything above `durable` and up to here is lost.
     pub lost: Option<Position>,

@@ -35,7 +35,7 @@ fn fill(world: &World, store: &VolumeStore, segment: &JournalSegment, keep: impl
     let (mut written, mut records) = (0, Vec::new());
     for number in 0..6_u8 {
         let record = vec![number; 1000 + 100 * usize::from(number)];
-        writer.append(&record, true).expect("room");
+        writer.append(&record).expect("room");
         records.push(record);
         while let Some(set) = writer.next_flush(true) {
             if keep(written) {

@@ -98,7 +98,7 @@ fn the_room_that_is_told_is_exact() {
     }
 }
 
-/// mpool-66: a failed flush fails its append alone; the log goes on and is consistent after a reopen.
+/// mpool-66, adapted: a failed flush takes the end back; the log is consistent after a reopen, and goes on only then.
 #[test]
 fn a_failed_append_is_as_if_never_made() {
     for media in all_media(1 << 16) {
@@ -107,39 +107,86 @@ fn a_failed_append_is_as_if_never_made() {
         media.fail(1);
         let failed = block_on(log.append(&record(2, 2000), true));
         assert_eq!(failed.map_err(|error| error.kind()), Err(Kind::Io));
+        assert_eq!(read_all(&log), [b"first"]);
+        let log = open(&media);
         append(&log, b"third", true);
         assert_eq!(read_all(&log), [b"first", b"third"]);
         assert_eq!(read_all(&open(&media.cut())), [b"first", b"third"]);
     }
 }
 
-/// Defect 16: who appends without waiting learns of a loss with the next call that waits, once.
+/// A record that was taken without being durable is lost in a flush set with a durable append of somebody else, who is
+/// told. Whoever appends or flushes then is told, too: nothing becomes durable behind what is missing.
+#[test]
+fn nothing_is_durable_behind_what_was_lost() {
+    for media in all_media(1 << 16) {
+        let log = open(&media);
+        append(&log, b"first", true);
+        append(&log, b"nobody waits", false);
+        media.fail(1);
+        assert!(block_on(log.append(b"fails", true)).is_err());
+        for sync in [true, false] {
+            let told = block_on(log.append(b"behind", sync));
+            assert_eq!(told.map_err(|error| error.kind()), Err(Kind::Io));
+        }
+        assert!(block_on(log.sync()).is_err() && log.has_failed());
+        assert_eq!(read_all(&log), [b"first"]);
+        assert!(block_on(log.close()).is_err(), "who closes it relies on it as who flushes it");
+        assert_eq!(read_all(&open(&media.cut())), [b"first"]);
+        let log = open(&media);
+        append(&log, b"goes on", true);
+        media.fail(1);
+        assert!(block_on(log.append(b"fails", true)).is_err());
+        log.reset(STAMP.generation + 1);
+        append(&log, b"erased", true);
+        assert_eq!(read_all(&log), [b"erased"]);
+    }
+}
+
+/// What a log is opened with may be in a volatile cache only, when it was written by an opening that failed. It is
+/// flushed before the first set, so that no power cut takes it and leaves the set.
+#[test]
+fn what_was_found_is_durable_before_anything_follows() {
+    for media in all_media(1 << 16) {
+        let log = open(&media);
+        append(&log, b"first", true);
+        append(&log, b"second", true);
+        assert_eq!(media.flushes.get(), 0, "nothing was found");
+        let log = open(&media);
+        append(&log, b"third", true);
+        append(&log, b"fourth", true);
+        assert_eq!(media.flushes.get(), 1);
+    }
+}
+
+/// Defect 16: who appends without waiting learns of a loss with the next call.
 #[test]
 fn lost_asynchronous_appends_are_reported() {
     for media in all_media(4 << 20) {
         let log = open(&media);
         media.fail(1);
         // The first full buffer fails.
-        for number in 0..400 {
-            append(&log, &record(number, 3000), false);
-        }
+        let refused = (0..1000).find(|&number| block_on(log.append(&record(number, 3000), false)).is_err());
+        assert!(refused.is_some_and(|number| number < 800), "{refused:?}");
         assert_eq!(media.failing.get(), 0);
         let told = block_on(log.append(b"waits", true));
         assert_eq!(told.map_err(|error| error.kind()), Err(Kind::Io));
-        append(&log, b"goes on", true);
-        assert_eq!(read_all(&open(&media.cut())).last().map(Vec::as_slice), Some(&b"goes on"[..]));
+        assert!(open(&media.cut()).is_empty());
     }
 }
 
 #[test]
-fn a_failed_sync_is_told_once() {
+fn a_failed_sync_ends_the_use_of_a_log() {
     let media = MemoryMedia::new(512, 1 << 16, true);
     let log = open(&media);
     append(&log, b"lost", false);
     media.fail(1);
     assert!(block_on(log.sync()).is_err());
-    block_on(log.sync()).expect("nothing is dirty");
+    assert!(block_on(log.sync()).is_err(), "what was acknowledged is missing still");
     assert!(log.is_empty());
+    assert!(block_on(log.close()).is_err());
+    assert!(!log.is_open());
+    let log = open(&media);
     append(&log, b"lost", false);
     media.fail(1);
     assert!(block_on(log.close()).is_err());
@@ -156,6 +203,7 @@ fn a_long_record_that_fails_midway_leaves_no_trace() {
         media.before_failure.set(1);
         let failed = block_on(log.append(&record(2, 3 << 20), true));
         assert_eq!(failed.map_err(|error| error.kind()), Err(Kind::Io));
+        let log = open(&media);
         append(&log, b"third", true);
         assert_eq!(read_all(&log), [b"first", b"third"]);
         assert_eq!(read_all(&open(&media.cut())), [b"first", b"third"]);
@@ -194,19 +242,20 @@ fn markers_need_a_log_for_compaction() {
     assert_eq!(read_all(&try_open(&media.cut(), CSEM).expect("whole")), [&b"content"[..], b"more"]);
 }
 
-/// A marker that was lost can be appended again.
+/// A marker that was lost can be appended again, once the log is opened anew.
 #[test]
 fn a_failed_marker_is_not_there() {
     let media = MemoryMedia::new(512, 1 << 16, true);
     let log = try_open(&media, CSEM).expect("empty");
     media.fail(1);
     assert!(block_on(log.append_cstart()).is_err());
+    let log = try_open(&media, CSEM).expect("empty");
     block_on(log.append_cstart()).expect("the first of all");
     append(&log, b"content", true);
     media.fail(1);
     assert!(block_on(log.append_cend()).is_err());
-    block_on(log.append_cend()).expect("the compaction has not ended");
-    assert_eq!(read_all(&try_open(&media.cut(), CSEM).expect("whole")), [b"content"]);
+    let unfinished = try_open(&media.cut(), CSEM).map(drop);
+    assert_eq!(unfinished.map_err(|error| error.kind()), Err(Kind::Unfinished));
 }
 
 #[test]
@@ -228,16 +277,16 @@ fn a_log_at_rest_holds_little_memory() {
     assert_eq!(read_all(&log).len(), 341);
 }
 
-/// The loss of some records does not keep later ones from being written at the end.
+/// Closing writes what is left, and tells what was lost.
 #[test]
-fn closing_writes_what_is_left_and_reports_what_was_lost() {
-    let media = MemoryMedia::new(512, 4 << 20, true);
-    let log = open(&media);
-    media.fail(1);
-    for number in 0..400 {
-        append(&log, &record(number, 3000), false);
+fn closing_writes_what_is_left_or_reports_what_was_lost() {
+    for failing in [0, 1] {
+        let media = MemoryMedia::new(512, 4 << 20, true);
+        let log = open(&media);
+        media.fail(failing);
+        append(&log, b"last", false);
+        let told = block_on(log.close()).map_err(|error| error.kind());
+        assert_eq!(told, if failing == 0 { Ok(()) } else { Err(Kind::Io) });
+        assert_eq!(read_all(&open(&media.cut())).len(), 1 - failing);
     }
-    append(&log, b"last", false);
-    assert_eq!(block_on(log.close()).map_err(|error| error.kind()), Err(Kind::Io));
-    assert_eq!(read_all(&open(&media.cut())).last().map(Vec::as_slice), Some(&b"last"[..]));
 }

@@ -61,7 +61,7 @@ fn one_flush_is_in_flight_and_the_others_collect() {
     assert_eq!(log.flushes(), 2);
 }
 
-/// All of a set fail together, and what was appended behind them; then the log goes on.
+/// All of a set fail together, and what was appended behind them; then nothing is taken before the log is opened anew.
 #[test]
 fn a_group_fails_together() {
     for media in all_media(8 << 20) {
@@ -70,6 +70,8 @@ fn a_group_fails_together() {
         let outcomes = run_slowly(&media, appenders(&log, 1, 100));
         assert!(outcomes.iter().all(Result::is_err));
         let outcomes = run_slowly(&media, appenders(&log, 1, 100));
+        assert!(outcomes.iter().all(Result::is_err));
+        let outcomes = run_slowly(&media, appenders(&open(&media), 1, 100));
         assert!(outcomes.iter().all(Result::is_ok));
         assert_eq!(read_all(&open(&media.cut())).len(), 64);
     }
@@ -90,7 +92,7 @@ fn long_and_short_records_of_many_appenders_do_not_mix() {
         };
         let outcomes = run_slowly(&media, join_all((0..60).map(one)));
         let lost = outcomes.iter().filter(|(_, ok)| !ok).count();
-        assert!(lost > 0 && lost < 40, "{lost} lost");
+        assert!(lost > 0 && lost < 60, "{lost} lost");
         let found = read_all(&open(&media.cut()));
         let expected: Vec<_> =
             outcomes.iter().filter(|(_, ok)| *ok).map(|&(number, _)| record(number, bytes(number))).collect();

@@ -49,7 +49,7 @@ fn a_continued_block_is_written_as_in_the_worked_example() {
         assert_eq!(log.block(1), (ids(4, 6), vec![(Last, 1276), (Full, 100), (Full, 2656)]));
         assert_eq!(log.state(), (6, 7, 2, 40));
 
-        log.writer.append(&record(7, 10), true).expect("there is room");
+        log.writer.append(&record(7, 10)).expect("there is room");
         let settled = log.fail_flush(|_, _| ());
         assert_eq!(settled, Settled { durable: Position(6), lost: Some(Position(7)) });
         assert_eq!(log.state(), (6, 8, 2, 40));
@@ -66,7 +66,7 @@ fn a_continued_block_is_written_as_in_the_worked_example() {
 fn a_failed_flush_that_reached_the_medium_is_accepted() {
     let mut log = PureLog::small(4096, 8, Policy::Continue, LogFormat::V2);
     log.append_flushed(&record(1, 4048));
-    log.writer.append(&record(2, 10), true).expect("there is room");
+    log.writer.append(&record(2, 10)).expect("there is room");
     log.fail_flush(PureLog::write);
     assert_eq!(log.reopen().records(), [record(1, 4048), record(2, 10)]);
 }
@@ -159,10 +159,10 @@ fn room_is_exact() {
                 _ => 3 * 464,
             };
             assert_eq!(room, expected, "{policy:?} {used}");
-            assert_eq!(log.writer.append(&record(2, room + 1), true), Err(AppendError::LogFull));
+            assert_eq!(log.writer.append(&record(2, room + 1)), Err(AppendError::LogFull));
             log.append_flushed(&record(2, room));
             assert_eq!(log.writer.room(), None);
-            assert_eq!(log.writer.append(&[], true), Err(AppendError::LogFull));
+            assert_eq!(log.writer.append(&[]), Err(AppendError::LogFull));
             assert_eq!(log.records(), [record(1, used), record(2, room)]);
         }
     }
@@ -173,7 +173,7 @@ fn a_record_without_bytes_fits_into_the_last_8() {
     let mut log = PureLog::small(512, 1, Policy::Continue, LogFormat::V2);
     log.append_flushed(&record(1, 464 - 8));
     assert_eq!(log.writer.room(), Some(0));
-    assert_eq!(log.writer.append(&[1], true), Err(AppendError::LogFull));
+    assert_eq!(log.writer.append(&[1]), Err(AppendError::LogFull));
     log.append_flushed(&[]);
     assert_eq!(log.writer.room(), None);
     assert_eq!(log.records(), [record(1, 456), Vec::new()]);
@@ -205,7 +205,7 @@ fn a_reopen_inside_a_page_leaves_earlier_blocks_alone() {
         let mut log = log.reopen();
         assert_eq!(log.writer.end().block, 3);
         let before = log.image[..3 * 512].to_vec();
-        log.writer.append(&record(9, 10), true).expect("there is room");
+        log.writer.append(&record(9, 10)).expect("there is room");
         let set = log.writer.next_flush(true).expect("dirty");
         assert_eq!((set.at, set.range.clone()), (3 * 512, 0..512));
         log.write(&set);
@@ -229,7 +229,7 @@ fn markers_are_where_they_may_be() {
     let mut log = PureLog::new(config, 2048);
     log.writer.append_compaction_start().expect("the log is empty");
     assert_eq!(log.writer.append_compaction_start(), Err(AppendError::Misplaced));
-    log.writer.append(&record(1, 3), false).expect("there is room");
+    log.writer.append(&record(1, 3)).expect("there is room");
     log.writer.append_compaction_end().expect("a record has ended");
     log.flush();
     use ChunkType::{CompactionEnd, CompactionStart, Full};
