@@ -322,5 +322,10 @@ async fn use_slab(session: &Rc<Session>) -> Result<Option<()>, String> {
     done!(session.slab_write(&open, 0, 4096, false));
     done!(session.slab_check(id));
     drop(open);
+    let mut together = Vec::new();
+    for _ in 0..5 {
+        together.push(done!(session.slab_alloc(MediaClass::Capacity, 1)));
+    }
+    done!(session.commit_together(&together));
     session.delete(id).await
 }

@@ -195,6 +195,27 @@ impl Session {
         }
     }
 
+    /// Commits logs and slab objects together.
+    ///
+    /// # Errors
+    /// A defect.
+    pub async fn commit_together(&self, ids: &[ObjectId]) -> Outcome<()> {
+        self.call(|| format!("commit {ids:?} together"));
+        for id in ids {
+            self.model.borrow_mut().object(*id)?.standing = Standing::Doubtful;
+        }
+        match self.pool().commit_together(ids).await {
+            Ok(()) => {
+                for id in ids {
+                    self.model.borrow_mut().object(*id)?.standing = Standing::Committed;
+                }
+                self.host.trace(|| format!("committed {ids:?} together"));
+                Ok(Some(()))
+            }
+            Err(error) => self.refused("committing together", &error),
+        }
+    }
+
     /// Takes an uncommitted object back.
     ///
     /// # Errors

@@ -145,10 +145,24 @@ impl Wanderer {
     }
 
     async fn commit_any(&self) -> Outcome<()> {
+        let together = self.committable();
+        if together.len() > 1 {
+            return self.session.commit_together(&together).await;
+        }
         match self.any(Standing::Uncommitted) {
             Some(id) => self.session.commit(id).await,
             None => self.new_mblock().await,
         }
+    }
+
+    /// Its uncommitted logs and slab objects.
+    fn committable(&self) -> Vec<ObjectId> {
+        let mut model = self.session.model.borrow_mut();
+        let fits = |id: &ObjectId| {
+            let uncommitted = model.object(*id).is_ok_and(|object| object.standing == Standing::Uncommitted);
+            uncommitted && id.kind() != Some(ObjectType::Mblock)
+        };
+        self.objects.borrow().iter().copied().filter(fits).collect()
     }
 
     async fn abort_any(&self) -> Outcome<()> {

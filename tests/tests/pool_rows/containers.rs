@@ -8,9 +8,10 @@ use std::rc::Rc;
 use engine::pool::lock::ordered;
 use engine::pool::params::ParamChanges;
 use engine::pool::{Kind, Pool, Search, Slot};
+use tests::pool_sim::life::plain_disk;
 
 use super::script::{Op, What};
-use super::world::{empty_mblock, ids, mblock, new_mblock, read, Computer, World, MIB, PAGE};
+use super::world::{empty_mblock, ids, kind, mblock, new_mblock, read, Computer, World, CAPACITY, MIB, PAGE};
 
 /// Zone of the log that a container's records go to just now.
 pub async fn log_zone(world: &World, pool: &Pool, slot: Slot) -> u64 {
@@ -233,4 +234,36 @@ fn the_first_failure_stops_loading() {
     computer.image.write(at / 512 * 512, &sector);
     let [one, three] = [1, 3].map(|jobs| reads_of(&computer, jobs, Some(Kind::CorruptLog)));
     assert!(one <= three && three < whole * 2 / 3, "{one}, {three} and {whole} reads");
+}
+
+/// Objects that are committed together cost a write and a flush for each container, however many they are; those that are
+/// committed already are passed over, and an mblock is refused.
+#[test]
+fn many_objects_are_committed_with_one_write_a_container() {
+    let mut disk = plain_disk("disk", 400 * MIB, 512);
+    disk.volatile_cache = true;
+    let mut computer = Computer::with_disk(disk);
+    let committed = computer.live(|world| async move {
+        let pool = world.create(3).await;
+        let mut made = Vec::new();
+        for _ in 0..200 {
+            made.push(pool.slab_alloc(CAPACITY, 1, false).await.expect("there is room").id);
+        }
+        made.push(pool.mlog_alloc(CAPACITY, 0, false).await.expect("there is room").id);
+        pool.slab_commit(made[7]).await.expect("a good disk");
+        let mblock = new_mblock(&pool).await;
+        assert_eq!(kind(pool.commit_together(&[made[0], mblock]).await), Kind::Invalid);
+        world.script.forget();
+        pool.commit_together(&made).await.expect("a good disk");
+        let flushes = world.script.begun.borrow().iter().filter(|op| op.what == What::Flush).count();
+        assert_eq!(flushes, 1 + 3, "one for the objects' content, one for each container");
+        pool.commit_together(&made).await.expect("nothing is to be done");
+        made.sort();
+        made
+    });
+    computer.live(move |world| async move {
+        let mut there = ids(&*world.activate(3).await);
+        there.sort();
+        assert_eq!(there, committed);
+    });
 }

@@ -8,17 +8,22 @@
 //! of trying 1024 times; other errors are not retried. Whether an object is busy, committed or gone is looked at under
 //! its lock.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use uuid::Uuid;
 
+use super::container::Container;
 use super::object::{Hold, Object, ObjectState};
 use crate::pool::drive::Drive;
 use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::format::{ObjectCreate, Record};
-use crate::pool::ids::{Extent, MediaClass, ObjectId, ObjectType};
+use crate::pool::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use crate::pool::space_map::Policy;
 use crate::pool::Pool;
+
+/// Most objects whose creations are one batch of records: less than the smallest container holds.
+const COMMITTED_TOGETHER: usize = 256;
 
 /// Which of an object's states an operation looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,16 +143,65 @@ impl Pool {
 
     /// Commits an object whose content is durable: from here on it survives. Committing again does nothing.
     pub(in crate::pool) async fn commit_object(&self, object: &Rc<Object>) -> Result<()> {
+        let container = self.container(object.id().slot());
+        let _rest = container.compaction.exclusive().await;
         match object.state() {
             ObjectState::Committed => return Ok(()),
             ObjectState::Removed => return Err(gone(object)),
             ObjectState::Uncommitted => {}
         }
-        let container = self.container(object.id().slot());
-        let _rest = container.compaction.exclusive().await;
         self.append_record(container, &Record::ObjectCreate(object.creation())).await?;
         container.count(|counts| counts.creates += 1);
         container.commit(object);
+        Ok(())
+    }
+
+    /// Commits logs and slab objects together: those of one container with one write of its log. Which of them a failure
+    /// or a power cut leaves committed is open; the rest is uncommitted. Those that are committed already stay so.
+    ///
+    /// # Errors
+    /// NotFound. Invalid: an mblock, whose length could still change. Io.
+    pub async fn commit_together(&self, ids: &[ObjectId]) -> Result<()> {
+        let mut of_slots: BTreeMap<Slot, Vec<Hold>> = BTreeMap::new();
+        let mut written = [false; 2];
+        for id in ids {
+            if id.kind() == Some(ObjectType::Mblock) {
+                return Err(PoolError::invalid(id.to_string(), "mblocks are committed one by one"));
+            }
+            // What is held is not aborted meanwhile.
+            let object = self.find(*id, Search::Both)?.hold();
+            written[object.class().index()] |= object.kind() == ObjectType::Slab;
+            of_slots.entry(id.slot()).or_default().push(object);
+        }
+        for class in MediaClass::ALL {
+            if written[class.index()] {
+                self.drive_of(class)?.make_durable().await?;
+            }
+        }
+        for (slot, objects) in of_slots {
+            for some in objects.chunks(COMMITTED_TOGETHER) {
+                self.commit_some(self.container(slot), some).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits objects of one container with one batch of records.
+    async fn commit_some(&self, container: &Container, objects: &[Hold]) -> Result<()> {
+        let _rest = container.compaction.exclusive().await;
+        if let Some(removed) = objects.iter().find(|object| object.state() == ObjectState::Removed) {
+            return Err(gone(removed));
+        }
+        let new: Vec<_> = objects.iter().filter(|object| object.state() == ObjectState::Uncommitted).collect();
+        let records: Vec<_> = new.iter().map(|object| Record::ObjectCreate(object.creation())).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.append_records(container, &records).await?;
+        container.count(|counts| counts.creates += records.len() as u64);
+        for object in new {
+            container.commit(object);
+        }
         Ok(())
     }
 

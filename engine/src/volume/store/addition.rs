@@ -113,15 +113,10 @@ impl Addition {
         self.roots.iter().chain(&self.segments).chain(&self.areas).chain(&self.slabs)
     }
 
-    /// Commits the objects, which are recorded.
+    /// Commits the objects, which are recorded. Some may be after a failure.
     pub(super) async fn commit(&self, pool: &Pool) -> Result<()> {
-        for id in self.objects() {
-            match id.kind() {
-                Some(ObjectType::Mlog) => pool.mlog_commit(*id).await?,
-                _ => pool.slab_commit(*id).await?,
-            }
-        }
-        Ok(())
+        let ids: Vec<_> = self.objects().copied().collect();
+        pool.commit_together(&ids).await
     }
 
     /// Takes the objects back, committed or not, after a failure, which is what counts: what cannot be taken back now is
