@@ -48,6 +48,8 @@ pub struct Pool {
     /// Held while containers are added or the whole set changes.
     pub(super) activation: Lock,
     pub(super) erasures: Rc<Erasures>,
+    /// More containers were wanted than there was room for, and the operator knows.
+    pub(super) growth_refused: Cell<bool>,
     pub(super) tasks: TaskGroup,
     pub(super) maps: OnceCell<Rc<MapTable>>,
 
@@ -93,6 +95,7 @@ impl Pool {
             next_to_compact: Cell::new(1),
             activation: Lock::new(Rank::Activation),
             erasures: Rc::default(),
+            growth_refused: Cell::new(false),
             maps: OnceCell::new(),
 
             tunables: RefCell::new(tunables),

@@ -61,7 +61,7 @@ impl Pool {
         let length = range.len() as u64;
         let (buf, written) = object.drive().write(object.extent(), at, buf, range, Durability::Deferred).await;
         if written.is_ok() {
-            object.set_written(at + length);
+            self.container(id.slot()).set_written(&object, at + length);
         }
         (buf, written)
     }

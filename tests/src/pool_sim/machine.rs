@@ -52,6 +52,8 @@ pub struct Counts {
     pub failed: u64,
     /// Allocations of memory.
     pub allocations: u64,
+    /// Bytes of reads that were begun.
+    pub read_bytes: u64,
 }
 
 /// The machine.
@@ -144,7 +146,10 @@ impl Machine {
         }
         let number = self.counts.operations;
         self.counts.operations += 1;
-        self.counts.changes += u64::from(!matches!(action, Action::Read { .. }));
+        match &action {
+            Action::Read { range, .. } => self.counts.read_bytes += range.len() as u64,
+            Action::Change(_) | Action::Flush { .. } => self.counts.changes += 1,
+        }
         self.trace(|| format!("operation {number} begins: {} {action}", self.disks[disk].properties.name));
         self.check_overlap(disk, &action);
         let delay = self.faults.delay(&mut self.random);

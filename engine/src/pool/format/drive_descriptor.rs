@@ -98,10 +98,20 @@ pub enum DescriptorError {
     #[error("sectors of 2^{0} bytes")]
     SectorShift(u8),
     /// The zones do not fit in the bytes.
-    #[error("{zones} zones of {zone_pages} pages in {bytes} bytes")]
+    #[error(
+        "it says {zones} zones of {zone_pages} pages (4096 bytes) each, but its {bytes} bytes hold another number"
+    )]
     Geometry {
         /// Zones.
         zones: u32,
+        /// Pages in a zone.
+        zone_pages: u32,
+        /// Bytes of the device.
+        bytes: u64,
+    },
+    /// Not one zone fits.
+    #[error("its {bytes} bytes are less than one zone of {} KiB, or more than 2^32 zones", zone_pages * 4)]
+    Size {
         /// Pages in a zone.
         zone_pages: u32,
         /// Bytes of the device.
@@ -124,7 +134,7 @@ impl DriveDescriptor {
     ///
     /// # Errors
     /// [`DescriptorError::SectorShift`] for a sector size that is neither 512 nor 4096 bytes,
-    /// [`DescriptorError::Geometry`] when not one zone fits or more than 2^32.
+    /// [`DescriptorError::Size`] when not one zone fits or more than 2^32.
     pub fn new(
         class: MediaClass,
         device: &DeviceProperties,
@@ -133,7 +143,7 @@ impl DriveDescriptor {
     ) -> Result<DriveDescriptor, DescriptorError> {
         let sector_shift = sector_shift(device.sector_bytes)?;
         let bytes = device.bytes;
-        let zones = zones_in(bytes, zone_pages).ok_or(DescriptorError::Geometry { zones: 0, zone_pages, bytes })?;
+        let zones = zones_in(bytes, zone_pages).ok_or(DescriptorError::Size { zone_pages, bytes })?;
         let features = Features::of(device);
         Ok(DriveDescriptor { class, kind: device.kind, sector_shift, uuid, zone_pages, zones, bytes, features })
     }

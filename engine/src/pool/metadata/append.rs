@@ -91,7 +91,7 @@ impl Pool {
         Err(last.unwrap_or_else(|| PoolError::invalid(self.subject(), "no attempt at a compaction is allowed")))
     }
 
-    async fn compact_once(&self, container: &Container) -> Result<()> {
+    pub(super) async fn compact_once(&self, container: &Container) -> Result<()> {
         let mdc = self.resting_mdc(container).await?;
         let objects = container.all_committed();
         mdc.cstart().await?;

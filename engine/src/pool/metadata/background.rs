@@ -17,6 +17,9 @@ use crate::pool::usage_log::{log_usage, ClassSpace};
 use crate::pool::Pool;
 use crate::units::Nanos;
 
+/// Bytes that a log may be longer than it needs to be, besides twice as long.
+const LEAST_WASTE_BYTES: u64 = 1 << 20;
+
 /// How full a container's log is, and how much of it is of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fill {
@@ -24,10 +27,8 @@ pub struct Fill {
     pub used: u64,
     /// Bytes of the active log.
     pub capacity: u64,
-    /// Records in it.
-    pub records: u64,
-    /// Objects that exist.
-    pub objects: u64,
+    /// Bytes that a compaction would write.
+    pub live: u64,
 }
 
 impl Fill {
@@ -37,21 +38,30 @@ impl Fill {
         percent(self.used, self.capacity)
     }
 
-    /// Records that a compaction would drop, in percent.
+    /// Bytes that a compaction would give back: records that count no more, and what is left empty in blocks that are
+    /// written for one record.
+    #[must_use]
+    pub fn garbage(&self) -> u64 {
+        self.used.saturating_sub(self.live)
+    }
+
+    /// The same, of the used bytes, in percent.
     #[must_use]
     pub fn garbage_percent(&self) -> u64 {
-        percent(self.records.saturating_sub(self.objects), self.records)
+        percent(self.garbage(), self.used)
+    }
+
+    /// The log has become so much longer than it needs to be that an activation would notice: a compaction now costs less
+    /// than was written since the last one.
+    #[must_use]
+    pub fn is_wasteful(&self) -> bool {
+        self.garbage() > self.live.saturating_add(LEAST_WASTE_BYTES)
     }
 
     /// Several containers as one.
     #[must_use]
     pub fn plus(self, other: Fill) -> Fill {
-        Fill {
-            used: self.used + other.used,
-            capacity: self.capacity + other.capacity,
-            records: self.records + other.records,
-            objects: self.objects + other.objects,
-        }
+        Fill { used: self.used + other.used, capacity: self.capacity + other.capacity, live: self.live + other.live }
     }
 }
 
@@ -76,8 +86,9 @@ pub fn next_container_count(clients: usize, set: usize) -> usize {
 impl Pool {
     /// How full a container is.
     pub(in crate::pool) fn fill(&self, container: &Container) -> Fill {
-        let (used, capacity) = container.mdc().map_or((0, 0), |mdc| mdc.fill());
-        Fill { used, capacity, records: container.counts.get().total(), objects: container.committed_count() }
+        let Some(log) = container.mdc().and_then(|mdc| mdc.active().ok()) else { return Fill::default() };
+        let (used, capacity) = log.fill();
+        Fill { used, capacity, live: log.packed_bytes(container.live_bytes()) }
     }
 
     /// The container for a new object.
@@ -149,11 +160,25 @@ impl Pool {
                 let _ = self.compact(container).await;
             }
         }
+        self.compact_wasteful().await;
         let following = self.next_to_compact.get() + 1;
         self.next_to_compact.set(if following < self.container_count.get() { following } else { 1 });
         self.grow_if_crowded().await;
         self.rebuild_selection();
         self.trim_logs();
+    }
+
+    /// Compacts the containers that are much longer than they need to be, whose turn it may not be for a while.
+    async fn compact_wasteful(&self) {
+        for container in self.containers().filter(|container| container.slot() != Slot::ZERO) {
+            if self.fill(container).is_wasteful() {
+                let _rest = container.compaction.exclusive().await;
+                if self.fill(container).is_wasteful() {
+                    // A failure was logged, and the next period tries again.
+                    let _ = self.compact(container).await;
+                }
+            }
+        }
     }
 
     /// Has the containers' logs give back the memory that they do not need just now.
@@ -192,6 +217,19 @@ impl Pool {
         }
     }
 
+    /// Compacts what the next activation would read for nothing. It matters little: a failure leaves all as it is.
+    async fn compact_at_the_end(&self, container: &Container) {
+        let (fill, tunables) = (self.fill(container), self.tunables.borrow().clone());
+        let worth = fill.garbage() > LEAST_WASTE_BYTES
+            && fill.garbage_percent() >= u64::from(tunables.precompact_garbage_percent());
+        if worth && container.slot() != Slot::ZERO && tunables.no_alloc_mdcs() > 0 {
+            let _rest = container.compaction.exclusive().await;
+            if let Err(error) = self.compact_once(container).await {
+                self.log(Level::Warning, format!("compaction of {} at the end failed: {error}", container.slot()));
+            }
+        }
+    }
+
     /// Closes all containers, MDC0 last because closing the others may still change it.
     ///
     /// # Errors
@@ -200,6 +238,7 @@ impl Pool {
         let mut outcome = Ok(());
         for index in (0..self.container_count.get().max(1)).rev() {
             let container = self.container(Slot(index as u8));
+            self.compact_at_the_end(container).await;
             let taken = container.mdc.borrow_mut().take();
             if let Some(mdc) = taken {
                 outcome = outcome.and(mdc.close().await);
@@ -215,11 +254,14 @@ mod tests {
 
     #[test]
     fn percentages_have_no_pitfalls() {
-        let fill = Fill { used: 7, capacity: 10, records: 10, objects: 8 };
+        let fill = Fill { used: 70, capacity: 100, live: 56 };
         assert_eq!((fill.fill_percent(), fill.garbage_percent()), (70, 20));
         assert_eq!((Fill::default().fill_percent(), Fill::default().garbage_percent()), (0, 0));
-        let odd = Fill { used: u64::MAX, capacity: 1, records: 1, objects: 5 };
+        let odd = Fill { used: u64::MAX - 1, capacity: 1, live: u64::MAX };
         assert_eq!(odd.garbage_percent(), 0);
+        let fills =
+            |garbage| Fill { used: 5 * LEAST_WASTE_BYTES + garbage, capacity: u64::MAX, live: 5 * LEAST_WASTE_BYTES };
+        assert_eq!([6, 7].map(|times| fills(times * LEAST_WASTE_BYTES).is_wasteful()), [false, true]);
     }
 
     /// mpool-101, partly: containers come in whole sets, and are at most 255.

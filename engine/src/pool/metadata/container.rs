@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::object::{Object, ObjectState};
+use super::usage::ObjectUsage;
 use crate::pool::format::ContentVersion;
 use crate::pool::ids::{ObjectId, Slot};
 use crate::pool::lock::{Lock, Rank};
@@ -60,6 +61,10 @@ pub struct Container {
     /// Version of its content on media.
     pub(super) version: Cell<ContentVersion>,
     pub(super) counts: Cell<RecordCounts>,
+    /// Bytes of the records of the committed objects, as a compaction writes them.
+    live_bytes: Cell<u64>,
+    /// All objects, by [`crate::pool::MediaClass::index`].
+    usage: Cell<[ObjectUsage; 2]>,
     committed: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
     uncommitted: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
 }
@@ -79,6 +84,8 @@ impl Container {
             mdc: RefCell::new(None),
             version: Cell::new(version),
             counts: Cell::new(RecordCounts::default()),
+            live_bytes: Cell::new(0),
+            usage: Cell::default(),
             committed: RefCell::default(),
             uncommitted: RefCell::default(),
         }
@@ -120,9 +127,28 @@ impl Container {
         self.uncommitted.borrow().values().cloned().collect()
     }
 
-    /// Number of committed objects.
-    pub(super) fn committed_count(&self) -> u64 {
-        self.committed.borrow().len() as u64
+    /// Bytes of the records of the committed objects.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live_bytes.get()
+    }
+
+    /// All objects, by [`crate::pool::MediaClass::index`].
+    pub(super) fn usage(&self) -> [ObjectUsage; 2] {
+        self.usage.get()
+    }
+
+    /// An mblock of the container has been written up to here.
+    pub(in crate::pool) fn set_written(&self, object: &Object, bytes: u64) {
+        self.account(object, ObjectUsage::without);
+        object.set_written(bytes);
+        self.account(object, ObjectUsage::with);
+    }
+
+    fn account(&self, object: &Object, change: fn(ObjectUsage, &Object) -> ObjectUsage) {
+        let mut usage = self.usage.get();
+        let of_class = &mut usage[object.class().index()];
+        *of_class = change(*of_class, object);
+        self.usage.set(usage);
     }
 
     /// Takes in an object. Its id is in neither tree.
@@ -133,12 +159,19 @@ impl Container {
             ObjectState::Uncommitted => &self.uncommitted,
             ObjectState::Removed => panic!("{} was removed", object.id()),
         };
+        self.account(&object, ObjectUsage::with);
+        if object.state() == ObjectState::Committed {
+            self.live_bytes.set(self.live_bytes.get() + object.record_bytes());
+        }
         tree.borrow_mut().insert(object.id(), object);
     }
 
     /// Puts another description in the place of a committed object (OUPDATE, on load only).
     pub(super) fn replace(&self, object: Rc<Object>) {
-        self.committed.borrow_mut().insert(object.id(), object);
+        self.account(&object, ObjectUsage::with);
+        if let Some(before) = self.committed.borrow_mut().insert(object.id(), object) {
+            self.account(&before, ObjectUsage::without);
+        }
     }
 
     /// Moves an object from the uncommitted to the committed ones; it was logged just now.
@@ -146,6 +179,7 @@ impl Container {
         let taken = self.uncommitted.borrow_mut().remove(&object.id());
         assert!(taken.is_some(), "{} is not uncommitted", object.id());
         object.set_state(ObjectState::Committed);
+        self.live_bytes.set(self.live_bytes.get() + object.record_bytes());
         self.committed.borrow_mut().insert(object.id(), Rc::clone(object));
     }
 
@@ -157,6 +191,10 @@ impl Container {
         };
         let taken = tree.remove(&object.id());
         assert!(taken.is_some(), "{} is not in its tree", object.id());
+        self.account(object, ObjectUsage::without);
+        if object.state() == ObjectState::Committed {
+            self.live_bytes.set(self.live_bytes.get() - object.record_bytes());
+        }
         object.set_state(ObjectState::Removed);
     }
 

@@ -26,9 +26,13 @@ impl Pool {
             if have == 0 {
                 return Err(error.while_doing("making the first client container"));
             }
-            self.log(Level::Warning, format!("it has {have} of {clients} client containers: {error}"));
-            break;
+            // It is tried in each period, and said once.
+            if !self.growth_refused.replace(true) {
+                self.log(Level::Warning, format!("it has {have} of {clients} client containers: {error}"));
+            }
+            return Ok(());
         }
+        self.growth_refused.set(false);
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use crate::pool::error::{PoolError, Result};
 use crate::pool::format::ObjectCreate;
 use crate::pool::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use crate::pool::lock::{Lock, Rank};
+use crate::pool::mlog::record::DESCRIPTOR_BYTES;
 use crate::pool::mlog::Mlog;
 
 /// Where an object is in its life.
@@ -106,6 +107,12 @@ impl Object {
             written_bytes: self.written.get(),
             uuid: self.uuid,
         }
+    }
+
+    /// Bytes that its creation takes in a log, with the record's descriptor.
+    pub(super) fn record_bytes(&self) -> u64 {
+        let bytes = ObjectCreate::encoded_bytes(self.kind) + DESCRIPTOR_BYTES;
+        bytes as u64
     }
 
     /// Its name.

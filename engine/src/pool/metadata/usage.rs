@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How full a pool is, and of what (mpool.md 6.9, 7, 10).
+//! How full a pool is, and of what.
 //!
-//! Differs from mpool.md: counted when asked, from the objects themselves, so that the sums cannot drift; 64 bits
-//! everywhere (defects 18 and 19).
+//! Each container counts its objects as they come, are written and go, so asking costs a sum over the containers,
+//! however many objects there are.
+//!
+//! Differs from the specification: 64 bits everywhere (defects 18 and 19).
 
+use super::Object;
 use crate::pool::error::Result;
 use crate::pool::ids::{MediaClass, ObjectType, Slot};
 use crate::pool::space_map::SpaceUsage;
@@ -30,6 +33,47 @@ pub struct ObjectUsage {
 }
 
 impl ObjectUsage {
+    /// With one object more.
+    pub(super) fn with(mut self, object: &Object) -> ObjectUsage {
+        for (sum, bytes) in self.sums_of(object) {
+            *sum += bytes;
+        }
+        self
+    }
+
+    /// With one object less, which was counted as it is now.
+    pub(super) fn without(mut self, object: &Object) -> ObjectUsage {
+        for (sum, bytes) in self.sums_of(object) {
+            *sum -= bytes;
+        }
+        self
+    }
+
+    /// What an object counts in, and how much.
+    fn sums_of(&mut self, object: &Object) -> [(&mut u64, u64); 3] {
+        let (count, allocated) = match object.kind() {
+            ObjectType::Mblock => (&mut self.mblocks, &mut self.mblock_allocated_bytes),
+            ObjectType::Mlog => (&mut self.mlogs, &mut self.mlog_allocated_bytes),
+            ObjectType::Slab => (&mut self.slabs, &mut self.slab_allocated_bytes),
+        };
+        // Other objects have no written bytes.
+        let written = (&mut self.mblock_written_bytes, object.written_bytes());
+        [(count, 1), (allocated, object.capacity_bytes()), written]
+    }
+
+    /// Both together.
+    fn plus(self, other: ObjectUsage) -> ObjectUsage {
+        ObjectUsage {
+            mblocks: self.mblocks + other.mblocks,
+            mblock_allocated_bytes: self.mblock_allocated_bytes + other.mblock_allocated_bytes,
+            mblock_written_bytes: self.mblock_written_bytes + other.mblock_written_bytes,
+            mlogs: self.mlogs + other.mlogs,
+            mlog_allocated_bytes: self.mlog_allocated_bytes + other.mlog_allocated_bytes,
+            slabs: self.slabs + other.slabs,
+            slab_allocated_bytes: self.slab_allocated_bytes + other.slab_allocated_bytes,
+        }
+    }
+
     /// Bytes allocated to objects.
     #[must_use]
     pub fn allocated_bytes(&self) -> u64 {
@@ -70,30 +114,14 @@ impl Pool {
     }
 
     fn object_usage(&self, class: Option<MediaClass>) -> ObjectUsage {
-        let mut usage = ObjectUsage::default();
-        for container in self.containers().filter(|container| container.slot() != Slot::ZERO) {
-            for object in container.all_committed().into_iter().chain(container.all_uncommitted()) {
-                if class.is_some_and(|class| class != object.class()) {
-                    continue;
-                }
-                match object.kind() {
-                    ObjectType::Mblock => {
-                        usage.mblocks += 1;
-                        usage.mblock_allocated_bytes += object.capacity_bytes();
-                        usage.mblock_written_bytes += object.written_bytes();
-                    }
-                    ObjectType::Mlog => {
-                        usage.mlogs += 1;
-                        usage.mlog_allocated_bytes += object.capacity_bytes();
-                    }
-                    ObjectType::Slab => {
-                        usage.slabs += 1;
-                        usage.slab_allocated_bytes += object.capacity_bytes();
-                    }
-                }
+        let clients = self.containers().filter(|container| container.slot() != Slot::ZERO);
+        clients.fold(ObjectUsage::default(), |sum, container| {
+            let usage = container.usage();
+            match class {
+                Some(class) => sum.plus(usage[class.index()]),
+                None => usage.into_iter().fold(sum, ObjectUsage::plus),
             }
-        }
-        usage
+        })
     }
 
     /// All objects of clients, committed or not, in the order of containers and ids.

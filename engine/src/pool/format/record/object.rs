@@ -53,6 +53,14 @@ pub struct ObjectCreate {
 pub struct ObjectCreateV1(ObjectCreate);
 
 impl ObjectCreate {
+    /// Bytes of the record of an object of one kind.
+    pub(in crate::pool) const fn encoded_bytes(kind: ObjectType) -> usize {
+        match kind {
+            ObjectType::Mlog => MLOG_BYTES,
+            ObjectType::Mblock | ObjectType::Slab => PLAIN_BYTES,
+        }
+    }
+
     /// Writes what follows the type. A UUID goes with an mlog and with nothing else.
     pub(super) fn encode<'f, 'b>(&self, fields: &'f mut FieldWriter<'b>) -> &'f mut FieldWriter<'b> {
         let is_mlog = self.id.kind() == Some(ObjectType::Mlog);
