@@ -3,7 +3,7 @@
 //! A drive of a pool: an image whose superblock was understood, and where its zones lie in it.
 
 use engine::pool::format::{superblock_zones, Superblock, SuperblockFlags};
-use engine::pool::superblocks::Found;
+use engine::pool::superblocks::{Found, COPIES};
 use engine::pool::{Extent, MediaClass};
 use serde::Serialize;
 use uuid::Uuid;
@@ -20,8 +20,8 @@ pub struct DriveReport {
     pub path: String,
     /// Bytes that it has.
     pub image_bytes: u64,
-    /// Both copies of its superblock.
-    pub superblocks: [Copy; 2],
+    /// The copies of its superblock.
+    pub superblocks: [Copy; COPIES],
     /// The drive that the superblock describes; none when there is no good superblock.
     pub drive: Option<DriveFacts>,
 }

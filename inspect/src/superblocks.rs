@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The two copies of a drive's superblock, field by field, and which of them counts (mpool.md 5.1).
+//! The copies of a drive's superblock, field by field, and which of them counts.
 //!
 //! The fields are shown as they stand, whether the copy is good or not; what is good, and which copy counts, says the
 //! engine.
 
 use engine::pool::format::fields::{FieldReader, Truncated};
 use engine::pool::format::superblock::{checksums, MAGIC};
-use engine::pool::format::SUPERBLOCK_BYTES;
-use engine::pool::superblocks::{decide, CopyState, Found, COPIES_AT};
+use engine::pool::format::{DeviceRecord, POOL_NAME_BYTES, SUPERBLOCK_BYTES};
+use engine::pool::superblocks::{self, decide, Condition, CopyState, Found, COPIES, HEAD_COPIES_AT};
 use engine::pool::{DeviceError, PoolError};
 use serde::Serialize;
 use uuid::Uuid;
@@ -68,6 +68,12 @@ pub struct Fields {
     pub mdc0_drive: Descriptor,
     /// Flags.
     pub flags: u64,
+    /// UUIDs of drive and pool before an import; nil without one.
+    pub former: [Uuid; 2],
+    /// What the volumes' UUIDs are exclusive-ored with.
+    pub volume_mask: Uuid,
+    /// The device that it was written to; none when it does not say.
+    pub device: Option<String>,
 }
 
 /// A drive's descriptor as it stands.
@@ -106,14 +112,20 @@ pub struct Mdc0Log {
     pub zones: u64,
 }
 
-/// Reads both copies. The superblock is none when the engine finds none; the findings then say why.
-pub fn read(image: &Image, findings: &mut Findings) -> ([Copy; 2], Option<Found>) {
-    let read = COPIES_AT.map(|at| read_copy(image, at));
+/// A copy as it was read: where it is, what it is, its bytes.
+type Read = (u64, CopyState, Option<Box<[u8; SUPERBLOCK_BYTES]>>);
+
+/// Reads all copies. The superblock is none when the engine finds none; the findings then say why.
+pub fn read(image: &Image, findings: &mut Findings) -> ([Copy; COPIES], Option<Found>) {
+    let copies = read_copies(image);
     let object = format!("superblock of {}", image.path());
-    let found = match decide(&object, read.each_ref().map(|(state, _)| state.clone())) {
+    let found = match decide(&object, &copies.each_ref().map(|(_, state, _)| state.clone())) {
         Ok(found) => {
             for warning in &found.warnings {
                 findings.warning(&object, warning);
+            }
+            if found.condition != Condition::Sure {
+                findings.error(&object, format!("{}; it is used only with force", found.condition));
             }
             Some(found)
         }
@@ -124,21 +136,34 @@ pub fn read(image: &Image, findings: &mut Findings) -> ([Copy; 2], Option<Found>
     };
     let counts = found.as_ref().map(|found| found.copy);
     let mut number = 0;
-    let copies = read.map(|(state, bytes)| {
+    let copies = copies.map(|(at_byte, state, bytes)| {
         let index = number;
         number += 1;
-        copy(COPIES_AT[index], &state, bytes.as_deref(), counts == Some(index))
+        copy(at_byte, &state, bytes.as_deref(), counts == Some(index))
     });
     (copies, found)
 }
 
-fn read_copy(image: &Image, at: u64) -> (CopyState, Option<Box<[u8; SUPERBLOCK_BYTES]>>) {
+fn read_copies(image: &Image) -> [Read; COPIES] {
+    let [zero, one] = HEAD_COPIES_AT.map(|at| read_copy(image, at));
+    let mut ends = superblocks::ends(image.bytes(), [&zero.1, &one.1]).into_iter();
+    let mut two = read_copy(image, ends.next().unwrap_or_default());
+    for at in ends {
+        let other = read_copy(image, at);
+        if superblocks::is_better_end(&other.1, &two.1, [&zero.1, &one.1]) {
+            two = other;
+        }
+    }
+    [zero, one, two]
+}
+
+fn read_copy(image: &Image, at: u64) -> Read {
     let mut bytes = Box::new([0; SUPERBLOCK_BYTES]);
     match image.read(at, &mut bytes[..]) {
-        Ok(()) => (CopyState::of(&bytes[..]), Some(bytes)),
+        Ok(()) => (at, CopyState::of(&bytes[..]), Some(bytes)),
         Err(error) => {
             let doing = format!("reading the copy at byte {at} ({error})");
-            (CopyState::Unreadable(PoolError::device(image.path(), &doing, DeviceError::Io)), None)
+            (at, CopyState::Unreadable(PoolError::device(image.path(), &doing, DeviceError::Io)), None)
         }
     }
 }
@@ -183,7 +208,14 @@ impl Fields {
         fields.skip(4 + 4)?;
         let mdc0_logs = [Mdc0Log::read(fields)?, Mdc0Log::read(fields)?];
         let mdc0_drive = Descriptor::read(fields)?;
-        Ok(Fields { name, pool, version, generation, drive, mdc0_logs, mdc0_drive, flags: fields.u64()? })
+        let (flags, former) = (fields.u64()?, [fields.uuid()?, fields.uuid()?]);
+        let volume_mask = fields.uuid()?;
+        let device = DeviceRecord::decode(&fields.bytes()?)?.map(|device| device.to_string());
+        let long: [u8; POOL_NAME_BYTES] = fields.bytes()?;
+        let length = long.iter().position(|byte| *byte == 0).unwrap_or(long.len());
+        // Version 1 has the short one only.
+        let name = if length == 0 { name } else { String::from_utf8_lossy(&long[..length]).into_owned() };
+        Ok(Fields { name, pool, version, generation, drive, mdc0_logs, mdc0_drive, flags, former, volume_mask, device })
     }
 }
 

@@ -44,6 +44,20 @@ fn lives() {
     assert!(totals.cuts > 100 && totals.calls > 10_000, "{totals:?}");
 }
 
+/// A seed in which a read error of copy 0 of a superblock brought an older one back, and with it a name that had been
+/// changed since.
+#[test]
+fn a_read_error_brings_no_older_superblock_back() {
+    run_all(Campaign::Lives, 500_722..500_723, 1);
+}
+
+/// A copy of a pool becomes a pool of its own, whenever the power is cut meanwhile, and the original stays what it is.
+#[test]
+fn twins() {
+    let totals = run_all(Campaign::Twins, 0..30, 1);
+    assert!(totals.cuts > 40, "{totals:?}");
+}
+
 #[test]
 fn a_seed_repeats_exactly() {
     for (campaign, stride) in [(Campaign::Logs, 1), (Campaign::Cuts, 50), (Campaign::Lives, 1)] {

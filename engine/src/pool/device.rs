@@ -18,6 +18,7 @@ use core::ops::Range;
 
 use async_trait::async_trait;
 use thiserror::Error;
+use uuid::Uuid;
 
 /// Memory that a device can transfer to and from.
 pub trait IoMemory: AsRef<[u8]> + AsMut<[u8]> + fmt::Debug {}
@@ -50,6 +51,12 @@ pub struct DeviceProperties {
     pub name: String,
     /// Model or driver, for people.
     pub model: String,
+    /// Its identity; nil when it has none.
+    pub uuid: Uuid,
+    /// The identity stays the same over restarts.
+    pub uuid_lasts: bool,
+    /// It stands on another device, or may: what is on it can be seen on that one, too.
+    pub layered: bool,
     /// Kind of device.
     pub kind: DeviceType,
     /// Size in bytes.

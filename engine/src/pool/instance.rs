@@ -194,6 +194,12 @@ impl Pool {
         self.superblock.borrow().flags.contains(SuperblockFlags::LEGACY_LOGS)
     }
 
+    /// What the UUIDs of its volumes, as they are recorded, are exclusive-ored with.
+    #[must_use]
+    pub fn volume_mask(&self) -> Uuid {
+        self.superblock.borrow().volume_mask
+    }
+
     pub(super) fn weak(&self) -> Weak<Pool> {
         self.me.clone()
     }

@@ -36,6 +36,7 @@ pub mod control;
 pub mod device;
 pub mod drive;
 pub mod error;
+pub mod foreign;
 pub mod format;
 pub mod host;
 pub mod ids;

@@ -183,6 +183,21 @@ impl ActivePool {
         self.paths.borrow().clone()
     }
 
+    /// Refuses devices that are not the pool's.
+    ///
+    /// # Errors
+    /// Invalid: the pool is active on others.
+    pub fn check_is_on(&self, paths: &[String]) -> Result<()> {
+        let own = self.paths.borrow();
+        match paths.iter().find(|path| !own.contains(path)) {
+            None => Ok(()),
+            Some(path) => {
+                let reason = format!("it is active on '{}', not on '{}'", own.join("' and '"), path.escape_debug());
+                Err(PoolError::invalid(format!("pool '{}'", self.pool.name()), reason))
+            }
+        }
+    }
+
     pub(super) fn add_path(&self, path: String) {
         self.paths.borrow_mut().push(path);
     }

@@ -1,81 +1,133 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The two copies of a drive's superblock: finding, reading, writing, erasing them (mpool.md 5.1).
+//! The three copies of a drive's superblock: finding, reading, writing, erasing them.
 //!
 //! ```text
-//! byte 0          4096         8192          12288         16384
-//! +---------------+-------------+--------------+-------------+
-//! |    copy 0     |  kept free  |    copy 1    |  kept free  |
-//! +---------------+-------------+--------------+-------------+
+//! byte 0          4096         8192          12288         16384            size - 64 KiB      size - 60 KiB     size
+//! +---------------+-------------+--------------+-------------+--- zones ---+------------------+------------------+
+//! |    copy 0     |  kept free  |    copy 1    |  kept free  |             |      copy 2      |    kept free     |
+//! +---------------+-------------+--------------+-------------+-------------+------------------+------------------+
 //! ```
-//! A power cut may leave any of the 512-byte parts of a copy that was being written old or new. Then a later [`read`] gives
-//! the superblock before or the one after, because
-//! * each write is durable before the next begins, and copy 0 is rewritten before copy 1;
-//! * before copy 0 is rewritten, copy 1 is made equal to it, should an earlier cut or failure have left it different;
-//! * a new superblock is written only after an old copy 1 is gone, so that what was there cannot come back;
-//! * copy 1 is erased before copy 0, and a copy 0 of zeros was erased: it says that there is no pool, whatever copy 1 says.
+//! Size is that which the superblock says: when a device grows, copy 2 stays where it is until the drive is resized.
 //!
-//! Which copy counts is decided in [`copies`].
-//! Differs from mpool.md: copy 1 is read when copy 0 fails (section 13, defect 2); an erasure reports its first failure.
+//! A rewrite is acknowledged when two of the three copies have it. A power cut may leave any of the 512-byte parts of a
+//! copy that was being written old or new. Then a later [`read`] gives the superblock before or the one after, because
+//! * each write is durable before the next begins, so at most one copy is torn, and two are good;
+//! * copies that do not have the newest are written first, so that it is not lost when it is on one only;
+//! * of two good copies one has the newest superblock that was acknowledged ([`copies`]);
+//! * a generation is used once: when a copy could not be read, the next one is far beyond what it can have.
+//!
+//! A copy that could not be written is tried again at once, with each later rewrite, and when the pool is activated.
+//! Before a new superblock is written copies 2 and 1 of an old one are erased, and an erasure goes from copy 2 to copy 0:
+//! so what was there does not come back, and one that was cut off is known as such.
 
-use super::device::{Device, DeviceProperties, IoBuf, Transfer};
+use super::device::{Device, DeviceError, DeviceProperties, IoBuf, Transfer};
 use super::drive::{short_name, write_durably, Drive, DriveStatus};
 use super::error::{Kind, PoolError, Result};
-use super::format::superblock::MAGIC;
-use super::format::{DriveDescriptor, Features, Superblock, SuperblockVersion, SUPERBLOCK_BYTES};
+use super::format::{end_copy_at, Superblock, SuperblockVersion, SUPERBLOCK_BYTES};
 use super::host::{Host, Level};
 
 pub mod copies;
+pub mod device_check;
 #[cfg(test)]
 mod tests;
 
-pub use copies::{decide, is_unfinished, CopyState, Found};
+pub use copies::{decide, is_unfinished, Condition, CopyState, Found, COPIES};
 
-/// First bytes of the two copies.
-pub const COPIES_AT: [u64; 2] = [0, 8192];
+/// First bytes of the copies at the beginning of a device.
+pub const HEAD_COPIES_AT: [u64; 2] = [0, 8192];
 
-/// True when one of the copies begins as a superblock does, whole or not; but not for what a cut has left of the first
-/// write of all, so that the same can be done again.
+/// How often a transfer of a copy is tried.
+const TRIES: usize = 3;
+
+/// By how much a generation grows when a copy could not be read: more than failed rewrites can have counted up.
+const LEAP: u32 = 1 << 16;
+
+/// What the copies hold, and where copy 2 was found.
+#[derive(Debug)]
+struct Look {
+    states: [CopyState; COPIES],
+    /// Where copy 2 may be: at the end of the device, and at the end that the other copies tell of.
+    ends: Vec<u64>,
+}
+
+/// True when one of the copies begins as a superblock does, whole or not; but not for what a cut has left of a creation
+/// or a destruction, so that the same can be done again.
 ///
 /// # Errors
 /// EIO: none is seen, and a copy could not be read.
 pub async fn probe(device: &dyn Device) -> Result<bool> {
-    let mut outcome = Ok(false);
-    for copy in 0..COPIES_AT.len() {
-        match read_copy(device, copy).await {
-            Ok(buf) if (*buf).as_ref().starts_with(&MAGIC) => {
-                return Ok(!is_unfinished(&[copy_state(device, 0).await, copy_state(device, 1).await]))
-            }
-            Ok(_) => {}
-            Err(error) => outcome = outcome.and(Err(error)),
-        }
+    let Look { states, .. } = look(device).await?;
+    if states.iter().any(|state| matches!(state, CopyState::Good(..) | CopyState::Bad(_))) {
+        return Ok(!is_unfinished(&states));
     }
-    outcome
+    match states.into_iter().find_map(|state| if let CopyState::Unreadable(error) = state { Some(error) } else { None })
+    {
+        Some(error) => Err(error),
+        None => Ok(false),
+    }
 }
 
-/// Reads the superblock. What is odd about the copies is logged.
+/// True when a creation or a destruction that was cut off has left something.
 ///
 /// # Errors
-/// EBADF: there is none, or it was erased. EINVAL: damaged. EPROTONOSUPPORT: newer software wrote it. EIO.
-pub async fn read(device: &dyn Device, host: &dyn Host) -> Result<Found> {
-    let found = decide(&subject(device), [copy_state(device, 0).await, copy_state(device, 1).await])?;
-    for warning in &found.warnings {
-        host.log(Level::Warning, &format!("{}: {warning}", subject(device)));
+/// Invalid: the device has no room for superblocks.
+pub async fn has_remains(device: &dyn Device) -> Result<bool> {
+    Ok(is_unfinished(&look(device).await?.states))
+}
+
+/// Reads the superblock, whatever its condition.
+///
+/// # Errors
+/// EBADF: there is none, or it was erased. EINVAL: damaged. EPROTONOSUPPORT: other software wrote it. EIO.
+pub async fn find(device: &dyn Device) -> Result<Found> {
+    let Look { states, .. } = look(device).await?;
+    let mut found = decide(&subject(device), &states)?;
+    if states.iter().any(|state| matches!(state, CopyState::Unreadable(_))) && found.version != SuperblockVersion::V1 {
+        found.superblock.generation = found.superblock.generation.saturating_add(LEAP);
     }
     Ok(found)
 }
 
-/// Writes both copies of the first superblock of a drive. Whether the drive may be overwritten was asked before.
+/// Reads the superblock, to be used: with `force` in any condition, without only if it is sure. What is odd about the
+/// copies is logged.
 ///
 /// # Errors
-/// EIO: a copy could not be written. The caller then erases both.
+/// As [`find`]. EPERM: force is needed.
+pub async fn read(device: &dyn Device, host: &dyn Host, force: bool) -> Result<Found> {
+    let found = find(device).await?;
+    for warning in &found.warnings {
+        host.log(Level::Warning, &format!("{}: {warning}", subject(device)));
+    }
+    if found.condition == Condition::Sure || force {
+        return Ok(found);
+    }
+    let Found { superblock, condition, copy, .. } = &found;
+    let reason = format!(
+        "it has pool '{}' ({}), but {condition} (copy {copy} is good); with force it is used and the copies are repaired",
+        superblock.name, superblock.pool
+    );
+    Err(PoolError::new(Kind::NotPermitted, subject(device), reason))
+}
+
+/// Writes all copies of the first superblock of a drive. Whether the drive may be overwritten was asked before.
+///
+/// # Errors
+/// EIO: a copy could not be written. The caller then erases all.
 pub async fn write_new(device: &dyn Device, superblock: &Superblock, version: SuperblockVersion) -> Result<()> {
-    if !matches!(copy_state(device, 1).await, CopyState::Erased) {
-        write_copy(device, 1, &[0; SUPERBLOCK_BYTES], "erasing").await?;
+    let Look { states, ends } = look(device).await?;
+    let end = superblock.end_copy_at();
+    for place in ends.iter().filter(|place| **place != end || !matches!(states[2], CopyState::Erased)) {
+        write_copy(device, 2, *place, &[0; SUPERBLOCK_BYTES], "erasing").await?;
+    }
+    if !matches!(states[1], CopyState::Erased) {
+        write_copy(device, 1, HEAD_COPIES_AT[1], &[0; SUPERBLOCK_BYTES], "erasing").await?;
     }
     let bytes = superblock.encode(version);
-    write_copy(device, 0, &bytes[..], "writing").await?;
-    write_copy(device, 1, &bytes[..], "writing").await
+    for (copy, place) in places(superblock, version).into_iter().enumerate() {
+        write_copy(device, copy, place, &bytes[..], "writing").await?;
+    }
+    Ok(())
 }
 
 /// Rewrites the superblock of a drive in use; see [`rewrite`].
@@ -94,10 +146,11 @@ pub async fn update(
     }
 }
 
-/// Rewrites the superblock on a device, with the next generation. A failure to write copy 1 is only logged.
+/// Rewrites the superblock on a device, with the next generation, which counts as used whatever becomes of it. A failure
+/// to write one copy is only logged.
 ///
 /// # Errors
-/// EIO: copy 0 could not be written. Media then have the old superblock or the new one.
+/// EIO: fewer than two copies could be written. Media then have the old superblock or the new one.
 pub async fn rewrite(
     device: &dyn Device,
     superblock: &mut Superblock,
@@ -107,46 +160,47 @@ pub async fn rewrite(
     let next = superblock.generation.checked_add(1);
     superblock.generation =
         next.ok_or_else(|| PoolError::invalid(subject(device), "the superblock's generation cannot grow any more"))?;
-    make_copy_1_equal(device, host).await;
     let bytes = superblock.encode(version);
-    write_copy(device, 0, &bytes[..], "writing").await?;
-    if let Err(error) = write_copy(device, 1, &bytes[..], "writing").await {
-        host.log(Level::Warning, &format!("{error}; copy 0 was written"));
+    let order = writing_order(device, places(superblock, version)).await;
+    let mut failures = Vec::new();
+    for (copy, place) in &order {
+        if let Err(error) = write_copy(device, *copy, *place, &bytes[..], "writing").await {
+            failures.push(error);
+        }
+    }
+    let written = order.len() - failures.len();
+    if written < 2 {
+        return Err(failures.swap_remove(0));
+    }
+    for error in failures {
+        host.log(Level::Warning, &format!("{error}; {written} copies of the superblock were written"));
     }
     Ok(())
 }
 
-/// Erases both copies. Both are tried.
+/// Erases the last copy of a drive that has been resized since. That it is left there is of no consequence.
+pub async fn erase_former_end(device: &dyn Device, former_bytes: u64, host: &dyn Host) {
+    let erased = write_copy(device, 2, end_copy_at(former_bytes), &[0; SUPERBLOCK_BYTES], "erasing").await;
+    if let Err(error) = erased {
+        host.log(Level::Debug, &format!("{error}: it stays where the drive ended before"));
+    }
+}
+
+/// Erases all copies. All are tried.
 ///
 /// # Errors
 /// EIO: the first failure.
 pub async fn erase(device: &dyn Device) -> Result<()> {
+    let Look { ends, .. } = look(device).await?;
     let zeros = [0; SUPERBLOCK_BYTES];
-    let copy_1 = write_copy(device, 1, &zeros, "erasing").await;
-    let copy_0 = write_copy(device, 0, &zeros, "erasing").await;
-    copy_1.and(copy_0)
-}
-
-/// Checks that a device can be the drive that media describe: as large or larger, with the same sectors, type and features.
-/// With `force` any can.
-///
-/// # Errors
-/// EINVAL.
-pub fn reconcile(recorded: &DriveDescriptor, device: &DeviceProperties, force: bool) -> Result<()> {
-    let fault = if force {
-        return Ok(());
-    } else if device.bytes < recorded.bytes {
-        format!("it has {} bytes, its superblock says {}", device.bytes, recorded.bytes)
-    } else if u64::from(device.sector_bytes) != recorded.sector_bytes() {
-        format!("it has blocks of {} bytes, its superblock says {}", device.sector_bytes, recorded.sector_bytes())
-    } else if device.kind != recorded.kind {
-        format!("its type is {:?}, its superblock says {:?}", device.kind, recorded.kind)
-    } else if Features::of(device) != recorded.features {
-        format!("its features are {:#x}, its superblock says {:#x}", Features::of(device).0, recorded.features.0)
-    } else {
-        return Ok(());
-    };
-    Err(PoolError::invalid(format!("drive '{}'", short_name(&device.name)), fault))
+    let mut outcome = Ok(());
+    for place in ends {
+        outcome = outcome.and(write_copy(device, 2, place, &zeros, "erasing").await);
+    }
+    for (copy, place) in HEAD_COPIES_AT.into_iter().enumerate().rev() {
+        outcome = outcome.and(write_copy(device, copy, place, &zeros, "erasing").await);
+    }
+    outcome
 }
 
 /// True when a superblock of this version must be rewritten before the pool is used.
@@ -164,52 +218,118 @@ pub fn needs_conversion(found: SuperblockVersion, wanted: SuperblockVersion, per
     Err(PoolError::new(Kind::NotPermitted, "superblock", reason))
 }
 
-/// Where copy 0 counts, gives copy 1 the same bytes: once copy 0 is being rewritten, only copy 1 has the old superblock.
-async fn make_copy_1_equal(device: &dyn Device, host: &dyn Host) {
-    let (Ok(copy_0), copy_1) = (read_copy(device, 0).await, read_copy(device, 1).await) else { return };
-    let states = [
-        CopyState::of((*copy_0).as_ref()),
-        copy_1
-            .as_ref()
-            .map_or_else(|error| CopyState::Unreadable(error.clone()), |copy_1| CopyState::of((**copy_1).as_ref())),
-    ];
-    let counts = decide(&subject(device), states).is_ok_and(|found| found.copy == 0);
-    let equal = copy_1.is_ok_and(|copy_1| (*copy_1).as_ref() == (*copy_0).as_ref());
-    if !counts || equal {
-        return;
-    }
-    if let Err(error) = write_copy(device, 1, (*copy_0).as_ref(), "restoring").await {
-        host.log(Level::Warning, &error.to_string());
-    }
+/// First bytes of the copies that a version has.
+fn places(superblock: &Superblock, version: SuperblockVersion) -> Vec<u64> {
+    let end = (version != SuperblockVersion::V1).then(|| superblock.end_copy_at());
+    HEAD_COPIES_AT.into_iter().chain(end).collect()
 }
 
-async fn copy_state(device: &dyn Device, copy: usize) -> CopyState {
-    match read_copy(device, copy).await {
+/// The copies, those first that do not have the newest superblock: as long as that is not on two of them, the one that has
+/// it must not be torn. Among equals copy 0 is the last.
+async fn writing_order(device: &dyn Device, places: Vec<u64>) -> Vec<(usize, u64)> {
+    let mut order = Vec::with_capacity(places.len());
+    for (copy, place) in places.into_iter().enumerate().rev() {
+        let generation = copy_state(device, copy, place).await.superblock().map(|superblock| superblock.generation);
+        order.push((generation, copy, place));
+    }
+    let newest = order.iter().map(|(generation, ..)| *generation).max().flatten();
+    order.sort_by_key(|(generation, ..)| *generation == newest);
+    order.into_iter().map(|(_, copy, place)| (copy, place)).collect()
+}
+
+/// Reads all copies.
+async fn look(device: &dyn Device) -> Result<Look> {
+    let DeviceProperties { bytes, .. } = device.properties();
+    let after_head = HEAD_COPIES_AT[1] + SUPERBLOCK_BYTES as u64;
+    if end_copy_at(bytes) < after_head {
+        return Err(PoolError::invalid(subject(device), format!("its {bytes} bytes have no room for superblocks")));
+    }
+    let zero = copy_state(device, 0, HEAD_COPIES_AT[0]).await;
+    let one = copy_state(device, 1, HEAD_COPIES_AT[1]).await;
+    let ends = ends(bytes, [&zero, &one]);
+    let mut two = copy_state(device, 2, ends[0]).await;
+    for end in &ends[1..] {
+        let other = copy_state(device, 2, *end).await;
+        if is_better_end(&other, &two, [&zero, &one]) {
+            two = other;
+        }
+    }
+    Ok(Look { states: [zero, one, two], ends })
+}
+
+/// Where copy 2 may be on a device of `bytes` bytes whose other copies are these: at its end, and where they say.
+#[must_use]
+pub fn ends(bytes: u64, heads: [&CopyState; 2]) -> Vec<u64> {
+    let after_head = HEAD_COPIES_AT[1] + SUPERBLOCK_BYTES as u64;
+    let mut ends = vec![end_copy_at(bytes)];
+    for superblock in heads.into_iter().filter_map(CopyState::superblock) {
+        let end = superblock.end_copy_at();
+        if !ends.contains(&end) && (after_head..ends[0]).contains(&end) {
+            ends.push(end);
+        }
+    }
+    ends
+}
+
+/// True when of two places for copy 2 the `other` has that of the drive which the `heads` tell of, or the newer of both.
+#[must_use]
+pub fn is_better_end(other: &CopyState, than: &CopyState, heads: [&CopyState; 2]) -> bool {
+    let is_of_drive = |superblock: &&Superblock| {
+        heads.iter().filter_map(|head| head.superblock()).any(|head| head.drive.uuid == superblock.drive.uuid)
+    };
+    let Some(other) = other.superblock().filter(is_of_drive) else { return false };
+    than.superblock().filter(is_of_drive).is_none_or(|than| other.generation > than.generation)
+}
+
+async fn copy_state(device: &dyn Device, copy: usize, at: u64) -> CopyState {
+    match read_copy(device, copy, at).await {
         Ok(buf) => CopyState::of((*buf).as_ref()),
         Err(error) => CopyState::Unreadable(error),
     }
 }
 
-async fn read_copy(device: &dyn Device, copy: usize) -> Result<IoBuf> {
+async fn read_copy(device: &dyn Device, copy: usize, at: u64) -> Result<IoBuf> {
     let doing = format!("reading copy {copy} of the superblock");
-    let transfer = transfer_of(device, copy, &doing)?;
-    let (buf, outcome) = device.read(transfer).await;
-    outcome.map_err(|error| PoolError::device(subject(device), &doing, error))?;
-    Ok(buf)
+    let mut tried = 1;
+    loop {
+        let outcome = match transfer_of(device, at) {
+            Ok(transfer) => {
+                let (buf, outcome) = device.read(transfer).await;
+                outcome.map(|()| buf)
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(buf) => return Ok(buf),
+            Err(error) if tried == TRIES => return Err(PoolError::device(subject(device), &doing, error)),
+            Err(_) => tried += 1,
+        }
+    }
 }
 
-async fn write_copy(device: &dyn Device, copy: usize, bytes: &[u8], verb: &str) -> Result<()> {
+async fn write_copy(device: &dyn Device, copy: usize, at: u64, bytes: &[u8], verb: &str) -> Result<()> {
     let doing = format!("{verb} copy {copy} of the superblock");
-    let mut transfer = transfer_of(device, copy, &doing)?;
-    (*transfer.buf).as_mut()[..SUPERBLOCK_BYTES].copy_from_slice(bytes);
-    let (_, outcome) = write_durably(device, &device.properties(), transfer).await;
-    outcome.map_err(|error| PoolError::device(subject(device), &doing, error))
+    let mut tried = 1;
+    loop {
+        let outcome = match transfer_of(device, at) {
+            Ok(mut transfer) => {
+                (*transfer.buf).as_mut()[..SUPERBLOCK_BYTES].copy_from_slice(bytes);
+                write_durably(device, &device.properties(), transfer).await.1
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(error) if tried == TRIES => return Err(PoolError::device(subject(device), &doing, error)),
+            Err(_) => tried += 1,
+        }
+    }
 }
 
 /// A transfer of one copy, with memory.
-fn transfer_of(device: &dyn Device, copy: usize, doing: &str) -> Result<Transfer> {
-    let buf = device.allocate(SUPERBLOCK_BYTES).map_err(|error| PoolError::device(subject(device), doing, error))?;
-    Ok(Transfer { at: COPIES_AT[copy], buf, range: 0..SUPERBLOCK_BYTES, chunk: SUPERBLOCK_BYTES })
+fn transfer_of(device: &dyn Device, at: u64) -> core::result::Result<Transfer, DeviceError> {
+    let buf = device.allocate(SUPERBLOCK_BYTES)?;
+    Ok(Transfer { at, buf, range: 0..SUPERBLOCK_BYTES, chunk: SUPERBLOCK_BYTES })
 }
 
 fn subject(device: &dyn Device) -> String {

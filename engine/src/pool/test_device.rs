@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::device::{pieces, Device, DeviceError, DeviceProperties, DeviceType, Ended, IoBuf, PlainMemory, Transfer};
 
@@ -42,6 +43,9 @@ pub(crate) fn properties(bytes: u64) -> DeviceProperties {
     DeviceProperties {
         name: "dir/Test0".to_owned(),
         model: "memory".to_owned(),
+        uuid: Uuid::nil(),
+        uuid_lasts: false,
+        layered: false,
         kind: DeviceType::StandardBlock,
         bytes,
         sector_bytes: 4096,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which volumes a pool has: records in the pool's root MDC, one for each volume (architecture.md 6).
+//! Which volumes a pool has: records in the pool's root MDC, one for each volume.
 //!
 //! ```text
 //!  offset size  VOLUME (kind 1)                    REMOVED (kind 2)
@@ -14,6 +14,10 @@
 //!      32    8  id of the second                   -
 //!      40    n  name, UTF-8                        -
 //! ```
+//! UUIDs are recorded exclusive-ored with the mask of the pool's superblock: so an import of the pool gives all volumes
+//! new ones by the write of a superblock. The nonce of a volume's metadata stays: it binds sectors to their places and is
+//! seen by nobody; whose they are say the UUIDs of pool and drive.
+//!
 //! A volume is recorded before its logs are committed: a record whose logs do not exist is what a power cut left of an
 //! unfinished creation, and counts for nothing. So no log is ever without an owner.
 //!
@@ -97,6 +101,16 @@ impl CatalogRecord {
         bytes
     }
 
+    /// The record as it is on media, of one with the UUID that counts, and the other way round.
+    #[must_use]
+    pub fn masked(self, mask: Uuid) -> CatalogRecord {
+        let masked = |uuid: Uuid| Uuid::from_u128(uuid.as_u128() ^ mask.as_u128());
+        match self {
+            CatalogRecord::Volume(entry) => CatalogRecord::Volume(VolumeEntry { uuid: masked(entry.uuid), ..entry }),
+            CatalogRecord::Removed(uuid) => CatalogRecord::Removed(masked(uuid)),
+        }
+    }
+
     /// Reads a record; none when it belongs to somebody else.
     ///
     /// # Errors
@@ -142,6 +156,8 @@ impl CatalogRecord {
 #[derive(Debug)]
 pub struct Catalog {
     mdc: MdcHandle,
+    /// Mask of the UUIDs.
+    mask: Uuid,
     entries: RefCell<Vec<VolumeEntry>>,
     /// Records of other owners, in order.
     foreign: Vec<Vec<u8>>,
@@ -156,9 +172,10 @@ impl Catalog {
         let mdc = pool.mdc_open(pool.root_mdc(), MdcFlags::default()).await?;
         let mut entries: Vec<VolumeEntry> = Vec::new();
         let mut foreign = Vec::new();
+        let mask = pool.volume_mask();
         mdc.rewind().await?;
         while let Some(bytes) = mdc.next_vec(MAX_RECORD_BYTES).await? {
-            match CatalogRecord::decode(&bytes) {
+            match CatalogRecord::decode(&bytes).map(|record| record.map(|record| record.masked(mask))) {
                 Ok(Some(CatalogRecord::Volume(entry))) => {
                     entries.retain(|known| known.uuid != entry.uuid);
                     entries.push(entry);
@@ -177,7 +194,7 @@ impl Catalog {
             }
             finished.push(entry);
         }
-        Ok(Catalog { mdc, entries: RefCell::new(finished), foreign })
+        Ok(Catalog { mdc, mask, entries: RefCell::new(finished), foreign })
     }
 
     /// The volumes, oldest first.
@@ -219,11 +236,12 @@ impl Catalog {
 
     /// Appends a record, durably.
     async fn append(&self, record: &CatalogRecord) -> Result<()> {
+        let on_media = |record: CatalogRecord| record.masked(self.mask).encode();
         let state = || {
-            let entries = self.entries().into_iter().map(|entry| CatalogRecord::Volume(entry).encode());
+            let entries = self.entries().into_iter().map(|entry| on_media(CatalogRecord::Volume(entry)));
             self.foreign.iter().cloned().chain(entries).collect()
         };
-        self.mdc.append_or_replace(&record.encode(), true, state).await
+        self.mdc.append_or_replace(&on_media(record.clone()), true, state).await
     }
 
     /// Ends the use of the root MDC.

@@ -37,7 +37,8 @@ fn drive(class: MediaClass) -> DriveDescriptor {
 }
 
 fn superblock(class: MediaClass) -> Superblock {
-    let drive = drive(class);
+    // A zone less than fit, for the last copy.
+    let drive = DriveDescriptor { zones: 319, ..drive(class) };
     let log = |number: u64| Mdc0Log {
         generation: number + 1,
         uuid: Uuid::from_u128(u128::from(number) + 77),
@@ -52,20 +53,23 @@ fn superblock(class: MediaClass) -> Superblock {
         drive,
         metadata: (class == MediaClass::Capacity).then_some(location),
         flags: SuperblockFlags::NONE,
+        former: None,
+        volume_mask: Uuid::nil(),
+        device: None,
     }
 }
 
 fn superblocks() -> Vec<Seed> {
     let bytes = |class, version| superblock(class).encode(version).to_vec();
-    let current = bytes(MediaClass::Capacity, SuperblockVersion::V2);
+    let current = bytes(MediaClass::Capacity, SuperblockVersion::V3);
     let mut newer = current.clone();
-    newer[56] = 3;
+    newer[56] = 4;
     let mut apart = current.clone();
     // The second log of MDC0 is longer than the first.
     apart[224] = 2;
     vec![
         ("current", current.clone()),
-        ("staging", bytes(MediaClass::Staging, SuperblockVersion::V2)),
+        ("staging", bytes(MediaClass::Staging, SuperblockVersion::V3)),
         ("original", bytes(MediaClass::Capacity, SuperblockVersion::V1)),
         ("newer", newer),
         ("unequal-logs", apart),

@@ -15,14 +15,14 @@ pub(super) fn drive(out: &mut impl Write, report: &DriveReport) -> io::Result<()
         Some(facts) => drive_facts(out, facts)?,
         None => writeln!(out, "  no usable superblock")?,
     }
-    let [first, second] = &report.superblocks;
+    let first = &report.superblocks[0];
     for (number, copy) in report.superblocks.iter().enumerate() {
         let counts = if copy.counts { ", COUNTS" } else { "" };
         let fault = copy.fault.as_ref().map_or(String::new(), |fault| format!(": {fault}"));
         writeln!(out, "  superblock copy {number} at byte {}: {}{counts}{fault}", copy.at_byte, copy.state)?;
         if number == 0 || (&copy.fields, &copy.checksums) != (&first.fields, &first.checksums) {
             copy_details(out, copy)?;
-        } else if second.fields.is_some() {
+        } else if copy.fields.is_some() {
             writeln!(out, "      has what copy 0 has")?;
         }
     }
@@ -45,7 +45,7 @@ fn copy_details(out: &mut impl Write, copy: &Copy) -> io::Result<()> {
     for checksum in &copy.checksums {
         writeln!(out, "      {}", checksum_line(checksum))?;
     }
-    let Fields { name, pool, version, generation, drive, mdc0_logs, mdc0_drive, flags } = fields;
+    let Fields { name, pool, version, generation, drive, mdc0_logs, mdc0_drive, flags, .. } = fields;
     writeln!(out, "      pool name     '{}'", shown::text(name))?;
     writeln!(out, "      pool uuid     {pool}")?;
     writeln!(out, "      version       {version}, generation {generation}, flags {flags:#x}")?;
@@ -53,7 +53,18 @@ fn copy_details(out: &mut impl Write, copy: &Copy) -> io::Result<()> {
     for (number, log) in mdc0_logs.iter().enumerate() {
         writeln!(out, "      MDC0 log {number}    {}", mdc0_log(log))?;
     }
-    writeln!(out, "      MDC0 drive    {}", descriptor(mdc0_drive))
+    writeln!(out, "      MDC0 drive    {}", descriptor(mdc0_drive))?;
+    let [former_drive, former_pool] = fields.former;
+    if !former_drive.is_nil() {
+        writeln!(out, "      imported      was drive {former_drive} of pool {former_pool}")?;
+    }
+    if !fields.volume_mask.is_nil() {
+        writeln!(out, "      volumes       UUIDs are masked with {}", fields.volume_mask)?;
+    }
+    match &fields.device {
+        Some(device) => writeln!(out, "      device        {device}"),
+        None => Ok(()),
+    }
 }
 
 fn checksum_line(checksum: &Checksum) -> String {

@@ -57,7 +57,7 @@ fn truncated_images_are_told_and_read_as_far_as_they_go() {
     let (status, document) = changed(&[], |image| image.truncate(9 * ZONE));
     assert_eq!(status, Some(1));
     let errors = errors(&document);
-    assert!(errors[0].ends_with("the image has 589824 bytes, its superblock says 2621440"), "{errors:?}");
+    assert!(errors[0].ends_with("the image has 589824 bytes, its superblock says 2686976"), "{errors:?}");
     assert!(
         errors.iter().any(|error| error.starts_with("volume 'D0', log mlog 0x2201: the image ends at byte 589824")),
         "{errors:?}"

@@ -169,7 +169,8 @@ impl Made {
             uuid: Uuid::from_u128(0x0d0d),
             zone_pages: (ZONE / 4096) as u32,
             zones: ZONES,
-            bytes: u64::from(ZONES) * ZONE as u64,
+            // A zone is as long as the room of the last copy of the superblock.
+            bytes: u64::from(ZONES + 1) * ZONE as u64,
             features: Features(3),
         };
         let log = |number: u64| Mdc0Log {
@@ -185,6 +186,9 @@ impl Made {
             drive,
             metadata: Some(Mdc0Location { logs: [log(0), log(1)], drive }),
             flags: SuperblockFlags::NONE,
+            former: None,
+            volume_mask: Uuid::nil(),
+            device: None,
         };
         let config = MpConfig {
             root_logs: ObjectId::ROOT_LOGS,
@@ -253,10 +257,14 @@ impl Made {
 
     /// The image of the drive.
     pub fn image(&self) -> Vec<u8> {
-        let mut image = vec![0; ZONES as usize * ZONE];
+        let mut image = vec![0; (ZONES as usize + 1) * ZONE];
         let superblock = self.superblock.encode(self.format.superblock);
         image[..4096].copy_from_slice(&superblock[..]);
         image[8192..8192 + 4096].copy_from_slice(&superblock[..]);
+        if self.format.superblock != SuperblockVersion::V1 {
+            let end = self.superblock.end_copy_at() as usize;
+            image[end..end + 4096].copy_from_slice(&superblock[..]);
+        }
         if let Some(location) = &self.superblock.metadata {
             let log = location.logs[0];
             let stamp = Stamp { uuid: log.uuid, generation: log.generation };

@@ -115,7 +115,7 @@ fn main_job(rig: &Rig, sources: &[Source], scratch: &Path, progress: &Progress) 
         offset += source.image.bytes;
     }
     show::savings(&server.call("bdev_dedupe_get_stats", json!({"name": VOLUME}))?[0]);
-    server.call("bdev_dedupe_delete", json!({"name": VOLUME}))?;
+    server.call("bdev_dedupe_delete", json!({"name": VOLUME, "force": true}))?;
     let status = server.stop()?;
     if !status.success() {
         return Err(Box::new(server.process().ended(status)));

@@ -5,6 +5,7 @@
 use super::exhaustive::{run_script_seed, Blow};
 use super::lives::run_lives_seed;
 use super::log_campaign::run_log_seed;
+use super::twins::run_twins_seed;
 use crate::seeds::campaigns::{self, Options};
 use crate::seeds::runner::{self, Outcome};
 
@@ -19,6 +20,8 @@ pub enum Campaign {
     Failures,
     /// Many lives of a pool in random use.
     Lives,
+    /// A pool and a copy of its disks.
+    Twins,
 }
 
 /// What was done.
@@ -68,7 +71,8 @@ impl campaigns::Campaign for Campaign {
 
     const PROGRAM: &'static str = "pool_campaign";
 
-    const ALL: &'static [Campaign] = &[Campaign::Logs, Campaign::Cuts, Campaign::Failures, Campaign::Lives];
+    const ALL: &'static [Campaign] =
+        &[Campaign::Logs, Campaign::Cuts, Campaign::Failures, Campaign::Lives, Campaign::Twins];
 
     fn name(self) -> &'static str {
         match self {
@@ -76,6 +80,7 @@ impl campaigns::Campaign for Campaign {
             Campaign::Cuts => "cuts",
             Campaign::Failures => "failures",
             Campaign::Lives => "lives",
+            Campaign::Twins => "twins",
         }
     }
 
@@ -85,6 +90,7 @@ impl campaigns::Campaign for Campaign {
             Campaign::Cuts => "a short script, cut at every I/O, before, in the middle and after it",
             Campaign::Failures => "a short script, every I/O and every allocation of memory made to fail once",
             Campaign::Lives => "a pool in use by several tasks, cut at random, life after life",
+            Campaign::Twins => "a copy of a pool's disks is imported beside it, cut off at random",
         }
     }
 
@@ -94,6 +100,7 @@ impl campaigns::Campaign for Campaign {
             Campaign::Cuts => run_script_seed(seed, Blow::Cut, options),
             Campaign::Failures => run_script_seed(seed, Blow::Failure, options),
             Campaign::Lives => run_lives_seed(seed, options.trace),
+            Campaign::Twins => run_twins_seed(seed, options.trace),
         }
     }
 

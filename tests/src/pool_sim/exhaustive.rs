@@ -19,7 +19,7 @@ use super::image::Image;
 use super::life::{Birth, Life, Off};
 use super::machine::Moment;
 use super::pool_model::PoolModel;
-use super::revive::{revive, Found, ZONE};
+use super::revive::{revive, zones_of, Found, ZONE};
 use super::scripts::Script;
 use super::session::SharedModel;
 use super::session_manage::create;
@@ -101,7 +101,7 @@ impl Stage {
         if script == Script::Resize {
             stage.disks[0].0.bytes += 9 * ZONE;
             let bytes = stage.disks[0].0.bytes;
-            stage.model.zones[1].begin(bytes / ZONE);
+            stage.model.zones[1].begin(zones_of(bytes));
         }
         Ok(stage)
     }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use engine::pool::{DeviceProperties, DeviceType, Level};
 use engine::units::Nanos;
+use uuid::Uuid;
 
 use super::disk::{Disk, Keep};
 use super::executor::{Executor, Stop};
@@ -136,6 +137,9 @@ pub fn plain_disk(name: &str, bytes: u64, sector_bytes: u32) -> DeviceProperties
     DeviceProperties {
         name: name.to_owned(),
         model: "virtual disk".to_owned(),
+        uuid: identity_of(name),
+        uuid_lasts: true,
+        layered: false,
         kind: DeviceType::StandardBlock,
         bytes,
         sector_bytes,
@@ -149,6 +153,13 @@ pub fn plain_disk(name: &str, bytes: u64, sector_bytes: u32) -> DeviceProperties
         fua: false,
         atomic_write: 512,
     }
+}
+
+/// The identity of the disk with a name.
+fn identity_of(name: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    name.bytes().zip(&mut bytes).for_each(|(byte, to)| *to = byte);
+    Uuid::from_bytes(bytes)
 }
 
 /// A disk whose abilities are drawn.

@@ -30,6 +30,7 @@ pub mod session;
 pub mod session_logs;
 pub mod session_manage;
 pub mod slab_model;
+pub mod twins;
 pub mod wander;
 
 #[cfg(test)]

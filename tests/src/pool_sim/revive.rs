@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use engine::pool::format::MediaFormat;
+use engine::pool::format::{MediaFormat, END_ROOM_BYTES};
 use engine::pool::management::activate::ActivateRequest;
 use engine::pool::management::Flags;
 use engine::pool::params::ParamChanges;
@@ -32,6 +32,12 @@ pub const CONTAINERS: usize = 2;
 
 /// Bytes of a zone.
 pub const ZONE: u64 = 1 << 20;
+
+/// Zones of a drive of `bytes` bytes.
+#[must_use]
+pub const fn zones_of(bytes: u64) -> u64 {
+    (bytes - END_ROOM_BYTES) / ZONE
+}
 
 /// The registry of a machine.
 #[must_use]
@@ -127,7 +133,7 @@ impl Session {
         for drive in self.pool().drives() {
             let (class, descriptor) = (drive.class(), drive.descriptor());
             model.zones[class.index()]
-                .settle(&format!("the number of zones of {class}"), &(descriptor.bytes / ZONE))?;
+                .settle(&format!("the number of zones of {class}"), &u64::from(descriptor.zones))?;
         }
         for class in MediaClass::ALL {
             if let Some(seen) = params.spare_percent[class.index()] {

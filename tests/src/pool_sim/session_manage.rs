@@ -16,7 +16,7 @@ use engine::pool::{DeviceProperties, Kind, MediaClass};
 
 use super::host::SimHost;
 use super::pool_model::Possible;
-use super::revive::{registry, CAPACITY, CONTAINERS, STAGING, ZONE};
+use super::revive::{registry, zones_of, CAPACITY, CONTAINERS, STAGING, ZONE};
 use super::session::{is_fault, Outcome, Session, SharedModel};
 use crate::sim::random::Random;
 
@@ -81,7 +81,7 @@ pub async fn create_in(
         model.spare = [Possible::known(0), Possible::known(SPARE)];
         model.staging = Possible::known(false);
         let bytes = disk(host, CAPACITY).map_or(0, |properties| properties.bytes);
-        model.zones[MediaClass::Capacity.index()] = Possible::known(bytes / ZONE);
+        model.zones[MediaClass::Capacity.index()] = Possible::known(zones_of(bytes));
     }
     match registry.create(&request).await {
         Ok(active) => {
@@ -108,7 +108,7 @@ pub async fn rename(host: &Rc<SimHost>, model: &SharedModel, name: &str) -> Outc
     let mut paths = vec![CAPACITY.to_owned()];
     paths.extend(staging.then(|| STAGING.to_owned()));
     model.borrow_mut().name.begin(name.to_owned());
-    match registry.rename(&RenameRequest { paths, name: name.to_owned() }).await {
+    match registry.rename(&RenameRequest { paths, name: name.to_owned(), current: None }).await {
         Ok(()) => {
             model.borrow_mut().name.done();
             Ok(Some(()))
@@ -186,7 +186,7 @@ impl Session {
             let mut model = self.model.borrow_mut();
             model.staging.begin(true);
             let bytes = disk(&self.host, STAGING).map_or(0, |properties| properties.bytes);
-            model.zones[MediaClass::Staging.index()] = Possible::known(bytes / ZONE);
+            model.zones[MediaClass::Staging.index()] = Possible::known(zones_of(bytes));
             model.spare[MediaClass::Staging.index()] = Possible::known(SPARE);
             std::mem::replace(&mut model.staging_tried, true)
         };
@@ -196,6 +196,8 @@ impl Session {
             class: MediaClass::Staging,
             zone_mib: Some(1),
             spare_percent: Some(SPARE),
+            // What is on a new disk is drawn, and may look like anything.
+            force: true,
         };
         match self.registry.drive_add(&request).await {
             Ok(()) => {

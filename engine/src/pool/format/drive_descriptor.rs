@@ -130,7 +130,7 @@ pub struct ClassTuple {
 }
 
 impl DriveDescriptor {
-    /// Describes a device as a new drive: as many whole zones as it has room for.
+    /// Describes a device as a new drive: as many whole zones as it has room for, besides the last copy of the superblock.
     ///
     /// # Errors
     /// [`DescriptorError::SectorShift`] for a sector size that is neither 512 nor 4096 bytes,
@@ -143,7 +143,7 @@ impl DriveDescriptor {
     ) -> Result<DriveDescriptor, DescriptorError> {
         let sector_shift = sector_shift(device.sector_bytes)?;
         let bytes = device.bytes;
-        let zones = zones_in(bytes, zone_pages).ok_or(DescriptorError::Size { zone_pages, bytes })?;
+        let zones = zones_in(end_copy_at(bytes), zone_pages).ok_or(DescriptorError::Size { zone_pages, bytes })?;
         let features = Features::of(device);
         Ok(DriveDescriptor { class, kind: device.kind, sector_shift, uuid, zone_pages, zones, bytes, features })
     }
@@ -151,7 +151,13 @@ impl DriveDescriptor {
     /// The same drive on a device that now has `bytes` bytes; none when not one zone fits or more than 2^32.
     #[must_use]
     pub fn resized(self, bytes: u64) -> Option<DriveDescriptor> {
-        Some(DriveDescriptor { bytes, zones: zones_in(bytes, self.zone_pages)?, ..self })
+        Some(DriveDescriptor { bytes, zones: zones_in(end_copy_at(bytes), self.zone_pages)?, ..self })
+    }
+
+    /// True when the zones end before the last copy of the superblock. Those of the original mpool may not.
+    #[must_use]
+    pub fn leaves_room_at_end(&self) -> bool {
+        u64::from(self.zones) * self.zone_bytes() <= end_copy_at(self.bytes)
     }
 
     /// Bytes in a zone.
@@ -212,6 +218,16 @@ impl DriveDescriptor {
         fields.u32(self.zone_pages).u32(self.zones).u64(self.bytes).u64(self.features.0);
         bytes
     }
+}
+
+/// Bytes at the end of a device that no zone takes: the last copy of the superblock is at their beginning, so that the
+/// backup of a partition table, which takes up to 20 KiB at the end of a disk, does not reach it.
+pub const END_ROOM_BYTES: u64 = 64 << 10;
+
+/// First byte of the last copy of the superblock on a device of `bytes` bytes.
+#[must_use]
+pub const fn end_copy_at(bytes: u64) -> u64 {
+    bytes.saturating_sub(END_ROOM_BYTES) / PAGE_BYTES as u64 * PAGE_BYTES as u64
 }
 
 /// Log2 of a sector size that the format knows.
@@ -288,7 +304,13 @@ pub(crate) mod tests {
         let grown = example().resized(10_737_418_240 + (33 << 20)).expect("more zones");
         assert_eq!((grown.zones, grown.bytes), (321, 10_737_418_240 + (33 << 20)));
         assert_eq!(grown.class_tuple(), example().class_tuple());
-        assert_eq!(example().resized((32 << 20) - 1), None);
-        assert_eq!(DriveDescriptor { zone_pages: 1, ..example() }.resized(1 << 44), None, "2^32 zones");
+        assert_eq!(example().resized((33 << 20) - 1).map(|drive| drive.zones), Some(1));
+        assert_eq!(example().resized(32 << 20), None, "no room for the last copy of the superblock");
+        assert_eq!(example().resized(10_737_418_240).map(|drive| drive.zones), Some(319));
+        assert_eq!(
+            DriveDescriptor { zone_pages: 1, ..example() }.resized((1 << 44) + END_ROOM_BYTES),
+            None,
+            "2^32 zones"
+        );
     }
 }

@@ -6,6 +6,7 @@
 //! All integers are little-endian, all structures packed. A decoder takes any bytes and returns a value that makes sense
 //! by itself, or a typed error; it never panics. Padding is written as zeros and not looked at.
 
+pub mod device_record;
 pub mod drive_descriptor;
 pub mod fields;
 pub mod history;
@@ -14,10 +15,11 @@ pub mod superblock;
 pub mod text;
 pub mod version;
 
-pub use drive_descriptor::{DescriptorError, DriveDescriptor, Features};
+pub use device_record::DeviceRecord;
+pub use drive_descriptor::{end_copy_at, DescriptorError, DriveDescriptor, Features, END_ROOM_BYTES};
 pub use record::{EncodedRecord, MpConfig, ObjectCreate, Record, RecordError, MAX_RECORD_BYTES};
 pub use superblock::{
-    superblock_zones, Mdc0Location, Mdc0Log, Superblock, SuperblockError, SuperblockFlags, SUPERBLOCK_BYTES,
+    superblock_zones, Former, Mdc0Location, Mdc0Log, Superblock, SuperblockError, SuperblockFlags, SUPERBLOCK_BYTES,
 };
-pub use text::{Label, PoolName, Text, TextError};
+pub use text::{Label, PoolName, Text, TextError, POOL_NAME_BYTES};
 pub use version::{ContentVersion, MediaFormat, SuperblockVersion};

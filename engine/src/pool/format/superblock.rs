@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The superblock: what a drive is, to which pool it belongs, and where MDC0 is (mpool.md 5.1). One copy of it:
+//! The superblock: what a drive is, to which pool it belongs, and where MDC0 is. One copy of it:
 //! ```text
 //! offset  size  field
 //!      0     8  magic "mpoolDev"
-//!      8    32  name of the pool
+//!      8    32  name of the pool, its first 31 bytes
 //!     40    16  UUID of the pool
 //!     56     2  version
 //!     58     4  generation: counts rewrites; 1 in version 1
@@ -16,24 +16,33 @@
 //!    128    56  log 1 of MDC0: generation u64, UUID, UUID of its drive, zone count u32, first zone u64, padding u32
 //!    184    56  log 2 of MDC0
 //!    240    48  descriptor of the drive that has MDC0
-//!    288     8  flags                        (since version 2, else zero)
-//!    296  3796  zero
-//!   4092     4  CRC32C of bytes 0..4092, with the two other checksums as zeros (since version 2, else zero)
+//!    288     8  flags                                                     (from here on: since version 3, else zero)
+//!    296    16  UUID that the drive had before an import, until MDC0 knows the new one; else nil
+//!    312    16  UUID that the pool had before an import, likewise
+//!    328    16  mask of the volumes' UUIDs: each counts exclusive-ored with it
+//!    344    96  the device that the drive was on when this was written ([`DeviceRecord`])
+//!    440   256  name of the pool
+//!    696  3396  zero
+//!   4092     4  CRC32C of bytes 0..4092, with the two other checksums as zeros
 //! ```
 //! Bytes 128..288 are zero where MDC0 is on another drive. Bytes 0..66 are what libblkid looks at; no version moves them.
 //!
-//! Version 2 differs from mpool.md (architecture.md 6): the last checksum covers everything, MDC0's place and generations
-//! among it, so a copy that a power cut tore is known as such. It takes the other checksums as zeros: a CRC over some data
-//! and then the CRC of that data is the same for all data, and would not tell the first sector of one superblock from that
-//! of another. The generation orders the copies.
+//! Version 1 is the original mpool's. Version 2, which had neither the third copy at the end of the drive nor what lies
+//! behind byte 296, was never released and is refused.
+//!
+//! Since version 3 the last checksum covers everything, MDC0's place and generations among it, so a copy that a power cut
+//! tore is known as such. It takes the other checksums as zeros: a CRC over some data and then the CRC of that data is the
+//! same for all data, and would not tell the first sector of one superblock from that of another. The generation orders
+//! the copies, and the zones of the drive end before the last copy.
 
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::drive_descriptor::{DescriptorError, DriveDescriptor, Features, DRIVE_DESCRIPTOR_BYTES};
+use super::device_record::{DeviceRecord, DEVICE_RECORD_BYTES};
+use super::drive_descriptor::{end_copy_at, DescriptorError, DriveDescriptor, Features, DRIVE_DESCRIPTOR_BYTES};
 use super::fields::{FieldReader, FieldWriter, Truncated};
 use super::history::{Revision, Structure};
-use super::text::{PoolName, TextError};
+use super::text::{PoolName, TextError, POOL_NAME_BYTES};
 use super::version::SuperblockVersion;
 use crate::pool::error::{Kind, PoolError};
 use crate::pool::ids::Extent;
@@ -64,12 +73,21 @@ const METADATA_AT: usize = 128;
 const LOG_BYTES: usize = 56;
 /// Bytes that version 1 uses.
 const V1_BYTES: usize = METADATA_AT + 2 * LOG_BYTES + DRIVE_DESCRIPTOR_BYTES;
+/// Bytes of the name that every version has, its NUL among them.
+const SHORT_NAME_BYTES: usize = 32;
+/// Where the full name is.
+const NAME_AT: usize = 440;
+/// Bytes that version 3 uses, its checksum apart.
+const V3_BYTES: usize = NAME_AT + POOL_NAME_BYTES;
+/// A version that was never released.
+const RETIRED_VERSION: u16 = 2;
 /// Where the checksum over everything is.
 const WHOLE_CRC_AT: usize = SUPERBLOCK_BYTES - 4;
 
 const _: () = assert!(HEAD_BYTES == 8 + 32 + 16 + 2 + 4 && VERSION_AT == 8 + 32 + 16);
 const _: () = assert!(DRIVE_AT == HEAD_BYTES + 4 + 6 && METADATA_AT == DRIVE_AT + DRIVE_DESCRIPTOR_BYTES + 4 + 4);
 const _: () = assert!(LOG_BYTES == 8 + 16 + 16 + 12 + 4 && V1_BYTES == 288);
+const _: () = assert!(NAME_AT == V1_BYTES + 8 + 3 * 16 + DEVICE_RECORD_BYTES && V3_BYTES == 696);
 
 /// One of MDC0's two logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +128,15 @@ impl SuperblockFlags {
     }
 }
 
+/// What a drive was called before it was imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Former {
+    /// UUID of the drive.
+    pub drive: Uuid,
+    /// UUID of the pool.
+    pub pool: Uuid,
+}
+
 /// A superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
@@ -125,6 +152,12 @@ pub struct Superblock {
     pub metadata: Option<Mdc0Location>,
     /// Facts about the pool.
     pub flags: SuperblockFlags,
+    /// The UUIDs that drive and pool had before an import, as long as MDC0 may not know the new ones.
+    pub former: Option<Former>,
+    /// The volumes of the pool count under their recorded UUIDs exclusive-ored with this.
+    pub volume_mask: Uuid,
+    /// The device that the drive was on when this was written; none in version 1.
+    pub device: Option<DeviceRecord>,
 }
 
 /// A superblock as version 1 has it.
@@ -152,6 +185,12 @@ pub enum SuperblockError {
     /// A version that this software does not know.
     #[error("superblock version {0} is unknown")]
     Version(u16),
+    /// A version that was never released.
+    #[error("superblock version {0} was written by an unreleased state of this software and is not read any more")]
+    Retired(u16),
+    /// The last copy lies in the drive's zones.
+    #[error("the drive's zones reach into the room of the last copy")]
+    NoRoomAtEnd,
     /// A flag that this software does not know.
     #[error("superblock flags {0:#x} are unknown")]
     Flags(u64),
@@ -173,14 +212,22 @@ pub enum SuperblockError {
 }
 
 impl SuperblockError {
-    /// What kind of failure it is (mpool.md 5.1).
+    /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
             SuperblockError::Magic => Kind::NoPool,
-            SuperblockError::Version(_) | SuperblockError::Flags(_) => Kind::UnknownSuperblock,
+            SuperblockError::Version(_) | SuperblockError::Retired(_) | SuperblockError::Flags(_) => {
+                Kind::UnknownSuperblock
+            }
             _ => Kind::Invalid,
         }
+    }
+
+    /// Another software wrote it, which may know more.
+    #[must_use]
+    pub fn is_other_software(&self) -> bool {
+        self.kind() == Kind::UnknownSuperblock
     }
 
     /// The same as a failure on `object`.
@@ -204,19 +251,25 @@ impl Superblock {
         check(head, after.u32()?, "the head")?;
         fields.skip(VERSION_AT - MAGIC.len())?;
         let number = fields.u16()?;
+        if number == RETIRED_VERSION {
+            return Err(SuperblockError::Retired(number));
+        }
         let version = SuperblockVersion::from_number(number).ok_or(SuperblockError::Version(number))?;
         Ok((Superblock::read(version, bytes)?, version))
     }
 
     /// The bytes of a copy.
     ///
-    /// In version 1 there are no flags, and the generation is always 1.
+    /// In version 1 there is nothing behind MDC0's place, the generation is always 1, and a name of more than 31 bytes is
+    /// cut.
     #[must_use]
     pub fn encode(&self, version: SuperblockVersion) -> Box<[u8; SUPERBLOCK_BYTES]> {
         let mut bytes = Box::new([0; SUPERBLOCK_BYTES]);
         let mut fields = FieldWriter::new(&mut bytes[..]);
         let generation = if version == SuperblockVersion::V1 { 1 } else { self.generation };
-        fields.bytes(&MAGIC).bytes(self.name.field()).uuid(self.pool).u16(version as u16).u32(generation);
+        let mut short_name = [0; SHORT_NAME_BYTES];
+        short_name[..SHORT_NAME_BYTES - 1].copy_from_slice(&self.name.field()[..SHORT_NAME_BYTES - 1]);
+        fields.bytes(&MAGIC).bytes(&short_name).uuid(self.pool).u16(version as u16).u32(generation);
         let head = crc32c(fields.written());
         let drive = self.drive.encode();
         fields.u32(head).skip(6).bytes(&drive).u32(crc32c(&drive)).skip(4);
@@ -230,8 +283,13 @@ impl Superblock {
             }
         };
         assert_eq!(fields.position(), V1_BYTES, "the fields of version 1");
-        if version >= SuperblockVersion::V2 {
-            fields.u64(self.flags.0).skip(WHOLE_CRC_AT - V1_BYTES - 8);
+        if version >= SuperblockVersion::V3 {
+            let former = self.former.unwrap_or(Former { drive: Uuid::nil(), pool: Uuid::nil() });
+            fields.u64(self.flags.0).uuid(former.drive).uuid(former.pool).uuid(self.volume_mask);
+            fields.bytes(&self.device.map_or([0; DEVICE_RECORD_BYTES], |device| device.encode()));
+            fields.bytes(self.name.field());
+            assert_eq!(fields.position(), V3_BYTES, "the fields of version 3");
+            fields.skip(WHOLE_CRC_AT - V3_BYTES);
             let whole = whole_crc(fields.written());
             fields.u32(whole);
         }
@@ -239,9 +297,7 @@ impl Superblock {
     }
 
     /// Checks MDC0's place, where the superblock has one: both logs on this drive, equally long, apart from each other
-    /// and from the superblocks, within the drive; the descriptors of the drive agree (mpool.md 5.1, "valid").
-    ///
-    /// Differs from mpool.md: that the logs lie within the drive and apart is checked here (section 13, defect 1).
+    /// and from the superblocks, within the drive; the descriptors of the drive agree.
     ///
     /// # Errors
     /// [`SuperblockError::Metadata`].
@@ -266,6 +322,18 @@ impl Superblock {
         Err(SuperblockError::Metadata(fault))
     }
 
+    /// The UUIDs that MDC0 may know drive and pool by: those before an import that is not complete, else the present ones.
+    #[must_use]
+    pub fn origin(&self) -> Former {
+        self.former.unwrap_or(Former { drive: self.drive.uuid, pool: self.pool })
+    }
+
+    /// First byte of the last copy.
+    #[must_use]
+    pub fn end_copy_at(&self) -> u64 {
+        end_copy_at(self.drive.bytes)
+    }
+
     fn can_hold(&self, extent: Extent) -> bool {
         let reserved = superblock_zones(self.drive.zone_bytes());
         let inside = extent.end().is_some_and(|end| end <= u64::from(self.drive.zones));
@@ -286,10 +354,13 @@ impl Structure<SuperblockVersion> for SuperblockV1 {
     fn read(_version: SuperblockVersion, bytes: &[u8]) -> Result<SuperblockV1, SuperblockError> {
         let mut fields = FieldReader::new(bytes);
         fields.skip(MAGIC.len())?;
-        let name = PoolName::decode(fields.bytes()?).map_err(SuperblockError::Name)?;
-        if name.is_empty() {
-            return Err(SuperblockError::NoName);
+        let mut field = [0; POOL_NAME_BYTES];
+        let short_name: [u8; SHORT_NAME_BYTES] = fields.bytes()?;
+        if !short_name.contains(&0) {
+            return Err(SuperblockError::Name(TextError::NotClosed));
         }
+        field[..SHORT_NAME_BYTES].copy_from_slice(&short_name);
+        let name = read_name(field)?;
         let pool = fields.uuid()?;
         fields.skip(2)?;
         let generation = fields.u32()?;
@@ -305,7 +376,7 @@ impl Structure<SuperblockVersion> for SuperblockV1 {
 
 impl Revision<SuperblockVersion> for Superblock {
     type Earlier = SuperblockV1;
-    const SINCE: SuperblockVersion = SuperblockVersion::V2;
+    const SINCE: SuperblockVersion = SuperblockVersion::V3;
 
     fn unpack(bytes: &[u8]) -> Result<Superblock, SuperblockError> {
         let (covered, mut crc) =
@@ -319,14 +390,33 @@ impl Revision<SuperblockVersion> for Superblock {
         if flags & !SuperblockFlags::LEGACY_LOGS.0 != 0 {
             return Err(SuperblockError::Flags(flags));
         }
-        // What version 1 has is unchanged.
-        let SuperblockV1 { generation, name, pool, drive, metadata } = SuperblockV1::read(Self::SINCE, bytes)?;
-        Ok(Superblock { generation, name, pool, drive, metadata, flags: SuperblockFlags(flags) })
+        let former = Former { drive: fields.uuid()?, pool: fields.uuid()? };
+        let former = Some(former).filter(|former| !former.drive.is_nil() || !former.pool.is_nil());
+        let volume_mask = fields.uuid()?;
+        let device = DeviceRecord::decode(&fields.bytes()?)?;
+        let name = read_name(fields.bytes()?)?;
+        // What version 1 has is unchanged, but for the name, of which it has the beginning.
+        let SuperblockV1 { generation, pool, drive, metadata, .. } = SuperblockV1::read(Self::SINCE, bytes)?;
+        if !drive.leaves_room_at_end() {
+            return Err(SuperblockError::NoRoomAtEnd);
+        }
+        let flags = SuperblockFlags(flags);
+        Ok(Superblock { generation, name, pool, drive, metadata, flags, former, volume_mask, device })
     }
 
     fn convert(earlier: SuperblockV1) -> Superblock {
         let SuperblockV1 { generation, name, pool, drive, metadata } = earlier;
-        Superblock { generation, name, pool, drive, metadata, flags: SuperblockFlags::LEGACY_LOGS }
+        let flags = SuperblockFlags::LEGACY_LOGS;
+        let (former, volume_mask, device) = (None, Uuid::nil(), None);
+        Superblock { generation, name, pool, drive, metadata, flags, former, volume_mask, device }
+    }
+}
+
+fn read_name(field: [u8; POOL_NAME_BYTES]) -> Result<PoolName, SuperblockError> {
+    let name = PoolName::decode(field).map_err(SuperblockError::Name)?;
+    match name.is_empty() {
+        true => Err(SuperblockError::NoName),
+        false => Ok(name),
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Names and labels as they stand on media: ASCII of a restricted kind, closed by a NUL, the rest zero (mpool.md 1.4).
+//! Names and labels as they stand on media: ASCII of a restricted kind, closed by a NUL, the rest zero.
 //! [`crate::pool::names`] makes such texts of what clients give.
 
 use core::fmt;
@@ -27,8 +27,11 @@ pub struct Text<const N: usize> {
     field: [u8; N],
 }
 
-/// Name of a pool: 31 bytes and a NUL.
-pub type PoolName = Text<32>;
+/// Bytes of the field of a pool's name, its NUL among them: as long as a volume's name can be.
+pub const POOL_NAME_BYTES: usize = 256;
+
+/// Name of a pool.
+pub type PoolName = Text<POOL_NAME_BYTES>;
 
 /// Label of a pool: 63 bytes and a NUL.
 pub type Label = Text<64>;
@@ -112,14 +115,14 @@ mod tests {
         for (text, byte) in [("-a", b'-'), ("a/b", b'/'), ("a\0b", 0), ("\u{e9}", 0xc3)] {
             assert_eq!(PoolName::new(text), Err(TextError::Byte(byte)));
         }
-        assert_eq!(PoolName::new(&"x".repeat(31)).map(|name| name.as_str().len()), Ok(31));
-        assert_eq!(PoolName::new(&"x".repeat(32)), Err(TextError::TooLong(31)));
+        assert_eq!(PoolName::new(&"x".repeat(255)).map(|name| name.as_str().len()), Ok(255));
+        assert_eq!(PoolName::new(&"x".repeat(256)), Err(TextError::TooLong(255)));
         assert_eq!(Label::new(&"x".repeat(64)), Err(TextError::TooLong(63)));
     }
 
     #[test]
     fn a_field_decodes_to_its_text_or_an_error() {
-        let mut field = [0; 32];
+        let mut field = [0; POOL_NAME_BYTES];
         field[..4].copy_from_slice(b"mp1\0");
         field[9] = 7;
         let name = PoolName::decode(field).expect("closed by a NUL");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The versions of what a pool has on media, and which of them this software writes (mpool.md 5.5).
+//! The versions of what a pool has on media, and which of them this software writes.
 //!
 //! | part | original | current | what changed |
 //! |---|---|---|---|
-//! | superblock | 1 | 2 | a CRC32C over the whole of each copy; generation counts rewrites; flags |
+//! | superblock | 1 | 3 | a third copy at the end; a CRC32C over the whole of each; generation counts rewrites; what the device is |
 //! | log blocks | 1 | 2 | a CRC32C over the whole of each block |
 //! | MDC content | 1.0.0.0 | 2.0.0.0 | slab objects |
 
@@ -66,20 +66,20 @@ impl fmt::Display for ContentVersion {
 pub enum SuperblockVersion {
     /// The original's.
     V1 = 1,
-    /// With a CRC32C over the whole copy, a generation and flags.
-    V2 = 2,
+    /// With a third copy, a CRC32C over the whole of each, a generation, flags, and what the device is.
+    V3 = 3,
 }
 
 impl SuperblockVersion {
     /// What this software writes.
-    pub const CURRENT: SuperblockVersion = SuperblockVersion::V2;
+    pub const CURRENT: SuperblockVersion = SuperblockVersion::V3;
 
     /// The version with a number on media; none when this software does not know it.
     #[must_use]
     pub const fn from_number(number: u16) -> Option<SuperblockVersion> {
         match number {
             1 => Some(SuperblockVersion::V1),
-            2 => Some(SuperblockVersion::V2),
+            3 => Some(SuperblockVersion::V3),
             _ => None,
         }
     }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Activation: from devices to a pool in memory (mpool.md 1.6).
+//! Activation: from devices to a pool in memory.
 //!
-//! Differs from mpool.md: a missing drive is noticed before the objects are read, not after. A superblock of the new
+//! Differs from the original: a missing drive is noticed before the objects are read, not after. A superblock of the new
 //! size and an MDC0 record of the old one, as a power cut during a resize leaves them, are brought together. Containers
 //! are completed to the number that the drive's size calls for ([`super::layout`]).
 
 use std::rc::Rc;
+
+use uuid::Uuid;
 
 use super::deactivate::shut_down;
 use super::layout;
@@ -28,7 +30,8 @@ use crate::pool::Pool;
 /// A pool to be activated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ActivateRequest {
-    /// The name that it must have. A pool of this name that is active already is all that was asked for.
+    /// The name or, as text, the UUID that it must have. If that pool is active already on these devices, that is all
+    /// that was asked for.
     pub name: Option<String>,
     /// Paths of its devices, 1 or 2.
     pub paths: Vec<String>,
@@ -55,8 +58,8 @@ impl Registry {
 
     pub(super) async fn activate_alone(&self, request: &ActivateRequest) -> Result<Rc<ActivePool>> {
         let name = request.name.as_deref().map(names::pool_name).transpose()?;
-        if let Some(active) = name.as_deref().and_then(|name| self.named(name)) {
-            return Ok(active);
+        if let Some(active) = name.as_deref().and_then(|name| self.find(name).ok()) {
+            return active.check_is_on(&request.paths).map(|()| active);
         }
         let mut activation = Activation {
             registry: self,
@@ -99,7 +102,7 @@ struct Activation<'r> {
 }
 
 impl<'r> Activation<'r> {
-    fn steps() -> [Step<Activation<'r>>; 11] {
+    fn steps() -> [Step<Activation<'r>>; 12] {
         [
             Step::<Self>::new("reading the superblocks", |state| Box::pin(state.read_superblocks())),
             Step::<Self>::new("comparing the drives", |state| Box::pin(async move { state.compare_drives() })),
@@ -112,6 +115,7 @@ impl<'r> Activation<'r> {
             Step::<Self>::new("reading the objects", |state| Box::pin(state.load_objects())),
             Step::<Self>::new("bringing the metadata up to date", |state| Box::pin(state.convert())),
             Step::<Self>::new("recording the drives' sizes", |state| Box::pin(state.record_sizes())),
+            Step::<Self>::new("completing an import", |state| Box::pin(state.complete_import())),
             Step::<Self>::new("storing the parameters", |state| Box::pin(state.store_params())),
             Step::<Self>::new("completing the containers", |state| Box::pin(state.complete_containers())),
             Step::<Self>::new("completing the root MDC", |state| Box::pin(state.complete_root())),
@@ -119,7 +123,8 @@ impl<'r> Activation<'r> {
     }
 
     async fn read_superblocks(&mut self) -> Result<()> {
-        self.members = members::read_members(&**self.registry.host(), &self.request.paths).await?;
+        self.members =
+            members::read_members(&**self.registry.host(), &self.request.paths, self.request.flags.force).await?;
         Ok(())
     }
 
@@ -128,23 +133,20 @@ impl<'r> Activation<'r> {
         self.metadata = members::metadata_member(&self.members)?;
         let main = &self.members[self.metadata];
         self.registry.check_is_inactive(main.pool())?;
-        let name = main.superblock.name.as_str();
-        if let Some(expected) = self.name.as_deref().filter(|expected| *expected != name) {
-            let reason = format!("the pool on it is '{name}', not '{expected}'");
-            return Err(PoolError::invalid(members::subject(&main.path), reason));
-        }
-        self.registry.check_name_is_free(name)?;
-        if self.request.flags.force {
-            return Ok(());
-        }
+        main.check_is(self.name.as_deref())?;
+        self.registry.check_name_is_free(main.superblock.name.as_str())?;
         for member in &self.members {
-            member.superblock.check_metadata().map_err(|error| error.on(members::subject(&member.path)))?;
-            member.check_device()?;
+            let flags = self.request.flags;
+            if !flags.force {
+                member.superblock.check_metadata().map_err(|error| error.on(members::subject(&member.path)))?;
+            }
+            member.check_device(&**self.registry.host(), flags)?;
         }
         Ok(())
     }
 
-    /// Rewrites superblocks of an older version, or of drives that have grown.
+    /// Rewrites superblocks of an older version, of drives that have grown or are on another device, and those whose
+    /// copies are not all the same.
     async fn update_superblocks(&mut self) -> Result<()> {
         let (flags, format) = (self.request.flags, self.registry.format());
         let host = &**self.registry.host();
@@ -157,16 +159,25 @@ impl<'r> Activation<'r> {
             }
             let old = superblocks::needs_conversion(member.version, format.superblock, flags.permit_meta_conv)
                 .map_err(|error| error.while_doing(&subject))?;
+            let former_bytes = member.superblock.drive.bytes;
             if let Some(grown) = grown {
                 if !flags.permit_meta_conv {
                     let reason = "it has grown; rewriting its superblock is not permitted by the request";
                     return Err(PoolError::new(Kind::NotPermitted, subject, reason));
                 }
                 member.describe(grown);
-            } else if !old {
+            } else if !old && !member.is_out_of_date() {
                 continue;
             }
+            if !member.superblock.drive.leaves_room_at_end() {
+                let reason = "its zones leave no room for the last copy of a superblock of this software";
+                return Err(PoolError::new(Kind::NotSupported, subject, reason));
+            }
+            member.record_device();
             superblocks::rewrite(&*member.device, &mut member.superblock, format.superblock, host).await?;
+            if grown.is_some() {
+                superblocks::erase_former_end(&*member.device, former_bytes, host).await;
+            }
             member.version = format.superblock;
         }
         Ok(())
@@ -191,7 +202,7 @@ impl<'r> Activation<'r> {
         let (pool, recorded) = self.loaded()?;
         for drive in pool.drives() {
             match recorded.drives[drive.class().index()] {
-                Some(known) if known.uuid == drive.descriptor().uuid => {
+                Some(known) if self.is_known_as(known.uuid, drive.descriptor().uuid) => {
                     if known.class_tuple() != drive.descriptor().class_tuple() {
                         return Err(PoolError::invalid(drive.subject(), "MDC0 describes it otherwise than it is"));
                     }
@@ -214,6 +225,12 @@ impl<'r> Activation<'r> {
             }
         }
         Ok(())
+    }
+
+    /// True when MDC0 has one of the UUIDs for a drive that its superblock gives it.
+    fn is_known_as(&self, recorded: Uuid, drive: Uuid) -> bool {
+        let member = self.members.iter().find(|member| member.superblock.drive.uuid == drive);
+        recorded == drive || member.is_some_and(|member| member.superblock.origin().drive == recorded)
     }
 
     fn miss(&self, pool: &Pool, known: &DriveDescriptor) -> Result<()> {
@@ -244,6 +261,27 @@ impl<'r> Activation<'r> {
         for drive in pool.drives() {
             if recorded.drives[drive.class().index()] != Some(drive.descriptor()) {
                 pool.log_drive(&drive.descriptor()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// MDC0 knows the drives by their new UUIDs now.
+    async fn complete_import(&mut self) -> Result<()> {
+        let (pool, _) = self.loaded()?;
+        for drive in pool.drives() {
+            let member = self.members.iter_mut().find(|member| member.superblock.drive.uuid == drive.descriptor().uuid);
+            let Some(member) = member.filter(|member| member.superblock.former.is_some()) else { continue };
+            let is_main = member.superblock.metadata.is_some();
+            if is_main {
+                // MDC0 may have been compacted since it was read.
+                member.superblock = pool.superblock.borrow().clone();
+            }
+            member.superblock.former = None;
+            let format = self.registry.format().superblock;
+            superblocks::update(&drive, &mut member.superblock, format, &**self.registry.host()).await?;
+            if is_main {
+                *pool.superblock.borrow_mut() = member.superblock.clone();
             }
         }
         Ok(())

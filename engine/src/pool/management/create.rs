@@ -22,7 +22,7 @@ use super::steps::{self, Step};
 use crate::pool::device::Device;
 use crate::pool::drive::Drive;
 use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::format::{Mdc0Location, Mdc0Log, MpConfig, PoolName, Superblock, SuperblockFlags};
+use crate::pool::format::{DeviceRecord, Mdc0Location, Mdc0Log, MpConfig, PoolName, Superblock, SuperblockFlags};
 use crate::pool::host::Level;
 use crate::pool::ids::{Extent, MediaClass};
 use crate::pool::names;
@@ -44,7 +44,7 @@ pub struct CreateRequest {
     pub staging_zone_mib: Option<u32>,
     /// Parameters.
     pub params: CreateParams,
-    /// Create it even if the CAPACITY device has a pool, which is lost.
+    /// Create it even if a device has a pool or something else on it, which is lost.
     pub force: bool,
 }
 
@@ -53,7 +53,7 @@ impl Registry {
     ///
     /// # Errors
     /// Invalid, NameTooLong: the name, a parameter, or a device of the wrong kind. Exists: an active pool has the name.
-    /// Busy: a device is in use or has a superblock. NoSpace: the device is too small. Io. No pool is there then.
+    /// Busy: a device is in use, or has a superblock or something else on it. NoSpace: the device is too small. Io. No pool is there then.
     pub async fn create(&self, request: &CreateRequest) -> Result<Rc<ActivePool>> {
         self.alone(self.create_alone(request)).await
     }
@@ -103,7 +103,7 @@ impl<'r> Creation<'r> {
     fn steps() -> [Step<Creation<'r>>; 9] {
         [
             Step::<Self>::new("opening the device", |state| Box::pin(state.open_device())),
-            Step::<Self>::new("looking for a superblock", |state| Box::pin(state.check_for_pool())),
+            Step::<Self>::new("looking for what is on the device", |state| Box::pin(state.check_for_pool())),
             Step::<Self>::new("dividing the device", |state| Box::pin(async move { state.divide() })),
             Step::<Self>::new("writing the superblocks", |state| Box::pin(state.write_superblocks()))
                 .undone_by(|state| Box::pin(state.erase_superblocks())),
@@ -127,7 +127,7 @@ impl<'r> Creation<'r> {
             let reason = "it has the superblock of a pool; creating another needs force, and the old one is lost";
             return Err(PoolError::new(Kind::Busy, subject(&self.request.capacity), reason));
         }
-        Ok(())
+        members::clear_foreign(&**self.media(), &self.request.capacity, self.request.force).await
     }
 
     fn divide(&mut self) -> Result<()> {
@@ -151,6 +151,9 @@ impl<'r> Creation<'r> {
             drive,
             metadata: Some(Mdc0Location { logs: [log(0), log(1)], drive }),
             flags: SuperblockFlags::NONE,
+            former: None,
+            volume_mask: Uuid::nil(),
+            device: Some(DeviceRecord::of(&properties)),
         };
         superblock.check_metadata().map_err(|error| error.on(path))?;
         let config = self.request.params.config(layout.root_log_bytes)?;
@@ -260,6 +263,7 @@ impl<'r> Creation<'r> {
             class: MediaClass::Staging,
             zone_mib: self.request.staging_zone_mib,
             spare_percent: self.spare_percent(MediaClass::Staging),
+            force: self.request.force,
         };
         self.registry.drive_add_alone(&request).await
     }

@@ -11,7 +11,9 @@
 use std::rc::Rc;
 
 use super::members::{self, subject, Member};
-use crate::pool::error::{Kind, PoolError, Result};
+use super::Flags;
+use crate::pool::device::Device;
+use crate::pool::error::{Kind, Result};
 use crate::pool::host::Level;
 use crate::pool::registry::{ActivePool, Registry};
 use crate::pool::superblocks;
@@ -49,7 +51,11 @@ impl Registry {
             self.deactivate_alone(&active).await?;
         }
         members::check_paths(&paths)?;
-        let doomed = self.read_doomed(&paths, request).await?;
+        let Doomed { members: doomed, remains } = self.read_doomed(&paths, request).await?;
+        for device in &remains {
+            let erased = superblocks::erase(&**device).await;
+            erased.map_err(|error| error.while_doing("completing the destruction of a pool"))?;
+        }
         for member in &doomed {
             let erased = superblocks::erase(&*member.device).await;
             erased.map_err(|error| error.while_doing("destroying a pool"))?;
@@ -69,39 +75,50 @@ impl Registry {
     }
 
     /// The drives to be erased, that with MDC0 first.
-    async fn read_doomed(&self, paths: &[String], request: &DestroyRequest) -> Result<Vec<Member>> {
-        let mut doomed = Vec::new();
+    async fn read_doomed(&self, paths: &[String], request: &DestroyRequest) -> Result<Doomed> {
+        let (mut doomed, mut remains) = (Vec::new(), Vec::new());
         let mut empty = None;
         for path in paths {
             let device = self.host().open(path).await?;
-            match members::read_member(&**self.host(), path, device).await {
+            match members::read_member(&**self.host(), path, Rc::clone(&device), request.force).await {
                 Ok(member) => doomed.push(member),
-                Err(error) if error.kind() == Kind::NoPool => empty = Some(error),
+                Err(error) if error.kind() == Kind::NoPool => {
+                    if superblocks::has_remains(&*device).await? {
+                        remains.push(device);
+                    } else {
+                        empty = Some(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
-        if let (true, Some(error)) = (doomed.is_empty(), empty) {
+        if let (true, Some(error)) = (doomed.is_empty() && remains.is_empty(), empty) {
             return Err(error);
         }
         members::check_one_pool(&doomed)?;
         doomed.sort_by_key(|member| member.superblock.metadata.is_none());
         if !request.force {
             for member in &doomed {
-                member.check_device()?;
+                member.check_device(&**self.host(), Flags::default())?;
             }
             check_name(&doomed, request.name.as_deref())?;
         }
-        Ok(doomed)
+        Ok(Doomed { members: doomed, remains })
     }
 }
 
+/// What is to be erased.
+struct Doomed {
+    /// Drives of the pool.
+    members: Vec<Member>,
+    /// Devices with what a creation or a destruction that was cut off has left.
+    remains: Vec<Rc<dyn Device>>,
+}
+
 fn check_name(doomed: &[Member], expected: Option<&str>) -> Result<()> {
-    let (Some(first), Some(expected)) = (doomed.first(), expected) else { return Ok(()) };
-    let (name, uuid) = (first.superblock.name.as_str(), first.pool());
     // After an interrupted renaming only the drive with MDC0 has the name that counts.
-    if first.superblock.metadata.is_none() || name == expected || uuid.to_string() == expected {
-        return Ok(());
+    match doomed.first().filter(|first| first.superblock.metadata.is_some()) {
+        Some(first) => first.check_is(expected),
+        None => Ok(()),
     }
-    let reason = format!("the pool on it is '{name}' ({uuid}), not '{}'", expected.escape_debug());
-    Err(PoolError::invalid(subject(&first.path), reason))
 }

@@ -16,7 +16,7 @@ use super::steps::{self, Step};
 use crate::pool::device::Device;
 use crate::pool::drive::Drive;
 use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::format::Superblock;
+use crate::pool::format::{DeviceRecord, Superblock};
 use crate::pool::host::Level;
 use crate::pool::ids::MediaClass;
 use crate::pool::registry::{ActivePool, Registry};
@@ -35,6 +35,8 @@ pub struct DriveAddRequest {
     pub zone_mib: Option<u32>,
     /// Spare zones in percent; without it, the default.
     pub spare_percent: Option<u8>,
+    /// Take the device even if a pool or something else is on it, which is lost.
+    pub force: bool,
 }
 
 impl Registry {
@@ -42,7 +44,7 @@ impl Registry {
     ///
     /// # Errors
     /// NotMember: no such active pool. Invalid: the class has a drive, or the device is of the wrong kind. Busy: the
-    /// device is in use or has a superblock. Io: the drive is no member, unless its record is found at the next
+    /// device is in use, or has a superblock or something else on it. Io: the drive is no member, unless its record is found at the next
     /// activation.
     pub async fn drive_add(&self, request: &DriveAddRequest) -> Result<()> {
         self.alone(self.drive_add_alone(request)).await
@@ -84,7 +86,7 @@ impl<'r> Joining<'r> {
     fn steps() -> [Step<Joining<'r>>; 4] {
         [
             Step::<Self>::new("opening the device", |state| Box::pin(state.open_device())),
-            Step::<Self>::new("looking for a superblock", |state| Box::pin(state.check_for_pool())),
+            Step::<Self>::new("looking for what is on the device", |state| Box::pin(state.check_for_pool())),
             Step::<Self>::new("writing the superblocks", |state| Box::pin(state.write_superblocks()))
                 .undone_by(|state| Box::pin(state.erase_superblocks())),
             Step::<Self>::new("recording the drive", |state| Box::pin(state.record())),
@@ -97,10 +99,11 @@ impl<'r> Joining<'r> {
     }
 
     async fn check_for_pool(&mut self) -> Result<()> {
-        if !superblocks::probe(&**self.device()).await? || self.is_left_over().await {
-            return Ok(());
+        let force = self.request.force;
+        if force || !superblocks::probe(&**self.device()).await? || self.is_left_over().await {
+            return members::clear_foreign(&**self.device(), &self.request.path, force).await;
         }
-        let reason = "it has the superblock of a pool; destroy that first";
+        let reason = "it has the superblock of a pool; destroy that first, or take it with force";
         Err(PoolError::new(Kind::Busy, subject(&self.request.path), reason))
     }
 
@@ -108,7 +111,7 @@ impl<'r> Joining<'r> {
     async fn is_left_over(&self) -> bool {
         let pool = self.active.pool();
         let (host, device) = (&**self.registry.host(), Rc::clone(self.device()));
-        let Ok(member) = members::read_member(host, &self.request.path, device).await else { return false };
+        let Ok(member) = members::read_member(host, &self.request.path, device, false).await else { return false };
         let known = pool.drives().iter().any(|drive| drive.descriptor().uuid == member.superblock.drive.uuid);
         member.pool() == pool.uuid() && member.superblock.metadata.is_none() && !known
     }
@@ -121,8 +124,14 @@ impl<'r> Joining<'r> {
         let descriptor = members::describe_new(&path, &properties, self.request.class, uuid, zone_bytes)?;
         let device = Rc::clone(self.device());
         self.drive = Some(Drive::online(device, descriptor, members::settings(&self.registry.tunables()))?);
-        let superblock =
-            Superblock { generation: 1, drive: descriptor, metadata: None, ..pool.superblock.borrow().clone() };
+        let superblock = Superblock {
+            generation: 1,
+            drive: descriptor,
+            metadata: None,
+            former: None,
+            device: Some(DeviceRecord::of(&properties)),
+            ..pool.superblock.borrow().clone()
+        };
         superblocks::write_new(&**self.device(), &superblock, self.registry.format().superblock).await
     }
 

@@ -10,10 +10,11 @@ use super::Flags;
 use crate::pool::device::{Device, DeviceProperties};
 use crate::pool::drive::{check_device, Drive, DriveSettings};
 use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::format::{DriveDescriptor, Superblock, SuperblockVersion};
-use crate::pool::host::Host;
+use crate::pool::foreign;
+use crate::pool::format::{DeviceRecord, DriveDescriptor, Superblock, SuperblockVersion};
+use crate::pool::host::{Host, Level};
 use crate::pool::ids::{MediaClass, PAGE_BYTES};
-use crate::pool::superblocks::{self, Found};
+use crate::pool::superblocks::{self, device_check, Found};
 use crate::pool::tunables::Tunables;
 use crate::pool::Pool;
 
@@ -29,6 +30,8 @@ pub(super) struct Member {
     pub(super) superblock: Superblock,
     /// Its version on media.
     pub(super) version: SuperblockVersion,
+    /// All copies of it are the same.
+    pub(super) is_whole: bool,
 }
 
 /// Refuses no paths, more than a pool can have, and the same twice.
@@ -51,20 +54,20 @@ pub(super) fn subject(path: &str) -> String {
     format!("device '{}'", path.escape_debug())
 }
 
-/// Opens devices and reads their superblocks.
-pub(super) async fn read_members(host: &dyn Host, paths: &[String]) -> Result<Vec<Member>> {
+/// Opens devices and reads their superblocks; with `force` in any condition.
+pub(super) async fn read_members(host: &dyn Host, paths: &[String], force: bool) -> Result<Vec<Member>> {
     let mut members = Vec::with_capacity(paths.len());
     for path in paths {
         let device = host.open(path).await?;
-        members.push(read_member(host, path, device).await?);
+        members.push(read_member(host, path, device, force).await?);
     }
     Ok(members)
 }
 
-/// Reads the superblock of an open device.
-pub(super) async fn read_member(host: &dyn Host, path: &str, device: Rc<dyn Device>) -> Result<Member> {
-    let Found { superblock, version, .. } = superblocks::read(&*device, host).await?;
-    Ok(Member { path: path.to_owned(), device, superblock, version })
+/// Reads the superblock of an open device; with `force` in any condition.
+pub(super) async fn read_member(host: &dyn Host, path: &str, device: Rc<dyn Device>, force: bool) -> Result<Member> {
+    let Found { superblock, version, is_whole, .. } = superblocks::read(&*device, host, force).await?;
+    Ok(Member { path: path.to_owned(), device, superblock, version, is_whole })
 }
 
 /// Checks that these are different drives of one pool.
@@ -107,14 +110,47 @@ impl Member {
         self.superblock.pool
     }
 
-    /// Checks that the device is what its superblock describes (mpool.md 5.1, "reconcile").
-    pub(super) fn check_device(&self) -> Result<()> {
-        superblocks::reconcile(&self.superblock.drive, &self.device.properties(), false)
+    /// Checks that the device is what its superblock describes. What is different is logged.
+    pub(super) fn check_device(&self, host: &dyn Host, flags: Flags) -> Result<()> {
+        let device = self.device.properties();
+        for warning in device_check::reconcile(&self.superblock, &device, flags.resize, flags.force)? {
+            host.log(Level::Warning, &format!("{}: {warning}", subject(&self.path)));
+        }
+        Ok(())
+    }
+
+    /// Checks that the drive with MDC0 is of the pool with this name or, as text, UUID.
+    pub(super) fn check_is(&self, expected: Option<&str>) -> Result<()> {
+        let (name, uuid) = (self.superblock.name.as_str(), self.pool().to_string());
+        match expected {
+            Some(expected) if expected != name && expected != uuid => {
+                let reason = format!("the pool on it is '{name}' ({uuid}), not '{}'", expected.escape_debug());
+                Err(PoolError::invalid(subject(&self.path), reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the device has the size and the kind that its superblock describes, whichever device it is.
+    pub(super) fn check_geometry(&self, force: bool) -> Result<()> {
+        let anywhere = Superblock { device: None, ..self.superblock.clone() };
+        device_check::reconcile(&anywhere, &self.device.properties(), false, force).map(drop)
+    }
+
+    /// True when the superblock is to be written anew before the pool is used.
+    pub(super) fn is_out_of_date(&self) -> bool {
+        let records_device = self.version > SuperblockVersion::V1;
+        !self.is_whole || (records_device && device_check::has_changed(&self.superblock, &self.device.properties()))
     }
 
     /// The drive, as it is described now.
     pub(super) fn drive(&self, tunables: &Tunables) -> Result<Rc<Drive>> {
         Drive::online(Rc::clone(&self.device), self.superblock.drive, settings(tunables))
+    }
+
+    /// Takes what the device is now, for the next superblock.
+    pub(super) fn record_device(&mut self) {
+        self.superblock.device = Some(DeviceRecord::of(&self.device.properties()));
     }
 
     /// Takes another description of the drive, for the next superblock.
@@ -130,6 +166,19 @@ impl Member {
         let (found, recorded) = (self.device.properties().bytes, &self.superblock.drive);
         (flags.resize && !flags.force && found > recorded.bytes).then(|| recorded.resized(found)).flatten()
     }
+}
+
+/// Checks that nobody else has content on a device that is to become a drive; with `force` that is wiped.
+pub(super) async fn clear_foreign(device: &dyn Device, path: &str, force: bool) -> Result<()> {
+    let found = foreign::look(device).await?;
+    if found.what.is_empty() {
+        return Ok(());
+    }
+    if force {
+        return foreign::wipe(device, &found).await;
+    }
+    let reason = format!("it has {}; it is taken with force only, and that is lost", found.describe());
+    Err(PoolError::new(Kind::Busy, subject(path), reason))
 }
 
 /// Describes a device as a new drive.

@@ -16,6 +16,7 @@ pub mod deactivate;
 pub mod destroy;
 pub mod drive_add;
 pub mod drive_grow;
+pub mod import;
 pub mod layout;
 mod members;
 pub mod params;

@@ -19,6 +19,8 @@ pub struct RenameRequest {
     pub paths: Vec<String>,
     /// Its new name.
     pub name: String,
+    /// The name or, as text, the UUID that it must have.
+    pub current: Option<String>,
 }
 
 impl Registry {
@@ -36,10 +38,11 @@ impl Registry {
         members::check_paths(&request.paths)?;
         self.check_name_is_free(&name)?;
         let name = PoolName::new(&name).map_err(|error| PoolError::invalid("pool name", error.to_string()))?;
-        let mut drives = members::read_members(&**self.host(), &request.paths).await?;
+        let mut drives = members::read_members(&**self.host(), &request.paths, false).await?;
         members::check_one_pool(&drives)?;
         let main = members::metadata_member(&drives)?;
         self.check_is_inactive(drives[main].pool())?;
+        drives[main].check_is(request.current.as_deref())?;
         let current = self.format().superblock;
         if let Some(other) = drives.iter().find(|member| member.version != current) {
             let reason = format!("its superblock has version {:?}, not {current:?}; activate it first", other.version);

@@ -4,10 +4,10 @@
 
 use uuid::Uuid;
 
-use super::members::{self, Member};
 use crate::pool::error::Result;
 use crate::pool::format::{DriveDescriptor, SuperblockVersion};
 use crate::pool::registry::Registry;
+use crate::pool::superblocks::{self, Condition, Found};
 
 /// What is on a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,8 @@ pub struct ScannedDrive {
     pub version: Option<SuperblockVersion>,
     /// The pool is active.
     pub active: bool,
+    /// How far its superblock can be trusted.
+    pub condition: Condition,
 }
 
 /// A pool of which drives were found.
@@ -74,13 +76,21 @@ impl Registry {
             let drive = pool.drives().get(index)?.descriptor();
             let has_mdc0 = pool.superblock.borrow().drive.uuid == drive.uuid;
             let (uuid, name) = (pool.uuid(), pool.name().to_owned());
-            Some(ScannedDrive { pool: uuid, name, drive, has_mdc0, version: None, active: true })
+            Some(ScannedDrive {
+                pool: uuid,
+                name,
+                drive,
+                has_mdc0,
+                version: None,
+                active: true,
+                condition: Condition::Sure,
+            })
         })
     }
 
     async fn scan_one(&self, path: &str) -> Result<ScannedDrive> {
         let device = self.host().open(path).await?;
-        let Member { superblock, version, .. } = members::read_member(&**self.host(), path, device).await?;
+        let Found { superblock, version, condition, .. } = superblocks::find(&*device).await?;
         Ok(ScannedDrive {
             pool: superblock.pool,
             name: superblock.name.to_string(),
@@ -88,7 +98,25 @@ impl Registry {
             has_mdc0: superblock.metadata.is_some(),
             version: Some(version),
             active: self.identified(superblock.pool).is_some(),
+            condition,
         })
+    }
+}
+
+impl ScannedPool {
+    /// Paths of devices that have the same drive: one is a copy of the other. None when there are none.
+    #[must_use]
+    pub fn twins(&self) -> Option<[&str; 2]> {
+        self.drives.iter().enumerate().find_map(|(index, (path, drive))| {
+            let twin = self.drives[..index].iter().find(|(_, other)| other.drive.uuid == drive.drive.uuid);
+            twin.map(|(other, _)| [other.as_str(), path.as_str()])
+        })
+    }
+
+    /// The condition of the superblock of one of its drives that is not sure.
+    #[must_use]
+    pub fn doubtful(&self) -> Option<Condition> {
+        self.drives.iter().map(|(_, drive)| drive.condition).find(|condition| *condition != Condition::Sure)
     }
 }
 

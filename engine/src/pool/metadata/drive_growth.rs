@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use crate::pool::drive::Drive;
 use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::format::{DriveDescriptor, Record, Superblock};
+use crate::pool::format::{DeviceRecord, DriveDescriptor, Record, Superblock};
 use crate::pool::ids::{MediaClass, Slot};
 use crate::pool::superblocks;
 use crate::pool::Pool;
@@ -42,17 +42,29 @@ impl Pool {
         let is_main = self.superblock.borrow().drive.uuid == grown.uuid;
         let mut superblock: Superblock = match (is_main, drive.device()) {
             (true, _) => self.superblock.borrow().clone(),
-            (false, Some(device)) => superblocks::read(&**device, &*self.host).await?.superblock,
+            (false, Some(device)) => superblocks::read(&**device, &*self.host, false).await?.superblock,
             (false, None) => return Err(PoolError::new(Kind::Io, drive.subject(), "it is not there")),
         };
+        let former_bytes = superblock.drive.bytes;
         superblock.drive = grown;
         if let Some(metadata) = superblock.metadata.as_mut() {
             metadata.drive = grown;
         }
-        superblocks::update(drive, &mut superblock, self.format.superblock, &*self.host).await?;
-        if is_main {
-            *self.superblock.borrow_mut() = superblock;
+        if let Some(device) = drive.device() {
+            superblock.device = Some(DeviceRecord::of(&device.properties()));
         }
-        Ok(())
+        let updated = superblocks::update(drive, &mut superblock, self.format.superblock, &*self.host).await;
+        match (&updated, drive.device()) {
+            (Ok(()), Some(device)) => {
+                superblocks::erase_former_end(&**device, former_bytes, &*self.host).await;
+                if is_main {
+                    *self.superblock.borrow_mut() = superblock;
+                }
+            }
+            // Its generation is used up: a copy may have it.
+            _ if is_main => self.superblock.borrow_mut().generation = superblock.generation,
+            _ => {}
+        }
+        updated
     }
 }

@@ -186,9 +186,13 @@ impl Pool {
         if let Some(location) = superblock.metadata.as_mut() {
             location.logs[log].generation = generation;
         }
-        superblocks::update(&drive, &mut superblock, self.format.superblock, &*self.host).await?;
-        *self.superblock.borrow_mut() = superblock;
-        Ok(())
+        let updated = superblocks::update(&drive, &mut superblock, self.format.superblock, &*self.host).await;
+        match updated {
+            Ok(()) => *self.superblock.borrow_mut() = superblock,
+            // It is used up: a copy may have it.
+            Err(_) => self.superblock.borrow_mut().generation = superblock.generation,
+        }
+        updated
     }
 
     /// The drive that MDC0 lies on.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Two copies through failures and erasures; power cuts: [`power_cuts`].
+//! The copies through failures and erasures; power cuts: [`power_cuts`].
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,16 +13,17 @@ use uuid::Uuid;
 use super::*;
 use crate::pool::device::{DeviceError, DeviceType};
 use crate::pool::drive::{describe_new, DriveSettings};
-use crate::pool::format::{Mdc0Location, Mdc0Log, PoolName, SuperblockFlags};
+use crate::pool::format::{DeviceRecord, DriveDescriptor, Mdc0Location, Mdc0Log, PoolName, SuperblockFlags};
 use crate::pool::ids::{Extent, MediaClass};
 use crate::pool::test_device::{properties, Operation, TestDevice};
 use crate::units::Nanos;
-use SuperblockVersion::{V1, V2};
+use SuperblockVersion::{V1, V3};
 
 mod power_cuts;
 
 const MIB: u64 = 1 << 20;
 const DEVICE_BYTES: u64 = 8 * MIB;
+const PLACES: [u64; 3] = [0, 8192, DEVICE_BYTES - 65536];
 
 /// A host that only logs.
 #[derive(Debug, Default)]
@@ -73,6 +74,9 @@ fn superblock(name: &str) -> Superblock {
         drive,
         metadata: Some(Mdc0Location { logs: [log(1), log(2)], drive }),
         flags: SuperblockFlags::NONE,
+        former: None,
+        volume_mask: Uuid::nil(),
+        device: None,
     }
 }
 
@@ -89,7 +93,7 @@ fn formatted(superblock: &Superblock, version: SuperblockVersion) -> Rc<TestDevi
 }
 
 fn read_from(device: &TestDevice) -> Result<Found> {
-    block_on(read(device, &LogHost::default()))
+    block_on(read(device, &LogHost::default(), false))
 }
 
 fn kind_of<T>(outcome: Result<T>) -> Option<Kind> {
@@ -97,11 +101,11 @@ fn kind_of<T>(outcome: Result<T>) -> Option<Kind> {
 }
 
 fn place(copy: usize) -> usize {
-    COPIES_AT[copy] as usize
+    PLACES[copy] as usize
 }
 
 fn is_write_of(operation: &Operation, copy: usize) -> bool {
-    matches!(operation, Operation::Write { at, .. } if *at == COPIES_AT[copy])
+    matches!(operation, Operation::Write { at, .. } if *at == PLACES[copy])
 }
 
 fn fail_writes_of(device: &TestDevice, copy: usize) {
@@ -109,44 +113,91 @@ fn fail_writes_of(device: &TestDevice, copy: usize) {
 }
 
 fn fail_reads_of(device: &TestDevice, copy: usize) {
-    let bad = COPIES_AT[copy];
+    let bad = PLACES[copy];
     device.fail_when(move |operation| {
         matches!(operation, Operation::Read { at, .. } if *at == bad).then_some(DeviceError::Io)
     });
 }
 
-/// mpool-85: a new superblock needs both copies; of a rewritten one copy 0 must be written, copy 1 comes after it and its
-/// failure is only logged.
+/// mpool-85, adapted: a new superblock needs all copies; of a rewritten one two must be written, the last copy first, and
+/// the failure of one is only logged.
 #[test]
-fn both_copies_are_written_in_order() {
+fn copies_are_written_in_order() {
     let first = superblock("one");
-    for failing in 0..2 {
+    for failing in 0..3 {
         let device = new_device();
         fail_writes_of(&device, failing);
-        assert_eq!(kind_of(block_on(write_new(&*device, &first, V2))), Some(Kind::Io), "copy {failing}");
+        assert_eq!(kind_of(block_on(write_new(&*device, &first, V3))), Some(Kind::Io), "copy {failing}");
     }
     let device = new_device();
-    block_on(write_new(&*device, &first, V2)).expect("a good device");
-    let bytes = first.encode(V2);
-    assert_eq!(device.writes(), [(0, bytes.to_vec()), (8192, bytes.to_vec())]);
+    block_on(write_new(&*device, &first, V3)).expect("a good device");
+    let all =
+        |superblock: &Superblock, order: [usize; 3]| order.map(|copy| (PLACES[copy], superblock.encode(V3).to_vec()));
+    assert_eq!(device.writes(), all(&first, [0, 1, 2]));
 
     let (host, mut next) = (LogHost::default(), superblock("two"));
-    block_on(rewrite(&*device, &mut next, V2, &host)).expect("a good device");
+    block_on(rewrite(&*device, &mut next, V3, &host)).expect("a good device");
     assert_eq!(next.generation, 2);
-    let bytes = next.encode(V2);
-    assert_eq!(device.writes(), [(0, bytes.to_vec()), (8192, bytes.to_vec())]);
+    assert_eq!(device.writes(), all(&next, [2, 1, 0]));
     assert_eq!((host.take(), read_from(&device).expect("good").superblock), (vec![], next.clone()));
 
-    fail_writes_of(&device, 1);
-    next.name = PoolName::new("three").expect("a name");
-    block_on(rewrite(&*device, &mut next, V2, &host)).expect("copy 0 suffices");
-    let logged = host.take();
-    assert!(matches!(&logged[..], [(Level::Warning, line)] if line.contains("writing copy 1")), "{logged:?}");
-    fail_writes_of(&device, 0);
-    let mut lost = superblock("four");
-    lost.generation = next.generation;
-    assert_eq!(kind_of(block_on(rewrite(&*device, &mut lost, V2, &host))), Some(Kind::Io));
-    assert_eq!(read_from(&device).expect("the one before").superblock, next);
+    for failing in 0..3 {
+        fail_writes_of(&device, failing);
+        next.name = PoolName::new(&format!("without{failing}")).expect("a name");
+        block_on(rewrite(&*device, &mut next, V3, &host)).expect("two copies suffice");
+        let logged = host.take();
+        let expected = format!("writing copy {failing}");
+        assert!(matches!(&logged[..], [(Level::Warning, line)] if line.contains(&expected)), "{logged:?}");
+        let found = read_from(&device).expect("two are good");
+        assert_eq!((found.superblock, found.is_whole, found.condition), (next.clone(), false, Condition::Sure));
+    }
+}
+
+/// A rewrite that fewer than two copies have is not acknowledged, and its generation is not used again.
+#[test]
+fn one_copy_is_not_enough() {
+    for written in 0..3 {
+        let (device, host) = (formatted(&superblock("one"), V3), LogHost::default());
+        device.fail_when(move |operation| {
+            let other = (0..3).any(|copy| copy != written && is_write_of(operation, copy));
+            other.then_some(DeviceError::Io)
+        });
+        let mut lost = superblock("lost");
+        assert_eq!(kind_of(block_on(rewrite(&*device, &mut lost, V3, &host))), Some(Kind::Io), "copy {written}");
+        assert_eq!(lost.generation, 2);
+        device.heal();
+        // Copy 0 has "lost" or not; a superblock that two copies have is newer than both.
+        lost.name = PoolName::new("two").expect("a name");
+        fail_writes_of(&device, written);
+        block_on(rewrite(&*device, &mut lost, V3, &host)).expect("two copies");
+        assert_eq!(
+            read_from(&device).expect("good").superblock.name.as_str(),
+            "two",
+            "copy {written} has the lost one"
+        );
+    }
+}
+
+/// A transfer of a copy that fails is tried again: one bad transfer changes nothing.
+#[test]
+fn transfers_of_copies_are_tried_again() {
+    let (device, host) = (formatted(&superblock("one"), V3), LogHost::default());
+    for copy in 0..3 {
+        for failures in 1..3 {
+            let mut left = failures;
+            device.fail_when(move |operation| {
+                let hit = matches!(operation, Operation::Read { at, .. } | Operation::Write { at, .. } if *at == PLACES[copy]);
+                let fails = hit && left > 0;
+                left -= usize::from(fails);
+                fails.then_some(DeviceError::Io)
+            });
+            let found = read_from(&device).expect("readable");
+            assert!(found.is_whole, "{:?}", found.warnings);
+            let mut next = found.superblock;
+            block_on(rewrite(&*device, &mut next, V3, &host)).expect("it is tried again");
+            assert_eq!(host.take(), []);
+        }
+    }
 }
 
 /// mpool-85, partly: the writes are durable, one after the other, on any device.
@@ -154,7 +205,7 @@ fn both_copies_are_written_in_order() {
 fn each_copy_is_durable_before_the_next() {
     for fua in [true, false] {
         let device = TestDevice::new(DeviceProperties { volatile_cache: true, fua, ..properties(DEVICE_BYTES) });
-        block_on(write_new(&*device, &superblock("one"), V2)).expect("a good device");
+        block_on(write_new(&*device, &superblock("one"), V3)).expect("a good device");
         let trace = device.take_trace();
         let shape: Vec<_> = trace
             .iter()
@@ -164,57 +215,57 @@ fn each_copy_is_durable_before_the_next() {
                 _ => None,
             })
             .collect();
-        let (copy_0, copy_1, flush) = ((Some(0), fua), (Some(8192), fua), (None, false));
-        let expected = if fua { vec![copy_0, copy_1] } else { vec![copy_0, flush, copy_1, flush] };
+        let writes = PLACES.map(|place| (Some(place), fua));
+        let expected: Vec<_> =
+            writes.into_iter().flat_map(|write| [Some(write), (!fua).then_some((None, false))]).flatten().collect();
         assert_eq!(shape, expected);
     }
 }
 
-/// mpool-2, partly: the magic in either copy is seen; a copy that cannot be read is an error where the other has none.
+/// mpool-2, partly: the magic in any copy is seen; a copy that cannot be read is an error where the others have none.
 #[test]
-fn a_superblock_is_seen_in_either_copy() {
+fn a_superblock_is_seen_in_any_copy() {
     assert_eq!(block_on(probe(&*new_device())), Ok(false));
-    for wiped in 0..2 {
-        let device = formatted(&superblock("one"), V2);
-        device.poke(place(wiped), &[0; SUPERBLOCK_BYTES]);
-        assert_eq!(block_on(probe(&*device)), Ok(true));
-        device.poke(place(1 - wiped) + 8, &[0xff; 100]);
-        // Damaged is not absent, unless the first write of all was cut off.
-        assert_eq!(block_on(probe(&*device)), Ok(wiped == 0), "copy {wiped} wiped");
-        device.poke(place(1 - wiped), &[0; SUPERBLOCK_BYTES]);
+    for seen in 0..3 {
+        let device = new_device();
+        device.poke(place(seen), &superblock("one").encode(V3)[..]);
+        // Copy 0 alone is what a creation or a destruction that was cut off leaves.
+        assert_eq!(block_on(probe(&*device)), Ok(seen > 0), "copy {seen}");
+        device.poke(place(seen) + 8, &[0xff; 100]);
+        assert_eq!(block_on(probe(&*device)), Ok(seen > 0), "damaged is not absent: copy {seen}");
+        device.poke(place(seen), &[0; SUPERBLOCK_BYTES]);
         assert_eq!(block_on(probe(&*device)), Ok(false));
-        fail_reads_of(&device, wiped);
+        fail_reads_of(&device, seen);
         assert_eq!(kind_of(block_on(probe(&*device))), Some(Kind::Io));
-        device.poke(place(1 - wiped), &MAGIC);
+        let other = (seen + 1) % 3;
+        device.poke(place(other), &superblock("one").encode(V3)[..]);
         assert_eq!(block_on(probe(&*device)), Ok(true));
     }
     let tiny = TestDevice::new(properties(8192));
     assert_eq!(kind_of(block_on(probe(&*tiny))), Some(Kind::Invalid), "no room for superblocks");
 }
 
-/// mpool-14, partly: both areas are zeroed, copy 1 first; both are tried, and the first failure is reported.
+/// mpool-14, partly: all areas are zeroed, copy 0 last; all are tried, and the first failure is reported.
 #[test]
 fn erasing_leaves_zeros() {
-    let device = formatted(&superblock("one"), V2);
+    let device = formatted(&superblock("one"), V3);
     block_on(erase(&*device)).expect("a good device");
-    assert_eq!(device.writes(), [(8192, vec![0; 4096]), (0, vec![0; 4096])]);
+    assert_eq!(device.writes(), [2, 1, 0].map(|copy| (PLACES[copy], vec![0; 4096])));
     assert!(device.image().iter().all(|byte| *byte == 0));
     assert_eq!(kind_of(read_from(&device)), Some(Kind::NoPool));
 
-    for failing in 0..2 {
-        let device = formatted(&superblock("one"), V2);
+    for failing in 0..3 {
+        let device = formatted(&superblock("one"), V3);
         fail_writes_of(&device, failing);
         let error = block_on(erase(&*device)).expect_err("injected");
         assert!(error.to_string().contains(&format!("erasing copy {failing}")), "{error}");
-        assert_eq!(device.writes().len(), 2, "both are tried");
+        assert_eq!(device.writes().len(), 2 + TRIES, "all are tried");
+        // What is left is never used by itself.
+        assert!(matches!(kind_of(read_from(&device)), Some(Kind::NoPool | Kind::NotPermitted)), "copy {failing}");
     }
-    let device = formatted(&superblock("one"), V2);
+    let device = formatted(&superblock("one"), V3);
     device.fail_when(|operation| matches!(operation, Operation::Write { .. }).then_some(DeviceError::Io));
-    assert!(block_on(erase(&*device)).expect_err("injected").to_string().contains("copy 1"), "the first failure");
-    let device = formatted(&superblock("one"), V2);
-    fail_writes_of(&device, 1);
-    assert!(block_on(erase(&*device)).is_err());
-    assert_eq!(kind_of(read_from(&device)), Some(Kind::NoPool), "copy 0 of zeros: copy 1 does not come back");
+    assert!(block_on(erase(&*device)).expect_err("injected").to_string().contains("copy 2"), "the first failure");
 }
 
 /// What each copy may be.
@@ -225,10 +276,14 @@ fn in_state(device: &TestDevice, copy: usize, state: &str) {
         "erased" => device.poke(at, &[0; SUPERBLOCK_BYTES]),
         "foreign" => device.poke(at, &[0; 512]),
         "damaged" => device.poke(at + 200, &[0x55; 8]),
-        "newer" => {
-            let mut bytes = superblock("one").encode(V2);
-            bytes[56] = 3;
-            // The head's checksum is right, as newer software would have it.
+        "other" => {
+            let other = Superblock { pool: Uuid::from_u128(0xb0ff), ..superblock("other") };
+            device.poke(at, &other.encode(V3)[..]);
+        }
+        "newer" | "retired" => {
+            let mut bytes = superblock("one").encode(V3);
+            bytes[56] = if state == "newer" { 4 } else { 2 };
+            // The head's checksum is right, as other software would have it.
             let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes[..62]) as u32;
             bytes[62..66].copy_from_slice(&crc.to_le_bytes());
             device.poke(at, &bytes[..]);
@@ -237,91 +292,150 @@ fn in_state(device: &TestDevice, copy: usize, state: &str) {
     }
 }
 
-/// mpool-85, adapted: copy 0 counts, and copy 1 where copy 0 cannot be used; mpool.md 13, defect 2.
+/// mpool-85, adapted: which copy counts, and in which condition the superblock is.
 #[test]
-fn copy_1_stands_in_for_copy_0() {
+fn two_good_copies_are_sure() {
+    use Condition::{Lone, Sure, Wiped};
     let table = [
-        ("good", "good", Ok(0)),
-        ("good", "erased", Ok(0)),
-        ("good", "foreign", Ok(0)),
-        ("good", "damaged", Ok(0)),
-        ("good", "newer", Ok(0)),
-        ("erased", "good", Err(Kind::NoPool)),
-        ("foreign", "good", Ok(1)),
-        ("damaged", "good", Ok(1)),
-        ("newer", "good", Err(Kind::UnknownSuperblock)),
-        ("erased", "erased", Err(Kind::NoPool)),
-        ("foreign", "foreign", Err(Kind::NoPool)),
-        ("foreign", "damaged", Err(Kind::NoPool)),
-        ("damaged", "erased", Err(Kind::NoPool)),
-        ("damaged", "damaged", Err(Kind::Invalid)),
-        ("damaged", "foreign", Err(Kind::Invalid)),
+        (["good", "good", "good"], Ok((0, Sure))),
+        (["good", "erased", "good"], Ok((0, Sure))),
+        (["good", "good", "erased"], Ok((0, Sure))),
+        (["good", "foreign", "good"], Ok((0, Sure))),
+        (["good", "damaged", "good"], Ok((0, Sure))),
+        (["good", "good", "other"], Ok((0, Sure))),
+        (["good", "erased", "foreign"], Ok((0, Lone))),
+        (["good", "damaged", "damaged"], Ok((0, Lone))),
+        (["good", "other", "other"], Ok((0, Lone))),
+        (["good", "erased", "erased"], Err(Kind::NoPool)),
+        (["good", "damaged", "erased"], Err(Kind::NoPool)),
+        (["damaged", "good", "good"], Ok((1, Sure))),
+        (["damaged", "good", "foreign"], Ok((1, Lone))),
+        (["damaged", "good", "erased"], Ok((1, Lone))),
+        (["damaged", "erased", "good"], Ok((2, Lone))),
+        (["erased", "good", "good"], Ok((1, Wiped))),
+        (["foreign", "good", "good"], Ok((1, Wiped))),
+        (["foreign", "foreign", "good"], Ok((2, Wiped))),
+        (["foreign", "good", "foreign"], Ok((1, Wiped))),
+        (["erased", "erased", "erased"], Err(Kind::NoPool)),
+        (["foreign", "foreign", "foreign"], Err(Kind::NoPool)),
+        (["foreign", "damaged", "damaged"], Err(Kind::NoPool)),
+        (["damaged", "erased", "erased"], Err(Kind::NoPool)),
+        (["damaged", "damaged", "damaged"], Err(Kind::Invalid)),
+        (["newer", "good", "good"], Err(Kind::UnknownSuperblock)),
+        (["good", "good", "newer"], Err(Kind::UnknownSuperblock)),
+        (["retired", "retired", "erased"], Err(Kind::UnknownSuperblock)),
     ];
-    for (state_0, state_1, expected) in table {
-        let (device, host) = (formatted(&superblock("one"), V2), LogHost::default());
-        in_state(&device, 0, state_0);
-        in_state(&device, 1, state_1);
-        let found = block_on(read(&*device, &host));
-        let copy = found.as_ref().map(|found| found.copy).map_err(PoolError::kind);
-        assert_eq!(copy, expected, "{state_0}, {state_1}");
-        if let Ok(found) = found {
-            assert_eq!((found.superblock, found.version), (superblock("one"), V2));
-            assert_eq!(host.take().len(), usize::from((state_0, state_1) != ("good", "good")), "oddities are logged");
+    for (states, expected) in table {
+        let (device, host) = (formatted(&superblock("one"), V3), LogHost::default());
+        (0..3).for_each(|copy| in_state(&device, copy, states[copy]));
+        let found = block_on(find(&*device));
+        let outcome = found.as_ref().map(|found| (found.copy, found.condition)).map_err(PoolError::kind);
+        assert_eq!(outcome, expected, "{states:?}");
+        let used = block_on(read(&*device, &host, false)).map(|found| found.superblock.name.to_string());
+        match expected {
+            Ok((_, Sure)) => assert_eq!(used.as_deref(), Ok("one")),
+            Ok(_) => assert_eq!(kind_of(used), Some(Kind::NotPermitted), "{states:?}"),
+            Err(kind) => assert_eq!(kind_of(used), Some(kind)),
         }
-    }
-    for copy in 0..2 {
-        let device = formatted(&superblock("one"), V2);
-        fail_reads_of(&device, copy);
-        assert_eq!(read_from(&device).map(|found| found.copy), Ok(1 - copy), "copy {copy} is unreadable");
-        in_state(&device, 1 - copy, "damaged");
-        let expected = if copy == 0 { Kind::Io } else { Kind::Invalid };
-        assert_eq!(kind_of(read_from(&device)), Some(expected), "what is wrong with copy 0");
+        let forced = block_on(read(&*device, &LogHost::default(), true));
+        assert_eq!(forced.is_ok(), expected.is_ok(), "{states:?}");
+        if let Ok(Found { mut superblock, warnings, is_whole, .. }) = forced {
+            let odd = states.iter().filter(|state| **state != "good").count();
+            assert_eq!((warnings.len(), host.take().len(), is_whole), (odd, odd, odd == 0), "oddities are logged");
+            block_on(rewrite(&*device, &mut superblock, V3, &host)).expect("a good device");
+            assert!(read_from(&device).expect("repaired").is_whole);
+        }
     }
 }
 
-/// Of two good copies of one drive the newer counts; a good copy 1 of another drive or pool does not.
+/// A copy that cannot be read may be newer than one other, but not than two; what is written next is newer in any case.
+#[test]
+fn unreadable_copies_may_be_newer() {
+    for copy in 0..3 {
+        let device = formatted(&superblock("one"), V3);
+        fail_reads_of(&device, copy);
+        let found = read_from(&device).expect("two are good");
+        assert_eq!((found.condition, found.is_whole, found.superblock.generation), (Condition::Sure, false, 1 + LEAP));
+        in_state(&device, (copy + 1) % 3, "damaged");
+        let error = read_from(&device).expect_err("one is left");
+        assert_eq!((error.kind(), copy), (Kind::NotPermitted, copy));
+    }
+}
+
+/// Of good copies of one drive the newest counts; a good copy of another drive or pool does not.
 #[test]
 fn generations_order_the_copies() {
     let newer = Superblock { generation: 2, ..superblock("two") };
-    let with_copy_1 = |copy_1: &Superblock| {
-        let device = formatted(&superblock("one"), V2);
-        device.poke(place(1), &copy_1.encode(V2)[..]);
+    let with_copy = |copy: usize, with: &Superblock| {
+        let device = formatted(&superblock("one"), V3);
+        device.poke(place(copy), &with.encode(V3)[..]);
         let found = read_from(&device).expect("copy 0 is good");
-        assert_eq!(found.warnings.len(), 1);
+        assert!(!found.is_whole);
         found.superblock.name.to_string()
     };
-    assert_eq!(with_copy_1(&newer), "two", "the write of copy 0 was lost");
-    assert_eq!(with_copy_1(&Superblock { generation: 0, ..newer.clone() }), "one");
-    assert_eq!(with_copy_1(&Superblock { generation: 1, ..newer.clone() }), "one");
-    assert_eq!(with_copy_1(&Superblock { pool: Uuid::from_u128(1), ..newer.clone() }), "one");
-    let elsewhere = DriveDescriptor { uuid: Uuid::from_u128(1), ..newer.drive };
-    assert_eq!(with_copy_1(&Superblock { drive: elsewhere, ..newer }), "one");
+    for copy in 0..3 {
+        assert_eq!(with_copy(copy, &newer), "two", "copy {copy}");
+        assert_eq!(with_copy(copy, &Superblock { generation: 0, ..newer.clone() }), "one");
+    }
+    for copy in 1..3 {
+        assert_eq!(with_copy(copy, &Superblock { pool: Uuid::from_u128(1), ..newer.clone() }), "one");
+        let elsewhere = DriveDescriptor { uuid: Uuid::from_u128(1), ..newer.drive };
+        assert_eq!(with_copy(copy, &Superblock { drive: elsewhere, ..newer.clone() }), "one");
+    }
+}
+
+/// Copy 2 stays where the drive ends for the superblock, and moves when the drive is resized.
+#[test]
+fn the_last_copy_follows_the_size_of_the_drive() {
+    let (device, host) = (formatted(&superblock("one"), V3), LogHost::default());
+    let grown_bytes = 2 * DEVICE_BYTES;
+    let mut image = device.image();
+    image.resize(grown_bytes as usize, 0xee);
+    let device = TestDevice::with_image(properties(grown_bytes), image);
+    let mut found = read_from(&device).expect("found at the end that copy 0 tells of");
+    assert!(found.is_whole, "{:?}", found.warnings);
+    block_on(rewrite(&*device, &mut found.superblock, V3, &host)).expect("a good device");
+    assert_eq!(device.writes().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [PLACES[2], PLACES[1], PLACES[0]]);
+
+    let former = found.superblock.drive.bytes;
+    found.superblock.drive = found.superblock.drive.resized(grown_bytes).expect("more zones");
+    block_on(rewrite(&*device, &mut found.superblock, V3, &host)).expect("a good device");
+    let end = end_copy_at(grown_bytes);
+    let writes = device.writes();
+    assert_eq!(writes.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [end, PLACES[1], PLACES[0]]);
+    block_on(erase_former_end(&*device, former, &host));
+    assert_eq!(device.writes(), [(PLACES[2], vec![0; 4096])]);
+    for copy in 0..2 {
+        in_state(&device, copy, "foreign");
+    }
+    let found = block_on(find(&*device)).expect("the last copy");
+    assert_eq!((found.copy, found.condition), (2, Condition::Wiped));
 }
 
 #[test]
 fn only_the_drive_of_an_online_pool_is_updated() {
-    let (device, host) = (formatted(&superblock("one"), V2), LogHost::default());
+    let (device, host) = (formatted(&superblock("one"), V3), LogHost::default());
     let mut next = superblock("two");
     let as_device: Rc<dyn Device> = Rc::clone(&device) as _;
     let drive = Drive::online(as_device, next.drive, DriveSettings::default()).expect("accepted");
-    block_on(update(&drive, &mut next, V2, &host)).expect("online");
+    block_on(update(&drive, &mut next, V3, &host)).expect("online");
     assert_eq!(next.generation, 2);
 
-    fail_writes_of(&device, 0);
-    assert_eq!(kind_of(block_on(update(&drive, &mut next, V2, &host))), Some(Kind::Io));
+    device.fail_when(|operation| (0..2).any(|copy| is_write_of(operation, copy)).then_some(DeviceError::Io));
+    assert_eq!(kind_of(block_on(update(&drive, &mut next, V3, &host))), Some(Kind::Io));
     assert_eq!(drive.status(), DriveStatus::Online, "a superblock's failure leaves the drive in use");
     device.fail_when(|_| Some(DeviceError::Io));
     let buf = drive.allocate(4096).expect("memory");
     assert!(block_on(drive.read(Extent { first: 1, zones: 1 }, 0, buf, 0..4096)).1.is_err());
     device.heal();
     device.take_trace();
-    assert_eq!(kind_of(block_on(update(&drive, &mut next, V2, &host))), Some(Kind::Io));
+    assert_eq!(kind_of(block_on(update(&drive, &mut next, V3, &host))), Some(Kind::Io));
     let missing = Drive::unavailable(next.drive, DriveSettings::default()).expect("zones enough");
-    assert_eq!(kind_of(block_on(update(&missing, &mut next, V2, &host))), Some(Kind::Io));
+    assert_eq!(kind_of(block_on(update(&missing, &mut next, V3, &host))), Some(Kind::Io));
     assert_eq!(device.take_trace(), [], "nothing reaches an offline drive");
 
     next.generation = u32::MAX;
-    let exhausted = block_on(rewrite(&*device, &mut next, V2, &host)).expect_err("no next generation");
+    let exhausted = block_on(rewrite(&*device, &mut next, V3, &host)).expect_err("no next generation");
     assert_eq!((exhausted.kind(), device.take_trace()), (Kind::Invalid, vec![]));
 }
 
@@ -329,12 +443,12 @@ fn only_the_drive_of_an_online_pool_is_updated() {
 /// mpool-18, partly: with force it is taken.
 #[test]
 fn a_device_must_be_what_its_superblock_says() {
-    let recorded = superblock("one").drive;
+    let recorded = superblock("one");
     let outcome = |change: fn(&mut DeviceProperties)| {
         let mut device = properties(DEVICE_BYTES);
         change(&mut device);
-        assert_eq!(reconcile(&recorded, &device, true), Ok(()));
-        kind_of(reconcile(&recorded, &device, false))
+        assert!(device_check::reconcile(&recorded, &device, false, true).is_ok());
+        kind_of(device_check::reconcile(&recorded, &device, false, false))
     };
     assert_eq!(outcome(|_| ()), None);
     assert_eq!(outcome(|device| device.bytes += 1 << 30), None, "larger");
@@ -344,19 +458,71 @@ fn a_device_must_be_what_its_superblock_says() {
     assert_eq!(outcome(|device| device.dif = true), Some(Kind::Invalid));
 }
 
+/// A device that is not the one that the superblock was written to is told, and refused where that one may still come.
+#[test]
+fn another_device_than_the_recorded_one_is_told() {
+    let made_on = |product: &str, uuid: u128, uuid_lasts: bool, layered: bool, bytes: u64| DeviceProperties {
+        model: product.to_owned(),
+        uuid: Uuid::from_u128(uuid),
+        uuid_lasts,
+        layered,
+        ..properties(bytes)
+    };
+    let (disk, split, large) = (
+        |uuid| made_on("AIO disk", uuid, false, false, DEVICE_BYTES),
+        |uuid| made_on("Split Disk", uuid, false, true, DEVICE_BYTES),
+        |uuid| made_on("AIO disk", uuid, false, false, 2 * DEVICE_BYTES),
+    );
+    let nvme = |uuid, bytes| made_on("NVMe disk", uuid, true, false, bytes);
+    let raid = |uuid| made_on("Raid Volume", uuid, false, true, DEVICE_BYTES);
+    let table = [
+        (disk(1), disk(2), false, Ok(0)),
+        (disk(1), made_on("URING bdev", 3, false, false, DEVICE_BYTES), false, Ok(1)),
+        (disk(1), raid(2), false, Ok(1)),
+        (disk(1), large(2), false, Err("size differs")),
+        (disk(1), large(2), true, Ok(1)),
+        (split(1), split(2), false, Ok(0)),
+        (split(1), large(2), false, Err("may still come")),
+        (split(1), large(2), true, Err("may still come")),
+        (raid(1), disk(2), false, Err("may still come")),
+        (raid(1), raid(2), false, Ok(0)),
+        (nvme(1, DEVICE_BYTES), nvme(1, DEVICE_BYTES), false, Ok(0)),
+        (nvme(1, DEVICE_BYTES), nvme(1, 2 * DEVICE_BYTES), false, Ok(1)),
+        (nvme(1, DEVICE_BYTES), nvme(2, DEVICE_BYTES), false, Err("may still come")),
+        (nvme(1, DEVICE_BYTES), disk(2), false, Err("may still come")),
+        (disk(2), nvme(1, DEVICE_BYTES), false, Ok(1)),
+    ];
+    for (before, now, resize, expected) in table {
+        let recorded = Superblock { device: Some(DeviceRecord::of(&before)), ..superblock("one") };
+        let case = format!("{before:?}, {now:?}");
+        match (device_check::reconcile(&recorded, &now, resize, false), expected) {
+            (Ok(warnings), Ok(count)) => assert_eq!(warnings.len(), count, "{case}: {warnings:?}"),
+            (Err(error), Err(word)) => {
+                assert!(error.to_string().contains(word), "{case}: {error}");
+                assert_eq!(error.kind(), Kind::NotPermitted);
+                let forced = device_check::reconcile(&recorded, &now, resize, true);
+                assert_eq!(forced.map(|warnings| warnings.len()), Ok(1), "{case}");
+            }
+            (outcome, _) => panic!("{case}: {outcome:?}"),
+        }
+        let same = DeviceRecord::of(&before).encode()[16..] == DeviceRecord::of(&now).encode()[16..];
+        assert_eq!(device_check::has_changed(&recorded, &now), !same || (before.uuid_lasts && before.uuid != now.uuid));
+    }
+}
+
 /// mpool-88: an older superblock is rewritten with permission, and the pool is refused without; a newer one is refused.
 #[test]
 fn older_versions_need_permission() {
-    assert_eq!(needs_conversion(V2, V2, false), Ok(false));
-    assert_eq!(needs_conversion(V1, V2, true), Ok(true));
-    assert_eq!(kind_of(needs_conversion(V1, V2, false)), Some(Kind::NotPermitted));
+    assert_eq!(needs_conversion(V3, V3, false), Ok(false));
+    assert_eq!(needs_conversion(V1, V3, true), Ok(true));
+    assert_eq!(kind_of(needs_conversion(V1, V3, false)), Some(Kind::NotPermitted));
 
     let (device, host) = (formatted(&superblock("one"), V1), LogHost::default());
     let Found { mut superblock, version, .. } = read_from(&device).expect("version 1 is known");
     assert_eq!((version, superblock.flags), (V1, SuperblockFlags::LEGACY_LOGS));
-    block_on(rewrite(&*device, &mut superblock, V2, &host)).expect("a good device");
+    block_on(rewrite(&*device, &mut superblock, V3, &host)).expect("a good device");
     let found = read_from(&device).expect("converted");
-    assert_eq!((found.version, found.superblock), (V2, superblock));
+    assert_eq!((found.version, found.superblock), (V3, superblock));
     in_state(&device, 0, "newer");
     assert_eq!(kind_of(read_from(&device)), Some(Kind::UnknownSuperblock));
 }

@@ -10,7 +10,7 @@ use crate::pool::management::drive_add::DriveAddRequest;
 use crate::pool::management::props::PoolStatus;
 
 fn addition(path: &str, class: MediaClass) -> DriveAddRequest {
-    DriveAddRequest { pool: "mp1".into(), path: path.into(), class, zone_mib: None, spare_percent: None }
+    DriveAddRequest { pool: "mp1".into(), path: path.into(), class, zone_mib: None, spare_percent: None, force: false }
 }
 
 /// mpool-24: objects lie on the drive of the class that was asked for; a class without a drive has none.
@@ -109,14 +109,14 @@ fn a_device_with_a_pool_does_not_join() {
 fn a_cut_addition_leaves_a_member_or_none() {
     let (mut zombies, mut members) = (0, 0);
     // The superblocks on "stg" first, then the record on "cap".
-    for writes in 0..=3 {
+    for writes in 0..=4 {
         let world = World::with_two_disks();
         world.create("mp1");
-        world.disk("stg").fail_writes_after(writes.min(2));
+        world.disk("stg").fail_writes_after(writes.min(3));
         // The power is cut: nothing is erased afterwards either.
-        world.disk("cap").fail_writes_after(writes.max(2) - 2);
+        world.disk("cap").fail_writes_after(writes.max(3) - 3);
         let ended = world.run(world.registry.drive_add(&addition("stg", MediaClass::Staging))).is_ok();
-        assert_eq!(ended, writes == 3);
+        assert_eq!(ended, writes == 4);
         let world = world.cut();
         match world.activate(&["cap", "stg"]) {
             Ok(()) => members += 1,

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
+use uuid::Uuid;
 
 use crate::pool::cache::test_host::TestHost;
 use crate::pool::device::{Device, DeviceError, DeviceProperties, DeviceType, Ended, IoBuf, PlainMemory, Transfer};
@@ -165,11 +166,21 @@ pub(crate) fn request(paths: &[&str]) -> ActivateRequest {
     ActivateRequest { paths, ..ActivateRequest::default() }
 }
 
+/// The identity of the disk with a name.
+fn identity_of(name: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    name.bytes().zip(&mut bytes).for_each(|(byte, to)| *to = byte);
+    Uuid::from_bytes(bytes)
+}
+
 impl Disk {
     fn new(name: &str, bytes: u64) -> Disk {
         let properties = DeviceProperties {
             name: name.to_owned(),
             model: "memory".to_owned(),
+            uuid: identity_of(name),
+            uuid_lasts: true,
+            layered: false,
             kind: DeviceType::StandardBlock,
             bytes,
             sector_bytes: 512,

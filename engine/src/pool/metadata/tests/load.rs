@@ -16,7 +16,7 @@ const MDC0: Slot = Slot(0);
 const MDC1: Slot = Slot(1);
 
 /// A zone that nothing uses in a new pool.
-const FREE_ZONE: u64 = 60;
+const FREE_ZONE: u64 = 59;
 
 fn new_pool(format: MediaFormat) -> (World, Rc<Pool>) {
     let world = World::with_format(format);
