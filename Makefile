@@ -96,6 +96,7 @@ simulate:
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign cuts --seeds $(SCRIPT_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign failures --stride 3 --seeds $(SCRIPT_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign lives --seeds $(LIFE_SEEDS)
+	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign twins --seeds $(LIFE_SEEDS)
 	$(CARGO) run --profile campaign --package tests --bin pool_campaign -- --campaign logs --seeds $(LOG_SEEDS)
 
 # What fails prints the command that runs its seed again.

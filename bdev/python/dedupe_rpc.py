@@ -42,7 +42,9 @@ def spdk_rpc_plugin_initialize(subparsers):
                     journal_size_mib=args.journal_size_mib,
                     index_history_mib=args.index_history_mib,
                     compression=_switch(args.compression),
-                    deduplication=_switch(args.deduplication)))
+                    deduplication=_switch(args.deduplication),
+                    unless_exists=args.unless_exists or None,
+                    force=args.force or None))
 
     p = subparsers.add_parser("bdev_dedupe_create",
                               help="Create a deduplicating bdev in a media pool, or on another bdev, which becomes "
@@ -76,15 +78,20 @@ def spdk_rpc_plugin_initialize(subparsers):
                         "in a small pool)")
     p.add_argument("--compression", choices=["on", "off"], help="compress what is stored (default: off)")
     p.add_argument("--deduplication", choices=["on", "off"], help="look for duplicates in the index (default: on)")
+    p.add_argument("--unless-exists", action="store_true",
+                   help="a bdev of this name in this place is all that is asked for")
+    p.add_argument("-f", "--force", action="store_true",
+                   help="take the base bdev even if something is on it: a pool, a file system, a partition table")
     p.set_defaults(func=bdev_dedupe_create)
 
     def bdev_dedupe_delete(args):
-        _call(args, "bdev_dedupe_delete", name=args.name)
+        _call(args, "bdev_dedupe_delete", name=args.name, force=args.force or None)
 
     p = subparsers.add_parser("bdev_dedupe_delete",
                               help="Delete a deduplicating bdev with its content, loaded or not, and its pool if "
                                    "that was made for it; returns when it is gone")
-    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("name", help="name, UUID or alias of the dedupe bdev")
+    p.add_argument("-f", "--force", action="store_true", help="even if somebody has it open or claimed")
     p.set_defaults(func=bdev_dedupe_delete)
 
     def bdev_dedupe_get_stats(args):

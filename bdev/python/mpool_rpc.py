@@ -64,7 +64,7 @@ def add_commands(subparsers):
 
     p = subparsers.add_parser("mpool_create",
                               help="Format a bdev as a media pool and activate it; prints the pool's parameters")
-    p.add_argument("name", help="name of the pool: 1 to 31 characters out of A-Z a-z 0-9 _ . -; others become _")
+    p.add_argument("name", help="name of the pool: 1 to 255 characters out of A-Z a-z 0-9 _ . -; others become _")
     p.add_argument("-c", "--capacity-bdev", required=True,
                    help="bdev for the CAPACITY class: 512 or 4096-byte blocks without metadata; it is claimed")
     p.add_argument("-s", "--staging-bdev", help="bdev for the STAGING class, which can also be added later")
@@ -74,7 +74,7 @@ def add_commands(subparsers):
     p.add_argument("--mdc0-capacity-mib", type=int, help="capacity of each log of MDC0 (default: by the zone size)")
     p.add_argument("--mdcn-capacity-mib", type=int,
                    help="capacity of each log of the other metadata containers (default: by the zone size)")
-    p.add_argument("-f", "--force", action="store_true", help="overwrite a pool that is on the bdev")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite what is on the bdevs: a pool, a file system, a partition table")
     _add_settings(p)
     p.set_defaults(func=mpool_create)
 
@@ -135,17 +135,36 @@ def add_commands(subparsers):
     _add_bdevs(p)
     p.set_defaults(func=mpool_rename)
 
+    def mpool_import(args):
+        _show(_call(args, "mpool_import",
+                    capacity_bdev=args.capacity_bdev,
+                    staging_bdev=args.staging_bdev,
+                    new_name=args.new_name,
+                    force=_flag(args.force)))
+
+    p = subparsers.add_parser("mpool_import",
+                              help="Make a media pool of its own of a copy of one: give pool, drives and volumes new "
+                                   "UUIDs and activate it; prints its parameters")
+    p.add_argument("-c", "--capacity-bdev", required=True, help="bdev with the copy of the CAPACITY drive")
+    p.add_argument("-s", "--staging-bdev", help="bdev with the copy of the STAGING drive, if the pool has one")
+    p.add_argument("-n", "--new-name", help="its name from now on (default: as before)")
+    p.add_argument("-f", "--force", action="store_true",
+                   help="even if not enough copies of its superblock are left to know that it is the newest")
+    p.set_defaults(func=mpool_import)
+
     def mpool_drive_add(args):
         _show(_call(args, "mpool_drive_add",
                     name=args.name,
                     staging_bdev=args.staging_bdev,
-                    zone_size_mib=args.zone_size_mib))
+                    zone_size_mib=args.zone_size_mib,
+                    force=_flag(args.force)))
 
     p = subparsers.add_parser("mpool_drive_add", help="Add a STAGING drive to an active media pool")
     p.add_argument("name", help="name of the pool")
     p.add_argument("-s", "--staging-bdev", required=True, help="bdev for the STAGING class; it is claimed")
     p.add_argument("-z", "--zone-size-mib", type=int,
                    help="unit of its space management: a power of two from 1 to 64 (default: 32, less on small bdevs)")
+    p.add_argument("-f", "--force", action="store_true", help="overwrite what is on the bdev")
     p.set_defaults(func=mpool_drive_add)
 
     def mpool_set_params(args):

@@ -194,6 +194,22 @@ pub unsafe fn claimer(bdev: *const ffi::spdk_bdev) -> Option<String> {
     Some(name.to_string_lossy().into_owned())
 }
 
+/// True when somebody has a bdev open.
+///
+/// # Safety
+/// As for [`claiming_module`].
+pub unsafe fn is_open(bdev: *const ffi::spdk_bdev) -> bool {
+    // SAFETY: the caller vouches for the bdev. Descriptors are opened and closed under SPDK's own lock, by any thread; the
+    // head of their list is one pointer, which is only compared.
+    !unsafe { core::ptr::addr_of!((*bdev).internal.open_descs.tqh_first).read_volatile() }.is_null()
+}
+
+/// The 16 bytes of an identity of SPDK's.
+pub fn uuid_bytes(uuid: &ffi::spdk_uuid) -> [u8; 16] {
+    // SAFETY: both views of the union are 16 plain bytes.
+    unsafe { uuid.u.raw }
+}
+
 /// An identity as SPDK stores it: its 16 bytes in network order.
 pub fn uuid_from_bytes(bytes: [u8; 16]) -> ffi::spdk_uuid {
     ffi::spdk_uuid { u: ffi::spdk_uuid__bindgen_ty_1 { raw: bytes } }

@@ -55,6 +55,14 @@ pub enum VolumeError {
         /// What is being done.
         operation: &'static str,
     },
+    /// Somebody uses it.
+    #[error("'{name}' is {user}; bdev_dedupe_delete deletes it all the same with force")]
+    InUse {
+        /// Name of the volume.
+        name: String,
+        /// By whom.
+        user: String,
+    },
     /// It takes no writes any more.
     #[error("'{name}' is read-only: {reason}")]
     ReadOnly {
@@ -186,7 +194,7 @@ impl VolumeError {
         match self {
             VolumeError::Exists { .. } | VolumeError::Stored { .. } | VolumeError::NameTaken { .. } => -libc::EEXIST,
             VolumeError::BaseRemoved { .. } | VolumeError::Missing(_) => -libc::ENODEV,
-            VolumeError::NotOnline { .. } | VolumeError::Busy { .. } => -libc::EBUSY,
+            VolumeError::NotOnline { .. } | VolumeError::Busy { .. } | VolumeError::InUse { .. } => -libc::EBUSY,
             VolumeError::ReadOnly { .. } => -libc::EROFS,
             VolumeError::Refused { .. } => -libc::EINVAL,
             VolumeError::Damaged { .. } => -libc::EILSEQ,

@@ -4,6 +4,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use uuid::Uuid;
+
+use crate::pool::bdevs;
 use crate::volume::Volume;
 
 static VOLUMES: Mutex<Vec<Arc<Volume>>> = Mutex::new(Vec::new());
@@ -23,8 +26,15 @@ pub fn remove(volume: &Arc<Volume>) {
 }
 
 /// The volume of that name.
-pub fn find(name: &str) -> Option<Arc<Volume>> {
+pub fn named(name: &str) -> Option<Arc<Volume>> {
     with(|volumes| volumes.iter().find(|volume| volume.name() == name).cloned())
+}
+
+/// The volume of that name, UUID or alias. On the app thread.
+pub fn find(key: &str) -> Option<Arc<Volume>> {
+    let identified = |uuid: Uuid| with(|volumes| volumes.iter().find(|volume| volume.uuid() == uuid).cloned());
+    let by_uuid = || Uuid::try_parse(key).ok().and_then(identified);
+    named(key).or_else(by_uuid).or_else(|| named(&bdevs::canonical(key)))
 }
 
 /// All volumes.

@@ -34,7 +34,7 @@ fn is_bdev(name: &str) -> bool {
 
 /// Whether a bdev has this name, or a volume that SPDK does not know yet, or no longer.
 pub fn is_taken(name: &str) -> bool {
-    is_bdev(name) || registry::find(name).is_some()
+    is_bdev(name) || registry::named(name).is_some()
 }
 
 /// Says what is wrong with a name that is no volume's.

@@ -14,6 +14,15 @@ pub fn parse_name(fields: Fields) -> Result<String, ParamError> {
     Reader::new(fields, &["name"])?.string("name", VOLUME_NAME)
 }
 
+/// The parameters of `bdev_dedupe_delete`: a volume, and whether it is deleted although somebody uses it.
+///
+/// # Errors
+/// The name is missing, one is not allowed, or there are others.
+pub fn parse_delete(fields: Fields) -> Result<(String, bool), ParamError> {
+    let mut reader = Reader::new(fields, &["name", "force"])?;
+    Ok((reader.string("name", VOLUME_NAME)?, reader.flag("force")?))
+}
+
 /// The parameter of `bdev_dedupe_get_stats`: one volume, or all.
 ///
 /// # Errors

@@ -61,6 +61,10 @@ pub struct CreateParams {
     pub compression: Option<bool>,
     /// Whether deduplication is on; on when not given.
     pub deduplication: Option<bool>,
+    /// A volume of this name in this place is all that is asked for.
+    pub unless_exists: bool,
+    /// Take the base bdev whatever is on it.
+    pub force: bool,
 }
 
 /// The block map's cache when none is asked for (vdo.md section 0).
@@ -82,6 +86,8 @@ const CREATE: &[&str] = &[
     "index_history_mib",
     "compression",
     "deduplication",
+    "unless_exists",
+    "force",
 ];
 
 impl CreateParams {
@@ -117,6 +123,8 @@ impl CreateParams {
                 index_history_mib: reader.optional_number("index_history_mib", HISTORY, |mib| mib <= 1 << 20)?,
                 compression: reader.optional_boolean("compression")?,
                 deduplication: reader.optional_boolean("deduplication")?,
+                unless_exists: reader.flag("unless_exists")?,
+                force: reader.flag("force")?,
             };
         if params.base_bdev_name.is_some() == params.pool_name.is_some() {
             return Err(ParamError::OnePlace);

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::cpumask::MaskError;
 
-pub use self::administration::{parse_get_stats, parse_name, parse_set_compression, parse_set_index};
+pub use self::administration::{parse_delete, parse_get_stats, parse_name, parse_set_compression, parse_set_index};
 pub use self::administration::{parse_set_index_memory, IndexAction, LoadParams, SizeParams};
 pub use self::create::CreateParams;
 
@@ -184,7 +184,7 @@ impl Reader {
 const BASE_NAME: &str = "the name of an existing bdev is needed";
 const POOL_NAME: &str = "the name of an active media pool is needed";
 const NEW_NAME: &str = "a name for the new bdev is needed, of 1 to 255 bytes";
-const VOLUME_NAME: &str = "the name of a dedupe bdev is needed";
+const VOLUME_NAME: &str = "the name, UUID or alias of a dedupe bdev is needed";
 const UUID: &str = "a UUID like \"f81d4fae-7dec-41d0-a765-00a0c91e6bf6\" is allowed, other than all zeros";
 const CPUMASK: &str = "a string like \"0x3\" or \"[0,2-5]\" is allowed";
 const BLOCK: &str = "512 and 4096 are allowed";

@@ -89,7 +89,7 @@ fn each_refusal_names_the_parameter_and_what_is_allowed() {
     assert_eq!(message(&[("name", text("D1"))]), "parameter 'name' is given more than once");
     let fields = vec![("name".to_owned(), text(""))];
     let message = parse_name(fields).expect_err("empty").to_string();
-    assert_eq!(message, "parameter 'name' is \"\": the name of a dedupe bdev is needed");
+    assert_eq!(message, "parameter 'name' is \"\": the name, UUID or alias of a dedupe bdev is needed");
     let message = CreateParams::parse(Vec::new()).expect_err("empty").to_string();
     assert_eq!(message, "parameter 'name' is missing: a name for the new bdev is needed, of 1 to 255 bytes");
 }

@@ -21,9 +21,10 @@ use std::rc::{Rc, Weak};
 
 use engine::pool::ids::PAGE_BYTES;
 use engine::pool::{DeviceProperties, DeviceType, Kind, PoolError};
+use uuid::Uuid;
 
-use super::runtime;
 use super::transfer::Piece;
+use super::{product, runtime};
 use crate::compat;
 use crate::ffi;
 use crate::module;
@@ -356,9 +357,14 @@ fn inspect(bdev: &ffi::spdk_bdev) -> Result<DeviceProperties, String> {
         return Err(format!("it is written in units of {write_unit} bytes; at most {PAGE_BYTES} are possible"));
     }
     let can_flush = supports(bdev, ffi::spdk_bdev_io_type::SPDK_BDEV_IO_TYPE_FLUSH);
+    let product = text(bdev.product_name);
+    let uuid = Uuid::from_bytes(compat::uuid_bytes(&bdev.uuid));
     Ok(DeviceProperties {
         name: text(bdev.name),
-        model: text(bdev.product_name),
+        uuid,
+        uuid_lasts: !uuid.is_nil() && product::has_lasting_uuid(&product),
+        layered: product::is_layered(&product),
+        model: product,
         kind: DeviceType::StandardBlock,
         bytes: bdev.blockcnt.saturating_mul(u64::from(block)),
         sector_bytes: block,

@@ -29,6 +29,11 @@ pub fn canonical(name: &str) -> String {
     with(name, name_of).unwrap_or_else(|| name.to_owned())
 }
 
+/// What tells a bdev from others of its name that were there before or will be: none when there is none.
+pub fn registration(name: &str) -> Option<usize> {
+    with(name, |bdev| core::ptr::from_ref(bdev).addr())
+}
+
 /// The size of a bdev.
 pub fn bytes_of(name: &str) -> Option<u64> {
     with(name, |bdev| bdev.blockcnt.saturating_mul(u64::from(bdev.blocklen)))
@@ -55,6 +60,21 @@ pub fn claim_of(name: &str) -> Option<Claim> {
             _ => Claim::Other,
         }
     })
+}
+
+/// Who uses a bdev: none when nobody has claimed it or has it open.
+pub fn user_of(name: &str) -> Option<String> {
+    with(name, |bdev| {
+        // SAFETY: the bdev is registered, and this is the app thread.
+        let (claim, module, open) =
+            unsafe { (compat::claiming_module(bdev), compat::claimer(bdev), compat::is_open(bdev)) };
+        match (module, claim) {
+            (Some(module), _) => Some(format!("claimed by module '{module}'")),
+            (None, compat::ClaimedBy::Nobody) => open.then(|| "open".to_owned()),
+            (None, _) => Some("claimed by another module".to_owned()),
+        }
+    })
+    .flatten()
 }
 
 /// The names of all bdevs.

@@ -2,10 +2,12 @@
 
 //! Examine: pools are found and activated when their bdevs appear, and their volumes loaded.
 //!
-//! Each bdev that nobody has claimed is looked at when it is registered. If it has a drive of a pool, the pool's other
-//! drive is looked for on the other bdevs, and the pool is activated when all of its drives that are recorded are
-//! there. Which these are is known only to MDC0, on the CAPACITY drive; so when that is there the activation is
-//! tried, and if it misses the STAGING drive, it is tried again when that appears.
+//! Each bdev that nobody has claimed is looked at when SPDK has it examined: when it is registered, or when it is told
+//! to. If it has a drive of a pool, the pool's other drive is looked for on the other bdevs, and the pool is activated
+//! when all of its drives that are recorded are there. Which these are is known only to MDC0, on the CAPACITY drive; so
+//! when that is there the activation is tried, and if it misses the STAGING drive, it is tried again when that appears.
+//!
+//! Only bdevs that were examined, or named by an operator, are used; and where two have the same drive, neither is.
 //!
 //! A pool that cannot be activated for any other reason is left alone; the log says why, and `mpool_activate` can be
 //! told more.
@@ -23,15 +25,17 @@ use uuid::Uuid;
 
 use super::bdevs::{self, Claim};
 use super::runtime::{self, Runtime};
-use super::scan;
+use super::scan::{self, Chosen};
 use crate::ffi;
 use crate::module;
 use crate::volume::load::load_all;
 
-/// What examine is looking at.
+/// What examine is looking at, and has looked at.
 #[derive(Debug, Default)]
 pub struct Examinations {
     under_way: RefCell<Vec<String>>,
+    /// Names of bdevs that were examined or named, with what tells them from later ones of the same name.
+    known: RefCell<Vec<(String, usize)>>,
     wakers: RefCell<Vec<Waker>>,
 }
 
@@ -47,6 +51,20 @@ impl Examinations {
             Poll::Pending
         })
         .await;
+    }
+
+    /// Notes that pools may be taken from a bdev: it was examined, or named by an operator.
+    pub fn note(&self, bdev: &str) {
+        let mut known = self.known.borrow_mut();
+        // Those that are gone are forgotten: what comes back under the name is another bdev.
+        known.retain(|(name, registration)| name != bdev && bdevs::registration(name) == Some(*registration));
+        known.extend(bdevs::registration(bdev).map(|registration| (bdev.to_owned(), registration)));
+    }
+
+    /// True when a bdev was examined or named.
+    pub fn knows(&self, bdev: &str) -> bool {
+        let registration = bdevs::registration(bdev);
+        self.known.borrow().iter().any(|(name, known)| name == bdev && Some(*known) == registration)
     }
 
     fn end(&self, bdev: &str) {
@@ -71,6 +89,7 @@ pub unsafe extern "C" fn examine_disk(bdev: *mut ffi::spdk_bdev) {
         examined();
         return;
     };
+    runtime.service.examinations.note(&name);
     runtime.service.examinations.under_way.borrow_mut().push(name.clone());
     runtime::spawn(async move {
         examine(&runtime, &name).await;
@@ -108,8 +127,16 @@ async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) -> bo
         // Used meanwhile, for instance by a pool that is being created on it.
         return false;
     }
-    if runtime.service.registry().identified(drive.pool).is_some() {
-        log::warn!("drive '{name}' belongs to pool '{}', which is active without it", drive.name);
+    if let Some(active) = runtime.service.registry().identified(drive.pool) {
+        let own = active.pool().drives().into_iter().find(|own| own.descriptor().uuid == drive.drive.uuid);
+        match own.and_then(|own| own.device().map(|device| device.properties().name)) {
+            Some(own) => log::error!(
+                "bdev '{name}' has the same drive as '{own}' of the active pool '{}': one is a copy of the other; \
+                 mpool_import makes a pool of its own of the copy",
+                drive.name
+            ),
+            None => log::warn!("drive '{name}' belongs to pool '{}', which is active without it", drive.name),
+        }
         return false;
     }
     activate_if_complete(runtime, drive.pool, &drive.name).await
@@ -131,19 +158,11 @@ pub fn look_again(runtime: &Rc<Runtime>, uuid: Uuid, pool: String) {
 
 /// Activates a pool if all of it is there. Returns whether it did.
 async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) -> bool {
-    let (capacity, staging) = drives_of(uuid).await;
-    let Some(capacity) = capacity else {
-        log::info!("pool '{pool}' is not activated yet: its CAPACITY drive has not appeared");
-        return false;
-    };
-    let mut paths = vec![capacity];
-    paths.extend(staging);
-    let outcome = match try_to_activate(runtime, paths.clone()).await {
-        Err(error) if error.kind() == Kind::NotMember && paths.len() > 1 => {
-            log::warn!("pool '{pool}': drive '{}' is left out: {error}", paths[1]);
-            try_to_activate(runtime, paths[..1].to_vec()).await
-        }
-        other => other,
+    let found = pools_among(&scan::look_at_all().await).into_iter().find(|found| found.uuid == uuid);
+    let Some(found) = found else { return false };
+    let outcome = match scan::choose(&found, &runtime.service.examinations) {
+        Ok(chosen) => try_all(runtime, pool, &chosen).await,
+        Err(error) => Err(error),
     };
     match &outcome {
         Ok(()) => {}
@@ -153,15 +172,17 @@ async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) -> 
     outcome.is_ok()
 }
 
-/// The bdevs of a pool, of those that nobody has claimed: that with MDC0, and another.
-async fn drives_of(pool: Uuid) -> (Option<String>, Option<String>) {
-    let found = pools_among(&scan::look_at_all().await).into_iter().find(|found| found.uuid == pool);
-    let drives = found.map(|found| found.drives).unwrap_or_default();
-    let bdev = |has_mdc0: bool| {
-        let drive = drives.iter().find(|(_, drive)| drive.has_mdc0 == has_mdc0);
-        drive.map(|(bdev, _)| bdev.clone())
-    };
-    (bdev(true), bdev(false))
+/// Tries the drive with MDC0 with each of the others; what is no member is left out.
+async fn try_all(runtime: &Rc<Runtime>, pool: &str, chosen: &Chosen) -> Result<(), PoolError> {
+    for other in &chosen.others {
+        match try_to_activate(runtime, vec![chosen.capacity.clone(), other.clone()]).await {
+            Err(error) if error.kind() == Kind::NotMember => {
+                log::warn!("pool '{pool}': drive '{other}' is left out: {error}");
+            }
+            outcome => return outcome,
+        }
+    }
+    try_to_activate(runtime, vec![chosen.capacity.clone()]).await
 }
 
 async fn try_to_activate(runtime: &Rc<Runtime>, paths: Vec<String>) -> Result<(), PoolError> {

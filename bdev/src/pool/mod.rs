@@ -17,6 +17,7 @@ mod host;
 mod memory;
 pub mod operations;
 pub mod params;
+mod product;
 pub mod runtime;
 pub mod scan;
 pub mod service;

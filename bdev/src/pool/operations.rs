@@ -8,16 +8,18 @@ use engine::pool::management::activate::ActivateRequest;
 use engine::pool::management::create::CreateRequest;
 use engine::pool::management::destroy::DestroyRequest;
 use engine::pool::management::drive_add::DriveAddRequest;
+use engine::pool::management::import::ImportRequest;
 use engine::pool::management::layout::LayoutWish;
 use engine::pool::management::rename::RenameRequest;
 use engine::pool::management::scan::{pools_among, ScannedPool};
 use engine::pool::management::Flags;
 use engine::pool::params::{CreateParams as PoolCreateParams, ParamChanges, PoolParams};
 use engine::pool::{names, Kind, PoolError};
-use uuid::Uuid;
 
 use super::bdevs;
-use super::params::{ActivateParams, CreateParams, DestroyParams, DriveAddParams, RenameParams, SetParams, Settings};
+use super::params::{
+    ActivateParams, CreateParams, DestroyParams, DriveAddParams, ImportParams, RenameParams, SetParams, Settings,
+};
 use super::scan;
 use super::service::{stored_name, Service};
 use super::storage::Storages;
@@ -48,6 +50,7 @@ impl Service {
     pub async fn create(&self, params: &CreateParams) -> Result<PoolParams> {
         for bdev in [Some(&params.capacity_bdev), params.staging_bdev.as_ref()].into_iter().flatten() {
             self.examinations.done_with(bdev).await;
+            self.examinations.note(&bdevs::canonical(bdev));
         }
         let _managing = self.manage().await;
         let layout = LayoutWish {
@@ -76,16 +79,36 @@ impl Service {
         let _managing = self.manage().await;
         let name = stored_name(&params.name)?;
         if let Ok(active) = self.registry().find(&name) {
+            let given = [&params.bdevs.capacity, &params.bdevs.staging].into_iter().flatten();
+            active.check_is_on(&given.map(|bdev| bdevs::canonical(bdev)).collect::<Vec<_>>())?;
             return Ok(active.pool().params());
         }
-        let paths = scan::find(&name, &params.bdevs).await?;
+        let paths = scan::find(&name, &params.bdevs, &self.examinations).await?;
         let request = ActivateRequest {
-            name: Some(name).filter(|name| Uuid::try_parse(name).is_err()),
+            name: Some(name),
             paths,
             changes: params.settings.changes(),
             containers: None,
             flags: Flags { force: params.force, permit_meta_conv: params.permit_meta_conv, resize: params.resize },
         };
+        Ok(self.registry().activate(&request).await?.pool().params())
+    }
+
+    /// Makes a pool of its own of a copy of one, with new identities, and activates it.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub async fn import(&self, params: &ImportParams) -> Result<PoolParams> {
+        let given: Vec<_> = [Some(&params.capacity_bdev), params.staging_bdev.as_ref()].into_iter().flatten().collect();
+        for bdev in &given {
+            self.examinations.done_with(bdev).await;
+        }
+        let _managing = self.manage().await;
+        let paths: Vec<_> = given.into_iter().map(|bdev| bdevs::canonical(bdev)).collect();
+        paths.iter().for_each(|bdev| self.examinations.note(bdev));
+        let request = ImportRequest { paths: paths.clone(), name: params.new_name.clone(), force: params.force };
+        let uuid = self.registry().import(&request).await?;
+        let request = ActivateRequest { name: Some(uuid.to_string()), paths, ..ActivateRequest::default() };
         Ok(self.registry().activate(&request).await?.pool().params())
     }
 
@@ -117,7 +140,7 @@ impl Service {
         let name = stored_name(&params.name)?;
         let paths = match self.registry().find(&name) {
             Ok(_) => Vec::new(),
-            Err(_) => scan::find(&name, &params.bdevs).await?,
+            Err(_) => scan::find(&name, &params.bdevs, &self.examinations).await?,
         };
         let request = DestroyRequest { name: Some(name), paths, force: params.force };
         self.registry().destroy(&request).await
@@ -134,8 +157,9 @@ impl Service {
             let name = active.pool().name();
             return Err(PoolError::new(Kind::Busy, format!("pool '{name}'"), "it is active; deactivate it first"));
         }
-        let paths = scan::find(&name, &params.bdevs).await?;
-        self.registry().rename(&RenameRequest { paths, name: params.new_name.clone() }).await?;
+        let paths = scan::find(&name, &params.bdevs, &self.examinations).await?;
+        let request = RenameRequest { paths, name: params.new_name.clone(), current: Some(name) };
+        self.registry().rename(&request).await?;
         names::pool_name(&params.new_name)
     }
 
@@ -152,7 +176,9 @@ impl Service {
             class: MediaClass::Staging,
             zone_mib: params.zone_size_mib,
             spare_percent: None,
+            force: params.force,
         };
+        self.examinations.note(&request.path);
         self.registry().drive_add(&request).await
     }
 

@@ -56,7 +56,7 @@ pub struct CreateParams {
     pub mdc0_capacity_mib: Option<u32>,
     /// Capacity of each log of the other metadata containers.
     pub mdcn_capacity_mib: Option<u32>,
-    /// Overwrite a pool that is on the bdevs.
+    /// Overwrite what is on the bdevs.
     pub force: bool,
     /// What is kept on media.
     pub settings: Settings,
@@ -110,6 +110,21 @@ pub struct DriveAddParams {
     pub staging_bdev: String,
     /// Its zones in MiB.
     pub zone_size_mib: Option<u32>,
+    /// Take the bdev whatever is on it.
+    pub force: bool,
+}
+
+/// Parameters of `mpool_import`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportParams {
+    /// The bdev with the CAPACITY drive of the copy.
+    pub capacity_bdev: String,
+    /// The bdev with its STAGING drive.
+    pub staging_bdev: Option<String>,
+    /// Its name from now on; as before when not given.
+    pub new_name: Option<String>,
+    /// Accept superblocks of which not enough is left, and a smaller bdev.
+    pub force: bool,
 }
 
 /// Parameters of `mpool_set_params`.
@@ -122,7 +137,8 @@ pub struct SetParams {
 }
 
 const POOL: &str = "the name of a media pool is needed";
-const NEW_POOL: &str = "a name of 1 to 31 characters for the pool is needed";
+const NEW_POOL: &str = "a name of 1 to 255 characters for the pool is needed";
+const OPTIONAL_NAME: &str = "a name of 1 to 255 characters is allowed";
 const BDEV: &str = "the name of a bdev with 512 or 4096-byte blocks is needed";
 const OPTIONAL_BDEV: &str = "the name of a bdev is allowed";
 const ZONE: &str = "a power of two from 1 to 64 is allowed";
@@ -300,10 +316,27 @@ impl DriveAddParams {
     /// # Errors
     /// See [`CreateParams::parse`].
     pub fn parse(fields: Fields) -> Result<DriveAddParams, ParamError> {
-        let mut reader = Reader::new(fields, &["name", "staging_bdev", "zone_size_mib"])?;
+        let mut reader = Reader::new(fields, &["name", "staging_bdev", "zone_size_mib", "force"])?;
         let name = reader.string("name", POOL)?;
         let staging_bdev = reader.string("staging_bdev", BDEV)?;
-        Ok(DriveAddParams { name, staging_bdev, zone_size_mib: zone_size(&mut reader)? })
+        let zone_size_mib = zone_size(&mut reader)?;
+        Ok(DriveAddParams { name, staging_bdev, zone_size_mib, force: reader.flag("force")? })
+    }
+}
+
+impl ImportParams {
+    /// Reads and checks the parameters.
+    ///
+    /// # Errors
+    /// See [`CreateParams::parse`].
+    pub fn parse(fields: Fields) -> Result<ImportParams, ParamError> {
+        let mut reader = Reader::new(fields, &["capacity_bdev", "staging_bdev", "new_name", "force"])?;
+        Ok(ImportParams {
+            capacity_bdev: reader.string("capacity_bdev", BDEV)?,
+            staging_bdev: reader.optional_string("staging_bdev", OPTIONAL_BDEV)?,
+            new_name: reader.optional_string("new_name", OPTIONAL_NAME)?,
+            force: reader.flag("force")?,
+        })
     }
 }
 

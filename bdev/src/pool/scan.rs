@@ -17,6 +17,7 @@ use futures::future::LocalBoxFuture;
 use super::bdev::Access;
 use super::bdevs::{self, Claim};
 use super::device::BdevDevice;
+use super::examine::Examinations;
 use super::host::SpdkHost;
 use super::params::Bdevs;
 
@@ -62,35 +63,73 @@ pub async fn look_at_all() -> Vec<Scanned> {
     look_at(&free).await
 }
 
-/// The bdevs of a pool that is not active: those given, else those that have a pool of this name or UUID on them. The
-/// one of the CAPACITY class is the first.
+/// The bdevs of a pool that is not active: those given, else those that have a pool of this name or UUID on them and were
+/// examined, or named before. The one of the CAPACITY class is the first.
 ///
 /// # Errors
-/// NotFound: there is no such pool. Invalid: several pools have the name. NoDrive: its CAPACITY drive is missing.
-pub async fn find(name_or_uuid: &str, given: &Bdevs) -> Result<Vec<String>> {
+/// NotFound: there is no such pool. Invalid: several pools have the name. Else as for [`choose`].
+pub async fn find(name_or_uuid: &str, given: &Bdevs, examinations: &Examinations) -> Result<Vec<String>> {
     let staging = given.staging.as_deref().map(bdevs::canonical);
     if let Some(capacity) = &given.capacity {
-        return Ok([bdevs::canonical(capacity)].into_iter().chain(staging).collect());
+        let given: Vec<_> = [bdevs::canonical(capacity)].into_iter().chain(staging).collect();
+        given.iter().for_each(|bdev| examinations.note(bdev));
+        return Ok(given);
     }
+    staging.iter().for_each(|bdev| examinations.note(bdev));
     let mut pools = pools_among(&look_at_all().await);
     pools.retain(|pool| pool.name == name_or_uuid || pool.uuid.to_string() == name_or_uuid);
     let object = || format!("pool '{}'", name_or_uuid.escape_debug());
-    match pools.len() {
-        0 => Err(PoolError::new(Kind::NotFound, object(), "no bdev has it, of those that nobody uses")),
-        1 => Ok(drives_of(&pools[0], staging)
-            .ok_or_else(|| PoolError::new(Kind::NoDrive, object(), "none of the bdevs is its CAPACITY drive"))?),
-        count => {
-            let uuids: Vec<_> = pools.iter().map(|pool| pool.uuid.to_string()).collect();
-            let reason = format!("{count} pools have this name; give the UUID of one: {}", uuids.join(", "));
+    match &mut pools[..] {
+        [] => Err(PoolError::new(Kind::NotFound, object(), "no bdev has it, of those that nobody uses")),
+        [pool] => {
+            if let Some(staging) = staging {
+                pool.drives.retain(|(bdev, drive)| drive.has_mdc0 || *bdev == staging);
+            }
+            let Chosen { capacity, others } = choose(pool, examinations)?;
+            Ok([capacity].into_iter().chain(others.into_iter().next()).collect())
+        }
+        several => {
+            let uuids: Vec<_> = several.iter().map(|pool| pool.uuid.to_string()).collect();
+            let reason = format!("{} pools have this name; give the UUID of one: {}", uuids.len(), uuids.join(", "));
             Err(PoolError::invalid(object(), reason))
         }
     }
 }
 
-/// The bdevs of a pool, the one with MDC0 first.
-fn drives_of(pool: &ScannedPool, staging: Option<String>) -> Option<Vec<String>> {
-    let capacity = pool.drives.iter().find(|(_, drive)| drive.has_mdc0)?;
-    let others = pool.drives.iter().filter(|(_, drive)| !drive.has_mdc0).map(|(path, _)| path.clone());
-    let staging = staging.or_else(|| others.into_iter().next());
-    Some([capacity.0.clone()].into_iter().chain(staging).collect())
+/// The bdevs of a pool.
+#[derive(Debug)]
+pub struct Chosen {
+    /// That with MDC0.
+    pub capacity: String,
+    /// Others that say that they belong to the pool; of these at most one does.
+    pub others: Vec<String>,
+}
+
+/// The bdevs of a pool out of what was found. Which of two copies of a drive is the right one nobody can see, so neither
+/// is taken; nor is a bdev that nobody was told to look at.
+///
+/// # Errors
+/// Exists: a drive is there twice. NoDrive: the CAPACITY drive is missing. NotPermitted: one was not examined.
+pub fn choose(pool: &ScannedPool, examinations: &Examinations) -> Result<Chosen> {
+    let object = || format!("pool '{}' ({})", pool.name, pool.uuid);
+    if let Some([one, other]) = pool.twins() {
+        let reason = format!(
+            "bdevs '{one}' and '{other}' have the same drive, so one is a copy of the other, and neither is taken by \
+             itself; mpool_activate with capacity_bdev and staging_bdev takes the right one, mpool_import makes a pool of \
+             its own of the copy"
+        );
+        return Err(PoolError::new(Kind::Exists, object(), reason));
+    }
+    if let Some((bdev, _)) = pool.drives.iter().find(|(bdev, _)| !examinations.knows(bdev)) {
+        let reason = format!("bdev '{bdev}' has a drive of it, but was not examined; bdev_examine it, or name it");
+        return Err(PoolError::new(Kind::NotPermitted, object(), reason));
+    }
+    let of = |has_mdc0: bool| {
+        let drives = pool.drives.iter().filter(move |(_, drive)| drive.has_mdc0 == has_mdc0);
+        drives.map(|(bdev, _)| bdev.clone())
+    };
+    match of(true).next() {
+        Some(capacity) => Ok(Chosen { capacity, others: of(false).collect() }),
+        None => Err(PoolError::new(Kind::NoDrive, object(), "none of the bdevs is its CAPACITY drive")),
+    }
 }

@@ -33,7 +33,7 @@ pub struct Service {
     registry: Registry,
     managing: Mutex<()>,
     /// What examine is looking at.
-    pub(super) examinations: Examinations,
+    pub examinations: Examinations,
     /// SPDK is ending: pools are closed as soon as nobody uses them.
     finishing: Cell<bool>,
 }
@@ -92,7 +92,7 @@ impl Service {
 
     /// Makes the pool for a volume. It has small logs, since a volume needs few objects, and no spare zones: a
     /// volume takes what there is.
-    pub(super) async fn create_for_volume(&self, volume: &str, bdev: &str) -> Result<Rc<Pool>> {
+    pub(super) async fn create_for_volume(&self, volume: &str, bdev: &str, force: bool) -> Result<Rc<Pool>> {
         let zone_mib = bdevs::bytes_of(bdev).map(own_zone_mib);
         let layout = LayoutWish {
             zone_mib,
@@ -108,13 +108,14 @@ impl Service {
             ..ParamChanges::default()
         };
         let request = CreateRequest {
-            name: pool_name_for(volume)?,
+            name: pool_name_for(volume, |name| self.registry.named(name).is_none())?,
             capacity: bdevs::canonical(bdev),
             staging: None,
             staging_zone_mib: None,
             params: CreateParams { changes, layout, map_size_log2: None },
-            force: false,
+            force,
         };
+        self.examinations.note(&request.capacity);
         Ok(Rc::clone(self.registry.create(&request).await?.pool()))
     }
 
@@ -171,10 +172,26 @@ fn own_zone_mib(bytes: u64) -> u32 {
     1 << share.ilog2()
 }
 
-/// The volume's name as the name of a pool, cut where it is too long.
-fn pool_name_for(volume: &str) -> Result<String> {
-    let start: String = volume.chars().take(names::NAME_FIELD_BYTES - 1).collect();
-    names::pool_name(&start)
+/// The name of the pool that is made for a volume: the volume's, if a pool can have that and no active one has. Else it is
+/// followed by a number that is another one for each name and for each try, so that no two volumes want the same.
+fn pool_name_for(volume: &str, is_free: impl Fn(&str) -> bool) -> Result<String> {
+    // A pool's name is as long as a volume's at most, and has ASCII characters only.
+    let fitting = names::pool_name(volume)?;
+    if fitting == volume && is_free(&fitting) {
+        return Ok(fitting);
+    }
+    const NUMBER_BYTES: usize = 17;
+    let start = &fitting[..fitting.len().min(names::NAME_FIELD_BYTES - 1 - NUMBER_BYTES)];
+    // FNV-1a: which name it was, not a secret.
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut number = volume.bytes().fold(0xcbf2_9ce4_8422_2325, fold);
+    loop {
+        let name = format!("{start}-{number:016x}");
+        if is_free(&name) {
+            return Ok(name);
+        }
+        number = number.wrapping_add(1);
+    }
 }
 
 /// The name of a pool as it is stored, from what a client gave; a UUID stays as it is.
@@ -230,9 +247,18 @@ mod tests {
 
     #[test]
     fn a_volume_names_its_pool() {
-        assert_eq!(pool_name_for("D0").expect("valid"), "D0");
-        assert_eq!(pool_name_for(&"x".repeat(255)).expect("cut"), "x".repeat(31));
-        assert_eq!(pool_name_for("a b/c").expect("valid"), "a_b_c");
+        let name = |volume: &str| pool_name_for(volume, |_| true).expect("valid");
+        assert_eq!(name("D0"), "D0");
+        assert_eq!(name(&"x".repeat(255)), "x".repeat(255));
+        assert_eq!((name("a_b"), name("a b")), ("a_b".to_owned(), "a_b-e63f991904833892".to_owned()));
+        assert_ne!(name("a b"), name("a/b"));
+        let long = |end: &str| name(&format!("{}{end}", " ".repeat(254)));
+        assert_eq!(long("1").len(), 255);
+        assert_ne!(long("1"), long("2"));
+        let taken = pool_name_for("D0", |name| name != "D0").expect("valid");
+        assert!(taken.starts_with("D0-") && taken.len() == 19, "{taken}");
+        let next = pool_name_for("D0", |name| name != "D0" && name != taken).expect("valid");
+        assert_ne!(next, taken);
     }
 
     #[test]
@@ -240,6 +266,6 @@ mod tests {
         assert_eq!(stored_name("-a/b").expect("valid"), "_a_b");
         let uuid = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6";
         assert_eq!(stored_name(&uuid.to_uppercase()).expect("a UUID"), uuid);
-        assert!(stored_name(&"x".repeat(32)).is_err());
+        assert!(stored_name(&"x".repeat(256)).is_err());
     }
 }

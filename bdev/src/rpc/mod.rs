@@ -19,6 +19,7 @@ mod pool_drive_add;
 mod pool_get_params;
 mod pool_get_props;
 mod pool_get_usage;
+mod pool_import;
 mod pool_json;
 mod pool_list;
 mod pool_rename;
@@ -47,7 +48,7 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 28] = [
+const METHODS: [(&CStr, Handler); 29] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
@@ -68,6 +69,7 @@ const METHODS: [(&CStr, Handler); 28] = [
     (c"mpool_activate", pool_activate::handle),
     (c"mpool_deactivate", pool_deactivate::handle),
     (c"mpool_destroy", pool_destroy::handle),
+    (c"mpool_import", pool_import::handle),
     (c"mpool_rename", pool_rename::handle),
     (c"mpool_drive_add", pool_drive_add::handle),
     (c"mpool_set_params", pool_set_params::handle),

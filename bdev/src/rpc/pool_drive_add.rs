@@ -6,7 +6,7 @@ use crate::ffi;
 use crate::pool::params::DriveAddParams;
 use crate::rpc::serve::{serve, write_true};
 
-const MEMBERS: &str = "name, staging_bdev and optionally zone_size_mib";
+const MEMBERS: &str = "name, staging_bdev and optionally zone_size_mib, force";
 
 /// SPDK's callback.
 ///

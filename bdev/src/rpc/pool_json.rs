@@ -11,6 +11,7 @@ use engine::pool::ids::MediaClass;
 use engine::pool::management::props::{ClassProps, PoolStatus};
 use engine::pool::management::scan::ScannedPool;
 use engine::pool::params::PoolParams;
+use engine::pool::superblocks::Condition;
 use engine::pool::{Pool, Usage};
 
 use crate::json::Writer;
@@ -188,14 +189,34 @@ pub fn scanned_active(writer: &mut Writer, pool: &Rc<Pool>) {
     });
 }
 
-/// A pool that is not active. It is incomplete when its metadata has not been found; whether other drives are missing
-/// shows at activation only.
+/// Whether a pool that is not active could be: "twins" when a drive was found twice, "wiped" or "lone_copy" when its
+/// superblock is not sure, "incomplete" when its metadata has not been found. Whether other drives are missing shows at
+/// activation only.
+fn state_name(pool: &ScannedPool) -> &'static str {
+    if pool.active || pool.twins().is_some() {
+        return "twins";
+    }
+    match pool.doubtful() {
+        Some(condition) => condition_name(condition),
+        None if pool.drives.iter().any(|(_, drive)| drive.has_mdc0) => "inactive",
+        None => "incomplete",
+    }
+}
+
+const fn condition_name(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Sure => "sure",
+        Condition::Lone => "lone_copy",
+        Condition::Wiped => "wiped",
+    }
+}
+
+/// A pool that is not active.
 pub fn scanned(writer: &mut Writer, pool: &ScannedPool) {
-    let complete = pool.drives.iter().any(|(_, drive)| drive.has_mdc0);
     writer.object(|writer| {
         writer.named_string("name", &pool.name);
         writer.named_string("uuid", &pool.uuid.to_string());
-        writer.named_string("state", if complete { "inactive" } else { "incomplete" });
+        writer.named_string("state", state_name(pool));
         writer.named_array("drives", |writer| {
             for (bdev, found) in &pool.drives {
                 writer.object(|writer| {
@@ -203,6 +224,7 @@ pub fn scanned(writer: &mut Writer, pool: &ScannedPool) {
                     if let Some(version) = found.version {
                         writer.named_number("superblock_version", version as u64);
                     }
+                    writer.named_string("superblock", condition_name(found.condition));
                     drive_members(writer, &found.drive);
                 });
             }

@@ -4,11 +4,14 @@
 
 use std::sync::Arc;
 
-use super::load::bring_up;
+use super::load::{bring_up, load_if_stored};
 use super::Volume;
 use crate::error::VolumeError;
 use crate::params::CreateParams;
+use crate::pool::bdevs;
+use crate::pool::runtime;
 use crate::pool::storage::place;
+use crate::registry;
 use crate::setup;
 
 /// Makes a volume and brings it into service. On the app thread.
@@ -16,10 +19,39 @@ use crate::setup;
 /// # Errors
 /// The name is taken; a size does not suit the pool; there is not enough memory or space; Io. Nothing is left then.
 pub async fn create(params: CreateParams) -> Result<Arc<Volume>, VolumeError> {
+    if params.unless_exists {
+        if let Some(there) = existing(&params).await? {
+            return Ok(there);
+        }
+    }
     if setup::is_taken(&params.name) {
         return Err(VolumeError::Exists { name: params.name });
     }
     let cores = setup::choose_cores(params.cpumask.as_deref())?;
     let storage = place::create(&params, cores.len()).await?;
     bring_up(&params.name, storage, cores).await
+}
+
+/// The volume of this name in the place that was asked for, loaded if it was not.
+///
+/// # Errors
+/// A volume of this name is somewhere else; it cannot be loaded.
+async fn existing(params: &CreateParams) -> Result<Option<Arc<Volume>>, VolumeError> {
+    let name = params.name.as_str();
+    let Some(runtime) = runtime::get() else { return Ok(None) };
+    if let Some(base) = &params.base_bdev_name {
+        // Its volume is loaded before SPDK is told that the bdev has been examined.
+        runtime.service.examinations.done_with(base).await;
+    }
+    let pool = match (&params.pool_name, &params.base_bdev_name) {
+        (Some(pool), _) => runtime.service.find(pool).ok(),
+        (None, Some(base)) => runtime.service.pool_on(&bdevs::canonical(base)),
+        (None, None) => None,
+    };
+    let Some(pool) = pool.map(|pool| pool.uuid()) else { return Ok(None) };
+    match registry::named(name) {
+        Some(volume) if volume.storage().pool_uuid == pool => Ok(Some(volume)),
+        Some(_) => Err(VolumeError::Exists { name: name.to_owned() }),
+        None => load_if_stored(&runtime, name, pool).await,
+    }
 }

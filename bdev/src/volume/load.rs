@@ -66,10 +66,11 @@ pub struct Loaded {
 /// # Errors
 /// There is none of this name, its bdev's name is taken, or it cannot be loaded.
 pub async fn load(params: LoadParams) -> Result<Arc<Volume>, VolumeError> {
-    let name = params.name.as_str();
-    refuse_taken(name)?;
+    let given = params.name.as_str();
+    refuse_taken(given)?;
     let asked = params.cpumask.as_deref().map(|mask| setup::choose_cores(Some(mask))).transpose()?;
-    let held = hold(name, params.pool_name.as_deref()).await?;
+    let held = hold(given, params.pool_name.as_deref()).await?;
+    let name = &held_name(given, &held)?;
     let cores = match asked {
         Some(cores) => {
             change_mask(&held, params.cpumask.unwrap_or_default()).await;
@@ -78,6 +79,34 @@ pub async fn load(params: LoadParams) -> Result<Arc<Volume>, VolumeError> {
         None => recorded_cores(name, &held)?,
     };
     bring_up(name, held, cores).await
+}
+
+/// Loads the volume of a name in a pool, if that has one.
+///
+/// # Errors
+/// It cannot be loaded.
+pub(super) async fn load_if_stored(
+    runtime: &Rc<Runtime>,
+    name: &str,
+    pool: Uuid,
+) -> Result<Option<Arc<Volume>>, VolumeError> {
+    let managing = runtime.service.manage().await;
+    let found = stored::find(runtime, name, Some(&pool.to_string())).await;
+    let found = match found {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        other => other.map_err(|error| VolumeError::pool(name, error))?,
+    };
+    refuse_taken(name)?;
+    let held = open(runtime, found).await.map_err(|error| VolumeError::pool(name, error))?;
+    drop(managing);
+    let cores = recorded_cores(name, &held)?;
+    bring_up(name, held, cores).await.map(Some)
+}
+
+/// The name of a volume that is held, which may have been called otherwise. If that is taken it is held no longer.
+pub(super) fn held_name(given: &str, held: &Storage) -> Result<String, VolumeError> {
+    let store = storage::store(held.key).map_err(|error| VolumeError::pool(given, error))?;
+    Ok(store.entry().name.clone())
 }
 
 fn refuse_taken(name: &str) -> Result<(), VolumeError> {

@@ -10,21 +10,27 @@ use engine::volume::recovery::{AtRest, RecoveryConfig};
 use engine::volume::store::VolumeStore;
 
 use super::administration::find;
-use super::load::{bring_up, hold, not_found, recorded_cores, runtime_for};
+use super::load::{bring_up, held_name, hold, not_found, recorded_cores, runtime_for};
 use super::recovery::{damaged, make_whole};
+use super::rest::LOOK_AGAIN;
 use super::stop::save;
 use super::Operation;
 use crate::error::VolumeError;
+use crate::pool::bdevs;
 use crate::pool::storage::{self, stored, End, Storage};
+use crate::pool::timer;
 use crate::registry;
 
-/// Deletes a volume with its content, and its pool if that was made for it.
+/// Deletes a volume with its content, and its pool if that was made for it. With `force` also one that somebody uses.
 ///
 /// # Errors
-/// There is none; Busy; Io.
-pub async fn delete(name: &str) -> Result<(), VolumeError> {
+/// There is none; Busy: somebody has it open or claimed; Io.
+pub async fn delete(name: &str, force: bool) -> Result<(), VolumeError> {
     let failed = |error| VolumeError::pool(name, error);
     if let Some(volume) = registry::find(name) {
+        if !force {
+            refuse_used(volume.name()).await?;
+        }
         return volume.remove(End::Destroy).await.map_err(failed);
     }
     let runtime = runtime_for(name)?;
@@ -32,6 +38,22 @@ pub async fn delete(name: &str) -> Result<(), VolumeError> {
     let found = stored::find(&runtime, name, None).await.map_err(|error| not_found(name, error))?;
     storage::destroy(&runtime, found.pool, &found.entry).await.map_err(failed)?;
     log::info!("{name}: destroyed");
+    Ok(())
+}
+
+/// How often it is looked whether a volume is still in use: half a second in all.
+const LOOKS: u32 = 1000;
+
+/// Refuses a volume that somebody uses. Who looks at a new bdev, as SPDK's modules do, lets it go soon.
+async fn refuse_used(name: &str) -> Result<(), VolumeError> {
+    let mut looks = 0;
+    while let Some(user) = bdevs::user_of(name) {
+        if looks == LOOKS {
+            return Err(VolumeError::InUse { name: name.to_owned(), user });
+        }
+        looks += 1;
+        timer::sleep(LOOK_AGAIN).await;
+    }
     Ok(())
 }
 
@@ -107,15 +129,19 @@ fn operation(name: &'static str, progress: Progress) -> Operation {
 /// # Errors
 /// There is none; it takes writes; it cannot be written or loaded.
 pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
+    let mut key = name.to_owned();
     if registry::find(name).is_some() {
         let volume = find(name)?;
         if volume.read_only_reason().is_none() {
             let reason = "it is in service and takes writes; only a volume that is read-only or unloaded is rebuilt";
             return Err(VolumeError::Refused { name: name.to_owned(), reason: reason.to_owned() });
         }
+        // Its alias goes with its bdev.
+        key = volume.uuid().to_string();
         volume.remove(End::Keep).await.map_err(|error| VolumeError::pool(name, error))?;
     }
-    let held = hold(name, None).await?;
+    let held = hold(&key, None).await?;
+    let name = &held_name(name, &held)?;
     match rebuild_store(name, &held).await {
         Ok((report, cores)) => bring_up(name, held, cores).await.map(|_| report),
         Err(error) => {

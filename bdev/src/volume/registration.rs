@@ -9,6 +9,7 @@
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::Ordering;
+use std::ffi::CString;
 use std::sync::Arc;
 
 use super::{lock, volume_of, State, Volume};
@@ -40,6 +41,7 @@ impl Volume {
             ffi::spdk_bdev_register(self.bdev.get())
         };
         if rc == 0 {
+            self.add_alias();
             self.announce();
             return Ok(());
         }
@@ -48,6 +50,18 @@ impl Volume {
         // SAFETY: registered above; without a bdev nobody has a channel.
         unsafe { ffi::spdk_io_device_unregister(self.device(), None) };
         Err(VolumeError::Register { name: self.name.to_string(), errno: rc })
+    }
+
+    /// Gives the bdev the alias "pool/volume", as logical volumes have it.
+    fn add_alias(&self) {
+        let alias = format!("{}/{}", self.storage.pool_name, self.name);
+        let Ok(c_alias) = CString::new(alias.as_str()) else { return };
+        // SAFETY: the bdev is registered; SPDK copies the alias.
+        let rc = unsafe { ffi::spdk_bdev_alias_add(self.bdev.get(), c_alias.as_ptr()) };
+        if rc != 0 {
+            let error = std::io::Error::from_raw_os_error(-rc);
+            log::warn!("{}: it is not also called '{alias}': {error}", self.name);
+        }
     }
 
     fn fill_bdev(&self) {
@@ -110,6 +124,9 @@ impl Volume {
     /// SPDK has no more use for the bdev: no descriptor is open, no request is on the way.
     pub fn destruct(self: Arc<Volume>) {
         self.control().state = State::Removing;
+        // SAFETY: registered before, and still in place. Releases that do not forget the aliases themselves keep the
+        // memory of their names else.
+        unsafe { ffi::spdk_bdev_alias_del_all(self.bdev.get()) };
         // SAFETY: registered in `register`. SPDK calls back once the last channel is gone, with the key: the
         // volume, which the registry keeps.
         unsafe { ffi::spdk_io_device_unregister(self.device(), Some(channels_gone)) };

@@ -63,8 +63,10 @@ fn removing_the_base_under_load_removes_the_volume() {
 fn a_volume_is_deleted_under_load() {
     let rig = rig(2);
     let (mut server, _load) = loaded_target(&rig);
+    let refused = server.call("bdev_dedupe_delete", json!({"name": "D0"})).expect_err("it is in use").to_string();
+    assert!(refused.contains("force"), "{refused}");
     let began = Instant::now();
-    server.call("bdev_dedupe_delete", json!({"name": "D0"})).expect("deleted");
+    server.call("bdev_dedupe_delete", json!({"name": "D0", "force": true})).expect("deleted");
     assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
     assert_eq!(server.bdev_names().expect("alive"), ["Base"]);
     create(&server, json!({"base_bdev_name": "Base", "name": "D0"})).expect("created again");
@@ -192,7 +194,7 @@ fn in_interrupt_mode_it_serves_and_sleeps() {
     let pid = server.process().pid();
     let asleep = (0..10).any(|_| ticks_in_a_second(pid) < 10);
     assert!(asleep, "the target does not come to rest");
-    server.call("bdev_dedupe_delete", json!({"name": "D0"})).expect("deleted");
+    server.call("bdev_dedupe_delete", json!({"name": "D0", "force": true})).expect("deleted");
     assert!(server.stop().expect("ends").success());
 }
 

@@ -177,7 +177,11 @@ fn a_volume_can_stand_on_a_volume() {
     volume(&server, 128);
     create(&server, json!({"base_bdev_name": "D0", "name": "Upper", "block_size": 512})).expect("created");
     assert_eq!(server.bdev("D0").expect("shown")["claimed"], true);
-    server.call("bdev_dedupe_delete", json!({"name": "D0"})).expect("deleted, and with it the one above");
+    let refused =
+        server.call("bdev_dedupe_delete", json!({"name": "D0"})).expect_err("the other stands on it").to_string();
+    assert!(refused.contains("claimed by module 'dedupe'") && refused.contains("force"), "{refused}");
+    let forced = json!({"name": "D0", "force": true});
+    server.call("bdev_dedupe_delete", forced).expect("deleted, and with it the one above");
     assert_eq!(server.bdev_names().expect("list"), ["Base"]);
 }
 

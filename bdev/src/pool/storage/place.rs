@@ -62,7 +62,8 @@ async fn find_or_make_pool(
             }),
         };
     }
-    let pool = service.create_for_volume(name, base).await.map_err(|error| VolumeError::pool(name, error))?;
+    let pool =
+        service.create_for_volume(name, base, params.force).await.map_err(|error| VolumeError::pool(name, error))?;
     Ok((pool, true))
 }
 

@@ -8,6 +8,7 @@ use engine::pool::error::Result;
 use engine::pool::{Kind, Pool, PoolError};
 use engine::volume::catalog::{Catalog, VolumeEntry};
 use engine::volume::store;
+use uuid::Uuid;
 
 use crate::pool::runtime::Runtime;
 
@@ -45,7 +46,18 @@ pub async fn remove_unfinished(runtime: &Runtime, pool: &Rc<Pool>) -> Result<()>
     closed
 }
 
-/// The volume of a name that is not loaded, in the pool given, else in any that is active. The caller manages.
+impl StoredVolume {
+    /// True when a volume is called so: by its name, by its UUID, or by the alias that its bdev has.
+    fn is_called(&self, key: &str) -> bool {
+        let alias = || key.strip_prefix(self.pool.name()).and_then(|rest| rest.strip_prefix('/'));
+        self.entry.name == key
+            || Uuid::try_parse(key).is_ok_and(|uuid| uuid == self.entry.uuid)
+            || alias() == Some(self.entry.name.as_str())
+    }
+}
+
+/// The volume of a name, UUID or alias that is not loaded, in the pool given, else in any that is active. The caller
+/// manages.
 ///
 /// # Errors
 /// NotFound: there is none. Invalid: several pools have one. A catalog cannot be read; Io.
@@ -56,7 +68,7 @@ pub async fn find(runtime: &Runtime, name: &str, pool: Option<&str>) -> Result<S
     };
     let mut found: Vec<StoredVolume> = Vec::new();
     for pool in &pools {
-        found.extend(all_in(pool).await?.into_iter().filter(|volume| volume.entry.name == name));
+        found.extend(all_in(pool).await?.into_iter().filter(|volume| volume.is_called(name)));
     }
     found.retain(|volume| !runtime.storages.has(volume.entry.uuid));
     let subject = || format!("volume '{}'", name.escape_debug());
