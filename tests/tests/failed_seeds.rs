@@ -25,6 +25,13 @@ const VOLUME_RANDOM: &[Failed] = &[
     (138, "a rebuild took a failed allocation for damage"),
     (1406, "blocks were used again after the write of their journal entry had failed"),
     (1852, "as 1406"),
+    (700_422, "a volume that had become read-only compared blocks on and let go of no PBN lock, until none was left"),
+    (700_658, "as 700422"),
+    (1_000_040, "as 700422"),
+    (1_000_566, "as 700422"),
+    (1_000_680, "as 700422"),
+    (1_000_694, "as 700422"),
+    (1_001_141, "as 700422"),
 ];
 
 /// `volume_campaign --campaign cuts`

@@ -93,6 +93,12 @@ impl<Buf: Copy> Relocator<Buf> {
         Relocator { waiting, in_round: false, reads, moving: 0, moved, pieces: 0, allowed: 0 }
     }
 
+    /// Blocks that are read at a time, at most; each is locked meanwhile.
+    #[must_use]
+    pub fn reads_at_most(&self) -> usize {
+        self.reads.capacity()
+    }
+
     /// Blocks that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -14,7 +14,7 @@ use crate::units::Pbn;
 /// Why an operation of the physical zone failed, and on which block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PhysicalError {
-    /// All locks of the zone are in use (LOCK_ERROR in vdo.md 3.1); by sizing it does not happen.
+    /// All locks of the zone are in use (LOCK_ERROR in vdo.md 3.1); by sizing it does not happen ([`super::PbnLocks`]).
     #[error("cannot lock {pbn}: every PBN lock of the zone is in use")]
     LockPoolExhausted {
         /// The block to be locked.

@@ -58,7 +58,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     fn serve_waiters(&mut self) -> bool {
         let mut progress = false;
         while let Some(&requester) = self.waiters.front() {
-            if self.free_blocks() == 0 && self.is_scrubbing() {
+            if (self.free_blocks() == 0 && self.is_scrubbing()) || self.must_wait_for_page_lock(requester) {
                 break;
             }
             self.waiters.pop_front();

@@ -2,7 +2,7 @@
 
 //! All PBN locks of a zone: pool and map in one (vdo.md 3.1).
 //!
-//! An open-addressing table with linear probing, which holds the locks themselves. It has at least four times as many
+//! An open-addressing table with linear probing, which holds the locks themselves. It has at least twice as many
 //! slots as locks may be in use, so a probe is short, and removal shifts later entries back instead of leaving
 //! tombstones, so that the table neither grows, nor rehashes, nor slows down however long it runs. The limit on the
 //! number of locks takes the place of dm-vdo's pool.
@@ -25,8 +25,8 @@ struct Slot {
 /// Marks an empty slot.
 const NO_PBN: Pbn = Pbn::ZERO;
 
-/// Keeps the table at most a quarter full.
-const SLOTS_PER_LOCK: usize = 4;
+/// Keeps the table at most half full. It is in the way of every write, so it should fit the cache.
+const SLOTS_PER_LOCK: usize = 2;
 
 const EMPTY: Slot = Slot { pbn: NO_PBN, lock: PbnLock::new(LockType::Read) };
 
@@ -62,6 +62,11 @@ impl LockTable {
     /// Locks in use.
     pub const fn in_use(&self) -> usize {
         self.in_use
+    }
+
+    /// Locks that can be in use at once.
+    pub const fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// The home slot of a PBN.

@@ -97,7 +97,7 @@ mod updates;
 mod write_back;
 mod zone;
 
-pub use config::{PhysicalConfig, MIN_METADATA_BUFS};
+pub use config::{PbnLocks, PhysicalConfig, MIN_METADATA_BUFS};
 pub use error::PhysicalError;
 pub use event::{Allocation, Applied, PhysicalEvent, Requester, Source};
 pub(crate) use home_slot::home_slot;

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::event::{Allocation, Applied, PhysicalEvent, Requester, Source};
 use super::test_media::{Areas, Random, TestMedia};
-use super::{PhysicalConfig, PhysicalError, PhysicalZone};
+use super::{PbnLocks, PhysicalConfig, PhysicalError, PhysicalZone};
 use crate::env::Block;
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::media::journal_record::Point;
@@ -30,6 +30,8 @@ pub(super) struct Setup {
     pub geometry: Geometry,
     pub shard: ShardId,
     pub locks: usize,
+    /// Of these for pages.
+    pub page_locks: usize,
     pub generation: u64,
     pub bufs: usize,
     /// Transfers of metadata at a time.
@@ -39,8 +41,9 @@ pub(super) struct Setup {
 
 impl Setup {
     pub fn new(geometry: &Geometry) -> Setup {
-        let (shard, locks, generation) = (ShardId(0), 64, 1);
-        Setup { geometry: *geometry, shard, locks, generation, bufs: 16, transfers: 16, volatile_cache: true }
+        let (shard, locks, page_locks, generation) = (ShardId(0), 64, 32, 1);
+        let (bufs, transfers, volatile_cache) = (16, 16, true);
+        Setup { geometry: *geometry, shard, locks, page_locks, generation, bufs, transfers, volatile_cache }
     }
 
     /// Numbers of the zone's slabs.
@@ -77,7 +80,7 @@ impl Setup {
         let zone = PhysicalZone::new(PhysicalConfig {
             geometry: self.geometry,
             shard: self.shard,
-            locks: self.locks,
+            locks: PbnLocks { data: self.locks - self.page_locks, pages: self.page_locks },
             nonce: NONCE,
             generation: self.generation,
             summaries: self.summaries(&areas),
@@ -112,7 +115,7 @@ pub(super) struct TestZone {
 
 impl TestZone {
     pub fn new(geometry: &Geometry, shard: ShardId, locks: usize) -> TestZone {
-        Setup { shard, locks, ..Setup::new(geometry) }.create()
+        Setup { shard, locks, page_locks: locks.div_ceil(2), ..Setup::new(geometry) }.create()
     }
 
     /// The next place in the journal of shard 0.

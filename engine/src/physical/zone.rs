@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::allocator::BlockAllocator;
-use super::config::{PhysicalConfig, MIN_METADATA_BUFS};
+use super::config::{PbnLocks, PhysicalConfig, MIN_METADATA_BUFS};
 use super::depot::SlabDepot;
 use super::error::PhysicalError;
 use super::event::{Allocation, Requester};
@@ -28,8 +28,8 @@ pub enum ReadLock {
         /// References that the caller may add while it holds the lock; at least one.
         lease: u8,
     },
-    /// No lock was taken: a writer holds the block, no more references fit, it is no data block of this zone, or its
-    /// count is not known yet.
+    /// No lock was taken: a writer holds the block, no more references fit, it is no data block of this zone, its count
+    /// is not known yet, or the zone is read-only.
     Refused,
 }
 
@@ -38,6 +38,9 @@ pub enum ReadLock {
 pub struct PhysicalZone<Buf> {
     pub(super) allocator: BlockAllocator,
     pub(super) locks: LockTable,
+    /// Locks on new pages of the block map, and how many there may be.
+    page_locks: usize,
+    max_page_locks: usize,
     pub(super) depot: SlabDepot<Buf>,
     pub(super) scrubber: Scrubber<Buf>,
     /// Who waits for a block, in order.
@@ -49,15 +52,17 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     /// The zone of all slabs of the geometry that the shard owns. Slabs that were never used can be allocated from at
     /// once; the counts of the others are made by the scrubber, in the background.
     ///
-    /// Takes one byte a block, some 10 KiB a slab, 64 to 128 bytes a lock, and half a MiB. Afterwards nothing is allocated
+    /// Takes one byte a block, some 10 KiB a slab, 32 to 64 bytes a lock, and half a MiB. Afterwards nothing is allocated
     /// but for a slab being scrubbed, and when more updates wait for slabs than usual (module `updates`).
     ///
     /// # Panics
-    /// If the volume has no such shard, a zone would have 2^32 slabs or more, there is not one summary for each slab, or
-    /// there are fewer than [`MIN_METADATA_BUFS`] blocks of memory.
+    /// If the volume has no such shard, a zone would have 2^32 slabs or more, there is not one summary for each slab,
+    /// there are fewer than [`MIN_METADATA_BUFS`] blocks of memory, or pages could never be locked.
     #[must_use]
     pub fn new(mut config: PhysicalConfig<Buf>) -> PhysicalZone<Buf> {
         assert!(config.bufs.len() >= MIN_METADATA_BUFS, "{} blocks of memory for slab metadata", config.bufs.len());
+        let PbnLocks { data, pages } = config.locks;
+        assert!(pages > 0, "without a lock for pages whoever needs one would wait for ever");
         let layout = ZoneLayout::new(&config.geometry, config.shard);
         let depot = SlabDepot::new(&mut config, &layout);
         let mut scrubber = Scrubber::new();
@@ -65,7 +70,9 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         let is_unused = |slab| depot.slab(slab).status == Status::Rebuilt;
         PhysicalZone {
             allocator: BlockAllocator::new(layout, is_unused),
-            locks: LockTable::new(config.locks),
+            locks: LockTable::new(data + pages),
+            page_locks: 0,
+            max_page_locks: pages,
             waiters: VecDeque::new(),
             shard: config.shard,
             depot,
@@ -77,11 +84,16 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     ///
     /// The block counts as provisionally referenced until [`PhysicalZone::increment`] or
     /// [`PhysicalZone::reference_page`]. The caller must release the lock of a block for data. With `wait`, a zone
-    /// without a free block answers later if there are slabs whose counts are not known yet (vdo.md 3.4).
+    /// without a free block answers later if there are slabs whose counts are not known yet (vdo.md 3.4). A page waits in
+    /// any case while as many pages are locked as may be.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`] and [`PhysicalError::SpuriouslyLocked`]; the block is free again then.
     pub fn allocate(&mut self, requester: Requester, wait: bool) -> Result<Allocation, PhysicalError> {
+        if self.must_wait_for_page_lock(requester) && !self.depot.is_read_only() {
+            self.waiters.push_back(requester);
+            return Ok(Allocation::Waiting);
+        }
         Ok(match self.allocate_for(requester)? {
             Some(pbn) => Allocation::Block(pbn),
             None if wait && self.is_scrubbing() && !self.depot.is_read_only() => {
@@ -90,6 +102,11 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             }
             None => Allocation::Full,
         })
+    }
+
+    /// Whether all locks that pages may have are in use, and this is a page.
+    pub(super) fn must_wait_for_page_lock(&self, requester: Requester) -> bool {
+        matches!(requester, Requester::Page(_)) && self.page_locks >= self.max_page_locks
     }
 
     /// A block locked as the requester needs it; none when there is none.
@@ -107,7 +124,10 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         let mut lock = PbnLock::new(lock_type);
         lock.assign_provisional_reference();
         let error = match self.locks.attempt(pbn, lock) {
-            Ok(Attempt::New(_)) => return Ok(Some(pbn)),
+            Ok(Attempt::New(_)) => {
+                self.page_locks += usize::from(lock_type == LockType::BlockMapWrite);
+                return Ok(Some(pbn));
+            }
             Ok(Attempt::Existing(_)) => PhysicalError::SpuriouslyLocked { pbn },
             Err(_) => PhysicalError::LockPoolExhausted { pbn },
         };
@@ -118,7 +138,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
 
     /// Tries for a read lock with all the references that can still be added (vdo.md 2.5).
     ///
-    /// Never waits for a writer. A free block is taken provisionally, so that nobody allocates it while the caller
+    /// Never waits for a writer, and is refused in a read-only zone, where nobody lets go of a lock any more. A free block is taken provisionally, so that nobody allocates it while the caller
     /// compares it. The caller must release the lock if it was granted.
     ///
     /// # Errors
@@ -141,7 +161,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             PROVISIONAL => MAX_REFERENCES - 1,
             references => MAX_REFERENCES - references,
         };
-        if increment_limit == 0 || at_most == 0 {
+        if increment_limit == 0 || at_most == 0 || self.depot.is_read_only() {
             return Ok(ReadLock::Refused);
         }
         match self.locks.attempt(pbn, PbnLock::new_read(increment_limit)) {
@@ -212,6 +232,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             return Ok(());
         }
         let provisional = lock.has_provisional_reference();
+        self.page_locks -= usize::from(lock.lock_type() == LockType::BlockMapWrite);
         self.locks.remove(pbn);
         if provisional {
             self.change(block, Change::Decrement { locked: false }, operation)?;
@@ -232,6 +253,12 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     #[must_use]
     pub const fn locks_in_use(&self) -> usize {
         self.locks.in_use()
+    }
+
+    /// PBN locks that can be in use at once.
+    #[must_use]
+    pub const fn locks_at_most(&self) -> usize {
+        self.locks.capacity()
     }
 
     /// Blocks that can be allocated now: those of slabs whose counts are known.
@@ -262,14 +289,19 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.allocator.audit()?;
         self.audit_slabs()?;
         let mut locks = 0;
+        let mut pages = 0;
         let mut provisional = 0;
         for (pbn, lock) in self.locks.iter() {
             self.audit_lock(pbn, lock).map_err(|broken| format!("{broken}: {pbn}, {lock:?}"))?;
             locks += 1;
+            pages += usize::from(lock.lock_type() == LockType::BlockMapWrite);
             provisional += usize::from(lock.has_provisional_reference());
         }
         if locks != self.locks.in_use() {
             return Err(format!("I2: {} locks are said to be in use, but {locks} are", self.locks.in_use()));
+        }
+        if pages != self.page_locks {
+            return Err(format!("I2: {} pages are said to be locked, but {pages} are", self.page_locks));
         }
         let counters = self.allocator.provisional();
         if counters != provisional {

@@ -3,7 +3,9 @@
 //! The physical zone's operations, feature row by feature row.
 
 use super::*;
-use crate::physical::test_zone::TestZone;
+use crate::message::VioRef;
+use crate::physical::event::PhysicalEvent;
+use crate::physical::test_zone::{Setup, TestZone};
 use crate::units::Blocks;
 use crate::volume::Geometry;
 
@@ -443,4 +445,39 @@ fn errors_name_their_block() {
     assert_eq!(error.to_string(), "cannot do decrement of PBN 7: its reference count does not allow it");
     assert_eq!(error.object(), (pbn, "decrement"));
     assert_eq!(PhysicalError::NotLocked { pbn }.object(), (pbn, "not locked"));
+}
+
+/// vdo-37: pages whose references wait for the slab journal keep their locks. When so many are locked as may be, who asks
+/// for one more waits until one is let go, whether the zone has free blocks or not.
+#[test]
+fn pages_wait_for_a_lock() {
+    let geometry = Geometry::new(1, Blocks(1), FIRST, FIRST.plus(16), 8).expect("valid");
+    let mut zone = Setup { page_locks: 2, ..Setup::new(&geometry) }.create();
+    let pages: Vec<_> = (0..2).map(|_| zone.allocate_for_block_map().expect("no error").expect("not full")).collect();
+    let third = Requester::Page(VioRef { shard: ShardId(0), index: 7 });
+    assert_eq!(zone.zone.allocate(third, false), Ok(Allocation::Waiting));
+    assert_eq!(zone.take_events(), []);
+    assert!(!zone.is_idle() && zone.free_blocks() > 0);
+    allocate(&mut zone);
+    let source = zone.source();
+    zone.reference_page(pages[0], source).expect("locked");
+    let [PhysicalEvent::Allocated { requester, pbn: Some(pbn) }] = zone.take_events()[..] else {
+        panic!("nobody got the lock");
+    };
+    assert!(requester == third && !pages.contains(&pbn));
+    assert_eq!(zone.locks_in_use(), 3);
+    zone.audit().expect("consistent");
+    assert_eq!(zone.zone.allocate(third, false), Ok(Allocation::Waiting));
+    zone.zone.read_only();
+    assert_eq!(zone.take_events(), [PhysicalEvent::Allocated { requester: third, pbn: None }]);
+}
+
+/// vdo-37: a read-only zone, in which nobody lets go of a lock, gives none to who would compare blocks.
+#[test]
+fn a_read_only_zone_locks_nothing_for_reading() {
+    let mut zone = zone(1);
+    let pbn = store(&mut zone, 1);
+    zone.zone.read_only();
+    assert_eq!(zone.lock_for_read(pbn), REFUSED);
+    assert_eq!(zone.locks_in_use(), 0);
 }

@@ -7,7 +7,7 @@ use crate::logical::journal::{Counters, Journal, JournalConfig};
 use crate::logical::map::{BlockMap, MapConfig, MAX_ALLOCATIONS};
 use crate::logical::map_waiters;
 use crate::media::slab_summary::SlabSummary;
-use crate::physical::{PhysicalConfig, PhysicalZone};
+use crate::physical::{PbnLocks, PhysicalConfig, PhysicalZone};
 use crate::units::ShardId;
 use crate::volume::{Geometry, JournalSegment};
 
@@ -43,6 +43,18 @@ pub struct ShardConfig<Buf> {
     pub fingerprinter: Fingerprinter,
     /// What load has found on media, and the memory to go on from there.
     pub metadata: MetadataConfig<Buf>,
+}
+
+/// Blocks that a hash zone works on at once: as many as one shard has in flight. Those of other shards may all have the same
+/// hash zone; what is more waits there.
+pub(super) const fn members(vios: usize) -> usize {
+    vios
+}
+
+/// The locks of a physical zone, by who holds them: the members of all hash zones and the relocator's reads; and of new pages
+/// twice as many as one shard makes at a time.
+pub(super) fn pbn_locks(shards: usize, vios: usize, relocation_reads: usize) -> PbnLocks {
+    PbnLocks { data: shards * members(vios) + relocation_reads, pages: 2 * MAX_ALLOCATIONS }
 }
 
 /// A shard's metadata at its start.
@@ -101,7 +113,7 @@ impl<Buf: Copy> MetadataConfig<Buf> {
         geometry: &Geometry,
         shard: ShardId,
         vios: usize,
-        locks: usize,
+        locks: PbnLocks,
     ) -> (Journal<Buf>, BlockMap<Buf>, PhysicalZone<Buf>) {
         let counters = self.counters();
         let journal = JournalConfig {

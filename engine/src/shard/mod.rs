@@ -112,7 +112,9 @@ impl<E: Env> Shard<E> {
         let compression = Compression::new(compression, &containers);
         let example = *bounce.first().expect("a shard needs at least one bounce block");
         // Every block in flight in the volume may have the same hash zone or the same physical zone.
-        let members = vios * geometry.shards();
+        let in_flight = vios * geometry.shards();
+        let members = config::members(vios);
+        let locks = config::pbn_locks(geometry.shards(), vios, relocation.len());
         let transfers = metadata.transfers();
         let volatile_cache = metadata.volatile_cache;
         let counters = metadata.counters();
@@ -122,13 +124,19 @@ impl<E: Env> Shard<E> {
             of: metadata.image_of(&geometry, id),
             level2: history,
         };
-        let (journal, map, physical) = metadata.build(&geometry, id, vios, 2 * members);
+        let (journal, map, physical) = metadata.build(&geometry, id, vios, locks);
+        let hash = HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example);
+        let relocator = Relocator::new(&relocation);
+        // A member of a hash lock holds one PBN lock at most, and lets go of it before it ends; messages between two shards
+        // keep their order. So no more than these are ever held, pages apart, of which more than their share wait.
+        let holders = hash.members_at_most() * geometry.shards() + relocator.reads_at_most();
+        assert!(physical.locks_at_most() > holders, "{} PBN locks, {holders} holders", physical.locks_at_most());
         Shard {
             id,
             geometry,
             fingerprinter,
             logical: LogicalZone::new(&geometry, vios, pieces, bounce, map, counters),
-            hash: HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example),
+            hash,
             physical,
             journal,
             metadata: MetadataIo::new(transfers, volatile_cache),
@@ -137,8 +145,8 @@ impl<E: Env> Shard<E> {
                 MAX_RUN_BLOCKS,
                 Seams::new(geometry.slab_start(0), geometry.slab_blocks()),
             ),
-            relocator: Relocator::new(&relocation),
-            handoff: Handoff::new(2 * members),
+            relocator,
+            handoff: Handoff::new(2 * in_flight),
             reporter: Reporter::default(),
             timers: Timers::default(),
             stats: Statistics::default(),

@@ -92,7 +92,8 @@ fn is_plausible(geometry: &Geometry, advice: Mapped) -> bool {
 }
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// An empty zone. `members` bounds the blocks that it works on at once; more arrivals wait.
+    /// An empty zone. `members` bounds the blocks that it works on at once; more arrivals wait. Nobody that is worked on
+    /// needs one that waits: fragments in the packer do not count on them.
     pub fn new(
         members: usize,
         index: &IndexConfig,
@@ -124,6 +125,11 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             full: false,
             packing,
         }
+    }
+
+    /// Blocks that it works on at once, at most.
+    pub fn members_at_most(&self) -> usize {
+        self.members.capacity()
     }
 
     /// True when no block is being deduplicated.

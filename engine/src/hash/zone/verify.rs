@@ -15,8 +15,12 @@ use crate::message::{MemberRef, Message};
 use crate::units::MAX_REFERENCES;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// The agent tries for a read lock on the candidate.
+    /// The agent tries for a read lock on the candidate. Not in a shard that takes no writes any more: it lets go of no lock
+    /// either, so each would be held for ever.
     pub(super) fn start_locking<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
+        if cx.is_read_only() {
+            return self.start_writing(cx, lock);
+        }
         self.locks[lock].state = LockState::Locking;
         let agent = self.locks[lock].agent;
         let Some(Mapped { pbn, state }) = self.locks[lock].duplicate else {
