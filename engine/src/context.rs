@@ -20,7 +20,7 @@ use crate::media::journal_record::{Entry, Point};
 use crate::message::{MemberRef, Message, VioRef};
 use crate::physical::{Allocation, Applied, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
 use crate::report::Reporter;
-use crate::timers::Timers;
+use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
 use crate::volume::{Geometry, Statistics};
 
@@ -350,6 +350,38 @@ impl<E: Env> Context<'_, E> {
                 None
             }
         }
+    }
+
+    /// A read lock on a candidate of this shard's own, as [`Context::lock_for_read`]. None when its slab has to be loaded
+    /// first: then the answer will come as an event of the zone.
+    pub fn lock_candidate(&mut self, member: MemberRef, pbn: Pbn, at_most: u8) -> Option<Option<u8>> {
+        let now = self.env.now();
+        match self.physical.lock_candidate(member, pbn, at_most, now) {
+            Ok(Some(ReadLock::Granted { lease })) => Some(Some(lease)),
+            Ok(Some(ReadLock::Refused)) => Some(None),
+            Ok(None) => {
+                self.set_slab_timer();
+                None
+            }
+            Err(error) => {
+                self.physical_error(&error);
+                Some(None)
+            }
+        }
+    }
+
+    /// Sets the timer for those who wait for slabs, if it is not set.
+    fn set_slab_timer(&mut self) {
+        if let Some(at) = self.physical.set_lock_timer() {
+            self.timers.arm(self.env, TimerUser::Slab, at);
+        }
+    }
+
+    /// The timer has come: who has waited too long for a slab does without its block.
+    pub fn slab_timer(&mut self) {
+        let now = self.env.now();
+        self.stats.dedupe_advice_timeouts += self.physical.lock_timer_fired(now);
+        self.set_slab_timer();
     }
 
     /// Hash to physical: the owners of the fragments of a compressed block that is written come to hold its lock. None

@@ -18,11 +18,13 @@ pub enum TimerUser {
     Packer,
     /// Bounds how long an index query waits.
     Index,
+    /// Bounds how long a hash lock waits for the slab of its candidate.
+    Slab,
 }
 
 impl TimerUser {
     /// All of them, in the order in which they are served when due together.
-    const ALL: [TimerUser; 3] = [TimerUser::Reporter, TimerUser::Packer, TimerUser::Index];
+    const ALL: [TimerUser; 4] = [TimerUser::Reporter, TimerUser::Packer, TimerUser::Index, TimerUser::Slab];
 }
 
 /// The timers of one shard.
@@ -113,12 +115,12 @@ mod tests {
     #[test]
     fn every_timer_fires_once_at_the_first_call_after_its_time() {
         let (mut timers, mut clock) = (Timers::default(), Clock::default());
-        let mut model = [None; 3];
+        let mut model = [None; TimerUser::ALL.len()];
         let mut random = 7u64;
         for now in 0..20_000u64 {
             clock.now = Nanos(now);
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let user = TimerUser::ALL[(random >> 40) as usize % 3];
+            let user = TimerUser::ALL[(random >> 40) as usize % TimerUser::ALL.len()];
             match (random >> 33) % 8 {
                 0 | 1 => {
                     let at = now + (random >> 50) % 40;

@@ -11,10 +11,11 @@
 use engine::hash::ShortFingerprint;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::{Geometry, Statistics};
-use engine::{Blocks, Pbn, ReadOnlyReason, ShardId};
+use engine::{Blocks, Direction, Pbn, Place, ReadOnlyReason, ShardId};
 use tests::sim::chapters::ChapterPlan;
 use tests::sim::client::RequestId;
 use tests::sim::cluster::{Cluster, Step};
+use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
 use tests::sim::rig::{nothing, sections, Rig};
 use tests::sim::sizes::Sizes;
@@ -257,6 +258,86 @@ fn a_saved_index_is_there_again() {
         assert!(after.index_sections_refilled > 12, "hooks come from the chapters in any case");
     }
     drop(Rig::new(cluster));
+}
+
+/// What the scrubber reads of slabs' metadata.
+fn slab_reads(pending: &Pending<'_>) -> bool {
+    let Pending::Metadata(transfer) = pending else { return false };
+    transfer.direction == Direction::Read && matches!(transfer.place, Place::SlabMetadata { .. })
+}
+
+/// A volume with 200 blocks, of values from 1000 on, in four slabs, which was restarted with its index. Its slabs are not
+/// loaded: their reads are held back.
+fn restarted() -> Cluster {
+    let sizes = Sizes { index_bytes: 1 << 16, ..sizes(SIZES) };
+    let geometry = Geometry::new(1, Blocks(4 * PAGE), Pbn(9), Pbn(9 + 32 * 64), 64).expect("valid");
+    let mut cluster = Cluster::new(geometry, &sizes, Faults::none());
+    for lbn in 0..200 {
+        cluster.write(lbn, 1000 + lbn);
+    }
+    cluster.save_all();
+    cluster.save_index();
+    let mut cluster = cluster.restart(&sizes);
+    assert_eq!(cluster.restored_indices(), [true]);
+    cluster.settle(slab_reads);
+    cluster
+}
+
+/// Begins to write 50 of the blocks again, to other LBNs.
+fn write_again(cluster: &mut Cluster) -> Vec<RequestId> {
+    let requests = (0..50).map(|number| cluster.begin_write(300 + number, 1000 + 4 * number)).collect();
+    cluster.settle(slab_reads);
+    requests
+}
+
+/// vdo-13, vdo-52: duplicates of blocks whose slabs are not loaded after a restart wait for that, and are not stored again.
+#[test]
+fn duplicates_wait_for_the_slabs_of_their_originals() {
+    let mut rig = Rig::new(restarted());
+    let requests = write_again(&mut rig);
+    assert!(requests.iter().all(|id| rig.outcome(*id).is_none()), "all of them wait");
+    rig.settle(nothing);
+    assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))));
+    assert!((0..50).all(|number| rig.pbn(300 + number) == rig.pbn(4 * number)));
+    let statistics = rig.statistics();
+    assert_eq!((statistics.dedupe_hits, statistics.unique_blocks, statistics.dedupe_advice_timeouts), (50, 0, 0));
+}
+
+/// Nobody waits for a slab for longer than 100 ms, and when one has waited in vain nobody does any more: a base that hangs
+/// does not make every write wait.
+#[test]
+fn a_slab_that_does_not_come_is_waited_for_once() {
+    let mut rig = Rig::new(restarted());
+    let requests = write_again(&mut rig);
+    let begun = rig.world.clock;
+    let at = rig.world.timers[0].expect("a timer is set");
+    assert_eq!(at - begun, 100_000_000);
+    rig.world.clock = at;
+    rig.perform(Step::Timer(ShardId(0)));
+    rig.settle(slab_reads);
+    assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))), "they store copies");
+    let statistics = rig.statistics();
+    assert_eq!((statistics.dedupe_hits, statistics.unique_blocks, statistics.dedupe_advice_timeouts), (0, 50, 50));
+    let late = rig.begin_write(400, 1001);
+    rig.settle(slab_reads);
+    assert_eq!((rig.outcome(late), rig.statistics().dedupe_advice_timeouts), (Some(Ok(())), 50));
+    rig.settle(nothing);
+    let id = rig.begin_write(401, 1002);
+    rig.settle(nothing);
+    assert_eq!((rig.outcome(id), rig.statistics().dedupe_hits), (Some(Ok(())), 1));
+}
+
+/// vdo-64: whoever waits for a slab when writing ends is told so, and nothing hangs.
+#[test]
+fn nobody_waits_for_a_slab_in_a_read_only_volume() {
+    let mut cluster = restarted();
+    write_again(&mut cluster);
+    cluster.enter_read_only(ReadOnlyReason::Told);
+    cluster.settle(slab_reads);
+    let answered = cluster.statistics();
+    assert_eq!((answered.bios_failed, answered.current_vios_in_progress, answered.pbn_locks), (50, 0, 0));
+    assert!(cluster.shard(ShardId(0)).is_idle());
+    cluster.settle(nothing);
 }
 
 /// An index that was emptied knows nothing, whatever is on its way to it.

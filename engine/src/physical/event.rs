@@ -2,8 +2,8 @@
 
 //! What a physical zone answers: at once where it can, by an event where the answer has to wait for media.
 //!
-//! Invariant: every [`Applied::Later`], every [`Allocation::Waiting`] and every request to commit slab journals is
-//! followed by exactly one event.
+//! Invariant: every [`Applied::Later`], every [`Allocation::Waiting`], every candidate whose lock is not granted or refused at
+//! once, and every request to commit slab journals is followed by exactly one event.
 
 use crate::env::ReadOnlyReason;
 use crate::error::RequestError;
@@ -65,6 +65,13 @@ pub enum PhysicalEvent {
         requester: Requester,
         /// The block; none when all slabs are loaded and full, or nothing is written any more.
         pbn: Option<Pbn>,
+    },
+    /// A candidate whose slab had to be loaded is locked, or will not be.
+    Locked {
+        /// Who asked.
+        member: MemberRef,
+        /// References leased with the lock, at least one; none when it was not obtained.
+        lease: Option<u8>,
     },
     /// Every change of a journal up to this point is in slab journals on media.
     JournalsCommitted {

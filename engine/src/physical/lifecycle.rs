@@ -47,6 +47,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         let turn = self.scrubber.advance(env, io, &mut self.depot, &mut self.allocator);
         if let Turn::Loaded(slab) = turn {
             self.apply_waiting(slab);
+            self.lock_candidates_of(slab);
             if !self.is_scrubbing() {
                 self.depot.events.push_back(PhysicalEvent::ScrubbingDone);
             }
@@ -79,6 +80,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         while let Some(requester) = self.waiters.pop_front() {
             self.depot.events.push_back(PhysicalEvent::Allocated { requester, pbn: None });
         }
+        self.refuse_locks();
         self.depot.events.len() > events
     }
 
@@ -116,7 +118,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     /// True when every change has been made, and nobody waits for an answer. Transfers may be under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.depot.updates.waiting() == 0 && self.waiters.is_empty() && self.depot.events.is_empty()
+        let waiting = self.depot.updates.waiting() + self.waiters.len() + self.lock_waiters.len();
+        waiting == 0 && self.depot.events.is_empty()
     }
 
     /// True while there are slabs whose counts are not known.

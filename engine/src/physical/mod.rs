@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `zone`, `apply`, `lifecycle` | the operations: locks and allocation; changes of counts; background and administration |
 //! | `pbn_lock`, `lock_table`, `home_slot` | PBN locks |
+//! | `candidate`, `lock_waiters` | locks on blocks that may be duplicates, and who waits for them |
 //! | `allocator`, `slab`, `slab_priority`, `reference_counts`, `layout` | which slab and which block; the counters |
 //! | `depot`, `slab_state` | metadata of all slabs and of one, and what of it is on its way |
 //! | `slab_journal`, `tail_block`, `commit`, `commit_requests`, `updates` | slab journals, and who waits for them |
@@ -68,7 +69,9 @@ mod event;
 mod home_slot;
 mod layout;
 mod lifecycle;
+mod candidate;
 mod lock_table;
+mod lock_waiters;
 #[cfg(test)]
 mod model_tests;
 mod pbn_lock;

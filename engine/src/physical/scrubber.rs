@@ -2,9 +2,9 @@
 
 //! The scrubber: makes the counts of slabs that are not loaded, one slab at a time (vdo.md 4.9 and 4.10).
 //!
-//! Two kinds of slabs come before others: those whose journal is so long that updates would wait, and those for whose
-//! journal updates do wait. The others come clean ones first, whose counts need only be read, then by free blocks, most
-//! first. All that in the background: a zone serves requests from its first moment, and only who finds no free block
+//! Slabs for which somebody waits come before all others: updates for their journals, or hash locks for a block that may be a
+//! duplicate. Then those whose journal is so long that updates would wait. The others come clean ones first, whose counts
+//! need only be read, then by free blocks, most first. All that in the background: a zone serves requests from its first moment, and only who finds no free block
 //! waits.
 //!
 //! ```text
@@ -35,8 +35,8 @@ use crate::media::slab_rebuild::SlabRebuild;
 use crate::media::slab_summary::SlabSummary;
 use crate::units::MAX_SHARDS;
 
-/// Blocks read at a time.
-const WINDOW: usize = 16;
+/// Blocks read at a time, if there is memory for them.
+const WINDOW: usize = 64;
 
 /// A block that is read.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,9 @@ pub(super) enum Turn {
 /// The scrubber of one zone.
 #[derive(Debug)]
 pub(super) struct Scrubber<Buf> {
-    /// Slabs that come first, in order.
+    /// Slabs for which somebody waits, in order: they come first.
+    awaited: VecDeque<SlabIndex>,
+    /// Slabs that come next, in order.
     urgent: VecDeque<SlabIndex>,
     /// The others, the last of which is next.
     queue: Vec<SlabIndex>,
@@ -98,6 +100,7 @@ impl<Buf: Copy> Scrubber<Buf> {
     /// A scrubber that has nothing to do yet.
     pub fn new() -> Scrubber<Buf> {
         Scrubber {
+            awaited: VecDeque::new(),
             urgent: VecDeque::new(),
             queue: Vec::new(),
             current: None,
@@ -123,12 +126,12 @@ impl<Buf: Copy> Scrubber<Buf> {
             let is_clean = state.journal.length() == 0;
             (is_clean, state.recorded.free_blocks, std::cmp::Reverse(slab.0))
         });
-        self.urgent.reserve(self.unrecovered());
+        self.awaited.reserve(self.unrecovered());
     }
 
     /// Slabs that are not loaded.
     pub fn unrecovered(&self) -> usize {
-        self.urgent.len() + self.queue.len() + usize::from(self.current.is_some())
+        self.awaited.len() + self.urgent.len() + self.queue.len() + usize::from(self.current.is_some())
     }
 
     /// Slabs that were scrubbed.
@@ -141,29 +144,35 @@ impl<Buf: Copy> Scrubber<Buf> {
         self.current.is_some()
     }
 
-    /// A slab's updates wait for it to be scrubbed: it comes before others.
+    /// Somebody waits for a slab to be scrubbed: it comes before others.
     pub fn promote(&mut self, slab: SlabIndex) {
-        if self.urgent.contains(&slab) {
+        if self.awaited.contains(&slab) {
             return;
         }
-        if let Some(at) = self.queue.iter().position(|&queued| queued == slab) {
+        let is_it = |&queued: &SlabIndex| queued == slab;
+        if let Some(at) = self.urgent.iter().position(is_it) {
+            self.urgent.remove(at);
+        } else if let Some(at) = self.queue.iter().position(is_it) {
             self.queue.remove(at);
-            self.urgent.push_back(slab);
+        } else {
+            return;
         }
+        self.awaited.push_back(slab);
     }
 
     /// The next slab. While the zone is being saved, only one whose updates cannot go to media otherwise.
     fn next(&mut self, depot: &SlabDepot<Buf>) -> Option<SlabIndex> {
         if depot.mode == Mode::Running {
-            return self.urgent.pop_front().or_else(|| self.queue.pop());
+            let first = self.awaited.pop_front().or_else(|| self.urgent.pop_front());
+            return first.or_else(|| self.queue.pop());
         }
-        let at = self.urgent.iter().position(|&slab| !depot.slab(slab).waiting.is_empty())?;
-        self.urgent.remove(at)
+        let at = self.awaited.iter().position(|&slab| !depot.slab(slab).waiting.is_empty())?;
+        self.awaited.remove(at)
     }
 
     /// True when the scrubber will start nothing more before the zone is resumed.
     pub fn is_stopped(&self, depot: &SlabDepot<Buf>) -> bool {
-        self.current.is_none() && self.urgent.iter().all(|&slab| depot.slab(slab).waiting.is_empty())
+        self.current.is_none() && self.awaited.iter().all(|&slab| depot.slab(slab).waiting.is_empty())
     }
 
     /// Takes the scrubbing further.

@@ -66,6 +66,8 @@ pub(super) struct SlabState {
     pub waiting: UpdateQueue,
     /// What they wait for, so that each wait is counted once.
     pub obstacle: Option<Obstacle>,
+    /// Somebody has waited for its counts in vain.
+    pub was_late: bool,
     /// Recovery journals whose request waits for this slab, as bits.
     pub awaited: u32,
     /// The block being filled is to be closed even if it is not full.
@@ -92,6 +94,7 @@ impl SlabState {
             recorded: Recorded { free_blocks: summary.free_blocks, counts_written: summary.counts_written },
             waiting: UpdateQueue::EMPTY,
             obstacle: None,
+            was_late: false,
             awaited: 0,
             commit_wanted: false,
             scheduled: false,

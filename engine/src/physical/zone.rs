@@ -14,6 +14,7 @@ use super::error::PhysicalError;
 use super::event::{Allocation, Requester};
 use super::layout::{BlockIndex, SlabIndex, ZoneLayout};
 use super::lock_table::{Attempt, LockTable};
+use super::lock_waiters::LockWaiters;
 use super::pbn_lock::{LockType, PbnLock, Written};
 use super::reference_counts::{Balance, Change, FREE, PROVISIONAL};
 use super::scrubber::Scrubber;
@@ -45,6 +46,8 @@ pub struct PhysicalZone<Buf> {
     pub(super) scrubber: Scrubber<Buf>,
     /// Who waits for a block, in order.
     pub(super) waiters: VecDeque<Requester>,
+    /// Who waits to lock a block of a slab that is not loaded.
+    pub(super) lock_waiters: LockWaiters,
     pub(super) shard: ShardId,
 }
 
@@ -74,6 +77,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             page_locks: 0,
             max_page_locks: pages,
             waiters: VecDeque::new(),
+            lock_waiters: LockWaiters::new(data),
             shard: config.shard,
             depot,
             scrubber,

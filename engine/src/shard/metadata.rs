@@ -47,6 +47,10 @@ pub(super) fn take_physical_events<E: Env>(
         match event {
             PhysicalEvent::Incremented { vio, result } => incremented(cx, logical, vio, result),
             PhysicalEvent::Allocated { requester, pbn } => allocated(cx, logical, hash, requester, pbn),
+            PhysicalEvent::Locked { member, lease } if member.shard == cx.id => hash.locked(cx, member.index, lease),
+            PhysicalEvent::Locked { member, lease } => {
+                cx.send(member.shard, Message::Locked { member: member.index, lease });
+            }
             PhysicalEvent::JournalsCommitted { journal, up_to } if journal == cx.id => {
                 cx.journal.slabs_committed(journal, up_to);
             }

@@ -208,6 +208,10 @@ impl<E: Env> Shard<E> {
                     let (mut cx, _, hash) = split!(self, env);
                     hash.index_timer(&mut cx);
                 }
+                TimerUser::Slab => {
+                    let (mut cx, _, _) = split!(self, env);
+                    cx.slab_timer();
+                }
             }
         }
     }

@@ -48,8 +48,9 @@ impl<E: Env> Shard<E> {
             Message::CommitSlabJournals { up_to } => cx.physical.commit_journals(from, up_to),
             Message::SlabJournalsCommitted { up_to } => cx.journal.slabs_committed(from, up_to),
             Message::LockForRead { member, pbn, at_most } => {
-                let lease = cx.lock_for_read(pbn, at_most);
-                cx.send(member.shard, Message::Locked { member: member.index, lease });
+                if let Some(lease) = cx.lock_candidate(member, pbn, at_most) {
+                    cx.send(member.shard, Message::Locked { member: member.index, lease });
+                }
             }
             Message::Locked { member, lease } => hash.locked(&mut cx, member, lease),
             Message::Allocate { member, wait } => match cx.allocate(Requester::Data(member), wait) {

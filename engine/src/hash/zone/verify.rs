@@ -28,14 +28,13 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         };
         // The fragments of one compressed block are likely to be wanted together, each by a lock of its own.
         let at_most = if state == MappingState::Uncompressed { MAX_REFERENCES } else { FRAGMENT_LEASE };
+        let member = MemberRef { shard: cx.id, index: agent };
         match cx.geometry.physical_shard(pbn) {
-            Some(owner) if owner != cx.id => {
-                let member = MemberRef { shard: cx.id, index: agent };
-                cx.send(owner, Message::LockForRead { member, pbn, at_most });
-            }
+            Some(owner) if owner != cx.id => cx.send(owner, Message::LockForRead { member, pbn, at_most }),
             _ => {
-                let lease = cx.lock_for_read(pbn, at_most);
-                self.locked(cx, agent, lease);
+                if let Some(lease) = cx.lock_candidate(member, pbn, at_most) {
+                    self.locked(cx, agent, lease);
+                }
             }
         }
     }
