@@ -384,6 +384,31 @@ impl<E: Env> Context<'_, E> {
         self.set_slab_timer();
     }
 
+    /// Hash to physical: up to `at_most` more increments for a read lock that is held. None when the answer will come as a
+    /// message to `member`.
+    pub fn extend_lease(&mut self, member: u32, pbn: Pbn, at_most: u8) -> Option<u8> {
+        match self.owner(pbn) {
+            Err(_) => Some(0),
+            Ok(owner) if owner == self.id => Some(self.extend_lease_here(pbn, at_most)),
+            Ok(owner) => {
+                let member = MemberRef { shard: self.id, index: member };
+                self.send(owner, Message::ExtendLease { member, pbn, at_most });
+                None
+            }
+        }
+    }
+
+    /// More increments for a read lock on a block of this shard's own; none when there are no more.
+    pub fn extend_lease_here(&mut self, pbn: Pbn, at_most: u8) -> u8 {
+        match self.physical.extend_lease(pbn, at_most) {
+            Ok(lease) => lease,
+            Err(error) => {
+                self.physical_error(&error);
+                0
+            }
+        }
+    }
+
     /// Hash to physical: the owners of the fragments of a compressed block that is written come to hold its lock. None
     /// when the answer, the increments leased to each, will come as a message.
     pub fn share_compressed(&mut self, container: u32, pbn: Pbn, holders: u8) -> Option<Option<u8>> {

@@ -162,6 +162,22 @@ pub enum Message<Buf> {
         /// Increments leased with the lock, at least one; none when it was not obtained.
         lease: Option<u8>,
     },
+    /// Hash to physical: more increments for the holder of a read lock; answered by [`Message::LeaseExtended`].
+    ExtendLease {
+        /// Who asks.
+        member: MemberRef,
+        /// The locked block.
+        pbn: Pbn,
+        /// Increments to be leased, at most.
+        at_most: u8,
+    },
+    /// Physical to hash.
+    LeaseExtended {
+        /// Index of the member in the receiver.
+        member: u32,
+        /// Increments leased; none when the block has no more to give.
+        lease: u8,
+    },
     /// Hash to physical: allocate a block and write-lock it; answered by [`Message::Allocated`].
     Allocate {
         /// Who asks.

@@ -50,6 +50,15 @@ impl WaitQueue {
         self.tail = index;
     }
 
+    /// Puts an object before all others.
+    pub fn push_front<T: Linked>(&mut self, pool: &mut Arena<T>, index: u32) {
+        *pool[index].link() = self.head;
+        if self.head == NONE {
+            self.tail = index;
+        }
+        self.head = index;
+    }
+
     /// Takes the object that has waited longest.
     pub fn pop<T: Linked>(&mut self, pool: &mut Arena<T>) -> Option<u32> {
         let index = self.first()?;

@@ -9,10 +9,11 @@ use engine::io::Operation;
 use engine::logical::MappingState;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::Geometry;
-use engine::{Blocks, Direction, Pbn, RequestError, ShardId};
+use engine::{Blocks, Direction, Message, Pbn, RequestError, ShardId};
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::{Cluster, Step};
 use tests::sim::content::noise_of;
+use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
 use tests::sim::random::Random;
 use tests::sim::rig::{metadata, nothing, reads_from_disk, writes_to_disk, Rig};
@@ -141,7 +142,8 @@ fn a_spoilt_compressed_block_is_no_duplicate() {
     assert_eq!(rig.execute(&Request::read(2, 1)), Err(RequestError::Corrupt));
 }
 
-/// vdo-22, adapted: a block equal to one that is parked waits as long as that one, and both complete without a flush.
+/// vdo-22, adapted: a block equal to one that is parked does not wait for that one's company: it is written at once, and both
+/// complete without a flush.
 #[test]
 fn a_block_equal_to_a_parked_one_completes_with_it() {
     let mut rig = small();
@@ -150,9 +152,10 @@ fn a_block_equal_to_a_parked_one_completes_with_it() {
     let first = rig.begin_write(0, value);
     rig.settle(reads_from_disk);
     let second = rig.begin_write(1, value);
-    let over = rig.begin_write(0, best(2)[1]);
+    assert_eq!((parked(&rig), rig.outcome(first)), (1, None));
     rig.settle(reads_from_disk);
-    assert_eq!((parked(&rig), rig.outcome(first), rig.outcome(second)), (1, None, None));
+    assert_eq!((parked(&rig), rig.outcome(first), rig.outcome(second)), (0, Some(Ok(())), Some(Ok(()))));
+    let over = rig.begin_write(0, best(2)[1]);
     rig.settle(nothing);
     for id in [read, first, second, over] {
         assert_eq!(rig.outcome(id), Some(Ok(())));
@@ -394,6 +397,57 @@ fn many_equal_blocks_are_not_compressed() {
     rig.settle(nothing);
     assert_eq!((rig.references(rig.pbn(0)), is_compressed(&rig, 0)), (Some(100), false));
     assert_eq!(rig.statistics().bios_out_write, before.bios_out_write + 1);
+}
+
+/// vdo-20: a lock on a stored fragment that has used up its share of the references asks for more, and a second copy is
+/// written only when the block has none left.
+/// vdo-17: then the rest rolls over to it.
+#[test]
+fn a_stored_fragment_is_shared_up_to_the_limit_of_its_block() {
+    for shards in [1, 2] {
+        let mut rig = volume(shards, 256, &Sizes::default());
+        let values: Vec<u64> = values(0).filter(|value| rig.hash_shard(*value) == ShardId(0)).take(14).collect();
+        rig.write_together(0.., &values);
+        assert_eq!(rig.references(rig.pbn(0)), Some(14));
+        rig.write_together(PAGE..PAGE + 100, std::iter::repeat(values[3]));
+        assert_eq!((rig.references(rig.pbn(0)), rig.statistics().hash_lock_forks), (Some(114), 0));
+        assert!((PAGE..PAGE + 100).all(|lbn| rig.mapping(lbn) == rig.mapping(3)));
+        rig.write_together(PAGE + 100..PAGE + 300, std::iter::repeat(values[3]));
+        assert_eq!((rig.references(rig.pbn(0)), rig.statistics().hash_lock_forks), (Some(254), 1));
+        let others = (PAGE + 100..PAGE + 300).filter(|lbn| rig.pbn(*lbn) != rig.pbn(0));
+        let others: Vec<u64> = others.collect();
+        assert_eq!((others.len(), rig.references(rig.pbn(others[0]))), (60, Some(60)));
+        assert_eq!(rig.statistics().pbn_locks, 0);
+    }
+}
+
+/// vdo-20: whoever waits for more references of a fragment is left alone in its lock, and gets none: the lock ends, and a
+/// new one writes a copy.
+#[test]
+fn a_lock_that_gets_no_more_references_ends() {
+    let mut rig = volume(2, 64, &Sizes::default());
+    let values: Vec<u64> = values(0).filter(|value| rig.hash_shard(*value) == ShardId(0)).take(14).collect();
+    rig.set_compression(false);
+    let mut filler = 0;
+    while rig.statistics_of(ShardId(0)).data_blocks_used < rig.statistics_of(ShardId(0)).data_blocks {
+        rig.write(200 + filler, 1 << 30 | filler);
+        filler += 1;
+    }
+    rig.set_compression(true);
+    rig.write_together(0.., &values);
+    let full = rig.pbn(0);
+    assert_eq!(rig.world.geometry.physical_shard(full), Some(ShardId(1)));
+    rig.write_together(PAGE + 14..PAGE + 244, std::iter::repeat(values[0]));
+    assert_eq!(rig.references(full), Some(244));
+    let asks = |pending: &Pending<'_>| matches!(pending, Pending::Message { message: Message::ExtendLease { .. }, .. });
+    let requests: Vec<_> = (PAGE + 244..PAGE + 260).map(|lbn| rig.begin_write(lbn, values[0])).collect();
+    rig.settle(asks);
+    assert_eq!(requests.iter().filter(|id| rig.outcome(**id) == Some(Ok(()))).count(), 10);
+    assert_eq!((rig.references(full), rig.statistics().hash_locks), (Some(254), 1));
+    rig.settle(nothing);
+    assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))));
+    assert_eq!((rig.references(full), rig.statistics().hash_lock_forks), (Some(254), 1));
+    assert_eq!((rig.statistics().pbn_locks, rig.statistics().hash_locks), (0, 0));
 }
 
 /// vdo-20: shards share a compressed block: owners in one, the block in another.

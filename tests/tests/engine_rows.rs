@@ -145,8 +145,8 @@ fn a_concurrent_match_is_counted() {
     assert_eq!((statistics.unique_blocks, statistics.dedupe_hits), (1, 1));
 }
 
-/// vdo-6: a write that arrives while the lock on the copy is given back becomes agent, locks and verifies anew, and the
-/// index is not told again.
+/// vdo-6, adapted: a write that arrives while the lock on the copy is given back waits for the end of that lock, and becomes
+/// the agent of the next: it asks the index, locks and verifies anew, and the index is not told again.
 #[test]
 fn a_late_waiter_takes_over_as_agent() {
     let mut rig = volume(2, 2, 8, &Sizes::default());

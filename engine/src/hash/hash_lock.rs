@@ -21,13 +21,12 @@
 //! | Deduping | member back | others remain | Deduping | `finished` |
 //! | Deduping | last member back | update advice | Updating | `last_member_back` |
 //! | Deduping | last member back | | Unlocking | `last_member_back` |
-//! | Deduping | no increment left | | a new lock in Writing | `fork` |
-//! | Updating | index told | waiters | Deduping | `updated` |
+//! | Deduping | no increment left | the copy is a fragment | Deduping, asks for more | `launch` |
+//! | Deduping | no increment left, or none to be had | | a new lock in Writing | `fork` |
 //! | Updating | index told | holds the copy | Unlocking | `updated` |
-//! | Updating | index told | neither | Bypassing | `updated` |
-//! | Unlocking | lock released | not verified | Writing | `unlocked` |
-//! | Unlocking | lock released | verified, waiters | Locking, first waiter is agent | `unlocked` |
-//! | Unlocking | lock released | verified | Bypassing | `unlocked` |
+//! | Updating | index told | does not | Bypassing | `updated` |
+//! | Unlocking | lock released | not verified | Writing | `released` |
+//! | Unlocking | lock released | verified | Bypassing | `released` |
 //! | any | agent failed | | Bypassing, waiters write alone | `fail` |
 //!
 //! Differs from vdo.md 2.4:
@@ -38,7 +37,10 @@
 //! * Content is the client's own memory, which is only sure to be unchanged until the client is answered. A member
 //!   whose logical zone is on another shard may be answered any time after it was sent to be remapped, so arrivals are
 //!   compared with *live* members only. If a lock has none, arrivals wait (`late`) until it is gone and start anew:
-//!   they find the fresh copy through the index.
+//!   they find the fresh copy through the index. A lock whose last member has recorded its mapping has none, so nobody waits
+//!   for a lock in Updating, nor for one in Unlocking that is verified, and neither goes back to Deduping or Locking.
+//! * The fragments of a compressed block share its references. A lock on one is leased some, and asks for more before it
+//!   forks; members that find none left wait for the answer.
 
 use crate::arena::NONE;
 use crate::hash::Fingerprint;
@@ -92,6 +94,8 @@ pub struct HashLock {
     pub holds_duplicate: bool,
     /// Increments leased with that lock and not claimed by a member yet.
     pub lease: u8,
+    /// Whether more increments have been asked for; waiters wait for them.
+    pub extending: bool,
     /// The member that performs the lock's operation.
     pub agent: u32,
     /// Members that wait for the agent.
@@ -118,6 +122,7 @@ impl HashLock {
             duplicate: None,
             holds_duplicate: false,
             lease: 0,
+            extending: false,
             agent: NONE,
             waiters: WaitQueue::new(),
             late: WaitQueue::new(),

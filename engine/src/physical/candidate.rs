@@ -39,6 +39,16 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.lock_for_read_sharing(pbn, at_most).map(Some)
     }
 
+    /// Leases up to `at_most` more references to a holder of a read lock; none when there are no more.
+    ///
+    /// # Errors
+    /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`].
+    pub fn extend_lease(&mut self, pbn: Pbn, at_most: u8) -> Result<u8, PhysicalError> {
+        self.locate(pbn)?;
+        let lock = self.locks.get_mut(pbn).ok_or(PhysicalError::NotLocked { pbn })?;
+        Ok(lock.lease(at_most))
+    }
+
     /// When [`PhysicalZone::lock_timer_fired`] is to be called, if somebody waits and this has not been said yet.
     pub fn set_lock_timer(&mut self) -> Option<Nanos> {
         self.lock_waiters.set_timer()

@@ -59,6 +59,7 @@
 
 mod allocator;
 mod apply;
+mod candidate;
 mod commit;
 mod commit_requests;
 mod config;
@@ -69,7 +70,6 @@ mod event;
 mod home_slot;
 mod layout;
 mod lifecycle;
-mod candidate;
 mod lock_table;
 mod lock_waiters;
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::media::journal_record::Point;
 use crate::media::reference_block;
 use crate::media::slab_journal_block::{self, SlabChange, SlabEntry};
 use crate::media::slab_summary::SlabSummary;
-use crate::units::{Blocks, Pbn, ShardId, BLOCK_SIZE};
+use crate::message::MemberRef;
+use crate::units::{Blocks, Nanos, Pbn, ShardId, BLOCK_SIZE};
 use crate::volume::Geometry;
 
 const FIRST: Pbn = Pbn(64);
@@ -121,6 +122,36 @@ fn a_blocked_journal_is_scrubbed_before_others() {
         [Some(172), Some(199), Some(199), Some(200)]
     );
     assert_eq!((zone.statistics().slabs_scrubbed, scrubbings_done(&mut zone)), (6, 1));
+    zone.audit().expect("consistent");
+}
+
+/// vdo-53: a slab in which a block may be a duplicate comes next, before slabs with long journals; who wants to compare with
+/// the block gets its lock then.
+#[test]
+fn the_slab_of_a_candidate_is_loaded_before_others() {
+    let setup = setup(6);
+    let mut areas = setup.format();
+    (0..5).for_each(|slab| put_slab(&setup, &mut areas, slab, 200, 0, 0));
+    put_slab(&setup, &mut areas, 5, 200, 29, 0);
+    let mut zone = setup.load(areas);
+    zone.media.holds = |direction, _| direction == Direction::Read;
+    zone.advance();
+    let member = |index| MemberRef { shard: ShardId(0), index };
+    for (index, pbn) in [(1, pbn(3, 7)), (2, pbn(2, 7)), (3, pbn(3, 7)), (4, pbn(3, 8))] {
+        assert_eq!(zone.zone.lock_candidate(member(index), pbn, 20, Nanos(5)), Ok(None));
+    }
+    assert_eq!((zone.zone.set_lock_timer(), zone.zone.set_lock_timer()), (Some(Nanos(100_000_005)), None));
+    assert_eq!(zone.zone.lock_timer_fired(Nanos(100_000_004)), 0);
+    zone.release_transfers();
+    zone.settle();
+    assert_eq!(scrubbed(&zone), [5, 3, 2, 0, 1, 4]);
+    let locked = zone.take_events().into_iter().filter(|event| matches!(event, PhysicalEvent::Locked { .. }));
+    let told = |(index, lease)| PhysicalEvent::Locked { member: member(index), lease: Some(lease) };
+    assert_eq!(locked.collect::<Vec<_>>(), [(1, 20), (3, 20), (4, 20), (2, 20)].map(told));
+    assert_eq!(zone.zone.lock_candidate(member(5), pbn(3, 7), 20, Nanos(5)), Ok(Some(ReadLock::Granted { lease: 14 })));
+    assert_eq!(zone.zone.extend_lease(pbn(3, 8), 255), Ok(34));
+    assert_eq!(zone.zone.extend_lease(pbn(3, 8), 255), Ok(0));
+    assert!(zone.zone.extend_lease(pbn(3, 9), 1).is_err(), "it is not locked");
     zone.audit().expect("consistent");
 }
 

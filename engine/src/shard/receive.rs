@@ -53,6 +53,11 @@ impl<E: Env> Shard<E> {
                 }
             }
             Message::Locked { member, lease } => hash.locked(&mut cx, member, lease),
+            Message::ExtendLease { member, pbn, at_most } => {
+                let lease = cx.extend_lease_here(pbn, at_most);
+                cx.send(member.shard, Message::LeaseExtended { member: member.index, lease });
+            }
+            Message::LeaseExtended { member, lease } => hash.extended(&mut cx, member, lease),
             Message::Allocate { member, wait } => match cx.allocate(Requester::Data(member), wait) {
                 Allocation::Waiting => {}
                 Allocation::Block(pbn) => {

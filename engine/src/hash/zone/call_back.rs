@@ -109,8 +109,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A member waits for the agent of its lock. If that is the volume's own and parked, a client does not wait for its
-    /// company: its bin is due.
+    /// A member waits for the agent of its lock. If that is parked, a client does not wait for its company: its bin is due.
     pub(super) fn wait_for_agent(&mut self, lock: u32, member: u32) {
         let agent = self.locks[lock].agent;
         if agent == NONE || self.members[agent].packing != Packing::Parked {
@@ -118,7 +117,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         let own = self.members[member].anew;
         self.packing.held_up += Tally::one(own);
-        if self.members[agent].anew && !own {
+        if !own {
             let bin = self.packing.packer.bin_of(agent).expect("a parked fragment is in a bin");
             self.packing.packer.mark(bin);
         }

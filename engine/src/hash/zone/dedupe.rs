@@ -2,13 +2,14 @@
 
 //! Sharing one copy: DEDUPING, rollover to a new lock, and what follows a member's remap (vdo.md 2.4 and 2.5).
 
+use super::pack::FRAGMENT_LEASE;
 use super::{HashZone, LEASE_OF_NEW_COPY};
 use crate::arena::NONE;
 use crate::context::Context;
 use crate::env::Env;
 use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
-use crate::logical::Mapped;
+use crate::logical::{Mapped, MappingState};
 use crate::tally::Tally;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
@@ -20,7 +21,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         if done.is_none() {
             self.launch(cx, agent);
         }
-        while let Some(waiter) = self.locks[lock].waiters.pop(&mut self.members) {
+        while !self.locks[lock].extending {
+            let Some(waiter) = self.locks[lock].waiters.pop(&mut self.members) else { break };
             self.launch(cx, waiter);
         }
         if let Some(done) = done {
@@ -47,13 +49,48 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let lock = self.members[member].lock;
         if !self.members[member].claimed {
             if self.locks[lock].lease == 0 {
-                return self.fork(cx, lock, member);
+                return self.claim_more(cx, lock, member);
             }
             self.locks[lock].lease -= 1;
             self.members[member].claimed = true;
         }
         let location = self.locks[lock].duplicate.expect("a lock in DEDUPING has a copy");
         self.send_remap(cx, member, location);
+    }
+
+    /// The lease of a lock is used up. If its copy is a fragment, others may have left references: asks for more, and `member`
+    /// and those behind it wait for the answer. Else `member` starts a new copy.
+    fn claim_more<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, member: u32) {
+        let HashLock { duplicate, extending, .. } = self.locks[lock];
+        let Mapped { pbn, state } = duplicate.expect("a lock in DEDUPING has a copy");
+        if extending {
+            return self.locks[lock].waiters.push(&mut self.members, member);
+        }
+        if state == MappingState::Uncompressed {
+            return self.fork(cx, lock, member);
+        }
+        self.locks[lock].extending = true;
+        // At the head: whoever launches the others finds it there.
+        self.locks[lock].waiters.push_front(&mut self.members, member);
+        if let Some(lease) = cx.extend_lease(member, pbn, FRAGMENT_LEASE) {
+            self.extended(cx, member, lease);
+        }
+    }
+
+    /// What `member` has asked for: so many more increments for its lock, none when the block has no more.
+    pub fn extended<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, lease: u8) {
+        let lock = self.members[member].lock;
+        debug_assert_eq!(self.locks[lock].state, LockState::Deduping);
+        self.locks[lock].extending = false;
+        self.locks[lock].lease += lease;
+        if lease == 0 {
+            let first = self.locks[lock].waiters.pop(&mut self.members).expect("somebody has asked");
+            return self.fork(cx, lock, first);
+        }
+        while !self.locks[lock].extending {
+            let Some(waiter) = self.locks[lock].waiters.pop(&mut self.members) else { return };
+            self.launch(cx, waiter);
+        }
     }
 
     /// Asks the logical zone to record where a member's content is.
@@ -82,6 +119,13 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.locks[new].waiters.push(&mut self.members, waiter);
         }
         self.locks[new].agent = member;
+        if self.locks[old].members == Tally::ZERO {
+            // Only they were left, waiting for more increments.
+            let HashLock { duplicate, lease, .. } = self.locks[old];
+            cx.release(duplicate.expect("a lock in DEDUPING has a copy").pbn, lease, None);
+            (self.locks[old].state, self.locks[old].holds_duplicate) = (LockState::Bypassing, false);
+            self.free_lock(old);
+        }
         self.start_writing(cx, new);
     }
 

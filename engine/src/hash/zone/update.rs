@@ -49,9 +49,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     pub(super) fn updated<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
         let agent = self.locks[lock].agent;
-        if !self.locks[lock].waiters.is_empty() {
-            self.start_deduping(cx, lock, Some(agent));
-        } else if self.locks[lock].holds_duplicate {
+        if self.locks[lock].holds_duplicate {
             self.start_unlocking(cx, lock);
         } else {
             self.locks[lock].state = LockState::Bypassing;

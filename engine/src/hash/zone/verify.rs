@@ -133,16 +133,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         if !std::mem::replace(&mut self.locks[lock].verified, false) {
             return self.start_writing(cx, lock);
         }
-        match self.locks[lock].waiters.pop(&mut self.members) {
-            Some(waiter) => {
-                self.locks[lock].agent = waiter;
-                self.exit(cx, agent);
-                self.start_locking(cx, lock);
-            }
-            None => {
-                self.locks[lock].state = LockState::Bypassing;
-                self.exit(cx, agent);
-            }
-        }
+        self.locks[lock].state = LockState::Bypassing;
+        self.exit(cx, agent);
     }
 }
