@@ -110,9 +110,9 @@ pub fn journal(header: &RecordHeader, entries: &[OwnedEntry]) -> String {
 fn entry_text(entry: &OwnedEntry) -> String {
     match entry {
         OwnedEntry::Remap { lbn, old, new } => format!("REMAP lbn {}: {} -> {}", lbn.0, old.0, mapping_text(*new)),
-        OwnedEntry::Range { first, count, new, runs } => {
+        OwnedEntry::Range { first, count, runs } => {
             let runs: Vec<_> = runs.iter().map(|run| format!("{}+{}", run.first.0, run.count)).collect();
-            format!("RANGE lbn {}+{count}: {} -> {}", first.0, runs.join(" "), mapping_text(*new))
+            format!("RANGE lbn {}+{count}: {} -> unmapped", first.0, runs.join(" "))
         }
         OwnedEntry::Page { page: PageId { level, index }, pbn } => {
             format!("PAGE level {level} number {index}: {}", pbn.0)
@@ -123,7 +123,6 @@ fn entry_text(entry: &OwnedEntry) -> String {
 fn mapping_text(mapping: Mapping) -> String {
     match (mapping.is_unmapped(), mapping.state()) {
         (true, _) => "unmapped".to_owned(),
-        _ if mapping == Mapping::ZERO => "zero".to_owned(),
         (_, MappingState::Uncompressed) => format!("{} check {:06x}", mapping.pbn().0, mapping.check()),
         (_, state) => format!("{} {state:?} check {:06x}", mapping.pbn().0, mapping.check()),
     }

@@ -14,7 +14,10 @@
 //!                                                       |                              |
 //!                                                       |              rest of block v          zero block
 //!                                                       |                        Fingerprinting ------------+
-//!                                                       |           client's part copied, hashed            |
+//!                                                       |           client's part copied                    |
+//!                                                       |                              v                    |
+//!                                                       |                          (NewPage)                |
+//!                                                       |                       hashed |                    |
 //!                                                       |                              v                    |
 //!                                                       |                          Deduping -- failed ------|-> finished
 //!                                                       |                              | Remap              |
@@ -24,6 +27,8 @@
 //!                                                                                      v map updated
 //!                                                                 no new block --- Incrementing -- done --> finished
 //! ```
+//!
+//! A data_vio is at NewPage only if there was no leaf page: one is made when it is known that the block is not zero.
 //!
 //! Differs from dm-vdo: a data_vio allocates nothing; the hash zone does when it knows that the block must be stored.
 
@@ -49,6 +54,8 @@ pub enum Stage {
     Reading,
     /// Waits for the next batch of fingerprints, in which the client's bytes are taken.
     Fingerprinting,
+    /// Its content is taken, and no zeros; waits for a leaf page to be made.
+    NewPage,
     /// The hash zone has it.
     Deduping,
     /// Waits for room in the recovery journal, or for its entry to be committed.

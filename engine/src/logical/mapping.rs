@@ -11,8 +11,10 @@
 //! Stored little-endian. `check` is the low 24 bits of the CRC32C of the 4096 bytes of content, so that no read returns
 //! wrong bytes (architecture.md section 4, "mapping"). Differs from vdo.md 6.3, where an entry is 5 bytes without check.
 //!
-//! Invariants: an unmapped entry is all zero; PBN 0 goes only with state unmapped or uncompressed, and then without
-//! check; every other PBN goes with a state that is not unmapped.
+//! Invariants: an unmapped entry is all zero; every other entry has a PBN that is not 0, and a state that is not unmapped.
+//!
+//! Differs from dm-vdo, which maps a block of zeros to physical block 0: here it is unmapped, like one that was never
+//! written. Both read the same, and so zeros take no page of the block map either.
 
 use crate::units::Pbn;
 
@@ -29,7 +31,7 @@ const PBN_MASK: u64 = (1 << PBN_BITS) - 1;
 pub enum MappingState {
     /// Nothing is stored; the block reads as zeros.
     Unmapped,
-    /// The block is stored as it is, or is the zero block when the PBN is 0.
+    /// The block is stored as it is.
     Uncompressed,
     /// The block is stored in a slot, 0 to 13, of a compressed block.
     Compressed(u8),
@@ -81,11 +83,8 @@ pub struct Mapping(u64);
 const _: () = assert!(core::mem::size_of::<Mapping>() == 8, "504 entries must fit a 4096-byte page");
 
 impl Mapping {
-    /// Nothing stored.
+    /// Nothing stored: the block reads as zeros.
     pub const UNMAPPED: Mapping = Mapping(0);
-
-    /// A block of zeros that was written, as opposed to never written or discarded.
-    pub const ZERO: Mapping = Mapping(1 << STATE_SHIFT);
 
     /// An entry for content stored at `location` with a 24-bit check code.
     ///
@@ -98,7 +97,7 @@ impl Mapping {
         Mapping(location.pbn.0 | u64::from(location.state.to_bits()) << STATE_SHIFT | check << CHECK_SHIFT)
     }
 
-    /// The physical block, PBN 0 for zeros.
+    /// The physical block, PBN 0 for none.
     #[must_use]
     pub const fn pbn(self) -> Pbn {
         Pbn(self.0 & PBN_MASK)
@@ -122,7 +121,7 @@ impl Mapping {
         Mapped { pbn: self.pbn(), state: self.state() }
     }
 
-    /// True when nothing was written, or what was written has been discarded.
+    /// True when nothing is stored: never written, discarded, or zeros.
     #[must_use]
     pub const fn is_unmapped(self) -> bool {
         self.0 == 0
@@ -162,11 +161,8 @@ impl Mapping {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 8]) -> Option<Mapping> {
         let entry = Mapping(u64::from_le_bytes(bytes));
-        let valid = match (entry.has_block(), entry.state()) {
-            (false, _) => entry == Mapping::UNMAPPED || entry == Mapping::ZERO,
-            (true, state) => state != MappingState::Unmapped,
-        };
-        valid.then_some(entry)
+        let stored = entry.has_block() && entry.state() != MappingState::Unmapped;
+        (stored || entry.is_unmapped()).then_some(entry)
     }
 }
 
@@ -189,18 +185,17 @@ mod tests {
         assert_eq!(mapping.pbn(), Pbn(0x9_8765_4321));
         assert_eq!(mapping.state(), MappingState::Compressed(13));
         assert_eq!(mapping.check(), 0xab_cdef);
-        assert_eq!(Mapping::ZERO.to_bytes(), [0, 0, 0, 0, 0x10, 0, 0, 0]);
         assert_eq!(Mapping::UNMAPPED.to_bytes(), [0; 8]);
     }
 
     #[test]
     fn hostile_entries_are_refused() {
-        // Unmapped with a block, zero block with a check code, zero block in a compressed slot.
-        for bytes in [[1, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0x10, 1, 0, 0], [0, 0, 0, 0, 0x20, 0, 0, 0]] {
+        // Unmapped with a block; stored nowhere, with a check code and in a slot as well.
+        let nowhere = [[0, 0, 0, 0, 0x10, 0, 0, 0], [0, 0, 0, 0, 0x10, 1, 0, 0], [0, 0, 0, 0, 0x20, 0, 0, 0]];
+        for bytes in [[1, 0, 0, 0, 0, 0, 0, 0]].into_iter().chain(nowhere) {
             assert_eq!(Mapping::from_bytes(bytes), None, "{bytes:?}");
         }
         assert_eq!(Mapping::from_bytes([0; 8]), Some(Mapping::UNMAPPED));
-        assert_eq!(Mapping::from_bytes(Mapping::ZERO.to_bytes()), Some(Mapping::ZERO));
     }
 
     #[test]

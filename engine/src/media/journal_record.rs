@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  offset size  header
-//!       0    4  magic "DRJ" and version 1
+//!       0    4  magic "DRJ" and version 2
 //!       4    2  shard: whose journal
 //!       6    2  shards of the volume when it was written, 1 to 32
 //!       8    8  load generation
@@ -24,7 +24,7 @@
 //!       |                       new mapping                     |
 //!       +----------+--------+----------+-----------------+------+
 //!       |                   first lbn                    |   2  |  Range
-//!       |    0     |state   | runs (16)   |  blocks (16) from bit 0
+//!       |         0         | runs (16)   |  blocks (16) from bit 0
 //!       |   blocks of the run (16)  |  its first PBN (48)       |  ... for each run
 //!       +----------+--------+----------+-----------------+------+
 //!       |                  index of the page             |   3  |  Page

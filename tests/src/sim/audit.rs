@@ -145,12 +145,12 @@ pub fn check_mappings(model: &Model, found: &Inspection, geometry: &Geometry) ->
     for lbn in (0..geometry.logical_blocks().0).map(Lbn) {
         let mapping = found.mappings.get(&lbn).copied().unwrap_or(Mapping::UNMAPPED);
         if let Some(kind) = model.whole_content_kind(lbn) {
-            let unmapped = kind == Kind::Initial || kind == Kind::By(Operation::Unmap);
-            if mapping.is_unmapped() != unmapped {
-                return Err(format!("{lbn} has {mapping:?}, but it should be unmapped: {unmapped}"));
+            let unmapped = kind != Kind::By(Operation::Write);
+            if unmapped && !mapping.is_unmapped() {
+                return Err(format!("{lbn} has {mapping:?}, but it should be unmapped"));
             }
         }
-        if !mapping.has_block() {
+        if mapping.is_unmapped() {
             model.check_at_rest(lbn, &[Some(0); SECTORS])?;
         }
     }

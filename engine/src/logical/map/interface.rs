@@ -32,7 +32,7 @@ pub enum Purpose {
     Read,
     /// To change entries. The page is made if need be.
     Write,
-    /// To unmap entries. No page is made.
+    /// To change entries of a page that there is. No page is made.
     Discard,
 }
 

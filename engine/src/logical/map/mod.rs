@@ -152,7 +152,7 @@ impl<Buf: Copy> BlockMap<Buf> {
     /// If more users wait than was said to be possible.
     #[inline]
     pub fn fetch(&mut self, lbn: Lbn, purpose: Purpose, waiter: u32) -> Fetch {
-        *(if purpose == Purpose::Write { &mut self.counts.write_count } else { &mut self.counts.read_count }) += 1;
+        *(if purpose != Purpose::Read { &mut self.counts.write_count } else { &mut self.counts.read_count }) += 1;
         let leaf = PageId::leaf_of(lbn);
         if let Some(frame) = self.frames.find_resident(leaf) {
             self.frames.pin(frame);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Unmaps and zeroes of whole blocks: one pass over a leaf page, one journal entry, decrements by run.
+//! Unmaps and zeroes of whole blocks, which are one and the same: one pass over a leaf page, one journal entry, decrements
+//! by run. Where there is no leaf page there is nothing to do.
 //!
 //! A range operation has its blocks from its beginning to its end: it takes only blocks that nobody has locked, and
 //! until it ends no block of its leaf page can be locked anew. So it needs no lock for each block.
@@ -9,7 +10,6 @@ use super::{LogicalZone, RANGE_WAITER};
 use crate::context::Context;
 use crate::env::Env;
 use crate::error::RequestError;
-use crate::io::Operation;
 use crate::logical::journal::Waiter;
 use crate::logical::map::{Fetch, Frame, Purpose};
 use crate::logical::{Mapping, PageId};
@@ -22,7 +22,6 @@ pub(super) struct RangeOperation {
     piece: u32,
     first: Lbn,
     count: u32,
-    new: Mapping,
     frame: Option<Frame>,
     /// Blocks of the range that are mapped.
     mapped: u32,
@@ -66,9 +65,8 @@ impl<E: Env> LogicalZone<E> {
                 if self.ranges.available() == 0 {
                     return false;
                 }
-                let new = if piece.operation == Operation::Unmap { Mapping::UNMAPPED } else { Mapping::ZERO };
                 self.piece(index).next = end;
-                self.begin_range(cx, index, piece.lbn.plus(u64::from(next)), u32::from(end - next), new);
+                self.begin_range(cx, index, piece.lbn.plus(u64::from(next)), u32::from(end - next));
                 // What follows in this page waits for the operation, if it has not ended already.
                 if self.page_has_range(PageId::leaf_of(piece.lbn).index) {
                     return self.piece(index).next == piece.blocks;
@@ -83,12 +81,11 @@ impl<E: Env> LogicalZone<E> {
         true
     }
 
-    fn begin_range(&mut self, cx: &mut Context<'_, E>, piece: u32, first: Lbn, count: u32, new: Mapping) {
+    fn begin_range(&mut self, cx: &mut Context<'_, E>, piece: u32, first: Lbn, count: u32) {
         let index = self.ranges.acquire_kept().expect("availability was checked");
         let range = &mut self.ranges[index];
         let runs = std::mem::take(&mut range.runs);
-        *range =
-            RangeOperation { piece, first, count, new, frame: None, mapped: 0, compressed: false, runs, active: true };
+        *range = RangeOperation { piece, first, count, frame: None, mapped: 0, compressed: false, runs, active: true };
         self.piece(piece).in_flight += 1;
         self.fetch_for_range(cx, index);
     }
@@ -96,8 +93,7 @@ impl<E: Env> LogicalZone<E> {
     /// Gets the leaf page of a range operation.
     fn fetch_for_range(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let range = &self.ranges[index];
-        let purpose = if range.new.is_unmapped() { Purpose::Discard } else { Purpose::Write };
-        match self.map.fetch(range.first, purpose, index | RANGE_WAITER) {
+        match self.map.fetch(range.first, Purpose::Discard, index | RANGE_WAITER) {
             Fetch::Wait => {}
             // Nothing is mapped there.
             Fetch::NoPage => self.end_range(cx, index, Ok(())),
@@ -110,13 +106,11 @@ impl<E: Env> LogicalZone<E> {
         let range = &mut self.ranges[index];
         range.frame = Some(frame);
         let first = range.first.slot();
-        let mut changes = false;
         range.runs.clear();
         range.mapped = 0;
         range.compressed = false;
         for slot in first..first + range.count as usize {
             let old = self.map.get(frame, slot);
-            changes |= old != range.new;
             range.compressed |= old.is_compressed();
             range.mapped += u32::from(!old.is_unmapped());
             if old.has_block() {
@@ -124,7 +118,7 @@ impl<E: Env> LogicalZone<E> {
             }
         }
         self.collector.finish(&mut range.runs);
-        if !changes {
+        if range.mapped == 0 {
             return self.end_range(cx, index, Ok(()));
         }
         if !self.journal_waiters.is_empty() || !self.try_record_range(cx, index) {
@@ -139,10 +133,9 @@ impl<E: Env> LogicalZone<E> {
             return true;
         }
         let range = &self.ranges[index];
-        let entry = Entry::Range { first: range.first, count: range.count, new: range.new, runs: &range.runs };
-        let used = if range.new.is_unmapped() { 0 } else { range.count };
+        let entry = Entry::Range { first: range.first, count: range.count, runs: &range.runs };
         let mut counters = self.counters;
-        counters.logical_blocks_used += i64::from(used) - i64::from(range.mapped);
+        counters.logical_blocks_used -= i64::from(range.mapped);
         let journaled = cx.append(&entry, Waiter::Range(index), counters);
         if journaled {
             self.counters = counters;
@@ -156,7 +149,7 @@ impl<E: Env> LogicalZone<E> {
         let frame = range.frame.expect("a range that was journaled has a leaf page");
         let first = range.first.slot();
         for slot in first..first + range.count as usize {
-            self.map.set(frame, slot, range.new, entry);
+            self.map.set(frame, slot, Mapping::UNMAPPED, entry);
         }
         for (part, run) in (0..).zip(&range.runs) {
             cx.decrement(run.first, run.count, range.compressed, Point::new(entry, part));

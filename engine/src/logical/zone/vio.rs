@@ -32,15 +32,13 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// The LBN lock is held: get the leaf page.
+    /// The LBN lock is held: get the leaf page. None is made before it is known that the block has content.
     pub(super) fn locked(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         vio.stage = Stage::MapPage;
         let purpose = match vio.operation {
             Operation::Read => Purpose::Read,
-            Operation::Unmap => Purpose::Discard,
-            _ if vio.is_relocation() => Purpose::Discard,
-            _ => Purpose::Write,
+            _ => Purpose::Discard,
         };
         match self.map.fetch(vio.lbn, purpose, index) {
             Fetch::Wait => {}
@@ -52,6 +50,9 @@ impl<E: Env> LogicalZone<E> {
     /// The leaf page is there, pinned. A read needs it no longer than for a look.
     pub(super) fn page_ready(&mut self, cx: &mut Context<'_, E>, index: u32, frame: Frame) {
         let vio = &mut self.vios[index];
+        if vio.stage == Stage::NewPage {
+            return self.page_made(cx, index, frame);
+        }
         vio.old = self.map.get(frame, vio.lbn.slot());
         if vio.operation == Operation::Read {
             self.map.unpin(frame);
@@ -76,12 +77,8 @@ impl<E: Env> LogicalZone<E> {
                 cx.env.zero_client(client, lbn, part);
                 self.finish(cx, index, Ok(()));
             }
-            Operation::Unmap if part.is_whole() || !stored => {
-                vio.new = if part.is_whole() { Mapping::UNMAPPED } else { vio.old };
-                self.record(cx, index);
-            }
-            Operation::WriteZeroes if part.is_whole() || !stored => {
-                vio.new = Mapping::ZERO;
+            Operation::Unmap | Operation::WriteZeroes if part.is_whole() || !stored => {
+                vio.new = Mapping::UNMAPPED;
                 self.record(cx, index);
             }
             _ => self.bounce(cx, index),
@@ -168,23 +165,48 @@ impl<E: Env> LogicalZone<E> {
         let mut batch = std::mem::take(&mut self.fingerprints);
         for index in batch.drain(..) {
             let data = self.complete_content(cx, index);
-            let block = cx.env.block(data);
-            if is_zero(block) {
+            if is_zero(cx.env.block(data)) {
                 cx.stats.zero_blocks += 1;
-                self.vios[index].new = Mapping::ZERO;
+                self.vios[index].new = Mapping::UNMAPPED;
                 self.record(cx, index);
-                continue;
+            } else if self.vios[index].page.is_some() {
+                self.hand_over(cx, index);
+            } else {
+                self.make_page(cx, index);
             }
-            let vio = &mut self.vios[index];
-            let fingerprint = cx.fingerprinter.fingerprint(block);
-            vio.check = Fingerprinter::check_code(block);
-            vio.stage = Stage::Deduping;
-            self.moving -= Tally::one(vio.is_relocation());
-            cx.dedupe(index, vio.lbn, data, fingerprint, vio.is_relocation());
         }
         debug_assert!(self.fingerprints.is_empty(), "no block gets memory by another's fingerprint");
         self.fingerprints = batch;
         progress
+    }
+
+    /// A block with content lies where there is no leaf page: get one.
+    fn make_page(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &mut self.vios[index];
+        vio.stage = Stage::NewPage;
+        match self.map.fetch(vio.lbn, Purpose::Write, index) {
+            Fetch::Wait => {}
+            Fetch::NoPage => unreachable!("for a write a page is made"),
+            Fetch::Page(frame) => self.page_made(cx, index, frame),
+        }
+    }
+
+    /// The leaf page that was made for the block, or that another block has had made, is there.
+    fn page_made(&mut self, cx: &mut Context<'_, E>, index: u32, frame: Frame) {
+        self.vios[index].page = Some(frame);
+        self.hand_over(cx, index);
+    }
+
+    /// Hands a block whose content is in memory to its hash zone.
+    fn hand_over(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let vio = &mut self.vios[index];
+        let data = vio.data.expect("content has memory");
+        let block = cx.env.block(data);
+        let fingerprint = cx.fingerprinter.fingerprint(block);
+        vio.check = Fingerprinter::check_code(block);
+        vio.stage = Stage::Deduping;
+        self.moving -= Tally::one(vio.is_relocation());
+        cx.dedupe(index, vio.lbn, data, fingerprint, vio.is_relocation());
     }
 
     /// Puts what the client writes into its place in the block, which is whole then.

@@ -15,7 +15,6 @@ pub(super) mod layout {
     pub const PAGE: u8 = 3;
     pub const NUMBER_SHIFT: u32 = 8;
     pub const RUNS_SHIFT: u32 = 16;
-    pub const STATE_SHIFT: u32 = 48;
     pub const RUN_BLOCKS_SHIFT: u32 = 48;
     pub const LEVEL_SHIFT: u32 = 56;
 }
@@ -61,11 +60,10 @@ impl RecordBuilder {
                 self.word(old.0);
                 self.bytes.extend_from_slice(&new.to_bytes());
             }
-            Entry::Range { first, count, new, runs } => {
+            Entry::Range { first, count, runs } => {
                 debug_assert!(count <= MAX_RANGE_BLOCKS && runs.len() <= count as usize, "a range is of one leaf page");
-                let state = u64::from(new.state().to_bits()) << layout::STATE_SHIFT;
                 self.word(numbered(layout::RANGE, first.0));
-                self.word(state | (runs.len() as u64) << layout::RUNS_SHIFT | u64::from(count));
+                self.word((runs.len() as u64) << layout::RUNS_SHIFT | u64::from(count));
                 for run in runs {
                     self.word(u64::from(run.count) << layout::RUN_BLOCKS_SHIFT | run.first.0);
                 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::codec::layout;
 use super::entry::{OwnedEntry, PbnRun, MAX_RANGE_BLOCKS};
 use super::header::{RecordHeader, HEADER_BYTES};
-use crate::logical::{Mapping, MappingState, PageId};
+use crate::logical::{Mapping, PageId};
 use crate::pool::format::fields::{FieldReader, Truncated};
 use crate::units::{Lbn, Pbn, ShardId};
 use crate::volume::{Geometry, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
@@ -100,13 +100,8 @@ impl Words<'_> {
 
     fn range(&mut self, first: u64, word: u64) -> Result<Option<OwnedEntry>, RecordDamage> {
         let (count, runs) = (u64::from(word as u16), u64::from((word >> layout::RUNS_SHIFT) as u16));
-        let new = match word & !0xffff_ffff {
-            0 => Mapping::UNMAPPED,
-            state if state == 1 << layout::STATE_SHIFT => Mapping::ZERO,
-            _ => return Ok(None),
-        };
         let one_page = first < MAX_LOGICAL_BLOCKS && count > 0 && Geometry::run_in_page(Lbn(first), count) == count;
-        if !one_page || runs > count {
+        if !one_page || runs > count || word >> u32::BITS != 0 {
             return Ok(None);
         }
         let (mut list, mut blocks) = (Vec::with_capacity(runs as usize), 0);
@@ -122,7 +117,7 @@ impl Words<'_> {
             }
             list.push(run);
         }
-        let entry = OwnedEntry::Range { first: Lbn(first), count: count as u32, new, runs: list };
+        let entry = OwnedEntry::Range { first: Lbn(first), count: count as u32, runs: list };
         Ok((blocks <= count).then_some(entry))
     }
 }
@@ -158,5 +153,3 @@ fn last_index(level: u8) -> u64 {
     }
     page.index - page.tree() + (crate::logical::ROOTS - 1)
 }
-
-const _: () = assert!(matches!(MappingState::from_bits(1), MappingState::Uncompressed), "the state of a zero block");

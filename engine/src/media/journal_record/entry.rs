@@ -35,8 +35,6 @@ pub enum EntryWith<Runs> {
         first: Lbn,
         /// Number of blocks, 1 to 504.
         count: u32,
-        /// What they are mapped to now: unmapped or zero.
-        new: Mapping,
         /// The blocks that lose a reference each, in the order of their points.
         runs: Runs,
     },
@@ -60,9 +58,7 @@ impl<Runs> EntryWith<Runs> {
     fn with_runs<'a, Other>(&'a self, make: impl FnOnce(&'a Runs) -> Other) -> EntryWith<Other> {
         match *self {
             EntryWith::Remap { lbn, old, new } => EntryWith::Remap { lbn, old, new },
-            EntryWith::Range { first, count, new, ref runs } => {
-                EntryWith::Range { first, count, new, runs: make(runs) }
-            }
+            EntryWith::Range { first, count, ref runs } => EntryWith::Range { first, count, runs: make(runs) },
             EntryWith::Page { page, pbn } => EntryWith::Page { page, pbn },
         }
     }

@@ -10,7 +10,7 @@ use crate::units::{ShardId, MAX_SHARDS};
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 64;
 
-const MAGIC: [u8; 4] = *b"DRJ\x01";
+const MAGIC: [u8; 4] = *b"DRJ\x02";
 
 /// What a record says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,7 +50,7 @@ fn damaged_metadata_is_refused() {
     model.media.change((0, 0, pbn.0), |block| block[7 * 512] ^= 1);
     let header = records(&model).last().expect("there are records").2;
     // A record that changes the damaged page, and needs no other.
-    let entry = Entry::Remap { lbn: page.first_lbn(), old: Pbn::ZERO, new: Mapping::ZERO };
+    let entry = Entry::Remap { lbn: page.first_lbn(), old: Pbn::ZERO, new: Mapping::UNMAPPED };
     append(&model, RecordHeader { first: header.end(), map_head: header.end(), ..header }, &entry);
     let damage = PageDamage::Sector(DamagedSector(7));
     assert_eq!(refusal(&model), RecoveryError::Page { page, pbn, damage });
@@ -129,10 +129,10 @@ fn entries_of_another_volume_are_refused() {
     let (lbn, zero) = (Lbn(0), Pbn::ZERO);
     let run = |first, count| [PbnRun { first: Pbn(first), count }];
     let (beyond, across) = (run(end.0 - 2, 3), run(63, 3));
-    let range = |runs| Entry::Range { first: lbn, count: 5, new: Mapping::UNMAPPED, runs };
+    let range = |runs| Entry::Range { first: lbn, count: 5, runs };
     let blocks = |first, count| EntryFault::Blocks { first, count };
     let cases = [
-        (Entry::Remap { lbn, old: end, new: Mapping::ZERO }, blocks(end, 1)),
+        (Entry::Remap { lbn, old: end, new: Mapping::UNMAPPED }, blocks(end, 1)),
         (Entry::Remap { lbn, old: zero, new: mapping(end) }, blocks(end, 1)),
         (range(&beyond), blocks(Pbn(end.0 - 2), 3)),
         (range(&across), blocks(Pbn(63), 3)),
@@ -148,7 +148,7 @@ fn entries_of_another_volume_are_refused() {
         assert_eq!(model.media.operations(), operations + 1, "one flush, and nothing was written");
     }
     let config = RecoveryConfig { shards: 7, ..model().config() };
-    let other = Entry::Remap { lbn: Lbn(504 * 61), old: zero, new: Mapping::ZERO };
+    let other = Entry::Remap { lbn: Lbn(504 * 61), old: zero, new: Mapping::UNMAPPED };
     let page = PageId::leaf_of(Lbn(504 * 61));
     assert_eq!(check_entry(&config, ShardId(0), &other), Err(EntryFault::Shard(page)), "tree 1 is of shard 1");
     assert_eq!(check_entry(&config, ShardId(1), &other), Ok(()));
@@ -160,7 +160,7 @@ fn entries_that_contradict_the_rest_are_refused() {
     let model = model();
     let header = records(&model).last().expect("there are records").2;
     let lbn = Lbn(504 * 30);
-    let nowhere = Entry::Remap { lbn, old: Pbn::ZERO, new: Mapping::ZERO };
+    let nowhere = Entry::Remap { lbn, old: Pbn::ZERO, new: Mapping::UNMAPPED };
     append(&model, RecordHeader { first: header.end(), ..header }, &nowhere);
     // The first page that is missing on the way down.
     let page = PageId { level: 2, index: 30 };
@@ -170,7 +170,7 @@ fn entries_that_contradict_the_rest_are_refused() {
     let mut next = header;
     for _ in 0..600 {
         next = RecordHeader { first: next.end(), count: 1, ..next };
-        append(&model, next, &Entry::Remap { lbn: Lbn(0), old: Pbn(1), new: Mapping::ZERO });
+        append(&model, next, &Entry::Remap { lbn: Lbn(0), old: Pbn(1), new: Mapping::UNMAPPED });
     }
     assert!(matches!(refusal(&model), RecoveryError::Balance { pbn: Pbn(1), change } if change < -254));
 }

@@ -55,9 +55,9 @@ impl MapChanges {
                 let slot = lbn.slot() as u16;
                 self.changes.push((PageId::leaf_of(lbn), Change::Set { slot, count: 1, raw: new.to_raw() }));
             }
-            Entry::Range { first, count, new, .. } => {
-                let (slot, count) = (first.slot() as u16, count as u16);
-                self.changes.push((PageId::leaf_of(first), Change::Set { slot, count, raw: new.to_raw() }));
+            Entry::Range { first, count, .. } => {
+                let (slot, count, raw) = (first.slot() as u16, count as u16, Mapping::UNMAPPED.to_raw());
+                self.changes.push((PageId::leaf_of(first), Change::Set { slot, count, raw }));
             }
             Entry::Page { page, pbn } => {
                 self.changes.push((page, Change::Made { pbn }));

@@ -94,19 +94,18 @@ pub(super) fn with_entry<T>(number: u64, page: bool, then: impl FnOnce(&Entry<'_
     }
     let lbn = Lbn(number * 504);
     if random.one_in(12) {
-        let new = if random.one_in(2) { Mapping::UNMAPPED } else { Mapping::ZERO };
-        return then(&Entry::Range { first: lbn, count: 504, new, runs: &runs_of(number) });
+        return then(&Entry::Range { first: lbn, count: 504, runs: &runs_of(number) });
     }
     let old = if random.one_in(2) { Pbn::ZERO } else { Pbn(1 + random.next() % (1 << 30)) };
     let stored = Mapped::uncompressed(Pbn(1 + random.next() % (1 << 30)));
-    let new = if random.one_in(4) { Mapping::ZERO } else { Mapping::new(stored, number as u32 & 0xff_ffff) };
+    let new = if random.one_in(4) { Mapping::UNMAPPED } else { Mapping::new(stored, number as u32 & 0xff_ffff) };
     then(&Entry::Remap { lbn, old, new })
 }
 
 /// Appends remaps, whatever the numbers of the entries are.
 pub(super) fn remaps(model: &mut Model, count: usize) {
     for _ in 0..count {
-        let entry = Entry::Remap { lbn: Lbn(1), old: Pbn::ZERO, new: Mapping::ZERO };
+        let entry = Entry::Remap { lbn: Lbn(1), old: Pbn(1), new: Mapping::UNMAPPED };
         let number = model.journal.next_entry();
         assert_eq!(model.journal.append(&entry, waiter(number)), number);
     }

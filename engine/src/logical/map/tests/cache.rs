@@ -29,7 +29,7 @@ fn random_op(rng: &mut Rng, places: &[u64], bench: &Bench) -> Option<Op> {
     Some(match rng.below(5) {
         0 => Op::Discard(lbn),
         1 | 2 => Op::Read(lbn),
-        _ if rng.one_in(20) => Op::Write(lbn, Mapping::ZERO),
+        _ if rng.one_in(20) => Op::Write(lbn, Mapping::UNMAPPED),
         _ => Op::Write(lbn, data(rng.below(1 << 30))),
     })
 }

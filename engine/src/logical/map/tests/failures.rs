@@ -62,7 +62,7 @@ fn impossible_entries_are_damage() {
     let compressed = Mapped { pbn: Pbn(FIRST_PBN), state: MappingState::Compressed(0) };
     let outside = |pbn| Mapping::new(Mapped::uncompressed(Pbn(pbn)), 0);
     let checked = Mapping::new(Mapped::uncompressed(Pbn(FIRST_PBN + 1)), 1);
-    let in_root = [outside(end), outside(FIRST_PBN - 1), Mapping::ZERO, checked, Mapping::new(compressed, 0)];
+    let in_root = [outside(end), outside(FIRST_PBN - 1), checked, Mapping::new(compressed, 0)];
     for entry in in_root {
         let mut entries = [0; 504];
         entries[503] = entry.to_raw();

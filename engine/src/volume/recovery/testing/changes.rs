@@ -121,7 +121,7 @@ impl Model {
         let lbn = self.lbn(leaf);
         let old = self.mappings.get(&lbn.0).copied().unwrap_or(Mapping::UNMAPPED);
         let new = match self.numbers.below(8) {
-            0 => Some(Mapping::ZERO),
+            0 => Some(Mapping::UNMAPPED),
             1..5 => self.shared(),
             _ => self.allocate().map(|pbn| {
                 let state = MappingState::from_bits(1 + self.numbers.below(15) as u8);
@@ -139,21 +139,24 @@ impl Model {
         }
         let shard = self.shard_of(leaf);
         let entry = self.journal(shard, &Entry::Remap { lbn, old: old.pbn(), new });
-        self.mappings.insert(lbn.0, new);
-        self.journals[shard].counters.logical_blocks_used += i64::from(old.is_unmapped());
+        if new.is_unmapped() {
+            self.mappings.remove(&lbn.0);
+        } else {
+            self.mappings.insert(lbn.0, new);
+        }
+        self.journals[shard].counters.logical_blocks_used +=
+            i64::from(!new.is_unmapped()) - i64::from(!old.is_unmapped());
         self.touch(leaf, entry);
     }
 
     fn discard(&mut self, leaf: PageId) {
         let first = self.lbn(leaf);
         let count = Geometry::run_in_page(first, 1 + self.numbers.below(40)) as u32;
-        let new = if self.numbers.below(3) == 0 { Mapping::ZERO } else { Mapping::UNMAPPED };
         let mut runs: Vec<PbnRun> = Vec::new();
         let mut used = 0;
         for lbn in first.0..first.0 + u64::from(count) {
-            let old = if new.is_unmapped() { self.mappings.remove(&lbn) } else { self.mappings.insert(lbn, new) };
-            used += i64::from(!new.is_unmapped()) - i64::from(old.is_some());
-            let Some(old) = old.filter(|old| old.has_block()) else { continue };
+            let Some(old) = self.mappings.remove(&lbn) else { continue };
+            used -= 1;
             let (pbn, at) = (old.pbn(), self.index(old.pbn()));
             self.references[at] -= 1;
             let same = self.geometry.slab_of(pbn);
@@ -167,7 +170,7 @@ impl Model {
             }
         }
         let shard = self.shard_of(leaf);
-        let entry = self.journal(shard, &Entry::Range { first, count, new, runs: &runs });
+        let entry = self.journal(shard, &Entry::Range { first, count, runs: &runs });
         self.journals[shard].counters.logical_blocks_used += used;
         self.touch(leaf, entry);
     }
