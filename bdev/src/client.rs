@@ -5,8 +5,7 @@
 //!
 //! A request has one *home* shard, the owner of its first leaf page. The home cuts it into pieces, counts them, and
 //! completes it, so everything that changes is changed by the home's thread alone; other shards read the fields
-//! that do not change. At most [`MAX_PIECES`] pieces are under way at once: an unmap of a whole device has
-//! thousands.
+//! that do not change. At most [`MAX_PIECES`] pieces are under way at once, and a sweep in each shard.
 //!
 //! Invariants: a request is in at most one list ([`crate::list`]); it is completed exactly once, after its last
 //! piece; after that its memory is SPDK's again and nobody touches it. Never is there a `&mut` to a request: what
@@ -17,7 +16,7 @@ use core::ffi::c_int;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
-use engine::io::{Operation, Piece};
+use engine::io::{Operation, Piece, Sweep};
 use engine::units::MAX_SHARDS;
 use engine::{Lbn, RequestError, ShardId, BLOCK_SIZE};
 use libc::iovec;
@@ -88,6 +87,8 @@ pub const CONTEXT_BYTES: usize = size_of::<Request>();
 
 const _: () = assert!(CONTEXT_BYTES <= 64, "a request is one cache line");
 const _: () = assert!(MAX_SHARDS <= u8::MAX as usize, "a shard's number fits its field");
+const _: () =
+    assert!(MAX_PIECES as usize + MAX_SHARDS <= u8::MAX as usize, "all that is under way is counted in 8 bits");
 const _: () = assert!(align_of::<Request>() <= 8, "driver_ctx is aligned to 8 bytes in 20.07");
 
 /// The handle under which the engine knows a request.
@@ -235,6 +236,19 @@ impl Client {
         Lbn(self.request().next.get() / BLOCK_SIZE as u64)
     }
 
+    /// The whole leaf pages at the head of what is left of an unmap or zeroing, as a sweep for each of `shards` shards, which
+    /// are now under way; none when they are so few that pieces do as well.
+    pub fn next_sweep(&self, shards: usize) -> Option<Sweep<Client>> {
+        let request = self.request();
+        if !matches!(request.command, Command::Range(operation) if operation.is_discard()) {
+            return None;
+        }
+        let (pages, next) = pieces::whole_pages(request.next.get(), request.end)?;
+        request.next.set(next);
+        request.under_way.set(request.under_way.get() + shards as u8);
+        Some(Sweep { client: *self, first: pages.start, end: pages.end })
+    }
+
     /// Counts a flush piece as under way.
     pub fn flush_piece(&self) -> Piece<Client> {
         let request = self.request();
@@ -320,6 +334,7 @@ pub fn outcome_of(error: RequestError) -> Outcome {
         RequestError::Corrupt => Outcome::Nvme(MEDIA, media::SPDK_NVME_SC_UNRECOVERED_READ_ERROR as u8),
         RequestError::OutOfRange => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_LBA_OUT_OF_RANGE as u8),
         RequestError::ReadOnly => Outcome::Nvme(GENERIC, NAMESPACE_IS_WRITE_PROTECTED),
+        RequestError::Aborted => Outcome::Nvme(GENERIC, generic::SPDK_NVME_SC_ABORTED_BY_REQUEST as u8),
         RequestError::Io | RequestError::Lock => Outcome::Failed,
     }
 }

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::io::Piece;
+use engine::io::{Piece, Sweep};
 use engine::volume::Geometry;
 use engine::{
     Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId,
@@ -28,6 +28,8 @@ use crate::uplink::Uplink;
 pub enum Mail {
     /// Part of a request of the sender's, for the owner of its leaf page.
     Piece(Piece<Client>),
+    /// The receiver's part of an unmap of many leaf pages, of a request of the sender's.
+    Sweep(Sweep<Client>),
     /// The answer, for the request's home.
     PieceDone(Client, Result<(), RequestError>),
     /// From engine to engine.

@@ -105,6 +105,7 @@ unsafe extern "C" fn fini_start() {
     runtime::spawn(async move {
         // Requests that wait for a resumption would keep their clients from ending.
         for volume in registry::all() {
+            volume.abort_unmaps();
             volume.wake_up().await;
         }
         runtime.service.finish().await;

@@ -25,6 +25,19 @@ pub struct Extent {
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
+const PAGE: u64 = ENTRIES_PER_LEAF_PAGE * BLOCK;
+
+/// Fewest whole leaf pages for which a sweep is made.
+const SWEPT_PAGES: u64 = 64;
+
+/// The whole leaf pages at the start of the byte range `from..end`, and where the rest of it starts. None unless it starts at a
+/// page's start, and has many.
+pub fn whole_pages(from: u64, end: u64) -> Option<(core::ops::Range<u64>, u64)> {
+    let pages = from / PAGE..end / PAGE;
+    let many = from.is_multiple_of(PAGE) && end >= from && pages.end - pages.start >= SWEPT_PAGES;
+    many.then_some((pages.clone(), pages.end * PAGE))
+}
+
 /// The first piece of the byte range `from..end` of the volume, and where the next one starts. None when the range
 /// is empty.
 pub fn first_piece(from: u64, end: u64) -> Option<(Extent, u64)> {
@@ -52,6 +65,16 @@ mod tests {
             from = next;
         }
         pieces
+    }
+
+    #[test]
+    fn many_whole_pages_are_swept() {
+        assert_eq!(whole_pages(0, 64 * PAGE), Some((0..64, 64 * PAGE)));
+        assert_eq!(whole_pages(3 * PAGE, 1000 * PAGE + 512), Some((3..1000, 1000 * PAGE)));
+        assert_eq!(whole_pages(512, 1000 * PAGE), None, "the first page is not whole");
+        assert_eq!(whole_pages(0, 64 * PAGE - 1), None);
+        assert_eq!(whole_pages(PAGE, PAGE), None);
+        assert_eq!(whole_pages(0, 1 << 52), Some((0..(1 << 40) / 504, (1 << 40) / 504 * PAGE)));
     }
 
     #[test]

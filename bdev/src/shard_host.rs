@@ -256,6 +256,11 @@ impl ShardHost {
         self.change(|running| running.set_open(true));
     }
 
+    /// Gives up what is left of unmaps of many pages. On the shard's thread.
+    pub fn abort_unmaps(&self) {
+        self.change(Running::abort_unmaps);
+    }
+
     /// Begins to save all metadata. On the shard's thread, while all shards rest.
     pub fn save(&self) {
         self.change(Running::save);

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::io::Piece;
+use engine::io::{Piece, Sweep};
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, Placement, Statistics};
@@ -82,12 +82,16 @@ pub struct Running {
     incoming: Vec<Option<Receiver<Mail>>>,
     /// Pieces of other shards' requests that the engine could not take yet.
     waiting: VecDeque<Piece<Client>>,
+    /// Sweeps that the engine could not take yet.
+    waiting_sweeps: VecDeque<Sweep<Client>>,
     /// Whose turn it is when the engine takes pieces again: theirs or ours.
     theirs_first: bool,
     was_busy: bool,
     turns_since_gauges: u32,
     /// Requests are taken; else they wait.
     is_open: bool,
+    /// What is left of unmaps is given up.
+    aborts: bool,
     _pools: [DmaPool; 7],
 }
 
@@ -150,10 +154,12 @@ impl Running {
             transfers,
             incoming: plan.incoming,
             waiting: VecDeque::with_capacity(WAITING_PIECES),
+            waiting_sweeps: VecDeque::with_capacity(WAITING_PIECES),
             theirs_first: true,
             was_busy: true,
             turns_since_gauges: 0,
             is_open: true,
+            aborts: false,
             _pools: pools,
         })
     }
@@ -182,6 +188,12 @@ impl Running {
     /// Whether requests are taken from now on. Those that are partly under way stop where they are.
     pub fn set_open(&mut self, open: bool) {
         self.is_open = open;
+        self.shard.set_sweeping(open);
+    }
+
+    /// What is left of unmaps of many pages is given up from now on, with an error: the volume is taken out of service.
+    pub fn abort_unmaps(&mut self) {
+        self.aborts = true;
     }
 
     /// Begins to save all metadata.
@@ -219,7 +231,8 @@ impl Running {
     /// be taken.
     pub fn quiet(&self, nothing_new: bool) -> Quiet {
         // While the shard is closed, requests that wait are not under way.
-        let nothing_waits = !self.is_open || (nothing_new && self.env.ready.is_empty());
+        let nothing_waits =
+            !self.is_open || (nothing_new && self.env.ready.is_empty() && self.waiting_sweeps.is_empty());
         Quiet {
             idle: self.is_idle() && nothing_waits,
             sent: self.env.sent(),
@@ -282,6 +295,7 @@ impl Running {
                 any = true;
                 match mail {
                     Mail::Piece(piece) => self.waiting.push_back(piece),
+                    Mail::Sweep(sweep) => self.waiting_sweeps.push_back(sweep),
                     Mail::PieceDone(client, result) => self.env.piece_done(client, result),
                     Mail::Engine(message) => self.shard.receive(&mut self.env, ShardId(from as u16), message),
                 }
@@ -326,7 +340,7 @@ impl Running {
 
     /// Gives the engine pieces as long as it takes them: other shards' and our own clients' in turn.
     fn feed(&mut self) -> bool {
-        let mut any = false;
+        let mut any = self.feed_sweeps();
         loop {
             let mut progress = self.theirs_first && self.feed_theirs();
             progress = progress || (self.is_open && self.feed_ours()) || (!self.theirs_first && self.feed_theirs());
@@ -335,6 +349,31 @@ impl Running {
                 return any;
             }
             any = true;
+        }
+    }
+
+    /// Gives the engine sweeps as long as it takes them.
+    fn feed_sweeps(&mut self) -> bool {
+        let mut any = false;
+        while self.shard.can_accept_sweep() {
+            let Some(sweep) = self.waiting_sweeps.pop_front() else { break };
+            self.shard.submit_sweep(&mut self.env, sweep);
+            any = true;
+        }
+        if self.aborts {
+            self.shard.abort_sweeps();
+        }
+        any
+    }
+
+    /// Sends a sweep to every shard.
+    fn sweep(&mut self, sweep: Sweep<Client>) {
+        for index in 0..self.incoming.len() {
+            if index == self.id.index() {
+                self.waiting_sweeps.push_back(sweep);
+            } else {
+                self.env.mail(ShardId(index as u16), Mail::Sweep(sweep));
+            }
         }
     }
 
@@ -358,6 +397,11 @@ impl Running {
         let client = Client::of(node);
         let mut progress = false;
         loop {
+            if let Some(sweep) = client.next_sweep(self.incoming.len()) {
+                self.sweep(sweep);
+                self.feed_sweeps();
+                progress = true;
+            }
             let owner = self.env.owner(client.next_lbn());
             if client.has_more() && owner.is_none() && !self.shard.can_accept() {
                 return progress;

@@ -331,6 +331,22 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
+    /// Logical to physical: a page of the block map that is recorded to be gone gives its block back.
+    pub fn free_page(&mut self, pbn: Pbn, point: Point) {
+        match self.owner(pbn) {
+            Err(_) => {}
+            Ok(owner) if owner == self.id => self.free_page_here(self.id, pbn, point),
+            Ok(owner) => self.send(owner, Message::FreePage { pbn, point }),
+        }
+    }
+
+    /// The block of a page that is gone, in one of this shard's slabs, is free.
+    pub fn free_page_here(&mut self, journal: ShardId, pbn: Pbn, point: Point) {
+        if let Err(error) = self.physical.free_page(pbn, Source { journal, point }) {
+            self.physical_error(&error);
+        }
+    }
+
     /// A free block of this shard's own. An error counts as a full zone.
     pub fn allocate(&mut self, requester: Requester, wait: bool) -> Allocation {
         self.physical.allocate(requester, wait).unwrap_or_else(|error| {

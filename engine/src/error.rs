@@ -25,6 +25,9 @@ pub enum RequestError {
     /// The volume takes no writes any more (vdo.md 6.9).
     #[error("the volume is read-only")]
     ReadOnly,
+    /// The volume is taken out of service before an unmap of many pages was done with.
+    #[error("aborted: the volume is taken out of service")]
+    Aborted,
     /// A lock pool or a reference count was found in an impossible state.
     #[error("internal lock or reference count error")]
     Lock,

@@ -106,6 +106,13 @@ pub enum Message<Buf> {
         /// The change's place in the sender's recovery journal.
         point: Point,
     },
+    /// Logical to physical: a block-map page that is recorded to be gone gives its block back. Not answered.
+    FreePage {
+        /// Its block.
+        pbn: Pbn,
+        /// The change's place in the sender's recovery journal.
+        point: Point,
+    },
     /// Logical to physical: allocate a block for a page of the block map; answered by [`Message::PageAllocated`].
     AllocatePage {
         /// The shard that asks, and its ticket for it.

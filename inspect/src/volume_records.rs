@@ -114,8 +114,11 @@ fn entry_text(entry: &OwnedEntry) -> String {
             let runs: Vec<_> = runs.iter().map(|run| format!("{}+{}", run.first.0, run.count)).collect();
             format!("RANGE lbn {}+{count}: {} -> unmapped", first.0, runs.join(" "))
         }
-        OwnedEntry::Page { page: PageId { level, index }, pbn } => {
-            format!("PAGE level {level} number {index}: {}", pbn.0)
+        OwnedEntry::Page { page: PageId { level, index }, pbn, life } => {
+            format!("PAGE level {level} number {index}: {} life {life:06x}", pbn.0)
+        }
+        OwnedEntry::PageGone { page: PageId { level, index }, pbn } => {
+            format!("PAGE GONE level {level} number {index}: {}", pbn.0)
         }
     }
 }

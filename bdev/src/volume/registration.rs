@@ -12,6 +12,7 @@ use core::sync::atomic::Ordering;
 use std::ffi::CString;
 use std::sync::Arc;
 
+use super::tour::tour;
 use super::{lock, volume_of, State, Volume};
 use crate::channel;
 use crate::compat;
@@ -21,6 +22,7 @@ use crate::fn_table;
 use crate::module;
 use crate::pool::runtime;
 use crate::registry;
+use crate::shard_host::ShardHost;
 
 impl Volume {
     /// Makes the volume known to SPDK.
@@ -110,6 +112,7 @@ impl Volume {
     /// Has SPDK take the bdev away, if it knows it and has not been asked before. On the app thread.
     pub(super) fn unregister(self: &Arc<Volume>) {
         let before = core::mem::replace(&mut self.control().state, State::Removing);
+        self.abort_unmaps();
         if before == State::Suspended {
             // Requests that wait would keep their clients from letting go.
             let volume = Arc::clone(self);
@@ -119,6 +122,15 @@ impl Volume {
             // SAFETY: registered, and not yet asked to unregister by this module; SPDK bears with being asked twice.
             unsafe { ffi::spdk_bdev_unregister(self.bdev.get(), None, ptr::null_mut()) };
         }
+    }
+
+    /// Gives up what is left of unmaps of many pages: they would keep the bdev from going for as long as they take. On the
+    /// app thread.
+    pub fn abort_unmaps(self: &Arc<Volume>) {
+        let volume = Arc::clone(self);
+        runtime::spawn(async move {
+            tour(&volume, ShardHost::abort_unmaps).await;
+        });
     }
 
     /// SPDK has no more use for the bdev: no descriptor is open, no request is on the way.

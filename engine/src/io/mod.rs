@@ -13,5 +13,5 @@ mod submitter;
 
 pub(crate) use data_vio::{DataVio, Stage};
 pub use metadata::{MetadataCounts, MetadataIo, MetadataOutcome, MetadataOwner};
-pub use request::{Operation, Piece};
+pub use request::{Operation, Piece, Sweep};
 pub use submitter::{Seams, Submitter};

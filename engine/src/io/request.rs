@@ -3,7 +3,8 @@
 //! What a host asks of a shard.
 //!
 //! A client's request is cut at leaf-page boundaries, because each leaf page belongs to one shard; each cut is a
-//! [`Piece`]. The host counts the pieces of a request and answers its client after the last.
+//! [`Piece`]. The host counts the pieces of a request and answers its client after the last. Of an unmap the whole leaf
+//! pages, if they are many, go to all shards at once, as one [`Sweep`] each: a shard knows which of them there are.
 
 use crate::env::Part;
 use crate::units::{Lbn, BLOCK_SIZE, ENTRIES_PER_LEAF_PAGE};
@@ -17,7 +18,7 @@ pub enum Operation {
     Write,
     /// Forget the content: the range reads as zeros and needs no space. Also called discard or trim.
     Unmap,
-    /// Make the range read as zeros; it counts as written (vdo.md 9.3, logical blocks used).
+    /// Make the range read as zeros: the same as [`Operation::Unmap`].
     WriteZeroes,
     /// Wait until every piece that the shard accepted earlier is done. Range fields are ignored.
     Flush,
@@ -35,6 +36,18 @@ impl Operation {
     pub const fn changes(self) -> bool {
         matches!(self, Operation::Write | Operation::Unmap | Operation::WriteZeroes)
     }
+}
+
+/// Whole leaf pages, of which a shard unmaps those that are its own. Takes as long as there are such pages, however large the
+/// range is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep<Client> {
+    /// The request, handed back when the sweep is over.
+    pub client: Client,
+    /// Number of the first leaf page.
+    pub first: u64,
+    /// The leaf page behind the last one.
+    pub end: u64,
 }
 
 /// The part of a client's request that lies in one leaf page, hence belongs to one shard.

@@ -28,7 +28,10 @@
 //!       |   blocks of the run (16)  |  its first PBN (48)       |  ... for each run
 //!       +----------+--------+----------+-----------------+------+
 //!       |                  index of the page             |   3  |  Page
-//!       |  level   |       0           |          PBN           |
+//!       |    life (24)      |level |          PBN (36)           |
+//!       +----------+--------+----------+-----------------+------+
+//!       |                  index of the page             |   4  |  PageGone
+//!       |        0          |level |          PBN (36)           |
 //!       +----------+--------+----------+-----------------+------+
 //! ```
 //! All is little-endian. Records are framed by a log of the pool, whose blocks carry check codes; so a decoder that finds

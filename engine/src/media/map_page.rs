@@ -5,7 +5,8 @@
 //! ```text
 //!  sector 0 .. 7, each:  offset 0: 63 entries of 8 bytes, see `logical::Mapping`    stamp: the writer's
 //! ```
-//! A leaf page's entries say where blocks are; an interior page's say where pages are: uncompressed, without check code.
+//! A leaf page's entries say where blocks are; an interior page's say where pages are: uncompressed,
+//! with the page's life in place of a check code.
 //! A page that a power cut has torn is a mix of sectors of two images of the same page; replay makes it right.
 //!
 //! Differs from vdo.md 6.3: a page that was never written is not told by a flag in it, but by the recovery journal, which
@@ -53,13 +54,34 @@ pub struct Salvage {
     pub invalid_entries: u16,
 }
 
-fn identity(page: PageId, nonce: u64) -> Identity {
-    Identity { nonce, kind: Kind::MapPage, level: page.level, sector: 0, object: page.index, block: 0 }
+/// What tells a page's images from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageName {
+    /// The page.
+    pub page: PageId,
+    /// The volume's nonce.
+    pub nonce: u64,
+    /// The check field of the entry that leads to the page: pages come and go, and an image of an earlier one of the same
+    /// name, in the same block perhaps, is not this one's. 0 for a root.
+    pub life: u32,
+}
+
+impl PageName {
+    /// The name of a page that an entry of its parent leads to; a root has none.
+    #[must_use]
+    pub const fn new(page: PageId, nonce: u64, link: Mapping) -> PageName {
+        PageName { page, nonce, life: link.check() }
+    }
+
+    fn identity(self) -> Identity {
+        let PageName { page, nonce, life } = self;
+        Identity { nonce, kind: Kind::MapPage, level: page.level, sector: 0, object: page.index, block: life }
+    }
 }
 
 /// Writes a page. `stamp` is not interpreted.
-pub fn encode(page: PageId, nonce: u64, stamp: u32, entries: &[u64; ENTRIES], block: &mut Block) {
-    let identity = identity(page, nonce);
+pub fn encode(name: PageName, stamp: u32, entries: &[u64; ENTRIES], block: &mut Block) {
+    let identity = name.identity();
     let (entries, _) = entries.as_chunks::<ENTRIES_PER_SECTOR>();
     for (number, (sector, entries)) in sector::sectors_mut(block).iter_mut().zip(entries).enumerate() {
         let (fields, _) = sector[..CONTENT_BYTES].as_chunks_mut::<ENTRY_BYTES>();
@@ -74,8 +96,8 @@ pub fn encode(page: PageId, nonce: u64, stamp: u32, entries: &[u64; ENTRIES], bl
 ///
 /// # Errors
 /// The first sector or entry that is not what it must be.
-pub fn decode(page: PageId, nonce: u64, block: &Block, entries: &mut [u64; ENTRIES]) -> Result<(), PageDamage> {
-    let identity = identity(page, nonce);
+pub fn decode(name: PageName, block: &Block, entries: &mut [u64; ENTRIES]) -> Result<(), PageDamage> {
+    let identity = name.identity();
     let (chunks, _) = entries.as_chunks_mut::<ENTRIES_PER_SECTOR>();
     for (number, (sector, entries)) in sector::sectors(block).iter().zip(chunks).enumerate() {
         sector::open(sector, identity.at(number)).ok_or(DamagedSector(number as u8))?;
@@ -85,15 +107,15 @@ pub fn decode(page: PageId, nonce: u64, block: &Block, entries: &mut [u64; ENTRI
                 entry: (number * ENTRIES_PER_SECTOR + slot) as u16,
                 raw: u64::from_le_bytes(*field),
             };
-            *entry = read_entry(page, *field).ok_or_else(damage)?;
+            *entry = read_entry(name.page, *field).ok_or_else(damage)?;
         }
     }
     Ok(())
 }
 
 /// Reads what can be read of a page; the entries that cannot become unmapped. For a rebuild (vdo.md 6.9).
-pub fn salvage(page: PageId, nonce: u64, block: &Block, entries: &mut [u64; ENTRIES]) -> Salvage {
-    let identity = identity(page, nonce);
+pub fn salvage(name: PageName, block: &Block, entries: &mut [u64; ENTRIES]) -> Salvage {
+    let identity = name.identity();
     let mut salvage = Salvage::default();
     let (chunks, _) = entries.as_chunks_mut::<ENTRIES_PER_SECTOR>();
     for (number, (sector, entries)) in sector::sectors(block).iter().zip(chunks).enumerate() {
@@ -104,7 +126,7 @@ pub fn salvage(page: PageId, nonce: u64, block: &Block, entries: &mut [u64; ENTR
         }
         let (fields, _) = sector[..CONTENT_BYTES].as_chunks::<ENTRY_BYTES>();
         for (field, entry) in fields.iter().zip(entries) {
-            let read = read_entry(page, *field);
+            let read = read_entry(name.page, *field);
             salvage.invalid_entries += u16::from(read.is_none());
             *entry = read.unwrap_or(Mapping::UNMAPPED.to_raw());
         }
@@ -120,7 +142,7 @@ fn read_entry(page: PageId, field: [u8; ENTRY_BYTES]) -> Option<u64> {
 
 /// True for what an interior page can hold: nothing, or the place of a page.
 fn is_link(entry: Mapping) -> bool {
-    entry.is_unmapped() || (entry.has_block() && entry.state() == MappingState::Uncompressed && entry.check() == 0)
+    entry.is_unmapped() || (entry.has_block() && entry.state() == MappingState::Uncompressed)
 }
 
 #[cfg(test)]
@@ -131,7 +153,7 @@ mod tests {
     use crate::units::{Pbn, BLOCK_SIZE};
 
     const NONCE: u64 = 0x1122_3344_5566_7788;
-    const LEAF: PageId = PageId { level: 0, index: 0x0a0b };
+    const LEAF: PageName = PageName { page: PageId { level: 0, index: 0x0a0b }, nonce: NONCE, life: 0x0c_0d0e };
 
     fn leaf() -> [u64; ENTRIES] {
         core::array::from_fn(|slot| match slot {
@@ -140,9 +162,9 @@ mod tests {
         })
     }
 
-    fn sealed(page: PageId, entries: &[u64; ENTRIES]) -> Block {
+    fn sealed(name: PageName, entries: &[u64; ENTRIES]) -> Block {
         let mut block = [0xee; BLOCK_SIZE];
-        encode(page, NONCE, 0x0102_0304, entries, &mut block);
+        encode(name, 0x0102_0304, entries, &mut block);
         block
     }
 
@@ -155,24 +177,29 @@ mod tests {
         assert_eq!(block[4096 - 16..4096 - 8], [0; 8]);
         assert_eq!([0, 7].map(|sector| code_at(&block, sector)), GOLDEN);
         let mut read = [1; ENTRIES];
-        assert_eq!(decode(LEAF, NONCE, &block, &mut read), Ok(()));
+        assert_eq!(decode(LEAF, &block, &mut read), Ok(()));
         assert_eq!(read, leaf());
     }
 
     /// Check codes by another implementation of the layout above.
-    const GOLDEN: [u32; 2] = [0xe1ad_481b, 0x1d81_d511];
+    const GOLDEN: [u32; 2] = [0xe3e7_109b, 0x1fcb_8d91];
 
     #[test]
     fn a_page_opens_only_as_itself() {
         let block = sealed(LEAF, &leaf());
         let mut read = [0; ENTRIES];
-        let others = [PageId { level: 1, ..LEAF }, PageId { index: 0, ..LEAF }];
-        for page in others {
-            assert_eq!(decode(page, NONCE, &block, &mut read), Err(DamagedSector(0).into()), "{page:?}");
+        let page = |page| PageName { page, ..LEAF };
+        let others = [
+            page(PageId { level: 1, ..LEAF.page }),
+            page(PageId { index: 0, ..LEAF.page }),
+            PageName { nonce: NONCE + 1, ..LEAF },
+            PageName { life: 0, ..LEAF },
+        ];
+        for name in others {
+            assert_eq!(decode(name, &block, &mut read), Err(DamagedSector(0).into()), "{name:?}");
         }
-        assert_eq!(decode(LEAF, NONCE + 1, &block, &mut read), Err(DamagedSector(0).into()));
         for (sector, bad) in Mutations::of(&block, 2).take(300) {
-            assert_eq!(decode(LEAF, NONCE, &bad, &mut read), Err(DamagedSector(sector).into()));
+            assert_eq!(decode(LEAF, &bad, &mut read), Err(DamagedSector(sector).into()));
         }
     }
 
@@ -188,20 +215,20 @@ mod tests {
             (good, true, true),
             (nowhere, false, false),
             (compressed, true, false),
-            (checked, true, false),
+            (checked, true, true),
             (unmapped_with_block, false, false),
             (high, false, false),
         ];
         for (raw, in_leaf, in_interior) in cases {
             for (level, allowed) in [(0, in_leaf), (1, in_interior), (2, in_interior), (3, in_interior)] {
-                let page = PageId { level, index: 9 };
+                let name = PageName { page: PageId { level, index: 9 }, ..LEAF };
                 let mut entries = [good; ENTRIES];
                 entries[100] = raw;
-                let (block, mut read) = (sealed(page, &entries), [0; ENTRIES]);
+                let (block, mut read) = (sealed(name, &entries), [0; ENTRIES]);
                 let expected = if allowed { Ok(()) } else { Err(PageDamage::Entry { entry: 100, raw }) };
-                assert_eq!(decode(page, NONCE, &block, &mut read), expected, "{raw:#x} on level {level}");
+                assert_eq!(decode(name, &block, &mut read), expected, "{raw:#x} on level {level}");
                 let lost = Salvage { lost_sectors: 0, invalid_entries: u16::from(!allowed) };
-                assert_eq!(salvage(page, NONCE, &block, &mut read), lost);
+                assert_eq!(salvage(name, &block, &mut read), lost);
                 assert_eq!((read[99], read[100]), (good, if allowed { raw } else { 0 }));
             }
         }
@@ -212,7 +239,7 @@ mod tests {
         let mut block = sealed(LEAF, &leaf());
         block[512 * 2 + 9] ^= 1;
         let mut read = [1; ENTRIES];
-        assert_eq!(salvage(LEAF, NONCE, &block, &mut read), Salvage { lost_sectors: 4, invalid_entries: 0 });
+        assert_eq!(salvage(LEAF, &block, &mut read), Salvage { lost_sectors: 4, invalid_entries: 0 });
         let mut expected = leaf();
         expected[126..189].fill(0);
         assert_eq!(read, expected);

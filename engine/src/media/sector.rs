@@ -49,7 +49,7 @@ pub struct Identity {
     pub sector: u8,
     /// Page number, or slab number.
     pub object: u64,
-    /// Block in the slab's area; 0 for map pages.
+    /// Block in the slab's area; of a map page its life.
     pub block: u32,
 }
 

@@ -53,8 +53,10 @@ pub enum SlabChange {
     Increment,
     /// A data block loses one.
     Decrement,
-    /// A free block becomes a page of the block map: 254 references, for ever.
+    /// A free block becomes a page of the block map: 254 references.
     BlockMapIncrement,
+    /// A page of the block map gives its block back: no reference is left.
+    BlockMapDecrement,
 }
 
 /// One entry of a slab journal.
@@ -80,18 +82,18 @@ impl SlabEntry {
         (self.change as u32) << KIND_SHIFT | self.offset << RUN_BITS | (self.count as u32 - 1)
     }
 
-    /// The entry of 4 bytes; none if there is no such kind. The run may still end beyond the slab.
+    /// The entry of 4 bytes: each of the four kinds is one. The run may still end beyond the slab.
     #[must_use]
-    pub const fn unpack(raw: u32) -> Option<SlabEntry> {
+    pub const fn unpack(raw: u32) -> SlabEntry {
         let change = match raw >> KIND_SHIFT {
             0 => SlabChange::Increment,
             1 => SlabChange::Decrement,
             2 => SlabChange::BlockMapIncrement,
-            _ => return None,
+            _ => SlabChange::BlockMapDecrement,
         };
         let offset = raw >> RUN_BITS & ((1 << OFFSET_BITS) - 1);
         let count = (raw & (MAX_RUN - 1)) as u8 + 1;
-        Some(SlabEntry { offset, count, change })
+        SlabEntry { offset, count, change }
     }
 
     /// The entries for the same change of more blocks than one entry can hold.
@@ -146,14 +148,6 @@ pub enum SlabJournalDamage {
         first_entry: u64,
         /// Number of entries.
         count: u16,
-    },
-    /// An entry of no known kind.
-    #[error("entry {entry} of the block is {raw:#010x}, which is no change")]
-    Entry {
-        /// Number of the entry in the block.
-        entry: u16,
-        /// Its 4 bytes, as a little-endian number.
-        raw: u32,
     },
 }
 
@@ -210,11 +204,8 @@ pub fn decode(
     if usize::from(count) > ENTRIES_PER_BLOCK || first_entry.checked_add(u64::from(count)).is_none() {
         return Err(SlabJournalDamage::Count { first_entry, count });
     }
-    let raw = || fields(block).map(u32::from_le_bytes).take(usize::from(count));
-    if let Some((entry, raw)) = (0..).zip(raw()).find(|(_, raw)| SlabEntry::unpack(*raw).is_none()) {
-        return Err(SlabJournalDamage::Entry { entry, raw });
-    }
-    Ok((header, raw().filter_map(SlabEntry::unpack)))
+    let raw = fields(block).map(u32::from_le_bytes).take(usize::from(count));
+    Ok((header, raw.map(SlabEntry::unpack)))
 }
 
 fn read_header(block: &Block) -> Result<Header, Truncated> {
@@ -233,12 +224,17 @@ mod tests {
 
     fn entries(count: usize) -> Vec<SlabEntry> {
         let mut numbers = Numbers::new(3);
-        let kinds = [SlabChange::Increment, SlabChange::Decrement, SlabChange::BlockMapIncrement];
+        let kinds = [
+            SlabChange::Increment,
+            SlabChange::Decrement,
+            SlabChange::BlockMapIncrement,
+            SlabChange::BlockMapDecrement,
+        ];
         (0..count)
             .map(|_| SlabEntry {
                 offset: numbers.below(1 << 23) as u32,
                 count: 1 + numbers.below(128) as u8,
-                change: kinds[numbers.below(3) as usize],
+                change: kinds[numbers.below(4) as usize],
             })
             .collect()
     }
@@ -311,8 +307,6 @@ mod tests {
         assert_eq!(read(ID, &too_many), Err(SlabJournalDamage::Count { first_entry: 0, count: 1004 }));
         let no_numbers = altered(&good, 8, &[0xff; 8]);
         assert_eq!(read(ID, &no_numbers), Err(SlabJournalDamage::Count { first_entry: u64::MAX, count: 1003 }));
-        let kind = altered(&good, 512 + 4, &[0xff; 4]);
-        assert_eq!(read(ID, &kind), Err(SlabJournalDamage::Entry { entry: 122, raw: u32::MAX }));
         let sequence = altered(&good, 0, &[0]);
         let torn = SlabJournalDamage::Torn { sector: 0, stamp: SEQUENCE as u32, sequence: SEQUENCE & !0xff };
         assert_eq!(read(ID, &sequence), Err(torn));

@@ -93,6 +93,7 @@ const fn changed(counter: u8, change: SlabChange) -> Option<u8> {
     match (change, counter) {
         (SlabChange::Increment, 0..MAX_REFERENCES) => Some(counter + 1),
         (SlabChange::BlockMapIncrement, 0) => Some(MAX_REFERENCES),
+        (SlabChange::BlockMapDecrement, MAX_REFERENCES) => Some(0),
         (SlabChange::Decrement, 1..=MAX_REFERENCES) => Some(counter - 1),
         _ => None,
     }

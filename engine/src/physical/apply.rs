@@ -46,6 +46,15 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.update(pbn, Update::Page { pbn }, source).map(|_| ())
     }
 
+    /// The block of a page of the block map that is recorded to be gone has no reference any more.
+    ///
+    /// # Errors
+    /// [`PhysicalError::NotOurs`]; [`PhysicalError::ReferenceCount`] when the block is no page's. As for decrements, a
+    /// change that has to wait fails later.
+    pub fn free_page(&mut self, pbn: Pbn, source: Source) -> Result<(), PhysicalError> {
+        self.update(pbn, Update::FreePage { pbn }, source).map(|_| ())
+    }
+
     /// Takes one reference from each of `count` blocks from `first` on, all in one slab (vdo.md 4.2, decrement).
     ///
     /// A locked block whose last reference goes stays in use until its lock is released (vdo.md 3.2).
@@ -122,7 +131,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
                     self.report(&error);
                 }
             }
-            Update::Decrement { .. } => {}
+            Update::Decrement { .. } | Update::FreePage { .. } => {}
         }
     }
 
@@ -152,6 +161,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
                 let result = self.apply_increment(slab, pbn, source)?;
                 Ok(result.and_then(|()| self.release(pbn, 0)))
             }
+            Update::FreePage { pbn } => self.apply_free_page(slab, pbn, source),
         };
         if let Ok(Err(_)) = result {
             // Nobody need wait for what came to nothing.
@@ -215,6 +225,28 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             result = result.and(Err(PhysicalError::NotOurs { pbn: first.plus(u64::from(to_slab_end)) }));
         }
         Ok(result)
+    }
+
+    fn apply_free_page(&mut self, slab: SlabIndex, pbn: Pbn, source: Source) -> Attempt {
+        let Ok(block) = self.locate(pbn) else { return Ok(Err(PhysicalError::NotOurs { pbn })) };
+        let rebuilt = self.depot.slab(slab).status == Status::Rebuilt;
+        let change = Change::BlockMapDecrement { locked: self.locks.get_mut(pbn).is_some() };
+        let refused = PhysicalError::ReferenceCount { pbn, operation: "freeing of a map page" };
+        if rebuilt && transition(self.allocator.references(block), change).is_none() {
+            return Ok(Err(refused));
+        }
+        self.depot.make_room(slab, 1, &self.allocator)?;
+        let offset = self.allocator.layout().offset(block);
+        let entry = SlabEntry { offset, count: 1, change: SlabChange::BlockMapDecrement };
+        self.depot.record(slab, source, std::iter::once(entry));
+        if rebuilt {
+            self.allocator.change(block, change).expect("the change was just seen to be possible");
+            if let Some(lock) = self.locks.get_mut(pbn) {
+                lock.assign_provisional_reference();
+            }
+        }
+        self.depot.entries_added(slab, &self.allocator);
+        Ok(Ok(()))
     }
 
     #[inline]

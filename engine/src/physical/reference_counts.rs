@@ -41,8 +41,13 @@ pub(super) enum Change {
     Reserve,
     /// A data block gains a reference.
     Increment(Mode),
-    /// A block map page gains the reference that it keeps for ever.
+    /// A block map page gains the reference that it keeps.
     BlockMapIncrement(Mode),
+    /// A block map page gives its block back. If a PBN lock is held, the lock becomes responsible for the block.
+    BlockMapDecrement {
+        /// The block has a PBN lock.
+        locked: bool,
+    },
     /// A block loses a reference. If it was the last and a PBN lock is held, the lock becomes responsible for the
     /// block.
     Decrement {
@@ -53,10 +58,10 @@ pub(super) enum Change {
 
 /// The counter after a change, or none when the change is not allowed (REF_COUNT_INVALID): the table of vdo.md 4.2.
 ///
-/// Block map pages sit at 254 for ever so that nothing dedupes against them.
+/// Block map pages sit at 254 so that nothing dedupes against them. Differs from dm-vdo, where they stay for ever.
 #[inline]
 pub(super) const fn transition(counter: u8, change: Change) -> Option<u8> {
-    use Change::{BlockMapIncrement, Decrement, Increment, Reserve};
+    use Change::{BlockMapDecrement, BlockMapIncrement, Decrement, Increment, Reserve};
     use Mode::{Online, Replay};
     Some(match (change, counter) {
         (Reserve, FREE) => PROVISIONAL,
@@ -71,6 +76,10 @@ pub(super) const fn transition(counter: u8, change: Change) -> Option<u8> {
         (BlockMapIncrement(Replay), FREE) => MAX_REFERENCES,
         (BlockMapIncrement(Online), PROVISIONAL) => MAX_REFERENCES,
         (BlockMapIncrement(_), _) => return None,
+
+        (BlockMapDecrement { locked: false }, MAX_REFERENCES) => FREE,
+        (BlockMapDecrement { locked: true }, MAX_REFERENCES) => PROVISIONAL,
+        (BlockMapDecrement { .. }, _) => return None,
 
         (Decrement { .. }, FREE) => return None,
         (Decrement { locked: false }, 1 | PROVISIONAL) => FREE,
@@ -266,16 +275,18 @@ mod tests {
     /// The table of vdo.md 4.2, cell by cell, for every counter.
     #[test]
     fn every_transition_is_as_specified() {
-        use Change::{BlockMapIncrement, Decrement, Increment, Reserve};
+        use Change::{BlockMapDecrement, BlockMapIncrement, Decrement, Increment, Reserve};
         const FIRST_MIDDLE: u8 = 2;
         // Columns: from free, from provisional, from 1, from 2..=253 (as a difference), from 254.
         type Row = (Change, Option<u8>, Option<u8>, Option<u8>, Option<i16>, Option<u8>);
-        let rows: [Row; 7] = [
+        let rows: [Row; 9] = [
             (Reserve, Some(255), None, None, None, None),
             (Increment(Mode::Online), None, Some(1), Some(2), Some(1), None),
             (Increment(Mode::Replay), Some(1), Some(1), Some(2), Some(1), None),
             (BlockMapIncrement(Mode::Online), None, Some(254), None, None, None),
             (BlockMapIncrement(Mode::Replay), Some(254), None, None, None, None),
+            (BlockMapDecrement { locked: false }, None, None, None, None, Some(0)),
+            (BlockMapDecrement { locked: true }, None, None, None, None, Some(255)),
             (Decrement { locked: false }, None, Some(0), Some(0), Some(-1), Some(253)),
             (Decrement { locked: true }, None, Some(255), Some(255), Some(-1), Some(253)),
         ];

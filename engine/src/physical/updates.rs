@@ -32,6 +32,11 @@ pub(super) enum Update {
         /// The block.
         pbn: Pbn,
     },
+    /// A page of the block map gives its block back.
+    FreePage {
+        /// The block.
+        pbn: Pbn,
+    },
 }
 
 const NONE: u32 = u32::MAX;

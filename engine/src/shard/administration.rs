@@ -25,6 +25,16 @@ impl<E: Env> Shard<E> {
         cx.enter_read_only(reason);
     }
 
+    /// Lets sweeps go on, or stop between two pages: stopped, they do not keep the shard from coming to rest.
+    pub fn set_sweeping(&mut self, sweeping: bool) {
+        self.logical.set_sweeping(sweeping);
+    }
+
+    /// Ends all sweeps between two pages: the volume is taken out of service.
+    pub fn abort_sweeps(&mut self) {
+        self.logical.abort_sweeps();
+    }
+
     /// Begins to write all metadata that is newer in memory than on media. To be called while all shards are idle.
     pub fn save(&mut self) {
         self.logical.map_mut().begin_save();

@@ -14,7 +14,7 @@ use crate::env::{Direction, Env, ReadOnlyReason, RunToken};
 use crate::error::RequestError;
 use crate::hash::{Compression, Fingerprinter, HashZone, IndexConfig};
 use crate::io::relocator::{self, Relocator};
-use crate::io::{MetadataIo, Piece, Seams, Submitter};
+use crate::io::{MetadataIo, Piece, Seams, Submitter, Sweep};
 use crate::logical::journal::Journal;
 use crate::logical::{LogicalZone, Mapping};
 use crate::physical::PhysicalZone;
@@ -172,6 +172,21 @@ impl<E: Env> Shard<E> {
         logical.accept(&mut cx, piece);
     }
 
+    /// True when [`Shard::submit_sweep`] may be called now.
+    #[must_use]
+    pub fn can_accept_sweep(&self) -> bool {
+        self.logical.can_accept_sweep()
+    }
+
+    /// Accepts a sweep: this shard's part of it.
+    ///
+    /// # Panics
+    /// If the shard cannot accept a sweep now.
+    pub fn submit_sweep(&mut self, env: &mut E, sweep: Sweep<E::Client>) {
+        let (cx, logical, _) = split!(self, env);
+        logical.accept_sweep(&cx, sweep);
+    }
+
     /// Takes the outcome of a transfer.
     ///
     /// # Panics
@@ -220,6 +235,7 @@ impl<E: Env> Shard<E> {
     /// A host calls it after a round of the calls above. Returns whether there was anything to do.
     pub fn run(&mut self, env: &mut E) -> bool {
         let mut progress = false;
+        self.logical.begin_turn();
         loop {
             let (mut cx, logical, hash) = split!(self, env);
             let mut worked = metadata::take_outcomes(&mut cx, logical);

@@ -37,6 +37,7 @@ impl<E: Env> Shard<E> {
             Message::Relocate { lbn, location } => logical.relocate(lbn, location),
             Message::Relocated { from } => cx.relocator.moved(from),
             Message::ReferencePage { pbn, point } => cx.reference_page_here(from, pbn, point),
+            Message::FreePage { pbn, point } => cx.free_page_here(from, pbn, point),
             Message::AllocatePage { page, wait } => match cx.allocate(Requester::Page(page), wait) {
                 Allocation::Waiting => {}
                 Allocation::Block(pbn) => {

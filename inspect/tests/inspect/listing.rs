@@ -132,7 +132,7 @@ fn a_journal_segment_is_dumped_entry_by_entry() {
     let head = "JOURNAL shard 0 of 1, generation 4, entries from";
     let tail = "map head 0, 9 logical blocks in use, 3 map pages";
     let first = format!(
-        "{head} 0 on: 2, committed 0, {tail}\n0 PAGE level 0 number 7: 299\n1 REMAP lbn 5: 0 -> 300 check abcdef"
+        "{head} 0 on: 2, committed 0, {tail}\n0 PAGE level 0 number 7: 299 life 000012\n1 REMAP lbn 5: 0 -> 300 check abcdef"
     );
     let second = format!("{head} 2 on: 1, committed 2, {tail}\n2 RANGE lbn 5+3: 300+1 310+2 -> unmapped");
     assert_eq!(contents[..2], [first, second]);

@@ -126,12 +126,12 @@ fn journal() -> Vec<Vec<u8>> {
     };
     let new = Mapping::new(Mapped::uncompressed(Pbn(300)), 0xabcdef);
     builder.begin();
-    builder.push(&Entry::Page { page: PageId { level: 0, index: 7 }, pbn: Pbn(299) });
+    builder.push(&Entry::Page { page: PageId { level: 0, index: 7 }, pbn: Pbn(299), life: 0x12 });
     builder.push(&Entry::Remap { lbn: Lbn(5), old: Pbn(0), new });
     let first = builder.finish(header(0, 2)).to_vec();
     builder.begin();
     let runs = [PbnRun { first: Pbn(300), count: 1 }, PbnRun { first: Pbn(310), count: 2 }];
-    builder.push(&Entry::Range { first: Lbn(5), count: 3, new: Mapping::UNMAPPED, runs: &runs });
+    builder.push(&Entry::Range { first: Lbn(5), count: 3, runs: &runs });
     let second = builder.finish(header(2, 1)).to_vec();
     vec![first, second, b"none".to_vec()]
 }

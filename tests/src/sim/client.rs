@@ -111,6 +111,8 @@ pub struct PieceState {
     pub start: u32,
     /// It reaches beyond the end of the volume.
     pub beyond_end: bool,
+    /// It was given to the shard as a sweep, for which no flush waits.
+    swept: bool,
     ended_before: u64,
     blocks: Vec<PieceBlock>,
 }
@@ -140,13 +142,12 @@ impl PieceState {
         self.blocks.iter().any(|block| block.sectors != ALL_SECTORS)
     }
 
-    /// True when the piece may leave behind data that was not there, or a page of the block map. Even a block of zeros
-    /// needs a page that says so.
+    /// True when the piece may leave behind data that was not there, or a page of the block map.
     #[must_use]
     pub fn may_need_space(&self) -> bool {
         match self.operation {
-            Operation::Write | Operation::WriteZeroes => true,
-            Operation::Unmap => self.has_partial_block(),
+            Operation::Write => true,
+            Operation::Unmap | Operation::WriteZeroes => self.has_partial_block(),
             Operation::Read | Operation::Flush => false,
         }
     }
@@ -264,6 +265,7 @@ impl Pieces {
             lbn,
             start: 0,
             beyond_end,
+            swept: false,
             ended_before: 0,
             blocks,
         };
@@ -344,10 +346,15 @@ impl Pieces {
         self.open -= usize::from(request.left == 0);
     }
 
-    /// When the oldest piece in a shard was accepted.
+    /// A piece is given to its shard as a sweep.
+    pub fn sweep(&mut self, client: Client) {
+        self.pieces[client.slot as usize].swept = true;
+    }
+
+    /// When the oldest piece in a shard was accepted for which a flush waits.
     #[must_use]
     pub fn oldest_in(&self, shard: ShardId) -> Option<u32> {
-        let in_shard = |state: &&PieceState| state.stage == Stage::Delivered && state.shard == shard;
+        let in_shard = |state: &&PieceState| state.stage == Stage::Delivered && state.shard == shard && !state.swept;
         self.pieces.iter().filter(in_shard).map(|state| state.start).min()
     }
 

@@ -10,8 +10,10 @@ mod index;
 use std::collections::VecDeque;
 
 use engine::hash::{Fingerprint, Fingerprinter, SECRET_BYTES};
-use engine::logical::Mapping;
+use engine::io::Sweep;
+use engine::logical::{Mapping, PageId};
 use engine::media::slab_summary::SlabSummary;
+use engine::units::ENTRIES_PER_LEAF_PAGE;
 use engine::volume::{Geometry, Statistics};
 use engine::{Lbn, Pbn, ReadOnlyReason, Shard, ShardConfig, ShardId, BLOCK_SIZE};
 
@@ -153,7 +155,8 @@ impl<D: Base> Cluster<D> {
     /// True when the next piece of a shard can be delivered.
     #[must_use]
     pub fn can_deliver(&self, shard: ShardId) -> bool {
-        !self.waiting[shard.index()].is_empty() && self.shards[shard.index()].can_accept()
+        let engine = &self.shards[shard.index()];
+        !self.waiting[shard.index()].is_empty() && engine.can_accept() && engine.can_accept_sweep()
     }
 
     /// True when the shard was told something since it last ran out of work.
@@ -171,7 +174,15 @@ impl<D: Base> Cluster<D> {
                 world.current = to;
                 let client = waiting[to.index()].pop_front().expect("can_deliver() was asked");
                 let piece = world.deliver(client);
-                shards[to.index()].submit(world, piece);
+                let page = PageId::leaf_of(piece.lbn);
+                let whole = usize::from(piece.blocks) == ENTRIES_PER_LEAF_PAGE as usize && piece.skip + piece.cut == 0;
+                if piece.operation.is_discard() && whole && client.digest() & 1 == 1 {
+                    world.pieces.sweep(client);
+                    let sweep = Sweep { client, first: page.index, end: page.index + 1 };
+                    shards[to.index()].submit_sweep(world, sweep);
+                } else {
+                    shards[to.index()].submit(world, piece);
+                }
                 true
             }
             Step::Message(from, to) => {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use engine::logical::{Mapping, PageId, ROOTS};
 use engine::media::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
+use engine::media::map_page::{self, PageName};
+use engine::media::reference_block;
 use engine::media::slab_summary::SlabSummary;
-use engine::media::{map_page, reference_block};
 use engine::units::{ENTRIES_PER_LEAF_PAGE, MAX_REFERENCES};
 use engine::volume::access::VolumeMedia;
 use engine::volume::Geometry;
@@ -75,12 +76,13 @@ impl Inspector<'_> {
     }
 
     async fn walk(&self, found: &mut Inspection) -> Result<(), Trouble> {
-        let mut left: Vec<_> =
-            (0..ROOTS).map(|tree| (PageId::root(tree), Place::Roots { block: tree as u32 })).collect();
-        while let Some((page, place)) = left.pop() {
+        let mut left: Vec<_> = (0..ROOTS)
+            .map(|tree| (PageId::root(tree), Place::Roots { block: tree as u32 }, Mapping::UNMAPPED))
+            .collect();
+        while let Some((page, place, link)) = left.pop() {
             let block = self.read(place).await?;
             let mut entries = [0; map_page::ENTRIES];
-            map_page::decode(page, self.nonce, &block, &mut entries)
+            map_page::decode(PageName::new(page, self.nonce, link), &block, &mut entries)
                 .map_err(|damage| format!("{page:?} at {place:?}: {damage}"))?;
             for (slot, raw) in entries.into_iter().enumerate() {
                 let mapping =
@@ -95,7 +97,7 @@ impl Inspector<'_> {
                 if let Some(other) = found.pages.insert(mapping.pbn(), child) {
                     return Err(format!("{child:?} and {other:?} are both in {}", mapping.pbn()).into());
                 }
-                left.push((child, Place::Data(mapping.pbn())));
+                left.push((child, Place::Data(mapping.pbn()), mapping));
             }
         }
         Ok(())

@@ -73,7 +73,7 @@ impl<D: Base> World<D> {
                 self.pieces.get(client).may_need_space()
             }
             RequestError::OutOfRange => true,
-            RequestError::ReadOnly | RequestError::Lock => false,
+            RequestError::ReadOnly | RequestError::Lock | RequestError::Aborted => false,
         };
         if excused {
             Ok(())

@@ -4,7 +4,7 @@
 
 use engine::logical::{PageId, ROOTS};
 use engine::media::area::SUMMARY_BLOCK;
-use engine::media::map_page;
+use engine::media::map_page::{self, PageName};
 use engine::media::slab_summary::SlabSummary;
 use engine::pool::mlog::Stamp;
 use engine::volume::{Geometry, JournalSegment};
@@ -39,7 +39,8 @@ pub struct Load {
 pub fn format(geometry: &Geometry, mut write: impl FnMut(Place, &Block)) {
     let mut block = [0; BLOCK_SIZE];
     for tree in 0..ROOTS {
-        map_page::encode(PageId::root(tree), NONCE, 0, &[0; map_page::ENTRIES], &mut block);
+        let name = PageName { page: PageId::root(tree), nonce: NONCE, life: 0 };
+        map_page::encode(name, 0, &[0; map_page::ENTRIES], &mut block);
         write(Place::Roots { block: tree as u32 }, &block);
     }
     let summary = SlabSummary::new(geometry.slab_blocks() as u32);

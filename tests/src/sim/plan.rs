@@ -80,6 +80,8 @@ pub struct Plan {
     pub faults: FaultRates,
     /// Unique values behind which a stream of older ones is written again, in 1000.
     pub again: u32,
+    /// Unmaps and zeroings of whole leaf pages, in 1000 of all.
+    pub whole_pages: u32,
     /// Order of events.
     pub weights: Weights,
     /// Events before which some client changes memory that the engine has, in 1000.
@@ -142,6 +144,7 @@ impl Plan {
                 (_, Flavour::Efficiency) => 0,
                 (rate, _) => rate,
             },
+            whole_pages: Random::stream(seed, 11).pick(&[0, 0, 0, 100, 400, 900]),
             // An empty channel has room for the decrements of a leaf page, each of another run, but maybe not for more.
             room: random.pick(&[usize::MAX, usize::MAX, 2 * PAGE as usize, PAGE as usize]),
             resize: if flavour == Flavour::Efficiency { 0 } else { random.pick(&[0, 0, 0, 50]) },

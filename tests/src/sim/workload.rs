@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use engine::io::Operation;
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 
 use super::client::Request;
 use super::content::{self, Token, SECTORS};
@@ -23,6 +24,7 @@ pub struct Workload {
     /// Unique values that are being written again, in the order in which they were first, and the chance of that.
     again: Range<u64>,
     chance_of_again: Random,
+    whole_pages: Random,
     /// How often each value was written, for whole blocks.
     written: BTreeMap<u64, u64>,
 }
@@ -36,6 +38,7 @@ impl Workload {
             unique: UNIQUE,
             again: 0..0,
             chance_of_again: Random::stream(seed, 8),
+            whole_pages: Random::stream(seed, 10),
             written: BTreeMap::new(),
         }
     }
@@ -88,6 +91,13 @@ impl Workload {
         if random.chance(2) {
             return (plan.geometry.logical_blocks().0 - 1, 2 + random.below(2));
         }
+        // Whole leaf pages, which are given back then.
+        let whole = &mut self.whole_pages;
+        let (lbn, blocks) = if operation.is_discard() && whole.chance(plan.whole_pages) {
+            (lbn / PAGE * PAGE, whole.between(1, 3) * PAGE)
+        } else {
+            (lbn, blocks)
+        };
         (lbn, blocks.min(plan.geometry.logical_blocks().0 - lbn))
     }
 

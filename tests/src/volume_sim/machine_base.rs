@@ -285,7 +285,7 @@ impl Base for MachineBase {
             RequestError::Io | RequestError::ReadOnly => self.has_failed(),
             // What is free cannot be told from outside while slabs are scrubbed.
             RequestError::NoSpace => true,
-            RequestError::Corrupt | RequestError::OutOfRange | RequestError::Lock => false,
+            RequestError::Corrupt | RequestError::OutOfRange | RequestError::Lock | RequestError::Aborted => false,
         }
     }
 

@@ -227,6 +227,7 @@ fn draw_load(seed: u64, theme: Theme, logical: u64, slabs: u64, sector_bytes: us
         weights: Weights::draw(random),
         again: 100,
         scribble: random.pick(&[0, 5, 50, 300]),
+        whole_pages: Random::stream(seed, 0x766f_6c0b).pick(&[0, 0, 0, 100, 400, 900]),
         room: random.pick(&[usize::MAX, 2 * PAGE as usize, PAGE as usize]),
         resize: 0,
         switch: 0,

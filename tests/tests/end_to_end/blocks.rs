@@ -70,6 +70,15 @@ impl Blocks {
         outcomes.into_iter().map(|outcome| outcome.expect("all are answered")).collect()
     }
 
+    /// Sends commands without data as far as the queues take them, and waits for no answer.
+    pub fn begin(&mut self, commands: impl IntoIterator<Item = IoCommand>) {
+        for (tag, command) in (0..).zip(commands) {
+            let Some(queue) = self.controller.queue_with_room() else { break };
+            assert!(self.controller.submit(queue, command, Bytes::new(), tag), "the queue has room");
+        }
+        self.controller.advance(Duration::from_millis(1)).expect("the target speaks NVMe/TCP");
+    }
+
     /// Writes blocks, which must succeed.
     pub fn write(&mut self, blocks: impl IntoIterator<Item = (u64, Bytes)>) {
         let factor = self.factor;

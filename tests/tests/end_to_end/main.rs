@@ -20,6 +20,7 @@ mod durable;
 mod errors;
 mod export;
 mod fio;
+mod holes;
 mod identity;
 mod index;
 mod life_cycle;

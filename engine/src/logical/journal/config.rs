@@ -2,7 +2,7 @@
 
 //! What a journal is made of, and what it and its owner tell each other.
 
-use crate::units::{ShardId, BLOCK_SIZE};
+use crate::units::{Pbn, ShardId, BLOCK_SIZE};
 use crate::volume::JournalSegment;
 
 /// Bytes of the longest flush set: one record with its framing.
@@ -80,4 +80,11 @@ pub enum Waiter {
     Range(u32),
     /// The allocation of a page of the block map.
     Page(u32),
+    /// The end of one.
+    PageGone {
+        /// The map's name for it.
+        ticket: u32,
+        /// The block that it gives back.
+        pbn: Pbn,
+    },
 }

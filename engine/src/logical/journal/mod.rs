@@ -44,6 +44,7 @@ use crate::env::{Env, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::logical::map::EraInput;
+use crate::logical::CHECK_BITS;
 use crate::media::journal_record::{Entry, Point};
 use crate::units::ShardId;
 
@@ -175,6 +176,14 @@ impl<Buf: Copy> Journal<Buf> {
     #[must_use]
     pub fn next_entry(&self) -> u64 {
         self.applied + self.waiters.len() as u64
+    }
+
+    /// The life of the page that the next entry makes: 24 bits that differ from those of any earlier entry, but for chance.
+    #[must_use]
+    pub fn next_life(&self) -> u32 {
+        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mixed = self.staging.generation().wrapping_mul(MULTIPLIER) ^ self.next_entry();
+        (mixed.wrapping_mul(MULTIPLIER) >> (u64::BITS - CHECK_BITS)) as u32
     }
 
     /// Counts each time that the journal becomes full.

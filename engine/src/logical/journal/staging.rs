@@ -92,6 +92,11 @@ impl Staging {
         }
     }
 
+    /// Load generation.
+    pub fn generation(&self) -> u64 {
+        self.header.generation
+    }
+
     /// Nothing is here.
     pub fn is_empty(&self) -> bool {
         self.closed.is_empty() && self.filling.is_empty()

@@ -61,20 +61,20 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.events.push_back(MapEvent::Append { ticket, page, pbn });
     }
 
-    /// The answer to [`MapEvent::Append`]: the journal entry is durable.
-    pub fn committed(&mut self, ticket: u32, entry: u64) {
+    /// The answer to [`MapEvent::Append`]: the journal entry, which says that the page has this life, is durable.
+    pub fn committed(&mut self, ticket: u32, entry: u64, life: u32) {
         let Allocation { parent, child, pbn } = self.allocations[ticket];
         let pbn = pbn.expect("an allocation is recorded when it has its block");
         self.allocations.release(ticket);
         let (_, slot) = self.frames.info(child).page.parent().expect("roots are not allocated");
-        let mapping = Mapping::new(Mapped::uncompressed(pbn), 0);
-        let old = self.frames.entries.replace(parent, slot, mapping.to_raw());
+        let link = Mapping::new(Mapped::uncompressed(pbn), life);
+        let old = self.frames.entries.replace(parent, slot, link.to_raw());
         assert!(old == Mapping::UNMAPPED.to_raw(), "{:?} was allocated twice", self.frames.info(child).page);
         self.frames.add_mapped(parent, 1);
         self.mark_dirty(parent, entry);
         self.frames.unpin(parent);
         self.frames.entries.page_mut(child).fill(Mapping::UNMAPPED.to_raw());
-        self.frames.set_pbn(child, pbn);
+        self.frames.set_link(child, link);
         self.frames.arrive(child, 0);
         self.mark_dirty(child, entry);
         self.map_pages += 1;
@@ -85,7 +85,7 @@ impl<Buf: Copy> BlockMap<Buf> {
     pub fn refused(&mut self, ticket: u32, error: RequestError) {
         let Allocation { parent, child, .. } = self.allocations[ticket];
         self.allocations.release(ticket);
-        self.frames.unpin(parent);
+        self.let_go(parent);
         self.abandon(child, error);
     }
 }

@@ -3,8 +3,7 @@
 //! One frame of the page cache, but for its entries.
 
 use crate::arena::NONE;
-use crate::logical::PageId;
-use crate::units::Pbn;
+use crate::logical::{Mapping, PageId};
 use crate::wait_queue::WaitQueue;
 
 /// What a frame holds.
@@ -18,6 +17,8 @@ pub(super) enum FrameState {
     Allocating,
     /// A page.
     Resident,
+    /// A page without entries, whose end is being recorded: who reads need not wait, who writes waits for it to be gone.
+    Leaving,
 }
 
 /// A frame but for its entries: one cache line.
@@ -26,8 +27,8 @@ pub(super) enum FrameState {
 pub(super) struct FrameInfo {
     /// The page.
     pub page: PageId,
-    /// Its block; of no meaning for a root.
-    pub pbn: Pbn,
+    /// The entry that leads to it: its block, and its life. Unmapped for a root.
+    pub link: Mapping,
     /// If dirty: the oldest journal entry that the page needs beside those of an outgoing image.
     pub oldest: u64,
     /// Link of the dirty list: the page before.
@@ -48,6 +49,8 @@ pub(super) struct FrameInfo {
     pub dirty: bool,
     /// An image of it is being written, or is not durable yet.
     pub outgoing: bool,
+    /// Is in the list of pages that may have become holes.
+    pub noted: bool,
 }
 
 const _: () = assert!(core::mem::size_of::<FrameInfo>() == 64, "a hit is to touch one cache line of the frame");
@@ -59,7 +62,7 @@ impl FrameInfo {
     /// A frame without page.
     pub const FREE: FrameInfo = FrameInfo {
         page: PageId::root(0),
-        pbn: Pbn(0),
+        link: Mapping::UNMAPPED,
         oldest: 0,
         prev: NONE,
         next: NONE,
@@ -70,12 +73,19 @@ impl FrameInfo {
         chances: 0,
         dirty: false,
         outgoing: false,
+        noted: false,
     };
 
     /// True when another page can have the frame at once.
     #[inline]
     pub fn is_evictable(&self) -> bool {
         self.state == FrameState::Resident && self.pins == 0 && !self.dirty && !self.outgoing
+    }
+
+    /// True when nothing is below the page, and nobody uses it.
+    #[inline]
+    pub fn is_hole(&self) -> bool {
+        self.mapped == 0 && self.pins == 0 && self.state == FrameState::Resident && !self.page.is_root()
     }
 
     /// Counts as a use of the page.

@@ -5,6 +5,7 @@
 //! ```text
 //!  Free --> Incoming ---> Resident ---> Free           Incoming --> Free        (load failed)
 //!  Free --> Allocating -> Resident                     Allocating --> Free      (no space, or refused)
+//!  Resident -> Leaving -> Free                         Leaving ---> Resident    (refused)
 //! ```
 //! A resident page may be dirty, and it may be OUTGOING: an image of it is being written. As the image is a copy, the
 //! page can be read and changed meanwhile; it is then dirty and outgoing at once. Differs from vdo.md 6.3: there is no
@@ -19,8 +20,7 @@
 use hashbrown::HashTable;
 
 use crate::arena::NONE;
-use crate::logical::PageId;
-use crate::units::Pbn;
+use crate::logical::{Mapping, PageId};
 use crate::wait_queue::WaitQueue;
 
 use super::dirty_list::DirtyList;
@@ -211,9 +211,37 @@ impl Frames {
         });
     }
 
-    /// Where the page of a frame is on media.
-    pub fn set_pbn(&mut self, frame: u32, pbn: Pbn) {
-        self.info[frame as usize].pbn = pbn;
+    /// The entry that leads to the page of a frame.
+    pub fn set_link(&mut self, frame: u32, link: Mapping) {
+        self.info[frame as usize].link = link;
+    }
+
+    /// Whether the page of a frame is in the list of those that may have become holes.
+    pub fn set_noted(&mut self, frame: u32, noted: bool) {
+        self.info[frame as usize].noted = noted;
+    }
+
+    /// A page that is a hole, and has no image under way, is on its way out: it is not written any more.
+    pub fn leave(&mut self, frame: u32) {
+        debug_assert!(self.info(frame).is_hole() && !self.info(frame).outgoing, "{:?} is in use", self.info(frame));
+        self.change(frame, |info| info.state = FrameState::Leaving);
+    }
+
+    /// A page that was on its way out stays.
+    pub fn stay(&mut self, frame: u32) {
+        self.change(frame, |info| info.state = FrameState::Resident);
+    }
+
+    /// A page that was on its way out is gone; its changes need no image any more.
+    pub fn dissolve(&mut self, frame: u32) {
+        debug_assert!(self.info(frame).state == FrameState::Leaving, "{:?} is in use", self.info(frame));
+        if self.info(frame).dirty {
+            self.dirty.remove(&mut self.info, frame);
+        }
+        self.forget(frame);
+        if (frame as usize) < self.limit {
+            self.free.push(frame);
+        }
     }
 
     /// Changes the count of entries that are not unmapped.
@@ -267,10 +295,10 @@ impl Frames {
         self.dirty.push(&mut self.info, frame);
     }
 
-    /// The first page that has no image under way, from one in the dirty list on.
+    /// The first page that can be written, from one in the dirty list on: no image of it is under way, and it stays.
     pub fn first_to_write(&self, from: u32) -> Option<u32> {
         let mut frame = from;
-        while frame != NONE && self.info(frame).outgoing {
+        while frame != NONE && (self.info(frame).outgoing || self.info(frame).state == FrameState::Leaving) {
             frame = self.info(frame).next;
         }
         (frame != NONE).then_some(frame)

@@ -6,8 +6,7 @@ use crate::env::{Block, Direction, Env, Place, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::logical::{Mapping, PageId};
-use crate::media::map_page;
-use crate::units::Pbn;
+use crate::media::map_page::{self, PageName};
 
 use super::buffers::Use;
 use super::frame::{FrameInfo, FrameState};
@@ -23,18 +22,18 @@ pub(super) fn place(info: &FrameInfo) -> Place {
     if info.page.is_root() {
         Place::Roots { block: info.page.tree() as u32 }
     } else {
-        Place::Data(info.pbn)
+        Place::Data(info.link.pbn())
     }
 }
 
 impl<Buf: Copy> BlockMap<Buf> {
-    /// Gets the page that a request needs next from media. `pbn` is that of its parent's entry; none for a root.
-    pub(super) fn load(&mut self, request: u32, page: PageId, pbn: Option<Pbn>) -> Step {
+    /// Gets the page that a request needs next from media. `link` is its parent's entry; unmapped for a root.
+    pub(super) fn load(&mut self, request: u32, page: PageId, link: Mapping) -> Step {
         let Some(frame) = self.frames.acquire(page, FrameState::Incoming) else {
             return Step::Starved(Lack::Frame);
         };
         self.counts.fetch_required += 1;
-        self.frames.set_pbn(frame, pbn.unwrap_or_default());
+        self.frames.set_link(frame, link);
         self.to_load.push_back(frame);
         self.join(request, frame)
     }
@@ -68,11 +67,17 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.abandon(frame, error);
     }
 
+    /// What the images of a frame's page are known by.
+    pub(super) fn name(&self, frame: u32) -> PageName {
+        let info = self.frames.info(frame);
+        PageName::new(info.page, self.nonce, info.link)
+    }
+
     /// Decodes a page into its frame and returns how many entries are not unmapped; none if the page is damaged.
     fn take_in(&mut self, block: &Block, frame: u32) -> Option<u16> {
-        let page = self.frames.info(frame).page;
+        let name = self.name(frame);
         let entries = self.frames.entries.page_mut(frame);
-        map_page::decode(page, self.nonce, block, entries).ok()?;
+        map_page::decode(name, block, entries).ok()?;
         let mut mapped = 0;
         for entry in entries.iter().map(|&raw| Mapping::from_raw(raw)).filter(|entry| !entry.is_unmapped()) {
             // The codec knows which entries a page of its level can have, but not where the slabs are.

@@ -14,6 +14,7 @@
 //!  walk down: entry mapped ----> load the page, go on -----------------------------> Ready, pinned
 //!             unmapped, read --> NoPage
 //!             unmapped, write -> Allocate, Append, committed: empty page, go on ----> Ready, pinned
+//!  a page that is a hole -- begin_release, committed ------------------------------> gone, its block is free
 //! ```
 //!
 //! Invariants:
@@ -21,7 +22,7 @@
 //!   their committed entry. So a page can be written at any time.
 //! * A page needs the journal from the first entry that no durable image of it contains; [`BlockMap::oldest_need`] is
 //!   the smallest of these. A new page, and the page above it, need the entry of its allocation.
-//! * A page that is dirty, being written or pinned stays in the cache.
+//! * A page that is dirty, being written or pinned stays in the cache, unless it is a hole and goes for good.
 //! * A page of the trees is loaded, or allocated, once at a time; all who want it wait for that.
 //! * Nothing is allocated after construction, except by [`BlockMap::set_capacity`] and [`BlockMap::read_only`].
 //!
@@ -32,7 +33,7 @@
 //! as many frames as its users can need, so that reads go on.
 //!
 //! Differs from vdo.md 6.3: pages above the leaves are in the same cache as leaves instead of in memory of their own,
-//! so a volume of any size can be served by a cache of any size; a new page is written once, not twice, as each of its
+//! so a volume of any size can be served by a cache of any size; a page that has become a hole gives its block back; a new page is written once, not twice, as each of its
 //! sectors has a check code and the journal has its entries until then; there are no generations of tree pages, as a
 //! page's write never waits for the journal, and one flush after a batch ends the need of all its pages.
 
@@ -44,6 +45,7 @@ mod frames;
 mod interface;
 mod load;
 mod page_memory;
+mod release;
 mod requests;
 mod statistics;
 #[cfg(test)]
@@ -64,14 +66,19 @@ use crate::volume::Geometry;
 use allocation::Allocation;
 use buffers::Buffers;
 use frames::Frames;
+use release::Release;
 use requests::{Request, Starved};
 use write_back::{Batch, MAX_BATCHES};
 
 pub use interface::{EraInput, Fetch, Frame, MapConfig, MapEvent, Purpose};
+pub use release::Leaving;
 pub use statistics::MapStatistics;
 
 /// Allocations of pages that can be under way together.
 pub const MAX_ALLOCATIONS: usize = 32;
+
+/// Pages that can be on their way out together.
+const MAX_RELEASES: usize = 32;
 
 /// Frames beyond those that users can hold: for the pages on the way down a tree, and some to choose from.
 const SPARE_PAGES: usize = 16;
@@ -88,6 +95,11 @@ pub struct BlockMap<Buf> {
     /// Frames whose load has not been started.
     to_load: VecDeque<u32>,
     allocations: Arena<Allocation>,
+    /// Pages that may have become holes.
+    holes: VecDeque<PageId>,
+    /// A request of the map's own is under way, for one of them or the page above it.
+    fetches_own: bool,
+    releases: Arena<Release>,
     buffers: Buffers<Buf>,
     batches: [Batch; MAX_BATCHES],
     events: VecDeque<MapEvent>,
@@ -128,10 +140,14 @@ impl<Buf: Copy> BlockMap<Buf> {
             nonce,
             users,
             frames: Frames::new(pages),
-            requests: Arena::new(users, Request::NONE),
+            // One for the map itself.
+            requests: Arena::new(users + 1, Request::NONE),
             starved: Starved::new(),
             to_load: VecDeque::with_capacity(users),
             allocations: Arena::new(allocations, Allocation::NONE),
+            holes: VecDeque::with_capacity(pages),
+            fetches_own: false,
+            releases: Arena::new(MAX_RELEASES, Release::NONE),
             buffers,
             batches: std::array::from_fn(|_| Batch::new(batch)),
             // Each user is told once, each allocation asks for one thing at a time, and read-only is told once.
@@ -205,17 +221,9 @@ impl<Buf: Copy> BlockMap<Buf> {
     }
 
     /// Entries of a pinned page that are not unmapped.
-    #[inline]
-    #[must_use]
-    pub fn mapped_in(&self, frame: Frame) -> u16 {
+    #[cfg(test)]
+    fn mapped_in(&self, frame: Frame) -> u16 {
         self.frames.info(frame.0).mapped
-    }
-
-    /// True when no block of a pinned page is mapped.
-    #[inline]
-    #[must_use]
-    pub fn is_empty(&self, frame: Frame) -> bool {
-        self.mapped_in(frame) == 0
     }
 
     /// Gives a page back.
@@ -224,7 +232,7 @@ impl<Buf: Copy> BlockMap<Buf> {
     /// If it is not pinned.
     #[inline]
     pub fn unpin(&mut self, frame: Frame) {
-        self.frames.unpin(frame.0);
+        self.let_go(frame.0);
     }
 
     /// Does what can be done now. Returns whether anything was.
@@ -270,6 +278,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.pages = pages;
         let reserve = if self.read_only { minimum } else { 0 };
         self.frames.set_limit(pages + reserve);
+        self.holes.reserve(pages.saturating_sub(self.holes.len()));
     }
 
     /// The mapping of a block whose page is in memory; for those who look at a volume at rest.
@@ -289,6 +298,7 @@ impl<Buf: Copy> BlockMap<Buf> {
     pub fn read_only(&mut self) {
         if !self.read_only {
             self.read_only = true;
+            self.holes.clear();
             self.set_capacity(self.pages);
         }
     }
@@ -307,7 +317,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.mapped
     }
 
-    /// Map pages in slabs: the number at the load and every one made since.
+    /// Map pages in slabs: the number at the load, every one made since, less those that are gone.
     #[must_use]
     pub const fn map_pages(&self) -> i64 {
         self.map_pages
@@ -319,6 +329,7 @@ impl<Buf: Copy> BlockMap<Buf> {
     pub fn is_idle(&self) -> bool {
         self.requests.in_use() == 0
             && self.allocations.in_use() == 0
+            && !self.is_releasing()
             && self.buffers.all_free()
             && self.batches.iter().all(Batch::is_free)
             && self.events.is_empty()

@@ -5,6 +5,7 @@
 //! Each time the page that it waited for has come, a request looks again from its leaf upwards for the nearest page in
 //! the cache. So nothing needs to be remembered of the way, and no page on it needs to stay for the request.
 
+use crate::arena::NONE;
 use crate::error::RequestError;
 use crate::logical::{Mapping, PageId};
 
@@ -45,8 +46,27 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
+    /// The topmost page on the way to a leaf that is not there, as far as pages in the cache tell.
+    #[must_use]
+    pub fn absent(&self, leaf: PageId) -> Option<PageId> {
+        let mut page = leaf;
+        loop {
+            let (parent, slot) = page.parent()?;
+            match self.frames.find(page).map(|frame| self.frames.info(frame).state) {
+                // What is being made, or goes, is nothing yet, or nothing any more.
+                Some(FrameState::Allocating | FrameState::Leaving) => return Some(page),
+                Some(_) => return None,
+                None => {}
+            }
+            if let Some(frame) = self.frames.find_resident(parent) {
+                return (self.frames.entries.get(frame, slot) == Mapping::UNMAPPED.to_raw()).then_some(page);
+            }
+            page = parent;
+        }
+    }
+
     /// Takes a request as far as it can go now.
-    fn step(&mut self, request: u32) -> Step {
+    pub(super) fn step(&mut self, request: u32) -> Step {
         let Request { leaf, purpose, .. } = self.requests[request];
         let mut page = leaf;
         let mut below = None;
@@ -55,7 +75,7 @@ impl<Buf: Copy> BlockMap<Buf> {
                 break frame;
             }
             let Some((parent, slot)) = page.parent() else {
-                return self.load(request, page, None);
+                return self.load(request, page, Mapping::UNMAPPED);
             };
             below = Some((page, slot));
             page = parent;
@@ -70,9 +90,9 @@ impl<Buf: Copy> BlockMap<Buf> {
                 self.counts.wait_for_page += 1;
                 self.join(request, frame)
             }
-            // Until the allocation is committed there is no page for those who do not make one.
-            (FrameState::Allocating, _) if purpose != Purpose::Write => Step::NoPage,
-            (FrameState::Allocating, _) => {
+            // Until the allocation is committed there is no page for those who do not make one; one that leaves is a hole.
+            (FrameState::Allocating | FrameState::Leaving, _) if purpose != Purpose::Write => Step::NoPage,
+            (FrameState::Allocating | FrameState::Leaving, _) => {
                 self.counts.wait_for_page += 1;
                 self.join(request, frame)
             }
@@ -85,7 +105,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.frames.renew(frame);
         let entry = Mapping::from_raw(self.frames.entries.get(frame, slot));
         if !entry.is_unmapped() {
-            return self.load(request, child, Some(entry.pbn()));
+            return self.load(request, child, entry);
         }
         match self.requests[request].purpose {
             Purpose::Read | Purpose::Discard => Step::NoPage,
@@ -101,17 +121,23 @@ impl<Buf: Copy> BlockMap<Buf> {
     }
 
     /// Acts on how far a request has come.
-    fn settle(&mut self, request: u32, step: Step) {
+    pub(super) fn settle(&mut self, request: u32, step: Step) {
+        if self.requests[request].waiter == NONE {
+            return self.settle_own(request, step);
+        }
         match step {
             Step::Waits => {}
-            Step::Starved(lack) => {
-                self.counts.cache_pressure += u64::from(lack == Lack::Frame);
-                self.starved.of(lack).push(&mut self.requests, request);
-            }
+            Step::Starved(lack) => self.starve(request, lack),
             Step::Page(frame) => self.answer(request, |waiter| MapEvent::Ready { waiter, frame: Frame(frame) }),
             Step::NoPage => self.answer(request, |waiter| MapEvent::NoPage { waiter }),
             Step::Failed(error) => self.answer(request, |waiter| MapEvent::Failed { waiter, error }),
         }
+    }
+
+    /// Lets a request wait for what it lacks.
+    pub(super) fn starve(&mut self, request: u32, lack: Lack) {
+        self.counts.cache_pressure += u64::from(lack == Lack::Frame);
+        self.starved.of(lack).push(&mut self.requests, request);
     }
 
     fn answer(&mut self, request: u32, event: impl FnOnce(u32) -> MapEvent) {
@@ -128,7 +154,7 @@ impl<Buf: Copy> BlockMap<Buf> {
             let step = self.step(request);
             self.settle(request, step);
         }
-        self.frames.unpin(frame);
+        self.let_go(frame);
     }
 
     /// The page of a frame will not come: those who wait for it have failed, and the frame is free.

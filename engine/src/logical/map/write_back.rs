@@ -120,13 +120,12 @@ impl<Buf: Copy> BlockMap<Buf> {
     fn write<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>, (frame, batch): (u32, u32)) {
         let (tag, buf) = self.buffers.take(Use::Write { frame, batch });
         let oldest = self.frames.begin_write(frame);
-        let info = self.frames.info(frame);
         let stamp = self.latest as u32;
-        map_page::encode(info.page, self.nonce, stamp, self.frames.entries.page(frame), env.block_mut(buf));
+        map_page::encode(self.name(frame), stamp, self.frames.entries.page(frame), env.block_mut(buf));
         let batch = &mut self.batches[batch as usize];
         batch.pages.push((frame, oldest));
         batch.writing += 1;
-        io.submit(env, (Direction::Write, place(info)), &[buf], MetadataOwner::Map(tag));
+        io.submit(env, (Direction::Write, place(self.frames.info(frame))), &[buf], MetadataOwner::Map(tag));
     }
 
     /// A write of a batch has ended.

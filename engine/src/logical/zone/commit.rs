@@ -21,6 +21,10 @@ impl<E: Env> LogicalZone<E> {
                 Waiter::Vio(index) => self.remapped(cx, index, entry),
                 Waiter::Range(index) => self.range_committed(cx, index, entry),
                 Waiter::Page(ticket) => self.page_committed(cx, ticket, entry),
+                Waiter::PageGone { ticket, pbn } => {
+                    self.map.released(ticket, entry);
+                    cx.free_page(pbn, Point::new(entry, 0));
+                }
             }
         }
         while let Some((_, waiter)) = cx.journal.pop_failed() {
@@ -29,6 +33,7 @@ impl<E: Env> LogicalZone<E> {
                 Waiter::Vio(index) => self.unrecorded(cx, index, RequestError::ReadOnly),
                 Waiter::Range(index) => self.end_range(cx, index, Err(RequestError::ReadOnly)),
                 Waiter::Page(ticket) => self.page_unrecorded(cx, ticket),
+                Waiter::PageGone { ticket, .. } => self.map.release_refused(ticket),
             }
         }
         progress

@@ -3,7 +3,7 @@
 //! The logical zone of a shard: takes pieces, locks their LBNs, journals and keeps their mappings.
 //!
 //! Files: `mod` (pieces: acceptance, beginning, answering), `vio` (one block from its lock to the hash zone and back),
-//! `range` (unmaps and zeroes by leaf page), `commit` (from the recovery journal to the block map), `pages` (what the
+//! `range` (unmaps and zeroes by leaf page), `sweep` (of many leaf pages), `commit` (from the recovery journal to the block map), `pages` (what the
 //! block map asks for).
 //!
 //! Invariants:
@@ -27,6 +27,7 @@ mod commit;
 mod pages;
 mod range;
 mod relocation;
+mod sweep;
 mod vio;
 
 use std::collections::VecDeque;
@@ -50,6 +51,7 @@ use crate::wait_queue::WaitQueue;
 use pages::PageAllocation;
 use range::RangeOperation;
 use relocation::Relocation;
+use sweep::SweepState;
 
 /// A piece that was accepted and is not yet answered.
 #[derive(Debug, Clone)]
@@ -65,6 +67,8 @@ struct PieceState<Client> {
     generation: u64,
     /// Order of acceptance, over both waiting queues.
     sequence: u64,
+    /// The sweep that it is part of; [`NONE`] for a host's own piece.
+    sweep: u32,
 }
 
 /// A block that is done, but whose content the hash zone may still look at.
@@ -80,6 +84,9 @@ const TOUCHED_PIECES: usize = 64;
 
 /// Range operations under way at once: enough to keep the journal and the block map busy.
 const RANGE_OPERATIONS: usize = 32;
+
+/// Sweeps that can be accepted together.
+const SWEEPS: usize = 64;
 
 /// Who waits for a leaf page or a journal entry: a data_vio by its index, or a range operation with this bit set.
 const RANGE_WAITER: u32 = 1 << 31;
@@ -132,6 +139,13 @@ pub struct LogicalZone<E: Env> {
     accepted: u64,
     /// Blocks that are to be stored in another place, and have no data_vio yet.
     relocations: VecDeque<Relocation>,
+    sweeps: Arena<Option<SweepState<E::Client>>>,
+    /// All of them, the next to go on first.
+    waiting_sweeps: VecDeque<u32>,
+    /// Sweeps go on.
+    sweeping: bool,
+    /// Steps that they may still take in this turn.
+    sweep_steps: u32,
 }
 
 impl<E: Env> LogicalZone<E> {
@@ -173,6 +187,10 @@ impl<E: Env> LogicalZone<E> {
             counters,
             accepted: 0,
             relocations: VecDeque::with_capacity(MAX_MOVING * geometry.shards()),
+            sweeps: Arena::new(SWEEPS, None),
+            waiting_sweeps: VecDeque::with_capacity(SWEEPS),
+            sweeping: true,
+            sweep_steps: 0,
         }
     }
 
@@ -181,14 +199,17 @@ impl<E: Env> LogicalZone<E> {
         self.pieces.available() > 0
     }
 
-    /// True when no piece is in flight and no page is being made.
+    /// True when no piece is in flight, no page is being made, and none is to go.
     pub fn is_idle(&self) -> bool {
         self.pieces.in_use() == 0
             && self.vios.in_use() == 0
             && self.ranges.in_use() == 0
             && self.retired.is_empty()
             && self.page_allocations.is_empty()
+            && !self.map.is_releasing()
             && self.relocations.is_empty()
+            // Those that have stopped rest.
+            && (self.sweeps.in_use() == 0 || !self.sweeping)
     }
 
     /// data_vios that this zone takes further, and that may bring the hash zone something to do. Those that wait for
@@ -247,7 +268,8 @@ impl<E: Env> LogicalZone<E> {
                 && cx.geometry.logical_shard(piece.lbn) == cx.id);
         let generation = if operation == Operation::Flush { 0 } else { self.flushes.begin() };
         let (next, in_flight) = (0, 1);
-        let state = PieceState { piece, next, in_flight, error: None, generation, sequence: self.accepted };
+        let state =
+            PieceState { piece, next, in_flight, error: None, generation, sequence: self.accepted, sweep: NONE };
         let index = self.pieces.acquire(Some(state)).expect("the host asks before it submits");
         let refused = if !in_range {
             Some(RequestError::OutOfRange)
@@ -297,8 +319,10 @@ impl<E: Env> LogicalZone<E> {
         progress |= self.take_committed(cx);
         progress |= self.take_map_events(cx);
         progress |= self.use_journal_room(cx);
+        progress |= self.release_pages(cx);
         progress |= self.go_on_with_granted(cx);
         progress |= self.begin_relocations(cx);
+        progress |= self.sweep(cx);
         progress |= self.begin_blocks(cx);
         progress |= self.go_on_with_granted(cx);
         progress | self.fingerprint_batch(cx)
@@ -435,6 +459,9 @@ impl<E: Env> LogicalZone<E> {
     fn answer(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let state = self.pieces[index].take().expect("a piece in use");
         self.pieces.release(index);
+        if state.sweep != NONE {
+            return self.sweep_piece_done(state.sweep, state.error);
+        }
         cx.stats.pieces_done += 1;
         if state.error.is_some() {
             cx.stats.bios_failed += 1;

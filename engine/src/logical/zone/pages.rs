@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the block map asks of the zone: blocks for new pages, and journal entries that record them (vdo.md 6.3).
+//! What the block map asks of the zone: blocks for new pages, and journal entries that record them and the end of others.
 //!
 //! A page is made in four steps: a physical zone gives a block, the journal records it, the map enters it into the
 //! parent, the block's count becomes 254. A shard whose own zone is full asks the others in turn, first without
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::error::RequestError;
 use crate::logical::journal::Waiter;
-use crate::logical::map::MapEvent;
+use crate::logical::map::{Leaving, MapEvent};
 use crate::logical::PageId;
 use crate::media::journal_record::{Entry, Point};
 use crate::message::{Message, VioRef};
@@ -29,6 +29,8 @@ pub(super) struct PageAllocation {
     pbn: Option<Pbn>,
     /// The page, once it has a block.
     page: Option<PageId>,
+    /// Its life, once it is journaled.
+    life: u32,
 }
 
 impl<E: Env> LogicalZone<E> {
@@ -48,7 +50,7 @@ impl<E: Env> LogicalZone<E> {
                 MapEvent::NoPage { waiter } => self.mapped(cx, waiter),
                 MapEvent::Failed { waiter, error } => self.page_failed(cx, waiter, error),
                 MapEvent::Allocate { ticket } => {
-                    let allocation = PageAllocation { ticket, zones_tried: 0, pbn: None, page: None };
+                    let allocation = PageAllocation { ticket, zones_tried: 0, pbn: None, page: None, life: 0 };
                     self.page_allocations.push(allocation);
                     self.allocate_page(cx, ticket);
                 }
@@ -135,11 +137,30 @@ impl<E: Env> LogicalZone<E> {
         let (Some(page), Some(pbn)) = (page, pbn) else { unreachable!("the map records pages that have a block") };
         let mut counters = self.counters;
         counters.map_pages += 1;
-        let journaled = cx.append(&Entry::Page { page, pbn }, Waiter::Page(ticket), counters);
+        let life = cx.journal.next_life();
+        let journaled = cx.append(&Entry::Page { page, pbn, life }, Waiter::Page(ticket), counters);
         if journaled {
             self.counters = counters;
+            self.page_allocation(ticket).life = life;
         }
         journaled
+    }
+
+    /// Lets pages go that have become holes, as far as there is room in the journal that nobody waits for. Returns whether
+    /// any goes.
+    pub(super) fn release_pages(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let mut progress = false;
+        let nobody_waits = self.pages_to_record.is_empty() && self.journal_waiters.is_empty();
+        while nobody_waits && !cx.is_read_only() && cx.journal.room() > 0 {
+            let Some(Leaving { ticket, page, pbn }) = self.map.begin_release() else { break };
+            let mut counters = self.counters;
+            counters.map_pages -= 1;
+            let journaled = cx.append(&Entry::PageGone { page, pbn }, Waiter::PageGone { ticket, pbn }, counters);
+            assert!(journaled, "a journal with room takes an entry");
+            self.counters = counters;
+            progress = true;
+        }
+        progress
     }
 
     /// Journals the pages that have waited for room, in order, as far as there is room. Returns whether none is left.
@@ -155,8 +176,9 @@ impl<E: Env> LogicalZone<E> {
 
     /// The page's entry is committed.
     pub(super) fn page_committed(&mut self, cx: &mut Context<'_, E>, ticket: u32, entry: u64) {
-        let pbn = self.forget_page(ticket).pbn.expect("a page that was journaled has a block");
-        self.map.committed(ticket, entry);
+        let PageAllocation { pbn, life, .. } = self.forget_page(ticket);
+        let pbn = pbn.expect("a page that was journaled has a block");
+        self.map.committed(ticket, entry, life);
         cx.reference_page(pbn, Point::new(entry, 0));
     }
 

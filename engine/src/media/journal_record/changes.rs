@@ -22,7 +22,8 @@ pub struct Change {
 
 impl<'a> Entry<'a> {
     /// The changes of the entry, if it is number `number`, in the order of their points: of a remapping the new block's
-    /// increment as part 0 and the old one's decrement as part 1, of a range its runs, of a page its increment.
+    /// increment as part 0 and the old one's decrement as part 1, of a range its runs, of a page its increment or
+    /// decrement.
     pub fn changes(&self, number: u64) -> impl Iterator<Item = Change> + use<'a> {
         let (single, runs) = match *self {
             Entry::Remap { old, new, .. } => {
@@ -32,6 +33,7 @@ impl<'a> Entry<'a> {
             }
             Entry::Range { runs, .. } => ([None, None], runs),
             Entry::Page { pbn, .. } => ([Some((pbn, SlabChange::BlockMapIncrement)), None], &[][..]),
+            Entry::PageGone { pbn, .. } => ([Some((pbn, SlabChange::BlockMapDecrement)), None], &[][..]),
         };
         let single = (0..).zip(single).filter_map(move |(part, change)| {
             change.map(|(first, change)| Change { point: Point::new(number, part), first, count: 1, change })

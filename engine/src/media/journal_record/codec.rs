@@ -13,10 +13,12 @@ pub(super) mod layout {
     pub const REMAP: u8 = 1;
     pub const RANGE: u8 = 2;
     pub const PAGE: u8 = 3;
+    pub const PAGE_GONE: u8 = 4;
     pub const NUMBER_SHIFT: u32 = 8;
     pub const RUNS_SHIFT: u32 = 16;
     pub const RUN_BLOCKS_SHIFT: u32 = 48;
-    pub const LEVEL_SHIFT: u32 = 56;
+    pub const LEVEL_SHIFT: u32 = 36;
+    pub const LIFE_SHIFT: u32 = 40;
 }
 
 /// Bytes that an entry takes in a record.
@@ -25,7 +27,7 @@ pub const fn encoded_len(entry: &Entry<'_>) -> usize {
     match entry {
         Entry::Remap { .. } => 24,
         Entry::Range { runs, .. } => 16 + 8 * runs.len(),
-        Entry::Page { .. } => 16,
+        Entry::Page { .. } | Entry::PageGone { .. } => 16,
     }
 }
 
@@ -68,8 +70,13 @@ impl RecordBuilder {
                     self.word(u64::from(run.count) << layout::RUN_BLOCKS_SHIFT | run.first.0);
                 }
             }
-            Entry::Page { page, pbn } => {
+            Entry::Page { page, pbn, life } => {
                 self.word(numbered(layout::PAGE, page.index));
+                let life = u64::from(life) << layout::LIFE_SHIFT;
+                self.word(life | u64::from(page.level) << layout::LEVEL_SHIFT | pbn.0);
+            }
+            Entry::PageGone { page, pbn } => {
+                self.word(numbered(layout::PAGE_GONE, page.index));
                 self.word(u64::from(page.level) << layout::LEVEL_SHIFT | pbn.0);
             }
         }

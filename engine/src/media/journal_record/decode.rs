@@ -94,6 +94,7 @@ impl Words<'_> {
             layout::REMAP => Ok(remap(number, second, self.next()?)),
             layout::RANGE => self.range(number, second),
             layout::PAGE => Ok(page(number, second)),
+            layout::PAGE_GONE => Ok(page_gone(number, second)),
             _ => Ok(None),
         }
     }
@@ -135,10 +136,20 @@ fn remap(lbn: u64, old: u64, new: u64) -> Option<OwnedEntry> {
 }
 
 fn page(index: u64, word: u64) -> Option<OwnedEntry> {
-    let page = PageId { level: (word >> layout::LEVEL_SHIFT) as u8, index };
+    let (page, pbn) = page_and_block(index, word)?;
+    Some(OwnedEntry::Page { page, pbn, life: (word >> layout::LIFE_SHIFT) as u32 })
+}
+
+fn page_gone(index: u64, word: u64) -> Option<OwnedEntry> {
+    let (page, pbn) = page_and_block(index, word)?;
+    (word >> layout::LIFE_SHIFT == 0).then_some(OwnedEntry::PageGone { page, pbn })
+}
+
+fn page_and_block(index: u64, word: u64) -> Option<(PageId, Pbn)> {
+    let page = PageId { level: (word >> layout::LEVEL_SHIFT) as u8 & 0xf, index };
     let pbn = Pbn(word & ((1 << layout::LEVEL_SHIFT) - 1));
     let exists = page.level < crate::logical::ROOT_LEVEL && index <= last_index(page.level);
-    (exists && is_block(pbn)).then_some(OwnedEntry::Page { page, pbn })
+    (exists && is_block(pbn)).then_some((page, pbn))
 }
 
 /// No page of a level has a larger index, in the largest volume.

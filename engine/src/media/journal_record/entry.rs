@@ -44,6 +44,15 @@ pub enum EntryWith<Runs> {
         page: PageId,
         /// Its block.
         pbn: Pbn,
+        /// Tells its images from those of an earlier page of the same name: 24 bits.
+        life: u32,
+    },
+    /// A page of the block map is gone: it had become a hole.
+    PageGone {
+        /// The page; no root.
+        page: PageId,
+        /// The block that it gives back.
+        pbn: Pbn,
     },
 }
 
@@ -59,7 +68,8 @@ impl<Runs> EntryWith<Runs> {
         match *self {
             EntryWith::Remap { lbn, old, new } => EntryWith::Remap { lbn, old, new },
             EntryWith::Range { first, count, ref runs } => EntryWith::Range { first, count, runs: make(runs) },
-            EntryWith::Page { page, pbn } => EntryWith::Page { page, pbn },
+            EntryWith::Page { page, pbn, life } => EntryWith::Page { page, pbn, life },
+            EntryWith::PageGone { page, pbn } => EntryWith::PageGone { page, pbn },
         }
     }
 }

@@ -12,7 +12,7 @@ const HEADER: RecordHeader = RecordHeader {
     shards: 5,
     generation: 0x0102,
     first: 0x0304,
-    count: 3,
+    count: 4,
     committed: 0x0301,
     map_head: 0x0302,
     logical_blocks_used: -2,
@@ -25,11 +25,12 @@ fn mapping(pbn: u64) -> Mapping {
 
 const RUNS: [PbnRun; 2] = [PbnRun { first: Pbn(0x0a0b), count: 3 }, PbnRun { first: Pbn(0x0c), count: 1 }];
 
-fn entries() -> [Entry<'static>; 3] {
+fn entries() -> [Entry<'static>; 4] {
     [
         Entry::Remap { lbn: Lbn(0x0708), old: Pbn(0x090a), new: mapping(0x0b0c) },
         Entry::Range { first: Lbn(504), count: 504, runs: &RUNS },
-        Entry::Page { page: PageId { level: 2, index: 0x0d0e }, pbn: Pbn(0x0f10) },
+        Entry::Page { page: PageId { level: 2, index: 0x0d0e }, pbn: Pbn(0x0f10), life: 0x1a_1b1c },
+        Entry::PageGone { page: PageId { level: 1, index: 0x1112 }, pbn: Pbn(0x1314) },
     ]
 }
 
@@ -58,17 +59,18 @@ fn words(count: u32, words: &[u64]) -> Vec<u8> {
 #[test]
 fn golden_bytes() {
     let mut expected = b"DRJ\x02\x02\x00\x05\x00".to_vec();
-    expected.extend([2, 1, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
+    expected.extend([2, 1, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
     expected.extend([1, 3, 0, 0, 0, 0, 0, 0, 2, 3, 0, 0, 0, 0, 0, 0]);
     expected.extend([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 7, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(expected.len(), HEADER_BYTES);
     expected.extend([1, 8, 7, 0, 0, 0, 0, 0, 10, 9, 0, 0, 0, 0, 0, 0, 0x0c, 0x0b, 0, 0, 0x30, 0xef, 0xcd, 0xab]);
     expected.extend([2, 0xf8, 1, 0, 0, 0, 0, 0, 0xf8, 1, 2, 0, 0, 0, 0, 0]);
     expected.extend([0x0b, 0x0a, 0, 0, 0, 0, 3, 0, 0x0c, 0, 0, 0, 0, 0, 1, 0]);
-    expected.extend([3, 0x0e, 0x0d, 0, 0, 0, 0, 0, 0x10, 0x0f, 0, 0, 0, 0, 0, 2]);
+    expected.extend([3, 0x0e, 0x0d, 0, 0, 0, 0, 0, 0x10, 0x0f, 0, 0, 0x20, 0x1c, 0x1b, 0x1a]);
+    expected.extend([4, 0x12, 0x11, 0, 0, 0, 0, 0, 0x14, 0x13, 0, 0, 0x10, 0, 0, 0]);
     assert_eq!(record(HEADER, &entries()), expected);
     assert_eq!(decode(&expected), Ok((HEADER, owned(&entries()))));
-    assert_eq!(HEADER.end(), 0x0307);
+    assert_eq!(HEADER.end(), 0x0308);
 }
 
 #[test]
@@ -96,11 +98,12 @@ fn the_extremes_are_written_and_read() {
         Entry::Remap { lbn: Lbn(MAX_LOGICAL_BLOCKS - 1), old: pbn, new: mapping(pbn.0) },
         Entry::Remap { lbn: Lbn(0), old: Pbn::ZERO, new: Mapping::UNMAPPED },
         Entry::Range { first, count: 504, runs: &runs },
-        Entry::Page { page: last, pbn },
+        Entry::Page { page: last, pbn, life: 0xff_ffff },
+        Entry::PageGone { page: last, pbn },
     ];
     let mut page = last;
     while let Some((parent, _)) = page.parent().filter(|(parent, _)| !parent.is_root()) {
-        list.push(Entry::Page { page: parent, pbn });
+        list.push(Entry::Page { page: parent, pbn, life: 0 });
         page = parent;
     }
     assert_eq!(encoded_len(&list[2]), MAX_ENTRY_BYTES);
@@ -114,11 +117,12 @@ fn changes_are_numbered() {
     let changes = |entry: &Entry<'_>| {
         entry.changes(9).map(|c| (c.point.0 - (9 << 10), c.first.0, c.count, c.change)).collect::<Vec<_>>()
     };
-    let [remap, range, page] = entries();
-    use SlabChange::{BlockMapIncrement, Decrement, Increment};
+    let [remap, range, page, gone] = entries();
+    use SlabChange::{BlockMapDecrement, BlockMapIncrement, Decrement, Increment};
     assert_eq!(changes(&remap), [(0, 0x0b0c, 1, Increment), (1, 0x090a, 1, Decrement)]);
     assert_eq!(changes(&range), [(0, 0x0a0b, 3, Decrement), (1, 0x0c, 1, Decrement)]);
     assert_eq!(changes(&page), [(0, 0x0f10, 1, BlockMapIncrement)]);
+    assert_eq!(changes(&gone), [(0, 0x1314, 1, BlockMapDecrement)]);
     let to_zero = Entry::Remap { lbn: Lbn(1), old: Pbn(5), new: Mapping::UNMAPPED };
     assert_eq!(changes(&to_zero), [(1, 5, 1, Decrement)], "a decrement is part 1, whatever comes before it");
     let first = Entry::Remap { lbn: Lbn(1), old: Pbn::ZERO, new: mapping(6) };
@@ -142,15 +146,15 @@ fn headers_that_cannot_be_are_refused() {
     }
     let bad = [
         RecordHeader { committed: 0x0305, ..HEADER },
-        RecordHeader { map_head: 0x0308, ..HEADER },
+        RecordHeader { map_head: 0x0309, ..HEADER },
         RecordHeader { first: u64::MAX, ..HEADER },
-        RecordHeader { first: MAX_ENTRY_NUMBER - 3, ..HEADER },
+        RecordHeader { first: MAX_ENTRY_NUMBER - 4, ..HEADER },
     ];
     for header in bad {
-        let refusal = RecordDamage::Numbers { first: header.first, count: 3 };
+        let refusal = RecordDamage::Numbers { first: header.first, count: 4 };
         assert_eq!(judge(header), Err(refusal), "{header:?}");
     }
-    let most = RecordHeader { first: MAX_ENTRY_NUMBER - 4, ..HEADER };
+    let most = RecordHeader { first: MAX_ENTRY_NUMBER - 5, ..HEADER };
     assert_eq!(judge(most), Ok(most));
 }
 
@@ -159,9 +163,9 @@ fn entries_that_are_never_written_are_refused() {
     let (range, page, remap) = (2 | 504 << 8, 3, 1);
     let one_run = |blocks: u64, run: u64| [range, blocks | 1 << 16, run];
     let run = |count: u64, pbn: u64| count << 48 | pbn;
-    let bad: [&[u64]; 16] = [
+    let bad: [&[u64]; 17] = [
         &[0, 0],
-        &[4, 0],
+        &[5, 0],
         &[remap | MAX_LOGICAL_BLOCKS << 8, 1, 1 << 36],
         &[remap, MAX_PHYSICAL_BLOCKS, 1 << 36],
         &[remap, 1, 1],
@@ -173,7 +177,8 @@ fn entries_that_are_never_written_are_refused() {
         &one_run(5, run(0, 7)),
         &one_run(5, run(6, 7)),
         &one_run(5, run(2, MAX_PHYSICAL_BLOCKS - 1)),
-        &[page | 1 << 8, 3 << 56 | 7],
+        &[page | 1 << 8, 3 << 36 | 7],
+        &[(page + 1) | 1 << 8, 1 << 40 | 7],
         &[page | 1 << 8, 0],
         &[page | 1 << 63, 7],
     ];

@@ -126,6 +126,10 @@ impl Visitor for Counter<'_> {
         Verdict::Keep
     }
 
+    fn hole(&mut self, _pbn: Pbn) -> bool {
+        false
+    }
+
     fn tree_done(&mut self, tree: u64) {
         (self.progress)(tree + 1);
     }

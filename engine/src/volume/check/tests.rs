@@ -25,16 +25,16 @@ fn check_now(model: &Model) -> CheckReport {
 }
 
 /// Writes a page with some of its entries changed.
-fn change_page(model: &Model, page: PageId, pbn: Pbn, change: impl FnOnce(&mut PageEntries)) {
+fn change_page(model: &Model, page: PageId, change: impl FnOnce(&mut PageEntries)) {
     let mut entries = model.entries_of(page);
     change(&mut entries);
-    block_on(model.at_rest().write_page(page, pbn, &entries)).expect("nothing fails");
+    block_on(model.at_rest().write_page(page, model.pages[&page], &entries)).expect("nothing fails");
 }
 
 fn leaf(model: &Model) -> (PageId, Pbn) {
-    let (&page, &pbn) = model.pages.iter().next().expect("there are leaf pages");
+    let (&page, &link) = model.pages.iter().next().expect("there are leaf pages");
     assert!(page.is_leaf());
-    (page, pbn)
+    (page, link.pbn())
 }
 
 /// A block that holds data, and how many references it has.
@@ -89,7 +89,7 @@ fn damaged_pages_are_found() {
     let (leaf, pbn) = leaf(&model);
     let (parent, slot) = leaf.parent().expect("a leaf has one");
     let twin = parent.child(slot + 1).expect("no leaf");
-    change_page(&model, parent, model.pages[&parent], |entries| {
+    change_page(&model, parent, |entries| {
         entries[slot + 1] = Mapping::new(Mapped::uncompressed(pbn), 0).to_raw();
         entries[slot + 2] = Mapping::new(Mapped::uncompressed(Pbn(1 << 35)), 0).to_raw();
     });
@@ -106,7 +106,7 @@ fn impossible_mappings_are_found() {
     let (page, place) = leaf(&model);
     let to = |pbn| Mapping::new(Mapped::uncompressed(pbn), 0).to_raw();
     let (shared, _) = data_block(&model);
-    change_page(&model, page, place, |entries| {
+    change_page(&model, page, |entries| {
         entries.fill(to(shared));
         entries[0] = to(place);
         entries[1] = to(Pbn(1 << 35));

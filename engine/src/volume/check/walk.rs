@@ -37,6 +37,9 @@ pub(in crate::volume) trait Visitor {
     /// A page as far as it could be read; entries that could not are unmapped.
     fn page(&mut self, page: PageId, pbn: Pbn, read: Salvage, entries: &mut PageEntries) -> Verdict;
 
+    /// A page of which nothing is left after its visit and that of all pages below it: true if its parent is to forget it.
+    fn hole(&mut self, pbn: Pbn) -> bool;
+
     /// A tree has been walked.
     fn tree_done(&mut self, tree: u64);
 }
@@ -48,7 +51,7 @@ pub(in crate::volume) trait Visitor {
 pub(in crate::volume) async fn walk<V: Visitor>(volume: &AtRest<'_>, visitor: &mut V) -> PoolResult<()> {
     let walk = Walk { volume, visitor: RefCell::new(visitor) };
     for tree in 0..ROOTS {
-        walk.page(PageId::root(tree), Pbn::ZERO).await?;
+        walk.page(PageId::root(tree), Mapping::UNMAPPED).await?;
         walk.visitor.borrow_mut().tree_done(tree);
     }
     Ok(())
@@ -61,18 +64,23 @@ struct Walk<'a, V> {
 
 impl<V: Visitor> Walk<'_, V> {
     /// Visits a page and all below it. False if its parent is to forget it.
-    async fn page(&self, page: PageId, pbn: Pbn) -> PoolResult<bool> {
+    async fn page(&self, page: PageId, link: Mapping) -> PoolResult<bool> {
+        let pbn = link.pbn();
         if !page.is_root() && !self.visitor.borrow_mut().link(page, pbn) {
             return Ok(false);
         }
-        let (read, mut entries) = self.volume.salvage_page(page, pbn).await?;
+        let (read, mut entries) = self.volume.salvage_page(page, link).await?;
         let verdict = self.visitor.borrow_mut().page(page, pbn, read, &mut entries);
         if verdict == Verdict::Drop && !page.is_root() {
             return Ok(false);
         }
         let forgotten = if verdict == Verdict::Drop { false } else { self.children(page, &mut entries).await? };
+        let is_hole = !page.is_root() && entries.iter().all(|&raw| raw == Mapping::UNMAPPED.to_raw());
+        if is_hole && self.visitor.borrow_mut().hole(pbn) {
+            return Ok(false);
+        }
         if V::CHANGES && (verdict != Verdict::Keep || forgotten) {
-            self.volume.write_page(page, pbn, &entries).await?;
+            self.volume.write_page(page, link, &entries).await?;
         }
         Ok(true)
     }
@@ -87,13 +95,13 @@ impl<V: Visitor> Walk<'_, V> {
             .enumerate()
             .filter_map(|(slot, &raw)| {
                 let link = Mapping::from_raw(raw);
-                Some((slot, page.child(slot)?, link.pbn())).filter(|_| link.has_block())
+                Some((slot, page.child(slot)?, link)).filter(|_| link.has_block())
             })
             .collect();
         // Only leaves: each of these holds what its children hold, and so on.
         let together = if page.level == 1 { CONCURRENT_BLOCKS } else { 1 };
-        let visits = links.into_iter().map(|(slot, child, pbn)| async move {
-            let stays = Box::pin(self.page(child, pbn)).await?;
+        let visits = links.into_iter().map(|(slot, child, link)| async move {
+            let stays = Box::pin(self.page(child, link)).await?;
             Ok::<_, PoolError>((slot, stays))
         });
         let dropped: Vec<usize> = stream::iter(visits)

@@ -7,7 +7,7 @@
 //! 2. A walk through the block map gives the pages their blocks. Lost sectors lose their entries; a page of which nothing
 //!    is left, or whose block is no data block or another page's, is dropped from its parent.
 //! 3. A second walk counts references. A mapping beyond the logical size, to no data block, to a page of the block map or
-//!    to a block that has 254 references already is unmapped.
+//!    to a block that has 254 references already is unmapped. A page of which nothing is left is dropped from its parent.
 //! 4. Counts of all slabs are written, slab journals become zeros and summaries new.
 //!
 //! The result is consistent; data may be lost, and the report says how much. Interrupted and begun again, a rebuild ends
@@ -89,7 +89,7 @@ pub async fn rebuild(
     let mut step = |done| progress(Progress { done, total });
     let mut claim = Claim { tally: &mut tally, lost: &mut report.lost, map_pages: 0, progress: &mut step };
     walk(&volume, &mut claim).await?;
-    report.map_pages = claim.map_pages;
+    let map_pages = claim.map_pages;
 
     let mut step = |done| progress(Progress { done: ROOTS + done, total });
     let mut count = Count {
@@ -97,10 +97,11 @@ pub async fn rebuild(
         tally: &mut tally,
         lost: &mut report.lost,
         logical_blocks_used: 0,
+        map_pages,
         progress: &mut step,
     };
     walk(&volume, &mut count).await?;
-    report.logical_blocks_used = count.logical_blocks_used;
+    (report.logical_blocks_used, report.map_pages) = (count.logical_blocks_used, count.map_pages);
 
     report.blocks_used = tally.used();
     let mut step = |done| progress(Progress { done: 2 * ROOTS + done, total });

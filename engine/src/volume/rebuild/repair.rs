@@ -25,19 +25,15 @@ pub(super) struct Claim<'a> {
 impl Visitor for Claim<'_> {
     const CHANGES: bool = true;
 
-    fn link(&mut self, _page: PageId, pbn: Pbn) -> bool {
-        let claimed = self.tally.add_page(pbn).is_ok();
-        self.lost.pages += u64::from(!claimed);
-        claimed
+    fn link(&mut self, _page: PageId, _pbn: Pbn) -> bool {
+        true
     }
 
     fn page(&mut self, page: PageId, pbn: Pbn, read: Salvage, _entries: &mut PageEntries) -> Verdict {
+        // Only what is there takes its block: a link may be older than what the block holds now.
         let unreadable = read.lost_sectors == ALL_SECTORS;
-        if unreadable {
+        if unreadable || !(page.is_root() || self.tally.add_page(pbn).is_ok()) {
             self.lost.pages += 1;
-            if !page.is_root() {
-                self.tally.remove_page(pbn);
-            }
             return Verdict::Drop;
         }
         self.map_pages += u64::from(!page.is_root());
@@ -48,6 +44,11 @@ impl Visitor for Claim<'_> {
         } else {
             Verdict::Write
         }
+    }
+
+    /// The next walk tells.
+    fn hole(&mut self, _pbn: Pbn) -> bool {
+        false
     }
 
     fn tree_done(&mut self, tree: u64) {
@@ -61,6 +62,8 @@ pub(super) struct Count<'a> {
     pub tally: &'a mut Tally,
     pub lost: &'a mut Lost,
     pub logical_blocks_used: u64,
+    /// Pages that the first walk has left, roots not counted; those that are holes go.
+    pub map_pages: u64,
     pub progress: &'a mut dyn FnMut(u64),
 }
 
@@ -107,6 +110,12 @@ impl Visitor for Count<'_> {
         } else {
             Verdict::Keep
         }
+    }
+
+    fn hole(&mut self, pbn: Pbn) -> bool {
+        self.tally.remove_page(pbn);
+        self.map_pages -= 1;
+        true
     }
 
     fn tree_done(&mut self, tree: u64) {

@@ -8,12 +8,12 @@ use super::error::RecoveryError;
 use crate::env::{Block, Place};
 use crate::logical::{Mapping, PageId};
 use crate::media::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
-use crate::media::map_page::{self, Salvage, ENTRIES};
+use crate::media::map_page::{self, PageName, Salvage, ENTRIES};
 use crate::media::reference_block::{self, COUNTS_PER_BLOCK};
 use crate::media::slab_rebuild::SlabRebuild;
 use crate::media::slab_summary::{SlabSummary, SummaryDamage};
 use crate::pool::error::{Kind, PoolError, Result as PoolResult};
-use crate::units::{Pbn, BLOCK_SIZE};
+use crate::units::BLOCK_SIZE;
 use crate::volume::access::VolumeMedia;
 use crate::volume::Geometry;
 
@@ -57,12 +57,17 @@ impl AtRest<'_> {
         AreaLayout::of(self.geometry.slab_blocks())
     }
 
-    /// Where a page is: a root in its own object, any other in the block `pbn`.
-    fn page_place(page: PageId, pbn: Pbn) -> Place {
+    /// Where a page is: a root in its own object, any other where its parent's entry says.
+    fn page_place(page: PageId, link: Mapping) -> Place {
         if page.is_root() {
             return Place::Roots { block: page.tree() as u32 };
         }
-        Place::Data(pbn)
+        Place::Data(link.pbn())
+    }
+
+    /// What the images of a page are known by.
+    fn name(&self, page: PageId, link: Mapping) -> PageName {
+        PageName::new(page, self.nonce, link)
     }
 
     async fn read_block(&self, place: Place) -> PoolResult<Box<Block>> {
@@ -76,12 +81,12 @@ impl AtRest<'_> {
     ///
     /// # Errors
     /// Pool, Page.
-    pub(super) async fn read_page(&self, page: PageId, pbn: Pbn) -> Result<Box<PageEntries>, RecoveryError> {
-        let block = self.read_block(Self::page_place(page, pbn)).await?;
+    pub(super) async fn read_page(&self, page: PageId, link: Mapping) -> Result<Box<PageEntries>, RecoveryError> {
+        let block = self.read_block(Self::page_place(page, link)).await?;
         let mut entries = Box::new([Mapping::UNMAPPED.to_raw(); ENTRIES]);
-        map_page::decode(page, self.nonce, &block, &mut entries).map_err(|damage| RecoveryError::Page {
+        map_page::decode(self.name(page, link), &block, &mut entries).map_err(|damage| RecoveryError::Page {
             page,
-            pbn,
+            pbn: link.pbn(),
             damage,
         })?;
         Ok(entries)
@@ -94,11 +99,11 @@ impl AtRest<'_> {
     pub(in crate::volume) async fn salvage_page(
         &self,
         page: PageId,
-        pbn: Pbn,
+        link: Mapping,
     ) -> PoolResult<(Salvage, Box<PageEntries>)> {
         let mut entries = Box::new([Mapping::UNMAPPED.to_raw(); ENTRIES]);
-        let salvage = match self.read_block(Self::page_place(page, pbn)).await {
-            Ok(block) => map_page::salvage(page, self.nonce, &block, &mut entries),
+        let salvage = match self.read_block(Self::page_place(page, link)).await {
+            Ok(block) => map_page::salvage(self.name(page, link), &block, &mut entries),
             Err(error) if error.kind() == Kind::Io => Salvage { lost_sectors: u8::MAX, invalid_entries: 0 },
             Err(error) => return Err(error),
         };
@@ -109,10 +114,15 @@ impl AtRest<'_> {
     ///
     /// # Errors
     /// Io.
-    pub(in crate::volume) async fn write_page(&self, page: PageId, pbn: Pbn, entries: &PageEntries) -> PoolResult<()> {
+    pub(in crate::volume) async fn write_page(
+        &self,
+        page: PageId,
+        link: Mapping,
+        entries: &PageEntries,
+    ) -> PoolResult<()> {
         let mut block = Box::new([0; BLOCK_SIZE]);
-        map_page::encode(page, self.nonce, 0, entries, &mut block);
-        self.media.write(Self::page_place(page, pbn), &block[..]).await
+        map_page::encode(self.name(page, link), 0, entries, &mut block);
+        self.media.write(Self::page_place(page, link), &block[..]).await
     }
 
     /// Reads the summary of a slab.

@@ -46,7 +46,8 @@ fn damaged_metadata_is_refused() {
 
     let mut model = self::model();
     model.stop();
-    let (&page, &pbn) = model.pages.iter().next().expect("there are leaf pages");
+    let (&page, link) = model.pages.iter().next().expect("there are leaf pages");
+    let pbn = link.pbn();
     model.media.change((0, 0, pbn.0), |block| block[7 * 512] ^= 1);
     let header = records(&model).last().expect("there are records").2;
     // A record that changes the damaged page, and needs no other.
@@ -136,7 +137,7 @@ fn entries_of_another_volume_are_refused() {
         (Entry::Remap { lbn, old: zero, new: mapping(end) }, blocks(end, 1)),
         (range(&beyond), blocks(Pbn(end.0 - 2), 3)),
         (range(&across), blocks(Pbn(63), 3)),
-        (Entry::Page { page: leaf, pbn: end }, blocks(end, 1)),
+        (Entry::Page { page: leaf, pbn: end, life: 0 }, blocks(end, 1)),
     ];
     for (entry, fault) in cases {
         let model = model();

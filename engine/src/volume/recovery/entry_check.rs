@@ -34,7 +34,7 @@ pub(in crate::volume) fn check_entry(
             }
             check_shard(config, shard, page)
         }
-        Entry::Page { page, pbn } => {
+        Entry::Page { page, pbn, .. } | Entry::PageGone { page, pbn } => {
             check_blocks(geometry, pbn, 1)?;
             check_shard(config, shard, page)
         }

@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use crate::logical::{Mapped, Mapping, PageId, ROOT_LEVEL};
 use crate::media::journal_record::Entry;
 use crate::media::map_page::ENTRIES;
-use crate::units::Pbn;
 
 use super::at_rest::PageEntries;
 
 /// One change of one page.
 #[derive(Debug, Clone, Copy)]
 enum Change {
-    /// The page is made, and empty.
-    Made { pbn: Pbn },
+    /// The page is made, and empty; its parent's entry for it.
+    Made { link: Mapping },
+    /// The page is gone.
+    Gone,
     /// Entries get a new value.
     Set { slot: u16, count: u16, raw: u64 },
 }
@@ -32,8 +33,8 @@ pub(in crate::volume) struct MapChanges {
 pub(super) struct PageWork {
     /// Its changes; none for a page that only leads to others.
     changes: Range<usize>,
-    /// Where it is made, if it is made.
-    pub made: Option<Pbn>,
+    /// Its parent's entry for it, if it is made.
+    pub made: Option<Mapping>,
     /// Pages below it that must be found: slot and page.
     pub children: Vec<(usize, PageId)>,
 }
@@ -59,13 +60,22 @@ impl MapChanges {
                 let (slot, count, raw) = (first.slot() as u16, count as u16, Mapping::UNMAPPED.to_raw());
                 self.changes.push((PageId::leaf_of(first), Change::Set { slot, count, raw }));
             }
-            Entry::Page { page, pbn } => {
-                self.changes.push((page, Change::Made { pbn }));
-                if let Some((parent, slot)) = page.parent() {
-                    let raw = Mapping::new(Mapped::uncompressed(pbn), 0).to_raw();
-                    self.changes.push((parent, Change::Set { slot: slot as u16, count: 1, raw }));
-                }
+            Entry::Page { page, pbn, life } => {
+                let link = Mapping::new(Mapped::uncompressed(pbn), life);
+                self.changes.push((page, Change::Made { link }));
+                self.set_link(page, link);
             }
+            Entry::PageGone { page, .. } => {
+                self.changes.push((page, Change::Gone));
+                self.set_link(page, Mapping::UNMAPPED);
+            }
+        }
+    }
+
+    /// The parent of a page gets a new entry for it.
+    fn set_link(&mut self, page: PageId, link: Mapping) {
+        if let Some((parent, slot)) = page.parent() {
+            self.changes.push((parent, Change::Set { slot: slot as u16, count: 1, raw: link.to_raw() }));
         }
     }
 
@@ -76,12 +86,18 @@ impl MapChanges {
         let mut levels = Levels::default();
         let mut from = 0;
         for of_page in self.changes.chunk_by(|(a, _), (b, _)| a == b) {
-            let (page, changes) = (of_page[0].0, from..from + of_page.len());
-            let made = of_page.iter().rev().find_map(|(_, change)| match change {
-                Change::Made { pbn } => Some(*pbn),
-                Change::Set { .. } => None,
-            });
+            // What was before the last time that the page was made, or went, is of no account: its block may be another's.
+            let turn = of_page.iter().rposition(|(_, change)| !matches!(change, Change::Set { .. }));
+            let (first, made) = match turn.map(|at| (at, of_page[at].1)) {
+                Some((at, Change::Made { link })) => (at, Some(link)),
+                Some((at, _)) => (at + 1, None),
+                None => (0, None),
+            };
+            let (page, changes) = (of_page[0].0, from + first..from + of_page.len());
             from += of_page.len();
+            if changes.is_empty() {
+                continue;
+            }
             let work = PageWork { changes, made, children: Vec::new() };
             levels[usize::from(page.level)].insert(page, work);
         }

@@ -15,7 +15,6 @@ use super::error::RecoveryError;
 use super::map_changes::{MapChanges, PageWork};
 use crate::logical::{Mapping, PageId};
 use crate::media::map_page::ENTRIES;
-use crate::units::Pbn;
 
 /// What to do about a page that cannot be read, or that there is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +56,7 @@ pub(in crate::volume) async fn replay_map(
 struct Done {
     written: bool,
     /// Where pages below it are.
-    children: Vec<(PageId, Pbn)>,
+    children: Vec<(PageId, Mapping)>,
 }
 
 struct Replay<'a> {
@@ -67,26 +66,31 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    async fn page(&self, page: PageId, work: PageWork, places: &BTreeMap<PageId, Pbn>) -> Result<Done, RecoveryError> {
+    async fn page(
+        &self,
+        page: PageId,
+        work: PageWork,
+        places: &BTreeMap<PageId, Mapping>,
+    ) -> Result<Done, RecoveryError> {
         let none = Done { written: false, children: Vec::new() };
-        let place = if page.is_root() { Some(Pbn::ZERO) } else { work.made.or(places.get(&page).copied()) };
-        let Some(pbn) = place else {
+        let link = if page.is_root() { Some(Mapping::UNMAPPED) } else { work.made.or(places.get(&page).copied()) };
+        let Some(link) = link else {
             return self.damage(RecoveryError::PageMissing { page }).map(|()| none);
         };
         let mut entries = match (self.on_damage, work.made) {
             // What can be read of a page that was made is newer than that, and entries after it may be missing.
-            (OnDamage::Salvage, _) => self.volume.salvage_page(page, pbn).await?.1,
+            (OnDamage::Salvage, _) => self.volume.salvage_page(page, link).await?.1,
             (OnDamage::Fail, Some(_)) => Box::new([Mapping::UNMAPPED.to_raw(); ENTRIES]),
-            (OnDamage::Fail, None) => self.volume.read_page(page, pbn).await?,
+            (OnDamage::Fail, None) => self.volume.read_page(page, link).await?,
         };
         self.changes.apply(&work, &mut entries);
         if work.is_changed() {
-            self.volume.write_page(page, pbn, &entries).await?;
+            self.volume.write_page(page, link, &entries).await?;
         }
         let mut children = Vec::with_capacity(work.children.len());
         for &(slot, child) in &work.children {
             match self.child(&entries, slot, child) {
-                Ok(pbn) => children.push((child, pbn)),
+                Ok(link) => children.push((child, link)),
                 Err(error) => self.damage(error)?,
             }
         }
@@ -94,13 +98,13 @@ impl Replay<'_> {
     }
 
     /// Where a page is, by its parent.
-    fn child(&self, entries: &PageEntries, slot: usize, page: PageId) -> Result<Pbn, RecoveryError> {
+    fn child(&self, entries: &PageEntries, slot: usize, page: PageId) -> Result<Mapping, RecoveryError> {
         let link = Mapping::from_raw(entries[slot]);
         if link.is_unmapped() {
             return Err(RecoveryError::PageMissing { page });
         }
         let pbn = link.pbn();
-        self.volume.geometry.slab_of(pbn).map(|_| pbn).ok_or(RecoveryError::PagePlace { page, pbn })
+        self.volume.geometry.slab_of(pbn).map(|_| link).ok_or(RecoveryError::PagePlace { page, pbn })
     }
 
     fn damage(&self, error: RecoveryError) -> Result<(), RecoveryError> {

@@ -19,8 +19,9 @@ use crate::volume::Geometry;
 struct Net {
     /// References gained, or lost if negative.
     references: i64,
-    /// The block becomes a page of the block map, after all other changes: pages are never freed.
-    page: bool,
+    /// 1: the block becomes a page of the block map, after all other changes. -1: it has been one, before all other
+    /// changes. It may have been one in between.
+    page: i8,
 }
 
 impl Net {
@@ -28,8 +29,10 @@ impl Net {
         let change = if self.references < 0 { SlabChange::Decrement } else { SlabChange::Increment };
         let times = self.references.unsigned_abs() as usize;
         let references = (0..times).flat_map(move |_| SlabEntry::runs(offset, blocks, change));
-        let page = self.page.then(|| SlabEntry::runs(offset, blocks, SlabChange::BlockMapIncrement));
-        references.chain(page.into_iter().flatten())
+        let page = |is: bool, change| is.then(|| SlabEntry::runs(offset, blocks, change)).into_iter().flatten();
+        page(self.page < 0, SlabChange::BlockMapDecrement)
+            .chain(references)
+            .chain(page(self.page > 0, SlabChange::BlockMapIncrement))
     }
 }
 
@@ -76,7 +79,8 @@ impl<'a> SlabChanges<'a> {
             match change.change {
                 SlabChange::Increment => net.references += 1,
                 SlabChange::Decrement => net.references -= 1,
-                SlabChange::BlockMapIncrement => net.page = true,
+                SlabChange::BlockMapIncrement => net.page = net.page.saturating_add(1),
+                SlabChange::BlockMapDecrement => net.page = net.page.saturating_sub(1),
             }
         }
     }
@@ -120,7 +124,8 @@ impl<'a> SlabChanges<'a> {
             for run in blocks.chunk_by(|(a, x), (b, y)| *b == a + 1 && x == y) {
                 let (offset, net) = run[0];
                 let change = net.references;
-                if change.unsigned_abs() > u64::from(MAX_REFERENCES) || (net.page && change > 0) {
+                let as_page = change * i64::from(net.page) > 0 || net.page.unsigned_abs() > 1;
+                if change.unsigned_abs() > u64::from(MAX_REFERENCES) || as_page {
                     let pbn = self.geometry.slab_start(slab).plus(u64::from(offset));
                     return Err(RecoveryError::Balance { pbn, change });
                 }

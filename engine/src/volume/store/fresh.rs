@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::transfer::write;
 use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::{self, ENTRIES};
+use crate::media::map_page::{self, PageName, ENTRIES};
 use crate::media::slab_summary::SlabSummary;
 use crate::pool::error::{PoolError, Result};
 use crate::pool::{ObjectId, Pool, SlabObject};
@@ -25,7 +25,8 @@ pub(super) async fn write_roots(pool: &Rc<Pool>, object: Option<ObjectId>, confi
     let object = pool.slab_open(object).await?;
     let (mut bytes, mut block) = (Vec::with_capacity(ROOTS as usize * BLOCK_SIZE), [0; BLOCK_SIZE]);
     for tree in 0..ROOTS {
-        map_page::encode(PageId::root(tree), config.nonce, 0, &UNMAPPED, &mut block);
+        let name = PageName::new(PageId::root(tree), config.nonce, Mapping::UNMAPPED);
+        map_page::encode(name, 0, &UNMAPPED, &mut block);
         bytes.extend_from_slice(&block);
     }
     write(&object, 0, &bytes).await

@@ -90,7 +90,11 @@ fn runs_of(number: u64) -> Vec<PbnRun> {
 pub(super) fn with_entry<T>(number: u64, page: bool, then: impl FnOnce(&Entry<'_>) -> T) -> T {
     let mut random = Random(number ^ 0x5555);
     if page {
-        return then(&Entry::Page { page: PageId { level: (number % 3) as u8, index: number }, pbn: Pbn(1 + number) });
+        return then(&Entry::Page {
+            page: PageId { level: (number % 3) as u8, index: number },
+            pbn: Pbn(1 + number),
+            life: 5,
+        });
     }
     let lbn = Lbn(number * 504);
     if random.one_in(12) {

@@ -132,7 +132,7 @@ fn room_and_reserve_hold_for_any_records() {
             assert!(model.journal.room() + 1 >= room, "an entry takes one sector at most");
             room = model.journal.room();
         }
-        let page = |index| Entry::Page { page: PageId { level: 0, index }, pbn: Pbn(1) };
+        let page = |index| Entry::Page { page: PageId { level: 0, index }, pbn: Pbn(1), life: 0 };
         for index in 0..5 {
             assert!(model.journal.fits(&page(index)));
             assert_eq!(model.journal.room(), 0);

@@ -8,9 +8,9 @@ use crate::env::{Block, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::logical::map::page_memory::Entries;
-use crate::logical::map::{BlockMap, EraInput, Fetch, Frame, MapConfig, MapEvent, Purpose};
+use crate::logical::map::{BlockMap, EraInput, Fetch, Frame, Leaving, MapConfig, MapEvent, Purpose};
 use crate::logical::{Mapped, Mapping, PageId};
-use crate::media::map_page;
+use crate::media::map_page::{self, PageName};
 use crate::units::{Blocks, Lbn, Pbn};
 use crate::volume::{Geometry, MAX_LOGICAL_BLOCKS};
 
@@ -55,7 +55,8 @@ impl Op {
 #[derive(Debug, Clone, Copy)]
 pub enum Record {
     Remap(Lbn, Mapping),
-    Page(PageId, Pbn),
+    Page(PageId, Mapping),
+    Gone(PageId),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ enum Append {
     /// A user with its page.
     User(u32, Frame),
     Page(u32, PageId, Pbn),
+    Gone(Leaving),
 }
 
 pub struct Bench {
@@ -80,8 +82,11 @@ pub struct Bench {
     pub journal: Vec<Record>,
     pub model: BTreeMap<u64, Mapping>,
     next_pbn: u64,
+    /// Blocks of pages that have gone; the last one is used first.
+    free: Vec<Pbn>,
     pub no_space: bool,
     pub allocations: u64,
+    pub releases: u64,
     pub failures: Vec<(u32, RequestError)>,
     pub read_only: Vec<ReadOnlyReason>,
 }
@@ -105,8 +110,10 @@ impl Bench {
             journal: Vec::new(),
             model: BTreeMap::new(),
             next_pbn: FIRST_PBN,
+            free: Vec::new(),
             no_space: false,
             allocations: 0,
+            releases: 0,
             failures: Vec::new(),
             read_only: Vec::new(),
         }
@@ -118,7 +125,7 @@ impl Bench {
         let mut world = World::new(bufs, volatile_cache);
         world.durable = self.world.durable;
         let mut next = Bench::with_world(pages, users, bufs, volatile_cache, world);
-        (next.model, next.next_pbn) = (self.model, self.next_pbn);
+        (next.model, next.next_pbn, next.free) = (self.model, self.next_pbn, self.free);
         next
     }
 
@@ -171,8 +178,15 @@ impl Bench {
         let entry = self.journal.len() as u64;
         match append {
             Append::Page(ticket, page, pbn) => {
-                self.journal.push(Record::Page(page, pbn));
-                self.map.committed(ticket, entry);
+                let life = entry as u32;
+                self.journal.push(Record::Page(page, Mapping::new(Mapped::uncompressed(pbn), life)));
+                self.map.committed(ticket, entry, life);
+            }
+            Append::Gone(Leaving { ticket, page, pbn }) => {
+                self.releases += 1;
+                self.journal.push(Record::Gone(page));
+                self.map.released(ticket, entry);
+                self.free.push(pbn);
             }
             Append::User(user, frame) => {
                 let (lbn, new) = match self.users[user as usize].take() {
@@ -202,14 +216,22 @@ impl Bench {
         if self.no_space {
             self.map.allocated(ticket, None);
         } else {
-            self.map.allocated(ticket, Some(Pbn(self.next_pbn)));
-            self.next_pbn += 1;
+            let pbn = self.free.pop().unwrap_or_else(|| {
+                self.next_pbn += 1;
+                Pbn(self.next_pbn - 1)
+            });
+            self.map.allocated(ticket, Some(pbn));
         }
         self.events();
     }
 
     pub fn advance(&mut self) -> bool {
-        let progress = self.map.advance(&mut self.world, &mut self.io, self.era);
+        let mut progress = false;
+        while let Some(leaving) = self.map.begin_release() {
+            self.appended.push_back(Append::Gone(leaving));
+            progress = true;
+        }
+        progress |= self.map.advance(&mut self.world, &mut self.io, self.era);
         self.events();
         self.ended();
         progress
@@ -308,9 +330,14 @@ impl Bench {
     /// What a power cut leaves, with the records that the map says it needs, is the model.
     pub fn check_cut(&self, rng: &mut Rng) {
         let need = self.map.oldest_need().unwrap_or(self.journal.len() as u64);
-        let mut replay = Replay { blocks: self.world.after_cut(rng), pages: BTreeMap::new() };
-        for record in &self.journal[need as usize..] {
-            replay.apply(*record);
+        let records = || self.journal.iter().enumerate().skip(need as usize);
+        let turns = records().filter_map(|(at, record)| match *record {
+            Record::Page(page, _) | Record::Gone(page) => Some((page, at)),
+            Record::Remap(..) => None,
+        });
+        let mut replay = Replay { blocks: self.world.after_cut(rng), turns: turns.collect(), pages: BTreeMap::new() };
+        for (at, record) in records() {
+            replay.apply(at, *record);
         }
         for (lbn, mapping) in &self.model {
             assert_eq!(replay.lookup(Lbn(*lbn)), *mapping, "LBN {lbn} after a cut, replayed from {need}");
@@ -330,38 +357,45 @@ impl Bench {
 /// What recovery makes of a device and a journal.
 struct Replay {
     blocks: BTreeMap<At, Block>,
+    /// The last record by which each page was made, or went: what is before that does not count.
+    turns: BTreeMap<PageId, usize>,
     pages: BTreeMap<PageId, Entries>,
 }
 
 impl Replay {
     fn page(&mut self, page: PageId) -> Option<&mut Entries> {
         if !self.pages.contains_key(&page) {
-            let at = match page.parent() {
-                None => At::Root(page.index as u32),
+            let (at, link) = match page.parent() {
+                None => (At::Root(page.index as u32), Mapping::UNMAPPED),
                 Some((parent, slot)) => match self.page(parent)?[slot] {
                     0 => return None,
-                    raw => At::Pbn(Mapping::from_raw(raw).pbn().0),
+                    raw => (At::Pbn(Mapping::from_raw(raw).pbn().0), Mapping::from_raw(raw)),
                 },
             };
             let mut entries = [0; 504];
-            map_page::decode(page, NONCE, &self.blocks[&at], &mut entries).expect("a page that replay need not make");
+            let name = PageName::new(page, NONCE, link);
+            map_page::decode(name, &self.blocks[&at], &mut entries).expect("a page that replay need not make");
             self.pages.insert(page, entries);
         }
         self.pages.get_mut(&page)
     }
 
-    fn apply(&mut self, record: Record) {
+    fn set(&mut self, at: usize, (page, slot): (PageId, usize), new: Mapping) {
+        if self.turns.get(&page).is_none_or(|&turn| turn < at) {
+            self.page(page).expect("a page comes before its changes")[slot] = new.to_raw();
+        }
+    }
+
+    fn apply(&mut self, at: usize, record: Record) {
         match record {
-            Record::Remap(lbn, new) => {
-                let page = self.page(PageId::leaf_of(lbn)).expect("a page comes before its changes");
-                page[lbn.slot()] = new.to_raw();
+            Record::Remap(lbn, new) => self.set(at, (PageId::leaf_of(lbn), lbn.slot()), new),
+            Record::Page(page, link) => {
+                self.set(at, page.parent().expect("roots are not allocated"), link);
+                if self.turns[&page] == at {
+                    self.pages.insert(page, [0; 504]);
+                }
             }
-            Record::Page(page, pbn) => {
-                let (parent, slot) = page.parent().expect("roots are not allocated");
-                let parent = self.page(parent).expect("a parent comes first");
-                parent[slot] = Mapping::new(Mapped::uncompressed(pbn), 0).to_raw();
-                self.pages.insert(page, [0; 504]);
-            }
+            Record::Gone(page) => self.set(at, page.parent().expect("roots stay"), Mapping::UNMAPPED),
         }
     }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod cache;
 mod failures;
+mod release;
 mod trees;
 mod world;
 mod write_back;

@@ -128,6 +128,26 @@ fn readers_do_not_wait_for_allocations() {
     bench.check_all();
 }
 
+/// What is not there is known from the topmost page that is not there, as far as the cache tells.
+#[test]
+fn absent_pages_are_known_from_the_top() {
+    let mut bench = Bench::new(200, 4, 4, false);
+    let leaf = |number: u64| PageId { level: 0, index: number * 60 };
+    assert_eq!(bench.map.absent(leaf(0)), None, "not even the root is in the cache");
+    bench.run(Op::Read(Lbn(0)));
+    assert_eq!(bench.map.absent(leaf(1)), Some(PageId { level: 2, index: 0 }));
+    assert_eq!(bench.map.absent(PageId { level: 0, index: 1 }), None, "another tree");
+    bench.run(Op::Write(Lbn(0), data(1)));
+    assert_eq!(bench.map.absent(leaf(0)), None);
+    assert_eq!(bench.map.absent(leaf(1)), Some(leaf(1)));
+    assert_eq!(bench.map.absent(leaf(504)), Some(PageId { level: 1, index: 60 }));
+    assert_eq!(bench.map.absent(leaf(504 * 504)), Some(PageId { level: 2, index: 60 }));
+    bench.begin(Op::Write(leaf(1).first_lbn(), data(2)));
+    assert_eq!(bench.map.absent(leaf(1)), Some(leaf(1)), "it is being made");
+    bench.settle();
+    assert_eq!(bench.map.absent(leaf(1)), None);
+}
+
 /// An empty volume costs nothing but its roots, however large; nor does reading it.
 #[test]
 fn reading_makes_no_pages() {

@@ -8,7 +8,7 @@ use crate::env::{Block, Direction, Place, Run, RunToken};
 use crate::error::RequestError;
 use crate::logical::map::page_memory::{Entries, ENTRIES};
 use crate::logical::{PageId, ROOTS};
-use crate::media::map_page;
+use crate::media::map_page::{self, PageName};
 use crate::test_device::TestDevice;
 use crate::units::{BLOCK_SIZE, SECTOR_SIZE};
 
@@ -66,7 +66,7 @@ impl World {
     pub fn new(bufs: usize, volatile_cache: bool) -> World {
         let mut durable = BTreeMap::new();
         for tree in 0..ROOTS {
-            durable.insert(At::Root(tree as u32), image(PageId::root(tree), &[0; ENTRIES]));
+            durable.insert(At::Root(tree as u32), image(PageId::root(tree), 0, &[0; ENTRIES]));
         }
         World {
             memory: vec![[0; BLOCK_SIZE]; bufs],
@@ -147,9 +147,9 @@ impl World {
 }
 
 /// A page as it is on the device.
-pub fn image(page: PageId, entries: &Entries) -> Block {
+pub fn image(page: PageId, life: u32, entries: &Entries) -> Block {
     let mut block = [0; BLOCK_SIZE];
-    map_page::encode(page, NONCE, 0, entries, &mut block);
+    map_page::encode(PageName { page, nonce: NONCE, life }, 0, entries, &mut block);
     block
 }
 

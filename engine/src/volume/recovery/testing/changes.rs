@@ -6,7 +6,7 @@ use super::model::Model;
 use crate::logical::{Mapped, Mapping, MappingState, PageId};
 use crate::media::journal_record::{Change, Entry, PbnRun};
 use crate::pool::error::Result;
-use crate::units::{Lbn, Pbn, MAX_REFERENCES};
+use crate::units::{Lbn, Pbn, ENTRIES_PER_LEAF_PAGE, MAX_REFERENCES};
 use crate::volume::Geometry;
 
 /// Leaf pages that are in use, in different corners of the trees.
@@ -27,11 +27,20 @@ impl Model {
             self.journals[shard].commit(&self.media, map_head.min(first));
             return Ok(());
         }
-        for _ in 0..1 + self.numbers.below(8) {
-            if self.numbers.below(6) == 0 {
-                self.discard(leaf);
-            } else {
-                self.write(leaf);
+        if self.numbers.below(8) == 0 {
+            self.discard(leaf.first_lbn(), ENTRIES_PER_LEAF_PAGE as u32);
+            if self.numbers.below(4) > 0 {
+                self.remove_path(leaf);
+            }
+        } else {
+            for _ in 0..1 + self.numbers.below(8) {
+                if self.numbers.below(6) == 0 {
+                    let first = self.lbn(leaf);
+                    let count = Geometry::run_in_page(first, 1 + self.numbers.below(40)) as u32;
+                    self.discard(first, count);
+                } else {
+                    self.write(leaf);
+                }
             }
         }
         self.journals[shard].commit(&self.media, map_head.min(first));
@@ -93,13 +102,47 @@ impl Model {
             let Some(pbn) = self.allocate() else { return false };
             let at = self.index(pbn);
             self.references[at] = MAX_REFERENCES;
-            let entry = self.journal(shard, &Entry::Page { page, pbn });
-            self.pages.insert(page, pbn);
+            let life = self.numbers.below(1 << 24) as u32;
+            let entry = self.journal(shard, &Entry::Page { page, pbn, life });
+            self.pages.insert(page, Mapping::new(Mapped::uncompressed(pbn), life));
             self.journals[shard].counters.map_pages += 1;
             self.touch(page, entry);
             self.touch(page.parent().expect("no root").0, entry);
         }
         true
+    }
+
+    /// A leaf that has become a hole goes, and pages above it that lead to nothing else.
+    fn remove_path(&mut self, leaf: PageId) {
+        let shard = self.shard_of(leaf);
+        let mut page = leaf;
+        while let Some((parent, _)) = page.parent() {
+            if self.entries_of(page).iter().any(|&raw| raw != 0) {
+                break;
+            }
+            let pbn = self.forget_page(page);
+            let entry = self.journal(shard, &Entry::PageGone { page, pbn });
+            self.journals[shard].counters.map_pages -= 1;
+            self.dirty.remove(&page);
+            self.touch(parent, entry);
+            page = parent;
+        }
+    }
+
+    fn forget_page(&mut self, page: PageId) -> Pbn {
+        let pbn = self.pages.remove(&page).expect("it is there").pbn();
+        let at = self.index(pbn);
+        self.references[at] = 0;
+        pbn
+    }
+
+    /// Forgets all pages that are holes, as a rebuild does.
+    pub fn forget_holes(&mut self) {
+        while let Some(page) =
+            self.pages.keys().copied().find(|page| self.entries_of(*page).iter().all(|&raw| raw == 0))
+        {
+            self.forget_page(page);
+        }
     }
 
     fn lbn(&mut self, leaf: PageId) -> Lbn {
@@ -149,9 +192,8 @@ impl Model {
         self.touch(leaf, entry);
     }
 
-    fn discard(&mut self, leaf: PageId) {
-        let first = self.lbn(leaf);
-        let count = Geometry::run_in_page(first, 1 + self.numbers.below(40)) as u32;
+    fn discard(&mut self, first: Lbn, count: u32) {
+        let leaf = PageId::leaf_of(first);
         let mut runs: Vec<PbnRun> = Vec::new();
         let mut used = 0;
         for lbn in first.0..first.0 + u64::from(count) {

@@ -12,7 +12,7 @@ use super::slab::Slab;
 use crate::env::Place;
 use crate::logical::journal::Counters;
 use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::{self, ENTRIES};
+use crate::media::map_page::{self, PageName, ENTRIES};
 use crate::media::slab_summary::SlabSummary;
 use crate::media::testing::Numbers;
 use crate::pool::error::{PoolError, Result};
@@ -35,7 +35,8 @@ pub(in crate::volume) struct Model {
     pub(super) geometry: Geometry,
     pub(super) generation: u64,
     pub mappings: BTreeMap<u64, Mapping>,
-    pub pages: BTreeMap<PageId, Pbn>,
+    /// Pages, each with its parent's entry.
+    pub pages: BTreeMap<PageId, Mapping>,
     /// References of each block, those that have not been delivered yet among them.
     pub references: Vec<u8>,
     pub(super) journals: Vec<Journal>,
@@ -80,7 +81,7 @@ impl Model {
                 volume.write_summary(slab, &SlabSummary::new(slab_blocks as u32)).await?;
             }
             for tree in 0..ROOTS {
-                volume.write_page(PageId::root(tree), Pbn::ZERO, &[0; ENTRIES]).await?;
+                volume.write_page(PageId::root(tree), Mapping::UNMAPPED, &[0; ENTRIES]).await?;
             }
             model.media.flush().await
         })
@@ -233,10 +234,11 @@ impl Model {
         let pages: Vec<_> = self.dirty.keys().copied().filter(|_| self.numbers.below(3) > 0).collect();
         for &page in &pages {
             let mut block = [0; BLOCK_SIZE];
-            map_page::encode(page, NONCE, 1, &self.entries_of(page), &mut block);
-            let place = match self.pages.get(&page) {
-                Some(&pbn) => Place::Data(pbn),
-                None => Place::Roots { block: page.tree() as u32 },
+            let link = self.pages.get(&page).copied().unwrap_or(Mapping::UNMAPPED);
+            map_page::encode(PageName::new(page, NONCE, link), 1, &self.entries_of(page), &mut block);
+            let place = match page.is_root() {
+                true => Place::Roots { block: page.tree() as u32 },
+                false => Place::Data(link.pbn()),
             };
             self.media.write(place, &block).await?;
         }

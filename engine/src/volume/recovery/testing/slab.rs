@@ -90,6 +90,7 @@ impl Slab {
                 SlabChange::Increment => *count + 1,
                 SlabChange::Decrement => *count - 1,
                 SlabChange::BlockMapIncrement => 254,
+                SlabChange::BlockMapDecrement => 0,
             };
         }
         self.tail.extend(entries);

@@ -6,9 +6,8 @@ use futures::executor::block_on;
 
 use super::model::Model;
 use crate::logical::journal::Counters;
-use crate::logical::{Mapped, Mapping, PageId, ROOTS};
+use crate::logical::{Mapping, PageId, ROOTS};
 use crate::media::map_page::ENTRIES;
-use crate::units::Pbn;
 use crate::volume::check::check;
 use crate::volume::recovery::{PageEntries, Recovered};
 
@@ -23,9 +22,9 @@ impl Model {
             }
             return entries;
         }
-        for (child, &pbn) in &self.pages {
+        for (child, &link) in &self.pages {
             if let Some((_, slot)) = child.parent().filter(|(parent, _)| *parent == page) {
-                entries[slot] = Mapping::new(Mapped::uncompressed(pbn), 0).to_raw();
+                entries[slot] = link.to_raw();
             }
         }
         entries
@@ -34,13 +33,14 @@ impl Model {
     /// Asserts that media hold what the model does.
     pub fn verify(&self, what: &str) {
         let volume = self.at_rest();
-        for (&page, &pbn) in &self.pages {
-            let entries = block_on(volume.read_page(page, pbn)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        for (&page, &link) in &self.pages {
+            let entries = block_on(volume.read_page(page, link)).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(*entries == self.entries_of(page), "{what}: {page:?} is wrong");
         }
         for tree in 0..ROOTS {
             let root = PageId::root(tree);
-            let entries = block_on(volume.read_page(root, Pbn::ZERO)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let entries =
+                block_on(volume.read_page(root, Mapping::UNMAPPED)).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(*entries == self.entries_of(root), "{what}: root {tree} is wrong");
         }
         let blocks = self.geometry.slab_blocks() as usize;

@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::env::Place;
-use crate::logical::{PageId, ROOTS};
-use crate::media::map_page::{self, ENTRIES};
+use crate::logical::{Mapping, PageId, ROOTS};
+use crate::media::map_page::{self, PageName, ENTRIES};
 use crate::pool::mlog::OpenFlags;
 use crate::units::{Pbn, BLOCK_SIZE};
 use crate::volume::access::VolumeMedia;
@@ -85,9 +85,10 @@ fn roots_are_written_empty() {
         let block = world.run(store.read(Place::Roots { block: tree as u32 }, 1)).expect("read");
         let block = block.try_into().expect("a block");
         let mut entries = [1; ENTRIES];
-        map_page::decode(PageId::root(tree), nonce, &block, &mut entries).expect("written");
+        let name = |nonce| PageName::new(PageId::root(tree), nonce, Mapping::UNMAPPED);
+        map_page::decode(name(nonce), &block, &mut entries).expect("written");
         assert_eq!(entries, [0; ENTRIES]);
-        assert!(map_page::decode(PageId::root(tree), nonce ^ 1, &block, &mut entries).is_err());
+        assert!(map_page::decode(name(nonce ^ 1), &block, &mut entries).is_err());
     }
 }
 
