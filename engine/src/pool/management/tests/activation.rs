@@ -314,10 +314,11 @@ fn content_is_converted_mdc0_first() {
         world.disk("cap").heal();
         assert!(ended || activate());
         let all = converted(&world);
-        let first = all.first().expect("old content was converted");
-        assert!(first.ends_with(&Slot::ZERO.to_string()), "{all:?}");
         assert!(all.starts_with(&before));
-        assert_eq!(*whole.get_or_insert_with(|| all.clone()), all, "cut after {writes} writes");
+        let whole = whole.get_or_insert_with(|| all.clone());
+        assert!(whole[0].ends_with(&Slot::ZERO.to_string()), "{whole:?}");
+        // A superblock that one copy has tells of a conversion of MDC0 that was not known to have succeeded.
+        assert!(*whole == all || (!ended && before.is_empty() && whole[1..] == all), "cut after {writes}: {all:?}");
         if ended {
             assert_eq!(all.len(), world.registry.find("mp1").unwrap().pool().container_count());
             break;
