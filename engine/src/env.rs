@@ -133,6 +133,17 @@ pub enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunToken(pub u32);
 
+impl RunToken {
+    /// Set in the tokens of metadata; those of data are smaller.
+    pub(crate) const METADATA: u32 = 1 << 31;
+
+    /// It is a transfer of metadata, or a flush. When a host cannot start all, those come first.
+    #[must_use]
+    pub const fn is_metadata(self) -> bool {
+        self.0 & RunToken::METADATA != 0
+    }
+}
+
 /// Where a transfer goes: an object of the volume in its pool, and a place in it. [`crate::volume::Placement`] knows
 /// where on which bdev that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 //! A bdev of the pool as one shard uses it: an I/O channel, and what waits for SPDK.
 //!
 //! When SPDK has no `spdk_bdev_io` left (-ENOMEM), what could not be submitted waits in order, with everything
-//! submitted after it, until SPDK says that there are some again.
+//! submitted after it, until SPDK says that there are some again. Metadata and flushes go first then: data wait for
+//! journal entries anyway, and many clients' transfers would keep a journal waiting that all of them wait for.
 //!
 //! Invariant: a device stays in place while SPDK holds its wait entry.
 
@@ -51,7 +52,9 @@ pub struct Device {
     base: BaseHandle,
     channel: NonNull<ffi::spdk_io_channel>,
     waker: Waker,
-    /// What found no spdk_bdev_io.
+    /// Metadata that found no spdk_bdev_io.
+    urgent: List<Slot>,
+    /// Data that found none.
     unsent: List<Slot>,
     /// SPDK has not yet said that there are some again.
     blocked: Cell<bool>,
@@ -67,6 +70,7 @@ impl Device {
             base,
             channel,
             waker,
+            urgent: List::default(),
             unsent: List::default(),
             blocked: Cell::new(false),
             // SAFETY: plain data of SPDK's, for which zero is a valid state; filled in before it is used.
@@ -81,13 +85,22 @@ impl Device {
 
     /// Hands a transfer to SPDK, or lets it wait behind those that do.
     pub fn start(&self, node: NonNull<Slot>) -> Issued {
-        let waits = self.blocked.get() || !self.unsent.is_empty();
+        let waits = self.blocked.get() || !self.urgent.is_empty() || !self.unsent.is_empty();
         let issued = if waits { Issued::Waits } else { self.issue(node) };
         if issued == Issued::Waits {
             // SAFETY: the slot is in no list and lives as long as the transfers that this device belongs to.
-            unsafe { self.unsent.push(node) };
+            unsafe { self.list_of(node).push(node) };
         }
         issued
+    }
+
+    /// Where a transfer waits.
+    fn list_of(&self, node: NonNull<Slot>) -> &List<Slot> {
+        // SAFETY: the slot lives as long as the transfers that this device belongs to.
+        match unsafe { node.as_ref() }.urgent.get() {
+            true => &self.urgent,
+            false => &self.unsent,
+        }
     }
 
     /// Submits again the first that waits. None when none does, or when it still has to.
@@ -95,11 +108,11 @@ impl Device {
         if self.blocked.get() {
             return None;
         }
-        let node = self.unsent.pop()?;
+        let node = self.urgent.pop().or_else(|| self.unsent.pop())?;
         let issued = self.issue(node);
         if issued == Issued::Waits {
             // SAFETY: just taken out of the list.
-            unsafe { self.unsent.push_front(node) };
+            unsafe { self.list_of(node).push_front(node) };
             return None;
         }
         Some((node, issued))

@@ -121,6 +121,7 @@ impl Transfers {
             Direction::Write => Work::Write,
         };
         slot.work.set(work);
+        slot.urgent.set(run.token.is_metadata());
         slot.answer.set(Answer::Run(run.token));
         slot.at.set(place.at);
         slot.bytes.set(run.bytes as u64);
@@ -146,6 +147,7 @@ impl Transfers {
             // SAFETY: as above.
             let part = unsafe { node.as_ref() };
             part.work.set(Work::Flush);
+            part.urgent.set(true);
             part.answer.set(Answer::Part(whole));
             self.issue(device, node);
         }

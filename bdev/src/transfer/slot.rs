@@ -39,6 +39,8 @@ pub struct Slot {
     pub owner: *const Transfers,
     /// What is asked for.
     pub work: Cell<Work>,
+    /// It is metadata, which goes before data when SPDK is short of memory.
+    pub urgent: Cell<bool>,
     /// Who is told of the end.
     pub answer: Cell<Answer>,
     /// First byte on the device.
@@ -67,6 +69,7 @@ impl Slot {
             link: Cell::new(ptr::null()),
             owner,
             work: Cell::new(Work::Flush),
+            urgent: Cell::new(false),
             answer: Cell::new(Answer::Run(RunToken(0))),
             at: Cell::new(0),
             bytes: Cell::new(0),

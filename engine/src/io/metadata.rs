@@ -17,9 +17,6 @@ use crate::env::{Direction, Env, Place, Run, RunToken};
 use crate::error::RequestError;
 use crate::units::BLOCK_SIZE;
 
-/// Set in the tokens of metadata; the submitter's are smaller.
-const METADATA: u32 = 1 << 31;
-
 /// The token of the one flush that can be under way.
 const FLUSH: RunToken = RunToken(u32::MAX);
 
@@ -164,7 +161,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
                 self.counts.written_bytes += bytes as u64;
             }
         }
-        env.submit(Run { direction, place, bufs, bytes, token: RunToken(METADATA | index) });
+        env.submit(Run { direction, place, bufs, bytes, token: RunToken(RunToken::METADATA | index) });
     }
 
     /// Asks for a flush: every write that has ended by now is durable when it is answered.
@@ -183,7 +180,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
     /// Whether a token names a transfer or flush of metadata.
     #[must_use]
     pub const fn is_ours(token: RunToken) -> bool {
-        token.0 & METADATA != 0
+        token.is_metadata()
     }
 
     /// Takes the outcome of a transfer or flush; [`MetadataIo::take_ended`] gives it to its owner.
@@ -194,7 +191,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
         if token == FLUSH {
             return self.flushed(env, result);
         }
-        let index = token.0 & !METADATA;
+        let index = token.0 & !RunToken::METADATA;
         let transfer = &mut self.transfers[index];
         assert!(!transfer.bufs.is_empty(), "transfer {index} of metadata was completed, but is not under way");
         if result.is_err() && !transfer.retried {
