@@ -94,7 +94,7 @@ impl campaigns::Campaign for Campaign {
         match self {
             Campaign::Random => "a volume in random use, cut, killed or stopped, life after life",
             Campaign::Cuts => "up to three requests, cut at every I/O, before, in the middle and after it",
-            Campaign::Failures => "up to three requests, every I/O made to fail once, or for good",
+            Campaign::Failures => "up to three requests, every I/O made to fail once, for good, or with those after it",
         }
     }
 

@@ -135,7 +135,10 @@ pub async fn stop(mut session: Session) -> Outcome<()> {
 }
 
 /// When the volume takes no writes any more, records that, as a host does. Nothing when that fails too.
-async fn note_read_only(session: &mut Session) -> Outcome<()> {
+///
+/// # Errors
+/// A defect.
+pub async fn note_read_only(session: &mut Session) -> Outcome<()> {
     let (Some(reason), store) = (session.read_only, Rc::clone(&session.opened.store)) else { return Ok(Some(())) };
     if store.state().kind == StateKind::ReadOnly {
         return Ok(Some(()));

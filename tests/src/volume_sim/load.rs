@@ -72,7 +72,7 @@ fn erasing(host: &Rc<SimHost>, store: &Rc<VolumeStore>) -> Erase {
         let (store, (done, waiting)) = (Rc::clone(&store), oneshot::channel());
         let erasure = ordered(async move {
             // Nobody waits any more when the life is over.
-            let _ = done.send(store.erase_segment(segment).await.map_err(drop));
+            let _ = done.send(store.erase_segment(segment, || true).await.map_err(drop));
         });
         host.spawn(erasure.boxed_local());
         async move { waiting.await.unwrap_or(Err(())) }.boxed_local()

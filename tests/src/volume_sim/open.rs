@@ -88,6 +88,20 @@ pub async fn open(host: &Rc<SimHost>, known: &Shared, plan: &VolumePlan) -> Outc
     Ok(Some(Opened { registry, active, catalog, store: Rc::new(store) }))
 }
 
+/// Closes the volume, and opens it again on the same pool.
+///
+/// # Errors
+/// A defect.
+pub async fn reopen(host: &Rc<SimHost>, opened: (Rc<Registry>, Rc<ActivePool>, Rc<VolumeStore>)) -> Outcome<Opened> {
+    let (registry, active, store) = opened;
+    step!(host, "closing the volume", store.close().await);
+    drop(store);
+    let catalog = step!(host, "opening the catalog", Catalog::open(active.pool()).await);
+    let entry = catalog.find(NAME).ok_or("the volume is gone")?;
+    let store = Rc::new(step!(host, "opening the volume", VolumeStore::open(active.pool(), entry).await));
+    Ok(Some(Opened { registry, active, catalog, store }))
+}
+
 async fn open_pool(
     host: &Rc<SimHost>,
     registry: &Registry,

@@ -5,19 +5,24 @@
 //! A volume with some content is prepared, and saved or not. The script's life opens and loads it, runs the requests,
 //! saves it and ends. It is run once to the end, to count its operations. Then for each operation a machine with the
 //! disks that the preparation left lives the same life again and loses power there: when the operation begins, in its
-//! middle, when it has ended; or the process is killed there; or there it fails. The next lives recover, in half of
+//! middle, when it has ended; or the process is killed there; or it fails there, once, for good, or with those after it;
+//! then the disks are healed, and the pool must go on by itself. The next lives recover, in half of
 //! the cases after another cut during the recovery, and compare everything.
 
 use std::rc::Rc;
 
 use engine::io::Operation;
 use engine::pool::lock::ordered;
-use engine::pool::DeviceError;
+use engine::pool::{DeviceError, Host};
+use engine::units::Nanos;
 
 use super::campaign::Totals;
-use super::life::{awake, live, stop, Course};
+use super::life::{awake, live, note_read_only, stop, Course};
 use super::lives::History;
+use super::load::load;
+use super::open::{reopen, Outcome};
 use super::plan::{Ending, LifePlan, VolumePlan};
+use super::session::Session;
 use super::shared::Shared;
 use crate::pool_sim::disk::Disk;
 use crate::pool_sim::faults::{Failure, Faults};
@@ -219,14 +224,15 @@ impl Stage {
     }
 
     fn fail_at(&mut self, number: u64) -> Result<(), String> {
-        for lasting in [false, true] {
+        let outage = 2 + self.random.below(60);
+        for (lasting, outage) in [(false, None), (true, None), (false, Some((number, outage)))] {
             let failure = Failure { error: DeviceError::Io, effect: self.random.chance(500) };
-            let faults = Faults { failing: Some((number, failure)), lasting, ..Faults::default() };
+            let faults = Faults { failing: Some((number, failure)), lasting, outage, ..Faults::default() };
             let mut history = self.prepared.fork();
             self.totals.points += 1;
             self.perform(&mut history, self.requests(), Ending::CutAtRest, faults)
                 .and_then(|_| self.recover(history, false))
-                .map_err(|what| format!("lasting {lasting}, effect {}, {what}", failure.effect))?;
+                .map_err(|what| format!("lasting {lasting}, outage {outage:?}, effect {}, {what}", failure.effect))?;
         }
         Ok(())
     }
@@ -277,10 +283,42 @@ async fn play(
     let Some(mut session) = awake(&host, &known, &course).await? else { return Ok(()) };
     let mut requests = requests.into_iter();
     session.drive(depth, |_, _| requests.next()).await?;
+    let Some(session) = go_on(session, &course).await? else { return Ok(()) };
     if course.life.ending == Ending::Stop {
         stop(session).await?;
     }
     Ok(())
+}
+
+/// After failures the disks are healed. A while later the pool has mended itself; a volume that takes no writes any more
+/// is rebuilt on it, and nothing that was acknowledged is lost.
+async fn go_on(mut session: Session, course: &Course) -> Outcome<Session> {
+    let (host, known) = (Rc::clone(&session.host), Rc::clone(session.known()));
+    if !host.machine().borrow().counts.excuses() {
+        return Ok(Some(session));
+    }
+    session.settle().await?;
+    host.machine().borrow_mut().heal();
+    host.sleep(Nanos(90_000_000_000)).await;
+    session.settle().await?;
+    let faults = session.opened.active.pool().faults();
+    if !faults.is_empty() {
+        return Err(format!("a while after the end of all failures there is still: {faults:?}"));
+    }
+    note_read_only(&mut session).await?;
+    if session.read_only.is_none() {
+        return Ok(Some(session));
+    }
+    known.borrow_mut().faulty = false;
+    let opened = &session.opened;
+    let opened = (Rc::clone(&opened.registry), Rc::clone(&opened.active), Rc::clone(&opened.store));
+    drop(session);
+    let Some(opened) = reopen(&host, opened).await? else { return Ok(None) };
+    let shards = course.life.shards.min(opened.store.slabs() as usize);
+    let session = load(&host, &known, opened, &course.plan, (shards, course.seed, course.trace)).await?;
+    let mut session = session.ok_or("what was healed still fails")?;
+    session.read_back(true).await?;
+    Ok(Some(session))
 }
 
 impl History {

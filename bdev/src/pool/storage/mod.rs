@@ -27,7 +27,7 @@ use super::runtime::{self, Runtime};
 use super::service;
 use crate::transfer::BaseHandle;
 use crate::volume::history::History;
-use crate::volume::{Operation, Volume};
+use crate::volume::{Operation, State, Volume};
 
 pub use self::end::{destroy, end, Closing, End};
 pub use self::held::{Held, Storages};
@@ -161,11 +161,19 @@ fn removed(key: u64, bdev: &str) {
 pub fn erase_segment(key: u64, segment: u32, done: impl FnOnce(core::result::Result<u64, ()>) + 'static) {
     runtime::spawn(async move {
         let erased = match store(key) {
-            Ok(store) => store.erase_segment(segment).await,
+            Ok(store) => store.erase_segment(segment, || is_in_use(key)).await,
             Err(error) => Err(error),
         };
         done(erased.map_err(|error| log::error!("journal segment {segment} is not erased: {error}")));
     });
+}
+
+/// A volume takes writes, and is not being taken down.
+fn is_in_use(key: u64) -> bool {
+    let volume = runtime::get().and_then(|runtime| runtime.storages.volume(key));
+    volume.is_some_and(|volume| {
+        matches!(volume.state(), State::Online | State::Suspended) && volume.read_only_reason().is_none()
+    })
 }
 
 /// The history of a loaded volume's index; none when there is none, or it is not open.

@@ -8,9 +8,25 @@
 use super::footprint::{JournalLayout, MIN_SEGMENTS};
 use super::VolumeStore;
 use crate::pool::error::{Kind, Result};
+use crate::pool::host::Level;
 use crate::pool::mlog::Stamp;
-use crate::units::MAX_SHARDS;
+use crate::units::{Nanos, MAX_SHARDS};
 use crate::volume::JournalSegment;
+
+/// Pauses before a segment is erased once more, a minute in all.
+const ERASURE_PAUSES: [Nanos; 8] = {
+    const TENTH: u64 = 100_000_000;
+    [
+        Nanos(TENTH),
+        Nanos(3 * TENTH),
+        Nanos(10 * TENTH),
+        Nanos(30 * TENTH),
+        Nanos(60 * TENTH),
+        Nanos(100 * TENTH),
+        Nanos(200 * TENTH),
+        Nanos(200 * TENTH),
+    ]
+};
 
 impl VolumeStore {
     /// Erases all segments, and deals them to so many shards. What the journals held is gone: recovery comes before.
@@ -68,11 +84,25 @@ impl VolumeStore {
         Ok(segments)
     }
 
-    /// Erases a segment, whose entries are no longer needed. Returns its new generation.
+    /// Erases a segment, whose entries are no longer needed. Returns its new generation. What fails is tried again for a
+    /// minute, as long as it `is_wanted`: the shard goes on in its other segments.
     ///
     /// # Errors
     /// NotFound: there is none of this number. Io.
-    pub async fn erase_segment(&self, number: u32) -> Result<u64> {
-        self.segment(number)?.erase().await
+    pub async fn erase_segment(&self, number: u32, is_wanted: impl Fn() -> bool) -> Result<u64> {
+        let log = self.segment(number)?;
+        let mut erased = log.erase().await;
+        for pause in ERASURE_PAUSES {
+            let Err(error) = &erased else { break };
+            if !is_wanted() {
+                break;
+            }
+            let line =
+                format!("{}: journal segment {number} is tried again, it is not erased: {error}", self.entry.name);
+            self.pool.host().log(Level::Warning, &line);
+            self.pool.host().sleep(pause).await;
+            erased = log.erase().await;
+        }
+        erased
     }
 }

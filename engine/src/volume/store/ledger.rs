@@ -2,16 +2,17 @@
 
 //! A volume's inventory, open: what it says, and the MDC that it is appended to.
 //!
-//! Invariant: what is in memory is what a reader of the MDC finds, once an append has ended well.
+//! Invariant: what is in memory is what a reader of the MDC finds, once an append has ended well. After one that failed
+//! nobody knows, so the next one has the MDC opened anew and all that is in memory written to it first.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use futures::lock::Mutex;
 
 use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::mdc::MdcFlags;
-use crate::pool::{MdcHandle, Pool};
+use crate::pool::{MdcHandle, ObjectId, Pool};
 use crate::volume::catalog::VolumeEntry;
 use crate::volume::inventory::{Contents, InventoryRecord, MAX_RECORD_BYTES, OBJECT_RECORD_BYTES};
 
@@ -34,9 +35,12 @@ pub(super) const fn mdc_bytes(slabs: u64) -> u64 {
 /// An open inventory.
 #[derive(Debug)]
 pub(super) struct Ledger {
+    pool: Rc<Pool>,
+    logs: [ObjectId; 2],
     subject: String,
-    /// None once it is closed.
+    /// None once it is closed, and after a failure.
     mdc: RefCell<Option<Rc<MdcHandle>>>,
+    closed: Cell<bool>,
     contents: RefCell<Contents>,
     /// Held by who appends.
     appending: Mutex<()>,
@@ -52,7 +56,10 @@ impl Ledger {
         let subject = subject_of(entry);
         match read(&mdc, &subject).await {
             Ok(contents) => Ok(Ledger {
+                pool: Rc::clone(pool),
+                logs: entry.logs,
                 subject,
+                closed: Cell::new(false),
                 mdc: RefCell::new(Some(Rc::new(mdc))),
                 contents: RefCell::new(contents),
                 appending: Mutex::new(()),
@@ -91,15 +98,45 @@ impl Ledger {
         for record in &records {
             after.apply(record.clone()).map_err(|error| self.refuse(Kind::Invalid, error.to_string()))?;
         }
-        let mdc = self.mdc.borrow().clone();
-        let mdc = mdc.ok_or_else(|| self.refuse(Kind::NotFound, "it is closed"))?;
+        let mdc = self.ready().await?;
         let last = records.len().saturating_sub(1);
         for (index, record) in records.into_iter().enumerate() {
-            self.append_one(&mdc, &record, index == last).await?;
+            if let Err(error) = self.append_one(&mdc, &record, index == last).await {
+                self.mdc.borrow_mut().take();
+                mdc.abandon().await;
+                return Err(error);
+            }
             let mut contents = self.contents.borrow_mut();
             contents.apply(record).map_err(|error| self.refuse(Kind::Invalid, error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// The MDC, with what is in memory. Opened anew after a failure.
+    async fn ready(&self) -> Result<Rc<MdcHandle>> {
+        if self.closed.get() {
+            return Err(self.refuse(Kind::NotFound, "it is closed"));
+        }
+        let open = self.mdc.borrow().clone();
+        if let Some(open) = open {
+            return Ok(open);
+        }
+        let mdc = Rc::new(self.pool.mdc_open(self.logs, MdcFlags::default()).await?);
+        if let Err(error) = self.rewrite(&mdc).await {
+            mdc.abandon().await;
+            return Err(error);
+        }
+        *self.mdc.borrow_mut() = Some(Rc::clone(&mdc));
+        Ok(mdc)
+    }
+
+    async fn rewrite(&self, mdc: &MdcHandle) -> Result<()> {
+        mdc.cstart().await?;
+        let present = self.contents().records();
+        for record in present {
+            mdc.append(&record.encode(), false).await?;
+        }
+        mdc.cend().await
     }
 
     async fn append_one(&self, mdc: &MdcHandle, record: &InventoryRecord, sync: bool) -> Result<()> {
@@ -108,12 +145,7 @@ impl Ledger {
             Err(error) if error.kind() == Kind::LogFull => {}
             other => return other,
         }
-        mdc.cstart().await?;
-        let present = self.contents().records();
-        for record in present {
-            mdc.append(&record.encode(), false).await?;
-        }
-        mdc.cend().await?;
+        self.rewrite(mdc).await?;
         mdc.append(&bytes, sync).await
     }
 
@@ -123,6 +155,7 @@ impl Ledger {
     /// Io.
     pub(super) async fn close(&self) -> Result<()> {
         let _alone = self.appending.lock().await;
+        self.closed.set(true);
         let mdc = self.mdc.borrow_mut().take();
         match mdc {
             Some(mdc) => mdc.close().await,

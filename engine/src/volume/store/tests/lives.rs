@@ -159,6 +159,26 @@ fn transfers_are_tried_twice() {
     assert!(world.run(store.set_state(VolumeState::default())).is_ok());
 }
 
+/// After writes that failed, an inventory and the erasure of a journal's segment go on as soon as the disk does.
+#[test]
+fn a_volume_goes_on_after_failures() {
+    let world = world(false);
+    let store = world.run(make(&pool(&world), &spec(1, 1))).expect("room");
+    world.run(store.prepare_journals(1)).expect("a good disk");
+    let state = |generation| VolumeState { generation, ..store.state() };
+    world.disk("cap").fail_writes_after(0);
+    assert_eq!(kind(world.run(store.set_state(state(5)))), Kind::Io);
+    assert_eq!(kind(world.run(store.erase_segment(0, || false))), Kind::Io);
+    assert_eq!(store.state(), state(store.state().generation), "nothing has changed");
+    world.disk("cap").heal();
+    world.run(store.erase_segment(0, || true)).expect("tried again until the pool goes on");
+    world.run(store.set_state(state(7))).expect("the disk works again");
+    let before = store.state();
+    drop(store);
+    let world = restart(world, false);
+    assert_eq!(world.run(reopen(&super::pool(&world))).expect("there").state(), before);
+}
+
 #[test]
 fn the_newest_state_and_configuration_count() {
     let world = world(false);
