@@ -87,6 +87,19 @@ pub enum VolumeError {
         /// What the pool says.
         error: PoolError,
     },
+    /// Its pool takes no changes just now.
+    #[error(
+        "'{name}' stays as it is, because pool '{pool}' takes no changes: {faults}. Once the bdev works again (mpool_list \
+         tells) the same call does it"
+    )]
+    Faulted {
+        /// Name of the volume.
+        name: String,
+        /// Name of the pool.
+        pool: String,
+        /// What is wrong with it.
+        faults: String,
+    },
     /// Its metadata makes no sense.
     #[error("'{name}': {reason}")]
     Damaged {
@@ -198,6 +211,7 @@ impl VolumeError {
             VolumeError::ReadOnly { .. } => -libc::EROFS,
             VolumeError::Refused { .. } => -libc::EINVAL,
             VolumeError::Damaged { .. } => -libc::EILSEQ,
+            VolumeError::Faulted { .. } => -libc::EIO,
             VolumeError::Register { errno, .. } => *errno,
             VolumeError::Pool { error, .. } => -error.kind().errno(),
             VolumeError::OtherPool { .. } => -libc::EBUSY,

@@ -20,6 +20,7 @@ use crate::memory;
 use crate::needs::Memory;
 use crate::peers::Peers;
 use crate::plan::{map_pages_cached, MetadataPlan, Plan};
+use crate::pool::runtime;
 use crate::registry;
 use crate::shard_host::ShardHost;
 use crate::thread::{self, Thread};
@@ -37,12 +38,16 @@ pub fn is_taken(name: &str) -> bool {
     is_bdev(name) || registry::named(name).is_some()
 }
 
-/// Says what is wrong with a name that is no volume's.
-pub fn missing(name: &str) -> String {
+/// Says what is wrong with a name that is no volume's. On the app thread.
+pub fn missing(name: &str) -> VolumeError {
     if is_bdev(name) {
-        format!("bdev '{name}' is not a dedupe bdev")
-    } else {
-        format!("there is no bdev '{name}', nor does an active pool have a volume of that name that could be loaded")
+        return VolumeError::Missing(format!("bdev '{name}' is not a dedupe bdev"));
+    }
+    match runtime::get().and_then(|runtime| runtime.service.why_missing(name)) {
+        Some(error) => VolumeError::pool(name, error),
+        None => VolumeError::Missing(format!(
+            "there is no bdev '{name}', nor does an active pool have a volume of that name that could be loaded"
+        )),
     }
 }
 

@@ -169,6 +169,11 @@ async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) -> 
         Err(error) if error.kind() == Kind::NoDrive => log::info!("pool '{pool}' is not activated yet: {error}"),
         Err(error) => log::error!("pool '{pool}' is not activated: {error}"),
     }
+    if let Err(error) = &outcome {
+        if let Some((bdev, _)) = found.drives.iter().max_by_key(|(_, drive)| drive.has_mdc0) {
+            runtime.service.inactive.note(uuid, pool, bdev, error);
+        }
+    }
     outcome.is_ok()
 }
 

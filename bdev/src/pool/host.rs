@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use engine::pool::management::props::PoolStatus;
 use engine::pool::{Device, Host, Level, PoolError};
 use engine::Nanos;
 use futures::future::LocalBoxFuture;
@@ -12,6 +13,7 @@ use futures::future::LocalBoxFuture;
 use super::bdev::Access;
 use super::device::BdevDevice;
 use super::{runtime, timer};
+use crate::notify;
 
 /// See the module's documentation. There is one application thread, so all values are the same.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,6 +44,10 @@ impl Host for SpdkHost {
 
     async fn open(&self, path: &str) -> Result<Rc<dyn Device>, PoolError> {
         Ok(Rc::new(BdevDevice::open(path, Access::Claim)?))
+    }
+
+    fn pool_changed(&self, name: &str, status: PoolStatus) {
+        notify::pool_changed(name, status);
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -14,6 +14,7 @@ pub mod device;
 pub mod examine;
 mod executor;
 mod host;
+mod inactive;
 mod memory;
 pub mod operations;
 pub mod params;

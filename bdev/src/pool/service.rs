@@ -17,13 +17,14 @@ use engine::pool::names;
 use engine::pool::params::{CreateParams, ParamChanges};
 use engine::pool::registry::{ActivePool, Registry};
 use engine::pool::tunables::Tunables;
-use engine::pool::{Kind, Pool};
+use engine::pool::{Kind, Pool, PoolError};
 use futures::lock::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::bdevs;
 use super::examine::{self, Examinations};
 use super::host::SpdkHost;
+use super::inactive::InactivePools;
 use super::runtime;
 use super::storage::OWN_LABEL;
 
@@ -34,6 +35,8 @@ pub struct Service {
     managing: Mutex<()>,
     /// What examine is looking at.
     pub examinations: Examinations,
+    /// What it could not activate.
+    pub(super) inactive: InactivePools,
     /// SPDK is ending: pools are closed as soon as nobody uses them.
     finishing: Cell<bool>,
 }
@@ -44,6 +47,7 @@ impl Default for Service {
             registry: Registry::new(Rc::new(SpdkHost), Tunables::default()),
             managing: Mutex::new(()),
             examinations: Examinations::default(),
+            inactive: InactivePools::default(),
             finishing: Cell::new(false),
         }
     }
@@ -71,6 +75,13 @@ impl Service {
     /// NotMember: there is none.
     pub fn find(&self, name_or_uuid: &str) -> Result<Rc<Pool>> {
         Ok(Rc::clone(self.registry.find(&stored_name(name_or_uuid)?)?.pool()))
+    }
+
+    /// Why no active pool has a volume of this name, if that is because a pool could not be activated.
+    pub fn why_missing(&self, volume: &str) -> Option<PoolError> {
+        let own = pool_name_for(volume, |_| true).ok();
+        let is_active = |uuid| self.registry.identified(uuid).is_some();
+        self.inactive.why(is_active, |pool| own.as_deref() == Some(pool))
     }
 
     /// All active pools, ordered by UUID.

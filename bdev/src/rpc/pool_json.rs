@@ -63,7 +63,7 @@ const fn status_name(status: PoolStatus) -> &'static str {
 const fn drive_status_name(status: DriveStatus) -> &'static str {
     match status {
         DriveStatus::Online => "online",
-        DriveStatus::Offline => "offline",
+        DriveStatus::Suspect => "suspect",
         DriveStatus::Unavailable => "unavailable",
     }
 }
@@ -147,6 +147,7 @@ pub fn props(writer: &mut Writer, pool: &Rc<Pool>) {
     writer.object(|writer| {
         params(writer, &props.params);
         writer.named_string("status", status_name(props.status));
+        writer.named_array("faults", |writer| props.faults.iter().for_each(|fault| writer.string(fault)));
         writer.named_array("classes", |writer| props.classes.iter().for_each(|class| write_class(writer, pool, class)));
     });
 }
@@ -159,6 +160,7 @@ pub fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
         writer.named_string("uuid", &pool.uuid().to_string());
         writer.named_string("label", &props.params.label);
         writer.named_string("status", status_name(props.status));
+        writer.named_array("faults", |writer| props.faults.iter().for_each(|fault| writer.string(fault)));
         writer.named_array("drives", |writer| {
             for class in &props.classes {
                 writer.object(|writer| {

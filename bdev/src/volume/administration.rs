@@ -31,7 +31,7 @@ use crate::shard_host::ShardHost;
 /// # Errors
 /// There is none, or it is being taken down.
 pub fn find(name: &str) -> Result<Arc<Volume>, VolumeError> {
-    let volume = registry::find(name).ok_or_else(|| VolumeError::Missing(setup::missing(name)))?;
+    let volume = registry::find(name).ok_or_else(|| setup::missing(name))?;
     match volume.state() {
         State::Online | State::Suspended => Ok(volume),
         state => Err(VolumeError::NotOnline { name: name.to_owned(), state: state.name() }),

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::media::slab_summary::SlabSummary;
-use engine::pool::{Kind, PoolError};
+use engine::pool::{Kind, Pool, PoolError};
 use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
 use engine::volume::store::VolumeStore;
 use engine::volume::{Geometry, JournalSegment, Placement};
@@ -119,7 +119,7 @@ fn refuse_taken(name: &str) -> Result<(), VolumeError> {
 /// Says of a name that is no stored volume's what it is.
 pub(super) fn not_found(name: &str, error: PoolError) -> VolumeError {
     match error.kind() {
-        Kind::NotFound => VolumeError::Missing(setup::missing(name)),
+        Kind::NotFound => setup::missing(name),
         _ => VolumeError::pool(name, error),
     }
 }
@@ -173,7 +173,22 @@ pub(super) async fn hold(name: &str, pool_name: Option<&str>) -> Result<Storage,
     let runtime = runtime_for(name)?;
     let _managing = runtime.service.manage().await;
     let found = stored::find(&runtime, name, pool_name).await.map_err(|error| not_found(name, error))?;
+    refuse_faulted(name, &found.pool).await?;
     open(&runtime, found).await.map_err(|error| VolumeError::pool(name, error))
+}
+
+/// Refuses work that changes a volume whose pool takes no changes just now, which is tried once more for it.
+///
+/// # Errors
+/// Faulted.
+pub(super) async fn refuse_faulted(name: &str, pool: &Rc<Pool>) -> Result<(), VolumeError> {
+    pool.try_again().await;
+    let faults = pool.faults();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let (name, pool) = (name.to_owned(), pool.name().to_owned());
+    Err(VolumeError::Faulted { name, pool, faults: faults.join(", ") })
 }
 
 /// Opens and holds a volume. The caller manages.

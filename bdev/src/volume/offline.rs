@@ -10,7 +10,7 @@ use engine::volume::recovery::{AtRest, RecoveryConfig};
 use engine::volume::store::VolumeStore;
 
 use super::administration::find;
-use super::load::{bring_up, held_name, hold, not_found, recorded_cores, runtime_for};
+use super::load::{bring_up, held_name, hold, not_found, recorded_cores, refuse_faulted, runtime_for};
 use super::recovery::{damaged, make_whole};
 use super::rest::LOOK_AGAIN;
 use super::stop::save;
@@ -85,6 +85,8 @@ async fn check_loaded(name: &str) -> Result<CheckReport, VolumeError> {
     if volume.read_only_reason().is_some() {
         return recount_store(name, &store, &mut tell).await;
     }
+    // Saving what could not be written would end its writing.
+    refuse_faulted(name, store.pool()).await?;
     volume.pause().await;
     save(&volume).await;
     let report = recount_store(name, &store, &mut tell).await;
@@ -136,18 +138,43 @@ pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
             let reason = "it is in service and takes writes; only a volume that is read-only or unloaded is rebuilt";
             return Err(VolumeError::Refused { name: name.to_owned(), reason: reason.to_owned() });
         }
+        refuse_unwritable(name, volume.storage().key).await?;
         // Its alias goes with its bdev.
         key = volume.uuid().to_string();
-        volume.remove(End::Keep).await.map_err(|error| VolumeError::pool(name, error))?;
+        if let Err(error) = volume.remove(End::Keep).await {
+            // It is out of service all the same, and what could not be written is what a rebuild does without.
+            log::warn!("{name}: {error}");
+        }
     }
     let held = hold(&key, None).await?;
     let name = &held_name(name, &held)?;
     match rebuild_store(name, &held).await {
         Ok((report, cores)) => bring_up(name, held, cores).await.map(|_| report),
         Err(error) => {
-            let_go(name, &held).await;
+            give_up(name, held).await;
             Err(error)
         }
+    }
+}
+
+/// Refuses to rebuild a loaded volume, before it leaves service, when its pool or its own inventory takes no changes.
+async fn refuse_unwritable(name: &str, key: u64) -> Result<(), VolumeError> {
+    let failed = |error| VolumeError::pool(name, error);
+    let store = storage::store(key).map_err(failed)?;
+    refuse_faulted(name, store.pool()).await?;
+    store.set_state(store.state()).await.map_err(failed)
+}
+
+/// After a rebuild that failed before it changed anything, brings the volume back as it was; else lets go of it.
+async fn give_up(name: &str, held: Storage) {
+    let unchanged = storage::store(held.key).is_ok_and(|store| store.state().kind == StateKind::ReadOnly);
+    match recorded_cores(name, &held) {
+        Ok(cores) if unchanged => {
+            if let Err(error) = bring_up(name, held, cores).await {
+                log::error!("{name}: not loaded after a rebuild that did not begin: {error}");
+            }
+        }
+        _ => let_go(name, &held).await,
     }
 }
 

@@ -79,9 +79,9 @@ impl ClaimedLog {
     /// Invalid: not whole sectors, or outside the log. Io; NoMemory.
     pub async fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>> {
         let (drive, extent) = (self.hold.drive(), self.hold.extent());
-        let (buf, outcome) = drive.try_read(extent, offset, drive.allocate(bytes)?, 0..bytes).await;
+        let (buf, outcome) = drive.read(extent, offset, drive.allocate(bytes)?, 0..bytes).await;
         let (buf, outcome) = match outcome {
-            Err(error) if error.kind() == Kind::Io => drive.try_read(extent, offset, buf, 0..bytes).await,
+            Err(error) if error.kind() == Kind::Io => drive.read(extent, offset, buf, 0..bytes).await,
             other => (buf, other),
         };
         outcome?;

@@ -13,6 +13,7 @@ use futures::future::LocalBoxFuture;
 
 use super::device::Device;
 use super::error::PoolError;
+use super::management::props::PoolStatus;
 use crate::units::Nanos;
 
 /// What a pool can ask of the world besides its devices.
@@ -35,6 +36,9 @@ pub trait Host: fmt::Debug {
     /// # Errors
     /// There is none, it is in use (busy), or it cannot be used.
     async fn open(&self, path: &str) -> Result<Rc<dyn Device>, PoolError>;
+
+    /// An active pool has become, or is no longer, faulted; or why it is has changed. The log has said it, too.
+    fn pool_changed(&self, _name: &str, _status: PoolStatus) {}
 
     /// Tells the operator.
     fn log(&self, level: Level, line: &str);

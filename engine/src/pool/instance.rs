@@ -50,6 +50,8 @@ pub struct Pool {
     pub(super) erasures: Rc<Erasures>,
     /// More containers were wanted than there was room for, and the operator knows.
     pub(super) growth_refused: Cell<bool>,
+    /// A task tries again what failed.
+    pub(super) mending: Cell<bool>,
     pub(super) tasks: TaskGroup,
     pub(super) maps: OnceCell<Rc<MapTable>>,
 
@@ -96,6 +98,7 @@ impl Pool {
             activation: Lock::new(Rank::Activation),
             erasures: Rc::default(),
             growth_refused: Cell::new(false),
+            mending: Cell::new(false),
             maps: OnceCell::new(),
 
             tunables: RefCell::new(tunables),

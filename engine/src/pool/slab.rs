@@ -121,7 +121,7 @@ impl SlabObject {
     /// # Errors
     /// Invalid: not whole sectors, or outside. Io.
     pub async fn read(&self, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
-        self.0.drive().try_read(self.0.extent(), offset, buf, range).await
+        self.0.drive().read(self.0.extent(), offset, buf, range).await
     }
 
     /// Writes from byte `offset` on.
@@ -135,7 +135,7 @@ impl SlabObject {
         range: Range<usize>,
         durability: Durability,
     ) -> (IoBuf, Result<()>) {
-        self.0.drive().try_write(self.0.extent(), offset, buf, range, durability).await
+        self.0.drive().write(self.0.extent(), offset, buf, range, durability).await
     }
 
     /// Makes all writes that have ended durable.

@@ -22,7 +22,7 @@
 //! so what was there does not come back, and one that was cut off is known as such.
 
 use super::device::{Device, DeviceError, DeviceProperties, IoBuf, Transfer};
-use super::drive::{short_name, write_durably, Drive, DriveStatus};
+use super::drive::{short_name, write_durably, Drive};
 use super::error::{Kind, PoolError, Result};
 use super::format::{end_copy_at, Superblock, SuperblockVersion, SUPERBLOCK_BYTES};
 use super::host::{Host, Level};
@@ -36,6 +36,9 @@ pub use copies::{decide, is_unfinished, Condition, CopyState, Found, COPIES};
 
 /// First bytes of the copies at the beginning of a device.
 pub const HEAD_COPIES_AT: [u64; 2] = [0, 8192];
+
+/// First byte of a page that is kept free, for trial writes.
+pub(in crate::pool) const PROBE_AT: u64 = 12288;
 
 /// How often a transfer of a copy is tried.
 const TRIES: usize = 3;
@@ -133,7 +136,7 @@ pub async fn write_new(device: &dyn Device, superblock: &Superblock, version: Su
 /// Rewrites the superblock of a drive in use; see [`rewrite`].
 ///
 /// # Errors
-/// EIO: the drive is not online; else as [`rewrite`].
+/// EIO: the drive is missing; else as [`rewrite`].
 pub async fn update(
     drive: &Drive,
     superblock: &mut Superblock,
@@ -141,8 +144,8 @@ pub async fn update(
     host: &dyn Host,
 ) -> Result<()> {
     match drive.device() {
-        Some(device) if drive.status() == DriveStatus::Online => rewrite(&**device, superblock, version, host).await,
-        _ => Err(PoolError::new(Kind::Io, drive.subject(), "its superblock is not rewritten: the drive is not online")),
+        Some(device) => rewrite(&**device, superblock, version, host).await,
+        None => Err(PoolError::new(Kind::Io, drive.subject(), "its superblock is not rewritten: the drive is missing")),
     }
 }
 

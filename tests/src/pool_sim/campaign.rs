@@ -16,7 +16,7 @@ pub enum Campaign {
     Logs,
     /// Scripts, cut at every I/O.
     Cuts,
-    /// Scripts, with a failure of every I/O and of every allocation.
+    /// Scripts, with a failure of every I/O and of every allocation, after which the pool must mend itself.
     Failures,
     /// Many lives of a pool in random use.
     Lives,
@@ -88,7 +88,7 @@ impl campaigns::Campaign for Campaign {
         match self {
             Campaign::Logs => "one log without a pool: torn flush sets, failed writes, many lives",
             Campaign::Cuts => "a short script, cut at every I/O, before, in the middle and after it",
-            Campaign::Failures => "a short script, every I/O and every allocation of memory made to fail once",
+            Campaign::Failures => "a short script, every I/O and every allocation of memory made to fail, once, for good or with those after it",
             Campaign::Lives => "a pool in use by several tasks, cut at random, life after life",
             Campaign::Twins => "a copy of a pool's disks is imported beside it, cut off at random",
         }

@@ -155,7 +155,12 @@ impl Stage {
         let model = Rc::new(RefCell::new(self.model.clone()));
         let mut birth = Birth { seed: self.seed, ..self.birth(self.disks.clone()) };
         birth.faults.failing = Some((number, Failure { error, effect }));
-        self.fail(birth, &model).map_err(|what| format!("{error:?}, effect {effect}, {what}"))
+        birth.faults.lasting = self.random.chance(300);
+        if self.random.chance(500) {
+            birth.faults.outage = Some((number, 1 + self.random.below(60)));
+        }
+        let faults = format!("{:?}", birth.faults);
+        self.fail(birth, &model).map_err(|what| format!("{faults}, {what}"))
     }
 
     fn starve_at(&mut self, number: u64) -> Result<(), String> {

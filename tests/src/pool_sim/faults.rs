@@ -22,6 +22,8 @@ pub struct Faults {
     pub failing: Option<(u64, Failure)>,
     /// What it touched cannot be transferred in its direction ever after.
     pub lasting: bool,
+    /// From the operation of this number on, so many fail, whatever they are.
+    pub outage: Option<(u64, u64)>,
     /// The allocation of memory of this number, from 0, fails.
     pub no_memory: Option<u64>,
     /// Operations, of 1000, that fail.
@@ -32,7 +34,13 @@ pub struct Faults {
 
 impl Faults {
     /// How the operation `number` fails, if it does.
-    pub fn failure(&self, number: u64, random: &mut Random) -> Option<Failure> {
+    pub fn failure(&mut self, number: u64, random: &mut Random) -> Option<Failure> {
+        if let Some((first, left)) = &mut self.outage {
+            if number >= *first && *left > 0 {
+                *left -= 1;
+                return Some(Failure { error: DeviceError::Io, effect: random.chance(300) });
+            }
+        }
         if let Some((_, failure)) = self.failing.filter(|(failing, _)| *failing == number) {
             return Some(failure);
         }

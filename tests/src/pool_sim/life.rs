@@ -79,7 +79,7 @@ impl Birth {
     /// A life without faults or cut, on disks that were not switched off.
     #[must_use]
     pub const fn on(seed: u64, disks: Vec<Disk>) -> Birth {
-        let faults = Faults { failing: None, lasting: false, no_memory: None, errors: 0, slow: 0 };
+        let faults = Faults { failing: None, lasting: false, outage: None, no_memory: None, errors: 0, slow: 0 };
         Birth { seed, disks, faults, cut: None, kill: false, keep: None, order: None, trace: false }
     }
 

@@ -54,6 +54,16 @@ pub struct Counts {
     pub allocations: u64,
     /// Bytes of reads that were begun.
     pub read_bytes: u64,
+    /// Of those that failed, how many had failed when the disks were healed.
+    pub forgiven: u64,
+}
+
+impl Counts {
+    /// Something has failed by plan since the disks were healed.
+    #[must_use]
+    pub const fn excuses(&self) -> bool {
+        self.failed > self.forgiven
+    }
 }
 
 /// The machine.
@@ -117,6 +127,13 @@ impl Machine {
     pub fn misused(&mut self, what: String) {
         self.trace(|| format!("MISUSE: {what}"));
         self.misuse.get_or_insert(what);
+    }
+
+    /// Nothing fails any more, and nothing is excused by what has failed.
+    pub fn heal(&mut self) {
+        self.faults = Faults::default();
+        self.bad = None;
+        self.counts.forgiven = self.counts.failed;
     }
 
     /// True when this allocation of memory fails.

@@ -179,6 +179,7 @@ impl Script {
             _ => {
                 let Some(session) = activate(&host, &model, seed).await? else { return Ok(()) };
                 self.act(&session).await?;
+                go_on(&session).await?;
                 session.leave().await.map(drop)
             }
         }
@@ -227,6 +228,20 @@ async fn activate(host: &Rc<SimHost>, model: &SharedModel, seed: u64) -> Result<
         Found::Pool(session) => Ok(Some(session)),
         Found::Nothing => Err("there is no pool".to_owned()),
         Found::Fault => Ok(None),
+    }
+}
+
+/// After failures the disks are healed. A while later the pool has mended itself: nothing is refused any more.
+async fn go_on(session: &Rc<Session>) -> Result<(), String> {
+    if !session.host.machine().borrow().counts.excuses() {
+        return Ok(());
+    }
+    session.model.borrow_mut().device_failed();
+    session.host.machine().borrow_mut().heal();
+    session.host.sleep(Nanos(90_000_000_000)).await;
+    match session.pool().faults() {
+        faults if faults.is_empty() => wander(session, 2, 12).await,
+        faults => Err(format!("a while after the end of all failures there is still: {faults:?}")),
     }
 }
 

@@ -65,7 +65,7 @@ pub const fn tag_of(id: ObjectId) -> u64 {
 /// True when the error can come from a device that fails by plan.
 #[must_use]
 pub fn is_fault(host: &SimHost, error: &PoolError) -> bool {
-    host.machine().borrow().counts.failed > 0 && matches!(error.kind(), Kind::Io | Kind::NoMemory)
+    host.machine().borrow().counts.excuses() && matches!(error.kind(), Kind::Io | Kind::NoMemory)
 }
 
 impl Session {

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::pool::logs::LogHandle;
-use engine::pool::{Host, MediaClass, ObjectId, ObjectType, PAGE_BYTES};
+use engine::pool::{Host, MediaClass, ObjectId, ObjectType, Search, PAGE_BYTES};
 use engine::units::Nanos;
 
 use super::pool_model::{Content, Standing};
@@ -168,8 +168,17 @@ impl Wanderer {
     async fn abort_any(&self) -> Outcome<()> {
         match self.any(Standing::Uncommitted) {
             Some(id) => self.session.abort(id).await,
-            None => Ok(None),
+            None => match self.any_in_doubt() {
+                Some(id) => self.session.abort(id).await,
+                None => Ok(None),
+            },
         }
+    }
+
+    /// One of its objects whose commit has failed.
+    fn any_in_doubt(&self) -> Option<ObjectId> {
+        let id = self.any(Standing::Doubtful)?;
+        self.session.pool().find(id, Search::Uncommitted).is_ok().then_some(id)
     }
 
     async fn delete_any(&self) -> Outcome<()> {

@@ -8,7 +8,7 @@ use tests::target::{Export, FioJob, Server, ServerOptions};
 use crate::fixture::{counter, create, initiator, malloc, needs_newer, number, rig, target, target_with, volume, MIB};
 use crate::pool::{aio, call};
 
-fn info(server: &Server) -> Value {
+pub fn info(server: &Server) -> Value {
     server.bdev("D0").expect("shown")["driver_specific"]["dedupe"].clone()
 }
 
@@ -22,11 +22,11 @@ fn refused(server: &Server, method: &str, params: Value) -> String {
 }
 
 /// Gives an exported subsystem its namespace back, which went with the bdev.
-fn export_again(server: &Server, export: &Export) {
+pub fn export_again(server: &Server, export: &Export) {
     call(server, "nvmf_subsystem_add_ns", json!({"nqn": export.nqn, "namespace": {"bdev_name": "D0"}}));
 }
 
-fn assert_clean(server: &Server) -> Value {
+pub fn assert_clean(server: &Server) -> Value {
     let report = on_volume(server, "bdev_dedupe_check");
     assert_eq!(report["clean"], true, "{report:#}");
     report

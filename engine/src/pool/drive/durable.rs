@@ -2,8 +2,32 @@
 
 //! Writes that are durable when they end, on any device: the kernel made them of plain writes and flushes where a device
 //! could not, here nobody else does (mpool.md 8.3, SPDK notes).
+//!
+//! A write of a log is tried again at once: most failures of a path pass. What is tried again is the write, too, when the
+//! flush failed: a device may drop what it could not make durable.
 
-use crate::pool::device::{Device, DeviceProperties, Ended, Transfer};
+use crate::pool::device::{Device, DeviceError, DeviceProperties, Ended, Transfer};
+
+/// How often a write is tried.
+const ATTEMPTS: u32 = 3;
+
+/// As [`write_durably`], tried again after an I/O error.
+pub(in crate::pool) async fn write_persistently(
+    device: &dyn Device,
+    properties: &DeviceProperties,
+    transfer: Transfer,
+) -> Ended {
+    let Transfer { at, mut buf, range, chunk } = transfer;
+    let mut attempt = 1;
+    loop {
+        let once = Transfer { at, buf, range: range.clone(), chunk };
+        let (back, outcome) = write_durably(device, properties, once).await;
+        if outcome != Err(DeviceError::Io) || attempt == ATTEMPTS {
+            return (back, outcome);
+        }
+        (buf, attempt) = (back, attempt + 1);
+    }
+}
 
 /// Writes; the data is durable when this ends well. `properties` are the device's.
 pub(in crate::pool) async fn write_durably(

@@ -4,10 +4,11 @@
 
 use core::ops::Range;
 
-use super::{write_durably, Attached, Drive, DriveExtent, DriveStatus};
+use super::{write_persistently, Attached, Drive, DriveExtent};
 use crate::pool::device::{DeviceError, IoBuf, Transfer};
 use crate::pool::error::{PoolError, Result};
-use crate::pool::ids::Extent;
+use crate::pool::ids::{Extent, PAGE_BYTES};
+use crate::pool::superblocks::PROBE_AT;
 
 /// What is known of the data when a write has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +17,6 @@ pub enum Durability {
     Deferred,
     /// It is on the medium.
     Durable,
-}
-
-/// What a failed transfer means for the drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OnFailure {
-    /// It is out of use.
-    Offline,
-    /// The caller decides.
-    Stay,
 }
 
 /// A transfer that passed all checks.
@@ -39,34 +31,15 @@ impl Drive {
     ///
     /// # Errors
     /// EINVAL: offset or length are no multiples of the sector, or reach out of the extent, the drive or the memory. EIO:
-    /// the read failed, and the drive is offline now; or it was not online.
+    /// the read failed, or the drive is missing.
     pub async fn read(&self, extent: Extent, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
-        self.read_or(OnFailure::Offline, extent, offset, buf, range).await
-    }
-
-    /// As [`Drive::read`], but a failure leaves the drive in use: for who can do something about it.
-    ///
-    /// # Errors
-    /// See there.
-    pub async fn try_read(&self, extent: Extent, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
-        self.read_or(OnFailure::Stay, extent, offset, buf, range).await
-    }
-
-    async fn read_or(
-        &self,
-        on_failure: OnFailure,
-        extent: Extent,
-        offset: u64,
-        buf: IoBuf,
-        range: Range<usize>,
-    ) -> (IoBuf, Result<()>) {
         let checked = match self.check("reading", extent, offset, &buf, &range) {
             Ok(checked) => checked,
             Err(error) => return (buf, Err(error)),
         };
         let transfer = Transfer { at: checked.at, buf, range, chunk: checked.chunk };
         let (buf, outcome) = checked.attached.device.read(transfer).await;
-        (buf, outcome.map_err(|error| self.failed("reading", extent, offset, on_failure, error)))
+        (buf, outcome.map_err(|error| self.failed("reading", extent, offset, error)))
     }
 
     /// Writes `range` of `buf` from byte `offset` of `extent` on. The memory comes back with the outcome.
@@ -81,33 +54,6 @@ impl Drive {
         range: Range<usize>,
         durability: Durability,
     ) -> (IoBuf, Result<()>) {
-        self.write_or(OnFailure::Offline, extent, offset, buf, range, durability).await
-    }
-
-    /// As [`Drive::write`], but a failure leaves the drive in use: for who can do something about it.
-    ///
-    /// # Errors
-    /// See there.
-    pub async fn try_write(
-        &self,
-        extent: Extent,
-        offset: u64,
-        buf: IoBuf,
-        range: Range<usize>,
-        durability: Durability,
-    ) -> (IoBuf, Result<()>) {
-        self.write_or(OnFailure::Stay, extent, offset, buf, range, durability).await
-    }
-
-    async fn write_or(
-        &self,
-        on_failure: OnFailure,
-        extent: Extent,
-        offset: u64,
-        buf: IoBuf,
-        range: Range<usize>,
-        durability: Durability,
-    ) -> (IoBuf, Result<()>) {
         let checked = match self.check("writing", extent, offset, &buf, &range) {
             Ok(checked) => checked,
             Err(error) => return (buf, Err(error)),
@@ -115,10 +61,10 @@ impl Drive {
         let transfer = Transfer { at: checked.at, buf, range, chunk: checked.chunk };
         let Attached { device, properties } = checked.attached;
         let (buf, outcome) = match durability {
-            Durability::Durable => write_durably(&**device, properties, transfer).await,
+            Durability::Durable => write_persistently(&**device, properties, transfer).await,
             Durability::Deferred => device.write(transfer, properties.volatile_cache && properties.fua).await,
         };
-        (buf, outcome.map_err(|error| self.failed("writing", extent, offset, on_failure, error)))
+        (buf, outcome.map_err(|error| self.failed("writing", extent, offset, error)))
     }
 
     /// True when deferred writes are durable only after [`Drive::flush`].
@@ -130,24 +76,23 @@ impl Drive {
     /// Makes deferred writes that have ended durable.
     ///
     /// # Errors
-    /// EIO: the flush failed, and may be repeated; or the drive is not online.
+    /// EIO: the flush failed, and may be repeated; or the drive is missing.
     pub async fn make_durable(&self) -> Result<()> {
         if self.needs_flush_at_commit() {
             self.flush().await
         } else {
-            self.online_for("flushing").map(|_| ())
+            self.attached_for("flushing").map(|_| ())
         }
     }
 
     /// Makes all writes that have ended durable. Nothing is sent to a device without a volatile cache.
     ///
-    /// A failure does not set the drive offline: nothing was acknowledged as durable yet, and the caller can repeat it
-    /// (mpool.md, row 38).
+    /// Nothing was acknowledged as durable when it fails, and the caller can repeat it.
     ///
     /// # Errors
-    /// EIO: the flush failed; or the drive is not online.
+    /// EIO: the flush failed; or the drive is missing.
     pub async fn flush(&self) -> Result<()> {
-        let Attached { device, properties } = self.online_for("flushing")?;
+        let Attached { device, properties } = self.attached_for("flushing")?;
         if !properties.volatile_cache {
             return Ok(());
         }
@@ -161,10 +106,10 @@ impl Drive {
     /// protection information.
     ///
     /// # Errors
-    /// EINVAL: the extent is empty or not on the drive. EIO: the discard failed, and the drive stays online; or it was not.
+    /// EINVAL: the extent is empty or not on the drive. EIO: the discard failed, or the drive is missing.
     pub async fn erase(&self, extent: Extent, readable_afterwards: bool) -> Result<()> {
         let doing = "discarding";
-        let Attached { device, properties } = self.online_for(doing)?;
+        let Attached { device, properties } = self.attached_for(doing)?;
         let (first, bytes) = self.place(doing, extent)?;
         let unreadable = properties.dif && properties.sed;
         if !properties.discard || (readable_afterwards && unreadable) {
@@ -181,9 +126,21 @@ impl Drive {
         }
     }
 
-    fn online_for(&self, doing: &str) -> Result<&Attached> {
-        let online = self.attached.as_ref().filter(|_| self.status.get() == DriveStatus::Online);
-        online.ok_or_else(|| self.out_of_use(doing))
+    fn attached_for(&self, doing: &str) -> Result<&Attached> {
+        self.attached.as_ref().ok_or_else(|| self.missing(doing))
+    }
+
+    /// Finds out whether the drive takes writes, by one in a page that nothing uses.
+    ///
+    /// # Errors
+    /// EIO: it does not. ENOMEM.
+    pub(in crate::pool) async fn probe(&self) -> Result<()> {
+        let doing = "a trial write";
+        let Attached { device, properties } = self.attached_for(doing)?;
+        let buf = self.allocate(PAGE_BYTES)?;
+        let transfer = Transfer { at: PROBE_AT, buf, range: 0..PAGE_BYTES, chunk: PAGE_BYTES };
+        let (_, outcome) = write_persistently(&**device, properties, transfer).await;
+        outcome.map_err(|error| PoolError::device(self.subject(), doing, error))
     }
 
     /// First byte and length of an extent that lies on the drive. The drive's zones lie within its bytes, so neither the
@@ -209,7 +166,7 @@ impl Drive {
         buf: &IoBuf,
         range: &Range<usize>,
     ) -> Result<Checked<'_>> {
-        let attached = self.online_for(doing)?;
+        let attached = self.attached_for(doing)?;
         let (first, bytes) = self.place(doing, extent)?;
         let sector = self.sector_bytes();
         let memory = (**buf).as_ref().len();
@@ -229,10 +186,7 @@ impl Drive {
     }
 
     /// An operation on an object failed.
-    fn failed(&self, doing: &str, extent: Extent, offset: u64, on_failure: OnFailure, error: DeviceError) -> PoolError {
-        if on_failure == OnFailure::Offline {
-            self.status.set(DriveStatus::Offline);
-        }
+    fn failed(&self, doing: &str, extent: Extent, offset: u64, error: DeviceError) -> PoolError {
         PoolError::device(self.subject(), &format!("{doing} at byte {offset} after zone {}", extent.first), error)
     }
 }

@@ -5,11 +5,12 @@
 //! Invariants:
 //! * Nothing is read or written outside the extent that is named, nor outside the zones that media give the drive.
 //!   Extents come from media and may be any.
-//! * After a failed read or write of an object nothing more is sent to the device for objects, until the pool is
-//!   activated again: no write follows a failed write of metadata. Slab objects and claimed logs are exempt: their
-//!   owners try again, and judge for themselves what a failure means.
+//! * A transfer that fails fails alone, and says nothing about the next one. Only who writes the pool's metadata calls
+//!   a drive suspect, when it does not take a trial write either, and sees to it that it is tried again (`health`).
 //!
 //! Differs from mpool.md:
+//! * No failure puts a drive offline: what a failed write of metadata leaves in doubt is settled where it is, in the
+//!   container that it belongs to. So one bad block costs what lies on it.
 //! * A failed discard leaves the drive in use: discards are advice (section 13, defect 15).
 //! * Files are accepted as devices, besides block devices and NVDIMM: virtual disks and images are files.
 //! * A durable write is followed by a flush where the device has a volatile cache and cannot force single writes.
@@ -30,7 +31,7 @@ mod sizes;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::pool) use durable::write_durably;
+pub(in crate::pool) use durable::{write_durably, write_persistently};
 pub use io::Durability;
 pub use sizes::{
     check_zone_bytes, default_zone_bytes, derived_capacities, describe_new, MdcCapacities, DEFAULT_ZONE_BYTES,
@@ -50,8 +51,8 @@ pub const MAX_CHUNK_BYTES: usize = 1024 << 10;
 pub enum DriveStatus {
     /// It does.
     Online = 1,
-    /// An operation on an object failed; out of use until the pool is activated again.
-    Offline = 3,
+    /// It does not take writes just now, so no metadata on it is changed. It is read, and it is tried again.
+    Suspect = 2,
     /// It was not there when the pool was activated.
     Unavailable = 4,
 }
@@ -93,7 +94,8 @@ pub struct Drive {
     name: String,
     attached: Option<Attached>,
     descriptor: Cell<DriveDescriptor>,
-    status: Cell<DriveStatus>,
+    /// Why it is suspect.
+    suspicion: RefCell<Option<String>>,
     chunk_bytes: Cell<usize>,
     settings: DriveSettings,
     space: RefCell<SpaceMap>,
@@ -126,12 +128,11 @@ impl Drive {
         settings: DriveSettings,
     ) -> Result<Rc<Drive>> {
         let space = RefCell::new(empty_map(&name, &descriptor, &settings)?);
-        let status = if attached.is_some() { DriveStatus::Online } else { DriveStatus::Unavailable };
         let drive = Drive {
             name,
             attached,
             descriptor: Cell::new(descriptor),
-            status: Cell::new(status),
+            suspicion: RefCell::default(),
             chunk_bytes: Cell::new(0),
             settings,
             space,
@@ -186,7 +187,23 @@ impl Drive {
     /// Whether it works.
     #[must_use]
     pub fn status(&self) -> DriveStatus {
-        self.status.get()
+        match (&self.attached, self.suspicion.borrow().is_some()) {
+            (None, _) => DriveStatus::Unavailable,
+            (Some(_), true) => DriveStatus::Suspect,
+            (Some(_), false) => DriveStatus::Online,
+        }
+    }
+
+    /// Why it is suspect; none when it is not.
+    #[must_use]
+    pub fn suspicion(&self) -> Option<String> {
+        self.suspicion.borrow().clone()
+    }
+
+    /// Calls it suspect for a reason, or, without one, online. Returns whether that is news.
+    pub(in crate::pool) fn suspect(&self, reason: Option<String>) -> bool {
+        let before = self.suspicion.replace(reason).is_some();
+        before != self.suspicion.borrow().is_some()
     }
 
     /// Its device; none when it is unavailable.
@@ -252,7 +269,7 @@ impl Drive {
     pub fn allocate(&self, bytes: usize) -> Result<IoBuf> {
         let doing = "allocating memory for I/O";
         let Some(attached) = &self.attached else {
-            return Err(self.out_of_use(doing));
+            return Err(self.missing(doing));
         };
         attached.device.allocate(bytes).map_err(|error| PoolError::device(self.subject(), doing, error))
     }
@@ -262,12 +279,8 @@ impl Drive {
         subject(&self.name)
     }
 
-    fn out_of_use(&self, doing: &str) -> PoolError {
-        let why = match self.status.get() {
-            DriveStatus::Unavailable => "is missing",
-            DriveStatus::Offline | DriveStatus::Online => "is offline since an earlier failure",
-        };
-        PoolError::new(Kind::Io, self.subject(), format!("{doing} is impossible: the drive {why}"))
+    fn missing(&self, doing: &str) -> PoolError {
+        PoolError::new(Kind::Io, self.subject(), format!("{doing} is impossible: the drive is missing"))
     }
 }
 

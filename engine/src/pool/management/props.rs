@@ -17,7 +17,7 @@ use crate::pool::Pool;
 pub enum PoolStatus {
     /// All drives are there.
     Optimal,
-    /// A drive is missing, or out of use after an error.
+    /// A drive is missing or suspect, or metadata is in doubt.
     Faulted,
 }
 
@@ -41,7 +41,7 @@ pub struct ClassProps {
     pub class: MediaClass,
     /// Spare zones in percent.
     pub spare_percent: u8,
-    /// Drives that are missing or out of use: 0 or 1.
+    /// Drives that are missing or suspect: 0 or 1.
     pub unavailable: u32,
     /// Its drive.
     pub drive: DriveProps,
@@ -56,6 +56,8 @@ pub struct PoolProps {
     pub params: PoolParams,
     /// How it fares.
     pub status: PoolStatus,
+    /// What is wrong just now, and what becomes of it.
+    pub faults: Vec<String>,
     /// Classes that have a drive, in the order of their numbers.
     pub classes: Vec<ClassProps>,
 }
@@ -65,9 +67,18 @@ impl Pool {
     #[must_use]
     pub fn props(&self) -> PoolProps {
         let classes: Vec<_> = MediaClass::ALL.into_iter().filter_map(|class| self.class_props(class).ok()).collect();
-        let faulted = classes.iter().any(|class| class.unavailable > 0);
-        let status = if faulted { PoolStatus::Faulted } else { PoolStatus::Optimal };
-        PoolProps { params: self.params(), status, classes }
+        PoolProps { params: self.params(), status: self.status(), faults: self.faults(), classes }
+    }
+
+    /// How it fares.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        let all_there = self.drives().iter().all(|drive| drive.status() == DriveStatus::Online);
+        if all_there && self.faults().is_empty() {
+            PoolStatus::Optimal
+        } else {
+            PoolStatus::Faulted
+        }
     }
 
     /// A media class.

@@ -209,8 +209,9 @@ impl Pool {
     pub(in crate::pool) async fn abort_object(&self, object: Hold) -> Result<()> {
         let _changing = object.lock().exclusive().await;
         self.refuse_unless(&object, ObjectState::Uncommitted)?;
-        self.container(object.id().slot()).remove(&object);
-        self.erase_later(Rc::clone(&object));
+        let container = self.container(object.id().slot());
+        container.remove(&object);
+        self.release_zones(container, Rc::clone(&object));
         Ok(())
     }
 

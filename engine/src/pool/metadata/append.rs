@@ -6,8 +6,8 @@
 //! compacted on the spot and the record appended once more.
 //!
 //! Differs from mpool.md: a failed compaction closes the pair before it is opened again; after five attempts the
-//! container is out of use, which fails every later change cleanly (defect 13). While the old log is the valid one
-//! nothing is lost by that.
+//! container is in doubt ([`super::doubt`]), which fails every later change cleanly until it can be compacted. While the
+//! old log is the valid one nothing is lost by that.
 
 use std::rc::Rc;
 
@@ -23,8 +23,8 @@ impl Pool {
     /// Appends one record, durably.
     ///
     /// # Errors
-    /// The container is out of use, or its drive failed. Whether the record is on media is then not known, but the
-    /// drive is offline, so nothing is logged after it before the next activation.
+    /// The record cannot be written, or what was in doubt before cannot be settled. Whether the record is on media is then
+    /// not known: the container is in doubt.
     pub(super) async fn append_record(&self, container: &Container, record: &Record) -> Result<()> {
         self.append_records(container, std::slice::from_ref(record)).await
     }
@@ -35,17 +35,36 @@ impl Pool {
     /// # Errors
     /// As for [`Pool::append_record`].
     pub(super) async fn append_records(&self, container: &Container, records: &[Record]) -> Result<()> {
-        match self.try_append(container, records).await {
-            Err(error) if error.kind() == Kind::LogFull => {}
-            other => return other,
+        let compactions = container.compactions.get();
+        self.settle(container).await?;
+        let appended = match self.try_append(container, records, compactions).await {
+            Err(error) if error.kind() == Kind::LogFull => {
+                self.compact(container).await?;
+                self.try_append(container, records, compactions).await
+            }
+            other => other,
+        };
+        let Err(error) = appended else { return Ok(()) };
+        self.distrust(container, &error).await;
+        // The other log of the pair may take what this one did not.
+        if error.kind() == Kind::LogFull || self.settle(container).await.is_err() {
+            return Err(error);
         }
-        self.compact(container).await?;
-        self.try_append(container, records).await
+        let again = self.try_append(container, records, compactions).await;
+        if let Err(error) = &again {
+            self.distrust(container, error).await;
+        }
+        again
     }
 
-    async fn try_append(&self, container: &Container, records: &[Record]) -> Result<()> {
+    /// Appends records. A version is left out when there was a compaction after the first `compactions`: it begins with one.
+    async fn try_append(&self, container: &Container, records: &[Record], compactions: u64) -> Result<()> {
         let mdc = self.resting_mdc(container).await?;
+        let compacted = container.compactions.get() != compactions;
         for (index, record) in records.iter().enumerate() {
+            if compacted && matches!(record, Record::Version(_)) {
+                continue;
+            }
             let last = index + 1 == records.len();
             mdc.append(record.encode().as_ref(), last).await?;
         }
@@ -56,9 +75,8 @@ impl Pool {
     /// compaction has left one: the old log is still the valid one then, so the pair is opened anew.
     async fn resting_mdc(&self, container: &Container) -> Result<Rc<Mdc>> {
         let slot = container.slot();
-        let mdc = container
-            .mdc()
-            .ok_or_else(|| PoolError::new(Kind::Io, self.subject(), format!("{slot} is out of use after failures")))?;
+        let mdc =
+            container.mdc().ok_or_else(|| PoolError::new(Kind::Io, self.subject(), format!("{slot} is not open")))?;
         if mdc.is_alive() && !mdc.is_compacting() {
             return Ok(mdc);
         }
@@ -71,7 +89,7 @@ impl Pool {
     /// Rewrites a container so that it has one record for each thing that is.
     ///
     /// # Errors
-    /// Five attempts failed; the container is out of use.
+    /// Five attempts failed, or the drive is suspect; the container is in doubt.
     pub(super) async fn compact(&self, container: &Container) -> Result<()> {
         let attempts = self.tunables.borrow().compaction_attempts();
         let mut last = None;
@@ -81,16 +99,21 @@ impl Pool {
                 Err(error) => {
                     let slot = container.slot();
                     self.log(Level::Warning, format!("compaction of {slot} failed, attempt {attempt}: {error}"));
+                    let suspect =
+                        error.kind() == Kind::Io && self.judge(&*self.metadata_drive()?, &error).await.is_err();
                     last = Some(error);
+                    if suspect {
+                        break;
+                    }
                 }
             }
         }
-        container.mdc.borrow_mut().take();
-        let slot = container.slot();
-        self.log(Level::Error, format!("{slot} is out of use: {attempts} compactions of it failed"));
-        Err(last.unwrap_or_else(|| PoolError::invalid(self.subject(), "no attempt at a compaction is allowed")))
+        let error = last.unwrap_or_else(|| PoolError::invalid(self.subject(), "no attempt at a compaction is allowed"));
+        self.distrust(container, &error).await;
+        Err(error)
     }
 
+    /// One attempt. Nothing is in doubt after a success.
     pub(super) async fn compact_once(&self, container: &Container) -> Result<()> {
         let mdc = self.resting_mdc(container).await?;
         let objects = container.all_committed();
@@ -104,6 +127,8 @@ impl Pool {
         mdc.cend().await?;
         container.version.set(self.content_version());
         container.counts.set(RecordCounts { creates: objects.len() as u64, ..RecordCounts::default() });
+        container.compactions.set(container.compactions.get() + 1);
+        self.trust(container);
         Ok(())
     }
 

@@ -105,8 +105,15 @@ impl Pool {
         let fills: Vec<_> = clients
             .map(|container| {
                 let fill = self.fill(container);
-                let free_bytes = fill.capacity.saturating_sub(fill.used);
-                selection::Fill { slot: container.slot(), free_bytes, capacity_bytes: fill.capacity }
+                let slot = container.slot();
+                match container.doubt() {
+                    // As one that is full: only when there is no other.
+                    Some(_) => selection::Fill { slot, free_bytes: 0, capacity_bytes: fill.capacity.max(1) },
+                    None => {
+                        let free_bytes = fill.capacity.saturating_sub(fill.used);
+                        selection::Fill { slot, free_bytes, capacity_bytes: fill.capacity }
+                    }
+                }
             })
             .collect();
         let excluded = self.tunables.borrow().no_alloc_mdcs() as usize;

@@ -56,7 +56,7 @@ pub struct Container {
     pub(super) last_uniquifier: Cell<u64>,
     /// The id checkpointed last.
     pub(super) checkpoint: Cell<Option<ObjectId>>,
-    /// The open pair of logs; none before it is opened, and after a compaction has failed for good.
+    /// The open pair of logs; none before it is opened.
     pub(super) mdc: RefCell<Option<Rc<Mdc>>>,
     /// Version of its content on media.
     pub(super) version: Cell<ContentVersion>,
@@ -65,8 +65,14 @@ pub struct Container {
     live_bytes: Cell<u64>,
     /// All objects, by [`crate::pool::MediaClass::index`].
     usage: Cell<[ObjectUsage; 2]>,
+    /// Compactions since it was opened.
+    pub(super) compactions: Cell<u64>,
     committed: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
     uncommitted: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
+    /// Why it is not known what its log says; see `doubt`.
+    doubt: RefCell<Option<String>>,
+    /// Objects whose zones become free once that is known.
+    limbo: RefCell<Vec<Rc<Object>>>,
 }
 
 impl Container {
@@ -86,8 +92,11 @@ impl Container {
             counts: Cell::new(RecordCounts::default()),
             live_bytes: Cell::new(0),
             usage: Cell::default(),
+            compactions: Cell::new(0),
             committed: RefCell::default(),
             uncommitted: RefCell::default(),
+            doubt: RefCell::default(),
+            limbo: RefCell::default(),
         }
     }
 
@@ -95,6 +104,25 @@ impl Container {
     #[must_use]
     pub fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Why it is not known what its log says; none when it is.
+    pub(super) fn doubt(&self) -> Option<String> {
+        self.doubt.borrow().clone()
+    }
+
+    /// Returns whether that is news.
+    pub(super) fn set_doubt(&self, doubt: Option<String>) -> bool {
+        let before = self.doubt.replace(doubt).is_some();
+        before != self.doubt.borrow().is_some()
+    }
+
+    pub(super) fn put_in_limbo(&self, object: Rc<Object>) {
+        self.limbo.borrow_mut().push(object);
+    }
+
+    pub(super) fn take_limbo(&self) -> Vec<Rc<Object>> {
+        self.limbo.take()
     }
 
     /// The open log pair.

@@ -51,7 +51,7 @@ impl Pool {
             match self.new_container_log(id).await {
                 Ok(log) => logs.push(log),
                 Err(error) => {
-                    self.take_back(logs);
+                    self.take_back(&logs);
                     return Err(error);
                 }
             }
@@ -62,9 +62,7 @@ impl Pool {
                 self.commit_object(log).await
             };
             if let Err(error) = committed {
-                // A first log that was committed is removed by the next activation.
-                let uncommitted = logs.iter().filter(|log| log.state() == super::ObjectState::Uncommitted);
-                self.take_back(uncommitted.cloned().collect());
+                self.take_back(&logs);
                 return Err(error);
             }
         }
@@ -76,31 +74,30 @@ impl Pool {
         Ok(())
     }
 
-    /// Allocates and discards a log of a container. MDC0 describes it once it is committed.
+    /// Allocates and discards a log of a container, unless an attempt that failed has left it. MDC0 describes it once it is
+    /// committed.
     async fn new_container_log(&self, id: ObjectId) -> Result<Rc<Object>> {
         let mdc0 = self.container(Slot::ZERO);
-        if mdc0.knows(id) {
-            return Err(PoolError::new(
-                Kind::Exists,
-                id.to_string(),
-                "it was left by a failure; activate the pool again",
-            ));
+        if let Some(left) = mdc0.committed(id) {
+            return Ok(left);
         }
         let class = MediaClass::Capacity;
         let wish = Wish { kind: ObjectType::Mlog, class, zones: self.mdc_log_zones.get().max(1), spare: false };
         let log = self.place(id, wish, self.drive_of(class)?).await?;
         mdc0.insert(Rc::clone(&log));
         if let Err(error) = log.drive().erase(log.extent(), true).await {
-            self.take_back(vec![log]);
+            self.take_back(&[log]);
             return Err(error);
         }
         Ok(log)
     }
 
-    fn take_back(&self, logs: Vec<Rc<Object>>) {
-        for log in logs {
-            self.container(Slot::ZERO).remove(&log);
-            self.erase_later(log);
+    /// Takes logs back that were not committed. What was is used by the next attempt, or removed by the next activation.
+    fn take_back(&self, logs: &[Rc<Object>]) {
+        for log in logs.iter().filter(|log| log.state() == super::ObjectState::Uncommitted) {
+            let mdc0 = self.container(Slot::ZERO);
+            mdc0.remove(log);
+            self.release_zones(mdc0, Rc::clone(log));
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Object {
     claimed: Cell<bool>,
     lock: Lock,
     pub(super) open: RefCell<Option<OpenLog>>,
+    /// Whether a log's last erasure counts is not known; see `doubt`.
+    erasure_in_doubt: Cell<bool>,
 }
 
 impl Object {
@@ -93,6 +95,7 @@ impl Object {
             claimed: Cell::new(false),
             lock: Lock::new(rank),
             open: RefCell::new(None),
+            erasure_in_doubt: Cell::new(false),
         }))
     }
 
@@ -177,6 +180,18 @@ impl Object {
     pub(super) fn set_generation(&self, generation: u64) {
         assert!(generation >= self.generation.get(), "{}: a generation never goes back", self.id);
         self.generation.set(generation);
+    }
+
+    /// Whether a log's last erasure counts is not known: it may lose what is written to it.
+    pub(super) fn is_erasure_in_doubt(&self) -> bool {
+        self.erasure_in_doubt.get()
+    }
+
+    pub(super) fn set_erasure_in_doubt(&self, in_doubt: bool) {
+        self.erasure_in_doubt.set(in_doubt);
+        if let Some(open) = self.open.borrow().as_ref() {
+            open.log.set_frozen(in_doubt);
+        }
     }
 
     /// Where it is in its life.

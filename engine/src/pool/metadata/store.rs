@@ -14,19 +14,25 @@ use async_trait::async_trait;
 
 use super::object::{Object, ObjectState, OpenLog};
 use crate::pool::device::IoBuf;
-use crate::pool::drive::{Drive, Durability};
+use crate::pool::drive::{Drive, DriveStatus, Durability};
 use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::format::Record;
-use crate::pool::host::Level;
+use crate::pool::host::{Host, Level};
 use crate::pool::ids::{Extent, ObjectId, ObjectType, Slot};
 use crate::pool::mdc::LogStore;
 use crate::pool::mlog::{LogIdentity, LogMedia, Mlog, OpenFlags};
-use crate::pool::superblocks;
 use crate::pool::Pool;
+use crate::units::Nanos;
 
-/// The zones of a log as the medium of its blocks.
+/// Pauses before a write of a log is tried again.
+const WRITE_PAUSES: [Nanos; 3] = [Nanos(1_000_000), Nanos(10_000_000), Nanos(100_000_000)];
+/// How often a read of a log is tried.
+const READ_ATTEMPTS: u32 = 3;
+
+/// The zones of a log as the medium of its blocks. Transfers that fail are tried again.
 #[derive(Debug)]
 struct LogZones {
+    host: Rc<dyn Host>,
     drive: Rc<Drive>,
     extent: Extent,
 }
@@ -50,16 +56,37 @@ impl LogMedia for LogZones {
     }
 
     async fn read(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
-        self.drive.read(self.extent, at, buf, range).await
+        let (mut buf, mut outcome) = self.drive.read(self.extent, at, buf, range.clone()).await;
+        for _ in 1..READ_ATTEMPTS {
+            if !is_fault(&outcome) {
+                break;
+            }
+            (buf, outcome) = self.drive.read(self.extent, at, buf, range.clone()).await;
+        }
+        (buf, outcome)
     }
 
     async fn write_durable(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
-        self.drive.write(self.extent, at, buf, range, Durability::Durable).await
+        let durable = Durability::Durable;
+        let (mut buf, mut outcome) = self.drive.write(self.extent, at, buf, range.clone(), durable).await;
+        for pause in WRITE_PAUSES {
+            // A suspect drive was tried enough.
+            if !is_fault(&outcome) || self.drive.status() != DriveStatus::Online {
+                break;
+            }
+            self.host.sleep(pause).await;
+            (buf, outcome) = self.drive.write(self.extent, at, buf, range.clone(), durable).await;
+        }
+        (buf, outcome)
     }
 
     async fn flush(&self) -> Result<()> {
         self.drive.flush().await
     }
+}
+
+fn is_fault(outcome: &Result<()>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind() == Kind::Io)
 }
 
 /// The logs of a pool, for those whom the pool itself keeps.
@@ -120,7 +147,9 @@ impl Pool {
             open.openers += 1;
             return Ok(Rc::clone(&open.log));
         }
-        let media = Rc::new(LogZones { drive: Rc::clone(object.drive()), extent: object.extent() });
+        self.settle_erasure(&object).await?;
+        let host = Rc::clone(&self.host);
+        let media = Rc::new(LogZones { host, drive: Rc::clone(object.drive()), extent: object.extent() });
         let uuid = object.uuid().ok_or_else(|| PoolError::invalid(id.to_string(), "the log has no UUID"))?;
         let identity = LogIdentity { id, uuid, generation: object.generation() };
         let log = Mlog::open(media, identity, flags, self.format.log, self.accepts_v1_logs()).await?;
@@ -159,15 +188,9 @@ impl Pool {
         let Some(generation) = next.map(|next| next.max(min_generation)) else {
             return Err(PoolError::invalid(id.to_string(), "its generation cannot grow any more"));
         };
-        match (id.slot(), id.uniquifier()) {
-            (Slot::ZERO, log @ (0 | 1)) => self.record_mdc0_generation(log as usize, generation).await?,
-            (slot, _) => {
-                let container = self.container(slot);
-                let _rest = container.compaction.exclusive().await;
-                self.append_record(container, &Record::ObjectErase { id, generation }).await?;
-                container.count(|counts| counts.erases += 1);
-            }
-        }
+        let recorded = self.record_erasure(id, generation).await;
+        object.set_erasure_in_doubt(recorded.is_err());
+        recorded?;
         object.set_generation(generation);
         // Before the log is used again: a late discard would hit what is appended by then.
         if let Err(error) = object.drive().erase(object.extent(), true).await {
@@ -179,14 +202,26 @@ impl Pool {
         Ok(generation)
     }
 
+    async fn record_erasure(&self, id: ObjectId, generation: u64) -> Result<()> {
+        match (id.slot(), id.uniquifier()) {
+            (Slot::ZERO, log @ (0 | 1)) => self.record_mdc0_generation(log as usize, generation).await,
+            (slot, _) => {
+                let container = self.container(slot);
+                let _rest = container.compaction.exclusive().await;
+                self.append_record(container, &Record::ObjectErase { id, generation }).await?;
+                container.count(|counts| counts.erases += 1);
+                Ok(())
+            }
+        }
+    }
+
     /// Writes a new generation of one of MDC0's logs into the superblock.
     async fn record_mdc0_generation(&self, log: usize, generation: u64) -> Result<()> {
-        let drive = self.metadata_drive()?;
         let mut superblock = self.superblock.borrow().clone();
         if let Some(location) = superblock.metadata.as_mut() {
             location.logs[log].generation = generation;
         }
-        let updated = superblocks::update(&drive, &mut superblock, self.format.superblock, &*self.host).await;
+        let updated = self.write_superblock(&mut superblock).await;
         match updated {
             Ok(()) => *self.superblock.borrow_mut() = superblock,
             // It is used up: a copy may have it.

@@ -20,6 +20,7 @@ use crate::pool::format::MediaFormat;
 use crate::pool::host::{Host, Level};
 use crate::pool::management::activate::ActivateRequest;
 use crate::pool::management::create::CreateRequest;
+use crate::pool::management::props::PoolStatus;
 use crate::pool::registry::Registry;
 use crate::pool::tunables::Tunables;
 use crate::units::Nanos;
@@ -39,6 +40,14 @@ pub(crate) struct WorldHost {
     /// Number of power cuts so far, so that no identity is made twice.
     cuts: Cell<u8>,
     disks: RefCell<BTreeMap<String, Rc<Disk>>>,
+    told: RefCell<Vec<PoolStatus>>,
+}
+
+impl WorldHost {
+    /// What it was told of pools.
+    pub(crate) fn told(&self) -> Vec<PoolStatus> {
+        self.told.borrow().clone()
+    }
 }
 
 /// A disk.
@@ -73,7 +82,12 @@ impl World {
     }
 
     pub(crate) fn with_format(format: MediaFormat) -> World {
-        let host = Rc::new(WorldHost { clock: TestHost::new(), cuts: Cell::new(0), disks: RefCell::default() });
+        let host = Rc::new(WorldHost {
+            clock: TestHost::new(),
+            cuts: Cell::new(0),
+            disks: RefCell::default(),
+            told: RefCell::default(),
+        });
         let registry = Rc::new(Registry::with_format(Rc::<WorldHost>::clone(&host), Tunables::default(), format));
         World { host, registry }
     }
@@ -429,6 +443,10 @@ impl Host for WorldHost {
             return Err(PoolError::new(Kind::Busy, path, "it is in use"));
         }
         Ok(Rc::new(Claim { disk, clock: Rc::clone(&self.clock) }))
+    }
+
+    fn pool_changed(&self, _name: &str, status: PoolStatus) {
+        self.told.borrow_mut().push(status);
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -94,6 +94,7 @@ impl Mlog {
             let outcome = {
                 let mut state = self.state.borrow_mut();
                 self.check_usable(&state)?;
+                self.check_thawed()?;
                 self.take_buffers(&mut state, 0)?;
                 append(self, &mut state)
             };
@@ -114,6 +115,7 @@ impl Mlog {
             let progress = {
                 let mut state = self.state.borrow_mut();
                 self.check_usable(&state)?;
+                self.check_thawed()?;
                 if self.flags.compact_sem && state.cstart.is_none() {
                     return Err(self.invalid("a compaction must start before anything else is appended"));
                 }

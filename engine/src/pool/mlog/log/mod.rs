@@ -93,6 +93,8 @@ pub struct Mlog {
     flight: RefCell<Option<Flight>>,
     appending: Mutex<()>,
     reading: Mutex<ReadSide>,
+    /// Its last erasure is in doubt: what is appended now may be lost.
+    frozen: Cell<bool>,
     /// Flush sets that ended so far.
     flushes: Cell<u64>,
     /// What was found when it was opened may be in a volatile cache only: its write had failed, or its writer died. It is
@@ -151,6 +153,7 @@ impl Mlog {
             flight: RefCell::new(None),
             appending: Mutex::new(()),
             reading: Mutex::new(ReadSide::new(reader, identity.generation, kept)),
+            frozen: Cell::new(false),
             flushes: Cell::new(0),
             found_unflushed: Cell::new(!recovered.is_empty()),
         });
@@ -267,6 +270,18 @@ impl Mlog {
         self.state.borrow_mut().open = false;
         self.land().await;
         self.reading.lock().await.drop_cache();
+    }
+
+    /// Whether it refuses appends, because an erasure failed that may be on media.
+    pub fn set_frozen(&self, frozen: bool) {
+        self.frozen.set(frozen);
+    }
+
+    fn check_thawed(&self) -> Result<()> {
+        if !self.frozen.get() {
+            return Ok(());
+        }
+        Err(PoolError::new(Kind::Io, self.id.to_string(), "its erasure failed, and it must be erased again"))
     }
 
     fn check_open(&self, state: &State) -> Result<()> {

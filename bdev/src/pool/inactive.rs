@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Pools that were found and could not be activated, and why: what is asked of their volumes answers with that.
+
+use core::cell::RefCell;
+use std::collections::BTreeMap;
+
+use engine::pool::PoolError;
+use uuid::Uuid;
+
+use super::bdevs;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct InactivePools(RefCell<BTreeMap<Uuid, Inactive>>);
+
+#[derive(Debug)]
+struct Inactive {
+    name: String,
+    bdev: String,
+    error: PoolError,
+}
+
+impl InactivePools {
+    /// A pool on `bdev` was not activated.
+    pub fn note(&self, uuid: Uuid, name: &str, bdev: &str, error: &PoolError) {
+        let inactive = Inactive { name: name.to_owned(), bdev: bdev.to_owned(), error: error.clone() };
+        self.0.borrow_mut().insert(uuid, inactive);
+    }
+
+    /// Why a volume is not there: the error of the pool that `is_its` says is its own, else of the first. Those that are
+    /// active by now, or whose bdev has gone, are forgotten.
+    pub fn why(&self, is_active: impl Fn(Uuid) -> bool, is_its: impl Fn(&str) -> bool) -> Option<PoolError> {
+        let mut pools = self.0.borrow_mut();
+        pools.retain(|uuid, pool| !is_active(*uuid) && bdevs::claim_of(&pool.bdev).is_some());
+        let its = pools.values().find(|pool| is_its(&pool.name)).or_else(|| pools.values().next())?;
+        let reason = format!(
+            "it is not loaded: the pool could not be activated: {}. See to that, then mpool_activate with the name '{}' \
+             loads its volumes",
+            its.error, its.name
+        );
+        Some(PoolError::new(its.error.kind(), format!("pool '{}' on bdev '{}'", its.name, its.bdev), reason))
+    }
+}
