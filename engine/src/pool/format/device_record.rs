@@ -80,19 +80,18 @@ impl DeviceRecord {
     /// # Errors
     /// Too few bytes. Any others are a record.
     pub fn decode(bytes: &[u8; DEVICE_RECORD_BYTES]) -> Result<Option<DeviceRecord>, Truncated> {
-        if bytes.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
         let mut fields = FieldReader::new(bytes);
         let (uuid, blocks, block_bytes, flags) = (fields.uuid()?, fields.u64()?, fields.u32()?, fields.u32()?);
-        Ok(Some(DeviceRecord {
+        let record = DeviceRecord {
             uuid,
             blocks,
             block_bytes,
             uuid_lasts: flags & LASTING != 0,
             layered: flags & LAYERED != 0,
             product: printable(fields.bytes()?),
-        }))
+        };
+        // Other flags say nothing.
+        Ok(Some(record).filter(|record| record.encode() != [0; DEVICE_RECORD_BYTES]))
     }
 
     /// The bytes of the record.
@@ -161,6 +160,9 @@ pub(crate) mod tests {
 
     #[test]
     fn any_bytes_are_a_record() {
+        let mut flags = [0; DEVICE_RECORD_BYTES];
+        flags[31] = 0x80;
+        assert_eq!(DeviceRecord::decode(&flags), Ok(None), "an unknown flag");
         let wild = DeviceRecord::decode(&[0xff; DEVICE_RECORD_BYTES]).expect("enough bytes").expect("not zeros");
         assert_eq!((wild.product(), wild.bytes()), ("?".repeat(63).as_str(), u64::MAX));
         assert_eq!(DeviceRecord::decode(&wild.encode()), Ok(Some(wild)));
