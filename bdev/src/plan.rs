@@ -56,10 +56,10 @@ pub const TRANSFERS: usize =
     BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
 
 /// What a block in flight takes in its logical zone, as was measured.
-const VIO_BYTES: usize = 512;
+const VIO_BYTES: usize = 944;
 /// What a block in flight anywhere in the volume takes in the hash zone and the physical zone of each shard, as was
 /// measured: all of them may have the same.
-const MEMBER_BYTES: usize = 720;
+const MEMBER_BYTES: usize = 288;
 /// What a piece takes, as was measured.
 const PIECE_BYTES: usize = 128;
 /// What a shard takes besides, as was measured: mostly tables of the block map's cache, journal and index.
