@@ -177,6 +177,8 @@ fn a_log_on_used_zones_is_empty() {
     for seed in 0..8 {
         let mut computer = Computer::new(40);
         computer.seed = 100 * seed;
+        // No other zone is free then.
+        computer.tunables.set_spare_percent(0);
         computer.live(|world| async move {
             let pool = world.create(1).await;
             let log = mlog(&pool).await;
