@@ -15,10 +15,10 @@ use crate::hash::{Fingerprint, Fingerprinter};
 use crate::io::relocator::{Relocator, MAX_MOVING};
 use crate::io::{MetadataIo, Submitter};
 use crate::logical::journal::{Counters, Journal, Waiter};
-use crate::logical::Mapped;
+use crate::logical::{Mapped, Mapping};
 use crate::media::journal_record::{Entry, Point};
 use crate::message::{MemberRef, Message, VioRef};
-use crate::physical::{Allocation, Applied, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
+use crate::physical::{Allocation, Applied, Claim, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
 use crate::report::Reporter;
 use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
@@ -50,6 +50,8 @@ pub struct Arrival<Buf> {
     pub data: Buf,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
+    /// The mapping that it replaces.
+    pub old: Mapping,
     /// It is stored, but shall be stored in another place.
     pub anew: bool,
 }
@@ -207,13 +209,13 @@ impl<E: Env> Context<'_, E> {
     }
 
     /// Logical to hash: hands a block over.
-    pub fn dedupe(&mut self, vio: u32, lbn: Lbn, data: E::Buf, fingerprint: Fingerprint, anew: bool) {
-        let vio = VioRef { shard: self.id, index: vio };
-        let to = self.geometry.hash_shard(fingerprint.first_byte());
+    pub fn dedupe(&mut self, block: Arrival<E::Buf>) {
+        let to = self.geometry.hash_shard(block.fingerprint.first_byte());
         if to == self.id {
-            self.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, anew });
+            self.handoff.arrivals.push_back(block);
         } else {
-            self.send(to, Message::Dedupe { vio, lbn, data, fingerprint, anew });
+            let Arrival { vio, lbn, data, fingerprint, old, anew } = block;
+            self.send(to, Message::Dedupe { vio, lbn, data, fingerprint, old, anew });
         }
     }
 
@@ -348,8 +350,8 @@ impl<E: Env> Context<'_, E> {
     }
 
     /// A free block of this shard's own. An error counts as a full zone.
-    pub fn allocate(&mut self, requester: Requester, wait: bool) -> Allocation {
-        self.physical.allocate(requester, wait).unwrap_or_else(|error| {
+    pub fn allocate(&mut self, requester: Requester, claim: Claim, wait: bool) -> Allocation {
+        self.physical.allocate(requester, claim, wait).unwrap_or_else(|error| {
             self.physical_error(&error);
             Allocation::Full
         })

@@ -11,8 +11,9 @@
 
 use crate::error::RequestError;
 use crate::hash::Fingerprint;
-use crate::logical::Mapped;
+use crate::logical::{Mapped, Mapping};
 use crate::media::journal_record::Point;
+use crate::physical::{Allocation, Claim};
 use crate::units::{Lbn, Pbn, ShardId};
 
 /// A data_vio in the logical zone of a shard.
@@ -46,6 +47,8 @@ pub enum Message<Buf> {
         data: Buf,
         /// Its fingerprint.
         fingerprint: Fingerprint,
+        /// The mapping that it replaces.
+        old: Mapping,
         /// It is stored, but shall be stored in another place ([`crate::io::relocator`]).
         anew: bool,
     },
@@ -117,15 +120,15 @@ pub enum Message<Buf> {
     AllocatePage {
         /// The shard that asks, and its ticket for it.
         page: VioRef,
-        /// Wait for slabs that are being scrubbed.
+        /// Wait for a block that may come free.
         wait: bool,
     },
     /// Physical to logical.
     PageAllocated {
         /// The receiver's ticket.
         ticket: u32,
-        /// The block, or none when the zone is full.
-        pbn: Option<Pbn>,
+        /// The block, or why there is none.
+        answer: Allocation,
     },
     /// Journal to physical: commit the slab journals that hold changes of the sender's up to `up_to`; answered by
     /// [`Message::SlabJournalsCommitted`].
@@ -189,15 +192,17 @@ pub enum Message<Buf> {
     Allocate {
         /// Who asks.
         member: MemberRef,
-        /// Wait for slabs that are being scrubbed.
+        /// What for.
+        claim: Claim,
+        /// Wait for a block that may come free.
         wait: bool,
     },
     /// Physical to hash.
     Allocated {
         /// Index of the member in the receiver.
         member: u32,
-        /// The block, or none when the zone is full.
-        pbn: Option<Pbn>,
+        /// The block, or why there is none.
+        answer: Allocation,
     },
     /// Hash to physical: a compressed block is written; each of its owners becomes a holder of its lock (vdo.md 2.5).
     /// Answered by [`Message::Shared`].

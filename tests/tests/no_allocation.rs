@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use engine::hash::{Fingerprinter, HistoryConfig, SECRET_BYTES};
 use engine::io::{Operation, Piece};
 use engine::media::index_section::SECTION_RECORDS;
+use engine::physical::ReserveConfig;
 use engine::volume::{DeviceByte, Geometry, Placement};
 use engine::{
     Block, Blocks, Direction, Env, Event, Lbn, Message, Nanos, Part, Pbn, RequestError, Run, RunToken, SectionAt,
@@ -39,6 +40,7 @@ const SIZES: Sizes = Sizes {
     journal_bufs: 16,
     slab_bufs: 32,
     volatile_cache: false,
+    reserve: ReserveConfig { overwrites: true, operator_percent: 1 },
 };
 
 /// Blocks of memory of one shard.

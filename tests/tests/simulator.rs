@@ -47,6 +47,7 @@ fn seeds() {
         ("messages", totals.world.messages),
         ("changes of memory in use", totals.world.scribbles),
         ("no space", totals.world.no_space),
+        ("blocks lent", engine.blocks_lent),
         ("I/O errors", totals.world.io_errors),
         ("corrupt reads", totals.world.corrupt),
         ("wrong blocks that were verified", totals.faults.wrong_verifies),

@@ -7,6 +7,7 @@
 
 use crate::arena::NONE;
 use crate::hash::Fingerprint;
+use crate::logical::Mapping;
 use crate::message::VioRef;
 use crate::units::{Lbn, Pbn};
 use crate::wait_queue::Linked;
@@ -20,6 +21,22 @@ pub enum Packing {
     Parked,
     /// In this compressed block of the zone, which is on its way.
     In(u32),
+}
+
+/// How far the search for a free block is ([`crate::hash::HashZone`], module `allocation`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// So many zones have been asked, over both rounds.
+    Round(u16),
+    /// A loan is asked for, in place of the block that this owner of the content replaces.
+    Loan(u8),
+    /// Likewise, in other zones, of which so many have been asked.
+    Abroad {
+        /// The owner of the content.
+        owner: u8,
+        /// Zones asked.
+        tried: u16,
+    },
 }
 
 /// A block that is being deduplicated.
@@ -49,8 +66,10 @@ pub struct Member<Buf> {
     pub claimed: bool,
     /// Whether its first write failed and it writes to another block.
     pub retried: bool,
-    /// Physical zones that had no free block for it.
-    pub zones_tried: u16,
+    /// The mapping that it replaces.
+    pub old: Mapping,
+    /// How far its search for a free block is.
+    pub search: Search,
     /// Neighbours in the ring of live members.
     pub live_next: u32,
     /// See `live_next`.
@@ -75,7 +94,8 @@ impl<Buf> Member<Buf> {
             compressed: 0,
             claimed: false,
             retried: false,
-            zones_tried: 0,
+            old: Mapping::UNMAPPED,
+            search: Search::Round(0),
             live_next: NONE,
             live_prev: NONE,
             next: NONE,

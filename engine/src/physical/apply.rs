@@ -12,7 +12,7 @@ use super::error::PhysicalError;
 use super::event::{Applied, PhysicalEvent, Source};
 use super::layout::{BlockIndex, SlabIndex};
 use super::pbn_lock::{LockType, PbnLock, Written};
-use super::reference_counts::{transition, Change, Mode, FREE, PROVISIONAL};
+use super::reference_counts::{transition, Balance, Change, Mode, FREE, PROVISIONAL};
 use super::slab_state::{Obstacle, Status};
 use super::updates::Update;
 use super::zone::PhysicalZone;
@@ -107,6 +107,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             };
             self.depot.slabs[slab.0 as usize].waiting.pop(&mut self.depot.updates);
             self.tell(update, result);
+            self.stirred = true;
             progress = true;
         }
         progress
@@ -119,19 +120,12 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Nothing is changed any more: whoever waits for a change is told, and a page's lock is let go.
+    /// Nothing is changed any more: whoever waits for a change is told. A page that is recorded keeps its block: its entry
+    /// is on media, and another shard that does not know yet must not be given it.
     fn refuse(&mut self, update: Update) {
-        match update {
-            Update::Increment { vio, .. } => {
-                let result = Err(RequestError::ReadOnly);
-                self.depot.events.push_back(PhysicalEvent::Incremented { vio, result });
-            }
-            Update::Page { pbn } => {
-                if let Err(error) = self.release(pbn, 0) {
-                    self.report(&error);
-                }
-            }
-            Update::Decrement { .. } | Update::FreePage { .. } => {}
+        if let Update::Increment { vio, .. } = update {
+            let result = Err(RequestError::ReadOnly);
+            self.depot.events.push_back(PhysicalEvent::Incremented { vio, result });
         }
     }
 
@@ -258,10 +252,14 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             1 => self.locks.get_mut(pbn),
             _ => None,
         };
-        self.allocator.change(block, Change::Decrement { locked: lock.is_some() }).ok_or(refused)?;
+        let balance = self.allocator.change(block, Change::Decrement { locked: lock.is_some() }).ok_or(refused)?;
         if let Some(lock) = lock {
             lock.assign_provisional_reference();
         }
+        if balance == Balance::Freed {
+            self.reserve.freed(block);
+        }
+        self.stirred = true;
         Ok(())
     }
 }

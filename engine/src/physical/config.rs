@@ -2,6 +2,7 @@
 
 //! What a physical zone is made of.
 
+use super::reserve::ReserveConfig;
 use crate::media::slab_summary::SlabSummary;
 use crate::units::ShardId;
 use crate::volume::Geometry;
@@ -15,6 +16,8 @@ pub struct PhysicalConfig<Buf> {
     pub shard: ShardId,
     /// PBN locks that can be in use at once.
     pub locks: PbnLocks,
+    /// What is kept back when the zone is full.
+    pub reserve: ReserveConfig,
     /// The volume's nonce.
     pub nonce: u64,
     /// The load generation that begins now: points of another one in `summaries` are void.

@@ -43,10 +43,16 @@ pub enum Requester {
 pub enum Allocation {
     /// A block, locked for the requester.
     Block(Pbn),
-    /// The zone has none.
+    /// The zone has none for such a claim.
     Full,
-    /// The zone has none among the slabs that are loaded; [`PhysicalEvent::Allocated`] follows.
+    /// The claim is a good one, but other zones have to meet it.
+    Elsewhere,
+    /// The zone has none now; [`PhysicalEvent::Allocated`] follows.
     Waiting,
+    /// After a wait: the zone has none. Others that had none before may have some now.
+    Again,
+    /// The zone takes no writes any more.
+    ReadOnly,
 }
 
 /// News for the shard.
@@ -63,8 +69,8 @@ pub enum PhysicalEvent {
     Allocated {
         /// Who asked.
         requester: Requester,
-        /// The block; none when all slabs are loaded and full, or nothing is written any more.
-        pbn: Option<Pbn>,
+        /// A block, [`Allocation::Again`] or [`Allocation::ReadOnly`].
+        answer: Allocation,
     },
     /// A candidate whose slab had to be loaded is locked, or will not be.
     Locked {

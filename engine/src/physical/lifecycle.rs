@@ -10,8 +10,9 @@
 //! writes nothing because nobody asks for anything.
 
 use super::depot::{Mode, Operation};
-use super::event::PhysicalEvent;
+use super::event::{Allocation, PhysicalEvent};
 use super::layout::{SlabIndex, ZoneLayout};
+use super::reserve::Verdict;
 use super::scrubber::Turn;
 use super::slab_state::Status;
 use super::statistics::PhysicalStatistics;
@@ -46,6 +47,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         let was_busy = self.scrubber.is_busy();
         let turn = self.scrubber.advance(env, io, &mut self.depot, &mut self.allocator);
         if let Turn::Loaded(slab) = turn {
+            self.stirred = true;
             self.apply_waiting(slab);
             self.lock_candidates_of(slab);
             if !self.is_scrubbing() {
@@ -55,20 +57,28 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         turn != Turn::Idle || was_busy != self.scrubber.is_busy()
     }
 
-    /// Answers those who wait for blocks, as far as there are any; all of them when no more can come.
+    /// Answers those who wait for blocks, in order, as far as there are any; those for whom none can come are told so.
     fn serve_waiters(&mut self) -> bool {
-        let mut progress = false;
-        while let Some(&requester) = self.waiters.front() {
-            if (self.free_blocks() == 0 && self.is_scrubbing()) || self.must_wait_for_page_lock(requester) {
-                break;
-            }
-            self.waiters.pop_front();
-            // An error means that the pool of locks is too small; there is no block to be had either way.
-            let pbn = self.allocate_for(requester).unwrap_or(None);
-            self.depot.events.push_back(PhysicalEvent::Allocated { requester, pbn });
-            progress = true;
+        if !std::mem::take(&mut self.stirred) || self.waiters.is_empty() {
+            return false;
         }
-        progress
+        let events = self.depot.events.len();
+        for _ in 0..self.waiters.len() {
+            let Some((requester, claim)) = self.waiters.pop_front() else { break };
+            let judged = if self.must_wait_for_page_lock(requester) { Verdict::Later } else { self.judge(claim) };
+            let answer = match judged {
+                Verdict::Later => {
+                    self.waiters.push_back((requester, claim));
+                    continue;
+                }
+                // An error means that the pool of locks is too small; there is no block to be had either way.
+                Verdict::Now => self.allocate_for(requester, claim).unwrap_or(None),
+                Verdict::Elsewhere | Verdict::Never => None,
+            };
+            let answer = answer.map_or(Allocation::Again, Allocation::Block);
+            self.depot.events.push_back(PhysicalEvent::Allocated { requester, answer });
+        }
+        self.depot.events.len() > events
     }
 
     /// Ends every wait: nothing is written any more.
@@ -77,8 +87,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         if self.depot.updates.waiting() > 0 {
             self.depot.indices().for_each(|slab| self.refuse_waiting(slab));
         }
-        while let Some(requester) = self.waiters.pop_front() {
-            self.depot.events.push_back(PhysicalEvent::Allocated { requester, pbn: None });
+        while let Some((requester, _)) = self.waiters.pop_front() {
+            self.depot.events.push_back(PhysicalEvent::Allocated { requester, answer: Allocation::ReadOnly });
         }
         self.refuse_locks();
         self.depot.events.len() > events
@@ -192,6 +202,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.scrubber.add_slabs(&self.depot, first);
         let depot = &self.depot;
         self.allocator.grow(layout, |slab| depot.slab(slab).status == Status::Rebuilt);
+        self.reserve.resize(self.data_blocks());
+        self.stirred = true;
     }
 
     /// Blocks that are free or will turn out to be, as the summaries of slabs say whose counts are not known.

@@ -18,6 +18,7 @@
 //! | `dirty_blocks`, `write_back`, `rounds`, `thresholds` | reference blocks, and when they are written |
 //! | `summary_update` | slab summaries |
 //! | `scrubber` | loading slabs |
+//! | `reserve` | which blocks are kept back, and for whom |
 //!
 //! Invariants, all of which [`PhysicalZone::audit`] recounts (numbers of vdo.md section 10):
 //! * I2: a PBN lock exists only while it has a holder.
@@ -78,6 +79,9 @@ mod pbn_lock;
 #[cfg(test)]
 mod power_cut_tests;
 mod reference_counts;
+mod reserve;
+#[cfg(test)]
+mod reserve_tests;
 mod rounds;
 #[cfg(test)]
 mod scrub_tests;
@@ -104,5 +108,6 @@ pub use config::{PbnLocks, PhysicalConfig, MIN_METADATA_BUFS};
 pub use error::PhysicalError;
 pub use event::{Allocation, Applied, PhysicalEvent, Requester, Source};
 pub(crate) use home_slot::home_slot;
+pub use reserve::{Claim, ReserveConfig};
 pub use statistics::PhysicalStatistics;
 pub use zone::{PhysicalZone, ReadLock};

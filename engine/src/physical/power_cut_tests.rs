@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use super::event::{Allocation, Applied, PhysicalEvent, Requester, Source};
 use super::test_media::{Areas, Random};
 use super::test_zone::{Setup, TestZone, NONCE};
-use super::ReadLock;
+use super::{Claim, ReadLock};
 use crate::env::Direction;
 use crate::media::area::AreaLayout;
 use crate::media::journal_record::Point;
@@ -169,7 +169,7 @@ impl Campaign {
             return;
         }
         let requester = Requester::Data(MemberRef { shard: ShardId(0), index: 7 });
-        match self.zone.zone.allocate(requester, false).expect("no error") {
+        match self.zone.zone.allocate(requester, Claim::New, false).expect("no error") {
             Allocation::Block(pbn) => {
                 let (slab, offset) = self.at(pbn);
                 assert_eq!(self.slabs[slab].now[offset as usize], 0, "{pbn} is in use");
@@ -180,7 +180,7 @@ impl Campaign {
                 }
             }
             Allocation::Full => {}
-            Allocation::Waiting => panic!("not asked to wait"),
+            answer => panic!("{answer:?} to one who does not wait"),
         }
     }
 
@@ -189,7 +189,7 @@ impl Campaign {
         if self.pages.len() > 20 {
             return;
         }
-        if let Allocation::Block(pbn) = self.zone.zone.allocate(requester, false).expect("no error") {
+        if let Allocation::Block(pbn) = self.zone.zone.allocate(requester, Claim::New, false).expect("no error") {
             let source = self.source();
             self.note(pbn, source, 254);
             self.zone.zone.reference_page(pbn, source).expect("allowed");

@@ -5,7 +5,7 @@
 use super::event::{Allocation, PhysicalEvent, Requester, Source};
 use super::test_media::{Address, Areas};
 use super::test_zone::{Setup, TestZone, DATA, NONCE, VIO};
-use super::ReadLock;
+use super::{Claim, ReadLock};
 use crate::env::{Direction, ReadOnlyReason};
 use crate::media::area::{AreaBlock, AreaLayout};
 use crate::media::journal_record::Point;
@@ -184,21 +184,25 @@ fn allocation_waits_for_the_scrubber() {
     reference_block::encode(id, 0, &counts, areas.get_mut(&(1, 1)).expect("put"));
     let mut zone = setup.load(areas);
     let page = Requester::Page(VIO);
-    assert_eq!(zone.zone.allocate(DATA, false), Ok(Allocation::Full));
-    assert_eq!(zone.zone.allocate(page, true), Ok(Allocation::Waiting));
-    assert_eq!(zone.zone.allocate(DATA, true), Ok(Allocation::Waiting));
+    assert_eq!(zone.zone.allocate(DATA, Claim::New, false), Ok(Allocation::Full));
+    assert_eq!(zone.zone.allocate(page, Claim::Upkeep, true), Ok(Allocation::Waiting));
+    assert_eq!(zone.zone.allocate(DATA, Claim::New, true), Ok(Allocation::Waiting));
     // Slab 0 is loaded, the others are not: nobody is answered.
     zone.media.holds = |_, (slab, _)| slab == 1;
     zone.settle();
     assert_eq!((zone.take_events(), zone.statistics().slabs_scrubbed), (vec![], 1));
     zone.media.holds = |_, (slab, _)| slab == 2;
     zone.settle();
-    assert_eq!(zone.take_events(), [PhysicalEvent::Allocated { requester: page, pbn: Some(pbn(1, 7)) }]);
+    assert_eq!(
+        zone.take_events(),
+        [PhysicalEvent::Allocated { requester: page, answer: Allocation::Block(pbn(1, 7)) }]
+    );
     zone.release_transfers();
     zone.settle();
-    let answers = [PhysicalEvent::ScrubbingDone, PhysicalEvent::Allocated { requester: DATA, pbn: None }];
+    let answers =
+        [PhysicalEvent::ScrubbingDone, PhysicalEvent::Allocated { requester: DATA, answer: Allocation::Again }];
     assert_eq!(zone.take_events(), answers);
-    assert_eq!(zone.zone.allocate(DATA, true), Ok(Allocation::Full), "nothing is left to wait for");
+    assert_eq!(zone.zone.allocate(DATA, Claim::New, true), Ok(Allocation::Full), "nothing is left to wait for");
     zone.audit().expect("consistent");
 }
 
@@ -211,9 +215,12 @@ fn freed_blocks_go_to_who_waits() {
     let mut zone = setup.load(areas);
     zone.media.holds = |_, (slab, _)| slab == 1;
     zone.settle();
-    assert_eq!(zone.zone.allocate(DATA, true), Ok(Allocation::Waiting));
+    assert_eq!(zone.zone.allocate(DATA, Claim::New, true), Ok(Allocation::Waiting));
     zone.decrement(pbn(0, 9), 1).expect("referenced");
-    assert_eq!(zone.take_events(), [PhysicalEvent::Allocated { requester: DATA, pbn: Some(pbn(0, 9)) }]);
+    assert_eq!(
+        zone.take_events(),
+        [PhysicalEvent::Allocated { requester: DATA, answer: Allocation::Block(pbn(0, 9)) }]
+    );
 }
 
 /// vdo-59: a save halts the scrubber after the slab it is at; it goes on when resumed, and nobody who waits is forgotten.
@@ -230,7 +237,7 @@ fn a_save_halts_the_scrubber() {
     assert_eq!(stored, pbn(3, 0));
     zone.decrement(pbn(1, 5), 1).expect("not known yet");
     (1..64).for_each(|_| assert!(zone.allocate().is_ok_and(|pbn| pbn.is_some())));
-    assert_eq!(zone.zone.allocate(DATA, true), Ok(Allocation::Waiting));
+    assert_eq!(zone.zone.allocate(DATA, Claim::New, true), Ok(Allocation::Waiting));
     zone.advance();
     zone.zone.begin_save();
     zone.settle();
@@ -257,7 +264,7 @@ fn a_save_halts_the_scrubber() {
     zone.settle();
     assert_eq!(scrubbed(&zone), [0, 1, 2]);
     assert!(zone.media.trace[written..].iter().all(|(direction, _)| *direction == Direction::Read));
-    let freed = PhysicalEvent::Allocated { requester: DATA, pbn: Some(pbn(1, 5)) };
+    let freed = PhysicalEvent::Allocated { requester: DATA, answer: Allocation::Block(pbn(1, 5)) };
     assert!(zone.take_events().contains(&freed));
     zone.audit().expect("consistent");
 }
@@ -397,11 +404,11 @@ fn damage_ends_writing() {
             let mut areas = good.clone();
             areas.get_mut(&at).expect("put")[byte] ^= 0x40;
             let mut zone = setup.load(areas);
-            assert_eq!(zone.zone.allocate(DATA, true), Ok(Allocation::Waiting));
+            assert_eq!(zone.zone.allocate(DATA, Claim::New, true), Ok(Allocation::Waiting));
             zone.settle();
             let answers = [
                 PhysicalEvent::ReadOnly(ReadOnlyReason::Damaged(what)),
-                PhysicalEvent::Allocated { requester: DATA, pbn: None },
+                PhysicalEvent::Allocated { requester: DATA, answer: Allocation::ReadOnly },
             ];
             assert_eq!(zone.take_events(), answers, "{what}, byte {byte}");
             assert!(zone.is_clean() && zone.references(pbn(0, 0)).is_none());

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::event::{Allocation, Applied, PhysicalEvent, Requester, Source};
 use super::test_media::{Areas, Random, TestMedia};
-use super::{PbnLocks, PhysicalConfig, PhysicalError, PhysicalZone};
+use super::{Claim, PbnLocks, PhysicalConfig, PhysicalError, PhysicalZone, ReserveConfig};
 use crate::env::Block;
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::media::journal_record::Point;
@@ -37,13 +37,16 @@ pub(super) struct Setup {
     /// Transfers of metadata at a time.
     pub transfers: usize,
     pub volatile_cache: bool,
+    pub reserve: ReserveConfig,
 }
 
 impl Setup {
     pub fn new(geometry: &Geometry) -> Setup {
         let (shard, locks, page_locks, generation) = (ShardId(0), 64, 32, 1);
         let (bufs, transfers, volatile_cache) = (16, 16, true);
-        Setup { geometry: *geometry, shard, locks, page_locks, generation, bufs, transfers, volatile_cache }
+        // Most tests are about the last block.
+        let reserve = ReserveConfig { overwrites: false, operator_percent: 0 };
+        Setup { geometry: *geometry, shard, locks, page_locks, generation, bufs, transfers, volatile_cache, reserve }
     }
 
     /// Numbers of the zone's slabs.
@@ -83,6 +86,7 @@ impl Setup {
             locks: PbnLocks { data: self.locks - self.page_locks, pages: self.page_locks },
             nonce: NONCE,
             generation: self.generation,
+            reserve: self.reserve,
             summaries: self.summaries(&areas),
             bufs: (0..self.bufs as u32).collect(),
         });
@@ -195,10 +199,10 @@ impl TestZone {
     }
 
     fn try_allocate(&mut self, requester: Requester) -> Result<Option<Pbn>, PhysicalError> {
-        Ok(match self.zone.allocate(requester, false)? {
+        Ok(match self.zone.allocate(requester, Claim::New, false)? {
             Allocation::Block(pbn) => Some(pbn),
-            Allocation::Full => None,
-            Allocation::Waiting => panic!("not asked to wait"),
+            Allocation::Full | Allocation::ReadOnly => None,
+            answer => panic!("{answer:?} to one who does not wait"),
         })
     }
 

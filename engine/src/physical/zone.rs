@@ -17,6 +17,7 @@ use super::lock_table::{Attempt, LockTable};
 use super::lock_waiters::LockWaiters;
 use super::pbn_lock::{LockType, PbnLock, Written};
 use super::reference_counts::{Balance, Change, FREE, PROVISIONAL};
+use super::reserve::{Claim, Loan, Reserve, Verdict};
 use super::scrubber::Scrubber;
 use super::slab_state::Status;
 use crate::units::{Pbn, ShardId, MAX_REFERENCES};
@@ -44,8 +45,11 @@ pub struct PhysicalZone<Buf> {
     max_page_locks: usize,
     pub(super) depot: SlabDepot<Buf>,
     pub(super) scrubber: Scrubber<Buf>,
+    pub(super) reserve: Reserve,
     /// Who waits for a block, in order.
-    pub(super) waiters: VecDeque<Requester>,
+    pub(super) waiters: VecDeque<(Requester, Claim)>,
+    /// Whether something has changed that they wait for.
+    pub(super) stirred: bool,
     /// Who waits to lock a block of a slab that is not loaded.
     pub(super) lock_waiters: LockWaiters,
     pub(super) shard: ShardId,
@@ -72,11 +76,13 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         scrubber.add_slabs(&depot, SlabIndex(0));
         let is_unused = |slab| depot.slab(slab).status == Status::Rebuilt;
         PhysicalZone {
+            reserve: Reserve::new(layout.blocks() as u64, config.reserve),
             allocator: BlockAllocator::new(layout, is_unused),
             locks: LockTable::new(data + pages),
             page_locks: 0,
             max_page_locks: pages,
             waiters: VecDeque::new(),
+            stirred: false,
             lock_waiters: LockWaiters::new(data),
             shard: config.shard,
             depot,
@@ -87,24 +93,30 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     /// Takes a free block and locks it for the caller (vdo.md 3.3 and 3.5).
     ///
     /// The block counts as provisionally referenced until [`PhysicalZone::increment`] or
-    /// [`PhysicalZone::reference_page`]. The caller must release the lock of a block for data. With `wait`, a zone
-    /// without a free block answers later if there are slabs whose counts are not known yet (vdo.md 3.4). A page waits in
-    /// any case while as many pages are locked as may be.
+    /// [`PhysicalZone::reference_page`]. The caller must release the lock of a block for data. What is kept back from
+    /// which claim is told in `reserve`. With `wait`, a zone that has no block for it answers later if one may come free:
+    /// of slabs whose counts are not known yet, or one that is lent. A page waits in any case while as many pages are locked
+    /// as may be.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`] and [`PhysicalError::SpuriouslyLocked`]; the block is free again then.
-    pub fn allocate(&mut self, requester: Requester, wait: bool) -> Result<Allocation, PhysicalError> {
-        if self.must_wait_for_page_lock(requester) && !self.depot.is_read_only() {
-            self.waiters.push_back(requester);
+    pub fn allocate(&mut self, requester: Requester, claim: Claim, wait: bool) -> Result<Allocation, PhysicalError> {
+        if self.depot.is_read_only() {
+            return Ok(Allocation::ReadOnly);
+        }
+        if self.must_wait_for_page_lock(requester) {
+            self.waiters.push_back((requester, claim));
             return Ok(Allocation::Waiting);
         }
-        Ok(match self.allocate_for(requester)? {
-            Some(pbn) => Allocation::Block(pbn),
-            None if wait && self.is_scrubbing() && !self.depot.is_read_only() => {
-                self.waiters.push_back(requester);
+        Ok(match self.judge(claim) {
+            Verdict::Now => self.allocate_for(requester, claim)?.map_or(Allocation::Full, Allocation::Block),
+            Verdict::Later if wait => {
+                self.promote_for(claim);
+                self.waiters.push_back((requester, claim));
                 Allocation::Waiting
             }
-            None => Allocation::Full,
+            Verdict::Later | Verdict::Never => Allocation::Full,
+            Verdict::Elsewhere => Allocation::Elsewhere,
         })
     }
 
@@ -113,12 +125,63 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         matches!(requester, Requester::Page(_)) && self.page_locks >= self.max_page_locks
     }
 
-    /// A block locked as the requester needs it; none when there is none.
-    pub(super) fn allocate_for(&mut self, requester: Requester) -> Result<Option<Pbn>, PhysicalError> {
-        self.allocate_locked(match requester {
+    /// Whether a claim can be met, or may be later.
+    #[inline]
+    pub(super) fn judge(&self, claim: Claim) -> Verdict {
+        let (free, more) = (self.free_blocks(), self.is_scrubbing());
+        match claim {
+            Claim::New | Claim::Upkeep if self.reserve.allows(claim, free) => Verdict::Now,
+            Claim::New | Claim::Upkeep if more => Verdict::Later,
+            Claim::New | Claim::Upkeep => Verdict::Never,
+            Claim::Instead(pbn) => self.judge_instead(pbn),
+            Claim::Abroad(_) => match self.reserve.lends(free, more || self.depot.updates.waiting() > 0) {
+                Verdict::Elsewhere => Verdict::Never,
+                verdict => verdict,
+            },
+        }
+    }
+
+    /// Whether a block can be lent to a write in place of what a block of this zone holds.
+    fn judge_instead(&self, pbn: Pbn) -> Verdict {
+        let Some(block) = self.layout().locate(pbn) else { return Verdict::Never };
+        if self.depot.slab(self.layout().slab(block)).status != Status::Rebuilt {
+            return Verdict::Later;
+        }
+        if self.allocator.references(block) != 1 {
+            return Verdict::Never;
+        }
+        // Who has a lock may add references, or is about to let go.
+        if self.locks.get(pbn).is_some() || self.reserve.awaits(block) {
+            return Verdict::Later;
+        }
+        self.reserve.lends(self.free_blocks(), self.is_scrubbing() || self.depot.updates.waiting() > 0)
+    }
+
+    /// The slab of a block whose count must be known comes before others.
+    fn promote_for(&mut self, claim: Claim) {
+        let Claim::Instead(pbn) = claim else { return };
+        let Some(slab) = self.layout().locate(pbn).map(|block| self.layout().slab(block)) else { return };
+        if self.depot.slab(slab).status == Status::Unloaded {
+            self.scrubber.promote(slab);
+        }
+    }
+
+    /// A block locked as the requester needs it, for a claim that can be met; none when there is none.
+    pub(super) fn allocate_for(&mut self, requester: Requester, claim: Claim) -> Result<Option<Pbn>, PhysicalError> {
+        let pbn = self.allocate_locked(match requester {
             Requester::Data(_) => LockType::Write,
             Requester::Page(_) => LockType::BlockMapWrite,
-        })
+        })?;
+        let given = pbn.and_then(|pbn| self.layout().locate(pbn));
+        match (given, claim) {
+            (Some(given), Claim::Instead(old)) => {
+                let instead = self.layout().locate(old);
+                self.reserve.lend(Loan { given, instead });
+            }
+            (Some(given), Claim::Abroad(_)) => self.reserve.lend(Loan { given, instead: None }),
+            _ => {}
+        }
+        Ok(pbn)
     }
 
     #[inline]
@@ -165,7 +228,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             PROVISIONAL => MAX_REFERENCES - 1,
             references => MAX_REFERENCES - references,
         };
-        if increment_limit == 0 || at_most == 0 || self.depot.is_read_only() {
+        let is_refused = increment_limit == 0 || at_most == 0;
+        if is_refused || self.depot.is_read_only() || self.reserve.awaits(block) {
             return Ok(ReadLock::Refused);
         }
         match self.locks.attempt(pbn, PbnLock::new_read(increment_limit)) {
@@ -238,8 +302,11 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         let provisional = lock.has_provisional_reference();
         self.page_locks -= usize::from(lock.lock_type() == LockType::BlockMapWrite);
         self.locks.remove(pbn);
+        self.stirred = true;
+        self.reserve.written(block);
         if provisional {
             self.change(block, Change::Decrement { locked: false }, operation)?;
+            self.reserve.freed(block);
         }
         Ok(())
     }
@@ -311,7 +378,38 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         if counters != provisional {
             return Err(format!("I5: {counters} provisional blocks, but {provisional} locks own one"));
         }
+        self.audit_loans()
+    }
+
+    /// What is lent is in use, and what is to come free for it can.
+    fn audit_loans(&self) -> Result<(), String> {
+        for loan in self.reserve.loans() {
+            let referenced_once = |old: BlockIndex| {
+                self.allocator.references(old) == 1 && self.locks.get(self.layout().pbn(old)).is_none()
+            };
+            if self.allocator.references(loan.given) == FREE || !loan.instead.is_none_or(referenced_once) {
+                return Err(format!("{loan:?} cannot come back"));
+            }
+        }
         Ok(())
+    }
+
+    /// Blocks that are kept for overwrites, and those that are kept until the operator releases them.
+    #[must_use]
+    pub const fn reserved_blocks(&self) -> (u64, u64) {
+        (self.reserve.blocks(), self.reserve.operator_blocks())
+    }
+
+    /// How often a block was lent.
+    #[must_use]
+    pub const fn blocks_lent(&self) -> u64 {
+        self.reserve.count()
+    }
+
+    /// Changes what is kept for the operator, in percent of the zone's blocks; none releases it.
+    pub fn set_reserve(&mut self, percent: u8) {
+        self.reserve.set_operator_percent(percent);
+        self.stirred = true;
     }
 
     /// The invariants of one lock; the error names the one that is broken.

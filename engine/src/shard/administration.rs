@@ -76,6 +76,11 @@ impl<E: Env> Shard<E> {
         self.logical.map_mut().set_capacity(pages);
     }
 
+    /// Changes the percent of the blocks that are kept until the operator releases them, online; none releases them.
+    pub fn set_reserve(&mut self, percent: u8) {
+        self.physical.set_reserve(percent);
+    }
+
     /// Turns compression of new data on or off, online. Fragments that wait for company are written, and what is stored
     /// compressed stays so.
     pub fn set_compression(&mut self, enabled: bool) {

@@ -7,7 +7,7 @@ use crate::logical::journal::{Counters, Journal, JournalConfig};
 use crate::logical::map::{BlockMap, MapConfig, MAX_ALLOCATIONS};
 use crate::logical::map_waiters;
 use crate::media::slab_summary::SlabSummary;
-use crate::physical::{PbnLocks, PhysicalConfig, PhysicalZone};
+use crate::physical::{PbnLocks, PhysicalConfig, PhysicalZone, ReserveConfig};
 use crate::units::ShardId;
 use crate::volume::{Geometry, JournalSegment};
 
@@ -76,6 +76,8 @@ pub struct MetadataConfig<Buf> {
     pub slab_bufs: Vec<Buf>,
     /// Erased segments for the shard's journal.
     pub segments: Vec<JournalSegment>,
+    /// What is kept back when the shard's part of the volume is full.
+    pub reserve: ReserveConfig,
     /// Summaries of the shard's slabs, in the order of their numbers.
     pub summaries: Vec<SlabSummary>,
     /// The shard's share of the logical blocks in use: all of them for shard 0, none for the others, whose shares may
@@ -138,6 +140,7 @@ impl<Buf: Copy> MetadataConfig<Buf> {
             geometry: *geometry,
             shard,
             locks,
+            reserve: self.reserve,
             nonce: self.nonce,
             generation: self.generation,
             summaries: self.summaries,

@@ -13,8 +13,7 @@ use crate::logical::journal::JournalStatistics;
 use crate::logical::map::MapStatistics;
 use crate::logical::LogicalZone;
 use crate::message::{Message, VioRef};
-use crate::physical::{PhysicalEvent, PhysicalStatistics, Requester};
-use crate::units::Pbn;
+use crate::physical::{Allocation, PhysicalEvent, PhysicalStatistics, Requester};
 use crate::volume::Statistics;
 
 /// Gives the outcomes of metadata transfers to their owners. Returns whether there were any.
@@ -46,7 +45,7 @@ pub(super) fn take_physical_events<E: Env>(
         progress = true;
         match event {
             PhysicalEvent::Incremented { vio, result } => incremented(cx, logical, vio, result),
-            PhysicalEvent::Allocated { requester, pbn } => allocated(cx, logical, hash, requester, pbn),
+            PhysicalEvent::Allocated { requester, answer } => allocated(cx, logical, hash, requester, answer),
             PhysicalEvent::Locked { member, lease } if member.shard == cx.id => hash.locked(cx, member.index, lease),
             PhysicalEvent::Locked { member, lease } => {
                 cx.send(member.shard, Message::Locked { member: member.index, lease });
@@ -79,19 +78,19 @@ fn incremented<E: Env>(
     }
 }
 
-/// An allocation that had to wait was made, or there is nothing left to wait for.
+/// An allocation that had to wait was made, or there is nothing left to wait for in this zone.
 fn allocated<E: Env>(
     cx: &mut Context<'_, E>,
     logical: &mut LogicalZone<E>,
     hash: &mut HashZone<E::Buf>,
     requester: Requester,
-    pbn: Option<Pbn>,
+    answer: Allocation,
 ) {
     match requester {
-        Requester::Page(page) if page.shard == cx.id => logical.page_allocated(cx, page.index, pbn),
-        Requester::Page(page) => cx.send(page.shard, Message::PageAllocated { ticket: page.index, pbn }),
-        Requester::Data(member) if member.shard == cx.id => hash.allocated(cx, member.index, pbn),
-        Requester::Data(member) => cx.send(member.shard, Message::Allocated { member: member.index, pbn }),
+        Requester::Page(page) if page.shard == cx.id => logical.page_allocated(cx, page.index, answer),
+        Requester::Page(page) => cx.send(page.shard, Message::PageAllocated { ticket: page.index, answer }),
+        Requester::Data(member) if member.shard == cx.id => hash.allocated(cx, member.index, answer),
+        Requester::Data(member) => cx.send(member.shard, Message::Allocated { member: member.index, answer }),
     }
 }
 

@@ -286,6 +286,8 @@ impl<E: Env> Shard<E> {
         self.io.count(&mut stats);
         stats.data_blocks = self.physical.data_blocks();
         stats.data_blocks_used = self.physical.data_blocks() - self.physical.free_blocks_expected();
+        (stats.reserved_blocks, stats.operator_reserve_blocks) = self.physical.reserved_blocks();
+        stats.blocks_lent = self.physical.blocks_lent();
         stats.relocations_waiting = self.relocator.waiting() as u64;
         stats.pbn_locks = self.physical.locks_in_use() as u64;
         stats

@@ -6,7 +6,7 @@ use super::Shard;
 use crate::context::{Arrival, Context, LogicalEvent};
 use crate::env::{Env, ReadOnlyReason};
 use crate::message::Message;
-use crate::physical::{Allocation, Requester};
+use crate::physical::{Allocation, Claim, Requester};
 use crate::units::ShardId;
 
 impl<E: Env> Shard<E> {
@@ -15,8 +15,8 @@ impl<E: Env> Shard<E> {
         debug_assert_ne!(from, self.id, "a shard does not send messages to itself");
         let (mut cx, logical, hash) = split!(self, env);
         match message {
-            Message::Dedupe { vio, lbn, data, fingerprint, anew } => {
-                cx.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, anew });
+            Message::Dedupe { vio, lbn, data, fingerprint, old, anew } => {
+                cx.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, old, anew });
             }
             Message::Remap { vio, member, location } => {
                 cx.handoff.to_logical.push_back(LogicalEvent::Remap { vio, member, location });
@@ -38,14 +38,11 @@ impl<E: Env> Shard<E> {
             Message::Relocated { from } => cx.relocator.moved(from),
             Message::ReferencePage { pbn, point } => cx.reference_page_here(from, pbn, point),
             Message::FreePage { pbn, point } => cx.free_page_here(from, pbn, point),
-            Message::AllocatePage { page, wait } => match cx.allocate(Requester::Page(page), wait) {
+            Message::AllocatePage { page, wait } => match cx.allocate(Requester::Page(page), Claim::Upkeep, wait) {
                 Allocation::Waiting => {}
-                Allocation::Block(pbn) => {
-                    cx.send(page.shard, Message::PageAllocated { ticket: page.index, pbn: Some(pbn) });
-                }
-                Allocation::Full => cx.send(page.shard, Message::PageAllocated { ticket: page.index, pbn: None }),
+                answer => cx.send(page.shard, Message::PageAllocated { ticket: page.index, answer }),
             },
-            Message::PageAllocated { ticket, pbn } => logical.page_allocated(&mut cx, ticket, pbn),
+            Message::PageAllocated { ticket, answer } => logical.page_allocated(&mut cx, ticket, answer),
             Message::CommitSlabJournals { up_to } => cx.physical.commit_journals(from, up_to),
             Message::SlabJournalsCommitted { up_to } => cx.journal.slabs_committed(from, up_to),
             Message::LockForRead { member, pbn, at_most } => {
@@ -59,14 +56,11 @@ impl<E: Env> Shard<E> {
                 cx.send(member.shard, Message::LeaseExtended { member: member.index, lease });
             }
             Message::LeaseExtended { member, lease } => hash.extended(&mut cx, member, lease),
-            Message::Allocate { member, wait } => match cx.allocate(Requester::Data(member), wait) {
+            Message::Allocate { member, claim, wait } => match cx.allocate(Requester::Data(member), claim, wait) {
                 Allocation::Waiting => {}
-                Allocation::Block(pbn) => {
-                    cx.send(member.shard, Message::Allocated { member: member.index, pbn: Some(pbn) });
-                }
-                Allocation::Full => cx.send(member.shard, Message::Allocated { member: member.index, pbn: None }),
+                answer => cx.send(member.shard, Message::Allocated { member: member.index, answer }),
             },
-            Message::Allocated { member, pbn } => hash.allocated(&mut cx, member, pbn),
+            Message::Allocated { member, answer } => hash.allocated(&mut cx, member, answer),
             Message::ShareCompressed { container, pbn, holders } => {
                 let lease = cx.share_compressed_here(pbn, holders);
                 cx.send(from, Message::Shared { container, lease });

@@ -47,6 +47,10 @@ counters! {
         data_blocks,
         /// Data blocks that hold data (or are about to).
         data_blocks_used,
+        /// Data blocks that are kept for overwrites of what is stored.
+        reserved_blocks,
+        /// Data blocks that are kept until the operator releases them.
+        operator_reserve_blocks,
         /// Logical blocks that are mapped; zero blocks count, unmapped blocks do not.
         logical_blocks_used,
         /// Pieces of client requests accepted.
@@ -138,6 +142,8 @@ counters! {
         pbn_locks,
         /// Advice that named no data block.
         invalid_advice_pbn_count,
+        /// Blocks lent to overwrites when the volume was full.
+        blocks_lent,
         /// Requests failed for want of space.
         no_space_error_count,
         /// Blocks whose check code did not match when read.

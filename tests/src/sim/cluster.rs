@@ -250,7 +250,8 @@ impl<D: Base> Cluster<D> {
         while let Some(claim) = self.world.space_claims.pop() {
             let statistics = self.statistics();
             let free = statistics.data_blocks - statistics.data_blocks_used;
-            if free > claim.slack {
+            let kept = statistics.reserved_blocks + statistics.operator_reserve_blocks;
+            if free > claim.slack + kept {
                 let what = format!("{:?} finds no space, but {free} blocks are free: {claim:?}", claim.client);
                 self.world.fail(what);
             }
@@ -261,6 +262,12 @@ impl<D: Base> Cluster<D> {
     pub fn set_compression(&mut self, enabled: bool) {
         self.world.record(Happening::Compression, u64::from(enabled));
         self.shards.iter_mut().for_each(|shard| shard.set_compression(enabled));
+        self.stale.fill(true);
+    }
+
+    /// Changes the percent of the blocks that are kept for the operator, in every shard.
+    pub fn set_reserve(&mut self, percent: u8) {
+        self.shards.iter_mut().for_each(|shard| shard.set_reserve(percent));
         self.stale.fill(true);
     }
 
@@ -320,6 +327,7 @@ impl<D: Base> Cluster<D> {
 
     /// Ends writing in all shards, as a host does when one has reported it.
     pub fn enter_read_only(&mut self, reason: ReadOnlyReason) {
+        self.world.told_read_only = true;
         for id in self.ids() {
             self.world.current = id;
             self.shards[id.index()].enter_read_only(&mut self.world, reason);

@@ -7,7 +7,7 @@ use engine::io::Operation;
 use engine::RequestError;
 
 use super::base::Base;
-use super::client::Client;
+use super::client::{Client, PieceState};
 use super::content;
 use super::faults::Cause;
 use super::model::Outcome;
@@ -70,16 +70,24 @@ impl<D: Base> World<D> {
                 self.counts.no_space += 1;
                 let slack = 2 * self.pieces.blocks_met(client);
                 self.space_claims.push(SpaceClaim { client, slack });
-                self.pieces.get(client).may_need_space()
+                let state = self.pieces.get(client);
+                state.may_need_space() && !(self.overwrites_go_on && self.gives_back(state))
             }
             RequestError::OutOfRange => true,
-            RequestError::ReadOnly | RequestError::Lock | RequestError::Aborted => false,
+            RequestError::ReadOnly => self.told_read_only,
+            RequestError::Lock | RequestError::Aborted => false,
         };
         if excused {
             Ok(())
         } else {
             Err(format!("{client:?} ({operation:?}) fails with {error:?} for no reason"))
         }
+    }
+
+    /// Whether each block that a piece writes gives another one back.
+    fn gives_back(&self, state: &PieceState) -> bool {
+        let gives_back = |index| self.model.replaces_only_copy(state.lbn.plus(u64::from(index)), state.start);
+        state.operation == Operation::Write && (0..state.blocks()).all(gives_back)
     }
 
     fn hold_against_model(&mut self, client: Client, result: Result<(), RequestError>) -> Result<(), String> {

@@ -113,6 +113,7 @@ impl Load {
             nonce: self.nonce,
             generation: self.generation,
             volatile_cache: self.volatile_cache,
+            reserve: sizes.reserve,
             map_pages_cached: sizes.map_pages.max(least),
             map_bufs: bufs(sizes.map_bufs),
             journal_bufs: bufs(sizes.journal_bufs),

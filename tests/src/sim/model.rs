@@ -10,6 +10,8 @@
 //!
 //! Times are numbers of events, so no two are equal.
 
+use std::collections::HashMap;
+
 use engine::io::Operation;
 use engine::Lbn;
 
@@ -76,6 +78,8 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Model {
     blocks: Vec<BlockModel>,
+    /// How often each token was written.
+    written: HashMap<Token, u32>,
     /// What a read saw of a write that failed is not what a later one may see.
     fickle: bool,
 }
@@ -88,7 +92,7 @@ impl Model {
     /// A volume of `logical` blocks, never written.
     #[must_use]
     pub fn new(logical: u64) -> Model {
-        Model { blocks: vec![BlockModel::default(); logical as usize], fickle: false }
+        Model { blocks: vec![BlockModel::default(); logical as usize], written: HashMap::new(), fickle: false }
     }
 
     fn block(&mut self, lbn: Lbn) -> &mut BlockModel {
@@ -97,6 +101,9 @@ impl Model {
 
     /// A write (or unmap) starts at time `start`; `tokens` counts where `covers` says so.
     pub fn write_starts(&mut self, lbn: Lbn, start: u32, kind: Kind, covers: SectorMask, tokens: &Tokens) {
+        for sector in sectors(covers) {
+            *self.written.entry(tokens[sector]).or_default() += 1;
+        }
         let block = self.block(lbn);
         if block.candidates.is_empty() {
             block.candidates.push(Candidate {
@@ -202,6 +209,18 @@ impl Model {
     /// What is there that cannot be.
     pub fn check_at_rest(&self, lbn: Lbn, seen: &[Option<Token>; SECTORS]) -> Result<(), String> {
         self.blocks[lbn.0 as usize].check(lbn, NEVER, ALL_SECTORS, seen)
+    }
+
+    /// Whether the write that started at `start` and has not ended replaces content that no other block can have, alone:
+    /// then it gives a block back, and cannot want for space.
+    #[must_use]
+    pub fn replaces_only_copy(&self, lbn: Lbn, start: u32) -> bool {
+        let [old, new] = &self.blocks[lbn.0 as usize].candidates[..] else { return false };
+        old.end < start
+            && (new.start, new.end) == (start, NEVER)
+            && old.covers == ALL_SECTORS
+            && old.kind == Kind::By(Operation::Write)
+            && old.tokens.iter().all(|token| *token != 0 && self.written.get(token) == Some(&1))
     }
 
     /// The kind of the one write that is the block's content for certain and as a whole, if there is one.

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use engine::physical::ReserveConfig;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
@@ -128,7 +129,7 @@ impl Plan {
             seed,
             flavour,
             geometry,
-            sizes: draw_history(draw_compression(draw_sizes(flavour, random), compression), index),
+            sizes: draw_reserve(draw_history(draw_compression(draw_sizes(flavour, random), compression), index), seed),
             hot,
             mix,
             depth: match flavour {
@@ -244,6 +245,13 @@ pub fn draw_compression(sizes: Sizes, random: &mut Random) -> Sizes {
 pub fn draw_history(sizes: Sizes, random: &mut Random) -> Sizes {
     let bits = random.pick(&[72, 73, 74, 76, 128]);
     Sizes { history: Some(ChapterPlan::draw(random)), fingerprint_bits: sizes.fingerprint_bits.or(Some(bits)), ..sizes }
+}
+
+/// What is kept for the operator, in some seeds.
+#[must_use]
+pub fn draw_reserve(sizes: Sizes, seed: u64) -> Sizes {
+    let operator_percent = Random::stream(seed, 9).pick(&[0, 0, 1, 10]);
+    Sizes { reserve: ReserveConfig { operator_percent, ..sizes.reserve }, ..sizes }
 }
 
 fn draw_mix(flavour: Flavour, random: &mut Random) -> Mix {

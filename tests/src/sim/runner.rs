@@ -130,6 +130,8 @@ impl Run {
         let world = &mut cluster.world;
         (world.room, world.trace) = (plan.room, options.trace);
         world.sabotage = options.sabotage;
+        let has_reserve = cluster.ids().all(|id| cluster.statistics_of(id).reserved_blocks > 0);
+        cluster.world.overwrites_go_on = has_reserve && !plan.sizes.compression && plan.toggle == 0;
         let schedule = Schedule::new(plan.weights, Random::stream(plan.seed, 3));
         let workload = Workload::new(plan.seed);
         let scribbler = Scribbler::new(&plan, plan.seed);
@@ -284,7 +286,8 @@ impl Run {
         self.drive(1, |workload, _| next.next().map(|lbn| workload.unique_write(lbn)))?;
         let statistics = self.cluster.statistics();
         let free = statistics.data_blocks - statistics.data_blocks_used;
-        if self.cluster.world.counts.no_space > failed && free > 0 {
+        let kept = statistics.reserved_blocks + statistics.operator_reserve_blocks;
+        if self.cluster.world.counts.no_space > failed && free > kept {
             return Err(format!("an empty volume is full when {free} blocks are free"));
         }
         Ok(())

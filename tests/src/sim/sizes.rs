@@ -2,6 +2,8 @@
 
 //! The limits that the shards of a simulation are built with.
 
+use engine::physical::ReserveConfig;
+
 use super::chapters::ChapterPlan;
 use super::layout::SEGMENT_BYTES;
 
@@ -43,6 +45,8 @@ pub struct Sizes {
     pub slab_bufs: usize,
     /// Flushes are needed.
     pub volatile_cache: bool,
+    /// What is kept back when a shard's part of the volume is full.
+    pub reserve: ReserveConfig,
 }
 
 impl Default for Sizes {
@@ -65,6 +69,7 @@ impl Default for Sizes {
             journal_bufs: 32,
             slab_bufs: 64,
             volatile_cache: false,
+            reserve: ReserveConfig::default(),
         }
     }
 }

@@ -66,6 +66,10 @@ pub struct World<D = Disk> {
     pub timers: Vec<Option<u64>>,
     /// Messages that fit a channel before it reports no room.
     pub room: usize,
+    /// Overwrites of the only copy of a block never want for space.
+    pub overwrites_go_on: bool,
+    /// The host has ended writing.
+    pub told_read_only: bool,
     /// Why the volume takes no writes any more, as its shards reported first.
     pub read_only: Option<ReadOnlyReason>,
     /// Answers to examine.
@@ -112,6 +116,8 @@ impl<D: Base> World<D> {
             chapters: None,
             timers: vec![None; shards],
             room: usize::MAX,
+            overwrites_go_on: false,
+            told_read_only: false,
             read_only: None,
             space_claims: Vec::new(),
             failure: None,
@@ -371,7 +377,7 @@ impl<D: Base> Env for World<D> {
         self.counts.reports += 1;
         match event {
             Event::Inconsistent { .. } => self.fail(format!("the engine reports {event:?}")),
-            Event::ReadOnly(_) if !self.disk.excuses(RequestError::ReadOnly) => {
+            Event::ReadOnly(_) if !self.told_read_only && !self.disk.excuses(RequestError::ReadOnly) => {
                 self.fail(format!("the engine reports {event:?} without a cause"));
             }
             Event::ReadOnly(reason) => {

@@ -11,6 +11,7 @@
 //! Invariants: a fingerprint has at most one registered lock; every member of a lock has the same 4096 bytes; at most
 //! one of a lock and its fork updates the index (vdo.md I3); nothing depends on the index being right (I13).
 
+mod allocation;
 mod call_back;
 mod contexts;
 mod dedupe;
@@ -181,7 +182,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         while self.members.available() > 0 {
             let Some(arrival) = cx.handoff.arrivals.pop_front() else { break };
             let member = Member::new(arrival.vio, arrival.lbn, arrival.data, arrival.fingerprint);
-            let member = Member { anew: arrival.anew, ..member };
+            let member = Member { anew: arrival.anew, old: arrival.old, ..member };
             self.in_use += Tally::one(arrival.anew);
             if !arrival.anew {
                 self.allow_calls();

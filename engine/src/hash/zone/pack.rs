@@ -105,6 +105,11 @@ impl<Buf: Copy + std::fmt::Debug> Compression<Buf> {
         self.packer.parked()
     }
 
+    /// Owners of the fragments of a compressed block on its way; the first has asked for its block.
+    pub(super) fn owners(&self, container: u32) -> Members {
+        self.containers[container].members
+    }
+
     /// Blocks that may be called back.
     pub fn stocked(&self) -> usize {
         self.stock.len()

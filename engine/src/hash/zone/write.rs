@@ -3,15 +3,12 @@
 //! Storing a new copy: WRITING (vdo.md 2.5).
 
 use super::HashZone;
-use crate::context::{Context, Owner};
+use crate::context::Context;
 use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::hash_lock::LockState;
-use crate::hash::member::{Member, Packing};
+use crate::hash::member::Member;
 use crate::logical::Mapped;
-use crate::message::{MemberRef, Message};
-use crate::physical::{Allocation, Requester};
-use crate::units::{Pbn, ShardId};
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// The agent stores a new copy.
@@ -41,57 +38,6 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             cx.stats.fragments_written_plain += 1;
         }
         self.write_plain(cx, member);
-    }
-
-    /// Stores a member's content as it is.
-    pub(super) fn write_plain<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
-        self.members[member].zones_tried = 0;
-        self.allocate(cx, member);
-    }
-
-    /// Looks for a free block, in this shard first, then in each other one in turn; in a second round every zone that
-    /// still scrubs slabs keeps the request until one is done (vdo.md 3.4).
-    pub(super) fn allocate<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
-        let shards = cx.geometry.shards() as u16;
-        let tried = self.members[member].zones_tried;
-        if tried == 2 * shards {
-            if !std::mem::replace(&mut self.full, true) {
-                cx.report(Event::OutOfSpace);
-            }
-            return match self.members[member].packing {
-                Packing::In(container) => self.container_failed(cx, container, RequestError::NoSpace),
-                _ => self.fail(cx, member, RequestError::NoSpace),
-            };
-        }
-        let wait = tried >= shards;
-        let zone = ShardId((cx.id.0 + tried) % shards);
-        let reference = MemberRef { shard: cx.id, index: member };
-        if zone != cx.id {
-            return cx.send(zone, Message::Allocate { member: reference, wait });
-        }
-        match cx.allocate(Requester::Data(reference), wait) {
-            Allocation::Waiting => {}
-            Allocation::Block(pbn) => self.allocated(cx, member, Some(pbn)),
-            Allocation::Full => self.allocated(cx, member, None),
-        }
-    }
-
-    /// A physical zone has given a block, or is full.
-    pub fn allocated<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, pbn: Option<Pbn>) {
-        let Some(pbn) = pbn else {
-            self.members[member].zones_tried += 1;
-            return self.allocate(cx, member);
-        };
-        if std::mem::replace(&mut self.full, false) {
-            cx.report(Event::SpaceReturned);
-        }
-        self.members[member].allocation = Some(pbn);
-        cx.stats.bios_out_write += 1;
-        let Member { data, packing, .. } = self.members[member];
-        match packing {
-            Packing::In(container) => self.write_container(cx, container, pbn),
-            _ => cx.io.enqueue(Direction::Write, pbn, data, Owner::Write(member)),
-        }
     }
 
     /// The content is on the base bdev, or the write failed: then once more in another block (architecture.md 5).

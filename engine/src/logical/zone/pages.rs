@@ -4,7 +4,7 @@
 //!
 //! A page is made in four steps: a physical zone gives a block, the journal records it, the map enters it into the
 //! parent, the block's count becomes 254. A shard whose own zone is full asks the others in turn, first without
-//! waiting, then waiting for slabs that are being scrubbed (vdo.md 3.4).
+//! waiting, then waiting for slabs that are being scrubbed (vdo.md 3.4); and who has waited, all of them again.
 
 use super::{LogicalZone, RANGE_WAITER};
 use crate::context::Context;
@@ -15,7 +15,7 @@ use crate::logical::map::{Leaving, MapEvent};
 use crate::logical::PageId;
 use crate::media::journal_record::{Entry, Point};
 use crate::message::{Message, VioRef};
-use crate::physical::{Allocation, Requester};
+use crate::physical::{Allocation, Claim, Requester};
 use crate::units::{Pbn, ShardId};
 
 /// A page that is being made.
@@ -23,7 +23,7 @@ use crate::units::{Pbn, ShardId};
 pub(super) struct PageAllocation {
     /// The block map's name for it.
     ticket: u32,
-    /// Zones asked so far, over both rounds.
+    /// Zones asked so far, over both rounds, since it last waited.
     zones_tried: u16,
     /// Its block, once there is one.
     pbn: Option<Pbn>,
@@ -97,26 +97,28 @@ impl<E: Env> LogicalZone<E> {
         if zone != cx.id {
             return cx.send(zone, Message::AllocatePage { page, wait });
         }
-        match cx.allocate(Requester::Page(page), wait) {
+        match cx.allocate(Requester::Page(page), Claim::Upkeep, wait) {
             Allocation::Waiting => {}
-            Allocation::Block(pbn) => self.page_allocated(cx, ticket, Some(pbn)),
-            Allocation::Full => self.page_allocated(cx, ticket, None),
+            answer => self.page_allocated(cx, ticket, answer),
         }
     }
 
-    /// A physical zone has given a block, or is full.
-    pub fn page_allocated(&mut self, cx: &mut Context<'_, E>, ticket: u32, pbn: Option<Pbn>) {
+    /// A physical zone has given a block, or has none.
+    pub fn page_allocated(&mut self, cx: &mut Context<'_, E>, ticket: u32, answer: Allocation) {
         let allocation = self.page_allocation(ticket);
-        match pbn {
-            Some(_) => {
-                allocation.pbn = pbn;
-                self.map.allocated(ticket, pbn);
+        match answer {
+            Allocation::Block(pbn) => {
+                allocation.pbn = Some(pbn);
+                return self.map.allocated(ticket, Some(pbn));
             }
-            None => {
-                allocation.zones_tried += 1;
-                self.allocate_page(cx, ticket);
+            Allocation::ReadOnly => {
+                self.forget_page(ticket);
+                return self.map.refused(ticket, RequestError::ReadOnly);
             }
+            Allocation::Again => allocation.zones_tried = 0,
+            Allocation::Full | Allocation::Elsewhere | Allocation::Waiting => allocation.zones_tried += 1,
         }
+        self.allocate_page(cx, ticket);
     }
 
     /// Journals a page, before any write that waits for room.

@@ -3,7 +3,7 @@
 //! One block of a request, from its LBN lock to the hash zone and back, and its end. The picture is in `io::data_vio`.
 
 use super::{LogicalZone, Retired};
-use crate::context::{Context, LogicalEvent, Owner};
+use crate::context::{Arrival, Context, LogicalEvent, Owner};
 use crate::env::{Block, Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::Fingerprinter;
@@ -13,7 +13,7 @@ use crate::logical::journal::Waiter;
 use crate::logical::map::{Fetch, Frame, Purpose};
 use crate::logical::{Mapped, Mapping, MappingState, PageId};
 use crate::media::journal_record::Entry;
-use crate::message::MemberRef;
+use crate::message::{MemberRef, VioRef};
 use crate::read_check;
 use crate::tally::Tally;
 use crate::units::BLOCK_SIZE;
@@ -206,7 +206,14 @@ impl<E: Env> LogicalZone<E> {
         vio.check = Fingerprinter::check_code(block);
         vio.stage = Stage::Deduping;
         self.moving -= Tally::one(vio.is_relocation());
-        cx.dedupe(index, vio.lbn, data, fingerprint, vio.is_relocation());
+        cx.dedupe(Arrival {
+            vio: VioRef { shard: cx.id, index },
+            lbn: vio.lbn,
+            data,
+            fingerprint,
+            old: vio.old,
+            anew: vio.is_relocation(),
+        });
     }
 
     /// Puts what the client writes into its place in the block, which is whole then.
