@@ -43,6 +43,7 @@ def spdk_rpc_plugin_initialize(subparsers):
                     index_history_mib=args.index_history_mib,
                     compression=_switch(args.compression),
                     deduplication=_switch(args.deduplication),
+                    reserve_percent=args.reserve_percent,
                     unless_exists=args.unless_exists or None,
                     force=args.force or None))
 
@@ -82,6 +83,8 @@ def spdk_rpc_plugin_initialize(subparsers):
                    help="a bdev of this name in this place is all that is asked for")
     p.add_argument("-f", "--force", action="store_true",
                    help="take the base bdev even if something is on it: a pool, a file system, a partition table")
+    p.add_argument("--reserve-percent", type=int,
+                   help="room for data that is kept until bdev_dedupe_set_reserve releases it, in percent (default: 1)")
     p.set_defaults(func=bdev_dedupe_create)
 
     def bdev_dedupe_delete(args):
@@ -130,6 +133,16 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("name", help="name of the dedupe bdev")
     p.add_argument("enabled", choices=["on", "off"], help="whether what is written from now on is compressed")
     p.set_defaults(func=bdev_dedupe_set_compression)
+
+    def bdev_dedupe_set_reserve(args):
+        _call(args, "bdev_dedupe_set_reserve", name=args.name, percent=args.percent)
+
+    p = subparsers.add_parser("bdev_dedupe_set_reserve",
+                              help="Change how much room for data of a deduplicating bdev is kept while it is full; "
+                                   "0 releases it")
+    p.add_argument("name", help="name of the dedupe bdev")
+    p.add_argument("percent", type=int, help="percent of the room for data")
+    p.set_defaults(func=bdev_dedupe_set_reserve)
 
     def bdev_dedupe_load(args):
         print(_call(args, "bdev_dedupe_load", name=args.name, pool_name=args.pool_name, cpumask=args.cpumask))

@@ -314,7 +314,10 @@ impl Env for HostEnv {
                 );
             }
             Event::OutOfSpace => {
-                log::warn!("{name}: out of physical space; reads, unmaps, zero and duplicate writes go on");
+                log::warn!(
+                    "{name}: out of physical space; reads, unmaps, overwrites of unshared blocks, zero and duplicate \
+                     writes go on, and bdev_dedupe_set_reserve releases what is kept"
+                );
             }
             Event::SpaceReturned => log::info!("{name}: physical space is available again"),
             Event::InvalidAdvice { pbn } => log::warn!("{name} {shard}: the index named {pbn}, which cannot hold data"),

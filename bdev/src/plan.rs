@@ -11,6 +11,7 @@ use engine::io::stock::Stock;
 use engine::io::Piece;
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
+use engine::physical::ReserveConfig;
 use engine::volume::{Geometry, JournalSegment, Placement};
 use engine::{MetadataConfig, BLOCK_SIZE};
 
@@ -59,7 +60,7 @@ pub const TRANSFERS: usize =
 const VIO_BYTES: usize = 944;
 /// What a block in flight anywhere in the volume takes in the hash zone and the physical zone of each shard, as was
 /// measured: all of them may have the same.
-const MEMBER_BYTES: usize = 288;
+const MEMBER_BYTES: usize = 344;
 /// What a piece takes, as was measured.
 const PIECE_BYTES: usize = 128;
 /// What a shard takes besides, as was measured: mostly tables of the block map's cache, journal and index.
@@ -118,6 +119,8 @@ pub struct MetadataPlan {
     pub generation: u64,
     /// Writes that have ended may be in a volatile cache.
     pub volatile_cache: bool,
+    /// What is kept back when the volume is full.
+    pub reserve: ReserveConfig,
     /// Block-map pages of this shard kept in memory.
     pub map_pages_cached: usize,
     /// Erased segments for the shard's journal.
@@ -197,6 +200,7 @@ mod tests {
                 nonce: 1,
                 generation: 1,
                 volatile_cache: true,
+                reserve: ReserveConfig::default(),
                 map_pages_cached: map_pages_cached(1, shards),
                 map_bufs: bufs(MAP_BLOCKS),
                 journal_bufs: bufs(JOURNAL_BLOCKS),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use engine::hash::{Fingerprinter, HistoryConfig};
 use engine::media::index_section::SECTION_RECORDS;
 use engine::media::slab_summary::SlabSummary;
+use engine::physical::ReserveConfig;
 use engine::volume::Geometry;
 use engine::ShardId;
 
@@ -184,6 +185,7 @@ fn metadata_of(loaded: &Loaded, id: ShardId) -> MetadataPlan {
         nonce: config.nonce,
         generation: state.generation,
         volatile_cache: loaded.storage.volatile_cache,
+        reserve: ReserveConfig { operator_percent: config.reserve_percent, ..ReserveConfig::default() },
         map_pages_cached: map_pages_cached(config.map_cache_mib.into(), loaded.geometry.shards()),
         segments: loaded.segments[id.index()].clone(),
         summaries: summaries_of(&loaded.geometry, id, 0, &loaded.summaries),

@@ -241,6 +241,11 @@ impl ShardHost {
         self.change(|running| running.set_map_pages(pages));
     }
 
+    /// Changes what this shard keeps until the operator releases it, in percent. On the shard's thread.
+    pub fn set_reserve(&self, percent: u8) {
+        self.change(|running| running.set_reserve(percent));
+    }
+
     /// Takes the outcome of an erasure that the engine asked for. On the shard's thread.
     pub fn segment_erased(&self, segment: u32, result: Result<u64, ()>) {
         self.change(|running| running.segment_erased(segment, result));

@@ -135,6 +135,7 @@ impl Running {
                 nonce: plan.metadata.nonce,
                 generation: plan.metadata.generation,
                 volatile_cache: plan.metadata.volatile_cache,
+                reserve: plan.metadata.reserve,
                 map_pages_cached: plan.metadata.map_pages_cached,
                 map_bufs: map,
                 journal_bufs: journal,
@@ -183,6 +184,11 @@ impl Running {
     /// Changes the number of block-map pages that the engine keeps in memory.
     pub fn set_map_pages(&mut self, pages: usize) {
         self.shard.set_map_pages(pages);
+    }
+
+    /// Changes what the engine keeps until the operator releases it.
+    pub fn set_reserve(&mut self, percent: u8) {
+        self.shard.set_reserve(percent);
     }
 
     /// Whether requests are taken from now on. Those that are partly under way stop where they are.

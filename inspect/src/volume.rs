@@ -78,6 +78,8 @@ pub struct ConfigReport {
     pub compression: bool,
     /// Deduplication is on.
     pub deduplication: bool,
+    /// Percent of the data blocks that are kept for the operator.
+    pub reserve_percent: u8,
     /// Media class of areas, roots and journals.
     pub metadata_class: &'static str,
     /// The cores that it runs on.
@@ -122,6 +124,7 @@ impl From<&VolumeConfig> for ConfigReport {
             history_mib: config.history_mib,
             compression: config.compression,
             deduplication: config.deduplication,
+            reserve_percent: config.reserve_percent,
             metadata_class: shown::class(config.metadata_class),
             core_mask: config.core_mask.clone(),
         }

@@ -40,7 +40,7 @@ fn config_text(config: &VolumeConfig) -> String {
     let bytes = |blocks: u64| shown::bytes(blocks.saturating_mul(BLOCK_SIZE as u64));
     format!(
         "slabs of {} in {} zones, {} areas in an object on {}, logical size {}, blocks of {} B, nonce {:#018x}, index {} MiB, \
-         history {} MiB, map cache {} MiB, journals {} MiB, compression {}, deduplication {}, cores '{}'",
+         history {} MiB, map cache {} MiB, journals {} MiB, compression {}, deduplication {}, reserve {}%, cores '{}'",
         bytes(config.slab_blocks),
         config.slab_zones,
         config.areas_per_object,
@@ -54,6 +54,7 @@ fn config_text(config: &VolumeConfig) -> String {
         config.journal_mib,
         shown::on(config.compression),
         shown::on(config.deduplication),
+        config.reserve_percent,
         shown::text(&config.core_mask)
     )
 }

@@ -2,8 +2,10 @@
 
 //! Parameters of the methods that deal with a volume that is there.
 
+use engine::volume::inventory::config::MAX_RESERVE_PERCENT;
+
 use super::VOLUME_NAME;
-use super::{Fields, ParamError, Reader, ACTION, CACHE, CPUMASK, INDEX, LOGICAL, PHYSICAL, POOL_NAME, SWITCH};
+use super::{Fields, ParamError, Reader, ACTION, CACHE, CPUMASK, INDEX, LOGICAL, PHYSICAL, POOL_NAME, RESERVE, SWITCH};
 use crate::cpumask;
 
 /// The parameter of the methods that take the name of a volume and nothing else.
@@ -88,6 +90,23 @@ pub fn parse_set_compression(fields: Fields) -> Result<(String, bool), ParamErro
     let name = reader.string("name", VOLUME_NAME)?;
     let enabled = reader.optional_boolean("enabled")?;
     Ok((name, enabled.ok_or(ParamError::Missing { name: "enabled", allowed: SWITCH })?))
+}
+
+/// The parameters of `bdev_dedupe_set_reserve`: a volume, and the percent of its blocks that are kept from now on.
+///
+/// # Errors
+/// One of them is missing or not allowed, or there are others.
+pub fn parse_set_reserve(fields: Fields) -> Result<(String, u8), ParamError> {
+    let mut reader = Reader::new(fields, &["name", "percent"])?;
+    let name = reader.string("name", VOLUME_NAME)?;
+    let percent = reader.optional_number("percent", RESERVE, is_reserve)?;
+    // At most 50.
+    Ok((name, percent.ok_or(ParamError::Missing { name: "percent", allowed: RESERVE })? as u8))
+}
+
+/// Whether so many percent of a volume can be kept for the operator.
+pub(super) fn is_reserve(percent: u64) -> bool {
+    percent <= u64::from(MAX_RESERVE_PERCENT)
 }
 
 /// A volume and a size in MiB, for the methods that change one.

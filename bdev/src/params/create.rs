@@ -4,8 +4,9 @@
 
 use uuid::Uuid;
 
+use super::administration::is_reserve;
 use super::{Fields, ParamError, Reader, BASE_NAME, BLOCK, CACHE, CPUMASK, HISTORY, INDEX, JOURNAL, LOGICAL, NEW_NAME};
-use super::{PHYSICAL, POOL_NAME, SLAB, UUID};
+use super::{PHYSICAL, POOL_NAME, RESERVE, SLAB, UUID};
 use crate::cpumask;
 use crate::sizing::Wishes;
 
@@ -65,7 +66,12 @@ pub struct CreateParams {
     pub unless_exists: bool,
     /// Take the base bdev whatever is on it.
     pub force: bool,
+    /// Percent of the room for data that is kept until the operator releases it; [`RESERVE_PERCENT`] when not given.
+    pub reserve_percent: Option<u64>,
 }
+
+/// What is kept for the operator when nothing is asked for.
+const RESERVE_PERCENT: u64 = 1;
 
 /// The block map's cache when none is asked for (vdo.md section 0).
 pub const BLOCK_MAP_CACHE_MIB: u64 = 128;
@@ -88,6 +94,7 @@ const CREATE: &[&str] = &[
     "deduplication",
     "unless_exists",
     "force",
+    "reserve_percent",
 ];
 
 impl CreateParams {
@@ -125,6 +132,7 @@ impl CreateParams {
                 deduplication: reader.optional_boolean("deduplication")?,
                 unless_exists: reader.flag("unless_exists")?,
                 force: reader.flag("force")?,
+                reserve_percent: reader.optional_number("reserve_percent", RESERVE, is_reserve)?,
             };
         if params.base_bdev_name.is_some() == params.pool_name.is_some() {
             return Err(ParamError::OnePlace);
@@ -154,6 +162,12 @@ impl CreateParams {
     pub fn block_map_cache_mib(&self) -> u32 {
         // At most 2^20.
         self.block_map_cache_mib.unwrap_or(BLOCK_MAP_CACHE_MIB) as u32
+    }
+
+    /// Percent of the room for data that is kept for the operator.
+    pub fn reserve_percent(&self) -> u8 {
+        // At most 50.
+        self.reserve_percent.unwrap_or(RESERVE_PERCENT) as u8
     }
 
     /// The cores that the mask names; none when no mask was given.

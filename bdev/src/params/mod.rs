@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::cpumask::MaskError;
 
 pub use self::administration::{parse_delete, parse_get_stats, parse_name, parse_set_compression, parse_set_index};
-pub use self::administration::{parse_set_index_memory, IndexAction, LoadParams, SizeParams};
+pub use self::administration::{parse_set_index_memory, parse_set_reserve, IndexAction, LoadParams, SizeParams};
 pub use self::create::CreateParams;
 
 /// A JSON value as far as parameters need it. Numbers keep their text.
@@ -194,6 +194,7 @@ const PHYSICAL: &str = "a whole number of MiB from 8 to 268435456 (256 TiB) is a
 const CACHE: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";
 const JOURNAL: &str = "a whole number of MiB from 1 to 65536 (64 GiB) is allowed";
 const HISTORY: &str = "a whole number of MiB from 0 (none) to 1048576 (1 TiB) is allowed";
+const RESERVE: &str = "a whole number of percent from 0 (none) to 50 is allowed";
 const SWITCH: &str = "true and false are allowed";
 const ACTION: &str = "create, close, disable and enable are allowed";
 const INDEX: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";

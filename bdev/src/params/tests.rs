@@ -41,6 +41,7 @@ fn every_parameter_is_read() {
         ("index_history_mib", number("0")),
         ("compression", Value::Bool(true)),
         ("deduplication", Value::Bool(false)),
+        ("reserve_percent", number("7")),
     ])
     .expect("valid");
     assert_eq!(
@@ -48,6 +49,7 @@ fn every_parameter_is_read() {
         (Some(0), Some(true), Some(false))
     );
     assert_eq!(params.uuid.expect("given").to_string(), "f81d4fae-7dec-41d0-a765-00a0c91e6bf6");
+    assert_eq!((params.reserve_percent(), create(&[]).expect("valid").reserve_percent()), (7, 1));
     assert_eq!(params.cores(), Ok(Some(vec![0, 2])));
     assert_eq!(params.block_size, Some(BlockSize::Sector));
     assert_eq!(params.logical_size_mib, Some(1 << 32));
@@ -139,6 +141,11 @@ fn the_index_and_compression_are_switched_by_name() {
     let message = |error: ParamError| error.to_string();
     assert!(message(set(text("drop")).expect_err("unknown")).contains("create, close, disable and enable"));
     assert!(matches!(set(Value::Null), Err(ParamError::Missing { name: "action", .. })));
+    let reserve =
+        |percent: Value| parse_set_reserve(vec![("name".to_owned(), text("D0")), ("percent".to_owned(), percent)]);
+    assert_eq!(reserve(number("0")), Ok(("D0".to_owned(), 0)));
+    assert!(message(reserve(number("51")).expect_err("too much")).contains("from 0 (none) to 50"));
+    assert!(matches!(reserve(Value::Null), Err(ParamError::Missing { name: "percent", .. })));
     let switch =
         |enabled: Value| parse_set_compression(vec![("name".to_owned(), text("D0")), ("enabled".to_owned(), enabled)]);
     assert_eq!(switch(Value::Bool(true)), Ok(("D0".to_owned(), true)));

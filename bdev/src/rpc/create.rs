@@ -11,7 +11,7 @@ use crate::volume::{create, Volume};
 
 const MEMBERS: &str = "base_bdev_name or pool_name, name and optionally uuid, cpumask, block_size, logical_size_mib, \
                        slab_size_mib, physical_size_mib, index_memory_mib, block_map_cache_mib, journal_size_mib, \
-                       index_history_mib, compression, deduplication, unless_exists, force";
+                       index_history_mib, compression, deduplication, reserve_percent, unless_exists, force";
 
 /// SPDK's callback.
 ///

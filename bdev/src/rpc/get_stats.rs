@@ -123,6 +123,7 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
         writer.named_number("memory_bytes_used", volume.memory().total());
         writer.named_boolean("compression", volume.compression());
         writer.named_boolean("deduplication", volume.deduplication());
+        writer.named_number("reserve_percent", u64::from(volume.reserve_percent()));
         writer.named_number("physical_blocks", physical);
         writer.named_number("logical_blocks", logical);
         writer.named_number("overhead_blocks_used", overhead);

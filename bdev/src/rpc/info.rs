@@ -48,6 +48,7 @@ pub unsafe fn write_info(volume: &Volume, document: *mut ffi::spdk_json_write_ct
         let used = sum(|gauges| gauges.data_blocks_used.load(Ordering::Relaxed));
         writer.named_number("data_blocks_used", used.saturating_sub(pages));
         writer.named_number("block_map_pages", pages);
+        writer.named_number("reserve_percent", u64::from(volume.reserve_percent()));
         writer.named_number("slabs", geometry.slabs());
         writer.named_number("slab_blocks", geometry.slab_blocks());
         writer.named_number("index_bytes", volume.index_mib() << 20);

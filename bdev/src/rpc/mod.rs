@@ -33,6 +33,7 @@ mod set_compression;
 mod set_index;
 mod set_index_memory;
 mod set_read_only;
+mod set_reserve;
 mod suspend;
 mod unload;
 
@@ -48,7 +49,7 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 29] = [
+const METHODS: [(&CStr, Handler); 30] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
@@ -61,6 +62,7 @@ const METHODS: [(&CStr, Handler); 29] = [
     (c"bdev_dedupe_set_index", set_index::handle),
     (c"bdev_dedupe_set_index_memory", set_index_memory::handle),
     (c"bdev_dedupe_set_compression", set_compression::handle),
+    (c"bdev_dedupe_set_reserve", set_reserve::handle),
     (c"bdev_dedupe_set_block_map_cache", set_block_map_cache::handle),
     (c"bdev_dedupe_set_read_only", set_read_only::handle),
     (c"bdev_dedupe_check", check::handle),

@@ -194,6 +194,20 @@ impl Volume {
         Ok(())
     }
 
+    /// Changes the percent of the data blocks that are kept until the operator releases them, online and for later loads;
+    /// none releases them.
+    ///
+    /// # Errors
+    /// Busy; it is being taken down; Io.
+    pub async fn set_reserve(self: &Arc<Volume>, percent: u8) -> Result<(), VolumeError> {
+        let _turn = self.begin("set_reserve")?;
+        self.record(|config| config.reserve_percent = percent).await?;
+        self.reserve_percent.store(percent, Ordering::Relaxed);
+        log::info!("{}: {percent}% of the blocks are kept for the operator", self.name);
+        tour(self, move |shard: &ShardHost| shard.set_reserve(percent)).await;
+        Ok(())
+    }
+
     /// Turns compression on or off, online and for later loads.
     ///
     /// # Errors

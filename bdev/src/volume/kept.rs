@@ -11,6 +11,8 @@ use engine::volume::Statistics;
 const GAUGES: &[&str] = &[
     "data_blocks",
     "data_blocks_used",
+    "reserved_blocks",
+    "operator_reserve_blocks",
     "logical_blocks_used",
     "block_map_pages",
     "block_map_dirty_pages",

@@ -32,7 +32,7 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -79,6 +79,7 @@ pub struct Volume {
     /// Size of the index's history in MiB; 0 for none.
     history_mib: u32,
     /// Compression is on.
+    reserve_percent: AtomicU8,
     compression: AtomicBool,
     /// Deduplication is on.
     deduplication: AtomicBool,
@@ -160,6 +161,11 @@ impl Volume {
     /// Size of the index's history in MiB; 0 for none.
     pub fn history_mib(&self) -> u64 {
         self.history_mib.into()
+    }
+
+    /// Percent of the data blocks that are kept until the operator releases them.
+    pub fn reserve_percent(&self) -> u8 {
+        self.reserve_percent.load(Ordering::Relaxed)
     }
 
     /// Compression is on.

@@ -4,7 +4,7 @@
 //! register. Each step is undone when a later one fails.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize};
 use std::ffi::CString;
 use std::sync::{Arc, Mutex};
 
@@ -100,6 +100,7 @@ fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHos
         index_mib: AtomicU64::new(config.index_mib.into()),
         map_cache_mib: AtomicU64::new(config.map_cache_mib.into()),
         history_mib: config.history_mib,
+        reserve_percent: AtomicU8::new(config.reserve_percent),
         compression: AtomicBool::new(config.compression),
         deduplication: AtomicBool::new(config.deduplication),
         index: Mutex::new(index),

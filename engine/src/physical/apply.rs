@@ -235,6 +235,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.depot.record(slab, source, std::iter::once(entry));
         if rebuilt {
             self.allocator.change(block, change).expect("the change was just seen to be possible");
+            self.stirred = true;
             if let Some(lock) = self.locks.get_mut(pbn) {
                 lock.assign_provisional_reference();
             }

@@ -81,7 +81,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             locks: LockTable::new(data + pages),
             page_locks: 0,
             max_page_locks: pages,
-            waiters: VecDeque::new(),
+            // One for each member of a hash zone anywhere in the volume, and as many as may be for pages.
+            waiters: VecDeque::with_capacity(data + pages),
             stirred: false,
             lock_waiters: LockWaiters::new(data),
             shard: config.shard,

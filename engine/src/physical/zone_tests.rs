@@ -455,21 +455,21 @@ fn pages_wait_for_a_lock() {
     let mut zone = Setup { page_locks: 2, ..Setup::new(&geometry) }.create();
     let pages: Vec<_> = (0..2).map(|_| zone.allocate_for_block_map().expect("no error").expect("not full")).collect();
     let third = Requester::Page(VioRef { shard: ShardId(0), index: 7 });
-    assert_eq!(zone.zone.allocate(third, false), Ok(Allocation::Waiting));
+    assert_eq!(zone.zone.allocate(third, Claim::Upkeep, false), Ok(Allocation::Waiting));
     assert_eq!(zone.take_events(), []);
     assert!(!zone.is_idle() && zone.free_blocks() > 0);
     allocate(&mut zone);
     let source = zone.source();
     zone.reference_page(pages[0], source).expect("locked");
-    let [PhysicalEvent::Allocated { requester, pbn: Some(pbn) }] = zone.take_events()[..] else {
+    let [PhysicalEvent::Allocated { requester, answer: Allocation::Block(pbn) }] = zone.take_events()[..] else {
         panic!("nobody got the lock");
     };
     assert!(requester == third && !pages.contains(&pbn));
     assert_eq!(zone.locks_in_use(), 3);
     zone.audit().expect("consistent");
-    assert_eq!(zone.zone.allocate(third, false), Ok(Allocation::Waiting));
+    assert_eq!(zone.zone.allocate(third, Claim::Upkeep, false), Ok(Allocation::Waiting));
     zone.zone.read_only();
-    assert_eq!(zone.take_events(), [PhysicalEvent::Allocated { requester: third, pbn: None }]);
+    assert_eq!(zone.take_events(), [PhysicalEvent::Allocated { requester: third, answer: Allocation::ReadOnly }]);
 }
 
 /// vdo-37: a read-only zone, in which nobody lets go of a lock, gives none to who would compare blocks.

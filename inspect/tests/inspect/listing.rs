@@ -104,6 +104,7 @@ fn volumes_are_listed() {
         "history_mib": 4,
         "compression": false,
         "deduplication": true,
+        "reserve_percent": 0,
         "metadata_class": "CAPACITY",
         "core_mask": "0x1",
     });

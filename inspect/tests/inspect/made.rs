@@ -73,6 +73,7 @@ pub fn config() -> VolumeConfig {
         history_mib: 4,
         compression: false,
         deduplication: true,
+        reserve_percent: 0,
         metadata_class: MediaClass::Capacity,
         secret: [0x5e; SECRET_BYTES],
         core_mask: "0x1".to_owned(),

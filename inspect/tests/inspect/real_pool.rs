@@ -95,6 +95,7 @@ fn volume(name: &str, uuid: u128, slabs: u64) -> VolumeSpec {
         journal_mib: 1,
         compression: false,
         deduplication: true,
+        reserve_percent: 0,
         core_mask: "0x1".to_owned(),
     }
 }

@@ -160,6 +160,7 @@ async fn create(
         journal_mib: 1,
         compression: false,
         deduplication: true,
+        reserve_percent: 0,
         core_mask: "0x1".to_owned(),
     };
     let sizes = Sizes { logical_blocks: Blocks(plan.logical_blocks), index_mib: 1, history_mib: 0 };

@@ -265,6 +265,7 @@ fn the_plugin_for_rpc_py_calls_every_method() {
     call(&["bdev_dedupe_set_index", "D0", "disable"]);
     call(&["bdev_dedupe_set_index", "D0", "enable"]);
     call(&["bdev_dedupe_set_compression", "D0", "on"]);
+    call(&["bdev_dedupe_set_reserve", "D0", "0"]);
     call(&["bdev_dedupe_set_block_map_cache", "D0", "32"]);
     call(&["bdev_dedupe_grow_logical", "D0", "256"]);
     call(&["bdev_dedupe_suspend", "D0"]);

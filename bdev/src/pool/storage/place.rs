@@ -119,6 +119,7 @@ fn spec(params: &CreateParams, shards: usize, plan: &SlabPlan) -> VolumeSpec {
         journal_mib: plan.journal_mib,
         compression: params.compression.unwrap_or(false),
         deduplication: params.deduplication.unwrap_or(true),
+        reserve_percent: params.reserve_percent(),
         core_mask: params.cpumask.clone().unwrap_or_default(),
     }
 }

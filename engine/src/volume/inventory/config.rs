@@ -18,9 +18,11 @@
 //!      64    1  media class of the metadata objects
 //!      65    1  bit 0: compression is on; bit 1: deduplication is on
 //!      66    2  length n of the core mask, up to 1024
-//!      68  192  secret of the fingerprints
-//!     260    n  core mask, UTF-8
-//!   260+n    4  CRC32C of all bytes before
+//!      68    1  percent of the blocks that are kept until the operator releases them
+//!      69    3  0
+//!      72  192  secret of the fingerprints
+//!     264    n  core mask, UTF-8
+//!   264+n    4  CRC32C of all bytes before
 //! ```
 //! The nonce binds all metadata sectors to the volume; the secret keeps the names of blocks the same for as long as it
 //! lives. Both are random, and never change.
@@ -42,16 +44,19 @@ pub const FIRST_PBN: Pbn = Pbn(256);
 pub const MAX_CORE_MASK_BYTES: usize = 1024;
 
 /// Content bytes without the core mask.
-const FIXED_BYTES: usize = 252;
+const FIXED_BYTES: usize = 256;
 
 /// Most content bytes.
 pub(super) const MAX_BYTES: usize = FIXED_BYTES + MAX_CORE_MASK_BYTES;
 
-const _: () = assert!(FIXED_BYTES + HEAD_BYTES == 68 + SECRET_BYTES);
+const _: () = assert!(FIXED_BYTES + HEAD_BYTES == 72 + SECRET_BYTES);
 
 /// Bits of the byte of switches.
 const COMPRESSION: u8 = 1;
 const DEDUPLICATION: u8 = 2;
+
+/// Largest share that can be kept for the operator, in percent.
+pub const MAX_RESERVE_PERCENT: u8 = 50;
 
 /// What a volume is, the number of its slabs apart.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,6 +85,8 @@ pub struct VolumeConfig {
     pub compression: bool,
     /// Deduplication is on: the index is asked.
     pub deduplication: bool,
+    /// Percent of the data blocks that are kept until the operator releases them; 0 when they are released.
+    pub reserve_percent: u8,
     /// Where slab areas, roots and journals lie.
     pub metadata_class: MediaClass,
     /// Secret of the fingerprints.
@@ -144,6 +151,7 @@ impl VolumeConfig {
             ("number of areas in an object", self.areas_per_object.into(), self.areas_per_object > 0),
             ("block size", self.block_size.into(), matches!(self.block_size, 512 | 4096)),
             ("journal size in MiB", self.journal_mib.into(), self.journal_mib > 0),
+            ("operator's reserve", self.reserve_percent.into(), self.reserve_percent <= MAX_RESERVE_PERCENT),
             ("length of the core mask", self.core_mask.len() as u64, self.core_mask.len() <= MAX_CORE_MASK_BYTES),
         ];
         match fits.into_iter().find(|(_, _, fits)| !fits) {
@@ -165,6 +173,7 @@ impl VolumeConfig {
         bytes.extend_from_slice(&[self.metadata_class as u8, compression | deduplication]);
         let length = u16::try_from(self.core_mask.len()).expect("a core mask has at most 1024 bytes");
         bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&[self.reserve_percent, 0, 0, 0]);
         bytes.extend_from_slice(&self.secret);
         bytes.extend_from_slice(self.core_mask.as_bytes());
     }
@@ -182,6 +191,10 @@ impl VolumeConfig {
             return Err(InventoryError::Field { field: "byte of switches", value: switches.into() });
         }
         let length = usize::from(fields.u16()?);
+        let [reserve_percent, rest @ ..] = fields.array::<4>()?;
+        if let Some(byte) = rest.into_iter().find(|byte| *byte != 0) {
+            return Err(InventoryError::Field { field: "byte behind the reserve", value: byte.into() });
+        }
         let secret = fields.array()?;
         let core_mask = fields.text(length, "core mask")?;
         let config = VolumeConfig {
@@ -197,6 +210,7 @@ impl VolumeConfig {
             history_mib,
             compression: switches & COMPRESSION != 0,
             deduplication: switches & DEDUPLICATION != 0,
+            reserve_percent,
             metadata_class,
             secret,
             core_mask,
@@ -222,6 +236,7 @@ impl fmt::Debug for VolumeConfig {
             .field("history_mib", &self.history_mib)
             .field("compression", &self.compression)
             .field("deduplication", &self.deduplication)
+            .field("reserve_percent", &self.reserve_percent)
             .field("metadata_class", &self.metadata_class)
             .field("core_mask", &self.core_mask)
             .finish_non_exhaustive()

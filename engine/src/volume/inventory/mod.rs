@@ -5,7 +5,7 @@
 //! ```text
 //!  offset size  SLAB 2, AREAS 3, ROOTS 4, SEGMENT 5   COUNTS 7             DELETED 8
 //!       0    4  magic "DINV"                          the same             the same
-//!       4    1  version = 4                           the same             the same
+//!       4    1  version = 5                           the same             the same
 //!       5    1  kind                                  the same             the same
 //!       6    2  0                                     0                    0
 //!       8    8  number, from 0; of ROOTS 0            slabs                -
@@ -19,8 +19,8 @@
 //! content is written. So no object is ever without an owner, whenever the power is cut, and a volume has the old or the
 //! new number of slabs. The first COUNTS record ends the creation of the volume: without one it is not there.
 //!
-//! A later CONFIG, STATE or COUNTS record replaces the one before. Versions 1 and 2, which knew of no index on media, and
-//! version 3, which mapped blocks of zeros, were never released and are not read.
+//! A later CONFIG, STATE or COUNTS record replaces the one before. Versions 1 and 2, which knew of no index on media,
+//! version 3, which mapped blocks of zeros, and version 4, which knew of no reserve, were never released and are not read.
 
 pub mod config;
 mod contents;
@@ -39,7 +39,7 @@ use crate::pool::ObjectId;
 use fields::Fields;
 
 const MAGIC: [u8; 4] = *b"DINV";
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// Bytes before the content of a record.
 const HEAD_BYTES: usize = 8;

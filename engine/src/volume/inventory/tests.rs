@@ -24,6 +24,7 @@ fn config() -> VolumeConfig {
         history_mib: 12,
         compression: false,
         deduplication: true,
+        reserve_percent: 5,
         metadata_class: MediaClass::Capacity,
         secret: [0xa5; SECRET_BYTES],
         core_mask: "0x3".to_owned(),
@@ -75,7 +76,7 @@ fn slow_crc32c(bytes: &[u8]) -> [u8; 4] {
 
 /// The bytes of a record: head, content, check code.
 fn framed(kind: u8, content: &[u8]) -> Vec<u8> {
-    let mut bytes = b"DINV\x04".to_vec();
+    let mut bytes = b"DINV\x05".to_vec();
     bytes.extend([kind, 0, 0]);
     bytes.extend(content);
     let code = slow_crc32c(&bytes);
@@ -87,7 +88,7 @@ fn framed(kind: u8, content: &[u8]) -> Vec<u8> {
 fn records_have_golden_bytes() {
     let mut config =
         b"\x08\x07\x06\x05\x04\x03\x02\x01\0\x08\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x10\x27\0\0\0\0\0\0".to_vec();
-    config.extend(b"\x07\0\0\0\0\x10\0\0\x03\0\0\0\x80\0\0\0\x20\0\0\0\x0c\0\0\0\x01\x02\x03\0");
+    config.extend(b"\x07\0\0\0\0\x10\0\0\x03\0\0\0\x80\0\0\0\x20\0\0\0\x0c\0\0\0\x01\x02\x03\0\x05\0\0\0");
     config.extend([0xa5; SECRET_BYTES]);
     config.extend(b"0x3");
     let mut state = b"\x02\x03\x02\0\x02\0\0\0\x05\0\0\0\0\0\0\0\x4d\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0".to_vec();
@@ -112,7 +113,7 @@ fn records_have_golden_bytes() {
         assert_eq!(record.encode(), bytes, "{record:?}");
         assert_eq!(InventoryRecord::decode(&bytes), Ok(record));
     }
-    assert_eq!(framed(8, b"")[8..], [0xd7, 0x9c, 0xb0, 0x87], "the check code itself");
+    assert_eq!(framed(8, b"")[8..], [0x6f, 0x36, 0xf5, 0x5a], "the check code itself");
 }
 
 /// vdo-111, adapted: the volume's records have a version and a check code; any damage is refused.
@@ -174,6 +175,7 @@ fn impossible_fields_are_named() {
     assert_eq!(refused(&|config| config.block_size = 1024), "block size");
     assert_eq!(refused(&|config| config.journal_mib = 0), "journal size in MiB");
     assert_eq!(refused(&|config| config.core_mask = "x".repeat(1025)), "length of the core mask");
+    assert_eq!(refused(&|config| config.reserve_percent = 51), "operator's reserve");
     let mut class = InventoryRecord::Config(Box::new(config())).encode();
     class.truncate(class.len() - CRC_BYTES);
     class[64] = 2;
@@ -183,6 +185,13 @@ fn impossible_fields_are_named() {
     class[65] = 4;
     let bad = framed(1, &class[HEAD_BYTES..]);
     assert_eq!(InventoryRecord::decode(&bad), Err(InventoryError::Field { field: "byte of switches", value: 4 }));
+    class[65] = 0;
+    class[70] = 9;
+    let bad = framed(1, &class[HEAD_BYTES..]);
+    assert_eq!(
+        InventoryRecord::decode(&bad),
+        Err(InventoryError::Field { field: "byte behind the reserve", value: 9 })
+    );
     for stray in [ImagePiece { shard: 2, ..piece(1, 0) }, ImagePiece { shards: 33, ..piece(1, 0) }] {
         let bad = InventoryRecord::decode(&InventoryRecord::Image(stray).encode());
         assert!(matches!(bad, Err(InventoryError::Field { field: "shard of an image", .. })), "{bad:?}");
@@ -194,7 +203,7 @@ fn impossible_fields_are_named() {
     mask.core_mask = "ab".to_owned();
     let mut bytes = InventoryRecord::Config(Box::new(mask)).encode();
     bytes.truncate(bytes.len() - CRC_BYTES);
-    bytes[261] = 0xff;
+    bytes[265] = 0xff;
     assert_eq!(InventoryRecord::decode(&framed(1, &bytes[HEAD_BYTES..])), Err(InventoryError::Text("core mask")));
 }
 

@@ -46,6 +46,8 @@ pub struct VolumeSpec {
     pub compression: bool,
     /// Deduplication is on.
     pub deduplication: bool,
+    /// Percent of the data blocks that are kept until the operator releases them.
+    pub reserve_percent: u8,
     /// The cores that it runs on, as they were given.
     pub core_mask: String,
 }
@@ -115,6 +117,7 @@ fn first_config(pool: &Pool, spec: &VolumeSpec) -> Result<VolumeConfig> {
         history_mib: 0,
         compression: spec.compression,
         deduplication: spec.deduplication,
+        reserve_percent: spec.reserve_percent,
         metadata_class,
         secret,
         core_mask: spec.core_mask.clone(),

@@ -57,6 +57,7 @@ fn spec(least: u64, wanted: u64) -> VolumeSpec {
         journal_mib: 1,
         compression: false,
         deduplication: true,
+        reserve_percent: 0,
         core_mask: "0x1".to_owned(),
     }
 }
