@@ -3,7 +3,7 @@
 //! Clients that change their memory while the engine works on their requests, as a guest can.
 //!
 //! The engine is to take each byte of a write once. What it takes, all of it at the moment of its one call, is what the
-//! write writes; [`World::took`] tells the model. A read's memory is only looked at where its client has not written
+//! write writes; `World::took` tells the model. A read's memory is only looked at where its client has not written
 //! since the engine last did.
 
 use engine::Lbn;

@@ -26,7 +26,7 @@ fn put(rig: &Rig, name: &str, at: u64, bytes: &[u8]) {
     file.sync_data().expect("written");
 }
 
-fn refusal(server: &Server, method: &str, params: Value) -> String {
+fn refusal(server: &Server, method: &str, params: &Value) -> String {
     let error = server.call(method, params.clone()).expect_err(&format!("{method} {params}"));
     error.refusal().unwrap_or_else(|| panic!("{error}")).to_owned()
 }
@@ -68,13 +68,13 @@ fn of_twins_none_is_activated_until_one_is_named_or_imported() {
     call(&server, "bdev_dedupe_unload", json!({"name": "D0"}));
     call(&server, "mpool_deactivate", json!({"name": "D0"}));
     assert_eq!(state(&server), "twins");
-    let message = refusal(&server, "mpool_activate", json!({"name": "D0"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "D0"}));
     assert!(message.contains("'A'") && message.contains("'B'") && message.contains("copy"), "{message}");
     assert_eq!(active(&server), 0);
 
     call(&server, "mpool_activate", json!({"name": "D0", "capacity_bdev": "A"}));
     let original = wait_for_bdev(&server, "D0");
-    let message = refusal(&server, "mpool_activate", json!({"name": "D0", "capacity_bdev": "B"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "D0", "capacity_bdev": "B"}));
     assert!(message.contains("active on 'A', not on 'B'"), "{message}");
     let imported = call(&server, "mpool_import", json!({"capacity_bdev": "B", "new_name": "copy"}));
     assert_eq!(imported["name"], "copy");
@@ -107,14 +107,14 @@ fn a_pool_comes_up_on_what_was_examined_or_not_at_all() {
     let path = rig.path("twins.json");
     std::fs::write(&path, config.to_string()).expect("a file");
     let server = target_with(&rig, &ServerOptions { config: Some(path), ..ServerOptions::default() });
-    let message = refusal(&server, "mpool_activate", json!({"name": "D0"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "D0"}));
     assert!(message.contains("copy"), "{message}");
     call(&server, "bdev_examine", json!({"name": "A"}));
     examined(&server);
     assert_eq!(active(&server), 0, "not on the other in any case: {}", server.log());
     assert!(server.log().contains("'A' and 'B'") || server.log().contains("'B' and 'A'"), "{}", server.log());
     server.call("bdev_aio_delete", json!({"name": "A"})).expect("removed");
-    let message = refusal(&server, "mpool_activate", json!({"name": "D0"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "D0"}));
     assert!(message.contains("'B'") && message.contains("not examined"), "{message}");
     call(&server, "mpool_activate", json!({"name": "D0", "capacity_bdev": "B"}));
     wait_for_bdev(&server, "D0");
@@ -135,10 +135,10 @@ fn a_pool_on_a_split_half_is_not_taken_from_the_bdev_beneath() {
     aio(&rig, &server, "A", 192, 4096);
     examined(&server);
     assert_eq!(active(&server), 0, "{}", server.log());
-    let message = refusal(&server, "mpool_activate", json!({"name": "D0"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "D0"}));
     assert!(message.contains("Split Disk") && message.contains("may still come"), "{message}");
     let grown = json!({"name": "D0", "resize": true, "permit_meta_conv": true});
-    assert!(refusal(&server, "mpool_activate", grown).contains("may still come"));
+    assert!(refusal(&server, "mpool_activate", &grown).contains("may still come"));
     call(&server, "bdev_split_create", split);
     wait_for_bdev(&server, "D0");
 }
@@ -154,9 +154,9 @@ fn a_wiped_base_is_named_and_repaired_with_force() {
         aio(&rig, &server, "A", 96, 4096);
         examined(&server);
         assert_eq!((active(&server), state(&server).as_str()), (0, "wiped"), "round {round}");
-        let message = refusal(&server, "mpool_activate", json!({"name": "D0"}));
+        let message = refusal(&server, "mpool_activate", &json!({"name": "D0"}));
         assert!(message.contains("wiped") && message.contains("force"), "{message}");
-        let message = refusal(&server, "bdev_dedupe_create", json!({"base_bdev_name": "A", "name": "D1"}));
+        let message = refusal(&server, "bdev_dedupe_create", &json!({"base_bdev_name": "A", "name": "D1"}));
         assert!(message.contains("superblock of a pool") && message.contains("force"), "{message}");
         call(&server, "mpool_activate", json!({"name": "D0", "force": true}));
         wait_for_bdev(&server, "D0");
@@ -178,7 +178,7 @@ fn a_base_that_has_moved_is_told_or_refused() {
     aio(&rig, &server, "Large", 128, 4096);
     examined(&server);
     assert_eq!(active(&server), 0);
-    let message = refusal(&server, "mpool_activate", json!({"name": "D0"}));
+    let message = refusal(&server, "mpool_activate", &json!({"name": "D0"}));
     assert!(message.contains("size differs"), "{message}");
     call(&server, "mpool_activate", json!({"name": "D0", "force": true}));
     wait_for_bdev(&server, "D0");
@@ -196,9 +196,9 @@ fn what_is_on_a_base_is_named() {
     aio(&rig, &server, "A", 96, 4096);
     put(&rig, "A", 0x438, &[0x53, 0xef]);
     put(&rig, "A", 4096, b"EFI PART");
-    let message = refusal(&server, "bdev_dedupe_create", json!({"base_bdev_name": "A", "name": "D0"}));
+    let message = refusal(&server, "bdev_dedupe_create", &json!({"base_bdev_name": "A", "name": "D0"}));
     assert!(message.contains("ext4") && message.contains("GPT") && message.contains("force"), "{message}");
-    let message = refusal(&server, "mpool_create", json!({"capacity_bdev": "A", "name": "p0"}));
+    let message = refusal(&server, "mpool_create", &json!({"capacity_bdev": "A", "name": "p0"}));
     assert!(message.contains("ext4"), "{message}");
     create(&server, json!({"base_bdev_name": "A", "name": "D0", "force": true})).expect("forced");
     malloc(&server, "Fast", 64, 4096);
@@ -260,7 +260,7 @@ fn the_example_configurations_start_twice() {
             }
             wait_for_bdev(&server, "Dedupe0");
             let again = json!({"base_bdev_name": if example == "nvme.json" { "Nvme0n1" } else { "Malloc0" }, "name": "Dedupe0"});
-            assert!(refusal(&server, "bdev_dedupe_create", again).contains("exists"), "start {start}");
+            assert!(refusal(&server, "bdev_dedupe_create", &again).contains("exists"), "start {start}");
             assert!(server.stop().expect("ends").success(), "{}", server.log());
         }
     }

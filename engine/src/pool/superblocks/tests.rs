@@ -182,11 +182,11 @@ fn one_copy_is_not_enough() {
 #[test]
 fn transfers_of_copies_are_tried_again() {
     let (device, host) = (formatted(&superblock("one"), V3), LogHost::default());
-    for copy in 0..3 {
+    for place in PLACES {
         for failures in 1..3 {
             let mut left = failures;
             device.fail_when(move |operation| {
-                let hit = matches!(operation, Operation::Read { at, .. } | Operation::Write { at, .. } if *at == PLACES[copy]);
+                let hit = matches!(operation, Operation::Read { at, .. } | Operation::Write { at, .. } if *at == place);
                 let fails = hit && left > 0;
                 left -= usize::from(fails);
                 fails.then_some(DeviceError::Io)
