@@ -84,21 +84,30 @@ pub async fn has_remains(device: &dyn Device) -> Result<bool> {
 /// # Errors
 /// EBADF: there is none, or it was erased. EINVAL: damaged. EPROTONOSUPPORT: other software wrote it. EIO.
 pub async fn find(device: &dyn Device) -> Result<Found> {
+    Ok(find_or_fault(device).await?.0)
+}
+
+/// The same, and why a copy could not be read.
+async fn find_or_fault(device: &dyn Device) -> Result<(Found, Option<PoolError>)> {
     let Look { states, .. } = look(device).await?;
     let mut found = decide(&subject(device), &states)?;
-    if states.iter().any(|state| matches!(state, CopyState::Unreadable(_))) && found.version != SuperblockVersion::V1 {
+    let fault = states.into_iter().find_map(|state| match state {
+        CopyState::Unreadable(error) => Some(error),
+        _ => None,
+    });
+    if fault.is_some() && found.version != SuperblockVersion::V1 {
         found.superblock.generation = found.superblock.generation.saturating_add(LEAP);
     }
-    Ok(found)
+    Ok((found, fault))
 }
 
 /// Reads the superblock, to be used: with `force` in any condition, without only if it is sure. What is odd about the
 /// copies is logged.
 ///
 /// # Errors
-/// As [`find`]. EPERM: force is needed.
+/// As [`find`]. EPERM: force is needed. EIO: it is as long as copies cannot be read that may be well.
 pub async fn read(device: &dyn Device, host: &dyn Host, force: bool) -> Result<Found> {
-    let found = find(device).await?;
+    let (found, fault) = find_or_fault(device).await?;
     for warning in &found.warnings {
         host.log(Level::Warning, &format!("{}: {warning}", subject(device)));
     }
@@ -110,7 +119,12 @@ pub async fn read(device: &dyn Device, host: &dyn Host, force: bool) -> Result<F
         "it has pool '{}' ({}), but {condition} (copy {copy} is good); with force it is used and the copies are repaired",
         superblock.name, superblock.pool
     );
-    Err(PoolError::new(Kind::NotPermitted, subject(device), reason))
+    Err(match fault {
+        Some(fault) if *condition == Condition::Lone => {
+            PoolError::new(fault.kind(), subject(device), format!("{reason}; another cannot be read just now: {fault}"))
+        }
+        _ => PoolError::new(Kind::NotPermitted, subject(device), reason),
+    })
 }
 
 /// Writes all copies of the first superblock of a drive. Whether the drive may be overwritten was asked before.

@@ -23,7 +23,7 @@ pub fn all(rig: &Rig<'_>) {
             load(rig, Operation::Read { verify: false }, 16, Limit::OnePass);
         }
         let counters = rig.rpc("bdev_dedupe_get_stats", &json!({"name": "Changing"}));
-        let count = |name: &str| counters["total"][name].as_u64().unwrap_or_else(|| panic!("{name} in {counters}"));
+        let count = |name: &str| counters[0]["total"][name].as_u64().unwrap_or_else(|| panic!("{name} in {counters}"));
         assert!(count("dedupe_advice_valid") > 100 && count("concurrent_data_matches") > 100, "{counters}");
         assert_eq!((count("check_error_count"), count("lock_error_count")), (0, 0));
         rig.rpc("bdev_dedupe_delete", &json!({"name": "Changing"}));
