@@ -53,9 +53,9 @@ fn volumes_share_a_pool() {
         let export = Export::tcp(&server, name).expect("exported");
         initiator(&rig, &export).fio(&rig, "Nvmen1", &jobs(seed)).expect("serves");
     }
-    server.call("bdev_dedupe_delete", json!({"name": "D0"})).expect("deleted");
+    server.call("bdev_dedupe_delete", json!({"name": "D0", "force": true})).expect("deleted, though exported");
     assert_eq!(slabs_of(&server, "p0"), 8 + 2);
-    server.call("bdev_dedupe_delete", json!({"name": "D1"})).expect("deleted");
+    server.call("bdev_dedupe_delete", json!({"name": "D1", "force": true})).expect("deleted, though exported");
     assert_eq!(slabs_of(&server, "p0"), 0);
     call(&server, "mpool_destroy", json!({"name": "p0"}));
     assert_eq!(server.bdev("Large").expect("shown")["claimed"], false);
@@ -145,7 +145,8 @@ fn the_plugin_for_rpc_py_manages_pools() {
     assert_eq!(json(&["mpool_set_params", "p0", "--mode", "0600"])["mode"], "0600");
     assert_eq!(number(&json(&["mpool_get_params", "p0"]), "mblock_size_mib_staging"), 2);
     assert_eq!(json(&["mpool_get_props", "p0"])["status"], "optimal");
-    assert_eq!(number(&json(&["mpool_get_usage", "p0"])["total"], "total_bytes"), 192 * MIB);
+    // The last zone of each drive is left to the last copy of its superblock.
+    assert_eq!(number(&json(&["mpool_get_usage", "p0"])["total"], "total_bytes"), (128 - 1 + 64 - 2) * MIB);
     assert_eq!(json(&["mpool_list"])[0]["name"], "p0");
     assert_eq!(run(&["bdev_dedupe_create", "-p", "p0", "-n", "D0", "-P", "32"]), "D0");
     run(&["bdev_dedupe_delete", "D0"]);
