@@ -59,6 +59,8 @@ fn process(role: &str, place: &Path, output: Stdio) -> Child {
         .args(["--ignored", "--exact", "kill::the_other_process", "--nocapture"])
         .env(ROLE, role)
         .env(PLACE, place)
+        // The test beside this one may take the hugepages that both see.
+        .env("SPDK_DEDUPE_NO_HUGE", "1")
         .stdout(output)
         .spawn()
         .expect("the program is there")
