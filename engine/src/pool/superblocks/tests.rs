@@ -349,6 +349,7 @@ fn two_good_copies_are_sure() {
 }
 
 /// A copy that cannot be read may be newer than one other, but not than two; what is written next is newer in any case.
+/// With one left it is the fault that is told, as long as there is one: trying again may help.
 #[test]
 fn unreadable_copies_may_be_newer() {
     for copy in 0..3 {
@@ -358,7 +359,7 @@ fn unreadable_copies_may_be_newer() {
         assert_eq!((found.condition, found.is_whole, found.superblock.generation), (Condition::Sure, false, 1 + LEAP));
         in_state(&device, (copy + 1) % 3, "damaged");
         let error = read_from(&device).expect_err("one is left");
-        assert_eq!((error.kind(), copy), (Kind::NotPermitted, copy));
+        assert_eq!((error.kind(), copy), (Kind::Io, copy));
     }
 }
 
