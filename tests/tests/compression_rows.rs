@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 //! Directed tests of compression in the engine: rows of the feature table (vdo.md section 11) by hand-driven schedules,
-//! as in `engine_rows.rs`.
+//! as in `engine_rows`.
 
 #![forbid(unsafe_code)]
 

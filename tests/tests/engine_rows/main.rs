@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Directed tests of the engine: each shows rows of the feature table (vdo.md section 11) by a hand-driven schedule, one
+//! theme a file.
+//!
+//! A test submits requests, lets the cluster settle while it holds back a transfer or a message of its choice, looks at
+//! counts, and lets go. All reads are held against the simulator's model besides, and [`tests::sim::rig::Rig`] audits at
+//! the end.
+
+#![forbid(unsafe_code)]
+
+mod advice;
+mod fixture;
+mod hash_locks;
+mod requests;
+mod space;
+mod transfers;
