@@ -4,7 +4,7 @@
 //!
 //! SPDK's structures differ from release to release, and between builds of one release. The library names the
 //! soname of its libspdk_bdev (`DT_NEEDED`), so ld.so refuses most mixtures; but two different trees can share a
-//! soname (spdk-rust.md 2.2). Here the build-id of the libspdk_bdev that is loaded is compared with that of the one
+//! soname. Here the build-id of the libspdk_bdev that is loaded is compared with that of the one
 //! built for, before anything is registered. A process without such a library (linked statically, from the tree
 //! built for) has nothing to compare.
 

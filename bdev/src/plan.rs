@@ -23,7 +23,7 @@ use crate::peers::Peers;
 use crate::thread::Thread;
 use crate::transfer::{BaseHandle, SLOT_BYTES};
 
-/// Blocks in flight in one shard (vdo.md section 0: 2048 data_vios).
+/// Blocks in flight in one shard (2048 data_vios).
 pub const VIOS: usize = 2048;
 /// Pieces in one shard.
 pub const PIECES: usize = 2048;

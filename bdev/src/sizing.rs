@@ -4,9 +4,8 @@
 //!
 //! Slabs are chosen so that each shard gets at least [`SLABS_PER_SHARD`], because a shard whose slabs are full must
 //! ask others, and the volume at least [`SLABS_AT_LEAST`], because a tail smaller than a slab is lost (then less
-//! than 1.6% of the room); up to dm-vdo's default of 2 GiB (vdo.md section 0). Smaller than dm-vdo's minimum of 32
-//! MiB is possible (8 MiB), because here a slab carries no metadata of its own (architecture.md section 4, slab
-//! metadata). A slab is a whole number of the pool's zones.
+//! than 1.6% of the room); up to dm-vdo's default of 2 GiB. Smaller than dm-vdo's minimum of 32
+//! MiB is possible (8 MiB), because here a slab carries no metadata of its own. A slab is a whole number of the pool's zones.
 //!
 //! Slabs' metadata areas, roots and journals lie on the STAGING drive if the pool has one, else beside the slabs
 //! ([`Footprint`]). Room for the index's history, and for the images of it that a clean stop leaves, is left on the

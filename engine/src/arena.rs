@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An arena: objects in a number fixed once, after the arenas of architecture.md principle 4.
+//! An arena: objects in a number fixed once, so that nothing is allocated for a request.
 //!
 //! Objects are named by index, so that links between them are numbers and not references. Free slots are reused last
 //! in, first out: the slot used last is the one still in the cache. Invariant: a slot is either free or in use, and

@@ -161,7 +161,7 @@ impl<E: Env> Context<'_, E> {
         self.read_only.is_some()
     }
 
-    /// Ends writing, here and in every other shard (vdo.md 6.9). The first reason counts.
+    /// Ends writing, here and in every other shard. The first reason counts.
     pub fn enter_read_only(&mut self, reason: ReadOnlyReason) {
         if self.read_only.is_some() {
             return;

@@ -8,7 +8,7 @@
 //! Rules that an implementation keeps:
 //! * A shard is entered by one thread at a time, and never from inside one of these calls: completions and messages
 //!   that arise while a shard runs are delivered after it returns.
-//! * Messages from one shard to another arrive in the order they were sent (vdo.md 1.1, PORT). Between different pairs
+//! * Messages from one shard to another arrive in the order they were sent. Between different pairs
 //!   of shards there is no order.
 //! * Every [`Env::submit`] and [`Env::flush`] is answered by exactly one [`crate::Shard::io_done`] with the same token.
 //! * An [`Env::Buf`] is one of those that the shards were built with, and what it names changes only by
@@ -225,7 +225,7 @@ pub enum Event {
         /// What was being done to it.
         operation: &'static str,
     },
-    /// The volume takes no writes any more; reads go on (vdo.md 6.9). The host records it and tells the other shards.
+    /// The volume takes no writes any more; reads go on. The host records it and tells the other shards.
     ReadOnly(ReadOnlyReason),
     /// The last slab of this shard has been scrubbed: its reference counts are all known again.
     ScrubbingDone,

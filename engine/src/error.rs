@@ -10,19 +10,19 @@ use thiserror::Error;
 /// Result of a client's request when it is not success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RequestError {
-    /// New unique data found no free physical block (architecture.md 1.7).
+    /// New unique data found no free physical block.
     #[error("no free physical block for new data")]
     NoSpace,
     /// The base bdev failed a transfer that the request needed.
     #[error("base bdev I/O failed")]
     Io,
-    /// The data read does not match the check code of its mapping (architecture.md 1.6).
+    /// The data read does not match the check code of its mapping.
     #[error("stored block does not match its check code")]
     Corrupt,
     /// The range is not inside the volume.
     #[error("range is outside the volume")]
     OutOfRange,
-    /// The volume takes no writes any more (vdo.md 6.9).
+    /// The volume takes no writes any more.
     #[error("the volume is read-only")]
     ReadOnly,
     /// The volume is taken out of service before an unmap of many pages was done with.

@@ -7,7 +7,7 @@
 //!
 //! The zones of one shard do not use messages among themselves: the physical zone answers at once, so it is called;
 //! logical and hash zone hand over through queues of their own. Which call or message serves a step depends only on
-//! where the owner of the object lives, never on load, so the order between two shards is kept (vdo.md 1.1, PORT).
+//! where the owner of the object lives, never on load, so the order between two shards is kept.
 
 use crate::error::RequestError;
 use crate::hash::Fingerprint;
@@ -156,7 +156,7 @@ pub enum Message<Buf> {
     },
     /// The volume takes no writes any more.
     ReadOnly,
-    /// Hash to physical: try for a read lock on a candidate (vdo.md 2.5); answered by [`Message::Locked`].
+    /// Hash to physical: try for a read lock on a candidate; answered by [`Message::Locked`].
     LockForRead {
         /// Who asks.
         member: MemberRef,
@@ -204,7 +204,7 @@ pub enum Message<Buf> {
         /// The block, or why there is none.
         answer: Allocation,
     },
-    /// Hash to physical: a compressed block is written; each of its owners becomes a holder of its lock (vdo.md 2.5).
+    /// Hash to physical: a compressed block is written; each of its owners becomes a holder of its lock.
     /// Answered by [`Message::Shared`].
     ShareCompressed {
         /// The compressed block, by the sender's name for it.

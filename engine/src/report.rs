@@ -3,7 +3,7 @@
 //! Events for the operator, not more than a log can bear.
 //!
 //! A failing base bdev fails thousands of transfers a second. Within a window only the first few events are reported
-//! one by one; the others are counted, and the count is reported when the window ends (vdo.md 2.7: rate-limited, the
+//! one by one; the others are counted, and the count is reported when the window ends (rate-limited, the
 //! unreported count carried over).
 
 use crate::env::{Env, Event};

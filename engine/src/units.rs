@@ -2,7 +2,7 @@
 
 //! The units that the engine counts in, each its own type so that they cannot be mixed up.
 //!
-//! Names follow the glossary of `vdo.md` section 0: an LBN is what the client sees, a PBN is where a block lies on the
+//! Names follow the glossary of `dm-vdo` section 0: an LBN is what the client sees, a PBN is where a block lies on the
 //! base bdev. Both count 4096-byte blocks.
 
 use core::fmt;
@@ -13,13 +13,13 @@ pub const BLOCK_SIZE: usize = 4096;
 /// Bytes in a sector: the smallest unit a client may address when the exposed block size is 512.
 pub const SECTOR_SIZE: usize = 512;
 
-/// Mappings in one leaf page of the block map (architecture.md section 4: 8 sectors of 63 entries).
+/// Mappings in one leaf page of the block map (8 sectors of 63 entries).
 pub const ENTRIES_PER_LEAF_PAGE: u64 = 504;
 
-/// References that one physical block can carry (vdo.md 4.2).
+/// References that one physical block can carry.
 pub const MAX_REFERENCES: u8 = 254;
 
-/// Shards that a volume can have (architecture.md principle 1).
+/// Shards that a volume can have.
 pub const MAX_SHARDS: usize = 32;
 
 /// Logical block number: a 4096-byte block as the client addresses it.

@@ -2,7 +2,7 @@
 
 //! FIFO queues whose links live in the waiting objects, so that waiting never allocates.
 //!
-//! Invariant: an object has one link, hence waits in at most one queue at a time (vdo.md section 10).
+//! Invariant: an object has one link, hence waits in at most one queue at a time.
 
 use crate::arena::{Arena, NONE};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the records of one metadata container add up to, and what is wrong with them (mpool.md 6.3 and 6.4).
+//! What the records of one metadata container add up to, and what is wrong with them.
 //!
 //! The pool stops at the first record that makes no sense; here each is told and the rest goes on, so that the list of
 //! what is broken is complete.

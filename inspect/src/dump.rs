@@ -2,7 +2,7 @@
 
 //! A log block by block: headers, records, where it ends and why, and what lies behind its end.
 //!
-//! An iterator, so that a log of any size is shown in little memory. It walks as recovery does (mpool.md 3.7): the
+//! An iterator, so that a log of any size is shown in little memory. It walks as recovery does: the
 //! engine classifies each block and parses its records; here it is only said what was seen.
 
 use engine::pool::mlog::block::{classify, BlockKind, Header, SetIds, HEADER_BYTES};

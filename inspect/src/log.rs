@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One log on its drive: recovery and reading, by the engine's own state machines (mpool.md 3.7 and 3.8).
+//! One log on its drive: recovery and reading, by the engine's own state machines.
 //!
 //! Reads pieces of at most 1 MiB, so that a log of any size is looked at in little memory.
 

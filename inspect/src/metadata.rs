@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pool as its metadata describe it: MDC0, then the other containers, then what clients keep in the root MDC
-//! (mpool.md 6.4).
+//! The pool as its metadata describe it: MDC0, then the other containers, then what clients keep in the root MDC.
 
 use std::collections::BTreeMap;
 
@@ -180,7 +179,7 @@ fn read(slot: Slot, pair: Option<Pair<'_>>, container: &mut Container, findings:
     }
 }
 
-/// The containers that MDC0 has logs of. A gap or half a pair is told (mpool.md 6.4).
+/// The containers that MDC0 has logs of. A gap or half a pair is told.
 fn container_set(objects: &Objects<'_>, findings: &mut Findings) -> Vec<Slot> {
     let has = |slot: u8| ObjectId::mdc_logs(Slot(slot)).map(|id| objects.get(id).is_some());
     let Some(last) = (1..=u8::MAX).rev().find(|slot| has(*slot) != [false, false]) else { return Vec::new() };
@@ -198,7 +197,7 @@ fn container_set(objects: &Objects<'_>, findings: &mut Findings) -> Vec<Slot> {
     (1..=last).map(Slot).collect()
 }
 
-/// Compares the recorded drives with those that were given (mpool.md 6.4).
+/// Compares the recorded drives with those that were given.
 fn check_drives(recorded: &[Option<DriveDescriptor>; 2], given: [Option<&Drive>; 2], findings: &mut Findings) {
     for class in MediaClass::ALL {
         match (recorded[class.index()], given[class.index()]) {

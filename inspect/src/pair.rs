@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A metadata container's two logs, and which of them is in use (mpool.md 4.2).
+//! A metadata container's two logs, and which of them is in use.
 //!
 //! Nothing is repaired: what the next opening would repair is said.
 

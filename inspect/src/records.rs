@@ -6,7 +6,7 @@ use engine::pool::format::{ObjectCreate, Record};
 
 use crate::shown;
 
-/// The type of a record, as mpool.md 5.4 calls it.
+/// The type of a record, as mpool calls it.
 #[must_use]
 pub fn type_name(record: &Record) -> &'static str {
     match record {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Who has which zones of a drive (mpool.md 7): what the pool's space map would be, and what keeps it from being.
+//! Who has which zones of a drive: what the pool's space map would be, and what keeps it from being.
 
 use std::collections::BTreeMap;
 

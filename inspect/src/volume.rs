@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume: its inventory, and whether the objects in it are there (architecture.md 6).
+//! A volume: its inventory, and whether the objects in it are there.
 
 use engine::pool::{MediaClass, ObjectId, ObjectType};
 use engine::units::BLOCK_SIZE;

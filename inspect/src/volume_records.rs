@@ -74,7 +74,7 @@ fn state_text(state: &VolumeState) -> String {
     )
 }
 
-/// A volume's state as vdo.md 6.7 calls it.
+/// A volume's state as dm-vdo calls it.
 #[must_use]
 pub fn state_name(kind: StateKind) -> &'static str {
     match kind {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The root MDC, and the catalog of volumes in it (architecture.md 6).
+//! The root MDC, and the catalog of volumes in it.
 
 use std::collections::BTreeMap;
 

@@ -39,7 +39,7 @@
 //! * One process at a time works on a tree (`flock`); a second one waits, says so, and finds the work done. The lock is inherited by
 //!   the compilers, so that it outlives a killed parent until the last of its children is gone.
 //!
-//! # How it differs from the design note (spdk-rust.md)
+//! # Choices
 //! * The programs of one's own are linked to the shared libraries that the stock `bdevperf` of the same tree names in its ELF
 //!   file, instead of a list
 //!   kept here: it is right for every release, and needs no `.pc` files (20.07 has none).

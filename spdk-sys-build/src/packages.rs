@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The system packages that building SPDK, its fio plugin and the bindings needs (spdk-rust.md section 1).
+//! The system packages that building SPDK, its fio plugin and the bindings needs.
 //!
 //! Only the `setup` command installs any, and only as root with apt; everybody else is told the command.
 

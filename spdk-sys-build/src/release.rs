@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The two SPDK trees that Debian's archive carries, and how each is built (spdk-rust.md section 1).
+//! The two SPDK trees that Debian's archive carries, and how each is built.
 //!
 //! A [`Release`] is a slot: where the tree lies in the tarball and which recipe builds it. The version of what came out is read from the
 //! tree itself ([`crate::SpdkVersion`]).
@@ -30,7 +30,7 @@ pub(crate) enum Mend {
 }
 
 /// Ceph's patches call these two from other libraries without exporting the one and defining the other outside of --with-rbd, so
-/// the shared link fails (spdk-rust.md section 1). Harmless where a later package has them mended: see `make::mend`.
+/// the shared link fails. Harmless where a later package has them mended: see `make::mend`.
 const MENDS_2601: &[Mend] = &[
     Mend::InsertAfter {
         file: "lib/notify/spdk_notify.map",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of compression in the engine: rows of the feature table (vdo.md section 11) by hand-driven schedules,
+//! Directed tests of compression in the engine: rows of the feature table by hand-driven schedules,
 //! as in `engine_rows`.
 
 #![forbid(unsafe_code)]

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of the index in a shard: queries that wait for its history, how long, and what ends them (vdo.md
-//! 2.7 to 2.9, rows 26 to 35 of section 11).
+//! Directed tests of the index in a shard: queries that wait for its history, how long, and what ends them.
 //!
 //! Level 1 is so small that it forgets what was written a little before; what is written again then is in a section
 //! of a closed chapter, whose read a test holds back as it likes.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Proof that a shard allocates nothing once it runs (architecture.md principle 4): the allocator counts.
+//! Proof that a shard allocates nothing once it runs: the allocator counts.
 //!
 //! The world here is as plain as can be: a disk that is an array, transfers that complete in the next round, messages
 //! in fixed rings. It allocates everything before the count begins, so whatever is counted is the engine's.

@@ -44,7 +44,7 @@ pub fn parse_set_index_memory(fields: Fields) -> Result<(String, u64), ParamErro
     Ok((name, mib.ok_or(ParamError::Missing { name: "index_memory_mib", allowed: INDEX })?))
 }
 
-/// What is to become of an index (vdo.md 2.8).
+/// What is to become of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexAction {
     /// A new, empty one.

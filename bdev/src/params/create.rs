@@ -73,7 +73,7 @@ pub struct CreateParams {
 /// What is kept for the operator when nothing is asked for.
 const RESERVE_PERCENT: u64 = 1;
 
-/// The block map's cache when none is asked for (vdo.md section 0).
+/// The block map's cache when none is asked for.
 pub const BLOCK_MAP_CACHE_MIB: u64 = 128;
 
 const CREATE: &[&str] = &[

@@ -3,11 +3,11 @@
 //! `bdev_dedupe_get_stats`: counters of one volume or of all, in total and by shard.
 //!
 //! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is no
-//! snapshot of one instant. `saving_percent`, `used_percent` and `write_amplification_percent` are vdo.md 9.3's derived
+//! snapshot of one instant. `saving_percent`, `used_percent` and `write_amplification_percent` are dm-vdo's derived
 //! figures; a saving below zero is shown as 0. Overhead is what holds no data: what of the pool is in no slab, and the
 //! pages of the block map. Totals go on over restarts; a shard's own counters begin with each load.
 //!
-//! Fields of vdo.md 9.3 that have another name or form here:
+//! Fields of dm-vdo that have another name or form here:
 //!
 //! | there | here |
 //! |---|---|

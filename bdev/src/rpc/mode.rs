@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How a volume is: its mode and recovery percentage (vdo.md 9.2, 9.3), why it takes no writes, and what is being done
+//! How a volume is: its mode and recovery percentage, why it takes no writes, and what is being done
 //! with it.
 
 use crate::json::Writer;

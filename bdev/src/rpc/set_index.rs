@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_set_index`: creates, closes, disables or enables a volume's index while it is in use (vdo.md 2.8),
+//! `bdev_dedupe_set_index`: creates, closes, disables or enables a volume's index while it is in use,
 //! and answers `true`.
 
 use crate::ffi;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Growth of a loaded volume: a larger logical size, or more slabs (vdo.md 4.15, 9.1).
+//! Growth of a loaded volume: a larger logical size, or more slabs.
 //!
 //! What is new is on media before any shard knows of it; then the volume pauses while its shards take over the new
 //! layout. So whatever goes wrong, the volume has the old or the new size.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 //! A volume's index as a whole: opened when the volume starts, closed when it stops, and what the operator has done
-//! to it meanwhile (vdo.md 2.8).
+//! to it meanwhile.
 //!
 //! Whether it is open is the engine's to decide ([`IndexControl`]); the work is done here, on the application thread:
 //!
@@ -13,7 +13,7 @@
 //!
 //! Shards ask the index only while it is open and deduplication is on.
 //!
-//! Differs from vdo.md 2.8: closing keeps the level-1 index in memory, where the next opening finds it; it is
+//! Differs from dm-vdo: closing keeps the level-1 index in memory, where the next opening finds it; it is
 //! written, as images, when the volume is stopped. An index without a history, or with one for whose log there is no
 //! room, is open all the same. An image or a history that cannot be read is logged and done without.
 
@@ -72,7 +72,7 @@ impl From<IndexAction> for IndexRequest {
 }
 
 impl Volume {
-    /// The name of the index's state (vdo.md 2.8).
+    /// The name of the index's state.
     pub fn index_state(&self) -> &'static str {
         lock(&self.index).name()
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Fingerprints (vdo.md calls them record names) and check codes of 4 KiB blocks.
+//! Fingerprints (dm-vdo calls them record names) and check codes of 4 KiB blocks.
 //!
-//! Differs from vdo.md section 0, whose MurmurHash3-128 has a fixed seed: here the hash is XXH3-128 keyed by a secret
-//! of the volume (architecture.md section 4). Nobody who lacks the secret can aim at a collision, and whoever finds one
+//! Differs from dm-vdo, whose MurmurHash3-128 has a fixed seed: here the hash is XXH3-128 keyed by a secret
+//! of the volume. Nobody who lacks the secret can aim at a collision, and whoever finds one
 //! costs the volume one compare: every duplicate is compared byte by byte before it is shared.
 
 use std::fmt;
@@ -22,7 +22,7 @@ pub const SECRET_BYTES: usize = 192;
 pub struct Fingerprint(pub u128);
 
 impl Fingerprint {
-    /// The byte that selects the hash zone (vdo.md 1.1).
+    /// The byte that selects the hash zone.
     #[must_use]
     pub const fn first_byte(self) -> u8 {
         self.0 as u8
@@ -68,8 +68,8 @@ impl ShortFingerprint {
         self.0 as u8
     }
 
-    /// Whether this is one of the fingerprints by which a section of old records is found again: one in 32 is
-    /// (vdo.md 7.3: sampling bytes, one in 32).
+    /// Whether this is one of the fingerprints by which a section of old records is found again: one in 32
+    /// is.
     #[must_use]
     pub const fn is_hook(self) -> bool {
         self.0 >> HOOK_SHIFT & ((1 << HOOK_BITS) - 1) == 0
@@ -118,7 +118,7 @@ impl Fingerprinter {
         Fingerprint(hash & self.mask)
     }
 
-    /// The 24-bit check code of a block: the low bits of its CRC32C (architecture.md section 4).
+    /// The 24-bit check code of a block: the low bits of its CRC32C.
     #[must_use]
     pub fn check_code(block: &Block) -> u32 {
         let crc = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, block);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A hash lock: all blocks in flight whose content is equal (vdo.md section 2).
+//! A hash lock: all blocks in flight whose content is equal.
 //!
 //! So that (a) one index query serves them all, (b) they share with each other and not only with old data, and (c) they
 //! hold one lock together on the physical copy. The transitions, all made in `zone.rs` by the function named:
@@ -29,8 +29,8 @@
 //! | Unlocking | lock released | verified | Bypassing | `released` |
 //! | any | agent failed | | Bypassing, waiters write alone | `fail` |
 //!
-//! Differs from vdo.md 2.4:
-//! * A block is allocated when its lock enters Writing, not before hashing (architecture.md section 3), so a duplicate
+//! Differs from dm-vdo:
+//! * A block is allocated when its lock enters Writing, not before hashing, so a duplicate
 //!   never takes a block that it must give back. Hence every lock that has written tells the index (POST and QUERY
 //!   differ no more), and no waiter ever has an allocation that the agent lacks.
 //! * Increments are leased to the lock by the physical zone and counted here, instead of by a shared atomic.
@@ -48,7 +48,7 @@ use crate::logical::Mapped;
 use crate::tally::Tally;
 use crate::wait_queue::WaitQueue;
 
-/// State of a hash lock (vdo.md 2.2).
+/// State of a hash lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockState {
     /// Fresh from the pool.

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The level-1 index: where a block's content was stored before, as advice (architecture.md section 4, "index").
+//! The level-1 index: where a block's content was stored before, as advice.
 //!
 //! One shard's part of it, wholly in memory, 8 bytes a record, allocated when it is made or resized and never else. It
-//! differs from the UDS index of vdo.md section 7, which costs two reads per hit: here advice costs two cache lines.
+//! differs from the UDS index of dm-vdo, which costs two reads per hit: here advice costs two cache lines.
 //!
 //! What it promises:
 //! * **Advice only.** A record holds 16 bits of its key and no fingerprint, so a lookup may answer with the location of
 //!   other content: 1.2 to 2.4 times in 10000 when the index is full (8 candidates on average, each of which agrees by
 //!   chance once in 65536, or in 32768 when the number of buckets is just below a power of two). Whoever asks must
-//!   compare the content before sharing it (vdo.md 2.5). For the same reason an update may take over a record of other
+//!   compare the content before sharing it. For the same reason an update may take over a record of other
 //!   content; the price of either is a duplicate not found or a read in vain.
 //! * **The least recently used go.** See the module `table` for how recency is kept.
 //! * **The latest update wins**: after `update(f, x)` a lookup of `f` answers `x`, nothing, or, where a later update

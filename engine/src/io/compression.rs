@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! LZ4 of single blocks (vdo.md 6.6): what comes out is a fragment of a compressed block.
+//! LZ4 of single blocks: what comes out is a fragment of a compressed block.
 //!
 //! Invariants: a fragment that [`Compressor::compress`] gives is turned back by [`decompress`] into the very block;
 //! [`decompress`] takes any bytes, and yields 4096 bytes or an error. Nothing is allocated after [`Compressor::new`].
 //!
-//! Compressing is the most expensive step of a write (architecture.md section 8), and wasted on data that is compressed
+//! Compressing is the most expensive step of a write, and wasted on data that is compressed
 //! or encrypted already. So a block is looked at first: in a sample of [`SAMPLES`] bytes of such data nearly every byte
 //! value is as likely as any other, and about 101 different ones are found (standard deviation 4); machine code shows
 //! some 60, text some 40. From [`INCOMPRESSIBLE`] different values on the block is taken to be incompressible. What is
 //! lost is data whose single bytes look random but that repeats within the block.
 //!
-//! Differs from vdo.md 6.6: a fragment larger than [`MAX_FRAGMENT`] is not used, because nearly nothing fits beside it.
+//! Differs from dm-vdo: a fragment larger than [`MAX_FRAGMENT`] is not used, because nearly nothing fits beside it.
 
 use lz4_flex::block::{compress_into_with_table, decompress_into, get_maximum_output_size, CompressTable};
 use thiserror::Error;

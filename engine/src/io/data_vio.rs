@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One block of a client's request on its way through the logical zone (vdo.md 1.2).
+//! One block of a client's request on its way through the logical zone.
 //!
 //! The stages, and what moves a data_vio from one to the next:
 //!

@@ -2,8 +2,8 @@
 
 //! Transfers of metadata, and flushes: what the recovery journal, the block map and the slabs have under way.
 //!
-//! They go straight to the host, neither merged nor queued (vdo.md 5.2: "never merged"). A transfer that fails is tried
-//! once more; the second failure is the owner's (architecture.md 5). A flush makes every write durable that had ended
+//! They go straight to the host, neither merged nor queued ("never merged"). A transfer that fails is tried
+//! once more; the second failure is the owner's. A flush makes every write durable that had ended
 //! when it was asked for; those asked for while one is under way share the next. Without a volatile cache there is
 //! nothing to flush, and the answer is there at the next [`MetadataIo::take_ended`].
 //!
@@ -61,7 +61,7 @@ pub struct MetadataIo<Buf> {
     counts: MetadataCounts,
 }
 
-/// What was done (vdo.md 5.4: the class `bios_meta`).
+/// What was done (the class `bios_meta`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MetadataCounts {
     /// Transfers that read.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The packer of a shard (vdo.md 6.6): bins in which fragments wait for company until they are written together.
+//! The packer of a shard: bins in which fragments wait for company until they are written together.
 //!
 //! A pure data structure. The hash zone asks it where a fragment should go ([`Packer::choose`]), parks it there, says
 //! when bins should be written ([`Packer::mark_all`] and its like), and takes them one by one ([`Packer::next_due`]).
@@ -20,7 +20,7 @@
 //! Invariants: a parked fragment is in exactly one bin; the fragments of a bin, and the one that it expects, fit a block
 //! with their entries; nothing is allocated after [`Packer::new`].
 //!
-//! Differs from vdo.md 6.6: there are 128 bins instead of 16, because with few of them the large fragments of real files
+//! Differs from dm-vdo: there are 128 bins instead of 16, because with few of them the large fragments of real files
 //! find no partner (16 bins reached 91% of what could be saved on file system trees, 128 reach 93%); they are not kept
 //! sorted, since looking through the room that each has costs less than moving them; there is no canceled bin and no
 //! rendezvous, because nobody cancels: a fragment waits for a bounded time only, and whoever waits behind it waits as

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The I/O submitter (vdo.md section 5): merges data requests for neighbouring blocks into runs, and starts each run as
+//! The I/O submitter: merges data requests for neighbouring blocks into runs, and starts each run as
 //! one vectored transfer.
 //!
 //! Requests are for one block each. They wait from [`Submitter::enqueue`] to the next [`Submitter::issue`], and may
 //! join a waiting run at either end: the same direction, exactly the block before or after, not longer than the limit.
-//! A request that fills a gap joins the higher neighbour; the two runs are not joined (vdo.md 5.2).
+//! A request that fills a gap joins the higher neighbour; the two runs are not joined.
 //!
-//! Differs from vdo.md:
+//! Differs from dm-vdo:
 //! * One submitter for each shard, on its own thread: no lock, no bio queue to select, and the merge map is emptied at
 //!   each issue instead of a key at a time.
-//! * There is no elevator below, so a run is one transfer (5.2, PORT). A transfer of several blocks that fails is
+//! * There is no elevator below, so a run is one transfer. A transfer of several blocks that fails is
 //!   issued again block by block, so that the blocks that can be had are had. Only a block that fails alone has failed.
-//!   Apart from that the submitter never retries (5.5).
-//! * A second request for a block starts a run of its own, where 5.2 may append it to an earlier one. So two waiting
+//!   Apart from that the submitter never retries.
+//! * A second request for a block starts a run of its own, where dm-vdo may append it to an earlier one. So two waiting
 //!   requests for one block are started in the order in which they came.
 //!
 //! Invariants: each request is answered exactly once; a run's requests have consecutive PBNs; a run is named by one
@@ -32,7 +32,7 @@ use merge_map::MergeMap;
 /// No request.
 const NONE: u32 = u32::MAX;
 
-/// What a submitter counts (vdo.md 5.4). Requests that wait or are merged are not transfers; at rest
+/// What a submitter counts. Requests that wait or are merged are not transfers; at rest
 /// `bios_submitted == bios_completed`, and both are the number of requests, less the merged ones, plus those that were
 /// issued again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         let request = self.take_slot(direction, pbn, buf, owner);
         let (at, first_for_block) = self.map.add(pbn, request);
         if first_for_block {
-            // vdo.md 5.2 steps 4 and 5: the next block's run is preferred. One run cannot be both neighbours, because
+            // As in dm-vdo, the next block's run is preferred. One run cannot be both neighbours, because
             // it would have to end before this block and to begin after it.
             if let Some(run) = self.run_from(pbn, direction) {
                 self.prepend(run, request);
@@ -202,7 +202,7 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         self.data.push(request);
     }
 
-    /// Takes a request that is merged with none and started before all data: a verify read (vdo.md 5.2, priority 1).
+    /// Takes a request that is merged with none and started before all data: a verify read.
     ///
     /// # Panics
     /// If the submitter holds `capacity` requests.

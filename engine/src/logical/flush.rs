@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Flush generations: a flush waits for the pieces accepted before it, and for no later ones (vdo.md 6.4).
+//! Flush generations: a flush waits for the pieces accepted before it, and for no later ones.
 //!
 //! Each piece belongs to the generation that is open when it is accepted; a flush closes that generation. Invariant:
-//! generations end in order, each after its last piece and after all older ones. Differs from vdo.md 6.4, which counts
+//! generations end in order, each after its last piece and after all older ones. Differs from dm-vdo, which counts
 //! writes only: reads end quickly, and counting every piece alike needs no second rule.
 
 use std::collections::VecDeque;

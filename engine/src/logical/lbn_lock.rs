@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Locks on logical blocks: writes to one LBN are ordered, reads share (architecture.md section 3).
+//! Locks on logical blocks: writes to one LBN are ordered, reads share.
 //!
-//! Invariant (vdo.md I1, adapted): an LBN has either one writer or any number of readers active; everyone else waits in
+//! Invariant: an LBN has either one writer or any number of readers active; everyone else waits in
 //! order of arrival. A reader never overtakes a waiting writer, so neither starves.
 //!
-//! Differs from vdo.md 1.4: readers do not copy from a writer's buffer. A write is acknowledged only after its mapping
-//! is recorded (principle 5), and a read must not return what a failing write may yet take back.
+//! Differs from dm-vdo: readers do not copy from a writer's buffer. A write is acknowledged only after its mapping
+//! is recorded (acknowledged means durable), and a read must not return what a failing write may yet take back.
 
 use hashbrown::hash_table::Entry;
 use hashbrown::HashTable;

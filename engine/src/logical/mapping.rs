@@ -9,7 +9,7 @@
 //! +----------------+-------+--------------------------------------+
 //! ```
 //! Stored little-endian. `check` is the low 24 bits of the CRC32C of the 4096 bytes of content, so that no read returns
-//! wrong bytes (architecture.md section 4, "mapping"). Differs from vdo.md 6.3, where an entry is 5 bytes without check.
+//! wrong bytes. Differs from dm-vdo, where an entry is 5 bytes without check.
 //!
 //! Invariants: an unmapped entry is all zero; every other entry has a PBN that is not 0, and a state that is not unmapped.
 //!
@@ -26,7 +26,7 @@ const STATE_SHIFT: u32 = PBN_BITS;
 const CHECK_SHIFT: u32 = PBN_BITS + 4;
 const PBN_MASK: u64 = (1 << PBN_BITS) - 1;
 
-/// The 4-bit tag of a mapping (vdo.md section 0).
+/// The 4-bit tag of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MappingState {
     /// Nothing is stored; the block reads as zeros.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Names of the pages of the block map, and how they form trees (vdo.md 6.3).
+//! Names of the pages of the block map, and how they form trees.
 //!
 //! There are 60 trees. Leaf page p belongs to tree `p mod 60` and is number `p / 60` in it; its parent is number
 //! `p / 60 / 504` of the level above, and so on. A page's index counts the pages of its level over all trees, as leaf
@@ -13,12 +13,12 @@
 //!  level 1   up to 504^2 a tree
 //!  level 0   leaf pages, up to 504^3 a tree: 7.7e9 in all, where 4 PiB need 2.2e9
 //! ```
-//! Invariant: all pages of a tree belong to one shard. Differs from vdo.md 6.3: 504 entries a page and so three levels
+//! Invariant: all pages of a tree belong to one shard. Differs from dm-vdo entries a page and so three levels
 //! above the leaves instead of four, for any logical size, so that growing never changes a tree's shape.
 
 use crate::units::{Lbn, ENTRIES_PER_LEAF_PAGE};
 
-/// Trees of the block map (vdo.md section 0: roots). Divisible by most numbers of shards.
+/// Trees of the block map (roots). Divisible by most numbers of shards.
 pub const ROOTS: u64 = 60;
 
 /// Level of the roots; leaves are on level 0.

@@ -8,11 +8,11 @@
 //!  | summary |  reference blocks  | slab journal, a ring of J    |
 //!  +---------+--------------------+------------------------------+
 //! ```
-//! R is one block for each 4032 counters. J is vdo.md's 224 blocks for slabs of 2 GiB and more and shrinks with smaller
+//! R is one block for each 4032 counters. J is dm-vdo's 224 blocks for slabs of 2 GiB and more and shrinks with smaller
 //! ones, to [`MIN_JOURNAL_BLOCKS`]: what one commit after another can leave in a journal does not shrink.
 //!
-//! Differs from vdo.md 4.1: the area is an object of its own, so all of a slab's blocks hold data, and the summary
-//! stands beside what it describes instead of in one place for all slabs (architecture.md section 4, "slab metadata").
+//! Differs from dm-vdo: the area is an object of its own, so all of a slab's blocks hold data, and the summary
+//! stands beside what it describes instead of in one place for all slabs.
 
 use crate::media::reference_block::COUNTS_PER_BLOCK;
 use crate::media::sector::{Identity, Kind};
@@ -20,7 +20,7 @@ use crate::media::sector::{Identity, Kind};
 /// Blocks in the journal of the smallest slab.
 pub const MIN_JOURNAL_BLOCKS: u32 = 32;
 
-/// Blocks in the journal of a slab of 2 GiB or more (vdo.md section 0).
+/// Blocks in the journal of a slab of 2 GiB or more.
 pub const MAX_JOURNAL_BLOCKS: u32 = 224;
 
 /// Data blocks of a slab for each block of its journal, between the bounds.

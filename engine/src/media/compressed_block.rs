@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A compressed block: up to 14 fragments in one block of a slab (vdo.md 6.6).
+//! A compressed block: up to 14 fragments in one block of a slab.
 //!
 //! ```text
 //!  byte
@@ -19,7 +19,7 @@
 //! Invariant: [`encode`] gives what [`Fragments::decode`] takes; the decoder takes any bytes, and every fragment that it
 //! gives lies inside the block.
 //!
-//! Differs from vdo.md 6.6: sizes for the fragments that there are instead of for 14, so that two large ones have more
+//! Differs from dm-vdo: sizes for the fragments that there are instead of for 14, so that two large ones have more
 //! room, and the LBN hints.
 
 use thiserror::Error;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A section of a chapter: some thousand records of the index that were made one after the other (architecture.md
-//! section 4, "index", level 2).
+//! A section of a chapter: some thousand records of the index that were made one after the other, in level 2 of
+//! the index.
 //!
 //! A section is up to 16 pages of 4096 bytes:
 //! ```text
@@ -28,7 +28,7 @@
 //! Records ascend by partition and then by fingerprint, and no two are of one fingerprint. So a shard reads, of a
 //! section that others have written, only the pages with partitions of its own.
 //!
-//! Differs from vdo.md 7.3, where a chapter is sorted as a whole and has a delta index, so that one record can be
+//! Differs from dm-vdo, where a chapter is sorted as a whole and has a delta index, so that one record can be
 //! found without reading the others. Here records are only ever wanted with their neighbours in time. A section of
 //! 4080 records fills its 64 KiB.
 //!

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Records of a recovery journal: batches of entries (vdo.md 6.1).
+//! Records of a recovery journal: batches of entries.
 //!
 //! ```text
 //!  offset size  header
@@ -37,7 +37,7 @@
 //! All is little-endian. Records are framed by a log of the pool, whose blocks carry check codes; so a decoder that finds
 //! a record wrong has met a defect or a forgery, and takes any bytes all the same.
 //!
-//! Differs from vdo.md 6.1: a journal for each shard; records in a log instead of blocks in a ring, hence no recovery
+//! Differs from dm-vdo: a journal for each shard; records in a log instead of blocks in a ring, hence no recovery
 //! count; the load generation says which entries are void. `committed` tells a write that a power cut has cost, though
 //! one behind it was made, from damage to what had been acknowledged.
 

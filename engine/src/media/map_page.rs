@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Pages of the block map on media: 504 entries in eight sealed sectors (architecture.md section 4, "mapping").
+//! Pages of the block map on media: 504 entries in eight sealed sectors.
 //!
 //! ```text
 //!  sector 0 .. 7, each:  offset 0: 63 entries of 8 bytes, see `logical::Mapping`    stamp: the writer's
@@ -9,7 +9,7 @@
 //! with the page's life in place of a check code.
 //! A page that a power cut has torn is a mix of sectors of two images of the same page; replay makes it right.
 //!
-//! Differs from vdo.md 6.3: a page that was never written is not told by a flag in it, but by the recovery journal, which
+//! Differs from dm-vdo: a page that was never written is not told by a flag in it, but by the recovery journal, which
 //! keeps a page's allocation until the page has been written; so no page is written twice.
 
 use thiserror::Error;
@@ -113,7 +113,7 @@ pub fn decode(name: PageName, block: &Block, entries: &mut [u64; ENTRIES]) -> Re
     Ok(())
 }
 
-/// Reads what can be read of a page; the entries that cannot become unmapped. For a rebuild (vdo.md 6.9).
+/// Reads what can be read of a page; the entries that cannot become unmapped. For a rebuild.
 pub fn salvage(name: PageName, block: &Block, entries: &mut [u64; ENTRIES]) -> Salvage {
     let identity = name.identity();
     let mut salvage = Salvage::default();

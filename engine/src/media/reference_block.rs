@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reference counts on media: a block of 4032 counters in eight sealed sectors (vdo.md 4.2 and 4.7).
+//! Reference counts on media: a block of 4032 counters in eight sealed sectors.
 //!
 //! ```text
 //!  sector 0 .. 7, each:  offset 0: 504 counters of one byte    stamp: commit point
@@ -20,7 +20,7 @@ pub const COUNTS_PER_SECTOR: u32 = CONTENT_BYTES as u32;
 /// Counters in a block.
 pub const COUNTS_PER_BLOCK: u32 = COUNTS_PER_SECTOR * SECTORS_PER_BLOCK as u32;
 
-const _: () = assert!(COUNTS_PER_BLOCK == 4032, "vdo.md 4.1: ceil(blocks / 4032) reference blocks");
+const _: () = assert!(COUNTS_PER_BLOCK == 4032, "a slab has ceil(blocks / 4032) reference blocks, as in dm-vdo");
 
 /// A counter that only says that its block is locked.
 const PROVISIONAL: u8 = 255;

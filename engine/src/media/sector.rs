@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A sealed sector: 504 bytes of content that know where they belong (architecture.md section 4, "mapping").
+//! A sealed sector: 504 bytes of content that know where they belong.
 //!
 //! ```text
 //!  offset size

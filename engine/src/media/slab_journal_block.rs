@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Blocks of a slab journal: changes of reference counts, in order (vdo.md 4.5).
+//! Blocks of a slab journal: changes of reference counts, in order.
 //!
 //! ```text
 //!  sector 0                                   sectors 1 .. 7
@@ -20,7 +20,7 @@
 //! blocks; a run is one entry. The stamp of every sector is the low 32 bits of the block's sequence number, so a torn
 //! block does not pass for a whole one.
 //!
-//! Differs from vdo.md 4.5: entries carry their kind instead of a bitmap behind them, and runs, for discards; head and
+//! Differs from dm-vdo: entries carry their kind instead of a bitmap behind them, and runs, for discards; head and
 //! recovery points are in the summary, which is written after each block anyway.
 
 use thiserror::Error;

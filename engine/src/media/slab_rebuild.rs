@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How reference blocks and journal make a slab's counts (vdo.md 4.10): what scrubbing, recovery and check have in common.
+//! How reference blocks and journal make a slab's counts: what scrubbing, recovery and check have in common.
 //!
 //! The counters are the caller's, one byte a block. The order of the calls:
 //! 1. [`SlabRebuild::new`];
@@ -13,7 +13,7 @@
 //! only within 2^31 entries, and a sector that nobody changes is not written again. (What is left: a sector that rested
 //! for just about 2^32 changes of its slab and was changed since the last time that its block was written.)
 //!
-//! Differs from vdo.md 4.10, TRAP: an entry beyond the slab's data blocks is damage; there are no other blocks in a slab.
+//! Differs from dm-vdo: an entry beyond the slab's data blocks is damage; there are no other blocks in a slab.
 
 use core::ops::Range;
 
@@ -88,7 +88,7 @@ pub enum ScrubError {
     },
 }
 
-/// The counter after a change, or none when the change is not allowed: the table of vdo.md 4.2 for replay.
+/// The counter after a change, or none when the change is not allowed: dm-vdo's table for replay.
 const fn changed(counter: u8, change: SlabChange) -> Option<u8> {
     match (change, counter) {
         (SlabChange::Increment, 0..MAX_REFERENCES) => Some(counter + 1),

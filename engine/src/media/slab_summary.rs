@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The summary of a slab: what is to be known of it before it is loaded (vdo.md 4.8).
+//! The summary of a slab: what is to be known of it before it is loaded.
 //!
 //! ```text
 //!  offset size  (one sealed sector; the rest of the block is zero)
@@ -19,7 +19,7 @@
 //! The summary is the commit point of all that the area holds: it is one sector, so a power cut leaves the old one or the
 //! new one. Journal blocks from `head` to before `tail` count, others do not, whatever they are.
 //!
-//! Differs from vdo.md 4.8, where two bytes a slab say where the journal's last block is, and that block has head and
+//! Differs from dm-vdo, where two bytes a slab say where the journal's last block is, and that block has head and
 //! recovery point.
 
 use thiserror::Error;
@@ -36,7 +36,7 @@ const BYTES: usize = 40 + 8 * MAX_SHARDS;
 
 const _: () = assert!(BYTES == 296 && BYTES <= CONTENT_BYTES, "a summary is one sector");
 
-/// Sequence numbers are smaller (vdo.md 6.1: JOURNAL_OVERFLOW). At a million blocks a second they last for nine years.
+/// Sequence numbers are smaller (JOURNAL_OVERFLOW). At a million blocks a second they last for nine years.
 pub const MAX_SEQUENCE: u64 = 1 << 48;
 
 /// Numbers of entries are smaller.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The block allocator: finds free blocks and keeps track of how free each slab is (vdo.md 4.3, 4.4).
+//! The block allocator: finds free blocks and keeps track of how free each slab is.
 //!
 //! One slab is open at a time and allocation runs through it from start to end, so that blocks written one after the
 //! other lie side by side. Every change of a counter goes through [`BlockAllocator::change`], which keeps the numbers
@@ -9,7 +9,7 @@
 //! Invariants (I6, I10): `free_blocks`, of a slab and in total, is the number of zero counters of loaded slabs; the open
 //! slab is not in the table, nor is one that is not loaded; every other slab is, under the priority computed for it.
 //!
-//! Differs from vdo.md 4.4: when the best slab of the table has no free block, the zone is full, and nothing is opened
+//! Differs from dm-vdo: when the best slab of the table has no free block, the zone is full, and nothing is opened
 //! to find that out.
 
 use super::layout::{BlockIndex, SlabIndex, ZoneLayout};

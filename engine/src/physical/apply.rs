@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Changes of reference counts: to the slab journal first, then to the counter (vdo.md 4.2 and 4.6).
+//! Changes of reference counts: to the slab journal first, then to the counter.
 //!
 //! A change is made at once if the slab's journal can take it, else it waits behind all earlier ones of its slab. If the
 //! slab's counts are not known yet, only the journal changes. A change that the counter does not allow is not recorded.
 //!
-//! Differs from vdo.md 4.2: a decrement of a provisional counter is refused. It has no reference that a mapping could
+//! Differs from dm-vdo: a decrement of a provisional counter is refused. It has no reference that a mapping could
 //! lose; a lock that lets go of its block does that by itself ([`PhysicalZone::release`]).
 
 use super::error::PhysicalError;
@@ -25,7 +25,7 @@ use crate::units::Pbn;
 type Attempt = Result<Result<(), PhysicalError>, Obstacle>;
 
 impl<Buf: Copy> PhysicalZone<Buf> {
-    /// Adds one reference to a locked block, on behalf of a holder's claim (vdo.md 4.2, data increment).
+    /// Adds one reference to a locked block, on behalf of a holder's claim.
     ///
     /// The first increment under a write lock downgrades it to a read lock whose 253 further references are the
     /// writer's. The block's reference is not provisional any more. Under a block map lock the count becomes 254 at
@@ -55,9 +55,9 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.update(pbn, Update::FreePage { pbn }, source).map(|_| ())
     }
 
-    /// Takes one reference from each of `count` blocks from `first` on, all in one slab (vdo.md 4.2, decrement).
+    /// Takes one reference from each of `count` blocks from `first` on, all in one slab.
     ///
-    /// A locked block whose last reference goes stays in use until its lock is released (vdo.md 3.2).
+    /// A locked block whose last reference goes stays in use until its lock is released.
     ///
     /// # Errors
     /// Of the first block that has one; all others are done nevertheless. [`PhysicalError::ReferenceCount`] when the
@@ -88,7 +88,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Ok(Applied::Later)
     }
 
-    /// If updates wait for a journal that only the scrubber can shorten, its slab comes before others (vdo.md 4.6).
+    /// If updates wait for a journal that only the scrubber can shorten, its slab comes before others.
     fn promote_if_blocked(&mut self, slab: SlabIndex) {
         let state = self.depot.slab(slab);
         let is_blocked = matches!(state.obstacle, Some(Obstacle::Blocked | Obstacle::RingFull));

@@ -2,7 +2,7 @@
 
 //! Read locks on candidates: blocks that the index advises, in slabs that may not be loaded yet.
 //!
-//! Differs from vdo.md 2.5: a candidate whose slab is not loaded is not given up at once. Its slab comes before others, and who
+//! Differs from dm-vdo: a candidate whose slab is not loaded is not given up at once. Its slab comes before others, and who
 //! wants to compare with it waits for that, a bounded time ([`super::lock_waiters`]).
 
 use super::error::PhysicalError;

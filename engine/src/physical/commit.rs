@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Adding entries to slab journals, and writing their blocks (vdo.md 4.6).
+//! Adding entries to slab journals, and writing their blocks.
 //!
-//! Differs from vdo.md 4.6: the entries of one update are in one block, because the recovery point behind them is in the
+//! Differs from dm-vdo: the entries of one update are in one block, because the recovery point behind them is in the
 //! summary, which names whole blocks. A block that is closed before it is full is not a "partial write" that holds up
 //! entries: the next one goes into the next block. The reclaimer runs when a block is closed (see
 //! [`super::write_back`]).
@@ -92,7 +92,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         let first = state.journal.next_entry;
         let rebuilt = state.status == Status::Rebuilt;
         if rebuilt && first == 0 {
-            // Until all counts have been written once, all of the journal is needed (vdo.md 4.6, step 4).
+            // Until all counts have been written once, all of the journal is needed.
             state.dirty.mark_all(state.journal.tail);
         }
         for entry in entries {

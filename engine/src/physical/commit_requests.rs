@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Requests of recovery journals to put their changes on media (vdo.md 4.11).
+//! Requests of recovery journals to put their changes on media.
 //!
 //! A recovery journal can forget an entry when every slab journal has its changes on media. It asks, and each slab that
 //! holds such changes closes its block. Invariant: the answer comes when no slab holds a change up to the point that was
 //! asked for; of one journal in the order of its requests.
 //!
-//! Differs from vdo.md 4.11: the request names a point instead of a journal block, and slabs are not ordered by age.
+//! Differs from dm-vdo: the request names a point instead of a journal block, and slabs are not ordered by age.
 
 use std::collections::VecDeque;
 

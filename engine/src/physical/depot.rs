@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The slab depot of one zone: the metadata of its slabs, and what of it is on its way to media (vdo.md section 4).
+//! The slab depot of one zone: the metadata of its slabs, and what of it is on its way to media.
 //!
 //! Operations change memory and schedule slabs; [`SlabDepot::process`] starts what a scheduled slab has to write, in the
 //! order that makes a power cut harmless (rule 4 of the write order):
@@ -73,7 +73,7 @@ pub(super) enum Mode {
     ReadOnly,
 }
 
-/// What the depot counts (vdo.md 4.15).
+/// What the depot counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DepotCounts {
     pub disk_full: u64,

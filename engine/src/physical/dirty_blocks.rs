@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which reference blocks of a slab have changes that are not on media, and since when (vdo.md 4.2 and 4.7).
+//! Which reference blocks of a slab have changes that are not on media, and since when.
 //!
 //! Each dirty block knows the slab journal block with its oldest change that is not saved: its *need*. As long as it is
 //! dirty, that journal block and all later ones must stay. Blocks become dirty in the order of their needs, so the first
 //! of the queue has the oldest.
 //!
-//! Differs from vdo.md 4.7: the need is a sequence number and nothing is counted for each journal block (I7).
+//! Differs from dm-vdo: the need is a sequence number and nothing is counted for each journal block (I7).
 
 use std::collections::VecDeque;
 

@@ -14,19 +14,19 @@ use crate::units::Pbn;
 /// Why an operation of the physical zone failed, and on which block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PhysicalError {
-    /// All locks of the zone are in use (LOCK_ERROR in vdo.md 3.1); by sizing it does not happen ([`super::PbnLocks`]).
+    /// All locks of the zone are in use (LOCK_ERROR in dm-vdo); by sizing it does not happen ([`super::PbnLocks`]).
     #[error("cannot lock {pbn}: every PBN lock of the zone is in use")]
     LockPoolExhausted {
         /// The block to be locked.
         pbn: Pbn,
     },
-    /// A free block was found to have a lock (LOCK_ERROR in vdo.md 3.3).
+    /// A free block was found to have a lock (LOCK_ERROR in dm-vdo).
     #[error("cannot allocate {pbn}: it was free, but locked")]
     SpuriouslyLocked {
         /// The block allocated.
         pbn: Pbn,
     },
-    /// The counter does not allow the change (REF_COUNT_INVALID in vdo.md 4.2).
+    /// The counter does not allow the change (REF_COUNT_INVALID in dm-vdo).
     #[error("cannot do {operation} of {pbn}: its reference count does not allow it")]
     ReferenceCount {
         /// The block.

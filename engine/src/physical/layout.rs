@@ -28,7 +28,7 @@ pub(super) struct ZoneLayout {
 }
 
 impl ZoneLayout {
-    /// The layout of the zone of `shard`: slabs n with n mod S = shard (vdo.md 4.1).
+    /// The layout of the zone of `shard`: slabs n with n mod S = shard.
     ///
     /// # Panics
     /// If the volume has no such shard, or the zone would have 2^32 slabs: their counters alone would take 32 GiB.

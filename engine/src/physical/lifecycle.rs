@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The zone and its media: what goes on in the background, and the zone's administrative states (vdo.md 4.12 to 4.15).
+//! The zone and its media: what goes on in the background, and the zone's administrative states.
 //!
-//! A save goes through the steps of vdo.md 4.14: the scrubber finishes its slab, then all slabs write what they have,
+//! A save goes through the steps of dm-vdo: the scrubber finishes its slab, then all slabs write what they have,
 //! each ending with its summary. Afterwards nothing is written until the zone is resumed (I14).
 //!
-//! Differs from vdo.md 4.12 and 4.13: of the administrative states there are running, saving (saved, when all is done) and
+//! Differs from dm-vdo: of the administrative states there are running, saving (saved, when all is done) and
 //! read-only. What the others are for is done before a zone exists, or is not needed: a suspended volume without save
 //! writes nothing because nobody asks for anything.
 
@@ -119,7 +119,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.depot.events.pop_front()
     }
 
-    /// Asks for all changes of a journal up to a point to be put on media (vdo.md 4.11);
+    /// Asks for all changes of a journal up to a point to be put on media;
     /// [`PhysicalEvent::JournalsCommitted`] follows, unless the zone becomes read-only.
     pub fn commit_journals(&mut self, journal: ShardId, up_to: Point) {
         self.depot.request_commit(journal, up_to);
@@ -190,7 +190,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.refuse_all();
     }
 
-    /// Adds the slabs by which the volume has grown (vdo.md 4.15); allocates memory for them.
+    /// Adds the slabs by which the volume has grown; allocates memory for them.
     ///
     /// # Panics
     /// If the geometry is not the old one with more slabs, or there is not one summary for each new slab of the zone.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! All PBN locks of a zone: pool and map in one (vdo.md 3.1).
+//! All PBN locks of a zone: pool and map in one.
 //!
 //! An open-addressing table with linear probing, which holds the locks themselves. It has at least twice as many
 //! slots as locks may be in use, so a probe is short, and removal shifts later entries back instead of leaving
@@ -10,7 +10,7 @@
 //! Invariants: PBN 0, which is never a data block, marks an empty slot; no empty slot lies between an entry and its
 //! home slot; an entry exists only while its lock has a holder (I2).
 //!
-//! Differs from vdo.md 3.1: an existing lock is found even when the pool is exhausted.
+//! Differs from dm-vdo: an existing lock is found even when the pool is exhausted.
 
 use super::home_slot::home_slot;
 use super::pbn_lock::{LockType, PbnLock};

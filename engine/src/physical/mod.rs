@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The physical zone: which blocks are in use, how often, and who may touch them now (vdo.md sections 3 and 4.1-4.4).
+//! The physical zone: which blocks are in use, how often, and who may touch them now.
 //!
 //! A shard owns the slabs whose number is its own modulo the number of shards. [`PhysicalZone`] is the only way in: it
 //! joins the PBN locks of blocks in flight with the block allocator and with the slab depot, which keeps slabs on media.
@@ -20,7 +20,7 @@
 //! | `scrubber` | loading slabs |
 //! | `reserve` | which blocks are kept back, and for whom |
 //!
-//! Invariants, all of which [`PhysicalZone::audit`] recounts (numbers of vdo.md section 10):
+//! Invariants, all of which [`PhysicalZone::audit`] recounts (numbers of dm-vdo):
 //! * I2: a PBN lock exists only while it has a holder.
 //! * I4: references still to be granted under a lock fit between the block's counter and 254.
 //! * I5: every counter of 255 (provisional) belongs to exactly one PBN lock.
@@ -37,7 +37,7 @@
 //! # Where it differs from dm-vdo
 //!
 //! **Claims are leases.** dm-vdo counts the increments under a lock in one atomic that every hash zone may raise. Here
-//! nothing is shared between shards (architecture.md section 1.1), so a lock hands claims out in bulk, with the lock
+//! nothing is shared between shards, so a lock hands claims out in bulk, with the lock
 //! itself:
 //! * [`PhysicalZone::lock_for_read`] leases everything that is left of the lock's limit. The hash zone that holds the
 //!   lease counts its claims itself, without a message for each, and gives back what it did not use with
@@ -56,7 +56,7 @@
 //! nobody can lock the block for reading before it holds a counted reference.
 //!
 //! **No holderless lock.** A new lock has its holder from the start, and nothing can fail between its making and the
-//! answer, so the trap of vdo.md 2.5 (a failure releases a lock without holder) cannot arise.
+//! answer, so the trap of dm-vdo (a failure releases a lock without holder) cannot arise.
 
 mod allocator;
 mod apply;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One lock on a physical block (vdo.md 3.1).
+//! One lock on a physical block.
 //!
 //! A lock keeps others from changing or reusing a block while somebody depends on it, and bounds the references that
 //! may be added meanwhile. Invariants: it has a holder; only a read lock has a limit; `leased <= limit`.
 //!
-//! Differs from vdo.md 3.1: instead of an atomic count of claims there is `leased`, the claims that are out with
+//! Differs from dm-vdo: instead of an atomic count of claims there is `leased`, the claims that are out with
 //! holders; see the module documentation of [`crate::physical`].
 
 use crate::units::MAX_REFERENCES;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The reference counters of a zone's blocks (vdo.md 4.2) and the search for a free one (4.3).
+//! The reference counters of a zone's blocks and the search for a free one.
 //!
 //! One byte a block: 0 free, 1 to 254 references, 255 provisional, that is in use only because a PBN lock says so.
 //! The counters of a slab form *reference blocks* of 4032, the last one of a slab possibly shorter: what one metadata
@@ -8,7 +8,7 @@
 //!
 //! Invariant (I6): `allocated[r]` is the number of nonzero counters of reference block r.
 //!
-//! Differs from vdo.md 4.2: the counters of all slabs of a zone lie in one array. A slab is a power of two of at least
+//! Differs from dm-vdo: the counters of all slabs of a zone lie in one array. A slab is a power of two of at least
 //! 8 blocks, and so is never padded: no word of 8 counters straddles two slabs, nor two reference blocks.
 
 use super::layout::{BlockIndex, SlabIndex, ZoneLayout};
@@ -30,7 +30,7 @@ pub(super) enum Mode {
     /// A block must have been allocated before it is referenced.
     Online,
     /// Provisional references are not recorded, so a first reference finds the block free.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the table of vdo.md 4.2 is kept whole"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "dm-vdo's table is kept whole"))]
     Replay,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum Change {
     },
 }
 
-/// The counter after a change, or none when the change is not allowed (REF_COUNT_INVALID): the table of vdo.md 4.2.
+/// The counter after a change, or none when the change is not allowed (REF_COUNT_INVALID): dm-vdo's table.
 ///
 /// Block map pages sit at 254 so that nothing dedupes against them. Differs from dm-vdo, where they stay for ever.
 #[inline]
@@ -192,7 +192,7 @@ impl ReferenceCounts {
         Some(balance)
     }
 
-    /// The first free block of a slab at or after `cursor` (vdo.md 4.3); the search never wraps.
+    /// The first free block of a slab at or after `cursor`; the search never wraps.
     #[inline]
     pub fn find_free(&self, slab: SlabIndex, cursor: u32) -> Option<u32> {
         let counters = self.counters_of(slab);
@@ -272,7 +272,7 @@ mod tests {
         ReferenceCounts::new(&ZoneLayout::new(&geometry, ShardId(0)))
     }
 
-    /// The table of vdo.md 4.2, cell by cell, for every counter.
+    /// The table of dm-vdo, cell by cell, for every counter.
     #[test]
     fn every_transition_is_as_specified() {
         use Change::{BlockMapDecrement, BlockMapIncrement, Decrement, Increment, Reserve};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The scrubber: makes the counts of slabs that are not loaded, one slab at a time (vdo.md 4.9 and 4.10).
+//! The scrubber: makes the counts of slabs that are not loaded, one slab at a time.
 //!
 //! Slabs for which somebody waits come before all others: updates for their journals, or hash locks for a block that may be a
 //! duplicate. Then those whose journal is so long that updates would wait. The others come clean ones first, whose counts
@@ -15,7 +15,7 @@
 //!
 //! Invariants (I10): a slab that is not loaded is in one list, or being scrubbed; each is scrubbed once.
 //!
-//! Differs from vdo.md 4.10: the zone is online before its first slab is scrubbed (architecture.md, "scrubber"); the dirty
+//! Differs from dm-vdo: the zone is online before its first slab is scrubbed; the dirty
 //! reference blocks of a scrubbed slab are written when any others would be.
 
 use std::collections::VecDeque;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One slab as the allocator sees it, and its priority (vdo.md 4.4).
+//! One slab as the allocator sees it, and its priority.
 //!
 //! A used slab with about half of its blocks free is preferred to one that was never used, and that to fuller ones: the
 //! storage under a thinly provisioned volume stays thin, yet allocation finds long free runs.
 //!
-//! Differs from vdo.md 4.4: "its journal is blank" is "it was never opened". dm-vdo's slab also counts as unused while
+//! Differs from dm-vdo: "its journal is blank" is "it was never opened". dm-vdo's slab also counts as unused while
 //! it was opened but only ever held provisional references; here its next opening is a reopening.
 
 /// The state of a slab.

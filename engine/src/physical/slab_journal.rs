@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The journal of one slab, as it is in memory (vdo.md 4.5 and 4.6): which blocks it has and what of it is on media.
+//! The journal of one slab, as it is in memory: which blocks it has and what of it is on media.
 //!
 //! ```text
 //!            head           committed        written          tail
@@ -14,7 +14,7 @@
 //! Invariants (I8, I11): `head <= committed.tail <= written.tail <= tail`; entries and the points of each recovery journal
 //! only grow; all entries of one point are in one block, because a point is either in a summary or not.
 //!
-//! Differs from vdo.md 4.5: no lock counts for each block. A reference block knows the oldest journal block that it needs
+//! Differs from dm-vdo: no lock counts for each block. A reference block knows the oldest journal block that it needs
 //! ([`super::dirty_blocks`]), and the head follows the oldest need. Head and recovery points are in the summary.
 
 use std::collections::VecDeque;

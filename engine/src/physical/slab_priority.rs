@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The priority table: which slab to open next (vdo.md 4.4).
+//! The priority table: which slab to open next.
 //!
 //! One FIFO bucket for each priority, and one bit for each bucket that says whether it is empty, so that the best slab
 //! is found with one instruction. A bucket is a doubly linked list over slab numbers; every slab has one link, made

@@ -8,7 +8,7 @@ use super::updates::UpdateQueue;
 use crate::media::area::AreaLayout;
 use crate::media::slab_summary::SlabSummary;
 
-/// Whether the counts of a slab are known (vdo.md 4.1, slab rebuild status).
+/// Whether the counts of a slab are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     /// The counts in memory are right.

@@ -2,7 +2,7 @@
 
 //! What a physical zone counts.
 
-/// What a physical zone counts (vdo.md 4.15). Gauges and counters of its slabs together.
+/// What a physical zone counts. Gauges and counters of its slabs together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PhysicalStatistics {
     /// Slabs.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Updates of slab summaries (vdo.md 4.8; rule 4 of the write order).
+//! Updates of slab summaries (rule 4 of the write order).
 //!
 //! ```text
 //!  Flushing ----------> Ready -----------> Writing -------------> the journal is committed up to there
@@ -9,7 +9,7 @@
 //! Invariants: one update of a slab at a time; it names journal blocks that were written before its first flush was asked
 //! for, and its head is not beyond any change that is not saved. All that changes meanwhile goes into the next update.
 //!
-//! Differs from vdo.md 4.8: a summary is written with flushes before and after instead of a preflush, and it also goes
+//! Differs from dm-vdo: a summary is written with flushes before and after instead of a preflush, and it also goes
 //! out when only the head has moved and room is short.
 
 use super::allocator::BlockAllocator;

@@ -2,7 +2,7 @@
 
 //! The blocks of slab journals that are in memory: being filled, or on their way to media.
 //!
-//! Differs from vdo.md 4.6: not a block in each slab and a vio for each write, but blocks in a pool, as a closed block and
+//! Differs from dm-vdo: not a block in each slab and a vio for each write, but blocks in a pool, as a closed block and
 //! the next one of the same slab exist together. There is one for each slab and some for all.
 
 use std::ops::{Index, IndexMut};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How long a slab journal may get before something is done about it (vdo.md 4.1).
+//! How long a slab journal may get before something is done about it.
 //!
 //! Lengths are in blocks: from the oldest block that is needed to the one that is being filled.
 
@@ -17,7 +17,7 @@ pub(super) struct Thresholds {
     pub scrubbing: u64,
 }
 
-/// Entries for which room is kept: as many requests as dm-vdo has in flight (vdo.md section 0).
+/// Entries for which room is kept: as many requests as dm-vdo has in flight.
 const REQUESTS: u64 = 2048;
 
 /// Blocks between blocking threshold and deadline.
@@ -62,7 +62,7 @@ mod tests {
         [flushing, deadline, blocking, scrubbing]
     }
 
-    /// vdo-70: the figures of vdo.md 4.1 for its block format, and those of small rings and of ours.
+    /// vdo-70: the figures of dm-vdo for its block format, and those of small rings and of ours.
     #[test]
     fn thresholds_are_as_specified() {
         assert_eq!(of(224, 1299), [168, 203, 208, 222]);

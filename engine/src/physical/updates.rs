@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Changes of reference counts that wait for their slab journal, first come first served (vdo.md 4.5).
+//! Changes of reference counts that wait for their slab journal, first come first served.
 //!
 //! The queues of all slabs share one pool, so that waiting does not allocate. Decrements are not answered, so nobody who
 //! sends them holds back: what bounds their number is that the recovery journals keep their entries until the slab

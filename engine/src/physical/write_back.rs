@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Write-back of reference blocks in rounds (vdo.md 4.7; rule 4 of the write order).
+//! Write-back of reference blocks in rounds (rule 4 of the write order).
 //!
 //! A round copies the oldest dirty reference blocks of one slab at a moment when the slab journal has no block open, and
 //! stamps the copies with the number of the next entry: they contain every entry before it and no other. Then:
@@ -10,7 +10,7 @@
 //! ```
 //! Only with the flush behind them are the changes in the copies saved, and the journal's head may pass them.
 //!
-//! Differs from vdo.md 4.7: rounds begin when a block of the journal is closed, not when one is begun, so that no block
+//! Differs from dm-vdo: rounds begin when a block of the journal is closed, not when one is begun, so that no block
 //! is closed early for them until there is need for haste; and copies lie in memory of their own until they can be
 //! written, so no memory for transfers is held by what waits for other transfers.
 

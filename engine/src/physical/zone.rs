@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The physical zone's operations: PBN locks and reference counters, always changed together (vdo.md section 3).
+//! The physical zone's operations: PBN locks and reference counters, always changed together.
 //!
 //! Invariants: those listed in [`crate::physical`]; each operation upholds them whether it succeeds or not, and
 //! [`PhysicalZone::audit`] checks them.
@@ -91,7 +91,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Takes a free block and locks it for the caller (vdo.md 3.3 and 3.5).
+    /// Takes a free block and locks it for the caller.
     ///
     /// The block counts as provisionally referenced until [`PhysicalZone::increment`] or
     /// [`PhysicalZone::reference_page`]. The caller must release the lock of a block for data. What is kept back from
@@ -199,12 +199,12 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             Ok(Attempt::Existing(_)) => PhysicalError::SpuriouslyLocked { pbn },
             Err(_) => PhysicalError::LockPoolExhausted { pbn },
         };
-        // Without a lock that owns it the provisional reference would never go (TRAP in vdo.md 3.3).
+        // Without a lock that owns it the provisional reference would never go.
         self.change(block, Change::Decrement { locked: false }, "undo of an allocation")?;
         Err(error)
     }
 
-    /// Tries for a read lock with all the references that can still be added (vdo.md 2.5).
+    /// Tries for a read lock with all the references that can still be added.
     ///
     /// Never waits for a writer, and is refused in a read-only zone, where nobody lets go of a lock any more. A free block is taken provisionally, so that nobody allocates it while the caller
     /// compares it. The caller must release the lock if it was granted.
@@ -251,7 +251,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Turns the caller's write lock into a read lock that others can share, before any increment (vdo.md 3.1).
+    /// Turns the caller's write lock into a read lock that others can share, before any increment.
     ///
     /// After a compressed write none of the 254 references is leased to the caller: each fragment's owner takes its own
     /// with [`PhysicalZone::lock_for_read_sharing`]. After a plain write all 253 that follow the caller's own are
@@ -268,7 +268,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     }
 
     /// A compressed block has been written: the caller's write lock becomes a read lock with `holders` holders, one for
-    /// each fragment, before any increment (vdo.md 2.5). Returns the lease of each, an equal share of the 254 references.
+    /// each fragment, before any increment. Returns the lease of each, an equal share of the 254 references.
     ///
     /// # Errors
     /// As [`PhysicalZone::downgrade`]; [`PhysicalError::LockMisused`] also without holders, or with more than 254.
@@ -284,10 +284,10 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Ok(lease)
     }
 
-    /// One holder lets go of a lock and returns the `unused` part of its lease (vdo.md 3.1).
+    /// One holder lets go of a lock and returns the `unused` part of its lease.
     ///
     /// With the last holder the lock goes, and so does the block if its reference is still provisional: it was
-    /// allocated or read-locked, and in the end not needed. No record is made of that (vdo.md 4.2). The holder of a
+    /// allocated or read-locked, and in the end not needed. No record is made of that. The holder of a
     /// write lock returns nothing, unless an increment has downgraded it: then it returns 253 less what it used.
     ///
     /// # Errors
@@ -351,7 +351,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.layout().slabs() as u64
     }
 
-    /// Recounts everything that can be recounted: invariants I2, I4, I5, I6, I8, I10 and I11 (vdo.md section 10).
+    /// Recounts everything that can be recounted: invariants I2, I4, I5, I6, I8, I10 and I11.
     ///
     /// Reads every counter, so it takes as long as that; it may be called between any two operations.
     ///

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Admission of large transfers: only so many at a time, the others wait in the order of arrival (mpool.md 10).
+//! Admission of large transfers: only so many at a time, the others wait in the order of arrival.
 //!
 //! Invariants: no more permits are out than there are; while somebody waits, none is free. A permit that is given back
 //! goes to the one that waits longest; one that was handed to somebody who no longer waits goes on to the next.
 //!
-//! Differs from mpool.md: those that wait are woken by who ends, they do not look again every millisecond. There,
+//! Differs from mpool: those that wait are woken by who ends, they do not look again every millisecond. There,
 //! "large" was what needed more than two pages of bookkeeping, a pointer for each page: more than 4 MiB.
 
 use core::cell::{Cell, RefCell};

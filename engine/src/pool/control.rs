@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An open pool: what a client can do with objects, and with which rights (mpool.md 10).
+//! An open pool: what a client can do with objects, and with which rights.
 //!
 //! This is the equivalent of the descriptor of a pool's device node and its commands. A handle is open side by side
 //! with others, or alone. Opened for reading only it offers what reads, and nothing else; the owner, the group and the
 //! mode of a pool are not looked at, because whoever has a handle got it from the program that the pool lives in.
 //!
-//! Differs from mpool.md: what a command may do follows from the command, never from one of its fields (defect 6). What
+//! Differs from mpool: what a command may do follows from the command, never from one of its fields (defect 6). What
 //! a handle for reading refuses it refuses with EROFS instead of EINVAL. As there, an object is looked up by the state
 //! that the command is for: committing twice, or reading before the commit, finds nothing (defect 8). Reading a log record
 //! by record needs a handle for writing, because all who have the log open share one place of reading; a handle for

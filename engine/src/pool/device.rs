@@ -44,7 +44,7 @@ impl AsMut<[u8]> for PlainMemory {
 
 impl IoMemory for PlainMemory {}
 
-/// What a device is, as far as the pool asks (mpool.md 8.1).
+/// What a device is, as far as the pool asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceProperties {
     /// The name it was opened by.
@@ -83,7 +83,7 @@ pub struct DeviceProperties {
     pub atomic_write: u32,
 }
 
-/// Kind of a device; the numbers are those on media (mpool.md 5.2).
+/// Kind of a device; the numbers are those on media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DeviceType {

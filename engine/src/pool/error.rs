@@ -2,7 +2,7 @@
 
 //! Why an operation on a pool failed: what kind of failure, on which object, for what reason.
 //!
-//! Each kind has one errno, the one that mpool.md names for it; people get the text.
+//! Each kind has one errno, the one that mpool names for it; people get the text.
 
 use thiserror::Error;
 

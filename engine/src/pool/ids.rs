@@ -2,14 +2,14 @@
 
 //! How things in a pool are named: media classes, objects, metadata slots, zones.
 //!
-//! Object id (mpool.md 5.3), a u64 on media:
+//! Object id, a u64 on media:
 //! ```text
 //!  63                        12 11    8 7        0
 //! +----------------------------+-------+----------+
 //! |     uniquifier (52 bit)    | type  |   slot   |
 //! +----------------------------+-------+----------+
 //! ```
-//! Differs from mpool.md: a third type, the slab object (architecture.md 6).
+//! Differs from mpool: a third type, the slab object.
 
 use core::fmt;
 
@@ -19,7 +19,7 @@ pub const PAGE_BYTES: usize = 4096;
 /// Metadata containers that a pool can have, MDC0 among them.
 pub const SLOTS: usize = 256;
 
-/// A media class (mpool.md 1.2).
+/// A media class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum MediaClass {
@@ -202,7 +202,7 @@ impl Extent {
 mod tests {
     use super::*;
 
-    /// mpool-89, partly: the object ids of mpool.md 5.3.
+    /// mpool-89, partly: the object ids of mpool.
     #[test]
     fn ids_are_those_of_the_specification() {
         assert_eq!(ObjectId::mdc_logs(Slot(0)).map(|id| id.0), [0x200, 0x1200]);

@@ -2,7 +2,7 @@
 
 //! An active pool: what all of its operations share.
 //!
-//! Invariants (mpool.md 14): the number of containers never decreases while the pool is active, and those below it are
+//! Invariants: the number of containers never decreases while the pool is active, and those below it are
 //! open; drives are only added; a zone belongs to one object, to the superblocks, to an erasure under way, or is free.
 
 use core::fmt;

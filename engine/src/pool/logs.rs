@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Mlogs and metadata containers as a client has them: allocation, life and use by id (mpool.md 3 and 4).
+//! Mlogs and metadata containers as a client has them: allocation, life and use by id.
 //!
-//! Differs from mpool.md: an open log is held, so that deleting it is refused; there is one framer, so appending and
+//! Differs from mpool: an open log is held, so that deleting it is refused; there is one framer, so appending and
 //! reading are here and not in a client library; raw I/O is bounded by the log's capacity (defect 5).
 
 use std::ops::Range;
@@ -19,7 +19,7 @@ use super::metadata::{gone, Hold, Object, ObjectState, Search, Wish};
 use super::mlog::{Mlog, OpenFlags};
 use super::Pool;
 
-/// What an mlog is (mpool.md 3.10).
+/// What an mlog is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MlogProps {
     /// Its name.

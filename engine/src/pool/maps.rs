@@ -89,7 +89,7 @@ impl Pool {
         Ok(Rc::clone(self.maps.get_or_init(|| maps)))
     }
 
-    /// Removes the maps that nobody has attached to: whoever made them has gone (mpool.md 9.1).
+    /// Removes the maps that nobody has attached to: whoever made them has gone.
     pub(super) fn forget_unused_maps(&self) {
         if let Some(maps) = self.maps.get() {
             maps.destroy_unattached();

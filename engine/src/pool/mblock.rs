@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Mblocks: containers of bytes, written once from the start to the end, then committed and immutable (mpool.md 2).
+//! Mblocks: containers of bytes, written once from the start to the end, then committed and immutable.
 //!
 //! Invariant: the data of a committed mblock was durable before its creation was logged. There is no checksum over the
 //! data: users of mblocks bring their own.
@@ -14,7 +14,7 @@ use super::ids::{MediaClass, ObjectId, ObjectType, PAGE_BYTES};
 use super::metadata::{gone, Object, ObjectState, Search, Wish};
 use super::Pool;
 
-/// What an mblock is (mpool.md 2.8).
+/// What an mblock is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MblockProps {
     /// Its name.
@@ -141,7 +141,7 @@ fn check_pages(object: &Object, buf: &IoBuf, range: &Range<usize>) -> Result<()>
     Ok(())
 }
 
-/// Whether a write may be made, looked at under the lock, unlike in the original (mpool.md 13, defect 9).
+/// Whether a write may be made, looked at under the lock, unlike in the original.
 fn check_write(object: &Object, buf: &IoBuf, range: &Range<usize>) -> Result<()> {
     let refuse = |reason: String| Err(PoolError::invalid(object.id().to_string(), reason));
     match object.state() {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Metadata containers (MDCs): a pair of logs of which one is in use and the other is the target of compactions
-//! (mpool.md 4).
+//! Metadata containers (MDCs): a pair of logs of which one is in use and the other is the target of compactions.
 //!
 //! Invariants, at rest: exactly one of the logs has content, and its generation is the smaller one. The commit point of
 //! a compaction is the durable growth of the old log's generation; until [`Mdc::cend`] has returned, the old log counts.
 //!
-//! Differs from mpool.md: SKIP_SER changes nothing here, since what it spares costs nothing. An MDC whose compaction
+//! Differs from mpool: SKIP_SER changes nothing here, since what it spares costs nothing. An MDC whose compaction
 //! failed is closed and stays as a dead handle; its later calls fail cleanly.
 
 mod open;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The media pool: an object store on one or two block devices (mpool.md, architecture.md 6).
+//! The media pool: an object store on one or two block devices.
 //!
 //! A pool holds *mblocks* (bytes, written once), *mlogs* (record logs) and *slab objects* (block I/O in place), each on
 //! the device of a media class. Its own metadata is records in logs, so that every change is atomic: after a power cut
@@ -19,7 +19,7 @@
 //!
 //! # What has no meaning in user space
 //!
-//! Every row of mpool.md section 16 is there; these are not what they were in the kernel:
+//! Every row of mpool is there; these are not what they were in the kernel:
 //! * rows 118 to 123, mmap and page faults: a map is attached to instead, and read through guards that pin pages; what
 //!   was a bus error is an error.
 //! * row 128, delays of page faults: delays of reads that miss.

@@ -3,7 +3,7 @@
 //! Names and labels of pools: which characters they may have, and how long they may be.
 //!
 //! Invariant: what these functions return is ASCII, starts with no `-`, and fits its field on media with a NUL after it.
-//! Differs from mpool.md: a character outside ASCII becomes one `_`, not one for each of its bytes.
+//! Differs from mpool: a character outside ASCII becomes one `_`, not one for each of its bytes.
 
 use super::error::{Kind, PoolError, Result};
 use super::format::POOL_NAME_BYTES;

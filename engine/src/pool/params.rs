@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The parameters of a pool: what a caller may give and change, what is kept on media, what is reported
-//! (mpool.md 10 and 11).
+//! The parameters of a pool: what a caller may give and change, what is kept on media, what is reported.
 //!
 //! Whatever a caller leaves out keeps its value: that of the pool or, when the pool is created, the default. The owner,
 //! the group and the mode are recorded and nothing more: who may do what is decided by the access to the RPC socket.
 //!
-//! Differs from mpool.md: spare percentages given at creation and activation are honoured (defect 23).
+//! Differs from mpool: spare percentages given at creation and activation are honoured (defect 23).
 
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 //! The pools that are active on a host, and what its operations on whole pools share.
 //!
 //! Invariants: no two active pools have the same UUID or the same name; an operation on whole pools runs alone, over
-//! all pools of the host (mpool.md 1.7); a pool that is being deactivated is not opened any more.
+//! all pools of the host; a pool that is being deactivated is not opened any more.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;

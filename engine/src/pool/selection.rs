@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which metadata container takes the next object, so that all fill at the same time (mpool.md 6.5).
+//! Which metadata container takes the next object, so that all fill at the same time.
 //!
 //! A table of 1024 slots is walked round and round, one entry for each allocation. A container has as many entries as its
 //! free space is of all free space, and they are spread as far as possible. The table is built anew as space changes.
 //!
 //! Invariants: slot 0 is never selected; as long as one client container is open, one is selected.
 //!
-//! Differs from mpool.md (its section 13, 10 and 11): the containers near compaction are excluded only while others
+//! Differs from mpool (its section 13, 10 and 11): the containers near compaction are excluded only while others
 //! with space remain, also when there are exactly three; when all are nearly full, the one with most space is selected;
 //! before the table is first built there is an error, not slot 0. The "fill bias", which never had an effect, is gone.
 
@@ -205,7 +205,7 @@ mod tests {
         table.iter().filter(|entry| entry.0 == slot).count()
     }
 
-    /// mpool-102: the worked example of mpool.md 15.5, entry by entry.
+    /// mpool-102: the worked example of mpool, entry by entry.
     #[test]
     fn credits_of_the_worked_example() {
         let mib = 1 << 20;

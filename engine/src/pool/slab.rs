@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Slab objects: runs of zones with block I/O in place, which mpool lacks (architecture.md 6).
+//! Slab objects: runs of zones with block I/O in place, which mpool lacks.
 //!
 //! They are allocated, recorded and accounted for like the other kinds, and obey the same crash rules. Their content is
 //! their owner's: writes reach the medium in any order, and are durable after a flush. So a failed transfer leaves the

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What can be tuned in a pool: defaults and ranges (mpool.md 11).
+//! What can be tuned in a pool: defaults and ranges.
 //!
 //! Invariant: a tunable is always within its range. Setters move a value that is outside to the nearer end and return
 //! what they stored; those of the reaper, which an operator sets while the pool runs, refuse it instead.
 //!
-//! Differs from mpool.md:
+//! Differs from mpool:
 //! * No `rsvd_bios_max`: SPDK has its own reserve of I/Os. No "fill bias": it never had an effect.
-//! * `reap_mempct` is of the cache's own budget, which nobody else needs. So it is 90 by default, which mpool.md has for
+//! * `reap_mempct` is of the cache's own budget, which nobody else needs. So it is 90 by default, which mpool has for
 //!   the largest machines, and does not depend on the machine's memory.
-//! * `cache_mib`, the budget of the cache, is new (mpool.md 9.4).
-//! * Where mpool.md names no range: percentages are at most 100, counts at least 1, numbers of MDCs at most 255.
+//! * `cache_mib`, the budget of the cache, is new.
+//! * Where mpool names no range: percentages are at most 100, counts at least 1, numbers of MDCs at most 255.
 
 use core::ops::RangeInclusive;
 
 use super::error::{PoolError, Result};
 
-/// Largest number of pages of one readahead request (mpool.md 9.2).
+/// Largest number of pages of one readahead request.
 pub const READAHEAD_PAGES_MAX: u32 = 32;
 
 /// Largest number of client MDCs: slots 1 to 255.
@@ -83,9 +83,9 @@ tunables! {
     map_log2, set_map_log2: 30, 27, 32;
     /// Client MDCs that a new pool gets.
     client_mdcs, set_client_mdcs: 16, 1, CLIENT_MDCS_MAX;
-    /// Capacity of each log of MDC0 in MiB; 0: derived from the zone size (mpool.md 1.6).
+    /// Capacity of each log of MDC0 in MiB; 0: derived from the zone size.
     mdc0_capacity_mib, set_mdc0_capacity_mib: 0, 0, u32::MAX;
-    /// Capacity of each log of the other MDCs in MiB; 0: derived from the zone size (mpool.md 1.6).
+    /// Capacity of each log of the other MDCs in MiB; 0: derived from the zone size.
     mdcn_capacity_mib, set_mdcn_capacity_mib: 0, 0, u32::MAX;
     /// Regions of the space map of a drive.
     space_map_regions, set_space_map_regions: 4, 1, u32::MAX;
@@ -121,7 +121,7 @@ tunables! {
     cache_mib, set_cache_mib: 64, 1, u32::MAX;
 }
 
-/// The tunables of the reaper (mpool.md 9.3).
+/// The tunables of the reaper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReaperTunables {
     mempct: u32,
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// mpool-134: the ranges that mpool.md 11 names.
+    /// mpool-134: the ranges that mpool names.
     #[test]
     fn ranges_are_those_of_the_specification() {
         let row = |name: &str| {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Tells the operator when free space becomes scarce or comes back (mpool.md 7, usage logger).
+//! Tells the operator when free space becomes scarce or comes back.
 //!
 //! Every period the free share of the usable space, over all media classes, is computed. It is logged when it is below
 //! 50 % and has moved by 5 points or more, up or down, since it was logged last.
 //!
-//! Differs from mpool.md: the sums start at zero (its section 13, 19); a pool that nothing was logged of counts as
+//! Differs from mpool: the sums start at zero (its section 13, 19); a pool that nothing was logged of counts as
 //! logged at 100 %, so that the first line comes as soon as less than half is free.
 
 use super::host::{Host, Level};

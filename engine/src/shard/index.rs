@@ -77,7 +77,7 @@ impl<E: Env> Shard<E> {
         self.hash.save_index()
     }
 
-    /// Turns deduplication against stored data on or off (vdo.md 2.8). While it is off the index is neither asked nor
+    /// Turns deduplication against stored data on or off. While it is off the index is neither asked nor
     /// told, and keeps what it has; equal blocks in flight still share.
     pub fn set_deduplication(&mut self, enabled: bool) {
         self.hash.set_deduplication(enabled);

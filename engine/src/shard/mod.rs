@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One shard: a logical, a hash and a physical zone and an I/O submitter on one reactor (architecture.md principle 1).
+//! One shard: a logical, a hash and a physical zone and an I/O submitter on one reactor.
 //!
 //! A host feeds a shard with pieces, messages, completions and timers in any order, then calls [`Shard::run`], which
 //! takes everything as far as it can go without waiting and starts the transfers that came of it. What the calls before
@@ -25,7 +25,7 @@ use crate::volume::{Geometry, Statistics};
 
 pub use config::{MetadataConfig, ShardConfig};
 
-/// Most blocks in one transfer: dm-vdo's default rotation interval (vdo.md section 0), 256 KiB.
+/// Most blocks in one transfer: dm-vdo's default rotation interval, 256 KiB.
 pub const MAX_RUN_BLOCKS: usize = 64;
 
 type Outcome = (Owner, Pbn, Direction, Result<(), RequestError>);

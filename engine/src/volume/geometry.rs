@@ -5,9 +5,8 @@
 //! Every shard computes the same answers from the same four numbers, so no table is shared. Invariants: an LBN has
 //! exactly one logical shard, a slab exactly one physical shard, a fingerprint exactly one hash shard.
 //!
-//! The logical shard is that of the leaf page's tree, `leaf_page(lbn) mod 60 mod S` as in vdo.md 1.1, so that a tree of
-//! the block map belongs to one shard (architecture.md section 3 says `leaf_page(lbn) mod S`, which is the same for the
-//! divisors of 60). Nothing on media depends on the number of shards.
+//! The logical shard is that of the leaf page's tree, `leaf_page(lbn) mod 60 mod S` as in dm-vdo, so that a tree of
+//! the block map belongs to one shard. Nothing on media depends on the number of shards.
 
 use std::ops::RangeInclusive;
 
@@ -22,7 +21,7 @@ pub enum GeometryError {
     /// The number of shards is not in 1..=32.
     #[error("cannot lay out a volume on {0} shards: between 1 and {MAX_SHARDS} are possible")]
     Shards(usize),
-    /// The slab size is not a power of two of at least 8 blocks, or larger than vdo.md's limit of 2^23.
+    /// The slab size is not a power of two of at least 8 blocks, or larger than dm-vdo's limit of 2^23.
     #[error("cannot use slabs of {0} blocks: the size must be a power of two between 2^3 and 2^23 blocks")]
     SlabSize(u64),
     /// There is not one whole slab for each shard.
@@ -35,10 +34,10 @@ pub enum GeometryError {
         /// Shards of the volume.
         shards: usize,
     },
-    /// The logical size is zero or beyond 2^40 blocks (vdo.md section 0).
+    /// The logical size is zero or beyond 2^40 blocks.
     #[error("logical size of {0} blocks is not in 1..=2^40")]
     LogicalSize(u64),
-    /// The physical size is beyond 2^36 blocks (vdo.md section 0).
+    /// The physical size is beyond 2^36 blocks.
     #[error("physical size of {0} blocks is beyond 2^36")]
     PhysicalSize(u64),
 }
@@ -62,7 +61,7 @@ pub const MAX_LOGICAL_BLOCKS: u64 = 1 << 40;
 impl Geometry {
     /// Lays out slabs of `slab_blocks` from `first_slab` up to (not beyond) `end`, for `shards` shards.
     ///
-    /// A tail smaller than a slab is left unused, as in vdo.md 4.1.
+    /// A tail smaller than a slab is left unused, as in dm-vdo.
     ///
     /// # Errors
     /// One variant of [`GeometryError`] for each number that is out of its range.
@@ -151,7 +150,7 @@ impl Geometry {
         }
     }
 
-    /// The shard whose physical zone owns `slab`: slab number mod S (vdo.md 4.1).
+    /// The shard whose physical zone owns `slab`: slab number mod S.
     #[must_use]
     pub const fn shard_of_slab(&self, slab: u64) -> ShardId {
         ShardId((slab % self.shards as u64) as u16)
@@ -172,7 +171,7 @@ impl Geometry {
         ShardId((PageId::leaf_of(lbn).tree() % self.shards as u64) as u16)
     }
 
-    /// The shard whose hash zone owns a fingerprint: its first byte scaled to the number of shards (vdo.md 1.1).
+    /// The shard whose hash zone owns a fingerprint: its first byte scaled to the number of shards.
     #[must_use]
     pub const fn hash_shard(&self, first_byte: u8) -> ShardId {
         ShardId((first_byte as u16 * self.shards) >> 8)

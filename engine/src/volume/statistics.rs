@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a shard counts. Names are those of vdo.md 9.3 and 2.9 wherever the thing counted is the same.
+//! What a shard counts. Names are those of dm-vdo wherever the thing counted is the same.
 //!
 //! Every field is a plain sum that one shard owns; a volume's statistics are the field-wise sum over its shards, taken
 //! shard by shard, so a total read under load is not a snapshot of one instant.
@@ -27,7 +27,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Requests or transfers by kind (vdo.md 5.4).
+    /// Requests or transfers by kind.
     BioCounts {
         /// Blocks read.
         read,
@@ -85,7 +85,7 @@ counters! {
         bios_completed,
         /// Transfers that the base failed.
         bios_out_failed,
-        /// Blocks appended to a transfer that ended just before them (vdo.md 5.2).
+        /// Blocks appended to a transfer that ended just before them.
         bios_merged_back,
         /// Blocks prepended to a transfer that began just after them.
         bios_merged_front,
@@ -165,7 +165,7 @@ counters! {
         /// Index records that fit.
         index_capacity,
         /// Index queries that went on without advice because they had waited too long, or would have waited and there
-        /// was no dedupe context (vdo.md 2.9).
+        /// was no dedupe context.
         dedupe_advice_timeouts,
         /// Those among them for which there was no dedupe context.
         dedupe_context_busy,
@@ -200,7 +200,7 @@ counters! {
         slabs_reopened,
         /// Slabs whose reference counts are not known yet.
         slabs_unrecovered,
-        /// Pages of the block map that lie in slabs (vdo.md 9.3, part of the overhead).
+        /// Pages of the block map that lie in slabs.
         block_map_pages,
         /// Requests failed because the volume had become read-only, counted by cause.
         read_only_error_count,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `FEATURES.md`: which features of the specifications are shown by which test: those of dm-vdo's engine (vdo.md
-//! section 11) and those of the media pool (mpool.md section 16).
+//! `FEATURES.md`: which features of the specifications are shown by which test: those of dm-vdo's engine and those of the media pool.
 //!
 //! A test says so in its doc lines: `/// vdo-37: an exhausted pool answers an error.` right above `#[test]`. Several
 //! rows may stand before the colon; a word after a row (`mpool-97, partly: ...`) qualifies that line. Each table has

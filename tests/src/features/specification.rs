@@ -34,8 +34,8 @@ pub struct Row {
 pub(super) fn all() -> Result<[Specification; 2], String> {
     let [vdo, mpool] = PREFIXES;
     Ok([
-        Specification::parse(vdo, "The engine (vdo.md 11)", include_str!("../../features.txt"))?,
-        Specification::parse(mpool, "The media pool (mpool.md 16)", include_str!("../../features-mpool.txt"))?,
+        Specification::parse(vdo, "The engine", include_str!("../../features.txt"))?,
+        Specification::parse(mpool, "The media pool", include_str!("../../features-mpool.txt"))?,
     ])
 }
 

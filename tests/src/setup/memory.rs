@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 //! Where SPDK programs get their memory: from hugepages, reserved here when there are too few and we may; else from
-//! ordinary pages (`--no-huge`), which SPDK 26.01 can do and 20.07 cannot (spdk-rust.md section 7).
+//! ordinary pages (`--no-huge`), which SPDK 26.01 can do and 20.07 cannot.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ const NO_HUGE_VARIABLE: &str = "SPDK_DEDUPE_NO_HUGE";
 const MEMINFO: &str = "/proc/meminfo";
 const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
 const MOUNT_POINT: &str = "/dev/hugepages";
-/// What spdk_tgt without configuration needs when its memory cannot grow (spdk-rust.md section 7).
+/// What spdk_tgt without configuration needs when its memory cannot grow.
 const NO_HUGE_MIB: u64 = 1024;
 /// Memory that a reservation leaves to everybody else.
 const LEFT_MIB: u64 = 1024;

@@ -7,7 +7,7 @@ use tests::target::{Export, FioJob, Rig, Server, Tool};
 
 use crate::fixture::{counter, create, initiator, malloc, number, rig, statistics, target, volume, MIB};
 
-/// References that a block can have (vdo.md section 0).
+/// References that a block can have.
 const MOST_REFERENCES: u64 = 254;
 const BLOCK: u64 = 4096;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of the engine: each shows rows of the feature table (vdo.md section 11) by a hand-driven schedule, one
+//! Directed tests of the engine: each shows rows of the feature table by a hand-driven schedule, one
 //! theme a file.
 //!
 //! A test submits requests, lets the cluster settle while it holds back a transfer or a message of its choice, looks at

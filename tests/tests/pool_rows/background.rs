@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a pool does ahead of need, by the clock: compaction, and more containers (mpool.md 6.7); and what it tells of
+//! What a pool does ahead of need, by the clock: compaction, and more containers; and what it tells of
 //! its space.
 
 use engine::pool::params::ParamChanges;

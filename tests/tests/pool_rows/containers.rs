@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Metadata containers: compaction when they are full, their number, and how they are loaded (mpool.md 6.4, 6.6, 6.8).
+//! Metadata containers: compaction when they are full, their number, and how they are loaded.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What fails and can be tried again, and what is in doubt meanwhile (mpool.md 2.5, 6.6).
+//! What fails and can be tried again, and what is in doubt meanwhile.
 
 use engine::pool::management::props::PoolStatus;
 use engine::pool::{Host, Kind, ObjectId, Pool, Search, Slot};

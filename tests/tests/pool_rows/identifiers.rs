@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Ids of objects: none is handed out twice, whatever is lost (mpool.md 6.3).
+//! Ids of objects: none is handed out twice, whatever is lost.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Logs by id: their life, erasure, properties, raw transfers; the root MDC (mpool.md 3 and 4.5).
+//! Logs by id: their life, erasure, properties, raw transfers; the root MDC.
 
 use engine::pool::mdc::MdcFlags;
 use engine::pool::{Kind, MlogProps, ObjectId};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of a pool's objects and of what is recorded about them (mpool.md 2, 3, 4.5, 6), one theme a file.
+//! Directed tests of a pool's objects and of what is recorded about them, one theme a file.
 //!
 //! Each runs lives of the simulator's machine, most of which end with a power cut; [`script`] lets a test watch the
 //! operations of the disk, hold them back, and let them fail.

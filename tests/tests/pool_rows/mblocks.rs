@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Mblocks: what may be written, read, committed and taken back, and in which state (mpool.md 2).
+//! Mblocks: what may be written, read, committed and taken back, and in which state.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Zones on their way from one object to the next: discarded first, free only then (mpool.md 2.6).
+//! Zones on their way from one object to the next: discarded first, free only then.
 
 use engine::pool::lock::ordered;
 use engine::pool::{Kind, ObjectId, Pool};

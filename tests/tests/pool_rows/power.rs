@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Power cuts at every moment of an operation on an object (mpool.md 6.2). The disk has a volatile cache, of which a
+//! Power cuts at every moment of an operation on an object. The disk has a volatile cache, of which a
 //! cut leaves anything, or nothing.
 
 use std::cell::Cell;

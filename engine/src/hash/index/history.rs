@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The level-2 index of a shard: what was stored before the time that level 1 remembers (architecture.md section 4).
+//! The level-2 index of a shard: what was stored before the time that level 1 remembers.
 //!
 //! Every record that is made goes to the open *section* too. A full section is sealed ([`index_section`]) and handed to
 //! the host, which appends it to a *chapter*; when the chapter is closed its sections can be read. Content that is written
@@ -14,11 +14,11 @@
 //!   start -> the host reads all sections, newest first -> refill -> level 1 while it has room, and hooks
 //! ```
 //!
-//! **What is met stays** (vdo.md row 112): when the window is nearly full and a section of its older half is loaded, its
+//! **What is met stays**: when the window is nearly full and a section of its older half is loaded, its
 //! records go to the open section once more, those excepted of which level 1 knows better. So chapters that fall off take
 //! only what was not met during half a window.
 //!
-//! Differs from vdo.md 7: no delta index and no search in chapters (see [`index_section`]), no dense part of the window
+//! Differs from dm-vdo: no delta index and no search in chapters (see [`index_section`]), no dense part of the window
 //! (that is level 1), no zones that close a chapter together (shards have chapters of their own), and the refresh is by
 //! sections.
 //!

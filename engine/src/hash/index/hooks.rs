@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Hooks: the sampled fingerprints by which a section of old records is found again (vdo.md 7.3, sparse index).
+//! Hooks: the sampled fingerprints by which a section of old records is found again.
 //!
 //! One fingerprint in 32 is a hook ([`ShortFingerprint::is_hook`]), so a full section has some 128 of them. The table
 //! says of a hook which section had it last. It is kept as the level-1 index keeps locations, in 8 bytes each, with a
@@ -8,7 +8,7 @@
 //! after, room for the hooks of the whole window at 90% fill (0.28 bytes for each record of the window), and hooks that are
 //! not met for the longest time go when there are more of them than there should be.
 //!
-//! Differs from vdo.md 7.3: hooks of sections that have been forgotten are removed when they are met, not by walking a list.
+//! Differs from dm-vdo: hooks of sections that have been forgotten are removed when they are met, not by walking a list.
 //!
 //! Invariant: an entry is advice, as everything in the index is: 1.2 to 2.4 times in 10000 a hook that was never seen has
 //! the key of another, and a section is read in vain.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Whether a volume's index is open, and who is at work on that (vdo.md 2.8).
+//! Whether a volume's index is open, and who is at work on that.
 //!
 //! One for each volume, kept by its host. Requests of the operator change what is wanted; the host's worker asks what to do
 //! ([`IndexControl::next`]), does it, and tells the outcome, until nothing is left. Shards are asked and told nothing of
@@ -9,7 +9,7 @@
 //! Invariants: one piece of work at a time; requests made meanwhile only change what is wanted; a failed opening leaves the
 //! index closed, and the volume goes on without.
 //!
-//! Differs from vdo.md 2.8: no lock, since one thread has it all; the counters live in the shards.
+//! Differs from dm-vdo: no lock, since one thread has it all; the counters live in the shards.
 
 /// What an operator can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl IndexControl {
         self.suspended = true;
     }
 
-    /// Work goes on, towards what the volume's configuration says; requests made before are forgotten (vdo.md 2.9). Not to
+    /// Work goes on, towards what the volume's configuration says; requests made before are forgotten. Not to
     /// be called for a volume that is read-only.
     pub fn resume(&mut self, deduplication: bool) {
         self.suspended = false;

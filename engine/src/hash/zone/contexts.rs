@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Dedupe contexts: the queries that wait for the history of the index, and how long they may (vdo.md 2.7).
+//! Dedupe contexts: the queries that wait for the history of the index, and how long they may.
 //!
 //! A query of level 1 is answered at once and needs no context. One that waits for a section to be loaded takes a context
 //! until the load has ended:
@@ -17,9 +17,9 @@
 //! hangs makes at most so many queries wait, and then none. Pending contexts are in the order in which they were submitted,
 //! so the first is the one to expire first.
 //!
-//! Differs from vdo.md 2.7: one thread does it all, so states change by assignment; many queries wait for one load, whose end
+//! Differs from dm-vdo: one thread does it all, so states change by assignment; many queries wait for one load, whose end
 //! recycles all their contexts, the late ones too, so there is no queue of late answers; nothing outside points to a
-//! context, so no pointer can be left behind by the one who waited (its TRAP).
+//! context, so no pointer can be left behind by the one who waited.
 
 use crate::arena::NONE;
 use crate::units::Nanos;

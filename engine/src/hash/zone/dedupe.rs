@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sharing one copy: DEDUPING, rollover to a new lock, and what follows a member's remap (vdo.md 2.4 and 2.5).
+//! Sharing one copy: DEDUPING, rollover to a new lock, and what follows a member's remap.
 
 use super::pack::FRAGMENT_LEASE;
 use super::{HashZone, LEASE_OF_NEW_COPY};
@@ -30,7 +30,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The block that the agent wrote becomes the copy that all share, with the agent's lock on it (vdo.md 2.5).
+    /// The block that the agent wrote becomes the copy that all share, with the agent's lock on it.
     pub(super) fn take_over_allocation(&mut self, lock: u32) {
         if self.locks[lock].holds_duplicate {
             return;
@@ -104,7 +104,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     }
 
     /// The copy has all its references: `member` and whoever still waits get a new lock, which writes a new copy and
-    /// takes the place of the old one (vdo.md 2.5, fork).
+    /// takes the place of the old one.
     pub(super) fn fork<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, old: u32, member: u32) {
         cx.stats.hash_lock_forks += 1;
         let fingerprint = self.locks[old].fingerprint;
@@ -135,7 +135,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.join(new, member);
     }
 
-    /// A member's remap is over (vdo.md 2.4, "agent's remap finished" and "member back").
+    /// A member's remap is over.
     pub(super) fn finished<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,

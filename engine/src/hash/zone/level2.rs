@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The history of the index in a hash zone: which queries wait for it, and what is being read for them (vdo.md 2.7).
+//! The history of the index in a hash zone: which queries wait for it, and what is being read for them.
 //!
 //! A level-1 miss on a hook of a section that was not loaded lately asks the host for that section, and waits. So do all
 //! other misses while such a load is under way: what is written again mostly comes again in the order in which it came, so
@@ -21,7 +21,7 @@ use crate::timers::TimerUser;
 use crate::units::Nanos;
 use crate::volume::Statistics;
 
-/// Queries that can wait in one shard (vdo.md 2.7).
+/// Queries that can wait in one shard.
 const CONTEXTS: usize = 2048;
 
 /// How long a query waits, and how often it is looked whether it has waited too long. dm-vdo waits for 5 s, since there

@@ -9,7 +9,7 @@
 //! touched, then probed, so that their cache misses overlap.
 //!
 //! Invariants: a fingerprint has at most one registered lock; every member of a lock has the same 4096 bytes; at most
-//! one of a lock and its fork updates the index (vdo.md I3); nothing depends on the index being right (I13).
+//! one of a lock and its fork updates the index (I3); nothing depends on the index being right (I13).
 
 mod allocation;
 mod call_back;
@@ -46,7 +46,7 @@ pub use index::{IndexConfig, IndexImage};
 
 pub(crate) use pack::Compression;
 
-/// Increments that remain after the writer's own, when its write lock becomes a read lock (vdo.md 3.1).
+/// Increments that remain after the writer's own, when its write lock becomes a read lock.
 const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
 
 /// The hash zone.
@@ -194,7 +194,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         progress
     }
 
-    /// A member meets the lock of its fingerprint (vdo.md 2.3).
+    /// A member meets the lock of its fingerprint.
     fn enter<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let fingerprint = self.members[member].fingerprint;
         let locks = &mut self.locks;
@@ -295,7 +295,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.members[member].live_prev = NONE;
     }
 
-    /// A member cannot be stored (vdo.md 2.6).
+    /// A member cannot be stored.
     fn fail<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, error: RequestError) {
         let Member { vio, lock, anew, .. } = self.members[member];
         cx.write_failed(vio, error);

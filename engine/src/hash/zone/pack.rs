@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Storing new copies compressed, several in one block: the other way through WRITING (vdo.md 2.5 and 6.6).
+//! Storing new copies compressed, several in one block: the other way through WRITING.
 //!
 //! ```text
 //!                    fits a bin           bin due, two or more         block allocated, written
@@ -20,7 +20,7 @@
 //! Invariants: a parked member is the agent of a lock in WRITING, holds nothing but its content, and is in exactly one
 //! bin; a packed one is in exactly one compressed block that is on its way.
 //!
-//! Differs from vdo.md 6.6 and 2.5:
+//! Differs from dm-vdo:
 //! * Nobody cancels. Whoever joins the lock of a parked agent, or waits for its LBN, waits for a bounded time.
 //! * The block is allocated when it is full, not before compression, so the others have none to give back. Without space
 //!   all its members fail alike.
@@ -279,7 +279,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     }
 
     /// A compressed block is on the base bdev; or the write failed: then each member's content is written as it is, in a
-    /// block of its own (architecture.md 5).
+    /// block of its own.
     pub fn container_written<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,

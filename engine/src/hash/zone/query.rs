@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the hash zone asks of the index: QUERYING (vdo.md 2.4, 2.7).
+//! What the hash zone asks of the index: QUERYING.
 //!
 //! Queries are done in batches: first all buckets of the batch are touched, then probed, so that their cache misses
 //! overlap. Most are answered at once. The others wait for the history ([`super::level2`]), and come back to the batch or,
 //! when that takes too long, go on without advice.
 //!
-//! While deduplication against stored data is off the index is not asked, and whoever waited goes on (vdo.md 2.8).
+//! While deduplication against stored data is off the index is not asked, and whoever waited goes on.
 
 use super::level2::Asked;
 use super::{is_plausible, HashZone};
@@ -120,7 +120,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.answered(cx, lock, None);
     }
 
-    /// The index has answered: only a block that can hold data is plausible (vdo.md 2.5, advice decoding).
+    /// The index has answered: only a block that can hold data is plausible.
     pub(super) fn answered<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, advice: Option<Mapped>) {
         let plausible = advice.filter(|advice| is_plausible(cx.geometry, *advice));
         if let (Some(advice), None) = (advice, plausible) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the hash zone tells the index: UPDATING (vdo.md 2.4, 2.5). Every record goes to both of its levels.
+//! What the hash zone tells the index: UPDATING. Every record goes to both of its levels.
 
 use super::HashZone;
 use crate::context::Context;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! From advice to certainty: LOCKING, VERIFYING and UNLOCKING (vdo.md 2.4 and 2.5).
+//! From advice to certainty: LOCKING, VERIFYING and UNLOCKING.
 
 use super::pack::FRAGMENT_LEASE;
 use super::HashZone;
@@ -70,7 +70,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The candidate is in memory, or could not be read; an error only means "not a duplicate" (vdo.md 2.5).
+    /// The candidate is in memory, or could not be read; an error only means "not a duplicate".
     pub fn verify_done<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -124,7 +124,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The lock on the copy is gone (vdo.md 2.4, UNLOCKING).
+    /// The lock on the copy is gone, which ends UNLOCKING.
     pub fn released<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, agent: u32) {
         let lock = self.members[agent].lock;
         debug_assert_eq!(self.locks[lock].state, LockState::Unlocking);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Storing a new copy: WRITING (vdo.md 2.5).
+//! Storing a new copy: WRITING.
 
 use super::HashZone;
 use crate::context::Context;
@@ -40,7 +40,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.write_plain(cx, member);
     }
 
-    /// The content is on the base bdev, or the write failed: then once more in another block (architecture.md 5).
+    /// The content is on the base bdev, or the write failed: then once more in another block.
     pub fn write_done<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,

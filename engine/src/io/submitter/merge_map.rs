@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The merge map of the I/O submitter (vdo.md 5.1): which run of waiting requests a block belongs to.
+//! The merge map of the I/O submitter: which run of waiting requests a block belongs to.
 //!
 //! A hash table of fixed size that only grows between two emptyings, so nothing is ever removed from it: emptying
 //! makes a new generation, and entries of an older one are empty slots. That costs nothing when nothing was merged,
 //! which is the common case.
 //!
-//! It holds every block enqueued since it was emptied, where vdo.md 5.2 keeps only both ends of each run. An entry for
-//! a block inside a run is as harmless as vdo.md's stale entries (whoever asks checks that the block is at the run's
+//! It holds every block enqueued since it was emptied, where dm-vdo keeps only both ends of each run. An entry for
+//! a block inside a run is as harmless as dm-vdo's stale entries (whoever asks checks that the block is at the run's
 //! end), needs no removal, and shows that a second request for the same block is waiting.
 //!
 //! Invariant: at most half of the slots are in use, so a probe ends soon.

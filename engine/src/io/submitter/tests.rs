@@ -111,7 +111,7 @@ fn requests_for_one_block_are_started_in_order() {
     bench.ask(Write, 10);
     // Joins the read of 8, because the write of 10 goes the other way.
     bench.ask(Read, 9);
-    // By vdo.md 5.2 this would join the reads and so overtake the write of the same block.
+    // By dm-vdo this would join the reads and so overtake the write of the same block.
     bench.ask(Read, 10);
     let started = bench.issue();
     assert_eq!(shapes(&started), [(8, 2), (10, 1), (10, 1)]);

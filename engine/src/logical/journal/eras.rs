@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which changes in the block map are so old that their pages are to be written (vdo.md 6.3).
+//! Which changes in the block map are so old that their pages are to be written.
 //!
 //! Age is measured in the ring: how much of it was used since the entry was written. The pages that need an entry older
 //! than a third of the ring are written, which spreads the writes evenly and leaves two thirds for batching and for
-//! the time that the writes take. Differs from vdo.md 6.3, where the age is counted in journal blocks of one size.
+//! the time that the writes take. Differs from dm-vdo, where the age is counted in journal blocks of one size.
 
 use std::collections::VecDeque;
 

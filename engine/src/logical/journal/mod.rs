@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The recovery journal of one shard: what the block map and the slabs change is recorded here first (vdo.md 6.1, 6.2).
+//! The recovery journal of one shard: what the block map and the slabs change is recorded here first.
 //!
 //! ```text
 //!   append ──► staged ──advance──► record in a log ──write, flush──► committed ──pop_committed──► applied
@@ -24,7 +24,7 @@
 //! [`Journal::wanted_commit`]; when both have followed it is erased, and has room for the reserve and the longest entry
 //! ([`JournalConfig::min_segment_bytes`]).
 //!
-//! Differs from vdo.md 6.1 and 6.2: one journal a shard; no block is written twice, a batch that is not full takes the
+//! Differs from dm-vdo: one journal a shard; no block is written twice, a batch that is not full takes the
 //! sectors that it needs; no locks for each block, as entries have numbers and their users tell the oldest that they
 //! need; the flush of the data is shared by the batch instead of a flag of each write.
 

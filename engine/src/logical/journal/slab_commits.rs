@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the physical zones have confirmed to be in committed slab journals (vdo.md 4.11).
+//! What the physical zones have confirmed to be in committed slab journals.
 //!
 //! Invariant: one request at a time; the next may be made when every zone has answered the last.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a journal counts (vdo.md 6.2).
+//! What a journal counts.
 
 /// Things on their way to the medium.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

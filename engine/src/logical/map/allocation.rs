@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! New pages: a block, a journal entry, then the parent's entry and an empty page in the cache (vdo.md 6.3).
+//! New pages: a block, a journal entry, then the parent's entry and an empty page in the cache.
 //!
 //! The frame of the new page is taken, and the parent pinned, when the allocation begins, so that nothing can be
-//! lacking when its entry is committed. Differs from vdo.md 6.3 in that the reference to the block is the caller's
+//! lacking when its entry is committed. Differs from dm-vdo in that the reference to the block is the caller's
 //! matter: it follows from the committed journal entry.
 
 use crate::arena::NONE;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The dirty pages in the order of the oldest journal entry that each needs (vdo.md 6.3: eras).
+//! The dirty pages in the order of the oldest journal entry that each needs (eras).
 //!
 //! Pages become dirty in the order of journal entries, so they join at the end. Invariant: `oldest` does not fall from
-//! the head to the tail. Differs from vdo.md 6.3: one list in order of entries instead of one for each era; an era is
+//! the head to the tail. Differs from dm-vdo: one list in order of entries instead of one for each era; an era is
 //! then an entry number before which nothing may stay in the list.
 
 use crate::arena::NONE;

@@ -8,7 +8,7 @@
 //!  Resident -> Leaving -> Free                         Leaving ---> Resident    (refused)
 //! ```
 //! A resident page may be dirty, and it may be OUTGOING: an image of it is being written. As the image is a copy, the
-//! page can be read and changed meanwhile; it is then dirty and outgoing at once. Differs from vdo.md 6.3: there is no
+//! page can be read and changed meanwhile; it is then dirty and outgoing at once. Differs from dm-vdo: there is no
 //! state FAILED, a frame whose load failed is free at once; and writers do not wait for an outgoing page.
 //!
 //! Replacement is by second chances (CLOCK): a hit writes the frame's own cache line and no list. Interior pages, each

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 //! The block map of one shard: a cache of pages, the trees that lead to them, pages made when they are first needed,
-//! and write-back (vdo.md 6.3).
+//! and write-back.
 //!
 //! A synchronous state machine. Its user asks for the page of a block with [`BlockMap::fetch`] and gets it pinned, at
 //! once or by an event; it reads and changes entries, and unpins the page. [`BlockMap::advance`] starts transfers,
@@ -32,7 +32,7 @@
 //! waits for nothing but the device. When the volume goes read-only nothing is written any more, and the cache grows by
 //! as many frames as its users can need, so that reads go on.
 //!
-//! Differs from vdo.md 6.3: pages above the leaves are in the same cache as leaves instead of in memory of their own,
+//! Differs from dm-vdo: pages above the leaves are in the same cache as leaves instead of in memory of their own,
 //! so a volume of any size can be served by a cache of any size; a page that has become a hole gives its block back; a new page is written once, not twice, as each of its
 //! sectors has a check code and the journal has its entries until then; there are no generations of tree pages, as a
 //! page's write never waits for the journal, and one flush after a batch ends the need of all its pages.

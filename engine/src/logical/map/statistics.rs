@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the block map counts (vdo.md 6.3).
+//! What the block map counts.
 
 use super::BlockMap;
 
 /// Statistics of the page cache of one shard. The first five are gauges, the others count since the map was loaded.
 ///
-/// Differs from vdo.md 6.3: there are no failed pages, as a frame whose load failed is free at once; a write never makes
+/// Differs from dm-vdo: there are no failed pages, as a frame whose load failed is free at once; a write never makes
 /// a user wait, so nothing is reclaimed; and `read_outgoing` is not told from `found_in_cache`, nor `discard_required`
 /// from `fetch_required`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! From the recovery journal to the block map: what happens when entries are committed, in their order (vdo.md 6.2).
+//! From the recovery journal to the block map: what happens when entries are committed, in their order.
 
 use super::{LogicalZone, RANGE_WAITER};
 use crate::context::Context;

@@ -10,7 +10,7 @@
 //! * A data_vio holds its LBN lock from [`Stage::MapPage`] to the end, a range operation its blocks; so the mapping
 //!   they saw stays in force. Both hold the leaf page from when they know it to when they have changed it.
 //! * A mapping changes when its journal entry is committed, in the order of the entries; its new block has been locked
-//!   since before it was written, and gets its reference after that; then the old block loses its own (vdo.md 6.2). So
+//!   since before it was written, and gets its reference after that; then the old block loses its own. So
 //!   no mapping ever points to a block that could be given to somebody else, and what a power cut leaves undone the
 //!   journal can do again.
 //! * A piece is answered once, after its last block, with the first error met.
@@ -19,9 +19,9 @@
 //! * A bounce block is given up only in [`LogicalZone::retire`], when the hash zone of this shard has nothing left to
 //!   compare with it.
 //!
-//! Differs from vdo.md 1.8: whole blocks are unmapped or zeroed by command without a data_vio, in one pass over the leaf
+//! Differs from dm-vdo: whole blocks are unmapped or zeroed by command without a data_vio, in one pass over the leaf
 //! page with one journal entry and decrements by run; only blocks that are locked, or touched in part, take a data_vio
-//! each (architecture.md section 3). Blocks of one request are not atomic together, as with any block device.
+//! each. Blocks of one request are not atomic together, as with any block device.
 
 mod commit;
 mod pages;
@@ -107,7 +107,7 @@ pub struct LogicalZone<E: Env> {
     flushes: FlushGenerations,
     /// Pieces with blocks that have not begun: reads and writes.
     waiting: VecDeque<u32>,
-    /// Likewise unmaps and zeroes; apart, so that a flood of them does not hold up reads and writes (vdo.md 1.3).
+    /// Likewise unmaps and zeroes; apart, so that a flood of them does not hold up reads and writes.
     waiting_discards: VecDeque<u32>,
     /// data_vios of discards in use, and how many may be.
     discards: usize,

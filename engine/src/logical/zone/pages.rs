@@ -4,7 +4,7 @@
 //!
 //! A page is made in four steps: a physical zone gives a block, the journal records it, the map enters it into the
 //! parent, the block's count becomes 254. A shard whose own zone is full asks the others in turn, first without
-//! waiting, then waiting for slabs that are being scrubbed (vdo.md 3.4); and who has waited, all of them again.
+//! waiting, then waiting for slabs that are being scrubbed; and who has waited, all of them again.
 
 use super::{LogicalZone, RANGE_WAITER};
 use crate::context::Context;

@@ -235,7 +235,7 @@ fn journals_that_cannot_be_are_refused() {
     assert_eq!(error(&|model| model.reference_blocks[1][6 * 512] ^= 1), reference);
 }
 
-/// The table of vdo.md 4.2 for replay decides about every change.
+/// The table of dm-vdo for replay decides about every change.
 #[test]
 fn counters_change_by_the_table() {
     use SlabChange::{BlockMapDecrement, BlockMapIncrement, Decrement, Increment};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Where the bytes of a map's mblocks lie in a pool's linear address space (mpool.md 9.1).
+//! Where the bytes of a map's mblocks lie in a pool's linear address space.
 //!
 //! ```text
 //!  offset = region << map_log2 | mblock << bucket_log2 | byte

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Access to a map: what a mapping in memory was, with `get` in place of page faults (mpool.md 9.1, 9.4).
+//! Access to a map: what a mapping in memory was, with `get` in place of page faults.
 
 use core::ops::Range;
 use std::rc::Rc;

@@ -18,7 +18,7 @@ use crate::pool::error::Result;
 use crate::pool::ids::ObjectId;
 use crate::units::Nanos;
 
-/// How long the pages of a map are to stay in memory when there is little of it (mpool.md 9.3).
+/// How long the pages of a map are to stay in memory when there is little of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Temperature {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Cache maps: collections of committed mblocks as one linear, read-only range, behind a bounded cache of pages
-//! (mpool.md 9; 9.4 is the user-space equivalent that this is).
+//! Cache maps: collections of committed mblocks as one linear, read-only range, behind a bounded cache of pages.
 //!
 //! A client [creates](MapTable::create) a map over mblocks and [attaches](MapTable::attach) to it, which is what mmap
 //! was. [`Attachment::get`] pins pages and gives access to their bytes; [`Attachment::advise`] reads ahead. The last
@@ -23,7 +22,7 @@
 //!   under way, pinned pages.
 //! * Reading an mblock directly neither consults nor fills the cache. Mblocks are immutable: both ways show the same.
 //!
-//! Differs from mpool.md, beyond 9.4:
+//! Differs from mpool, beyond 9.4:
 //! * A map may have any number of mblocks that its size allows; 32 was a limit of the kernel's slabs.
 //! * A map of empty mblocks has buckets of one page (defect 21); any access to an empty mblock is beyond its end.
 //! * When the budget is used up, a miss evicts by itself, in the order in which mblocks expire. If all pages are pinned

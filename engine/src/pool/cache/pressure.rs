@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How hard the reaper works: watermarks, urgency, time to live, delays of misses (mpool.md 9.3). Pure arithmetic.
+//! How hard the reaper works: watermarks, urgency, time to live, delays of misses. Pure arithmetic.
 //!
 //! Shares and urgency are in hundredths of a percent: 0 to 10000.
 

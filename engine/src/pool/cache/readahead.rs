@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Readahead: pages that a client will need soon, read in batches (mpool.md 9.2).
+//! Readahead: pages that a client will need soon, read in batches.
 //!
 //! A request is cut into batches of at most 8 pages that end at multiples of 8. Of each, the pages that are neither
 //! resident nor being read are read, contiguous ones by one read of the device. Batches wait in one queue.
@@ -23,7 +23,7 @@ pub const BATCH_PAGES: u32 = 8;
 /// Largest number of pages of a request under duress.
 pub const DURESS_PAGES: u32 = 8;
 
-/// Largest number of batches under way: four queues of 16 in mpool.md 9.2.
+/// Largest number of batches under way: four queues of 16 in mpool.
 const ACTIVE_MAX: usize = 64;
 
 /// Batches that wait at most; further ones are dropped.

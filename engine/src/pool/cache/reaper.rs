@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The reaper: evicts mblocks that were not used for long before memory runs out (mpool.md 9.3).
+//! The reaper: evicts mblocks that were not used for long before memory runs out.
 //!
 //! A tick computes the pressure from the free share of the budget. While there is pressure, a worker for each of three
 //! lists of maps looks for expired mblocks and evicts all of their pages. Pinned maps are on no list, others on one.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The cache maps of a pool: creation, lookup, end (mpool.md 9.1).
+//! The cache maps of a pool: creation, lookup, end.
 
 use core::cell::Cell;
 use std::rc::Rc;

@@ -32,7 +32,7 @@ impl PoolHandle {
     /// MB_WRITE: writes whole pages behind what was written before.
     ///
     /// # Errors
-    /// ReadOnly; NotFound: no such uncommitted mblock; Invalid: the length, or the rules of mpool.md 2.4; Io.
+    /// ReadOnly; NotFound: no such uncommitted mblock; Invalid: the length, or the rules of mpool; Io.
     pub async fn mblock_write(&self, id: ObjectId, buf: IoBuf, range: Range<usize>) -> Transferred {
         let checked = self.check_length(&id.to_string(), range.len()).and_then(|()| self.writable());
         let pool = match checked.and_then(|pool| pool.find(id, Search::Uncommitted).map(|_| pool)) {
@@ -230,7 +230,7 @@ impl PoolHandle {
     /// The cache maps over mblocks, for the commands on them.
     ///
     /// # Errors
-    /// ReadOnly, as in mpool.md; Invalid: the budget for pages is too small.
+    /// ReadOnly, as in mpool; Invalid: the budget for pages is too small.
     pub fn maps(&self) -> Result<Rc<MapTable>> {
         self.writable()?.maps()
     }

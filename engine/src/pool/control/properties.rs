@@ -41,7 +41,7 @@ impl PoolHandle {
     /// PARAMS_GET.
     ///
     /// # Errors
-    /// ReadOnly, as in mpool.md.
+    /// ReadOnly, as in mpool.
     pub fn params(&self) -> Result<PoolParams> {
         Ok(self.writable()?.params())
     }

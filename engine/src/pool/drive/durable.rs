@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Writes that are durable when they end, on any device: the kernel made them of plain writes and flushes where a device
-//! could not, here nobody else does (mpool.md 8.3, SPDK notes).
+//! Writes that are durable when they end, on any device: where a device cannot do that by itself, a write is followed by a
+//! flush. In the kernel the block layer does so; in SPDK the caller has to.
 //!
 //! A write of a log is tried again at once: most failures of a path pass. What is tried again is the write, too, when the
 //! flush failed: a device may drop what it could not make durable.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reads, writes, flushes and discards of a drive's zones (mpool.md 8.3).
+//! Reads, writes, flushes and discards of a drive's zones.
 
 use core::ops::Range;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A drive of a pool: a device, how media describe it, its zones, and whether it works (mpool.md 8).
+//! A drive of a pool: a device, how media describe it, its zones, and whether it works.
 //!
 //! Invariants:
 //! * Nothing is read or written outside the extent that is named, nor outside the zones that media give the drive.
@@ -8,7 +8,7 @@
 //! * A transfer that fails fails alone, and says nothing about the next one. Only who writes the pool's metadata calls
 //!   a drive suspect, when it does not take a trial write either, and sees to it that it is tried again (`health`).
 //!
-//! Differs from mpool.md:
+//! Differs from mpool:
 //! * No failure puts a drive offline: what a failed write of metadata leaves in doubt is settled where it is, in the
 //!   container that it belongs to. So one bad block costs what lies on it.
 //! * A failed discard leaves the drive in use: discards are advice (section 13, defect 15).
@@ -45,7 +45,7 @@ pub const MIN_CHUNK_BYTES: usize = 128 << 10;
 /// Most.
 pub const MAX_CHUNK_BYTES: usize = 1024 << 10;
 
-/// Whether a drive works (mpool.md 8.2).
+/// Whether a drive works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DriveStatus {
@@ -284,7 +284,7 @@ impl Drive {
     }
 }
 
-/// Checks what every drive of a pool must be (mpool.md 8.4): a device of an accepted type, with sectors that can be written
+/// Checks what every drive of a pool must be: a device of an accepted type, with sectors that can be written
 /// again.
 ///
 /// # Errors

@@ -73,12 +73,12 @@ pub struct MdcCapacities {
     pub mdcn_bytes: u64,
 }
 
-/// Bytes of the logs of containers where nobody chose (mpool.md 1.6): of MDC0 the larger of 32 MiB and a zone; of the
+/// Bytes of the logs of containers where nobody chose: of MDC0 the larger of 32 MiB and a zone; of the
 /// others the larger of a zone and 256 MiB divided by a zone's MiB.
 ///
 /// On small devices they are less, but never less than a zone: the two logs of MDC0 take at most 1/32 of the device, the
-/// logs of 16 other containers at most 1/8. (With zones of 1 MiB, 16 containers as in mpool.md would take 8 GiB.) Zones
-/// of 32 MiB reach the figures of mpool.md from 2 GiB of device on, zones of 1 MiB from 64 GiB on.
+/// logs of 16 other containers at most 1/8. (With zones of 1 MiB, 16 containers as in mpool would take 8 GiB.) Zones
+/// of 32 MiB reach the figures of mpool from 2 GiB of device on, zones of 1 MiB from 64 GiB on.
 #[must_use]
 pub fn derived_capacities(zone_bytes: u64, device_bytes: u64) -> MdcCapacities {
     let zone_mib = (zone_bytes / MIB).max(1);
@@ -98,7 +98,7 @@ mod tests {
     use crate::pool::format::Features;
     use crate::pool::test_device::properties;
 
-    /// mpool-5: the capacities of mpool.md 1.6 for zones of 1 to 128 MiB, on a large device.
+    /// mpool-5: the capacities of mpool for zones of 1 to 128 MiB, on a large device.
     #[test]
     fn capacities_of_containers_on_large_devices() {
         let table = [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What media say about a drive: 48 bytes in superblocks and MCCONFIG records (mpool.md 5.2).
+//! What media say about a drive: 48 bytes in superblocks and MCCONFIG records.
 //!
 //! ```text
 //! offset  size  field
@@ -14,7 +14,7 @@
 //!     32     8  bytes of the device
 //!     40     8  features
 //! ```
-//! Differs from mpool.md: a descriptor whose zones do not lie within its bytes is refused, so that whoever has a
+//! Differs from mpool: a descriptor whose zones do not lie within its bytes is refused, so that whoever has a
 //! descriptor can multiply zones and bytes without care.
 
 use thiserror::Error;
@@ -119,7 +119,7 @@ pub enum DescriptorError {
     },
 }
 
-/// The parts of a descriptor that must be the same wherever a drive is described (mpool.md 1.2).
+/// The parts of a descriptor that must be the same wherever a drive is described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClassTuple {
     class: MediaClass,
@@ -252,7 +252,7 @@ fn zones_in(bytes: u64, zone_pages: u32) -> Option<u32> {
 pub(crate) mod tests {
     use super::*;
 
-    /// The drive of mpool.md 15.1.
+    /// The drive of mpool.
     pub(crate) fn example() -> DriveDescriptor {
         DriveDescriptor {
             class: MediaClass::Capacity,
@@ -266,7 +266,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The bytes of mpool.md 15.1.
+    /// The bytes of mpool.
     pub(crate) const GOLDEN: [u8; DRIVE_DESCRIPTOR_BYTES] = [
         0x01, 0x02, 0x0c, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e,
         0x1f, 0, 0, 0, 0, 0, 0x00, 0x20, 0, 0, 0x40, 0x01, 0, 0, 0, 0, 0, 0x80, 0x02, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,

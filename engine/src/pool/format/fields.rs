@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Little-endian fields, one after the other, as all structures on media have them (mpool.md, conventions).
+//! Little-endian fields, one after the other, as all structures on media have them.
 //!
 //! A reader never looks past its bytes: it returns [`Truncated`]. A writer fills a buffer whose size is the structure's;
-//! what it skips is zero, so padding never carries what lay there before (mpool.md 5.4, quirk).
+//! what it skips is zero, so padding never carries what lay there before.
 
 use thiserror::Error;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How a structure that has changed over time is read: the upgrade framework of mpool.md 5.5.
+//! How a structure that has changed over time is read: the upgrade framework of mpool.
 //!
 //! The history of a structure is a chain of types, one for each change. Reading takes the last one that is not newer
 //! than the media, unpacks the bytes as it had them, and converts step by step to the newest:
@@ -9,7 +9,7 @@
 //!                  |                 |
 //! types:           V1 --convert--> V3          (version 2 did not change this structure)
 //! ```
-//! Differs from mpool.md: the history is a chain of types instead of a table of sizes and untyped functions, so a
+//! Differs from mpool: the history is a chain of types instead of a table of sizes and untyped functions, so a
 //! converter that does not fit does not compile.
 
 /// A structure that can be read from media of any version of its history.

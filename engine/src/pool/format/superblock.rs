@@ -438,12 +438,12 @@ fn read_log(fields: &mut FieldReader<'_>) -> Result<Mdc0Log, Truncated> {
     Ok(log)
 }
 
-/// "Clear" asks for generation, extent and drive, not for the UUID (mpool.md 5.1).
+/// "Clear" asks for generation, extent and drive, not for the UUID.
 fn log_is_clear(log: &Mdc0Log) -> bool {
     log.generation == 0 && log.drive.is_nil() && log.extent == Extent::default()
 }
 
-/// "Clear" asks for the class tuple and the zone count, not for UUID and size (mpool.md 5.1).
+/// "Clear" asks for the class tuple and the zone count, not for UUID and size.
 fn descriptor_is_clear(bytes: &[u8; DRIVE_DESCRIPTOR_BYTES]) -> Result<bool, Truncated> {
     let mut fields = FieldReader::new(bytes);
     let class_kind_and_shift: [u8; 3] = fields.bytes()?;

@@ -35,7 +35,7 @@ impl ContentVersion {
     /// What this software writes: with slab objects.
     pub const CURRENT: ContentVersion = ContentVersion { major: 2, minor: 0, patch: 0, dev: 0 };
 
-    /// True when software of this version records it in the MDC: all but the original does (mpool.md 1.6, step 7).
+    /// True when software of this version records it in the MDC: all but the original does.
     #[must_use]
     pub fn is_recorded(self) -> bool {
         self > ContentVersion::ORIGINAL

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
 
-/// The ranks of locks, from the outermost to the innermost (mpool.md 1.7).
+/// The ranks of locks, from the outermost to the innermost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Rank {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Creation: from a device to an active pool (mpool.md 1.6).
+//! Creation: from a device to an active pool.
 //!
 //! Crash rule: the pool exists once MDC0 has the record of its drive, the last of its properties to be written. Before
 //! that activation refuses the device; after that it completes what is missing.
 //!
-//! Differs from mpool.md: the class is always CAPACITY. The parameters are logged before the drive, and so are there
+//! Differs from mpool: the class is always CAPACITY. The parameters are logged before the drive, and so are there
 //! whenever the pool is. The root logs are made right after the first container, so that a small drive has room for
 //! them. A second device is not an error but joins as STAGING drive in the same call.
 

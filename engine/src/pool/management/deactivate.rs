@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Deactivation: a pool leaves memory, and lets go of its devices (mpool.md 1.6).
+//! Deactivation: a pool leaves memory, and lets go of its devices.
 
 use std::rc::Rc;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Destruction: a pool's superblocks are erased; its data stays where it is, unreachable (mpool.md 1.6).
+//! Destruction: a pool's superblocks are erased; its data stays where it is, unreachable.
 //!
 //! Crash rule: the drive with MDC0 comes first. As long as one copy of its superblock is there, so is the pool; without
 //! it the rest of the pool is nothing that could be activated.
 //!
-//! Differs from mpool.md: the order. Destroying an active pool erases all of its drives, whichever are given. A device
+//! Differs from mpool: the order. Destroying an active pool erases all of its drives, whichever are given. A device
 //! without a superblock is passed over if another has one, so an interrupted destruction can be repeated.
 
 use std::rc::Rc;

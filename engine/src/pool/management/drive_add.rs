@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A drive joins an active pool (mpool.md 8.4).
+//! A drive joins an active pool.
 //!
 //! Crash rule: the drive is a member once MDC0 has its record. A superblock without a record is left behind by a cut
 //! before that; activation refuses such a drive, and adding it again overwrites the superblock.
 //!
-//! Differs from mpool.md: adding again is possible. A superblock stays when its record could not be written for sure:
+//! Differs from mpool: adding again is possible. A superblock stays when its record could not be written for sure:
 //! if the record is on media after all, the drive must be one too.
 
 use std::rc::Rc;

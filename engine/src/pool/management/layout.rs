@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How a new pool divides its drive: zone size, and the sizes of its metadata containers (mpool.md 1.6).
+//! How a new pool divides its drive: zone size, and the sizes of its metadata containers.
 //!
-//! Differs from mpool.md: what the caller does not give becomes smaller on small devices, so that a pool of 16 MiB is
+//! Differs from mpool: what the caller does not give becomes smaller on small devices, so that a pool of 16 MiB is
 //! of use. Zones and logs of containers: [`derived_capacities`]. Client containers by themselves take a quarter of the
 //! zones at most, root logs a sixteenth. The same rule says at activation how many client containers the pool should
 //! have.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The devices that an operation was given: opened, their superblocks read and compared (mpool.md 1.6, 5.1).
+//! The devices that an operation was given: opened, their superblocks read and compared.
 
 use std::rc::Rc;
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Operations on whole pools (mpool.md 1.5, 1.6, 8.4, 10): one file each, most of them a list of steps (`steps`).
+//! Operations on whole pools: one file each, most of them a list of steps (`steps`).
 //!
 //! All are methods of [`Registry`](super::registry::Registry). They run one at a time over all pools of a host, and one
 //! that has begun is to be polled to its end: whoever stops waiting for it leaves its work half done. When one fails,
 //! nothing of it stays open or claimed, and what it did to media is taken back where that is possible; where it is not,
 //! because the power was cut or a device failed, the next activation finds the state before or the state after.
 //!
-//! Differs from mpool.md: the name of a pool is that of the drive with MDC0, which is renamed last, so renaming is done
+//! Differs from mpool: the name of a pool is that of the drive with MDC0, which is renamed last, so renaming is done
 //! or not done even if it is interrupted (defect 20). For the same reason destroying begins with that drive.
 
 pub mod activate;
@@ -28,7 +28,7 @@ mod steps;
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// What an operation may do that it refuses otherwise (mpool.md 1.5).
+/// What an operation may do that it refuses otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags {
     /// Create over another pool; activate without a drive, or with devices that differ from what they were. Switches

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading and changing the parameters of an active pool (mpool.md 10, PARAMS_GET and PARAMS_SET).
+//! Reading and changing the parameters of an active pool: mpool's PARAMS_GET and PARAMS_SET.
 
 use super::layout::MIB;
 use crate::pool::error::{Kind, Result};

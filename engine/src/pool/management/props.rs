@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What an active pool is and how it fares (mpool.md 10, PROP_GET, DEVPROPS_GET, MP_MCLASS_GET, usage).
+//! What an active pool is and how it fares: what mpool's PROP_GET, DEVPROPS_GET and MP_MCLASS_GET answer.
 
 use crate::pool::drive::{Drive, DriveStatus};
 use crate::pool::error::{Kind, PoolError, Result};

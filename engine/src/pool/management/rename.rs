@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Renaming of an inactive pool (mpool.md 1.6).
+//! Renaming of an inactive pool.
 //!
 //! Crash rule: the name that counts is that of the drive with MDC0, whose superblock is rewritten last. A cut before it
 //! leaves the old name, and other drives with the new one, which is of no consequence.

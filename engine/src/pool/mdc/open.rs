@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Opening an MDC: which log of the pair is in use, and repair of the other (mpool.md 4.2).
+//! Opening an MDC: which log of the pair is in use, and repair of the other.
 //!
 //! ```text
 //!  found                                            outcome

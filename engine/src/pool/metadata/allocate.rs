@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Objects come and go: allocation, commit, abort and deletion, the same for all kinds (mpool.md 2.3 to 2.6, 6.2).
+//! Objects come and go: allocation, commit, abort and deletion, the same for all kinds.
 //!
 //! Crash rules: an object is there after a power cut if and only if its creation was logged and its deletion was not.
 //!
-//! Differs from mpool.md: an allocation that finds no space waits for erasures under way and for nothing else, instead
+//! Differs from mpool: an allocation that finds no space waits for erasures under way and for nothing else, instead
 //! of trying 1024 times; other errors are not retried. Whether an object is busy, committed or gone is looked at under
 //! its lock.
 
@@ -90,7 +90,7 @@ impl Pool {
         Ok(object)
     }
 
-    /// Allocates an uncommitted object with a given id that was handed out before (mpool.md 2.3, "realloc").
+    /// Allocates an uncommitted object with a given id that was handed out before.
     pub(in crate::pool) async fn reallocate(&self, id: ObjectId, wish: Wish) -> Result<Rc<Object>> {
         let refuse = |reason: &str| Err(PoolError::invalid(id.to_string(), reason));
         let Some(container) = self.client_container(id.slot()).filter(|_| id.kind() == Some(wish.kind)) else {

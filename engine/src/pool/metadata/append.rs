@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Records into containers, and the compaction of a container (mpool.md 6.2 and 6.6).
+//! Records into containers, and the compaction of a container.
 //!
 //! Both are called with the container's compaction lock held. A record is durable when the call returns. A full log is
 //! compacted on the spot and the record appended once more.
 //!
-//! Differs from mpool.md: a failed compaction closes the pair before it is opened again; after five attempts the
+//! Differs from mpool: a failed compaction closes the pair before it is opened again; after five attempts the
 //! container is in doubt ([`super::doubt`]), which fails every later change cleanly until it can be compacted. While the
 //! old log is the valid one nothing is lost by that.
 

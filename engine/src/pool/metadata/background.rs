@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Compaction ahead of need, and more containers ahead of need (mpool.md 6.7), so that no client's commit pays for
-//! them; and the choice of the container for a new object (6.5).
+//! Compaction ahead of need, and more containers ahead of need, so that no client's commit pays for
+//! them; and the choice of the container for a new object.
 //!
 //! One container is looked at in each period, in rotation, never MDC0. Containers near the rotation's hand get no new
 //! objects meanwhile.

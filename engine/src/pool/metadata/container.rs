@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One metadata container in memory: the objects that it describes and the state of its log pair (mpool.md 6.1).
+//! One metadata container in memory: the objects that it describes and the state of its log pair.
 //!
 //! Invariants: what the container's log says of a committed object is never behind memory (log first, then memory);
 //! the committed objects and everything logged change only under `compaction`, held exclusively, so that whoever holds
 //! it sees them at rest.
 //!
-//! Differs from mpool.md: the two trees need no lock of their own, since a pool lives on one thread and none of their
+//! Differs from mpool: the two trees need no lock of their own, since a pool lives on one thread and none of their
 //! changes waits in the middle.
 
 use std::cell::{Cell, RefCell};
@@ -20,10 +20,10 @@ use crate::pool::ids::{ObjectId, Slot};
 use crate::pool::lock::{Lock, Rank};
 use crate::pool::mdc::Mdc;
 
-/// Uniquifiers between two checkpoints (mpool.md 6.3).
+/// Uniquifiers between two checkpoints.
 pub const UNIQUIFIERS_PER_CHECKPOINT: u64 = 256;
 
-/// Records written to a container since its last compaction (mpool.md 6.1).
+/// Records written to a container since its last compaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordCounts {
     /// Objects created.
@@ -79,7 +79,7 @@ impl Container {
     /// The container of a slot, not open, without objects.
     pub(in crate::pool) fn new(slot: Slot, version: ContentVersion) -> Container {
         let rank = if slot == Slot::ZERO { Rank::RootCompaction } else { Rank::Compaction };
-        // The root logs own the first two uniquifiers of slot 1 (mpool.md 6.1).
+        // The root logs own the first two uniquifiers of slot 1.
         let first_free = if slot == Slot(1) { 1 } else { 0 };
         Container {
             slot,

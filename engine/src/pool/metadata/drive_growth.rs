@@ -6,7 +6,7 @@
 //! superblock says; a power cut in between leaves a superblock that is ahead of the record, which activation brings
 //! together.
 //!
-//! Differs from mpool.md 1.5, where a drive grows at activation only.
+//! Differs from mpool, where a drive grows at activation only.
 
 use std::rc::Rc;
 

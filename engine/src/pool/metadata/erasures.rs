@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Zones on their way from an object back to the free ones (mpool.md 2.6).
+//! Zones on their way from an object back to the free ones.
 //!
 //! They are discarded first and become free only afterwards, so that a late discard cannot hit a new owner's data.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! More metadata containers, and the root MDC's logs (mpool.md 6.8 and 1.3).
+//! More metadata containers, and the root MDC's logs.
 //!
 //! A container is two logs described in MDC0. A power cut between their two creations leaves a half pair, which the
 //! next activation removes.

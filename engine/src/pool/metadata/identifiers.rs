@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! New object ids, none of which is ever handed out twice, whatever is lost in a power cut (mpool.md 6.3).
+//! New object ids, none of which is ever handed out twice, whatever is lost in a power cut.
 //!
 //! A container logs every 256th uniquifier before it hands it out. After a load it goes on 256 further than the last
 //! one logged, so what was handed out and lost lies below.

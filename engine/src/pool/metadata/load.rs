@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading the metadata of all objects at activation (mpool.md 6.4).
+//! Reading the metadata of all objects at activation.
 //!
 //! MDC0 first, for the logs of the others; then these, several at a time. Records are applied in the order in which
 //! they were written. What does not fit together fails the activation: nothing is guessed.
@@ -235,7 +235,7 @@ impl Pool {
         Ok(())
     }
 
-    /// New containers get logs of the average size of those that are there (mpool.md 1.6).
+    /// New containers get logs of the average size of those that are there.
     fn learn_log_size(&self) {
         let zones: Vec<_> = self.container(Slot::ZERO).all_committed().iter().map(|log| log.extent().zones).collect();
         if !zones.is_empty() {

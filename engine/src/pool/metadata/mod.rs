@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pool's metadata manager: which objects there are, and what is on media about them (mpool.md 6).
+//! The pool's metadata manager: which objects there are, and what is on media about them.
 //!
 //! A [`Container`] is one MDC: MDC0 describes the pool and the logs of MDC1 to MDC255, these describe clients' objects.
 //! [`Object`]s are born by `allocate`, recorded by `append` (which compacts a container when it is full), read back by

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An object in memory: what mpool calls its layout (mpool.md 2.2).
+//! An object in memory: what mpool calls its layout.
 //!
-//! State: `Uncommitted -> Committed -> Removed`, or `Uncommitted -> Removed` by abort (mpool.md 2.1). An uncommitted
+//! State: `Uncommitted -> Committed -> Removed`, or `Uncommitted -> Removed` by abort. An uncommitted
 //! object exists only here; a power cut makes it vanish, and its zones are free again.
 //!
 //! Invariants: `written` and `generation` change only under the object's lock, held exclusively; of a committed object

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pool's properties in MDC0: drives, spare percentages, configuration, content version (mpool.md 5.4).
+//! The pool's properties in MDC0: drives, spare percentages, configuration, content version.
 //!
 //! Each change is logged under MDC0's compaction lock before memory changes (defect 14).
 //!
-//! Differs from mpool.md: a spare percentage of a class without a drive is not an error but of no effect. It is what a
+//! Differs from mpool: a spare percentage of a class without a drive is not an error but of no effect. It is what a
 //! power cut leaves of an unfinished creation or addition of a drive.
 
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub struct Recorded {
 }
 
 impl Pool {
-    /// Reads the properties, ignoring objects: the first pass over MDC0 (mpool.md 6.4). Opens MDC0.
+    /// Reads the properties, ignoring objects: the first pass over MDC0. Opens MDC0.
     ///
     /// # Errors
     /// MDC0 is corrupt or of a newer version; Io.

@@ -2,7 +2,7 @@
 
 //! Logs by id: how containers, the pool's and clients' alike, open, erase and close the logs of their pair.
 //!
-//! An erasure is logged before it is done (mpool.md 3.9): in the container that describes the log or, for the logs of
+//! An erasure is logged before it is done: in the container that describes the log or, for the logs of
 //! MDC0, in the superblock. Then the zones are discarded, and only then the open log is emptied and used again. Blocks of
 //! the old generation count for nothing, so the discard may fail; what is appended while the erasure is under way is
 //! erased with the rest.

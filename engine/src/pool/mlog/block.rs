@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The header of a log block (mpool.md 3.4).
+//! The header of a log block.
 //!
 //! A log is a sequence of blocks, each exactly one sector (512 or 4096 bytes). All numbers are little-endian.
 //! ```text
 //!  off size
-//!    0    2  header version: 2, or 1 for a block as mpool.md has it
+//!    0    2  header version: 2, or 1 for a block as mpool has it
 //!    2   16  UUID of the log
 //!   18    2  zero
 //!   20    4  version 2: CRC32C of the whole block, computed with this field zero; version 1: zero
@@ -14,8 +14,7 @@
 //!   32    8  generation of the log
 //!   40       records, then zeros
 //! ```
-//! Differs from mpool.md, whose blocks have no check code: version 2 fills four of the pad bytes with one
-//! (architecture.md 6). Nothing in a block whose code is wrong counts.
+//! Differs from mpool, whose blocks have no check code: version 2 fills four of the pad bytes with one. Nothing in a block whose code is wrong counts.
 
 use crc_fast::{CrcAlgorithm, Digest};
 use uuid::Uuid;
@@ -29,7 +28,7 @@ const CRC_AT: usize = 20;
 /// Which blocks a log writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Version 1: mpool.md's, without a check code.
+    /// Version 1: mpool's, without a check code.
     V1,
     /// Version 2: with a check code.
     V2,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sizes of a log: blocks, what fits into them, places in it (mpool.md 3.4 and 3.6).
+//! Sizes of a log: blocks, what fits into them, places in it.
 
 use super::block::HEADER_BYTES;
 use super::record::DESCRIPTOR_BYTES;
 
-/// Most bytes that unfinished flush sets may cover, and so how far recovery looks for stale blocks (mpool.md 3.7).
+/// Most bytes that unfinished flush sets may cover, and so how far recovery looks for stale blocks.
 pub const STALE_SCAN_BYTES: usize = 1 << 20;
 
 /// Size of a log.
@@ -56,7 +56,7 @@ impl Geometry {
         (STALE_SCAN_BYTES / self.sector_bytes) as u64
     }
 
-    /// Bytes of the longest record that fits behind `end` (`dmax` of mpool.md 3.6); none when not even a marker does.
+    /// Bytes of the longest record that fits behind `end` (`dmax` of mpool); none when not even a marker does.
     #[must_use]
     pub fn room(self, end: Place) -> Option<u64> {
         let later_blocks = self.blocks.checked_sub(end.block)?.checked_sub(1)?;

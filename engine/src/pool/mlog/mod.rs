@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Mlogs: record logs (mpool.md 3).
+//! Mlogs: record logs.
 //!
 //! [`Mlog`] is an open log for those who wait; below it are state machines without I/O:
 //! * [`block`] and [`record`]: what is on media, and the rules for a sequence of it;
@@ -8,7 +8,7 @@
 //! * [`scan`]: where a log ends, found when it is opened;
 //! * [`reader`]: record after record.
 //!
-//! Differs from mpool.md: one framer instead of two; a check code in each block (architecture.md 6); the defects 3, 5,
+//! Differs from mpool: one framer instead of two; a check code in each block; the defects 3, 5,
 //! 16 and 17 of its section 13 are not reproduced. Each module says how.
 
 pub mod block;

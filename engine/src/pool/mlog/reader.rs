@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading a log record by record (mpool.md 3.8), without I/O: the owner hands in block images.
+//! Reading a log record by record, without I/O: the owner hands in block images.
 //!
-//! Differs from mpool.md: the end of the log is None, not a record without bytes (defect 17); blocks from media are
+//! Differs from mpool: the end of the log is None, not a record without bytes (defect 17); blocks from media are
 //! checked again while they are read, against bit rot since the log was opened.
 
 use thiserror::Error;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Records in log blocks: their descriptors, and the rules for a sequence of them (mpool.md 3.4 and 3.7).
+//! Records in log blocks: their descriptors, and the rules for a sequence of them.
 //!
 //! A record is one chunk, or several in successive blocks; each chunk is a descriptor and its part of the record.
 //! ```text
@@ -13,7 +13,7 @@
 //! ```
 //! A block's last chunk is followed by a descriptor of zeros (EOLB), or by fewer than 8 bytes.
 //!
-//! One state machine, [`Parser`], knows the rules; recovery and reading both run it. Differs from mpool.md: CSTART must
+//! One state machine, [`Parser`], knows the rules; recovery and reading both run it. Differs from mpool: CSTART must
 //! be the first record of the first block, as its text says and its code does not check; lengths that contradict each
 //! other, or a log's capacity, are corrupt.
 

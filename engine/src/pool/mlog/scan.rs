@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Recovery of a log when it is opened: all of it is read (mpool.md 3.7).
+//! Recovery of a log when it is opened: all of it is read.
 //!
 //! A block counts when it is the log's, of its generation, and names the flush set of its predecessor. The first that
 //! does not is the logical end (LEOL). What a write that was cut off has left behind the end must not be taken for a
@@ -11,7 +11,7 @@
 //! block of a set behind the logical end proves that a block before it was there and is damaged; the log is corrupt
 //! then, and not just shorter.
 //!
-//! Differs from mpool.md: damage is told from the end where it can be, as above. A block of version 2 whose check code is wrong is no block of the log. It can never become
+//! Differs from mpool: damage is told from the end where it can be, as above. A block of version 2 whose check code is wrong is no block of the log. It can never become
 //! one, so its id does not matter. Set ids that go back are corrupt.
 
 use core::ops::Range;

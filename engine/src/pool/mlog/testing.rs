@@ -166,7 +166,7 @@ impl PureLog {
         (previous, next, end.block, end.byte)
     }
 
-    /// A block as the notation of mpool.md 15.2 has it.
+    /// A block as the notation of mpool has it.
     pub(crate) fn block(&self, number: usize) -> (SetIds, Vec<(ChunkType, u16)>) {
         let sector = self.config.geometry.sector_bytes;
         let image = &self.image[number * sector..(number + 1) * sector];

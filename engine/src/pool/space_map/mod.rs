@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The space map: which zones of a drive are free (mpool.md 7). It exists only in memory and is rebuilt at activation.
+//! The space map: which zones of a drive are free. It exists only in memory and is rebuilt at activation.
 //!
 //! The zones are cut into regions, each with its free extents in address order. An allocation takes the first extent
 //! that fits of the first region that has one; successive allocations begin at successive regions. What an allocation
@@ -11,7 +11,7 @@
 //! * Zones used for usable and spare space together are the zones that are not free.
 //! * An operation that fails changes nothing but the region that the next allocation begins with.
 //!
-//! Differs from mpool.md: counts are u64 everywhere (section 13, defect 18); there are no locks, since a pool lives on one
+//! Differs from mpool: counts are u64 everywhere (section 13, defect 18); there are no locks, since a pool lives on one
 //! thread.
 
 use thiserror::Error;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The space map against a naive one, and the worked example of mpool.md 15.6.
+//! The space map against a naive one, and the worked example of mpool.
 
 use super::*;
 use Policy::{SpareOnly, SpareThenUsable, UsableOnly, UsableThenSpare};
@@ -181,7 +181,7 @@ fn policies() {
     }
 }
 
-/// mpool-27, mpool-109, partly: the worked example of spare accounting, mpool.md 15.6.
+/// mpool-27, mpool-109, partly: the worked example of spare accounting, mpool.
 #[test]
 fn example_of_spare_accounting() {
     let mut map = map(100, DEFAULT_REGIONS, DEFAULT_SPARE_PERCENT);

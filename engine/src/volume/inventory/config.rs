@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume is: the CONFIG record of its inventory (vdo.md 6.7: geometry and configuration).
+//! What a volume is: the CONFIG record of its inventory (geometry and configuration).
 //!
 //! ```text
 //!  offset size  CONFIG (kind 1)

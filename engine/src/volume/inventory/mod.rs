@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume has in its pool: records in the volume's own MDC (architecture.md 6).
+//! What a volume has in its pool: records in the volume's own MDC.
 //!
 //! ```text
 //!  offset size  SLAB 2, AREAS 3, ROOTS 4, SEGMENT 5   COUNTS 7             DELETED 8

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What became of a volume: the STATE record of its inventory (vdo.md 6.7: volume states, usage counters).
+//! What became of a volume: the STATE record of its inventory (volume states, usage counters).
 //!
 //! ```text
 //!  offset size  STATE (kind 6)
@@ -33,7 +33,7 @@ pub const MAX_REASON_BYTES: usize = 255;
 /// Most content bytes.
 pub(super) const MAX_BYTES: usize = 48 + MAX_REASON_BYTES + 16 * MAX_COUNTERS;
 
-/// State of a volume on media (vdo.md 6.7).
+/// State of a volume on media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum StateKind {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Rebuild of a damaged volume: whatever can be read becomes a consistent volume again (vdo.md 6.9).
+//! Rebuild of a damaged volume: whatever can be read becomes a consistent volume again.
 //!
 //! 1. Every record of the load generation that can be read is used, also past holes; entries that cannot be of this volume
 //!    are left out. Their mappings go into the block map.
@@ -14,7 +14,7 @@
 //! consistent as well: the counts are always those of the block map. So one flush at the end is enough; then the caller
 //! records the next load generation and erases the journals.
 //!
-//! Differs from vdo.md 6.9: a page that cannot be read is empty and loses its block, where there it keeps it.
+//! Differs from dm-vdo: a page that cannot be read is empty and loses its block, where there it keeps it.
 
 mod repair;
 mod slabs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The two walks of a rebuild: pages take their blocks first, then mappings take what is left (vdo.md 6.9).
+//! The two walks of a rebuild: pages take their blocks first, then mappings take what is left.
 
 use super::Lost;
 use crate::logical::{Mapping, PageId};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the recovery journals of one load generation hold (vdo.md 6.8, 1 and 2).
+//! What the recovery journals of one load generation hold.
 //!
 //! Records of other generations are passed over: they were void when this one began. Those of this one are put in order by
 //! their numbers. Where one is missing there are two cases: nothing behind it was ever acknowledged, as several writes may

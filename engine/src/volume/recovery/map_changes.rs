@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the journals change in the pages of the block map, page by page (vdo.md 6.8, 3).
+//! What the journals change in the pages of the block map, page by page.
 
 use core::ops::Range;
 use std::collections::BTreeMap;

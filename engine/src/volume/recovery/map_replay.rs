@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Replay of the journals into the block map (vdo.md 6.8, 3).
+//! Replay of the journals into the block map.
 //!
 //! Level by level from the roots down, so that a page says where the pages below it are before they are needed. Pages are
 //! written in place, in any order: until the journals are erased, the same again makes the same pages, whatever a power

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Recovery of a volume that was not stopped cleanly (vdo.md 6.8): journals into block map and slab journals.
+//! Recovery of a volume that was not stopped cleanly: journals into block map and slab journals.
 //!
 //! 1. Summaries of all slabs and all records of the load generation are read and judged.
 //! 2. Block map: allocations of pages and the last mapping of each block, from the entry that the oldest dirty page
@@ -14,9 +14,9 @@
 //! Invariant: interrupted anywhere and begun again, recovery ends with the same mappings and the same counts. Pages are
 //! made by the same entries again; a slab takes its changes in one sector, and then says so.
 //!
-//! Differs from vdo.md 6.8: a journal for each shard of that time, so changes are summed up instead of ordered; the load
+//! Differs from dm-vdo: a journal for each shard of that time, so changes are summed up instead of ordered; the load
 //! generation is what the recovery count is there. A journal that ends before what a slab contains is damage, where
-//! vdo.md only looks at the heads.
+//! dm-vdo only looks at the heads.
 
 mod at_rest;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Replay of the journals into the slab journals (vdo.md 6.8, 5).
+//! Replay of the journals into the slab journals.
 //!
 //! A slab's new blocks go behind its tail, where nothing counts yet; then a flush; then its summary, which in one sector
 //! moves the tail and says that all journals are contained. So each slab takes all changes once, whenever the power is

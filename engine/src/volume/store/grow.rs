@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Growth of a volume by slabs (vdo.md 4.15).
+//! Growth of a volume by slabs.
 //!
 //! The new objects are recorded, the new slabs' summaries written, the objects committed, and at last counted: that
 //! record is the moment of growth. Who uses the volume must take over the new [`super::Placement`] and geometry; its

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The segments of the recovery journals (architecture.md 6).
+//! The segments of the recovery journals.
 //!
 //! Segments belong to no shard: each load deals those that there are to its shards, makes those that are missing, and
 //! keeps those that it does not need. So a volume can be loaded on any number of shards.

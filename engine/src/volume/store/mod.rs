@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume has in its pool (architecture.md 6), used on the thread that the pool lives on.
+//! What a volume has in its pool, used on the thread that the pool lives on.
 //!
 //! | object | number | media class |
 //! |---|---|---|

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! MPCONFIG: the parameters of a pool (mpool.md 5.4).
+//! MPCONFIG: the parameters of a pool.
 //!
 //! ```text
 //! offset  size  field

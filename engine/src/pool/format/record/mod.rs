@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Records of metadata containers: the payload of their logs' records (mpool.md 5.4). The first byte is the type:
+//! Records of metadata containers: the payload of their logs' records. The first byte is the type:
 //!
 //! | type | record | bytes |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 //! | 9 | MPCONFIG: the pool's parameters | 160 |
 //!
 //! Padding is written as zeros and not looked at when read: the original left it dirty.
-//! Differs from mpool.md: slab objects, since content version 2.0.0.0.
+//! Differs from mpool: slab objects, since content version 2.0.0.0.
 
 use thiserror::Error;
 

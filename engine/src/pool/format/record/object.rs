@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! OCREATE and OUPDATE: an object as its container describes it (mpool.md 5.4).
+//! OCREATE and OUPDATE: an object as its container describes it.
 //!
 //! ```text
 //! offset  size  field

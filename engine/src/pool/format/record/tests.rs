@@ -81,7 +81,7 @@ fn golden() -> Vec<(Record, Vec<u8>, usize)> {
     ]
 }
 
-/// mpool-89: the records of mpool.md 5.4, and slab objects in the form of mblocks.
+/// mpool-89: the records of mpool, and slab objects in the form of mblocks.
 #[test]
 fn golden_bytes() {
     for (record, mut bytes, length) in golden() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Containers with records that no pool would write, and what activation makes of them (mpool.md 6.4).
+//! Containers with records that no pool would write, and what activation makes of them.
 
 use std::rc::Rc;
 

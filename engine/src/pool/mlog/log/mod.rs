@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An open log (mpool.md 3.2 to 3.10), shared by all who have it open.
+//! An open log, shared by all who have it open.
 //!
 //! Any number of appends may wait at once. Those that want durability are committed as a group: while one flush set is
 //! in flight the others collect in the next, and all of one set are completed together. The flight is a future that
@@ -21,7 +21,7 @@
 //! can write it anew into the other log of their pair. The history of an index waits for every record. So does the recovery
 //! journal, whose framer is the same: it commits nothing behind a set that failed, and ends the use of its volume then.
 //!
-//! Differs from mpool.md: there is a call to flush ([`Mlog::sync`]); operations of one log are serialised whatever
+//! Differs from mpool: there is a call to flush ([`Mlog::sync`]); operations of one log are serialised whatever
 //! SKIP_SER says, because that costs nothing here.
 
 mod append;
@@ -61,7 +61,7 @@ pub struct LogIdentity {
     pub generation: u64,
 }
 
-/// How a log is opened (mpool.md 3.3).
+/// How a log is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OpenFlags {
     /// COMPACT_SEM: a log that is not empty begins with CSTART and has a CEND.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading an open log (mpool.md 3.8). There is one iterator, shared by all who have the log open.
+//! Reading an open log. There is one iterator, shared by all who have the log open.
 
 use core::ops::Range;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The framer: puts records into blocks and blocks into flush sets (mpool.md 3.5 and 3.6).
+//! The framer: puts records into blocks and blocks into flush sets.
 //!
 //! A state machine without I/O, and without allocation once it is built. The owner appends, takes flush sets, writes
 //! each durably at its place in the log, and says how that ended. It serves every log: the ordinary ones of
@@ -291,7 +291,7 @@ impl<B: FlushMemory> LogWriter<B> {
         (self.previous_set, self.next_set)
     }
 
-    /// Bytes of the log that are in use (mpool.md 3.10).
+    /// Bytes of the log that are in use.
     #[must_use]
     pub fn consumed_bytes(&self) -> u64 {
         let geometry = self.config.geometry;

@@ -17,7 +17,7 @@ pub struct Position(pub u64);
 /// What a flush set does with a block that its predecessor left partly filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Fills it and writes it again, as mpool.md does. Only where a power cut never tears a block, and with one set in
+    /// Fills it and writes it again, as mpool does. Only where a power cut never tears a block, and with one set in
     /// flight.
     Continue,
     /// Leaves it: each set starts with a new block, so that no block with acknowledged records is written again.

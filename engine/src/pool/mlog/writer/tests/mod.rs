@@ -15,7 +15,7 @@ fn ids(previous: u32, current: u32) -> SetIds {
     SetIds { previous, current }
 }
 
-/// mpool-60: the trace of mpool.md 15.2.
+/// mpool-60: the trace of mpool.
 #[test]
 fn a_continued_block_is_written_as_in_the_worked_example() {
     use ChunkType::{First, Full, Last};
@@ -61,7 +61,7 @@ fn a_continued_block_is_written_as_in_the_worked_example() {
     }
 }
 
-/// mpool-66, partly: what a failed flush has left on media is there after a reopen (mpool.md 15.2, last line).
+/// mpool-66, partly: what a failed flush has left on media is there after a reopen.
 #[test]
 fn a_failed_flush_that_reached_the_medium_is_accepted() {
     let mut log = PureLog::small(4096, 8, Policy::Continue, LogFormat::V2);
