@@ -13,7 +13,7 @@
 //!  level 1   up to 504^2 a tree
 //!  level 0   leaf pages, up to 504^3 a tree: 7.7e9 in all, where 4 PiB need 2.2e9
 //! ```
-//! Invariant: all pages of a tree belong to one shard. Differs from dm-vdo entries a page and so three levels
+//! Invariant: all pages of a tree belong to one shard. Differs from dm-vdo: 504 entries a page and so three levels
 //! above the leaves instead of four, for any logical size, so that growing never changes a tree's shape.
 
 use crate::units::{Lbn, ENTRIES_PER_LEAF_PAGE};

@@ -2,8 +2,9 @@
 
 //! What a volume writes to its pool: the formats of its metadata, without any I/O.
 //!
-//! All metadata that is changed in place is made of sealed sectors ([`sector`]): 512 bytes that a power cut leaves whole, each with a check code that is bound to the volume and to the place it belongs to. So a torn
-//! block is a mix of good sectors, and a sector in the wrong place or of another volume is damage.
+//! All metadata that is changed in place is made of sealed sectors ([`sector`]): 512 bytes that a power cut leaves
+//! whole, each with a check code that is bound to the volume and to the place it belongs to. So a torn block is a mix
+//! of good sectors, and a sector in the wrong place or of another volume is damage.
 //!
 //! | module | what | where |
 //! |---|---|---|

@@ -2,10 +2,10 @@
 
 //! The scrubber: makes the counts of slabs that are not loaded, one slab at a time.
 //!
-//! Slabs for which somebody waits come before all others: updates for their journals, or hash locks for a block that may be a
-//! duplicate. Then those whose journal is so long that updates would wait. The others come clean ones first, whose counts
-//! need only be read, then by free blocks, most first. All that in the background: a zone serves requests from its first moment, and only who finds no free block
-//! waits.
+//! Slabs for which somebody waits come before all others: updates for their journals, or hash locks for a block that
+//! may be a duplicate. Then those whose journal is so long that updates would wait. The others come clean ones first,
+//! whose counts need only be read, then by free blocks, most first. All that in the background: a zone serves requests
+//! from its first moment, and only who finds no free block waits.
 //!
 //! ```text
 //!  Committing ---- all that has come is on media ----> Reading, a window at a time: reference blocks, then journal ----> Rebuilt

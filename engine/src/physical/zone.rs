@@ -206,8 +206,9 @@ impl<Buf: Copy> PhysicalZone<Buf> {
 
     /// Tries for a read lock with all the references that can still be added.
     ///
-    /// Never waits for a writer, and is refused in a read-only zone, where nobody lets go of a lock any more. A free block is taken provisionally, so that nobody allocates it while the caller
-    /// compares it. The caller must release the lock if it was granted.
+    /// Never waits for a writer, and is refused in a read-only zone, where nobody lets go of a lock any more. A free
+    /// block is taken provisionally, so that nobody allocates it while the caller compares it. The caller must release
+    /// the lock if it was granted.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`].

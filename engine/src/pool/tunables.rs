@@ -143,7 +143,7 @@ impl ReaperTunables {
         self.mempct
     }
 
-    /// Time in µs for which an mblock of a cold map stays untouched before it is reaped, under the least pressure.
+    /// Time in us for which an mblock of a cold map stays untouched before it is reaped, under the least pressure.
     #[must_use]
     pub const fn ttl_us(&self) -> u64 {
         self.ttl_us
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(row("readahead_pages"), (32, 0, 32));
     }
 
-    /// mpool-129: the reaper refuses 4 and 101 %, 99 µs, debug level 4, and keeps what it had; the ends are accepted.
+    /// mpool-129: the reaper refuses 4 and 101 %, 99 us, debug level 4, and keeps what it had; the ends are accepted.
     #[test]
     fn the_reaper_refuses_values_outside_their_range() {
         let mut reaper = ReaperTunables::default();

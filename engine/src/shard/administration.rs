@@ -41,8 +41,8 @@ impl<E: Env> Shard<E> {
         self.physical.begin_save();
     }
 
-    /// True when media hold all metadata and no transfer is under way, nor a section of the index. A read-only shard saves nothing, and is saved as
-    /// soon as its transfers have ended.
+    /// True when media hold all metadata and no transfer is under way, nor a section of the index. A read-only shard
+    /// saves nothing, and is saved as soon as its transfers have ended.
     #[must_use]
     pub fn is_saved(&self) -> bool {
         let clean = self.read_only.is_some() || (self.logical.map().is_clean() && self.physical.is_clean());

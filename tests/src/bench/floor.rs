@@ -2,10 +2,11 @@
 
 //! The arithmetic floor: the steps that a request cannot do without, each timed alone on a reactor's core, and summed per case.
 //!
-//! Memory is as hot or cold here as it is for a request: the client's blocks are as many as queue depth 32 has (they lie in the second-level cache), the
-//! base bdev's are anywhere in [`COLD_BYTES`] of huge pages. Consecutive steps overlap in the processor as they would in a
-//! good batch, so the sum is a floor, not a forecast. Not in it: the bdev layer, the load generator, the index probe, locks, reference
-//! counts, messages. For unmap it is one pass over mappings with one reference count changed for each.
+//! Memory is as hot or cold here as it is for a request: the client's blocks are as many as queue depth 32 has (they
+//! lie in the second-level cache), the base bdev's are anywhere in [`COLD_BYTES`] of huge pages. Consecutive steps
+//! overlap in the processor as they would in a good batch, so the sum is a floor, not a forecast. Not in it: the bdev
+//! layer, the load generator, the index probe, locks, reference counts, messages. For unmap it is one pass over
+//! mappings with one reference count changed for each.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -10,8 +10,8 @@ use std::process::Command;
 const MOUNT_POINT: &str = "/dev/hugepages";
 const PAGE_COUNT: &str = "/proc/sys/vm/nr_hugepages";
 
-/// Makes sure that `mib` MiB of huge pages are free and can be mapped; reserves more when there are too few, which takes root's rights. They stay
-/// reserved.
+/// Makes sure that `mib` MiB of huge pages are free and can be mapped; reserves more when there are too few, which
+/// takes root's rights. They stay reserved.
 ///
 /// # Errors
 /// What is missing, for the user.

@@ -5,14 +5,14 @@
 //! With `--pool` the media pool is measured instead, with `--checks` the check of what is read; [`pool`] and
 //! [`checks`] say how.
 //!
-//! One process per core count runs an SPDK application (`bdev_dedupe::load`) with three equal malloc bdevs: one is driven as it is (*raw*),
-//! one through SPDK's passthru, one through ours. Each case runs on the three in turn, several times over, and medians are shown, so that what
-//! else happens on the machine meets all three alike.
+//! One process per core count runs an SPDK application (`bdev_dedupe::load`) with three equal malloc bdevs: one is
+//! driven as it is (*raw*), one through SPDK's passthru, one through ours. Each case runs on the three in turn, several
+//! times over, and medians are shown, so that what else happens on the machine meets all three alike.
 //!
 //! What the figures mean:
-//! * `cpu_us`: time that the application's SPDK threads spent in rounds of polling that found work, per request: all that the
-//!   request costs, the load generator, SPDK's bdev layer and the malloc bdev's copy included. `generator_us` is the same for a null bdev: the
-//!   generator and the bdev layer alone, which every target pays.
+//! * `cpu_us`: time that the application's SPDK threads spent in rounds of polling that found work, per request: all
+//!   that the request costs, the load generator, SPDK's bdev layer and the malloc bdev's copy included. `generator_us`
+//!   is the same for a null bdev: the generator and the bdev layer alone, which every target pays.
 //! * `floor_us`: the arithmetic that a request of this kind cannot do without ([`floor`]), timed alone on the same core in the same process.
 //! * Queue depth counts requests in flight *per core*; each core runs one job. `shards` is the number of cores, and of our bdev's shards.
 //! * A client's buffers are as hot in the caches as the queue depth makes them, for all targets; the base's memory is larger than any cache.

@@ -51,7 +51,8 @@ pub struct Record {
     pub iops_range: Option<(f64, f64)>,
     /// Runs that the medians are of.
     pub repeats: u32,
-    /// Part of the time that the busiest-shared reactor wanted its core and had it, median of all runs; well below 1, the machine was busy with something else.
+    /// Part of the time that the busiest-shared reactor wanted its core and had it, median of all runs; well below 1,
+    /// the machine was busy with something else.
     pub core_share: Option<f64>,
 }
 

@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+use engine::volume::Statistics;
 use tests::seeds::arguments::{number, Common, HELP};
 use tests::seeds::runner::{exit_code, Outcome, Program};
 use tests::sim::runner::{run_seed, Options, Totals};
@@ -82,6 +83,22 @@ fn print_totals(outcome: &Outcome<Totals>) {
     );
     println!("compared     {} wrong blocks, to verify advice or to move a fragment", faults.wrong_verifies);
     println!("errors seen  {} no space, {} I/O, {} corrupt", world.no_space, world.io_errors, world.corrupt);
+    print_savings(engine);
+    println!(
+        "engine       {} merged, {} split retries, {} write retries, {} slabs opened, {} reopened, {} reports",
+        engine.bios_merged_back + engine.bios_merged_front,
+        engine.bios_split_retries,
+        engine.data_write_retries,
+        engine.slabs_opened,
+        engine.slabs_reopened,
+        world.reports
+    );
+    println!("digest       {:016x}", outcome.totals.digest);
+    outcome.print_failures("");
+}
+
+/// How blocks were shared, packed and found again.
+fn print_savings(engine: &Statistics) {
     println!(
         "dedupe       {} hits, {} unique, {} zero, {} valid and {} stale advice, {} concurrent matches, {} collisions, \
          {} forks",
@@ -113,15 +130,4 @@ fn print_totals(outcome: &Outcome<Totals>) {
         engine.index_sections_refilled,
         engine.dedupe_advice_timeouts
     );
-    println!(
-        "engine       {} merged, {} split retries, {} write retries, {} slabs opened, {} reopened, {} reports",
-        engine.bios_merged_back + engine.bios_merged_front,
-        engine.bios_split_retries,
-        engine.data_write_retries,
-        engine.slabs_opened,
-        engine.slabs_reopened,
-        world.reports
-    );
-    println!("digest       {:016x}", outcome.totals.digest);
-    outcome.print_failures("");
 }

@@ -171,18 +171,8 @@ impl<D: Base> Cluster<D> {
         let Cluster { world, shards, waiting, stale, .. } = self;
         let did = match step {
             Step::Piece(to) => {
-                world.current = to;
                 let client = waiting[to.index()].pop_front().expect("can_deliver() was asked");
-                let piece = world.deliver(client);
-                let page = PageId::leaf_of(piece.lbn);
-                let whole = usize::from(piece.blocks) == ENTRIES_PER_LEAF_PAGE as usize && piece.skip + piece.cut == 0;
-                if piece.operation.is_discard() && whole && client.digest() & 1 == 1 {
-                    world.pieces.sweep(client);
-                    let sweep = Sweep { client, first: page.index, end: page.index + 1 };
-                    shards[to.index()].submit_sweep(world, sweep);
-                } else {
-                    shards[to.index()].submit(world, piece);
-                }
+                Cluster::deliver(world, shards, to, client);
                 true
             }
             Step::Message(from, to) => {
@@ -197,24 +187,7 @@ impl<D: Base> Cluster<D> {
                 return true;
             }
             Step::Finish(number) => {
-                let World { disk, memory, faults, now, .. } = world;
-                match disk.end(number, *now, memory, faults) {
-                    Ending::Io { shard, token, result } => {
-                        world.current = shard;
-                        world.record(
-                            Happening::Ended,
-                            u64::from(shard.0) << 40 | u64::from(token.0) << 8 | u64::from(result.is_ok()),
-                        );
-                        trace!(world, "<- {token:?}: {result:?}");
-                        shards[shard.index()].io_done(world, token, result);
-                    }
-                    Ending::Erased { shard, segment, result } => {
-                        world.current = shard;
-                        world.record(Happening::Erased, u64::from(shard.0) << 40 | u64::from(segment));
-                        trace!(world, "<- segment {segment} is erased: {result:?}");
-                        shards[shard.index()].segment_erased(world, segment, result);
-                    }
-                }
+                Cluster::finish(world, shards, number);
                 true
             }
             Step::Timer(shard) => {
@@ -242,6 +215,41 @@ impl<D: Base> Cluster<D> {
         stale[current.index()] = did;
         self.examine_space_claims();
         did
+    }
+
+    /// Gives a shard a piece, some of them as a sweep of one page.
+    fn deliver(world: &mut World<D>, shards: &mut [Shard<World<D>>], to: ShardId, client: Client) {
+        world.current = to;
+        let piece = world.deliver(client);
+        let page = PageId::leaf_of(piece.lbn);
+        let whole = usize::from(piece.blocks) == ENTRIES_PER_LEAF_PAGE as usize && piece.skip + piece.cut == 0;
+        if piece.operation.is_discard() && whole && client.digest() & 1 == 1 {
+            world.pieces.sweep(client);
+            let sweep = Sweep { client, first: page.index, end: page.index + 1 };
+            shards[to.index()].submit_sweep(world, sweep);
+        } else {
+            shards[to.index()].submit(world, piece);
+        }
+    }
+
+    /// Ends a transfer or an erasure, and tells the shard that it belongs to.
+    fn finish(world: &mut World<D>, shards: &mut [Shard<World<D>>], number: usize) {
+        let World { disk, memory, faults, now, .. } = world;
+        match disk.end(number, *now, memory, faults) {
+            Ending::Io { shard, token, result } => {
+                world.current = shard;
+                let what = u64::from(shard.0) << 40 | u64::from(token.0) << 8 | u64::from(result.is_ok());
+                world.record(Happening::Ended, what);
+                trace!(world, "<- {token:?}: {result:?}");
+                shards[shard.index()].io_done(world, token, result);
+            }
+            Ending::Erased { shard, segment, result } => {
+                world.current = shard;
+                world.record(Happening::Erased, u64::from(shard.0) << 40 | u64::from(segment));
+                trace!(world, "<- segment {segment} is erased: {result:?}");
+                shards[shard.index()].segment_erased(world, segment, result);
+            }
+        }
     }
 
     /// A request may only be told that there is no space if, give or take the requests that were in flight with it,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The media pool on real SPDK bdevs, and a volume whose clients change their memory. SPDK runs in this very process, which it supports once in the life of a
-//! process, so one test runs all cases of devices, and the other has processes of its own.
+//! The media pool on real SPDK bdevs, and a volume whose clients change their memory. SPDK runs in this very process,
+//! which it supports once in the life of a process, so one test runs all cases of devices, and the other has processes
+//! of its own.
 
 #![forbid(unsafe_code)]
 

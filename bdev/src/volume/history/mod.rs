@@ -4,10 +4,10 @@
 //! shard's).
 //!
 //! ```text
-//!   shard ── section ──> queue ──> log of the open chapter ──> full: copied into an mblock, the log erased
-//!   shard <── number: it can be read
-//!   shard ── number ───> open chapter: memory; closed chapter: the pool's cache maps ──> shard
-//!   start ──> open chapter and closed ones, newest first, section by section ──> every shard
+//!   shard -- section --> queue --> log of the open chapter --> full: copied into an mblock, the log erased
+//!   shard <-- number: it can be read
+//!   shard -- number ---> open chapter: memory; closed chapter: the pool's cache maps --> shard
+//!   start --> open chapter and closed ones, newest first, section by section --> every shard
 //! ```
 //! All shards of a volume share one open chapter, so that little of it is waste and the number of shards means nothing
 //! on media. The engine knows a section by a chapter's number and its own in it ([`SectionAt`]). Here every section

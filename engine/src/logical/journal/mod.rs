@@ -3,7 +3,7 @@
 //! The recovery journal of one shard: what the block map and the slabs change is recorded here first.
 //!
 //! ```text
-//!   append ──► staged ──advance──► record in a log ──write, flush──► committed ──pop_committed──► applied
+//!   append --> staged --advance--> record in a log --write, flush--> committed --pop_committed--> applied
 //!              (batch)             (one flush set)                   (in order)                   by the owner
 //! ```
 //! The journal is a ring of logs of the pool, its segments. A batch of entries is one record of the log, and one flush

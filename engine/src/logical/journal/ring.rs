@@ -3,9 +3,9 @@
 //! The ring of segments: where records go, how much room is left, which segment can be erased.
 //!
 //! ```text
-//!   erased ──first record──► written ──no room for a record──► full ──entries not needed──► being erased ─┐
-//!     ▲                      (one)                                                          (one)         │
-//!     └───────────────────────────────────────────────────────────────────────────────────────────────────┘
+//!   erased --first record--> written --no room for a record--> full --entries not needed--> being erased -.
+//!     ^                      (one)                                                          (one)         |
+//!     `---------------------------------------------------------------------------------------------------'
 //! ```
 //! Segments are erased one at a time and oldest first: whenever the power fails, what is left is a run of consecutive
 //! entries that ends with the newest. A record never crosses to the next segment; its sectors at the end are lost.

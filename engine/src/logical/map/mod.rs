@@ -32,10 +32,11 @@
 //! waits for nothing but the device. When the volume goes read-only nothing is written any more, and the cache grows by
 //! as many frames as its users can need, so that reads go on.
 //!
-//! Differs from dm-vdo: pages above the leaves are in the same cache as leaves instead of in memory of their own,
-//! so a volume of any size can be served by a cache of any size; a page that has become a hole gives its block back; a new page is written once, not twice, as each of its
-//! sectors has a check code and the journal has its entries until then; there are no generations of tree pages, as a
-//! page's write never waits for the journal, and one flush after a batch ends the need of all its pages.
+//! Differs from dm-vdo: pages above the leaves are in the same cache as leaves instead of in memory of their own, so a
+//! volume of any size can be served by a cache of any size; a page that has become a hole gives its block back; a new
+//! page is written once, not twice, as each of its sectors has a check code and the journal has its entries until then;
+//! there are no generations of tree pages, as a page's write never waits for the journal, and one flush after a batch
+//! ends the need of all its pages.
 
 mod allocation;
 mod buffers;

@@ -3,8 +3,8 @@
 //! The logical zone of a shard: takes pieces, locks their LBNs, journals and keeps their mappings.
 //!
 //! Files: `mod` (pieces: acceptance, beginning, answering), `vio` (one block from its lock to the hash zone and back),
-//! `range` (unmaps and zeroes by leaf page), `sweep` (of many leaf pages), `commit` (from the recovery journal to the block map), `pages` (what the
-//! block map asks for).
+//! `range` (unmaps and zeroes by leaf page), `sweep` (of many leaf pages), `commit` (from the recovery journal to the
+//! block map), `pages` (what the block map asks for).
 //!
 //! Invariants:
 //! * A data_vio holds its LBN lock from [`Stage::MapPage`] to the end, a range operation its blocks; so the mapping

@@ -7,11 +7,11 @@
 //! [`Attachment`] that goes destroys the map.
 //!
 //! ```text
-//!  Attachment ── get, advise ──> Map ── its mblocks: resident pages, reads under way, time of last access
-//!      │                          ▲
-//!      │ miss: a frame            │ evicts whole mblocks by temperature and time of last access
-//!      ▼                          │
-//!  FramePool (the budget) <──── Reaper: ticks, urgency, three lists of maps, a worker for each under pressure
+//!  Attachment -- get, advise --> Map -- its mblocks: resident pages, reads under way, time of last access
+//!      |                          ^
+//!      | miss: a frame            | evicts whole mblocks by temperature and time of last access
+//!      v                          |
+//!  FramePool (the budget) <---- Reaper: ticks, urgency, three lists of maps, a worker for each under pressure
 //! ```
 //!
 //! Invariants:

@@ -289,7 +289,7 @@ impl PageCache {
         }
     }
 
-    /// A time between two, in µs.
+    /// A time between two, in us.
     pub fn random_time(&self, least_us: u64, most_us: u64) -> Nanos {
         let mut bytes = [0; 8];
         self.host.random(&mut bytes);

@@ -17,7 +17,7 @@ const NANOS_PER_MICRO: u64 = 1000;
 pub struct Pressure {
     /// 0: no pressure.
     pub urgency: u64,
-    /// Time to live of pages of a cold map, in µs.
+    /// Time to live of pages of a cold map, in us.
     pub ttl_us: u64,
 }
 
@@ -65,7 +65,7 @@ impl Pressure {
         Pressure { urgency, ttl_us: u64::try_from(shortened).unwrap_or(u64::MAX).min(ttl_us) }
     }
 
-    /// The limits of the time that a miss is delayed by, in µs; none: it is not.
+    /// The limits of the time that a miss is delayed by, in us; none: it is not.
     #[must_use]
     pub fn delay_us(self) -> Option<(u64, u64)> {
         if self.urgency < 3333 {
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(active.next(9699, 5, u64::MAX), Pressure { urgency: 2, ttl_us: u64::MAX });
     }
 
-    /// mpool-128, adapted: urgency 5000 delays by 50 to 100 µs, 10000 by 3 to 6 ms, less than 3333 not at all.
+    /// mpool-128, adapted: urgency 5000 delays by 50 to 100 us, 10000 by 3 to 6 ms, less than 3333 not at all.
     #[test]
     fn urgency_delays_misses() {
         let delay = |urgency| Pressure { urgency, ttl_us: TTL }.delay_us();

@@ -29,7 +29,7 @@ const TURN_LOOKS: usize = 64;
 /// Maps with fewer resident pages are left alone.
 const MAP_PAGES_MIN: usize = 32;
 
-/// Limits of the pause after a turn, in µs.
+/// Limits of the pause after a turn, in us.
 const PAUSE_US: (u64, u64) = (300, 700);
 
 /// After so many pages a worker pauses also within a turn.

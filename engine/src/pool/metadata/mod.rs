@@ -4,8 +4,9 @@
 //!
 //! A [`Container`] is one MDC: MDC0 describes the pool and the logs of MDC1 to MDC255, these describe clients' objects.
 //! [`Object`]s are born by `allocate`, recorded by `append` (which compacts a container when it is full), read back by
-//! `load`. `doubt` is for writes that failed. `store` opens and erases logs, `erasures` give zones back, `grow` adds containers, `drive_growth` zones, `background` compacts
-//! ahead of need and chooses containers, `properties` are the pool's own records, `usage` counts.
+//! `load`. `doubt` is for writes that failed. `store` opens and erases logs, `erasures` give zones back, `grow` adds
+//! containers, `drive_growth` zones, `background` compacts ahead of need and chooses containers, `properties` are the
+//! pool's own records, `usage` counts.
 //!
 //! The rule for everything here: what is logged is never behind memory. Locks and their order are in
 //! [`crate::pool::lock`].

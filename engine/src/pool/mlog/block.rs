@@ -14,7 +14,8 @@
 //!   32    8  generation of the log
 //!   40       records, then zeros
 //! ```
-//! Differs from mpool, whose blocks have no check code: version 2 fills four of the pad bytes with one. Nothing in a block whose code is wrong counts.
+//! Differs from mpool, whose blocks have no check code: version 2 fills four of the pad bytes with one. Nothing in a
+//! block whose code is wrong counts.
 
 use crc_fast::{CrcAlgorithm, Digest};
 use uuid::Uuid;

@@ -8,8 +8,8 @@
 //! * [`scan`]: where a log ends, found when it is opened;
 //! * [`reader`]: record after record.
 //!
-//! Differs from mpool: one framer instead of two; a check code in each block; the defects 3, 5,
-//! 16 and 17 of its section 13 are not reproduced. Each module says how.
+//! Differs from mpool: one framer instead of two; a check code in each block. The original's defects are not
+//! reproduced; each module says how.
 
 pub mod block;
 pub mod check;

@@ -11,8 +11,8 @@
 //! block of a set behind the logical end proves that a block before it was there and is damaged; the log is corrupt
 //! then, and not just shorter.
 //!
-//! Differs from mpool: damage is told from the end where it can be, as above. A block of version 2 whose check code is wrong is no block of the log. It can never become
-//! one, so its id does not matter. Set ids that go back are corrupt.
+//! Differs from mpool: damage is told from the end where it can be, as above. A block of version 2 whose check code is
+//! wrong is no block of the log. It can never become one, so its id does not matter. Set ids that go back are corrupt.
 
 use core::ops::Range;
 

@@ -155,7 +155,7 @@ fn a_map_is_listed_once() {
     bench.finish(maps.into_iter().chain([pinned]).collect());
 }
 
-/// mpool-128, adapted: at urgency 5000 a miss is delayed by 50 to 100 µs, a hit is not.
+/// mpool-128, adapted: at urgency 5000 a miss is delayed by 50 to 100 us, a hit is not.
 #[test]
 fn misses_are_delayed_under_pressure() {
     let bench = Bench::without_reaper(64);

@@ -7,9 +7,9 @@
 //! [`super::Mlog`] and a shard's recovery journal.
 //!
 //! ```text
-//!   append ──► filling buffer ──seal──► ready sets ──next_flush──► in flight ──flushed──► ended
-//!                                                                                          │ in order
-//!                                                                       durable, or lost ◄─┘
+//!   append --> filling buffer --seal--> ready sets --next_flush--> in flight --flushed--> ended
+//!                                                                                          | in order
+//!                                                                       durable, or lost <-'
 //! ```
 //!
 //! Invariants:
