@@ -9,6 +9,7 @@
 //! Invariants:
 //! * Futures are made, polled and dropped on the thread that made the executor; wakers may be used anywhere.
 //! * A task is polled at least once after each wake that came before its end.
+//! * A task takes the pool's locks in their order; one that does not is found out at once ([`ordered`]).
 //! * While tasks are queued a kick is under way.
 
 use core::cell::RefCell;
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
 
+use engine::pool::lock::ordered;
 use futures::future::LocalBoxFuture;
 
 /// What tasks run.
@@ -96,7 +98,7 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(slots.len());
         let waker = Arc::new(TaskWaker { index, queued: AtomicBool::new(false), ready: Arc::clone(&self.ready) });
-        let slot = Slot { waker: Arc::clone(&waker), future: Some(task) };
+        let slot = Slot { waker: Arc::clone(&waker), future: Some(Box::pin(ordered(task))) };
         match slots.get_mut(index) {
             Some(place) => *place = slot,
             None => slots.push(slot),
@@ -153,6 +155,7 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
+    use engine::pool::lock::{Lock, Rank};
     use futures::channel::oneshot;
 
     use super::*;
@@ -236,6 +239,28 @@ mod tests {
         waker.wake();
         executor.run();
         assert_eq!(polls.get(), 1);
+    }
+
+    /// The order of the pool's locks is checked in tasks, and each has its own.
+    #[test]
+    fn a_task_that_takes_locks_out_of_order_is_found_out() {
+        let executor = Rc::new(executor().0);
+        let locks = Rc::new([Lock::new(Rank::ClientObject), Lock::new(Rank::Compaction)]);
+        for order in [[0, 1], [0, 1]] {
+            let locks = Rc::clone(&locks);
+            executor.spawn(Box::pin(async move {
+                let _first = locks[order[0]].shared().await;
+                let _second = locks[order[1]].shared().await;
+                futures::future::pending::<()>().await;
+            }));
+        }
+        executor.run();
+        executor.spawn(Box::pin(async move {
+            let _first = locks[1].shared().await;
+            let _second = locks[0].shared().await;
+        }));
+        let run = std::panic::AssertUnwindSafe(|| executor.run());
+        assert!(std::panic::catch_unwind(run).is_err());
     }
 
     #[test]
