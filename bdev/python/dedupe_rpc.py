@@ -105,6 +105,19 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("-n", "--name", help="name of the dedupe bdev (default: all)")
     p.set_defaults(func=bdev_dedupe_get_stats)
 
+    def bdev_dedupe_dump(args):
+        print(json.dumps(_call(args, "bdev_dedupe_dump", name=args.name, max_entries=args.max_entries,
+                               first_slab=args.first_slab), indent=2))
+
+    p = subparsers.add_parser("bdev_dedupe_dump",
+                              help="Show what a deduplicating bdev holds now, and who waits for what, by shard: requests, "
+                                   "hash locks, PBN locks, slabs, scrubber, journal")
+    p.add_argument("name", help="name, UUID or alias of the dedupe bdev")
+    p.add_argument("-m", "--max-entries", type=int, help="entries of each list, 0 to 256 (default: 32)")
+    p.add_argument("-s", "--first-slab", type=int,
+                   help="show the slabs from this number on (default: those at which something goes on)")
+    p.set_defaults(func=bdev_dedupe_dump)
+
     def bdev_dedupe_set_index_memory(args):
         _call(args, "bdev_dedupe_set_index_memory", name=args.name, index_memory_mib=args.index_memory_mib)
 

@@ -22,6 +22,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use engine::dump::{DumpScope, ShardDump};
 use engine::media::slab_summary::SlabSummary;
 use engine::volume::{Geometry, Placement, Statistics};
 use engine::{ReadOnlyReason, ShardId};
@@ -221,6 +222,11 @@ impl ShardHost {
     /// The engine's counters. On the shard's thread.
     pub fn statistics(&self) -> Statistics {
         self.with_running(|running| running.statistics()).unwrap_or_default()
+    }
+
+    /// What the engine holds; none before start and after stop. On the shard's thread.
+    pub fn dump(&self, scope: &DumpScope) -> Option<ShardDump> {
+        self.with_running(|running| running.dump(scope))
     }
 
     /// Does something to the engine that may leave it work to do. On the shard's thread.

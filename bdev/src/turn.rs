@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use engine::dump::{DumpScope, ShardDump};
 use engine::io::{Piece, Sweep};
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
@@ -168,6 +169,11 @@ impl Running {
     /// The engine's counters.
     pub fn statistics(&self) -> Statistics {
         self.shard.statistics()
+    }
+
+    /// What the engine holds.
+    pub fn dump(&self, scope: &DumpScope) -> ShardDump {
+        self.shard.dump(scope)
     }
 
     /// Changes the size of the engine's index.

@@ -51,6 +51,14 @@ impl<T> Arena<T> {
         self.free.push(index);
     }
 
+    /// All objects in use, with their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..)
+            .zip(self.items.iter().zip(&self.used))
+            .filter(|(_, (_, used))| **used)
+            .map(|(index, (item, _))| (index, item))
+    }
+
     /// Objects in use.
     pub fn in_use(&self) -> usize {
         self.items.len() - self.free.len()

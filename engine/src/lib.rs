@@ -7,6 +7,7 @@
 
 mod arena;
 mod context;
+pub mod dump;
 pub mod env;
 pub mod error;
 pub mod hash;

@@ -10,6 +10,9 @@ use crate::arena::{Arena, NONE};
 pub trait Linked {
     /// The link to the object behind it.
     fn link(&mut self) -> &mut u32;
+
+    /// What the link says.
+    fn next(&self) -> u32;
 }
 
 /// A queue of objects of one pool.
@@ -69,6 +72,11 @@ impl WaitQueue {
         Some(index)
     }
 
+    /// How many wait. Visits them all.
+    pub fn len<T: Linked>(&self, pool: &Arena<T>) -> usize {
+        std::iter::successors(self.first(), |&index| Some(pool[index].next()).filter(|&next| next != NONE)).count()
+    }
+
     /// Takes the whole queue, leaving an empty one.
     pub fn take(&mut self) -> WaitQueue {
         std::mem::replace(self, WaitQueue::new())
@@ -86,6 +94,10 @@ mod tests {
         fn link(&mut self) -> &mut u32 {
             &mut self.0
         }
+
+        fn next(&self) -> u32 {
+            self.0
+        }
     }
 
     #[test]
@@ -95,9 +107,10 @@ mod tests {
         for _ in 0..2 {
             assert!(queue.is_empty());
             [3, 1, 2].into_iter().for_each(|index| queue.push(&mut pool, index));
-            assert_eq!(queue.first(), Some(3));
+            assert_eq!((queue.first(), queue.len(&pool)), (Some(3), 3));
             assert_eq!([(); 4].map(|()| queue.pop(&mut pool)), [Some(3), Some(1), Some(2), None]);
         }
+        assert_eq!(queue.len(&pool), 0);
         queue.push(&mut pool, 0);
         assert_eq!(queue.take().pop(&mut pool), Some(0));
         assert!(queue.is_empty());

@@ -4,8 +4,8 @@
 
 use engine::volume::inventory::config::MAX_RESERVE_PERCENT;
 
-use super::VOLUME_NAME;
 use super::{Fields, ParamError, Reader, ACTION, CACHE, CPUMASK, INDEX, LOGICAL, PHYSICAL, POOL_NAME, RESERVE, SWITCH};
+use super::{ENTRIES, NUMBER, VOLUME_NAME};
 use crate::cpumask;
 
 /// The parameter of the methods that take the name of a volume and nothing else.
@@ -31,6 +31,37 @@ pub fn parse_delete(fields: Fields) -> Result<(String, bool), ParamError> {
 /// The name is no string, or there are other parameters.
 pub fn parse_get_stats(fields: Fields) -> Result<Option<String>, ParamError> {
     Reader::new(fields, &["name"])?.optional_string("name", VOLUME_NAME)
+}
+
+/// Parameters of `bdev_dedupe_dump`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpParams {
+    /// Name of the volume.
+    pub name: String,
+    /// Entries of each list, at most.
+    pub max_entries: usize,
+    /// Slabs from this one on, instead of those at which something goes on.
+    pub first_slab: Option<u64>,
+}
+
+/// Entries of each list of a dump unless more or fewer are asked for.
+const DUMP_ENTRIES: u64 = 32;
+
+/// Entries of each list of a dump, at most: so many are written by a shard in well under a millisecond.
+const MAX_DUMP_ENTRIES: u64 = 256;
+
+impl DumpParams {
+    /// Reads and checks the parameters.
+    ///
+    /// # Errors
+    /// The name is missing, one is not allowed, or there are others.
+    pub fn parse(fields: Fields) -> Result<DumpParams, ParamError> {
+        let mut reader = Reader::new(fields, &["name", "max_entries", "first_slab"])?;
+        let name = reader.string("name", VOLUME_NAME)?;
+        let most = reader.optional_number("max_entries", ENTRIES, |most| most <= MAX_DUMP_ENTRIES)?;
+        let max_entries = most.unwrap_or(DUMP_ENTRIES) as usize;
+        Ok(DumpParams { name, max_entries, first_slab: reader.optional_number("first_slab", NUMBER, |_| true)? })
+    }
 }
 
 /// The parameters of `bdev_dedupe_set_index_memory`: a volume and its new `index_memory_mib`.

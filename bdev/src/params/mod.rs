@@ -13,7 +13,8 @@ use thiserror::Error;
 use crate::cpumask::MaskError;
 
 pub use self::administration::{parse_delete, parse_get_stats, parse_name, parse_set_compression, parse_set_index};
-pub use self::administration::{parse_set_index_memory, parse_set_reserve, IndexAction, LoadParams, SizeParams};
+pub use self::administration::{parse_set_index_memory, parse_set_reserve};
+pub use self::administration::{DumpParams, IndexAction, LoadParams, SizeParams};
 pub use self::create::CreateParams;
 
 /// A JSON value as far as parameters need it. Numbers keep their text.
@@ -197,6 +198,8 @@ const HISTORY: &str = "a whole number of MiB from 0 (none) to 1048576 (1 TiB) is
 const RESERVE: &str = "a whole number of percent from 0 (none) to 50 is allowed";
 const SWITCH: &str = "true and false are allowed";
 const ACTION: &str = "create, close, disable and enable are allowed";
+const ENTRIES: &str = "a whole number from 0 to 256 is allowed";
+const NUMBER: &str = "a whole number is allowed";
 const INDEX: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";
 
 #[cfg(test)]

@@ -65,6 +65,20 @@ fn null_means_not_given() {
 }
 
 #[test]
+fn a_dump_is_bounded() {
+    let dump = |given: &[(&str, Value)]| {
+        let name = [("name".to_owned(), text("D0"))];
+        DumpParams::parse(name.into_iter().chain(given.iter().map(|(n, v)| ((*n).to_owned(), v.clone()))).collect())
+    };
+    let default = dump(&[]).expect("valid");
+    assert_eq!((default.max_entries, default.first_slab), (32, None));
+    let most = dump(&[("max_entries", number("256")), ("first_slab", number("7"))]).expect("valid");
+    assert_eq!((most.max_entries, most.first_slab), (256, Some(7)));
+    let error = dump(&[("max_entries", number("257"))]).expect_err("too many").to_string();
+    assert_eq!(error, "parameter 'max_entries' is 257: a whole number from 0 to 256 is allowed");
+}
+
+#[test]
 fn each_refusal_names_the_parameter_and_what_is_allowed() {
     let cases: [(&str, Value, &str); 16] = [
         ("block_size", number("1024"), "parameter 'block_size' is 1024: 512 and 4096 are allowed"),

@@ -5,6 +5,7 @@
 mod check;
 mod create;
 mod delete;
+mod dump;
 mod get_stats;
 mod grow_logical;
 mod grow_physical;
@@ -49,10 +50,11 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 30] = [
+const METHODS: [(&CStr, Handler); 31] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
+    (c"bdev_dedupe_dump", dump::handle),
     (c"bdev_dedupe_load", load::handle),
     (c"bdev_dedupe_unload", unload::handle),
     (c"bdev_dedupe_suspend", suspend::handle),

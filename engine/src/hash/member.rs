@@ -107,4 +107,8 @@ impl<Buf> Linked for Member<Buf> {
     fn link(&mut self) -> &mut u32 {
         &mut self.next
     }
+
+    fn next(&self) -> u32 {
+        self.next
+    }
 }

@@ -129,6 +129,10 @@ impl<Buf> Linked for DataVio<Buf> {
     fn link(&mut self) -> &mut u32 {
         &mut self.next
     }
+
+    fn next(&self) -> u32 {
+        self.next
+    }
 }
 
 impl<Buf> Locker for DataVio<Buf> {

@@ -136,6 +136,10 @@ mod tests {
         fn link(&mut self) -> &mut u32 {
             &mut self.next
         }
+
+        fn next(&self) -> u32 {
+            self.next
+        }
     }
 
     impl Locker for Vio {

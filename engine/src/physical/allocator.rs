@@ -139,6 +139,16 @@ impl BlockAllocator {
         self.counts.get(block)
     }
 
+    /// The slab that blocks are allocated from.
+    pub fn open_slab(&self) -> Option<SlabIndex> {
+        self.open.map(|open| open.slab)
+    }
+
+    /// The priority under which a slab waits to be opened; none for the open one and for those that are not loaded.
+    pub fn priority(&self, slab: SlabIndex) -> Option<u8> {
+        self.table.priority(slab)
+    }
+
     /// Takes a free block and makes its counter provisional; none when the zone is full.
     #[inline]
     pub fn allocate(&mut self) -> Option<BlockIndex> {

@@ -84,6 +84,11 @@ impl ZoneLayout {
         slab.0 as u64 * self.shards + self.shard
     }
 
+    /// How many slabs of the zone come before a number of the volume.
+    pub fn first_from(&self, number: u64) -> usize {
+        (number.saturating_sub(self.shard).div_ceil(self.shards)).min(u64::from(self.slabs)) as usize
+    }
+
     /// The volume-wide number of a block of the zone.
     #[inline]
     pub const fn pbn(&self, block: BlockIndex) -> Pbn {

@@ -60,6 +60,11 @@ impl LockWaiters {
         self.waiting.len()
     }
 
+    /// All that wait, the one that has waited longest first.
+    pub fn iter(&self) -> impl Iterator<Item = &LockWaiter> {
+        self.waiting.iter()
+    }
+
     /// One more waits.
     pub fn push(&mut self, waiter: LockWaiter) {
         self.waiting.push_back(waiter);

@@ -66,6 +66,7 @@ mod commit_requests;
 mod config;
 mod depot;
 mod dirty_blocks;
+mod dump;
 mod error;
 mod event;
 mod home_slot;

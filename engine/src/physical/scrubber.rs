@@ -25,6 +25,7 @@ use super::allocator::BlockAllocator;
 use super::depot::{Mode, Operation, SlabDepot};
 use super::layout::SlabIndex;
 use super::slab_state::Status;
+use crate::dump::ScrubberDump;
 use crate::env::{Direction, Env, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::io::MetadataIo;
@@ -137,6 +138,30 @@ impl<Buf: Copy> Scrubber<Buf> {
     /// Slabs that were scrubbed.
     pub const fn scrubbed(&self) -> u64 {
         self.scrubbed
+    }
+
+    /// The slab that is being scrubbed, and those that somebody waits for.
+    pub fn foremost(&self) -> impl Iterator<Item = SlabIndex> + '_ {
+        let current = self.current.as_ref().map(|(slab, _)| *slab);
+        current.into_iter().chain(self.awaited.iter().copied())
+    }
+
+    /// What it does.
+    pub fn dump(&self, depot: &SlabDepot<Buf>) -> ScrubberDump {
+        let stage = match &self.current {
+            None => "idle",
+            Some((_, Stage::Committing)) => "committing",
+            Some((_, Stage::Reading { .. })) => "reading",
+        };
+        ScrubberDump {
+            slab: self.current.as_ref().map(|(slab, _)| depot.slab(*slab).number),
+            stage,
+            reads: self.window.iter().filter(|read| !read.done).count(),
+            awaited: self.awaited.len(),
+            urgent: self.urgent.len(),
+            queued: self.queue.len(),
+            scrubbed: self.scrubbed,
+        }
     }
 
     /// True while a slab is being scrubbed.

@@ -71,6 +71,13 @@ impl UpdateQueue {
         self.first == NONE
     }
 
+    /// How many wait. Visits them all.
+    pub fn len(&self, pool: &UpdatePool) -> usize {
+        let first = Some(self.first).filter(|&first| first != NONE);
+        let next = |&index: &u32| (index != self.last).then(|| pool.nodes[index as usize].next);
+        std::iter::successors(first, next).count()
+    }
+
     /// The update that has waited longest.
     pub fn front(&self, pool: &UpdatePool) -> Option<(Update, Source)> {
         (self.first != NONE).then(|| {
@@ -136,13 +143,14 @@ mod tests {
                 queues[at as usize % 3].push(&mut pool, Update::Page { pbn: Pbn(at) }, source(round));
             }
             assert_eq!(pool.waiting(), 30);
+            assert_eq!(queues.map(|queue| queue.len(&pool)), [10; 3]);
             for (number, queue) in (0..).zip(&mut queues) {
                 let expected = (0..10).map(|at| (Update::Page { pbn: Pbn(3 * at + number) }, source(round)));
                 for update in expected {
                     assert_eq!(queue.front(&pool), Some(update));
                     assert_eq!(queue.pop(&mut pool), Some(update));
                 }
-                assert!(queue.is_empty() && queue.pop(&mut pool).is_none());
+                assert!(queue.is_empty() && queue.len(&pool) == 0 && queue.pop(&mut pool).is_none());
             }
         }
         assert_eq!((pool.waiting(), pool.nodes.len()), (0, 30), "places are used again");

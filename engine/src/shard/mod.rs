@@ -82,6 +82,7 @@ macro_rules! split {
 // Behind the macro, which they use.
 mod administration;
 mod config;
+mod dump;
 mod index;
 mod metadata;
 mod receive;

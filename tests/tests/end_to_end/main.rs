@@ -16,6 +16,7 @@ mod administration;
 mod bdevperf;
 mod compression;
 mod corruption;
+mod dump;
 mod durable;
 mod errors;
 mod export;

@@ -15,6 +15,7 @@ mod allocation;
 mod call_back;
 mod contexts;
 mod dedupe;
+mod dump;
 mod index;
 mod level2;
 mod pack;

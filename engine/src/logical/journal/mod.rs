@@ -29,6 +29,7 @@
 //! need; the flush of the data is shared by the batch instead of a flag of each write.
 
 mod config;
+mod dump;
 mod eras;
 mod ring;
 mod sets;

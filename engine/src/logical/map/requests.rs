@@ -26,6 +26,10 @@ impl Linked for Request {
     fn link(&mut self) -> &mut u32 {
         &mut self.next
     }
+
+    fn next(&self) -> u32 {
+        self.next
+    }
 }
 
 /// What a request can lack.

@@ -24,6 +24,7 @@
 //! each. Blocks of one request are not atomic together, as with any block device.
 
 mod commit;
+mod dump;
 mod pages;
 mod range;
 mod relocation;
