@@ -167,6 +167,15 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("-m", "--cpumask", help='cores to run on from now on: "0x3" or "[0,2-5]" (default: as before)')
     p.set_defaults(func=bdev_dedupe_load)
 
+    def bdev_dedupe_rename(args):
+        _call(args, "bdev_dedupe_rename", name=args.name, new_name=args.new_name)
+
+    p = subparsers.add_parser("bdev_dedupe_rename",
+                              help="Give a deduplicating bdev that is not loaded another name")
+    p.add_argument("name", help="name or UUID of the dedupe bdev, or POOL/NAME")
+    p.add_argument("new_name", help="its name from now on")
+    p.set_defaults(func=bdev_dedupe_rename)
+
     for method, text in [
             ("bdev_dedupe_unload",
              "Save a deduplicating bdev and take it out of service; its content stays in its pool"),

@@ -5,7 +5,7 @@
 use engine::volume::inventory::config::MAX_RESERVE_PERCENT;
 
 use super::{Fields, ParamError, Reader, ACTION, CACHE, CPUMASK, INDEX, LOGICAL, PHYSICAL, POOL_NAME, RESERVE, SWITCH};
-use super::{ENTRIES, NUMBER, VOLUME_NAME};
+use super::{ENTRIES, NEW_NAME, NUMBER, VOLUME_NAME};
 use crate::cpumask;
 
 /// The parameter of the methods that take the name of a volume and nothing else.
@@ -23,6 +23,15 @@ pub fn parse_name(fields: Fields) -> Result<String, ParamError> {
 pub fn parse_delete(fields: Fields) -> Result<(String, bool), ParamError> {
     let mut reader = Reader::new(fields, &["name", "force"])?;
     Ok((reader.string("name", VOLUME_NAME)?, reader.flag("force")?))
+}
+
+/// The parameters of `bdev_dedupe_rename`: a volume and its new name.
+///
+/// # Errors
+/// One of them is missing or not allowed, or there are others.
+pub fn parse_rename(fields: Fields) -> Result<(String, String), ParamError> {
+    let mut reader = Reader::new(fields, &["name", "new_name"])?;
+    Ok((reader.string("name", VOLUME_NAME)?, reader.string("new_name", NEW_NAME)?))
 }
 
 /// The parameter of `bdev_dedupe_get_stats`: one volume, or all.

@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use crate::cpumask::MaskError;
 
-pub use self::administration::{parse_delete, parse_get_stats, parse_name, parse_set_compression, parse_set_index};
-pub use self::administration::{parse_set_index_memory, parse_set_reserve};
+pub use self::administration::{parse_delete, parse_get_stats, parse_name, parse_rename, parse_set_compression};
+pub use self::administration::{parse_set_index, parse_set_index_memory, parse_set_reserve};
 pub use self::administration::{DumpParams, IndexAction, LoadParams, SizeParams};
 pub use self::create::CreateParams;
 

@@ -27,6 +27,7 @@ mod pool_rename;
 mod pool_scan;
 mod pool_set_params;
 mod rebuild;
+mod rename;
 mod resume;
 mod serve;
 mod set_block_map_cache;
@@ -50,13 +51,14 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 31] = [
+const METHODS: [(&CStr, Handler); 32] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
     (c"bdev_dedupe_dump", dump::handle),
     (c"bdev_dedupe_load", load::handle),
     (c"bdev_dedupe_unload", unload::handle),
+    (c"bdev_dedupe_rename", rename::handle),
     (c"bdev_dedupe_suspend", suspend::handle),
     (c"bdev_dedupe_resume", resume::handle),
     (c"bdev_dedupe_grow_logical", grow_logical::handle),

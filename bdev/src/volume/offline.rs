@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What is done to a volume whether it is loaded or not: deletion, check, rebuild.
+//! What is done to a volume whether it is loaded or not: deletion, check, rebuild; and what only one that is not has: another
+//! name.
 
 use engine::volume::access::VolumeMedia;
+use engine::volume::catalog::Catalog;
 use engine::volume::check::{check as recount, CheckReport, Progress};
 use engine::volume::inventory::{StateKind, VolumeState};
 use engine::volume::rebuild::{rebuild as make_anew, RebuildReport};
@@ -38,6 +40,27 @@ pub async fn delete(name: &str, force: bool) -> Result<(), VolumeError> {
     let found = stored::find(&runtime, name, None).await.map_err(|error| not_found(name, error))?;
     storage::destroy(&runtime, found.pool, &found.entry).await.map_err(failed)?;
     log::info!("{name}: destroyed");
+    Ok(())
+}
+
+/// Gives a volume that is not loaded another name.
+///
+/// # Errors
+/// There is none; it is loaded; another one of its pool has the name; Io.
+pub async fn rename(name: &str, new_name: &str) -> Result<(), VolumeError> {
+    if registry::find(name).is_some() {
+        let reason = "it is loaded; bdev_dedupe_unload takes it out of service first".to_owned();
+        return Err(VolumeError::Refused { name: name.to_owned(), reason });
+    }
+    let failed = |error| VolumeError::pool(name, error);
+    let runtime = runtime_for(name)?;
+    let _managing = runtime.service.manage().await;
+    let found = stored::find(&runtime, name, None).await.map_err(|error| not_found(name, error))?;
+    let catalog = Catalog::open(&found.pool).await.map_err(failed)?;
+    let renamed = catalog.rename(found.entry.uuid, new_name).await;
+    let closed = catalog.close().await;
+    renamed.and(closed).map_err(failed)?;
+    log::info!("pool '{}': volume '{}' is called '{new_name}' now", found.pool.name(), found.entry.name);
     Ok(())
 }
 

@@ -18,6 +18,8 @@
 //! new ones by the write of a superblock. The nonce of a volume's metadata stays: it binds sectors to their places and is
 //! seen by nobody; whose they are say the UUIDs of pool and drive.
 //!
+//! A later record of a volume takes the place of an earlier one: so it is renamed.
+//!
 //! A volume is recorded before its logs are committed: a record whose logs do not exist is what a power cut left of an
 //! unfinished creation, and counts for nothing. So no log is ever without an owner.
 //!
@@ -221,6 +223,27 @@ impl Catalog {
         }
         self.append(&CatalogRecord::Volume(entry.clone())).await?;
         self.entries.borrow_mut().push(entry);
+        Ok(())
+    }
+
+    /// Gives a volume another name: by one record, so that it has either the old one or the new one, whatever fails.
+    ///
+    /// # Errors
+    /// NotFound: there is no such volume. Exists: another one has the name. Io.
+    pub async fn rename(&self, uuid: Uuid, name: &str) -> Result<()> {
+        let object = || format!("volume '{name}'");
+        let known = self.entries().into_iter().find(|entry| entry.uuid == uuid);
+        let Some(known) = known else {
+            return Err(PoolError::new(Kind::NotFound, object(), "the volume that is to have this name is gone"));
+        };
+        if self.find(name).is_some_and(|other| other.uuid != uuid) {
+            return Err(PoolError::new(Kind::Exists, object(), "a volume of this name exists in the pool"));
+        }
+        let renamed = VolumeEntry { name: name.to_owned(), ..known };
+        self.append(&CatalogRecord::Volume(renamed.clone())).await?;
+        let mut entries = self.entries.borrow_mut();
+        entries.retain(|entry| entry.uuid != uuid);
+        entries.push(renamed);
         Ok(())
     }
 

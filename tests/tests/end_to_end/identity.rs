@@ -84,6 +84,19 @@ fn of_twins_none_is_activated_until_one_is_named_or_imported() {
     call(&server, "bdev_dedupe_load", json!({"name": "copy/D0"}));
     let copied = wait_for_bdev(&server, "D0");
     assert_ne!(original["uuid"], copied["uuid"]);
+    // With another name both are in service, and keep their names.
+    let renamed = |key: &str| json!({"name": key, "new_name": "D1"});
+    assert!(refusal(&server, "bdev_dedupe_rename", &renamed("D0")).contains("bdev_dedupe_unload"));
+    call(&server, "bdev_dedupe_unload", json!({"name": "D0"}));
+    call(&server, "bdev_dedupe_rename", renamed("copy/D0"));
+    assert!(
+        refusal(&server, "bdev_dedupe_rename", &renamed("copy/D0")).contains("'copy/D0'"),
+        "there is none any more"
+    );
+    for (name, uuid) in [("D0", &original["uuid"]), ("D1", &copied["uuid"])] {
+        call(&server, "bdev_dedupe_load", json!({"name": name}));
+        assert_eq!(wait_for_bdev(&server, name)["uuid"], *uuid);
+    }
     assert!(server.stop().expect("ends").success(), "{}", server.log());
 
     // Two pools now, that do not mind each other.
@@ -92,6 +105,9 @@ fn of_twins_none_is_activated_until_one_is_named_or_imported() {
     aio(&rig, &server, "B", 96, 4096);
     examined(&server);
     assert_eq!(active(&server), 2, "{}", server.log());
+    for name in ["D0", "D1"] {
+        wait_for_bdev(&server, name);
+    }
 }
 
 #[test]
@@ -267,6 +283,7 @@ fn the_example_configurations_start_twice() {
 }
 
 fn aio_file(rig: &Rig, name: &str) {
-    let file = std::fs::File::options().create(true).truncate(true).write(true).open(image(rig, name)).expect("a file");
+    let file =
+        std::fs::File::options().create(true).truncate(true).write(true).open(image(rig, name)).expect("a file");
     file.set_len(96 * MIB).expect("a sparse file");
 }

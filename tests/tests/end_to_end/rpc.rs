@@ -276,10 +276,11 @@ fn the_plugin_for_rpc_py_calls_every_method() {
     let report: Value = serde_json::from_str(&call(&["bdev_dedupe_rebuild", "D0"])).expect("JSON");
     assert_eq!(report["lost"]["mappings"], 0, "{report:#}");
     call(&["bdev_dedupe_unload", "D0"]);
-    assert_eq!(call(&["bdev_dedupe_load", "D0", "-p", "D0"]), "D0");
+    call(&["bdev_dedupe_rename", "D0", "D1"]);
+    assert_eq!(call(&["bdev_dedupe_load", "D1", "-p", "D0"]), "D1");
     for method in ["bdev_dedupe_grow_physical", "bdev_dedupe_load", "bdev_dedupe_create"] {
         assert!(call(&[method, "--help"]).contains("usage"), "{method} has a help text");
     }
-    call(&["bdev_dedupe_delete", "D0"]);
+    call(&["bdev_dedupe_delete", "D1"]);
     assert_eq!(server.bdev_names().expect("list"), ["Base"]);
 }

@@ -90,3 +90,37 @@ fn a_deletion_that_is_cut_short_can_be_done_again() {
         }
     }
 }
+
+/// A renaming that is cut short has happened or not; the volume is there in any case, under one of the two names.
+#[test]
+fn a_renaming_that_is_cut_short_leaves_one_name() {
+    let mut names = Vec::new();
+    for writes in 0.. {
+        let world = world(true);
+        drop(world.run(make(&pool(&world), &spec(3, 3))).expect("room"));
+        let world = restart(world, true);
+        let rename = async |pool: &Rc<Pool>| {
+            let catalog = Catalog::open(pool).await?;
+            let entry = catalog.entries().pop().expect("one volume");
+            catalog.rename(entry.uuid, "renamed").await?;
+            catalog.close().await
+        };
+        let (world, done) = cut_at(world, (writes, true), rename);
+        assert!(sweep(&world).is_empty(), "{writes} writes");
+        let active = pool(&world);
+        let name = world.run(async {
+            let catalog = Catalog::open(&active).await.expect("readable");
+            let [entry] = &catalog.entries()[..] else { panic!("{writes} writes: {:?}", catalog.entries()) };
+            assert_eq!(VolumeStore::open(&active, entry.clone()).await.expect("whole").slabs(), 3);
+            let name = entry.name.clone();
+            catalog.close().await.expect("closed");
+            name
+        });
+        assert!(!done || name == "renamed", "{writes} writes: what was answered counts");
+        names.push(name);
+        if done {
+            break;
+        }
+    }
+    assert!(names.len() > 1 && names[0] != "renamed", "{names:?}");
+}
