@@ -59,6 +59,7 @@ def add_commands(subparsers):
                     mdc_count=args.mdc_count,
                     mdc0_capacity_mib=args.mdc0_capacity_mib,
                     mdcn_capacity_mib=args.mdcn_capacity_mib,
+                    unless_exists=_flag(args.unless_exists),
                     force=_flag(args.force),
                     **_settings(args)))
 
@@ -74,6 +75,8 @@ def add_commands(subparsers):
     p.add_argument("--mdc0-capacity-mib", type=int, help="capacity of each log of MDC0 (default: by the zone size)")
     p.add_argument("--mdcn-capacity-mib", type=int,
                    help="capacity of each log of the other metadata containers (default: by the zone size)")
+    p.add_argument("--unless-exists", action="store_true",
+                   help="a pool of this name on these bdevs is all that is asked for")
     p.add_argument("-f", "--force", action="store_true", help="overwrite what is on the bdevs: a pool, a file system, a partition table")
     _add_settings(p)
     p.set_defaults(func=mpool_create)

@@ -43,7 +43,8 @@ impl Settings {
 }
 
 impl Service {
-    /// Creates a pool, with a STAGING drive if one is given, and leaves it active.
+    /// Creates a pool, with a STAGING drive if one is given, and leaves it active. With `unless_exists`, one of that name on
+    /// these bdevs is all that was asked for.
     ///
     /// # Errors
     /// What the registry says; no pool is left then.
@@ -53,6 +54,11 @@ impl Service {
             self.examinations.note(&bdevs::canonical(bdev));
         }
         let _managing = self.manage().await;
+        if params.unless_exists {
+            if let Some(there) = self.existing(params).await? {
+                return Ok(there);
+            }
+        }
         let layout = LayoutWish {
             zone_mib: params.zone_size_mib,
             mdc0_log_mib: params.mdc0_capacity_mib,
@@ -69,6 +75,24 @@ impl Service {
             force: params.force,
         };
         Ok(self.registry().create(&request).await?.pool().params())
+    }
+
+    /// The pool of this name on the bdevs that were given, activated if it was not. Its settings stay as they are.
+    ///
+    /// # Errors
+    /// A pool of this name is somewhere else; what the registry says of one that cannot be activated.
+    async fn existing(&self, params: &CreateParams) -> Result<Option<PoolParams>> {
+        let name = stored_name(&params.name)?;
+        let given = [Some(&params.capacity_bdev), params.staging_bdev.as_ref()].into_iter().flatten();
+        let paths: Vec<_> = given.map(|bdev| bdevs::canonical(bdev)).collect();
+        if let Ok(active) = self.registry().find(&name) {
+            active.check_is_on(&paths)?;
+            return Ok(Some(active.pool().params()));
+        }
+        let found = pools_among(&scan::look_at(&paths).await);
+        let Some(pool) = found.iter().find(|pool| pool.name == name) else { return Ok(None) };
+        let request = ActivateRequest { name: Some(pool.uuid.to_string()), paths, ..ActivateRequest::default() };
+        Ok(Some(self.registry().activate(&request).await?.pool().params()))
     }
 
     /// Activates a pool. One that is active already is all that was asked for.

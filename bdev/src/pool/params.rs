@@ -56,6 +56,8 @@ pub struct CreateParams {
     pub mdc0_capacity_mib: Option<u32>,
     /// Capacity of each log of the other metadata containers.
     pub mdcn_capacity_mib: Option<u32>,
+    /// A pool of this name on these bdevs is all that is asked for.
+    pub unless_exists: bool,
     /// Overwrite what is on the bdevs.
     pub force: bool,
     /// What is kept on media.
@@ -159,6 +161,7 @@ const CREATE: &[&str] = &[
     "mdc_count",
     "mdc0_capacity_mib",
     "mdcn_capacity_mib",
+    "unless_exists",
     "force",
     "uid",
     "gid",
@@ -261,6 +264,7 @@ impl CreateParams {
             mdc_count: reader.optional_number("mdc_count", MDCS, |n| (1..=255).contains(&n))?.map(|n| n as u32),
             mdc0_capacity_mib: mdc_capacity(&mut reader, "mdc0_capacity_mib")?,
             mdcn_capacity_mib: mdc_capacity(&mut reader, "mdcn_capacity_mib")?,
+            unless_exists: reader.flag("unless_exists")?,
             force: reader.flag("force")?,
             settings: Settings::parse(&mut reader)?,
         })

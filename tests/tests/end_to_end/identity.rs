@@ -282,6 +282,42 @@ fn the_example_configurations_start_twice() {
     }
 }
 
+/// What a configuration that is kept by hand asks for at each start: a pool, and a volume in it.
+#[test]
+fn a_pool_is_created_unless_it_is_there() {
+    let rig = rig(1);
+    let pool = |name: &str, bdev: &str| json!({"name": name, "capacity_bdev": bdev, "unless_exists": true});
+    let mut uuid = Value::Null;
+    for start in 0..3 {
+        let mut server = target(&rig);
+        aio(&rig, &server, "A", 96, 4096);
+        let created = call(&server, "mpool_create", pool("p 0", "A"));
+        assert_eq!(created["name"], "p_0");
+        if start > 0 {
+            assert_eq!(created["uuid"], uuid, "start {start}");
+        }
+        uuid = created["uuid"].clone();
+        create(&server, json!({"pool_name": "p_0", "name": "D0", "unless_exists": true})).expect("created, or there");
+        if start == 1 {
+            call(&server, "bdev_dedupe_unload", json!({"name": "D0"}));
+            call(&server, "mpool_deactivate", json!({"name": "p_0"}));
+            assert_eq!(call(&server, "mpool_create", pool("p_0", "A"))["uuid"], uuid, "it is activated");
+            wait_for_bdev(&server, "D0");
+        }
+        // Another pool there, and this one elsewhere, are not what was asked for.
+        let message = refusal(&server, "mpool_create", &pool("p1", "A"));
+        assert!(message.contains("'A'"), "{message}");
+        malloc(&server, "B", 64, 4096);
+        let message = refusal(&server, "mpool_create", &pool("p_0", "B"));
+        assert!(message.contains("active on 'A', not on 'B'"), "{message}");
+        assert!(server.stop().expect("ends").success(), "{}", server.log());
+    }
+    let server = target(&rig);
+    aio(&rig, &server, "A", 96, 4096);
+    let message = refusal(&server, "mpool_create", &json!({"name": "p_0", "capacity_bdev": "A"}));
+    assert!(message.contains("'A'") || message.contains("'p_0'"), "{message}");
+}
+
 fn aio_file(rig: &Rig, name: &str) {
     let file =
         std::fs::File::options().create(true).truncate(true).write(true).open(image(rig, name)).expect("a file");

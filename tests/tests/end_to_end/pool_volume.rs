@@ -140,7 +140,10 @@ fn the_plugin_for_rpc_py_manages_pools() {
     malloc(&server, "Fast", 64, 4096);
     let run = |arguments: &[&str]| rpc_py(&rig, &server, arguments);
     let json = |arguments: &[&str]| serde_json::from_str::<Value>(&run(arguments)).expect("JSON");
-    assert_eq!(json(&["mpool_create", "p0", "-c", "Large", "-z", "1", "--label", "cold"])["label"], "cold");
+    let create = ["mpool_create", "p0", "-c", "Large", "-z", "1", "--label", "cold", "--unless-exists"];
+    let created = json(&create);
+    assert_eq!(created["label"], "cold");
+    assert_eq!(json(&create)["uuid"], created["uuid"], "it is there");
     run(&["mpool_drive_add", "p0", "-s", "Fast", "-z", "2"]);
     assert_eq!(json(&["mpool_set_params", "p0", "--mode", "0600"])["mode"], "0600");
     assert_eq!(number(&json(&["mpool_get_params", "p0"]), "mblock_size_mib_staging"), 2);
