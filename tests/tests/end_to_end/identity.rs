@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{json, Value};
 use tests::target::{Rig, Server, ServerOptions};
 
-use crate::fixture::{create, malloc, rig, target, target_with, wait_for_bdev, MIB};
+use crate::fixture::{create, malloc, needs_newer, rig, target, target_with, wait_for_bdev, MIB};
 use crate::pool::{aio, call, wait_for_pools};
 
 fn image(rig: &Rig, name: &str) -> PathBuf {
@@ -318,8 +318,58 @@ fn a_pool_is_created_unless_it_is_there() {
     assert!(message.contains("'A'") || message.contains("'p_0'"), "{message}");
 }
 
+/// A leg of a mirror, which a raid's superblock knows again by its UUID.
+fn leg(rig: &Rig, server: &Server, name: &str) {
+    aio_file(rig, name);
+    let uuid = format!("2b0b4d0e-91b5-4d7d-8cf0-6d1ed94c9c{:02x}", name.as_bytes()[0]);
+    let file = image(rig, name).display().to_string();
+    call(server, "bdev_aio_create", json!({"name": name, "filename": file, "block_size": 4096, "uuid": uuid}));
+}
+
+/// A pool on a mirror is not taken from the leg that appears first: with the raid's own superblock a leg belongs to the
+/// raid, and without it the bdev that was recorded may still come.
+#[test]
+fn a_pool_on_a_raid_is_not_taken_from_a_leg() {
+    let rig = rig(1);
+    needs_newer(&rig, "superblock of raid bdevs");
+    const UUID: &str = "2b0b4d0e-91b5-4d7d-8cf0-6d1ed94c9c7e";
+    for superblock in [true, false] {
+        let mirror = json!({
+            "name": "R", "raid_level": "raid1", "base_bdevs": ["A", "B"], "superblock": superblock, "uuid": UUID,
+        });
+        {
+            let mut server = target(&rig);
+            leg(&rig, &server, "A");
+            leg(&rig, &server, "B");
+            call(&server, "bdev_raid_create", mirror.clone());
+            create(&server, json!({"base_bdev_name": "R", "name": "D0"})).expect("created");
+            assert!(server.stop().expect("ends").success(), "{}", server.log());
+        }
+        let mut server = target(&rig);
+        leg(&rig, &server, "A");
+        examined(&server);
+        assert_eq!(active(&server), 0, "{}", server.log());
+        if !superblock {
+            let message = refusal(&server, "mpool_activate", &json!({"name": "D0"}));
+            assert!(message.contains("Raid Volume") && message.contains("may still come"), "{message}");
+        }
+        leg(&rig, &server, "B");
+        if !superblock {
+            examined(&server);
+            assert_eq!(active(&server), 0, "{}", server.log());
+            call(&server, "bdev_raid_create", mirror);
+        }
+        let volume = wait_for_bdev(&server, "D0");
+        assert_eq!(volume["driver_specific"]["dedupe"]["base_bdev_name"], "R");
+        assert!(server.stop().expect("ends").success(), "{}", server.log());
+        for name in ["A", "B"] {
+            std::fs::remove_file(image(&rig, name)).expect("there");
+        }
+    }
+}
+
 fn aio_file(rig: &Rig, name: &str) {
     let file =
-        std::fs::File::options().create(true).truncate(true).write(true).open(image(rig, name)).expect("a file");
+        std::fs::File::options().create(true).truncate(false).write(true).open(image(rig, name)).expect("a file");
     file.set_len(96 * MIB).expect("a sparse file");
 }
