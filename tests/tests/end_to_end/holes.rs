@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::nvme_tcp::IoCommand;
-use tests::target::Server;
+use tests::target::{Rig, Server};
 
 use crate::blocks::{content, Blocks, Bytes};
 use crate::fixture::{counter, create, malloc, number, rig, target};
@@ -16,6 +16,8 @@ const GIB: u64 = 1 << 30;
 const BLOCK: u64 = engine::BLOCK_SIZE as u64;
 /// 4 PiB, in MiB.
 const LOGICAL_MIB: u64 = 1 << 32;
+/// Blocks that are mapped, each in a leaf page of its own.
+const MAPPED: u64 = 4_000;
 /// Blocks that one deallocation can have.
 const LONGEST: u64 = u32::MAX as u64;
 
@@ -60,8 +62,8 @@ fn a_huge_hole_costs_nothing() {
         (0..blocks).step_by(1 << 16).map(|lba| IoCommand::WriteZeroes { lba, blocks: 1 << 16 })
     };
     let time = timed(&mut blocks, zeros(100));
-    println!("100 GiB of zeros by command: {time:?}");
-    assert!(time < Duration::from_secs(30), "{time:?}");
+    println!("100 GiB of zeros, by 400 commands: {time:?}");
+    assert!(time < Duration::from_secs(5), "{time:?}");
     let began = Instant::now();
     let write = |lba: u64| (IoCommand::Write { lba, blocks: 32 }, vec![0; 32 * BLOCK as usize]);
     for (status, _) in blocks.execute((0..GIB / BLOCK).step_by(32).map(write).collect()) {
@@ -72,7 +74,7 @@ fn a_huge_hole_costs_nothing() {
 
     let time = timed(&mut blocks, unmap_all());
     println!("4 PiB of unmap, never written, by {} commands: {time:?}", unmap_all().count());
-    assert!(time < Duration::from_secs(2), "{time:?}");
+    assert!(time < Duration::from_millis(200), "{time:?}");
     let places: Vec<u64> = (0..2000).map(|at| at * 7919 * 504 % (1 << 40)).collect();
     blocks.write(places.iter().map(|&lbn| (lbn, content(lbn))));
     let pages = map_pages(&server);
@@ -88,22 +90,39 @@ fn a_huge_hole_costs_nothing() {
     assert_eq!((&report["clean"], number(&report, "logical_blocks_used")), (&json!(true), 1), "{report:#}");
 }
 
-/// The application ends soon, whatever is queued: unmaps of all of a huge volume and zeroings, over pages that are there
-/// and over holes.
-#[test]
-fn queued_unmaps_do_not_hold_up_the_end() {
-    let rig = rig(1);
-    let mut server = target(&rig);
+/// Time from SIGTERM to the end, with unmaps of all of a huge volume and zeroings under way and queued.
+fn time_to_end(rig: &Rig) -> Duration {
+    let mut server = target(rig);
     let mut blocks = huge(&server);
-    let places: Vec<u64> = (0..4000).map(|at| at * 7919 * 504 % (1 << 40)).collect();
+    let places: Vec<u64> = (0..MAPPED).map(|at| at * 7919 * 504 % (1 << 40)).collect();
     blocks.write(places.iter().map(|&lbn| (lbn, content(lbn))));
-    let commands: Vec<_> = unmap_all().take(100).collect();
+    // Each of them has some of the places; then zeros over more than anybody waits for, and the whole volume again.
+    let unmaps = unmap_all().take(64);
+    let zeros = (0..16).map(|at| IoCommand::WriteZeroes { lba: at << 20, blocks: 1 << 16 });
+    let commands: Vec<_> = unmaps.chain(zeros).chain(unmap_all().skip(64).take(40)).collect();
+    let count = commands.len();
+    let used = counter(&server, "D0", "logical_blocks_used");
     blocks.begin(commands);
-    std::thread::sleep(Duration::from_millis(2));
+    let began = Instant::now();
+    while counter(&server, "D0", "logical_blocks_used") == used {
+        assert!(began.elapsed() < Duration::from_secs(30), "no unmap gets anywhere");
+    }
+    let left = counter(&server, "D0", "logical_blocks_used");
     let began = Instant::now();
     let status = server.stop().expect("it ends");
     let time = began.elapsed();
-    println!("from SIGTERM to the end, with 100 unmaps queued: {time:?}");
+    println!(
+        "from SIGTERM to the end, with {count} unmaps and zeroings queued and {left} mapped blocks left: {time:?}"
+    );
     assert!(status.success(), "{status:?}: {}", server.log());
-    assert!(time < Duration::from_secs(10), "{time:?}");
+    time
+}
+
+/// The application ends soon, whatever is queued, over pages that are there and over holes. What a busy machine makes late
+/// once is in time another time.
+#[test]
+fn queued_unmaps_do_not_hold_up_the_end() {
+    let rig = rig(1);
+    let times: Vec<Duration> = std::iter::repeat_with(|| time_to_end(&rig)).take(3).collect();
+    assert!(times.iter().any(|time| *time < Duration::from_secs(2)), "{times:?}");
 }
