@@ -28,6 +28,7 @@ mod life_cycle;
 mod loading;
 mod pool;
 mod pool_volume;
+mod restart;
 mod rpc;
 mod savings;
 mod sharing;
