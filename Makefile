@@ -112,7 +112,9 @@ check-spdk: toolchain
 	SPDK_DIR=$(abspath $(SPDK_DIR)) $(CARGO) check --target-dir target/check-spdk --package bdev --features load
 	@echo "the module fits: SPDK_DIR=$(abspath $(SPDK_DIR)) cargo build --release -p bdev"
 
+# The kernel's ext4 and xfs are run on volumes.
 end-to-end:
+	$(call install,PATH=$$PATH:/usr/sbin:/sbin; mke2fs -V && mkfs.xfs -V && losetup --version,e2fsprogs mount xfsprogs)
 	$(CARGO) test --workspace --features $(FEATURES) --test pool_on_spdk --test end_to_end
 
 # What depends on the release: how the module is loaded, talks to RPC clients, lives and ends, and is exported.

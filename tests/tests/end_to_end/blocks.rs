@@ -48,8 +48,18 @@ impl Blocks {
         self.controller.namespace().blocks / self.factor
     }
 
+    /// Most bytes that one command may move.
+    pub fn max_transfer_bytes(&self) -> usize {
+        self.controller.capabilities().max_transfer_bytes
+    }
+
     /// Executes commands, as many at once as the queues take; outcomes in the order of the commands.
     pub fn execute(&mut self, commands: Vec<(IoCommand, Bytes)>) -> Vec<(Status, Bytes)> {
+        self.try_execute(commands).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Executes commands like [`Blocks::execute`], and fails when the target does not answer all of them.
+    pub fn try_execute(&mut self, commands: Vec<(IoCommand, Bytes)>) -> Result<Vec<(Status, Bytes)>, String> {
         let count = commands.len();
         let mut outcomes = vec![None; count];
         let mut commands = (0u64..).zip(commands).peekable();
@@ -59,15 +69,19 @@ impl Blocks {
                 let (tag, (command, data)) = commands.next().expect("one is left");
                 assert!(self.controller.submit(queue, command, data, tag), "the queue has room");
             }
-            self.controller.advance(Duration::from_millis(100)).expect("the target speaks NVMe/TCP");
+            self.controller.advance(Duration::from_millis(100)).map_err(|error| error.to_string())?;
             while let Some(answer) = self.controller.pop_answer() {
                 outcomes[answer.tag as usize] = Some((answer.status, answer.data));
                 left -= 1;
             }
-            assert!(self.controller.ending().is_none(), "{:?}", self.controller.ending());
-            assert!(began.elapsed() < PATIENCE, "{left} of {count} requests are not answered");
+            if let Some(ending) = self.controller.ending() {
+                return Err(format!("the connection has ended: {ending:?}"));
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!("{left} of {count} requests are not answered"));
+            }
         }
-        outcomes.into_iter().map(|outcome| outcome.expect("all are answered")).collect()
+        Ok(outcomes.into_iter().map(|outcome| outcome.expect("all are answered")).collect())
     }
 
     /// Sends commands without data as far as the queues take them, and waits for no answer.

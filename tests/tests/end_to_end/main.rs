@@ -10,6 +10,7 @@
 
 mod base_file;
 mod blocks;
+mod disk;
 mod fixture;
 
 mod administration;
@@ -20,6 +21,7 @@ mod dump;
 mod durable;
 mod errors;
 mod export;
+mod file_system;
 mod fio;
 mod holes;
 mod identity;
