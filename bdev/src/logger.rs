@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 //! Sends the `log` crate's records to SPDK's log, so that the module's lines stand among SPDK's own.
+//!
+//! What SPDK calls INFO is shown when the log flag `dedupe` is set (`-L dedupe`, or `log_set_flag`), as with SPDK's own
+//! modules. Where SPDK's public headers have no log flags (20.07) it is never shown.
 
 use std::ffi::CString;
 
@@ -15,6 +18,7 @@ static LOGGER: SpdkLog = SpdkLog;
 /// Installs the logger. A second call changes nothing.
 pub fn install() {
     if log::set_logger(&LOGGER).is_ok() {
+        flag::register();
         log::set_max_level(LevelFilter::Debug);
     }
 }
@@ -36,6 +40,9 @@ impl Log for SpdkLog {
     }
 
     fn log(&self, record: &Record<'_>) {
+        if record.level() >= Level::Debug && !flag::is_set() {
+            return;
+        }
         // A NUL inside a message ends it early in C; better than losing the line.
         let text = record.args().to_string().replace('\0', "?");
         let file = record.file().unwrap_or("bdev_dedupe").rsplit('/').next().unwrap_or("bdev_dedupe");
@@ -55,4 +62,45 @@ impl Log for SpdkLog {
     }
 
     fn flush(&self) {}
+}
+
+/// The log flag `dedupe`.
+#[cfg(all(spdk_has_log_flag, not(test)))]
+mod flag {
+    use core::cell::UnsafeCell;
+
+    use crate::ffi;
+
+    struct Flag(UnsafeCell<ffi::spdk_log_flag>);
+
+    // SAFETY: SPDK's alone once it is registered; here one byte of it is read, which SPDK's own macros do in the same way.
+    unsafe impl Sync for Flag {}
+
+    static FLAG: Flag = Flag(UnsafeCell::new(
+        // SAFETY: two links, a pointer and a bool, for all of which zero is valid.
+        unsafe { core::mem::zeroed() },
+    ));
+
+    pub fn register() {
+        // SAFETY: called once, by the module's constructor, before there are other threads; flag and name are static, and
+        // SPDK sets the flag's own name to the one that is given.
+        unsafe {
+            (*FLAG.0.get()).name = c"dedupe".as_ptr();
+            ffi::spdk_log_register_flag(c"dedupe".as_ptr(), FLAG.0.get());
+        }
+    }
+
+    pub fn is_set() -> bool {
+        // SAFETY: the flag is static; a bool that SPDK's RPC thread may be setting is read once.
+        unsafe { core::ptr::addr_of!((*FLAG.0.get()).enabled).read_volatile() }
+    }
+}
+
+#[cfg(not(all(spdk_has_log_flag, not(test))))]
+mod flag {
+    pub fn register() {}
+
+    pub fn is_set() -> bool {
+        false
+    }
 }

@@ -20,6 +20,7 @@ const PROBES: &[(&str, Probe)] = &[
     ("spdk_has_claim_type", Probe::Enumeration("spdk_bdev_claim_type")),
     ("spdk_has_cpumask_locks", Probe::Field("spdk_app_opts", "disable_cpumask_locks")),
     ("spdk_has_interrupt_mode", Probe::Function("spdk_interrupt_mode_is_enabled")),
+    ("spdk_has_log_flag", Probe::Function("spdk_log_register_flag")),
     ("spdk_has_module_fini_done", Probe::Function("spdk_bdev_module_fini_done")),
     ("spdk_has_no_huge", Probe::Field("spdk_app_opts", "no_huge")),
     ("spdk_has_phys_blocklen", Probe::Field("spdk_bdev", "phys_blocklen")),

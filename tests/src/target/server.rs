@@ -75,6 +75,10 @@ impl Server {
         if let Some(config) = &options.config {
             arguments.extend(["--json".to_owned(), config.display().to_string()]);
         }
+        if options.with_module && !rig.is_old() {
+            // What is only shown to those who ask for it is in the logs of tests that fail.
+            arguments.extend(["-L".to_owned(), "dedupe".to_owned()]);
+        }
         arguments.extend(options.arguments.iter().cloned());
         let mut launch = rig.launch(program, options.with_module);
         launch.arguments = arguments.into_iter().map(Into::into).collect();
