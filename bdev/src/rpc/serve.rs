@@ -20,6 +20,12 @@ use crate::pool::runtime::{self, Runtime};
 pub trait Refusal: Display {
     /// The code for a JSON-RPC response.
     fn code(&self) -> i32;
+
+    /// Something that is broken, and not merely asked for at the wrong time, of the wrong object or without `force`: the
+    /// operator's log has it, too.
+    fn is_fault(&self) -> bool {
+        matches!(-self.code(), libc::EIO | libc::ENOMEM | libc::ENXIO | libc::EFAULT | libc::EUCLEAN | libc::EROFS)
+    }
 }
 
 impl Refusal for PoolError {
@@ -95,7 +101,7 @@ pub unsafe fn serve_named<T: 'static, E: Refusal + 'static, F: Future<Output = R
 }
 
 fn refuse(request: Request, error: &impl Refusal) {
-    log::error!("{error}");
+    log::log!(if error.is_fault() { log::Level::Error } else { log::Level::Debug }, "{error}");
     request.refuse(error.code(), error);
 }
 
