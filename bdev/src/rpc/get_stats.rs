@@ -127,7 +127,7 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
         writer.named_number("physical_blocks", physical);
         writer.named_number("logical_blocks", logical);
         writer.named_number("overhead_blocks_used", overhead);
-        writer.named_number("used_percent", used_percent(&total, overhead, physical));
+        writer.named_number("used_percent", used_percent(&total, geometry.data_blocks().0));
         writer.named_number("saving_percent", saving_percent(&total));
         writer.named_number("write_amplification_percent", write_amplification_percent(&total));
         writer.named_object("index", |writer| write_index(writer, volume, &total));
@@ -172,9 +172,10 @@ fn write_fields(writer: &mut Writer, statistics: &Statistics, kept: &Kept) {
 /// What a volume uses as a whole: a shard's share may be below zero.
 const SHARES: [&str; 2] = ["logical_blocks_used", "block_map_pages"];
 
-/// Share of the base that is taken, by data or otherwise.
-fn used_percent(total: &Statistics, overhead: u64, physical: u64) -> u64 {
-    (total.data_blocks_used + overhead) * 100 / physical.max(1)
+/// Share of the blocks for data that are taken, by data or by pages of the block map. What the volume takes for itself
+/// before anything is written is not in it: an empty volume shows 0.
+fn used_percent(total: &Statistics, data_blocks: u64) -> u64 {
+    (total.data_blocks_used + total.block_map_pages) * 100 / data_blocks.max(1)
 }
 
 /// Blocks written to the base for each hundred that clients wrote: data and metadata.
@@ -194,9 +195,11 @@ mod tests {
 
     #[test]
     fn derived_figures_are_those_of_the_specification() {
-        let mut total = Statistics { data_blocks_used: 25, logical_blocks_used: 100, ..Statistics::default() };
+        let mut total =
+            Statistics { data_blocks_used: 25, block_map_pages: 5, logical_blocks_used: 100, ..Statistics::default() };
         assert_eq!(saving_percent(&total), 75);
-        assert_eq!(used_percent(&total, 25, 100), 50);
+        assert_eq!(used_percent(&total, 60), 50);
+        assert_eq!(used_percent(&Statistics::default(), 60), 0, "an empty volume");
         total.data_blocks_used = 120;
         assert_eq!(saving_percent(&total), 0, "not negative");
         assert_eq!(saving_percent(&Statistics::default()), 0);

@@ -36,9 +36,7 @@ fn assert_figures_agree(server: &Server) -> Value {
     let pages = number(&report, "block_map_pages");
     assert_eq!(number(total, "block_map_pages"), pages, "{report:#}");
     assert_eq!(number(&report, "blocks_used"), data + pages, "{report:#}");
-    let overhead = number(&statistics, "overhead_blocks_used");
-    let physical = number(&statistics, "physical_blocks");
-    assert_eq!(number(&statistics, "used_percent"), (data + overhead) * 100 / physical);
+    assert_eq!(number(&statistics, "used_percent"), (data + pages) * 100 / number(total, "data_blocks"));
     assert_eq!(number(&statistics, "saving_percent"), logical.saturating_sub(data) * 100 / logical.max(1));
     let shards = statistics["shards"].as_array().expect("shards");
     for field in ["bios_in_write", "unique_blocks", "compressed_fragments_written", "compressed_blocks_written"] {
