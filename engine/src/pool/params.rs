@@ -33,6 +33,10 @@ pub const DEFAULT_GID: u32 = 6;
 /// Mode of a new pool.
 pub const DEFAULT_MODE: u32 = 0o660;
 
+/// Label of a pool that was made for one client, which takes all of its space and tells by itself how much is left: the pool
+/// is full from the start, and that is no news.
+pub const OWN_LABEL: &str = "dedupe-volume";
+
 /// Parameters to be changed. What is none stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParamChanges {

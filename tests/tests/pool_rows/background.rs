@@ -3,7 +3,7 @@
 //! What a pool does ahead of need, by the clock: compaction, and more containers; and what it tells of
 //! its space.
 
-use engine::pool::params::ParamChanges;
+use engine::pool::params::{ParamChanges, OWN_LABEL};
 use engine::pool::{Host, Pool, Slot};
 use engine::units::Nanos;
 use tests::pool_sim::life::plain_disk;
@@ -174,5 +174,20 @@ fn an_active_pool_tells_of_its_space() {
         assert_eq!(world.told("% of the usable space is free"), 1);
         world.host.sleep(seconds(1800)).await;
         assert_eq!(world.told("% of the usable space is free"), 1);
+    });
+}
+
+/// A pool that one client fills from the start does not alarm anybody: the client knows what is left.
+#[test]
+fn a_pool_of_one_client_tells_nothing_of_its_space() {
+    Computer::new(40).live(|world| async move {
+        let pool = world.create(1).await;
+        let changes = ParamChanges { label: Some(OWN_LABEL.to_owned()), ..ParamChanges::default() };
+        world.registry.set_params("p", &changes).await.expect("it is active");
+        for _ in 0..26 {
+            new_mblock(&pool).await;
+        }
+        world.host.sleep(seconds(600)).await;
+        assert_eq!(world.told("% of the usable space is free"), 0);
     });
 }

@@ -33,7 +33,7 @@ pub use self::end::{destroy, end, Closing, End};
 pub use self::held::{Held, Storages};
 
 /// Label of a pool that `bdev_dedupe_create` made for its volume.
-pub const OWN_LABEL: &str = "dedupe-volume";
+pub use engine::pool::params::OWN_LABEL;
 
 /// What a volume knows of its place.
 #[derive(Debug)]

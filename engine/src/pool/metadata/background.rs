@@ -12,6 +12,7 @@ use super::container::Container;
 use crate::pool::error::Result;
 use crate::pool::host::Level;
 use crate::pool::ids::{Slot, SLOTS};
+use crate::pool::params::OWN_LABEL;
 use crate::pool::selection;
 use crate::pool::usage_log::{log_usage, ClassSpace};
 use crate::pool::Pool;
@@ -65,8 +66,10 @@ impl Fill {
     }
 }
 
+/// What the usage log watches: nothing in a pool whose only client does.
 fn class_spaces(pool: &Weak<Pool>) -> Vec<ClassSpace> {
-    let drives = pool.upgrade().map(|pool| pool.drives()).unwrap_or_default();
+    let watched = pool.upgrade().filter(|pool| pool.params().label != OWN_LABEL);
+    let drives = watched.map(|pool| pool.drives()).unwrap_or_default();
     let spaces = drives.iter().map(|drive| drive.space_usage());
     spaces
         .map(|space| ClassSpace { usable_bytes: space.usable_bytes, free_usable_bytes: space.free_usable_bytes })
