@@ -29,6 +29,27 @@ SETTINGS = [
     ("--readahead-pages", dict(type=int, help="largest readahead of cache maps in pages, 0 to 32")),
     ("--spare-percent-capacity", dict(type=int, help="zones of the CAPACITY class that are kept as spare, in percent")),
     ("--spare-percent-staging", dict(type=int, help="zones of the STAGING class that are kept as spare, in percent")),
+    ("--chunk-kib", dict(type=int, help="largest piece of a transfer to a bdev, 128 to 1024 (default: 128)")),
+    ("--io-mib-max", dict(type=int, help="largest read or write of an object, 1 to 128 (default: 32)")),
+    ("--maps-max", dict(type=int, help="cache maps that there can be, 1024 to 2^30 (default: 2^27)")),
+    ("--cache-mib", dict(type=int, help="memory for pages of cache maps, from the next activation on (default: 64)")),
+    ("--load-jobs", dict(type=int, help="metadata containers that an activation reads together, 1 to 255 (default: 8)")),
+    ("--precompact-fill-percent",
+     dict(type=int, help="a container so full is compacted ahead of need, 0 to 100 (default: 70)")),
+    ("--precompact-garbage-percent", dict(type=int, help="if so much of it is garbage, 0 to 100 (default: 20)")),
+    ("--precompact-period-seconds",
+     dict(type=int, help="time between two looks at containers, 1 to 3600 (default: 5)")),
+    ("--no-alloc-mdcs", dict(type=int, help="containers after the next one to be compacted that get no new objects, 0 "
+                                            "to 255; 0 disables compaction ahead of need (default: 2)")),
+    ("--grow-fill-percent",
+     dict(type=int, help="containers are added when those that exist are fuller, 0 to 100 (default: 50)")),
+    ("--grow-garbage-percent", dict(type=int, help="and less of them is garbage, 0 to 100 (default: 20)")),
+    ("--mdc-set", dict(type=int, help="the number of containers grows to a multiple of this, 1 to 255 (default: 16)")),
+    ("--compaction-attempts", dict(type=int, help="attempts to compact a container before it fails (default: 5)")),
+    ("--usage-log-period-ms", dict(type=int, help="time between two looks at the free space (default: 60000)")),
+    ("--reap-mempct", dict(type=int, help="share of the cache's memory from which on it is reaped, 5 to 100 (default: 90)")),
+    ("--reap-ttl-us", dict(type=int, help="time for which what is not used stays in the cache, at least 100 (default: 10 s)")),
+    ("--reap-debug", dict(type=int, help="what the reaper logs at level debug, 0 to 3 (default: 0)")),
 ]
 
 

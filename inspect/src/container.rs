@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use engine::pool::format::{ContentVersion, DriveDescriptor, MpConfig, ObjectCreate, Record};
 use engine::pool::metadata::UNIQUIFIERS_PER_CHECKPOINT;
+use engine::pool::tunables::KeptTunable;
 use engine::pool::{ObjectId, ObjectType, Slot};
 
 use crate::findings::Findings;
@@ -37,6 +38,8 @@ pub struct Container {
     pub spares: [Option<u8>; 2],
     /// MDC0: the parameters.
     pub config: Option<MpConfig>,
+    /// MDC0: the tunables that were set.
+    pub tunables: BTreeMap<KeptTunable, u64>,
 }
 
 impl Container {
@@ -53,6 +56,7 @@ impl Container {
             drives: [None; 2],
             spares: [None; 2],
             config: None,
+            tunables: BTreeMap::new(),
         }
     }
 
@@ -100,6 +104,9 @@ impl Container {
             Record::McConfig(drive) => self.property().map(|of| of.drives[drive.class.index()] = Some(drive)),
             Record::McSpare { class, percent } => self.property().map(|of| of.spares[class.index()] = Some(percent)),
             Record::MpConfig(config) => self.property().map(|of| of.config = Some(config)),
+            Record::Tunable { tunable, value } => self.property().map(|of| {
+                of.tunables.insert(tunable, value);
+            }),
         }
     }
 

@@ -19,6 +19,7 @@ pub fn type_name(record: &Record) -> &'static str {
         Record::McSpare { .. } => "MCSPARE",
         Record::Version(_) => "VERSION",
         Record::MpConfig(_) => "MPCONFIG",
+        Record::Tunable { .. } => "TUNABLE",
     }
 }
 
@@ -42,6 +43,7 @@ pub fn describe(record: &Record) -> String {
         ),
         Record::McSpare { class, percent } => format!("{name} {class} {percent} %"),
         Record::Version(version) => format!("{name} {version}"),
+        Record::Tunable { tunable, value } => format!("{name} {} {value}", tunable.name()),
         Record::MpConfig(config) => format!(
             "{name} uid {} gid {} mode {:o} label '{}' readahead {} pages, root logs {:#x} and {:#x}",
             config.uid,

@@ -96,7 +96,7 @@ pub enum ParamError {
 #[derive(Debug)]
 pub struct Reader {
     fields: Fields,
-    names: &'static [&'static str],
+    names: Vec<&'static str>,
 }
 
 impl Reader {
@@ -104,7 +104,15 @@ impl Reader {
     ///
     /// # Errors
     /// A name is unknown or given twice.
-    pub fn new(fields: Fields, names: &'static [&'static str]) -> Result<Reader, ParamError> {
+    pub fn new(fields: Fields, names: &[&'static str]) -> Result<Reader, ParamError> {
+        Reader::of(fields, names.to_vec())
+    }
+
+    /// As [`Reader::new`].
+    ///
+    /// # Errors
+    /// As for [`Reader::new`].
+    pub fn of(fields: Fields, names: Vec<&'static str>) -> Result<Reader, ParamError> {
         for (index, (name, _)) in fields.iter().enumerate() {
             if !names.contains(&name.as_str()) {
                 return Err(ParamError::Unknown { name: name.clone(), allowed: names.join(", ") });

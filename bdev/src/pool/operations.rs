@@ -38,6 +38,7 @@ impl Settings {
             user_type: self.user_type,
             readahead_pages: self.readahead_pages,
             spare_percent,
+            tunables: self.tunables.clone(),
         }
     }
 }

@@ -5,6 +5,9 @@
 //! Each refusal names the parameter, what was given and what is allowed. What only the pool can judge (a name that
 //! is taken, a zone size that does not suit the device) is refused by the pool.
 
+use std::collections::BTreeMap;
+
+use engine::pool::tunables::KeptTunable;
 use uuid::Uuid;
 
 use crate::params::{Fields, ParamError, Reader};
@@ -28,6 +31,8 @@ pub struct Settings {
     pub spare_percent_capacity: Option<u8>,
     /// Spare zones of the STAGING class in percent.
     pub spare_percent_staging: Option<u8>,
+    /// Tunables. Their ranges are the engine's.
+    pub tunables: BTreeMap<KeptTunable, u64>,
 }
 
 /// The bdevs of a pool that is not active. None: they are looked for on all bdevs.
@@ -151,6 +156,7 @@ const MODE: &str = "a string of octal digits from \"0\" to \"777\" is allowed";
 const LABEL: &str = "a string of 1 to 63 characters is allowed";
 const TYPE: &str = "a UUID like \"f81d4fae-7dec-41d0-a765-00a0c91e6bf6\" is allowed, other than all zeros";
 const READAHEAD: &str = "a number of pages from 0 to 32 is allowed";
+const TUNABLE: &str = "a whole number is allowed";
 const PERCENT: &str = "a number from 0 to 100 is allowed";
 
 const CREATE: &[&str] = &[
@@ -163,44 +169,19 @@ const CREATE: &[&str] = &[
     "mdcn_capacity_mib",
     "unless_exists",
     "force",
-    "uid",
-    "gid",
-    "mode",
-    "label",
-    "type",
-    "readahead_pages",
-    "spare_percent_capacity",
-    "spare_percent_staging",
 ];
 
-const ACTIVATE: &[&str] = &[
-    "name",
-    "capacity_bdev",
-    "staging_bdev",
-    "force",
-    "permit_meta_conv",
-    "resize",
-    "uid",
-    "gid",
-    "mode",
-    "label",
-    "type",
-    "readahead_pages",
-    "spare_percent_capacity",
-    "spare_percent_staging",
-];
+const ACTIVATE: &[&str] = &["name", "capacity_bdev", "staging_bdev", "force", "permit_meta_conv", "resize"];
 
-const SET_PARAMS: &[&str] = &[
-    "name",
-    "uid",
-    "gid",
-    "mode",
-    "label",
-    "type",
-    "readahead_pages",
-    "spare_percent_capacity",
-    "spare_percent_staging",
-];
+/// Settings besides the tunables.
+const SETTINGS: &[&str] =
+    &["uid", "gid", "mode", "label", "type", "readahead_pages", "spare_percent_capacity", "spare_percent_staging"];
+
+/// A reader for a method that has these parameters and all settings.
+fn with_settings(fields: Fields, names: &[&'static str]) -> Result<Reader, ParamError> {
+    let tunables = KeptTunable::all().map(KeptTunable::name);
+    Reader::of(fields, names.iter().chain(SETTINGS).copied().chain(tunables).collect())
+}
 
 impl Settings {
     fn parse(reader: &mut Reader) -> Result<Settings, ParamError> {
@@ -217,8 +198,19 @@ impl Settings {
             readahead_pages: readahead.map(|pages| pages as u32),
             spare_percent_capacity: percent(reader, "spare_percent_capacity")?.map(|percent| percent as u8),
             spare_percent_staging: percent(reader, "spare_percent_staging")?.map(|percent| percent as u8),
+            tunables: parse_tunables(reader)?,
         })
     }
+}
+
+fn parse_tunables(reader: &mut Reader) -> Result<BTreeMap<KeptTunable, u64>, ParamError> {
+    let mut tunables = BTreeMap::new();
+    for tunable in KeptTunable::all() {
+        if let Some(value) = reader.optional_number(tunable.name(), TUNABLE, |_| true)? {
+            tunables.insert(tunable, value);
+        }
+    }
+    Ok(tunables)
 }
 
 fn parse_mode(text: &str) -> Result<u32, ParamError> {
@@ -255,7 +247,7 @@ impl CreateParams {
     /// # Errors
     /// The first parameter that is unknown, missing or not allowed; so for all of these types.
     pub fn parse(fields: Fields) -> Result<CreateParams, ParamError> {
-        let mut reader = Reader::new(fields, CREATE)?;
+        let mut reader = with_settings(fields, CREATE)?;
         Ok(CreateParams {
             name: reader.string("name", NEW_POOL)?,
             capacity_bdev: reader.string("capacity_bdev", BDEV)?,
@@ -277,7 +269,7 @@ impl ActivateParams {
     /// # Errors
     /// See [`CreateParams::parse`].
     pub fn parse(fields: Fields) -> Result<ActivateParams, ParamError> {
-        let mut reader = Reader::new(fields, ACTIVATE)?;
+        let mut reader = with_settings(fields, ACTIVATE)?;
         Ok(ActivateParams {
             name: reader.string("name", POOL)?,
             bdevs: Bdevs::parse(&mut reader)?,
@@ -350,7 +342,7 @@ impl SetParams {
     /// # Errors
     /// See [`CreateParams::parse`].
     pub fn parse(fields: Fields) -> Result<SetParams, ParamError> {
-        let mut reader = Reader::new(fields, SET_PARAMS)?;
+        let mut reader = with_settings(fields, &["name"])?;
         Ok(SetParams { name: reader.string("name", POOL)?, settings: Settings::parse(&mut reader)? })
     }
 }
@@ -422,6 +414,8 @@ mod tests {
             ("readahead_pages", number("0")),
             ("spare_percent_capacity", number("100")),
             ("spare_percent_staging", number("7")),
+            ("mdc_set", number("3")),
+            ("reap_ttl_us", number("18446744073709551615")),
         ])
         .expect("valid");
         assert_eq!((params.staging_bdev.as_deref(), params.zone_size_mib), (Some("Malloc1"), Some(64)));

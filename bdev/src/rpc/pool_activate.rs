@@ -11,7 +11,7 @@ use crate::rpc::serve::serve;
 use crate::volume::load::load_all;
 
 const MEMBERS: &str = "name and optionally capacity_bdev, staging_bdev, force, permit_meta_conv, resize, uid, gid, \
-                       mode, label, type, readahead_pages, spare_percent_capacity, spare_percent_staging";
+                       mode, label, type, readahead_pages, spare_percent_capacity, spare_percent_staging, tunables";
 
 /// SPDK's callback.
 ///

@@ -13,7 +13,7 @@ use crate::volume::load::load_all;
 
 const MEMBERS: &str = "name, capacity_bdev and optionally staging_bdev, zone_size_mib, mdc_count, mdc0_capacity_mib, \
                        mdcn_capacity_mib, unless_exists, force, uid, gid, mode, label, type, readahead_pages, \
-                       spare_percent_capacity, spare_percent_staging";
+                       spare_percent_capacity, spare_percent_staging, tunables";
 
 /// SPDK's callback.
 ///

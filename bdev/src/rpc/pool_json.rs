@@ -46,6 +46,14 @@ pub fn params(writer: &mut Writer, params: &PoolParams) {
         params.root_logs.iter().for_each(|id| writer.string(&format!("{:#x}", id.0)));
     });
     writer.named_number("mdc_count", params.containers as u64);
+    tunables(writer, params);
+}
+
+/// The tunables that a pool can keep, as they are in force.
+fn tunables(writer: &mut Writer, params: &PoolParams) {
+    writer.named_object("tunables", |writer| {
+        params.tunables.iter().for_each(|(tunable, value)| writer.named_number(tunable.name(), *value));
+    });
 }
 
 /// The parameters as an object.
@@ -159,6 +167,7 @@ pub fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
         writer.named_string("name", pool.name());
         writer.named_string("uuid", &pool.uuid().to_string());
         writer.named_string("label", &props.params.label);
+        tunables(writer, &props.params);
         writer.named_string("status", status_name(props.status));
         writer.named_array("faults", |writer| props.faults.iter().for_each(|fault| writer.string(fault)));
         writer.named_array("drives", |writer| {

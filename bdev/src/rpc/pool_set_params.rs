@@ -8,7 +8,7 @@ use crate::rpc::pool_json;
 use crate::rpc::serve::serve;
 
 const MEMBERS: &str = "name and optionally uid, gid, mode, label, type, readahead_pages, spare_percent_capacity, \
-                       spare_percent_staging";
+                       spare_percent_staging, tunables";
 
 /// SPDK's callback.
 ///

@@ -7,6 +7,7 @@
 
 use core::fmt;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use uuid::Uuid;
@@ -21,12 +22,15 @@ use super::lock::{Lock, Rank};
 use super::metadata::{Container, Erasures, Object, ObjectState};
 use super::selection::Selector;
 use super::tasks::TaskGroup;
-use super::tunables::Tunables;
+use super::tunables::{KeptTunable, Tunables};
 
 /// An active pool. Lives on one thread; see [`Host`].
 pub struct Pool {
     pub(super) host: Rc<dyn Host>,
+    /// In force: the host's, and over them those that the pool keeps.
     pub(super) tunables: RefCell<Tunables>,
+    /// Those that were set for this pool, as media have them.
+    pub(super) kept_tunables: RefCell<BTreeMap<KeptTunable, u64>>,
     uuid: Uuid,
     name: String,
     pub(super) format: MediaFormat,
@@ -102,6 +106,7 @@ impl Pool {
             maps: OnceCell::new(),
 
             tunables: RefCell::new(tunables),
+            kept_tunables: RefCell::default(),
             me: me.clone(),
         }))
     }
@@ -145,6 +150,7 @@ impl Pool {
     /// Takes in a drive whose record was logged just now.
     pub(super) fn publish_drive(&self, drive: Rc<Drive>) {
         assert!(self.drive_of(drive.class()).is_err(), "one drive in each class");
+        drive.set_chunk_bytes(self.tunables.borrow().chunk_kib() as usize * 1024);
         self.drives.borrow_mut().push(drive);
     }
 

@@ -7,6 +7,8 @@
 //!
 //! Differs from mpool: spare percentages given at creation and activation are honoured (defect 23).
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::error::{PoolError, Result};
@@ -14,6 +16,7 @@ use super::format::{Label, MpConfig};
 use super::ids::{MediaClass, ObjectId};
 use super::management::layout::LayoutWish;
 use super::names;
+use super::tunables::{KeptTunable, Tunables};
 
 /// Largest readahead in pages, and the default.
 pub const MAX_READAHEAD_PAGES: u32 = 32;
@@ -54,6 +57,8 @@ pub struct ParamChanges {
     pub readahead_pages: Option<u32>,
     /// Spare zones in percent, by [`MediaClass::index`].
     pub spare_percent: [Option<u8>; 2],
+    /// Tunables.
+    pub tunables: BTreeMap<KeptTunable, u64>,
 }
 
 /// Parameters of a pool to be created.
@@ -98,13 +103,15 @@ pub struct PoolParams {
     pub root_logs: [ObjectId; 2],
     /// Client containers.
     pub containers: usize,
+    /// Tunables that a pool can keep, as they are in force.
+    pub tunables: Vec<(KeptTunable, u64)>,
 }
 
 impl ParamChanges {
     /// Checks everything before anything is done, and brings it into the form in which it is stored.
     ///
     /// # Errors
-    /// NameTooLong: the label. Invalid: more than 100 % of spare zones.
+    /// NameTooLong: the label. Invalid: more than 100 % of spare zones, or a tunable that is not in its range.
     pub fn checked(&self) -> Result<ParamChanges> {
         for class in MediaClass::ALL {
             if let Some(percent) = self.spare_percent[class.index()].filter(|percent| *percent > 100) {
@@ -112,6 +119,8 @@ impl ParamChanges {
                 return Err(PoolError::invalid(format!("parameter 'spare' of {class}"), reason));
             }
         }
+        let mut tried = Tunables::default();
+        self.tunables.iter().try_for_each(|(&tunable, &value)| tried.set(tunable, value))?;
         let label = self.label.as_deref().map(names::label).transpose()?.flatten();
         let user_type = self.user_type.filter(|user_type| !user_type.is_nil());
         let readahead_pages = self.readahead_pages.map(|pages| pages.min(MAX_READAHEAD_PAGES));

@@ -12,9 +12,13 @@
 //! * `cache_mib`, the budget of the cache, is new.
 //! * Where mpool names no range: percentages are at most 100, counts at least 1, numbers of MDCs at most 255.
 
+mod kept;
+
 use core::ops::RangeInclusive;
 
 use super::error::{PoolError, Result};
+
+pub use kept::KeptTunable;
 
 /// Largest number of pages of one readahead request.
 pub const READAHEAD_PAGES_MAX: u32 = 32;

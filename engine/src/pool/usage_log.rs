@@ -61,13 +61,19 @@ fn free_percent(classes: impl IntoIterator<Item = ClassSpace>) -> Option<u64> {
     Some((100 * free).checked_div(usable)? as u64)
 }
 
-/// Logs the usage of the pool `name` every `period`, until `tasks` are told to stop. `spaces` tells the present space.
-pub async fn log_usage<I>(tasks: TaskGroup, host: &dyn Host, name: &str, period: Nanos, spaces: impl Fn() -> I)
-where
+/// Logs the usage of the pool `name` every `period`, which may change, until `tasks` are told to stop. `spaces` tells the
+/// present space.
+pub async fn log_usage<I>(
+    tasks: TaskGroup,
+    host: &dyn Host,
+    name: &str,
+    mut period: impl FnMut() -> Nanos,
+    spaces: impl Fn() -> I,
+) where
     I: IntoIterator<Item = ClassSpace>,
 {
     let mut logger = UsageLogger::default();
-    while !tasks.sleep_or_stop(period).await {
+    while !tasks.sleep_or_stop(period()).await {
         if let Some(percent) = logger.decide(spaces()) {
             host.log(Level::Info, &format!("pool '{name}': {percent} % of the usable space is free"));
         }
@@ -118,7 +124,7 @@ mod tests {
         let (looping, log, shown) = (tasks.clone(), host.clone(), Rc::clone(&percent));
         let period = Nanos(60_000_000_000);
         tasks.spawn(async move {
-            log_usage(looping, &*log, "mp1", period, || free(shown.get())).await;
+            log_usage(looping, &*log, "mp1", || period, || free(shown.get())).await;
         });
         host.run_for(Nanos(59_999_999_999));
         assert_eq!(host.lines(), [""; 0]);

@@ -10,6 +10,7 @@ use engine::pool::format::{
 };
 use engine::pool::mlog::scan::Recovered;
 use engine::pool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
+use engine::pool::tunables::KeptTunable;
 use engine::pool::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use uuid::Uuid;
 
@@ -113,7 +114,7 @@ fn records() -> Vec<Seed> {
         label: Label::new("raw").expect("a label"),
     };
     let seed = |name, record: Record| (name, record.encode().as_ref().to_vec());
-    let mut unknown = vec![10];
+    let mut unknown = vec![11];
     unknown.resize(16, 0);
     vec![
         seed("create-mblock", Record::ObjectCreate(mblock)),
@@ -127,6 +128,7 @@ fn records() -> Vec<Seed> {
         seed("spare", Record::McSpare { class: MediaClass::Capacity, percent: 5 }),
         seed("version", Record::Version(ContentVersion::CURRENT)),
         seed("config", Record::MpConfig(config)),
+        seed("tunable", Record::Tunable { tunable: KeptTunable::named("reap_mempct").expect("one"), value: 90 }),
         ("unknown", unknown),
     ]
 }

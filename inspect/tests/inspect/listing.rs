@@ -34,7 +34,7 @@ fn containers_say_which_log_is_in_use_and_what_it_has() {
     assert_eq!(containers.len(), 3);
     for container in containers {
         assert_eq!(container["mdc"]["active"], 0);
-        assert_eq!(container["content_version"], "2.0.0.0");
+        assert_eq!(container["content_version"], "2.1.0.0");
     }
     assert_eq!(containers[0]["mdc"]["why"], "its generation is the smaller: 1 < 2");
     let expected = json!({"MCCONFIG": 1, "MCSPARE": 1, "MPCONFIG": 1, "OCREATE": 4, "VERSION": 1});
@@ -190,7 +190,7 @@ fn a_log_is_dumped_block_by_block() {
         "chunks": [{"at_byte": 40, "chunk": "CSTART", "chunk_bytes": 0, "record_bytes": 0, "content": null}],
     });
     assert_eq!(items[0], first);
-    assert_eq!(items[2]["chunks"][0]["content"], "VERSION 2.0.0.0");
+    assert_eq!(items[2]["chunks"][0]["content"], "VERSION 2.1.0.0");
     assert_eq!(items[13]["chunks"][0]["content"], "ODELETE mblock 0x4101");
     assert_eq!(items[18], json!({"item": "end", "block": 18, "why": "zeros"}));
     assert_eq!(items[19], json!({"item": "foreign", "block": 18, "blocks": 110, "what": "zeros"}));

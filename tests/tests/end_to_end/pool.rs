@@ -202,6 +202,7 @@ fn bdevs_that_cannot_be_used_are_named() {
 }
 
 /// mpool-20: what was set is there after deactivation and activation.
+/// mpool-134: so are tunables; what they cannot be is refused with their range.
 /// mpool-21: what is given at activation replaces it, and stays.
 /// mpool-15, partly: a pool is renamed while it is inactive, and only then.
 #[test]
@@ -213,6 +214,7 @@ fn parameters_and_name_are_kept() {
     call(&server, "mpool_create", json!({"name": "p0", "capacity_bdev": "Large", "label": "cold", "uid": 7}));
     let params = json!({
         "name": "p0", "gid": 8, "mode": "0600", "type": user_type, "readahead_pages": 4, "spare_percent_capacity": 20,
+        "grow_fill_percent": 60, "reap_ttl_us": 5_000_000,
     });
     let before = call(&server, "mpool_get_usage", json!({"name": "p0"}));
     call(&server, "mpool_set_params", params);
@@ -223,7 +225,16 @@ fn parameters_and_name_are_kept() {
         assert_eq!(found, [label, "0600", user_type], "{params:#}");
         let names = ["uid", "gid", "readahead_pages", "spare_percent_capacity"];
         assert_eq!(names.map(|name| number(params, name)), [7, 8, 4, 20], "{params:#}");
+        let listed = &call(&server, "mpool_list", json!({}))[0]["tunables"];
+        for tunables in [&params["tunables"], listed] {
+            let names = ["grow_fill_percent", "reap_ttl_us", "load_jobs"];
+            assert_eq!(names.map(|name| number(tunables, name)), [60, 5_000_000, 8], "{tunables:#}");
+        }
     };
+    let message = refusal(&server, "mpool_set_params", &json!({"name": "p0", "uid": 9, "grow_fill_percent": 101}));
+    assert!(message.contains("grow_fill_percent: 101 is not in its range of 0 to 100"), "{message}");
+    let message = refusal(&server, "mpool_set_params", &json!({"name": "p0", "load_jobs": -1}));
+    assert!(message.contains("'load_jobs' is -1"), "{message}");
     expect(&call(&server, "mpool_get_params", json!({"name": "p0"})), "cold");
     call(&server, "mpool_deactivate", json!({"name": "p0"}));
     expect(&call(&server, "mpool_activate", json!({"name": "p0", "label": "hot"})), "hot");

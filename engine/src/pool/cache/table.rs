@@ -30,7 +30,7 @@ const BUDGET_PAGES_MIN: u64 = 16;
 pub struct MapTable {
     cache: Rc<PageCache>,
     map_log2: u32,
-    maps_max: usize,
+    maps_max: Cell<usize>,
     closing: Cell<bool>,
 }
 
@@ -91,7 +91,7 @@ impl MapTable {
         });
         reaper::start(&cache);
         let (map_log2, maps_max) = (tunables.map_log2(), tunables.maps_max() as usize);
-        Ok(MapTable { cache, map_log2, maps_max, closing: Cell::new(false) })
+        Ok(MapTable { cache, map_log2, maps_max: Cell::new(maps_max), closing: Cell::new(false) })
     }
 
     /// Makes a map over committed mblocks, in this order, and holds them. It is there until the last attachment to it
@@ -102,8 +102,9 @@ impl MapTable {
     /// are as many maps as allowed. Busy: the pool is being closed.
     pub fn create(&self, ids: &[ObjectId], temperature: Temperature) -> Result<MapInfo> {
         self.refuse_when_closing()?;
-        if self.cache.maps.borrow().len() >= self.maps_max {
-            return Err(PoolError::new(Kind::NoSpace, "cache map", format!("there are {} already", self.maps_max)));
+        let most = self.maps_max.get();
+        if self.cache.maps.borrow().len() >= most {
+            return Err(PoolError::new(Kind::NoSpace, "cache map", format!("there are {most} already")));
         }
         let held = self.hold_all(ids)?;
         let region = self.cache.free_region();
@@ -180,6 +181,11 @@ impl MapTable {
     /// Changes how the reaper works, from the next tick on.
     pub fn set_reaper(&self, tunables: ReaperTunables) {
         self.cache.reaper.set(tunables);
+    }
+
+    /// Changes how many maps there can be. Those that exist stay.
+    pub fn set_most(&self, maps: u32) {
+        self.maps_max.set(maps as usize);
     }
 
     /// Changes the largest number of pages of a readahead request; at most 32, 0 disables readahead.

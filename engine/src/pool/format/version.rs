@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | superblock | 1 | 3 | a third copy at the end; a CRC32C over the whole of each; generation counts rewrites; what the device is |
 //! | log blocks | 1 | 2 | a CRC32C over the whole of each block |
-//! | MDC content | 1.0.0.0 | 2.0.0.0 | slab objects |
+//! | MDC content | 1.0.0.0 | 2.1.0.0 | slab objects (2.0.0.0); tunables |
 
 use crate::pool::mlog::LogFormat;
 use core::fmt;
@@ -32,8 +32,14 @@ impl ContentVersion {
     /// What an MDC without a version record has: the original mpool's.
     pub const ORIGINAL: ContentVersion = ContentVersion { major: 1, minor: 0, patch: 0, dev: 0 };
 
-    /// What this software writes: with slab objects.
-    pub const CURRENT: ContentVersion = ContentVersion { major: 2, minor: 0, patch: 0, dev: 0 };
+    /// With slab objects.
+    pub const SLABS: ContentVersion = ContentVersion { major: 2, minor: 0, patch: 0, dev: 0 };
+
+    /// With tunables besides.
+    pub const TUNABLES: ContentVersion = ContentVersion { major: 2, minor: 1, patch: 0, dev: 0 };
+
+    /// What this software writes.
+    pub const CURRENT: ContentVersion = ContentVersion::TUNABLES;
 
     /// True when software of this version records it in the MDC: all but the original does.
     #[must_use]
@@ -122,6 +128,7 @@ mod tests {
             version(1, 0, 0, 1),
             version(1, 0, 1, 0),
             version(1, 1, 0, 0),
+            ContentVersion::SLABS,
             ContentVersion::CURRENT,
         ];
         assert!(ordered.is_sorted());
@@ -133,8 +140,8 @@ mod tests {
     fn newer_content_is_refused() {
         assert_eq!(ContentVersion::CURRENT.check_known("MDC1"), Ok(()));
         assert_eq!(ContentVersion::ORIGINAL.check_known("MDC1"), Ok(()));
-        let refused = version(2, 0, 0, 1).check_known("MDC1").expect_err("newer");
+        let refused = version(2, 1, 0, 1).check_known("MDC1").expect_err("newer");
         assert_eq!(refused.kind(), Kind::NotSupported);
-        assert_eq!(refused.to_string(), "MDC1: its content has version 2.0.0.1, newer than 2.0.0.0");
+        assert_eq!(refused.to_string(), "MDC1: its content has version 2.1.0.1, newer than 2.1.0.0");
     }
 }

@@ -203,6 +203,10 @@ impl<'r> Creation<'r> {
                 pool.log_spare(class, percent).await?;
             }
         }
+        let tunables = &self.request.params.changes.tunables;
+        if !tunables.is_empty() {
+            pool.log_tunables(tunables).await?;
+        }
         pool.log_drive(&drive.descriptor()).await
     }
 

@@ -2,11 +2,14 @@
 
 //! Reading and changing the parameters of an active pool: mpool's PARAMS_GET and PARAMS_SET.
 
+use std::collections::BTreeMap;
+
 use super::layout::MIB;
 use crate::pool::error::{Kind, Result};
 use crate::pool::ids::MediaClass;
 use crate::pool::params::{ParamChanges, PoolParams};
 use crate::pool::registry::Registry;
+use crate::pool::tunables::KeptTunable;
 use crate::pool::Pool;
 
 impl Registry {
@@ -50,6 +53,13 @@ impl Pool {
                 }
             }
         }
+        let kept = self.kept_tunables.borrow().clone();
+        let is_new = |(tunable, value): &(KeptTunable, u64)| kept.get(tunable) != Some(value);
+        let wanted = changes.tunables.iter().map(|(&tunable, &value)| (tunable, value));
+        let new: BTreeMap<_, _> = wanted.filter(is_new).collect();
+        if !new.is_empty() {
+            self.log_tunables(&new).await?;
+        }
         Ok(())
     }
 
@@ -78,6 +88,7 @@ impl Pool {
             root_log_bytes: config.mdc_capacity_bytes,
             root_logs: config.root_logs,
             containers: self.container_count().saturating_sub(1),
+            tunables: KeptTunable::all().map(|tunable| (tunable, self.tunables.borrow().get(tunable))).collect(),
         }
     }
 }

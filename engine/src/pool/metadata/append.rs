@@ -160,6 +160,7 @@ impl Pool {
             }
         }
         records.push(Record::MpConfig(self.config()));
+        records.extend(self.kept_tunables.borrow().iter().map(|(&tunable, &value)| Record::Tunable { tunable, value }));
         records
     }
 

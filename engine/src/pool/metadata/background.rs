@@ -135,17 +135,22 @@ impl Pool {
     fn start_usage_log(&self) {
         let (tasks, host, name, weak) =
             (self.tasks.clone(), Rc::clone(&self.host), self.name().to_owned(), self.weak());
-        let period = Nanos(u64::from(self.tunables.borrow().usage_log_period_ms()) * 1_000_000);
+        let period = {
+            let (weak, mut last) = (self.weak(), Nanos(0));
+            move || {
+                if let Some(pool) = weak.upgrade() {
+                    last = Nanos(u64::from(pool.tunables.borrow().usage_log_period_ms()) * 1_000_000);
+                }
+                last
+            }
+        };
         self.tasks.spawn(async move {
             log_usage(tasks, &*host, &name, period, || class_spaces(&weak)).await;
         });
     }
 
-    /// Starts compaction ahead of need, unless it is disabled.
+    /// Starts compaction ahead of need. While it is disabled its periods go by.
     fn start_compaction(&self) {
-        if self.tunables.borrow().no_alloc_mdcs() == 0 {
-            return;
-        }
         let weak = self.weak();
         self.tasks.spawn(async move {
             loop {
@@ -154,7 +159,9 @@ impl Pool {
                 if pool.tasks.sleep_or_stop(period).await {
                     return;
                 }
-                pool.compact_ahead().await;
+                if pool.tunables.borrow().no_alloc_mdcs() > 0 {
+                    pool.compact_ahead().await;
+                }
             }
         });
     }

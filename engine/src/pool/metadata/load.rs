@@ -158,7 +158,7 @@ impl Pool {
                 }
                 container.checkpoint.set((!empty).then_some(id));
             }
-            Record::McConfig(_) | Record::McSpare { .. } | Record::MpConfig(_) => {
+            Record::McConfig(_) | Record::McSpare { .. } | Record::MpConfig(_) | Record::Tunable { .. } => {
                 if container.slot() != Slot::ZERO {
                     return Err(PoolError::new(
                         Kind::WrongSlot,

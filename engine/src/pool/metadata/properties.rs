@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pool's properties in MDC0: drives, spare percentages, configuration, content version.
+//! The pool's properties in MDC0: drives, spare percentages, configuration, tunables, content version.
 //!
 //! Each change is logged under MDC0's compaction lock before memory changes (defect 14).
 //!
 //! Differs from mpool: a spare percentage of a class without a drive is not an error but of no effect. It is what a
 //! power cut leaves of an unfinished creation or addition of a drive.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::container::Container;
 use crate::pool::drive::Drive;
-use crate::pool::error::{PoolError, Result};
+use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::format::{ContentVersion, DriveDescriptor, MpConfig, Record};
 use crate::pool::ids::{MediaClass, Slot};
+use crate::pool::tunables::KeptTunable;
 use crate::pool::Pool;
 
 /// What MDC0 says of the pool as a whole.
@@ -27,6 +29,8 @@ pub struct Recorded {
     pub version: ContentVersion,
     /// The configuration, if one was stored.
     pub config: Option<MpConfig>,
+    /// The tunables that were set for the pool.
+    pub tunables: BTreeMap<KeptTunable, u64>,
 }
 
 impl Pool {
@@ -37,14 +41,22 @@ impl Pool {
     pub(in crate::pool) async fn load_properties(&self) -> Result<Recorded> {
         let mdc = self.open_pair(Slot::ZERO).await?;
         *self.container(Slot::ZERO).mdc.borrow_mut() = Some(mdc);
-        let mut recorded =
-            Recorded { drives: [None; 2], spares: [None; 2], version: ContentVersion::ORIGINAL, config: None };
+        let mut recorded = Recorded {
+            drives: [None; 2],
+            spares: [None; 2],
+            version: ContentVersion::ORIGINAL,
+            config: None,
+            tunables: BTreeMap::new(),
+        };
         self.read_records(self.container(Slot::ZERO), |record| {
             match *record {
                 Record::McConfig(drive) => recorded.drives[drive.class.index()] = Some(drive),
                 Record::McSpare { class, percent } => recorded.spares[class.index()] = Some(percent),
                 Record::Version(version) => recorded.version = version,
                 Record::MpConfig(ref config) => recorded.config = Some(config.clone()),
+                Record::Tunable { tunable, value } => {
+                    recorded.tunables.insert(tunable, value);
+                }
                 _ => {}
             }
             Ok(())
@@ -54,6 +66,7 @@ impl Pool {
             *self.config.borrow_mut() = config.clone();
         }
         self.container(Slot::ZERO).version.set(recorded.version);
+        self.tune(&recorded.tunables)?;
         Ok(recorded)
     }
 
@@ -140,6 +153,41 @@ impl Pool {
             maps.set_readahead_pages(config.readahead_pages);
         }
         *self.config.borrow_mut() = config;
+        Ok(())
+    }
+
+    /// Sets tunables for this pool and keeps them; all of them, or after a power cut the first few.
+    ///
+    /// # Errors
+    /// Invalid: a value is not in its range. NotSupported: the pool's format has no place for them. Io: nothing has changed.
+    pub(in crate::pool) async fn log_tunables(&self, wanted: &BTreeMap<KeptTunable, u64>) -> Result<()> {
+        if self.content_version() < ContentVersion::TUNABLES {
+            let reason = format!("tunables are kept since version {} of its content", ContentVersion::TUNABLES);
+            return Err(PoolError::new(Kind::NotSupported, self.subject(), reason));
+        }
+        let container = self.container(Slot::ZERO);
+        let _rest = container.compaction.exclusive().await;
+        let records: Vec<_> = wanted.iter().map(|(&tunable, &value)| Record::Tunable { tunable, value }).collect();
+        self.append_records(container, &records).await?;
+        self.tune(wanted)
+    }
+
+    /// Puts tunables of this pool into force, as far as they can be while it is active: the budget of the cache and how many
+    /// containers are loaded together count from the next activation on, periods from their next begin.
+    fn tune(&self, wanted: &BTreeMap<KeptTunable, u64>) -> Result<()> {
+        let mut tunables = self.tunables.borrow().clone();
+        for (&tunable, &value) in wanted {
+            tunables.set(tunable, value)?;
+        }
+        for drive in self.drives() {
+            drive.set_chunk_bytes(tunables.chunk_kib() as usize * 1024);
+        }
+        if let Some(maps) = self.maps.get() {
+            maps.set_reaper(tunables.reaper);
+            maps.set_most(tunables.maps_max());
+        }
+        self.kept_tunables.borrow_mut().extend(wanted);
+        *self.tunables.borrow_mut() = tunables;
         Ok(())
     }
 }

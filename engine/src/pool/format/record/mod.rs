@@ -13,9 +13,10 @@
 //! | 7 | MCSPARE: spare percentage of a class | 3 |
 //! | 8 | VERSION: of the records that follow | 10 |
 //! | 9 | MPCONFIG: the pool's parameters | 160 |
+//! | 10 | TUNABLE: the value of one of the pool's tunables | 16 |
 //!
 //! Padding is written as zeros and not looked at when read: the original left it dirty.
-//! Differs from mpool: slab objects, since content version 2.0.0.0.
+//! Differs from mpool: slab objects, since content version 2.0.0.0; tunables, since 2.1.0.0.
 
 use thiserror::Error;
 
@@ -26,6 +27,7 @@ use super::text::TextError;
 use super::version::ContentVersion;
 use crate::pool::error::PoolError;
 use crate::pool::ids::{MediaClass, ObjectId};
+use crate::pool::tunables::KeptTunable;
 
 mod config;
 mod object;
@@ -49,6 +51,7 @@ mod kind {
     pub const MC_SPARE: u8 = 7;
     pub const VERSION: u8 = 8;
     pub const MP_CONFIG: u8 = 9;
+    pub const TUNABLE: u8 = 10;
 }
 
 /// Bytes of the records that have one length; OCREATE and OUPDATE: see [`object`].
@@ -57,10 +60,12 @@ const ERASE_BYTES: usize = 24;
 const MC_CONFIG_BYTES: usize = 56;
 const MC_SPARE_BYTES: usize = 3;
 const VERSION_BYTES: usize = 10;
+const TUNABLE_BYTES: usize = 16;
 
 const _: () = assert!(ID_BYTES == 1 + 7 + 8 && ERASE_BYTES == ID_BYTES + 8);
 const _: () = assert!(MC_CONFIG_BYTES == 1 + 7 + super::drive_descriptor::DRIVE_DESCRIPTOR_BYTES);
 const _: () = assert!(MC_SPARE_BYTES == 1 + 1 + 1 && VERSION_BYTES == 1 + 1 + 4 * 2);
+const _: () = assert!(TUNABLE_BYTES == 1 + 1 + 6 + 8);
 const _: () = assert!(config::MP_CONFIG_BYTES == MAX_RECORD_BYTES);
 
 /// A record of a metadata container.
@@ -94,6 +99,13 @@ pub enum Record {
     Version(ContentVersion),
     /// MPCONFIG.
     MpConfig(MpConfig),
+    /// TUNABLE.
+    Tunable {
+        /// Which.
+        tunable: KeptTunable,
+        /// A value within its range.
+        value: u64,
+    },
 }
 
 /// Why bytes are not a record.
@@ -134,6 +146,17 @@ pub enum RecordError {
     /// A percentage above 100.
     #[error("{0} % spare")]
     Percent(u8),
+    /// No such tunable.
+    #[error("there is no tunable {0}")]
+    Tunable(u8),
+    /// A tunable out of its range.
+    #[error("{} is {value}, which is not in its range", tunable.name())]
+    TunableValue {
+        /// Which.
+        tunable: KeptTunable,
+        /// Its value.
+        value: u64,
+    },
     /// A drive's descriptor.
     #[error("a drive's descriptor says {0}")]
     Drive(#[from] DescriptorError),
@@ -184,6 +207,7 @@ impl Record {
                 .u16(version.patch)
                 .u16(version.dev),
             Record::MpConfig(config) => config.encode(fields.u8(kind::MP_CONFIG)),
+            Record::Tunable { tunable, value } => fields.u8(kind::TUNABLE).u8(tunable.number()).skip(6).u64(*value),
         };
         let length = fields.position();
         EncodedRecord { bytes, length }
@@ -222,6 +246,7 @@ impl Record {
             kind::MC_SPARE => read_spare(&mut sized(bytes, MC_SPARE_BYTES)?)?,
             kind::VERSION => Record::Version(read_version(&mut sized(bytes, VERSION_BYTES)?)?),
             kind::MP_CONFIG => Record::MpConfig(MpConfig::decode(&mut sized(bytes, config::MP_CONFIG_BYTES)?)?),
+            kind::TUNABLE if version >= ContentVersion::TUNABLES => read_tunable(&mut sized(bytes, TUNABLE_BYTES)?)?,
             other => return Err(RecordError::Type(other)),
         })
     }
@@ -260,6 +285,18 @@ fn read_spare(fields: &mut FieldReader<'_>) -> Result<Record, RecordError> {
         return Err(RecordError::Percent(percent));
     }
     Ok(Record::McSpare { class, percent })
+}
+
+fn read_tunable(fields: &mut FieldReader<'_>) -> Result<Record, RecordError> {
+    fields.skip(1)?;
+    let number = fields.u8()?;
+    let tunable = KeptTunable::from_number(number).ok_or(RecordError::Tunable(number))?;
+    fields.skip(6)?;
+    let value = fields.u64()?;
+    if !tunable.range().contains(&value) {
+        return Err(RecordError::TunableValue { tunable, value });
+    }
+    Ok(Record::Tunable { tunable, value })
 }
 
 fn read_version(fields: &mut FieldReader<'_>) -> Result<ContentVersion, RecordError> {

@@ -114,7 +114,7 @@ impl Structure<ContentVersion> for ObjectCreateV1 {
 
 impl Revision<ContentVersion> for ObjectCreate {
     type Earlier = ObjectCreateV1;
-    const SINCE: ContentVersion = ContentVersion::CURRENT;
+    const SINCE: ContentVersion = ContentVersion::SLABS;
 
     fn unpack(bytes: &[u8]) -> Result<ObjectCreate, RecordError> {
         ObjectCreate::decode(bytes)

@@ -78,6 +78,11 @@ fn golden() -> Vec<(Record, Vec<u8>, usize)> {
             10,
         ),
         (Record::MpConfig(config()), mp_config, 160),
+        (
+            Record::Tunable { tunable: KeptTunable::named("reap_ttl_us").expect("one of them"), value: 0x0102_0304 },
+            vec![10, 16, 0, 0, 0, 0, 0, 0, 4, 3, 2, 1],
+            16,
+        ),
     ]
 }
 
@@ -104,6 +109,7 @@ fn dirty_padding_is_not_looked_at() {
         (11, 36..40),
         (11, 56..80),
         (11, 100..160),
+        (12, 2..8),
     ];
     for (number, range) in padding {
         let (record, mut bytes, length) = golden().swap_remove(number);
@@ -116,7 +122,7 @@ fn dirty_padding_is_not_looked_at() {
 /// mpool-93, partly: an unknown type of record is EINVAL.
 #[test]
 fn unknown_types_are_refused() {
-    for number in [0, 10, 11, 0xff] {
+    for number in [0, 11, 12, 0xff] {
         for length in [1, 16, 40] {
             let mut bytes = vec![0; length];
             bytes[0] = number;
@@ -162,6 +168,10 @@ fn nonsense_is_refused() {
     assert_eq!(with(9, 2, &[100]), Ok(Record::McSpare { class: MediaClass::Capacity, percent: 100 }));
     assert_eq!(with(11, 96, b"/"), Err(RecordError::Label(TextError::Byte(b'/'))));
     assert_eq!(with(11, 96, &[b'x'; 64]), Err(RecordError::Label(TextError::NotClosed)));
+    assert_eq!(with(12, 1, &[18]), Err(RecordError::Tunable(18)));
+    let load_jobs = KeptTunable::named("load_jobs").expect("one of them");
+    let refused = with(12, 1, &[load_jobs.number()]);
+    assert_eq!(refused, Err(RecordError::TunableValue { tunable: load_jobs, value: 0x0102_0304 }));
     // The id makes it the record of a log, which is longer.
     assert!(matches!(with(0, 17, &[0x22]), Err(RecordError::Length { kind: 1, expected: 56, found: 40 })));
 }
@@ -175,6 +185,10 @@ fn old_content_is_read_as_the_current() {
         match &record {
             Record::ObjectCreate(object) if object.id.kind() == Some(ObjectType::Slab) => {
                 assert_eq!(old, Err(RecordError::Id(object.id, 1)));
+            }
+            Record::Tunable { .. } => {
+                assert_eq!(old, Err(RecordError::Type(10)));
+                assert_eq!(Record::decode_as(ContentVersion::SLABS, &bytes), Err(RecordError::Type(10)));
             }
             _ => assert_eq!(old, Ok(record)),
         }

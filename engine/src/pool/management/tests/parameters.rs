@@ -2,6 +2,8 @@
 
 //! Parameters, spare zones and properties.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::world::{request, World, MIB};
@@ -11,6 +13,7 @@ use crate::pool::management::activate::ActivateRequest;
 use crate::pool::management::create::CreateRequest;
 use crate::pool::management::layout::LayoutWish;
 use crate::pool::params::{CreateParams, ParamChanges};
+use crate::pool::tunables::KeptTunable;
 
 fn all_changes() -> ParamChanges {
     ParamChanges {
@@ -21,6 +24,71 @@ fn all_changes() -> ParamChanges {
         user_type: Some(Uuid::from_u128(42)),
         readahead_pages: Some(7),
         spare_percent: [None, Some(20)],
+        tunables: tunables(&[("grow_fill_percent", 60), ("reap_ttl_us", 5_000_000)]),
+    }
+}
+
+fn tunables(given: &[(&str, u64)]) -> BTreeMap<KeptTunable, u64> {
+    given.iter().map(|&(name, value)| (KeptTunable::named(name).unwrap(), value)).collect()
+}
+
+/// mpool-134: a tunable that was set for a pool is in force at once, stays so over deactivation and activation, and leaves the other pools'
+/// and the host's alone.
+#[test]
+fn tunables_are_kept() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let of = |name: &str| -> BTreeMap<_, _> { world.registry.get_params(name).unwrap().tunables.into_iter().collect() };
+    let usual = of("mp1");
+    assert_eq!(usual.len(), KeptTunable::all().count());
+    let wanted = tunables(&[
+        ("chunk_kib", 512),
+        ("precompact_fill_percent", 0),
+        ("precompact_period_seconds", 3600),
+        ("no_alloc_mdcs", 0),
+        ("load_jobs", 1),
+        ("cache_mib", 16),
+        ("reap_mempct", 100),
+        ("reap_ttl_us", 1 << 40),
+    ]);
+    let expected: BTreeMap<_, _> = usual.iter().chain(&wanted).map(|(&tunable, &value)| (tunable, value)).collect();
+    let changes = ParamChanges { tunables: wanted, ..ParamChanges::default() };
+    world.run(world.registry.set_params("mp1", &changes)).unwrap();
+    for round in 0..2 {
+        assert_eq!(of("mp1"), expected, "{round}");
+        let active = world.registry.find("mp1").unwrap();
+        let in_force = active.pool().tunables.borrow().clone();
+        assert_eq!((in_force.load_jobs(), in_force.no_alloc_mdcs(), in_force.cache_mib()), (1, 0, 16));
+        assert_eq!((in_force.reaper.mempct(), in_force.reaper.ttl_us()), (100, 1 << 40));
+        drop(active);
+        world.deactivate("mp1");
+        world.activate(&["cap"]).unwrap();
+    }
+    let params = CreateParams {
+        changes: ParamChanges { tunables: tunables(&[("mdc_set", 3)]), ..ParamChanges::default() },
+        ..CreateParams::default()
+    };
+    let asked = CreateRequest { name: "mp2".into(), capacity: "stg".into(), params, ..CreateRequest::default() };
+    world.run(world.registry.create(&asked)).unwrap();
+    let expected: BTreeMap<_, _> = usual.into_iter().chain(tunables(&[("mdc_set", 3)])).collect();
+    assert_eq!(of("mp2"), expected);
+    assert_eq!(world.registry.tunables(), crate::pool::tunables::Tunables::default());
+}
+
+/// mpool-134: what a tunable cannot be is refused with its range, and nothing is changed.
+#[test]
+fn tunables_are_checked() {
+    let world = World::with_two_disks();
+    world.create("mp1");
+    let before = world.registry.get_params("mp1").unwrap();
+    for (name, value, range) in
+        [("grow_fill_percent", 101, "0 to 100"), ("load_jobs", 0, "1 to 255"), ("reap_mempct", 4, "5 to 100")]
+    {
+        let tunables = tunables(&[("chunk_kib", 256), (name, value)]);
+        let changes = ParamChanges { uid: Some(7), tunables, ..ParamChanges::default() };
+        let error = world.run(world.registry.set_params("mp1", &changes)).unwrap_err();
+        assert_eq!(error.to_string(), format!("{name}: {value} is not in its range of {range}"));
+        assert_eq!(world.registry.get_params("mp1").unwrap(), before);
     }
 }
 

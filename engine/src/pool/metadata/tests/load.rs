@@ -2,6 +2,7 @@
 
 //! Containers with records that no pool would write, and what activation makes of them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use crate::pool::error::{Kind, PoolError};
 use crate::pool::format::{ContentVersion, MediaFormat, ObjectCreate, Record};
 use crate::pool::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use crate::pool::management::tests::world::{World, MIB};
+use crate::pool::tunables::KeptTunable;
 use crate::pool::Pool;
 
 const MDC0: Slot = Slot(0);
@@ -114,7 +116,7 @@ fn contradictions_between_records_are_refused() {
     let (id, other) = (mblock_id(5, MDC1), mblock_id(5, Slot(2)));
     let log = log_id(6, MDC1);
     let descriptor = new_pool(MediaFormat::CURRENT).1.drives()[0].descriptor();
-    let cases: [(&[Record], Kind); 14] = [
+    let cases: [(&[Record], Kind); 15] = [
         (&[create(id, FREE_ZONE), create(id, FREE_ZONE + 1)], Kind::Exists),
         (&[Record::ObjectDelete(id)], Kind::NotFound),
         (&[create(id, FREE_ZONE), Record::ObjectDelete(id), Record::ObjectDelete(id)], Kind::NotFound),
@@ -127,6 +129,7 @@ fn contradictions_between_records_are_refused() {
         (&[Record::IdCheckpoint(other)], Kind::WrongSlot),
         (&[Record::McConfig(descriptor)], Kind::WrongSlot),
         (&[Record::McSpare { class: MediaClass::Capacity, percent: 5 }], Kind::WrongSlot),
+        (&[Record::Tunable { tunable: KeptTunable::named("mdc_set").unwrap(), value: 5 }], Kind::WrongSlot),
         (&[Record::Version(ContentVersion::CURRENT)], Kind::Invalid),
         (&[Record::ObjectCreate(ObjectCreate { class: MediaClass::Staging, ..object(id, FREE_ZONE) })], Kind::NotFound),
     ];
@@ -180,6 +183,26 @@ fn newer_content_is_refused() {
     let error = world.activate(&["cap"]).unwrap_err();
     assert_eq!(error.kind(), Kind::NotSupported);
     assert!(error.to_string().contains("MDC2"), "{error}");
+}
+
+/// Tunables are written again when MDC0 is compacted, and are refused where the content has no place for them.
+#[test]
+fn tunables_survive_a_compaction() {
+    let wanted = BTreeMap::from([(KeptTunable::named("mdc_set").unwrap(), 7)]);
+    let (world, pool) = new_pool(MediaFormat::CURRENT);
+    world.run(pool.log_tunables(&wanted)).unwrap();
+    let mdc0 = pool.container(MDC0);
+    let compaction = async {
+        let _rest = mdc0.compaction.exclusive().await;
+        pool.compact(mdc0).await
+    };
+    world.run(compaction).unwrap();
+    let pool = activated(world).unwrap();
+    assert_eq!((&*pool.kept_tunables.borrow(), pool.tunables.borrow().mdc_set()), (&wanted, 7));
+    let (world, pool) = new_pool(MediaFormat::ORIGINAL);
+    let error = world.run(pool.log_tunables(&wanted)).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotSupported);
+    assert!(error.to_string().contains("since version 2.1.0.0"), "{error}");
 }
 
 /// mpool-95, mpool-98: MDC0 describes the logs of containers and nothing else; all containers but the last have both.
