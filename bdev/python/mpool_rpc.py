@@ -212,6 +212,15 @@ def add_commands(subparsers):
     add_show("mpool_get_usage", "Show how full an active media pool is, and of what: in total and by media class")
     add_show("mpool_get_props", "Show an active media pool with its media classes and drives, and their state")
 
+    def mpool_get_iostat(args):
+        _show(_call(args, "mpool_get_iostat", name=args.name))
+
+    p = subparsers.add_parser("mpool_get_iostat",
+                              help="Show what was read, written, flushed and discarded by an active media pool and its "
+                                   "volumes, or by all: in total and by media class")
+    p.add_argument("-n", "--name", help="name of the pool (default: all)")
+    p.set_defaults(func=mpool_get_iostat)
+
     def add_list(method, text):
         def show(args):
             _show(_call(args, method))

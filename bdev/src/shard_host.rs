@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use engine::dump::{DumpScope, ShardDump};
 use engine::media::slab_summary::SlabSummary;
+use engine::pool::drive::IoCounters;
 use engine::volume::{Geometry, Placement, Statistics};
 use engine::{ReadOnlyReason, ShardId};
 
@@ -222,6 +223,11 @@ impl ShardHost {
     /// The engine's counters. On the shard's thread.
     pub fn statistics(&self) -> Statistics {
         self.with_running(|running| running.statistics()).unwrap_or_default()
+    }
+
+    /// What was done with each bdev; nothing before start and after stop. On the shard's thread.
+    pub fn io_counters(&self) -> Vec<IoCounters> {
+        self.with_running(|running| running.io_counters()).unwrap_or_default()
     }
 
     /// What the engine holds; none before start and after stop. On the shard's thread.

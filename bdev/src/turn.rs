@@ -20,6 +20,7 @@ use engine::dump::{DumpScope, ShardDump};
 use engine::io::{Piece, Sweep};
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
+use engine::pool::drive::IoCounters;
 use engine::volume::{Geometry, Placement, Statistics};
 use engine::{MetadataConfig, Nanos, ReadOnlyReason, RequestError, Shard, ShardConfig, ShardId};
 
@@ -169,6 +170,11 @@ impl Running {
     /// The engine's counters.
     pub fn statistics(&self) -> Statistics {
         self.shard.statistics()
+    }
+
+    /// What was done with each bdev.
+    pub fn io_counters(&self) -> Vec<IoCounters> {
+        self.transfers.io_counters()
     }
 
     /// What the engine holds.

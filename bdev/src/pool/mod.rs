@@ -15,6 +15,7 @@ pub mod examine;
 mod executor;
 mod host;
 mod inactive;
+pub mod iostat;
 mod memory;
 pub mod operations;
 pub mod params;

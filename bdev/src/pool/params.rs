@@ -355,6 +355,14 @@ pub fn parse_name(fields: Fields) -> Result<String, ParamError> {
     Reader::new(fields, &["name"])?.string("name", POOL)
 }
 
+/// The parameter of methods that take the name of a pool, or none for all pools.
+///
+/// # Errors
+/// See [`CreateParams::parse`].
+pub fn parse_optional_name(fields: Fields) -> Result<Option<String>, ParamError> {
+    Reader::new(fields, &["name"])?.optional_string("name", POOL)
+}
+
 /// Refuses every parameter.
 ///
 /// # Errors

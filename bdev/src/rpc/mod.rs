@@ -17,6 +17,7 @@ mod pool_create;
 mod pool_deactivate;
 mod pool_destroy;
 mod pool_drive_add;
+mod pool_get_iostat;
 mod pool_get_params;
 mod pool_get_props;
 mod pool_get_usage;
@@ -51,7 +52,7 @@ use crate::params::{Fields, ParamError};
 
 type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
 
-const METHODS: [(&CStr, Handler); 32] = [
+const METHODS: [(&CStr, Handler); 33] = [
     (c"bdev_dedupe_create", create::handle),
     (c"bdev_dedupe_delete", delete::handle),
     (c"bdev_dedupe_get_stats", get_stats::handle),
@@ -82,6 +83,7 @@ const METHODS: [(&CStr, Handler); 32] = [
     (c"mpool_get_params", pool_get_params::handle),
     (c"mpool_get_usage", pool_get_usage::handle),
     (c"mpool_get_props", pool_get_props::handle),
+    (c"mpool_get_iostat", pool_get_iostat::handle),
     (c"mpool_list", pool_list::handle),
     (c"mpool_scan", pool_scan::handle),
 ];

@@ -12,6 +12,8 @@ use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
+use engine::pool::drive::IoCounters;
+
 use super::slot::{Slot, Work};
 use crate::ffi;
 use crate::list::List;
@@ -58,6 +60,7 @@ pub struct Device {
     unsent: List<Slot>,
     /// SPDK has not yet said that there are some again.
     blocked: Cell<bool>,
+    counters: Cell<IoCounters>,
     wait_entry: UnsafeCell<ffi::spdk_bdev_io_wait_entry>,
 }
 
@@ -73,6 +76,7 @@ impl Device {
             urgent: List::default(),
             unsent: List::default(),
             blocked: Cell::new(false),
+            counters: Cell::default(),
             // SAFETY: plain data of SPDK's, for which zero is a valid state; filled in before it is used.
             wait_entry: UnsafeCell::new(unsafe { core::mem::zeroed() }),
         })
@@ -81,6 +85,22 @@ impl Device {
     /// The bdev.
     pub fn base(&self) -> &BaseHandle {
         &self.base
+    }
+
+    /// Counts what has ended.
+    pub fn count(&self, slot: &Slot, ok: bool) {
+        let mut counters = self.counters.get();
+        match slot.work.get() {
+            Work::Read => counters.read(slot.bytes.get(), ok),
+            Work::Write => counters.write(slot.bytes.get(), ok),
+            Work::Flush => counters.flush(ok),
+        }
+        self.counters.set(counters);
+    }
+
+    /// What was done with it.
+    pub fn io_counters(&self) -> IoCounters {
+        self.counters.get()
     }
 
     /// Hands a transfer to SPDK, or lets it wait behind those that do.

@@ -21,6 +21,7 @@ use core::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use engine::pool::drive::IoCounters;
 use engine::volume::Placement;
 use engine::{Direction, Run, RunToken, MAX_RUN_BLOCKS};
 
@@ -128,7 +129,7 @@ impl Transfers {
         // SAFETY: the slot was free, so SPDK does not use its list, and no other reference to it exists.
         unsafe { slot.list(run.bufs, run.bytes) };
         self.begin();
-        self.issue(&self.devices[usize::from(place.device)], node);
+        self.issue(place.device, node);
     }
 
     /// Starts a flush of the engine's: of every device that can be flushed, as parts of one.
@@ -141,7 +142,8 @@ impl Transfers {
         slot.ok.set(true);
         // One more than there are, so that it does not end before all have begun.
         slot.parts.set(1);
-        for device in self.devices.iter().filter(|device| device.base().can_flush) {
+        let devices = (0..).zip(&self.devices);
+        for (number, _) in devices.filter(|(_, device)| device.base().can_flush) {
             slot.parts.set(slot.parts.get() + 1);
             let node = self.take_slot();
             // SAFETY: as above.
@@ -149,7 +151,7 @@ impl Transfers {
             part.work.set(Work::Flush);
             part.urgent.set(true);
             part.answer.set(Answer::Part(whole));
-            self.issue(device, node);
+            self.issue(number, node);
         }
         self.end_part(whole, true);
     }
@@ -164,10 +166,25 @@ impl Transfers {
         }
     }
 
-    fn issue(&self, device: &Device, node: NonNull<Slot>) {
-        if device.start(node) == Issued::Refused {
-            self.finish(node, false);
+    fn issue(&self, device: u8, node: NonNull<Slot>) {
+        // SAFETY: slots live as long as `self`.
+        unsafe { node.as_ref() }.device.set(device);
+        if self.devices[usize::from(device)].start(node) == Issued::Refused {
+            self.ended(node, false);
         }
+    }
+
+    /// What was handed to a device has ended: counts it.
+    fn ended(&self, node: NonNull<Slot>, ok: bool) {
+        // SAFETY: slots live as long as `self`.
+        let slot = unsafe { node.as_ref() };
+        self.devices[usize::from(slot.device.get())].count(slot, ok);
+        self.finish(node, ok);
+    }
+
+    /// What was done with each device.
+    pub fn io_counters(&self) -> Vec<IoCounters> {
+        self.devices.iter().map(Device::io_counters).collect()
     }
 
     /// Notes the end of a transfer. Called from callbacks, too.
@@ -207,7 +224,7 @@ impl Transfers {
             while let Some((node, issued)) = device.resume() {
                 any = true;
                 if issued == Issued::Refused {
-                    self.finish(node, false);
+                    self.ended(node, false);
                 }
             }
         }
@@ -236,6 +253,6 @@ unsafe extern "C" fn ended(bdev_io: *mut ffi::spdk_bdev_io, success: bool, conte
     unsafe {
         ffi::spdk_bdev_free_io(bdev_io);
         let node = NonNull::new_unchecked(context.cast::<Slot>());
-        (*node.as_ref().owner).finish(node, success);
+        (*node.as_ref().owner).ended(node, success);
     }
 }

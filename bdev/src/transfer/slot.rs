@@ -47,6 +47,8 @@ pub struct Slot {
     pub at: Cell<u64>,
     /// Number of bytes.
     pub bytes: Cell<u64>,
+    /// The number of its device.
+    pub device: Cell<u8>,
     /// Of a flush: parts that have not ended.
     pub parts: Cell<u32>,
     /// Whether it has succeeded so far.
@@ -73,6 +75,7 @@ impl Slot {
             answer: Cell::new(Answer::Run(RunToken(0))),
             at: Cell::new(0),
             bytes: Cell::new(0),
+            device: Cell::new(0),
             parts: Cell::new(0),
             ok: Cell::new(false),
             iovcnt: Cell::new(0),

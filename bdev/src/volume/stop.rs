@@ -17,6 +17,7 @@ use super::rest::{come_to_rest, wait_for_all, LOOK_AGAIN};
 use super::tour::tour;
 use super::Volume;
 use crate::module;
+use crate::pool::iostat;
 use crate::pool::runtime;
 use crate::pool::storage::{self, Closing, End};
 use crate::pool::timer;
@@ -93,6 +94,9 @@ async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
     }
     save(volume).await;
     let statistics = tour(volume, ShardHost::statistics).await;
+    if let Some(runtime) = runtime::get() {
+        iostat::keep(&runtime, volume).await;
+    }
     let clean = saves && tour(volume, ShardHost::is_writable).await.into_iter().all(|writable| writable);
     volume.close_index(clean).await;
     tour(volume, ShardHost::stop).await;

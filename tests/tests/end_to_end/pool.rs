@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{json, Value};
 use tests::target::{Rig, Server, TargetError};
 
-use crate::fixture::{malloc, number, rig, target, MIB};
+use crate::blocks::{content, Blocks};
+use crate::fixture::{create, malloc, number, rig, target, MIB};
 
 /// Long enough for examine, which SPDK does not wait for when it answers.
 const SOON: Duration = Duration::from_secs(20);
@@ -244,6 +245,51 @@ fn parameters_and_name_are_kept() {
     let wrong = json!({"name": "p0", "capacity_bdev": "Large"});
     assert!(refusal(&server, "mpool_activate", &wrong).contains("'p_1'"), "the bdev has another pool");
     expect(&call(&server, "mpool_activate", json!({"name": "p_1"})), "hot");
+}
+
+/// The I/O of a pool is counted by class: all that reaches its bdev from its activation on, by the pool itself and by its volumes, and
+/// stays counted when a volume goes.
+#[test]
+fn io_is_counted_by_pool_and_class() {
+    let rig = rig(2);
+    let server = target(&rig);
+    malloc(&server, "Large", 256, 4096);
+    malloc(&server, "Fast", 64, 4096);
+    call(&server, "mpool_create", json!({"name": "p0", "capacity_bdev": "Large", "staging_bdev": "Fast"}));
+    let pool = || call(&server, "mpool_get_iostat", json!({"name": "p0"}))[0].clone();
+    let class = |number: usize| {
+        let class = pool()["classes"][number].clone();
+        let bdev = class["bdev"].as_str().expect("a name").to_owned();
+        (bdev, class)
+    };
+    let of_bdev = |name: &str| call(&server, "bdev_get_iostat", json!({"name": name}))["bdevs"][0].clone();
+    let names = ["bytes_read", "num_read_ops", "bytes_written", "num_write_ops"];
+    let figures = |of: &Value| names.map(|name| number(of, name));
+    let before: Vec<_> = (0..2).map(class).map(|(bdev, class)| (figures(&class), figures(&of_bdev(&bdev)))).collect();
+    let capacity = (0..2).position(|number| class(number).0 == "Large").expect("the class of 'Large'");
+
+    create(&server, json!({"pool_name": "p0", "name": "D0"})).expect("a volume");
+    let mut blocks = Blocks::connect(&server, "D0", 32);
+    blocks.write((0..64).map(|lbn| (lbn, content(lbn))));
+    assert!(blocks.read(0..64).into_iter().all(|block| block.is_some()));
+    let written = class(capacity).1;
+    assert!(number(&written["volumes"], "bytes_written") >= 64 * 4096, "{written:#}");
+    assert!(number(&written["volumes"], "num_read_ops") > 0, "{written:#}");
+    drop(blocks);
+    call(&server, "bdev_dedupe_unload", json!({"name": "D0"}));
+    let after = pool();
+    for (number_of_class, (class_before, bdev_before)) in before.into_iter().enumerate() {
+        let (bdev, now) = class(number_of_class);
+        assert_eq!(number(&now["volumes"], "bytes_written"), 0, "no volume is in service");
+        let of_pool: Vec<_> = figures(&now).iter().zip(class_before).map(|(now, then)| now - then).collect();
+        let of_bdev: Vec<_> = figures(&of_bdev(&bdev)).iter().zip(bdev_before).map(|(now, then)| now - then).collect();
+        assert_eq!((of_pool[0], of_pool[2]), (of_bdev[0], of_bdev[2]), "bytes of {bdev}: {now:#}");
+        assert!(number_of_class != capacity || of_pool[2] > 64 * 4096, "{now:#}");
+    }
+    let sum = |name| (0..2).map(|class| number(&after["classes"][class], name)).sum::<u64>();
+    assert_eq!(names.map(sum), figures(&after["total"]), "{after:#}");
+    assert_eq!(call(&server, "mpool_get_iostat", json!({})).as_array().map(Vec::len), Some(1));
+    assert!(refusal(&server, "mpool_get_iostat", &json!({"name": "none"})).contains("'none'"));
 }
 
 /// mpool-26, partly: a STAGING drive joins online, and is needed from then on.

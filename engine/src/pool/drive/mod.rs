@@ -25,12 +25,15 @@ use super::format::{superblock_zones, DriveDescriptor};
 use super::ids::{Extent, MediaClass, PAGE_BYTES};
 use super::space_map::{SpaceMap, SpaceUsage, DEFAULT_REGIONS, DEFAULT_SPARE_PERCENT};
 
+mod counters;
 mod durable;
 mod io;
 mod sizes;
 #[cfg(test)]
 mod tests;
 
+use counters::Counted;
+pub use counters::IoCounters;
 pub(in crate::pool) use durable::{write_durably, write_persistently};
 pub use io::Durability;
 pub use sizes::{
@@ -97,6 +100,7 @@ pub struct Drive {
     /// Why it is suspect.
     suspicion: RefCell<Option<String>>,
     chunk_bytes: Cell<usize>,
+    counters: Rc<Cell<IoCounters>>,
     settings: DriveSettings,
     space: RefCell<SpaceMap>,
 }
@@ -110,7 +114,9 @@ impl Drive {
         let properties = device.properties();
         check_device(&properties)?;
         let name = short_name(&properties.name);
-        Drive::new(name, Some(Attached { device, properties }), descriptor, settings)
+        let counters = Rc::default();
+        let device: Rc<dyn Device> = Rc::new(Counted::new(device, &counters));
+        Drive::new(name, Some(Attached { device, properties }), descriptor, (settings, counters))
     }
 
     /// A drive that is recorded on media but was not supplied.
@@ -118,14 +124,14 @@ impl Drive {
     /// # Errors
     /// EINVAL: too few zones for the regions of its space map.
     pub fn unavailable(descriptor: DriveDescriptor, settings: DriveSettings) -> Result<Rc<Drive>> {
-        Drive::new(short_name(&descriptor.uuid.to_string()), None, descriptor, settings)
+        Drive::new(short_name(&descriptor.uuid.to_string()), None, descriptor, (settings, Rc::default()))
     }
 
     fn new(
         name: String,
         attached: Option<Attached>,
         descriptor: DriveDescriptor,
-        settings: DriveSettings,
+        (settings, counters): (DriveSettings, Rc<Cell<IoCounters>>),
     ) -> Result<Rc<Drive>> {
         let space = RefCell::new(empty_map(&name, &descriptor, &settings)?);
         let drive = Drive {
@@ -134,6 +140,7 @@ impl Drive {
             descriptor: Cell::new(descriptor),
             suspicion: RefCell::default(),
             chunk_bytes: Cell::new(0),
+            counters,
             settings,
             space,
         };
@@ -210,6 +217,17 @@ impl Drive {
     #[must_use]
     pub fn device(&self) -> Option<&Rc<dyn Device>> {
         self.attached.as_ref().map(|attached| &attached.device)
+    }
+
+    /// What was done with it since the pool was activated.
+    #[must_use]
+    pub fn io_counters(&self) -> IoCounters {
+        self.counters.get()
+    }
+
+    /// Counts what others have done with its device beside the pool.
+    pub fn add_io(&self, done: IoCounters) {
+        self.counters.set(self.counters.get().plus(done));
     }
 
     /// Its zones.

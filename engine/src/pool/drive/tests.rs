@@ -283,3 +283,46 @@ fn names_are_short() {
     assert_eq!(short_name(&format!("x/{}\u{e9}", "n".repeat(30))), "n".repeat(30), "no half character");
     assert_eq!(short_name(&"n".repeat(40)).len(), 31);
 }
+
+/// Each thing that reaches the device is counted once, by kind, with its bytes; what fails is an error, and what is refused
+/// or not sent is nothing.
+#[test]
+fn io_is_counted_by_kind() {
+    let cached = DeviceProperties { volatile_cache: true, fua: false, ..properties(16 * MIB) };
+    let device = TestDevice::new(cached);
+    let drive = drive(&device);
+    write(&drive, Durability::Deferred).expect("a good device");
+    write(&drive, Durability::Durable).expect("a good device");
+    drive.set_chunk_bytes(128 << 10);
+    block_on(drive.read(extent(2, 1), 0, memory(1 << 20), 0..1 << 20)).1.expect("a good device");
+    block_on(drive.erase(extent(3, 2), false)).expect("a good device");
+    block_on(drive.read(extent(2, 1), 1, memory(4096), 0..4096)).1.expect_err("refused");
+    let good = IoCounters {
+        bytes_read: MIB,
+        num_read_ops: 1,
+        bytes_written: 8192,
+        num_write_ops: 2,
+        bytes_unmapped: 2 * MIB,
+        num_unmap_ops: 1,
+        num_flush_ops: 1,
+        ..IoCounters::default()
+    };
+    assert_eq!(drive.io_counters(), good);
+    device.fail_when(|_| Some(DeviceError::Io));
+    write(&drive, Durability::Deferred).expect_err("fails");
+    block_on(drive.read(extent(2, 1), 0, memory(4096), 0..4096)).1.expect_err("fails");
+    block_on(drive.erase(extent(3, 2), false)).expect_err("fails");
+    block_on(drive.flush()).expect_err("fails");
+    let failed = IoCounters {
+        num_read_errors: 1,
+        num_write_errors: 1,
+        num_unmap_errors: 1,
+        num_flush_errors: 1,
+        ..IoCounters::default()
+    };
+    assert_eq!(drive.io_counters(), good.plus(failed));
+    drive.add_io(good);
+    assert_eq!(drive.io_counters(), good.plus(good).plus(failed));
+    let read = good.fields().find(|(name, _)| *name == "bytes_read");
+    assert_eq!(read, Some(("bytes_read", MIB)));
+}
