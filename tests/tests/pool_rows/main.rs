@@ -16,4 +16,5 @@ mod mblocks;
 mod place;
 mod power;
 mod script;
+mod volumes;
 mod world;

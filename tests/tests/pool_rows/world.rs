@@ -99,13 +99,11 @@ pub struct World {
 impl World {
     /// Creates a pool with zones of 1 MiB, logs of one zone, and so many client containers.
     pub async fn create(&self, containers: usize) -> Rc<Pool> {
-        let layout = LayoutWish {
-            zone_mib: Some(1),
-            mdc0_log_mib: Some(1),
-            mdc_log_mib: Some(1),
-            containers: Some(containers),
-            root_log_bytes: Some(MIB),
-        };
+        self.create_as(small_layout(containers)).await
+    }
+
+    /// Creates a pool.
+    pub async fn create_as(&self, layout: LayoutWish) -> Rc<Pool> {
         let params = CreateParams { layout, ..CreateParams::default() };
         let request = CreateRequest { name: "p".into(), capacity: "disk".into(), params, ..CreateRequest::default() };
         let active = self.registry.create(&request).await.expect("the disk has room for a pool");
@@ -147,6 +145,17 @@ impl World {
     /// Lines of this life's log that contain `words`.
     pub fn told(&self, words: &str) -> usize {
         self.host.sim.machine().borrow().log.iter().filter(|(_, line)| line.contains(words)).count()
+    }
+}
+
+/// Zones of 1 MiB, logs of one zone, and so many client containers.
+pub fn small_layout(containers: usize) -> LayoutWish {
+    LayoutWish {
+        zone_mib: Some(1),
+        mdc0_log_mib: Some(1),
+        mdc_log_mib: Some(1),
+        containers: Some(containers),
+        root_log_bytes: Some(MIB),
     }
 }
 

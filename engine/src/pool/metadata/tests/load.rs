@@ -11,6 +11,7 @@ use crate::pool::error::{Kind, PoolError};
 use crate::pool::format::{ContentVersion, MediaFormat, ObjectCreate, Record};
 use crate::pool::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use crate::pool::management::tests::world::{World, MIB};
+use crate::pool::metadata::RecordCounts;
 use crate::pool::tunables::KeptTunable;
 use crate::pool::Pool;
 
@@ -183,6 +184,37 @@ fn newer_content_is_refused() {
     let error = world.activate(&["cap"]).unwrap_err();
     assert_eq!(error.kind(), Kind::NotSupported);
     assert!(error.to_string().contains("MDC2"), "{error}");
+}
+
+/// Records are counted as they are written; a compaction leaves one for each object, and so does a load after it.
+#[test]
+fn a_compaction_counts_its_records_anew() {
+    let (world, pool) = new_pool(MediaFormat::CURRENT);
+    let made = |deleted: bool| {
+        let id = world.run(pool.mblock_alloc(MediaClass::Capacity, false)).unwrap().id;
+        world.run(pool.mblock_commit(id)).unwrap();
+        if deleted {
+            world.run(pool.mblock_delete(id)).unwrap();
+        }
+        id
+    };
+    for _ in 0..3 * pool.container_count() {
+        made(true);
+    }
+    let slot = made(false).slot();
+    let container = pool.container(slot);
+    let written = container.counts.get();
+    assert_eq!(written.creates, written.deletes + 1, "{written:?}");
+    assert!(written.deletes > 0, "{written:?}");
+    let compaction = async {
+        let _rest = container.compaction.exclusive().await;
+        pool.compact(container).await
+    };
+    world.run(compaction).unwrap();
+    let expected = RecordCounts { creates: 1, ..RecordCounts::default() };
+    assert_eq!((container.counts.get(), expected.total()), (expected, 1));
+    let pool = activated(world).unwrap();
+    assert_eq!(pool.container(slot).counts.get(), expected);
 }
 
 /// Tunables are written again when MDC0 is compacted, and are refused where the content has no place for them.
