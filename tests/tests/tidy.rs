@@ -101,7 +101,7 @@ fn nothing_cites_what_is_not_here() {
     for (name, text) in files(&[".rs", ".py", ".md", ".toml", ".txt"]) {
         for (number, line) in text.lines().enumerate() {
             let cites = |paper: &&str| line.contains(&format!("{paper}.md"));
-            if ABSENT.iter().any(|paper| cites(&paper)) {
+            if ABSENT.iter().any(cites) {
                 wrong.push(format!("{name}:{}: {line}", number + 1));
             }
         }
