@@ -236,7 +236,7 @@ pub enum Event {
 /// Why a volume takes no writes any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReadOnlyReason {
-    /// A write of metadata failed, twice.
+    /// A write of metadata failed, and failed again each time that it was tried.
     #[error("a write of {0} failed")]
     WriteFailed(&'static str),
     /// Metadata could not be read, twice.

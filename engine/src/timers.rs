@@ -20,11 +20,14 @@ pub enum TimerUser {
     Index,
     /// Bounds how long a hash lock waits for the slab of its candidate.
     Slab,
+    /// Tries writes of metadata again that have failed.
+    Metadata,
 }
 
 impl TimerUser {
     /// All of them, in the order in which they are served when due together.
-    const ALL: [TimerUser; 4] = [TimerUser::Reporter, TimerUser::Packer, TimerUser::Index, TimerUser::Slab];
+    const ALL: [TimerUser; 5] =
+        [TimerUser::Reporter, TimerUser::Packer, TimerUser::Index, TimerUser::Slab, TimerUser::Metadata];
 }
 
 /// The timers of one shard.

@@ -2,8 +2,10 @@
 
 //! Transfers of metadata, and flushes: what the recovery journal, the block map and the slabs have under way.
 //!
-//! They go straight to the host, neither merged nor queued ("never merged"). A transfer that fails is tried
-//! once more; the second failure is the owner's. A flush makes every write durable that had ended
+//! They go straight to the host, neither merged nor queued ("never merged"). A transfer that fails is tried again: a read once, a
+//! write as often as [`DELAYS`] says, because the volume takes no writes any more when it fails for good; a path that is switched
+//! or a controller that is reset is overcome. The last failure is the owner's. A flush that fails is not tried again: what was in
+//! the cache may be lost, whatever a later flush says. A flush makes every write durable that had ended
 //! when it was asked for; those asked for while one is under way share the next. Without a volatile cache there is
 //! nothing to flush, and the answer is there at the next [`MetadataIo::take_ended`].
 //!
@@ -15,7 +17,10 @@ use std::collections::VecDeque;
 use crate::arena::Arena;
 use crate::env::{Direction, Env, Place, Run, RunToken};
 use crate::error::RequestError;
-use crate::units::BLOCK_SIZE;
+use crate::units::{Nanos, BLOCK_SIZE};
+
+/// How long after each failure a write is tried again. A read is once, at once.
+const DELAYS: [Nanos; 5] = [Nanos(0), Nanos(1_000_000), Nanos(10_000_000), Nanos(50_000_000), Nanos(250_000_000)];
 
 /// The token of the one flush that can be under way.
 const FLUSH: RunToken = RunToken(u32::MAX);
@@ -42,13 +47,16 @@ struct Transfer<Buf> {
     place: Place,
     bufs: Vec<Buf>,
     bytes: usize,
-    retried: bool,
+    /// Failures so far.
+    failures: u8,
 }
 
 /// The metadata transfers of one shard.
 #[derive(Debug)]
 pub struct MetadataIo<Buf> {
     transfers: Arena<Transfer<Buf>>,
+    /// Writes that are to be tried again, and when.
+    later: Vec<(Nanos, u32)>,
     /// Room for the blocks of transfers, kept from earlier ones.
     spare: Vec<Vec<Buf>>,
     volatile_cache: bool,
@@ -86,10 +94,11 @@ impl<Buf: Copy> MetadataIo<Buf> {
             place: Place::Roots { block: 0 },
             bufs: Vec::new(),
             bytes: 0,
-            retried: false,
+            failures: 0,
         };
         MetadataIo {
             transfers: Arena::new(capacity, transfer),
+            later: Vec::with_capacity(capacity),
             spare: Vec::with_capacity(capacity),
             volatile_cache,
             flushing: Vec::with_capacity(capacity),
@@ -126,7 +135,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
     /// Starts a transfer of whole blocks.
     ///
     /// # Panics
-    /// If there is no [`MetadataIo::room`].
+    /// As [`MetadataIo::submit_bytes`].
     pub fn submit<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -152,7 +161,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
         assert!(bytes > 0 && bytes.div_ceil(BLOCK_SIZE) == bufs.len(), "{bytes} bytes in {} blocks", bufs.len());
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.extend_from_slice(bufs);
-        let transfer = Transfer { owner, direction, place, bufs: kept, bytes, retried: false };
+        let transfer = Transfer { owner, direction, place, bufs: kept, bytes, failures: 0 };
         let index = self.transfers.acquire(transfer).expect("owners ask for room before they start a transfer");
         match direction {
             Direction::Read => self.counts.read += 1,
@@ -194,18 +203,35 @@ impl<Buf: Copy> MetadataIo<Buf> {
         let index = token.0 & !RunToken::METADATA;
         let transfer = &mut self.transfers[index];
         assert!(!transfer.bufs.is_empty(), "transfer {index} of metadata was completed, but is not under way");
-        if result.is_err() && !transfer.retried {
-            transfer.retried = true;
-            self.counts.retries += 1;
-            let Transfer { direction, place, ref bufs, bytes, .. } = *transfer;
-            env.submit(Run { direction, place, bufs, bytes, token });
-            return;
+        if result.is_err() {
+            let delays = if transfer.direction == Direction::Read { &DELAYS[..1] } else { &DELAYS[..] };
+            if let Some(delay) = delays.get(usize::from(transfer.failures)) {
+                transfer.failures += 1;
+                self.later.push((Nanos(env.now().0 + delay.0), index));
+                return self.try_again(env, env.now());
+            }
         }
         let mut bufs = std::mem::take(&mut transfer.bufs);
         bufs.clear();
         self.ended.push_back((transfer.owner, result));
         self.spare.push(bufs);
         self.transfers.release(index);
+    }
+
+    /// When a write is to be tried again, if one is.
+    #[must_use]
+    pub fn next_try(&self) -> Option<Nanos> {
+        self.later.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Tries again what is due.
+    pub fn try_again<E: Env<Buf = Buf>>(&mut self, env: &mut E, now: Nanos) {
+        while let Some(due) = self.later.iter().position(|(at, _)| *at <= now) {
+            let (_, index) = self.later.swap_remove(due);
+            self.counts.retries += 1;
+            let Transfer { direction, place, ref bufs, bytes, .. } = self.transfers[index];
+            env.submit(Run { direction, place, bufs, bytes, token: RunToken(RunToken::METADATA | index) });
+        }
     }
 
     fn flushed<E: Env<Buf = Buf>>(&mut self, env: &mut E, result: Result<(), RequestError>) {
@@ -236,6 +262,7 @@ mod tests {
     struct Device {
         started: Vec<(Direction, Place, Vec<u32>, usize, RunToken)>,
         flushes: usize,
+        now: Nanos,
     }
 
     impl TestDevice for Device {
@@ -255,6 +282,10 @@ mod tests {
             assert_eq!(token, FLUSH);
             self.flushes += 1;
         }
+
+        fn time(&self) -> Nanos {
+            self.now
+        }
     }
 
     fn ended(io: &mut MetadataIo<u32>) -> Vec<MetadataOutcome> {
@@ -262,9 +293,9 @@ mod tests {
     }
 
     /// vdo-80, adapted: a transfer goes to the base as it is, and its outcome to its owner alone; one that fails is tried
-    /// once more, in full, before the owner hears of it.
+    /// again, in full, before the owner hears of it: a read once.
     #[test]
-    fn a_transfer_is_tried_twice() {
+    fn a_transfer_is_tried_again() {
         let (mut io, mut device) = (MetadataIo::new(2, false), Device::default());
         let journal = Place::Journal { segment: 3, offset: 512 };
         io.submit_bytes(&mut device, (Direction::Write, journal), &[7, 8], 4096 + 512, MetadataOwner::Journal(1));
@@ -277,13 +308,46 @@ mod tests {
         io.done(&mut device, tokens[0], Err(RequestError::Io));
         assert_eq!(ended(&mut io), []);
         assert_eq!(device.started[2], device.started[0], "the same again");
-        io.done(&mut device, tokens[1], Ok(()));
-        assert_eq!(ended(&mut io), [(MetadataOwner::Map(2), Ok(()))]);
-        io.done(&mut device, tokens[0], Err(RequestError::Io));
-        assert_eq!(ended(&mut io), [(MetadataOwner::Journal(1), Err(RequestError::Io))]);
+        io.done(&mut device, tokens[0], Ok(()));
+        assert_eq!(ended(&mut io), [(MetadataOwner::Journal(1), Ok(()))]);
+        io.done(&mut device, tokens[1], Err(RequestError::Io));
+        assert_eq!((ended(&mut io), device.started.len()), (vec![], 4));
+        io.done(&mut device, tokens[1], Err(RequestError::Io));
+        assert_eq!(ended(&mut io), [(MetadataOwner::Map(2), Err(RequestError::Io))]);
         assert!(io.is_idle() && io.room() == 2);
         let MetadataCounts { read, write, written_bytes, retries, .. } = io.counts();
-        assert_eq!((read, write, written_bytes, retries), (1, 1, 4608, 1));
+        assert_eq!((read, write, written_bytes, retries), (1, 1, 4608, 2));
+    }
+
+    /// A write is tried again and again, for a third of a second, and not in vain while it may still succeed.
+    #[test]
+    fn a_write_is_tried_for_a_while() {
+        for succeeds in [None, Some(3)] {
+            let (mut io, mut device) = (MetadataIo::new(1, false), Device::default());
+            let place = Place::SlabMetadata { slab: 1, block: 2 };
+            io.submit(&mut device, (Direction::Write, place), &[7], MetadataOwner::Physical(3));
+            let token = device.started[0].4;
+            let mut tries = Vec::new();
+            while ended(&mut io).is_empty() {
+                tries.push(device.now.0 / 1_000_000);
+                assert_eq!(device.started.len(), tries.len());
+                if succeeds == Some(tries.len()) {
+                    io.done(&mut device, token, Ok(()));
+                    assert_eq!(ended(&mut io), [(MetadataOwner::Physical(3), Ok(()))]);
+                    break;
+                }
+                io.done(&mut device, token, Err(RequestError::Io));
+                if let Some(at) = io.next_try() {
+                    assert!(!io.is_idle() && io.room() == 0, "it is still under way");
+                    io.try_again(&mut device, Nanos(at.0 - 1));
+                    assert_eq!(device.started.len(), tries.len(), "not yet");
+                    device.now = at;
+                    io.try_again(&mut device, at);
+                }
+            }
+            assert_eq!(tries, [0, 0, 1, 11, 61, 311][..succeeds.unwrap_or(6)]);
+            assert!(io.is_idle() && io.next_try().is_none());
+        }
     }
 
     /// vdo-81: flushes that are asked for while one is under way share the next, which begins after it; without a

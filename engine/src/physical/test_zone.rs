@@ -12,7 +12,7 @@ use crate::io::{MetadataIo, MetadataOwner};
 use crate::media::journal_record::Point;
 use crate::media::slab_summary::SlabSummary;
 use crate::message::{MemberRef, VioRef};
-use crate::units::{Pbn, ShardId, BLOCK_SIZE};
+use crate::units::{Nanos, Pbn, ShardId, BLOCK_SIZE};
 use crate::volume::Geometry;
 
 /// The nonce of the volumes of tests.
@@ -149,6 +149,7 @@ impl TestZone {
             return self.zone.advance(&mut self.media, &mut self.io);
         };
         self.io.done(&mut self.media, token, result);
+        self.io.try_again(&mut self.media, Nanos(u64::MAX));
         self.deliver();
         self.advance();
         true

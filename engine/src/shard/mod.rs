@@ -194,7 +194,8 @@ impl<E: Env> Shard<E> {
     /// If no transfer of that name is under way.
     pub fn io_done(&mut self, env: &mut E, token: RunToken, result: Result<(), RequestError>) {
         if MetadataIo::<E::Buf>::is_ours(token) {
-            return self.metadata.done(env, token, result);
+            self.metadata.done(env, token, result);
+            return self.set_metadata_timer(env);
         }
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.io.complete(token, result, &mut outcomes);
@@ -224,12 +225,30 @@ impl<E: Env> Shard<E> {
                     let (mut cx, _, hash) = split!(self, env);
                     hash.index_timer(&mut cx);
                 }
+                TimerUser::Metadata => {
+                    let now = env.now();
+                    self.metadata.try_again(env, now);
+                    self.set_metadata_timer(env);
+                }
                 TimerUser::Slab => {
                     let (mut cx, _, _) = split!(self, env);
                     cx.slab_timer();
                 }
             }
         }
+    }
+
+    /// Sets the timer for the writes of metadata that are to be tried again.
+    fn set_metadata_timer(&mut self, env: &mut E) {
+        if let Some(at) = self.metadata.next_try() {
+            self.timers.arm(env, TimerUser::Metadata, at);
+        }
+    }
+
+    /// True while a write of metadata that has failed waits to be tried again.
+    #[must_use]
+    pub fn tries_again(&self) -> bool {
+        self.metadata.next_try().is_some()
     }
 
     /// Does the work that the calls above left to be done in batches, and starts the transfers that came of it.

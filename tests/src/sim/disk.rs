@@ -297,7 +297,10 @@ impl Base for Disk {
         let mut transfer = self.transfers.swap_remove(number);
         let data = transfer.pbn().filter(|_| !transfer.is_metadata());
         let blocks = transfer.bufs.len() as u64;
-        let fails = data.is_some_and(|pbn| faults.fails(transfer.direction, pbn, blocks));
+        let fails = match data {
+            Some(pbn) => faults.fails(transfer.direction, pbn, blocks),
+            None => faults.fails_metadata(transfer.direction, transfer.place),
+        };
         match transfer.direction {
             Direction::Read if fails => {
                 // What a failed read leaves in memory is not defined.

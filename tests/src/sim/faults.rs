@@ -6,7 +6,7 @@
 //! request that fails must name its cause: an unused fault of a fitting kind that happened while the request was in the
 //! shard. So an error that comes out of nothing, or that two requests report for one fault, is noticed.
 
-use engine::{Direction, Pbn};
+use engine::{Direction, Pbn, Place};
 
 use super::damage::{Damage, DamageCounts};
 use super::random::{mix, Random};
@@ -175,6 +175,8 @@ pub struct Faults {
     random: Random,
     salt: u64,
     scripted: Vec<Scripted>,
+    /// So many writes of recovery journals are to fail.
+    journal_writes: u32,
     complaints: Complaints,
     /// Totals.
     pub counts: FaultCounts,
@@ -191,6 +193,7 @@ impl Faults {
             random,
             salt,
             scripted: Vec::new(),
+            journal_writes: 0,
             complaints: Complaints::default(),
             counts: FaultCounts::default(),
         }
@@ -210,6 +213,19 @@ impl Faults {
     /// Fails the next `times` transfers in a direction that touch `pbn` (or any block).
     pub fn script(&mut self, direction: Direction, pbn: Option<Pbn>, times: u32) {
         self.scripted.push(Scripted { direction, pbn, times });
+    }
+
+    /// Fails the next `times` writes of recovery journals.
+    pub fn script_journal(&mut self, times: u32) {
+        self.journal_writes = times;
+    }
+
+    /// True when the transfer of metadata fails.
+    pub fn fails_metadata(&mut self, direction: Direction, place: Place) -> bool {
+        let is_meant = direction == Direction::Write && matches!(place, Place::Journal { .. });
+        let fails = is_meant && self.journal_writes > 0;
+        self.journal_writes -= u32::from(fails);
+        fails
     }
 
     /// True when the transfer fails.

@@ -155,7 +155,7 @@ impl Schedule {
         if did || cluster.world.failure.is_some() {
             return true;
         }
-        let has_work = !cluster.is_idle();
+        let has_work = !cluster.is_idle() || cluster.ids().any(|shard| cluster.shard(shard).tries_again());
         let world = &mut cluster.world;
         // Without work only reports of errors wait for a timer.
         let timer = world.timers.iter().flatten().min().copied().filter(|_| has_work);

@@ -6,13 +6,14 @@ use uuid::Uuid;
 
 use super::medium::{Medium, Request};
 use super::read;
+use crate::env::RunToken;
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::logical::journal::{Counters, Journal, JournalConfig, Waiter, JOURNAL_BLOCKS, MAX_SETS};
 use crate::logical::{Mapped, Mapping, PageId};
 use crate::media::journal_record::{Entry, PbnRun, Point};
 use crate::pool::mlog::block::Stamp;
 use crate::pool::mlog::testing::Random;
-use crate::units::{Lbn, Pbn, ShardId};
+use crate::units::{Lbn, Nanos, Pbn, ShardId};
 use crate::volume::JournalSegment;
 use crate::ReadOnlyReason;
 
@@ -67,6 +68,8 @@ pub(super) struct Model {
     pub erasures: u64,
     /// One transfer in so many fails; 0: none.
     pub failures: usize,
+    /// Transfers that fail whenever they are tried.
+    pub doomed: Vec<RunToken>,
 }
 
 pub(super) const GENERATION: u64 = 7;
@@ -160,6 +163,7 @@ impl Model {
             erasing: None,
             erasures: 0,
             failures: 0,
+            doomed: Vec::new(),
         }
     }
 
@@ -191,15 +195,22 @@ impl Model {
 
     /// Ends a request of the medium's.
     pub fn end(&mut self, index: usize) {
-        let ok = self.failures == 0 || !self.random.one_in(self.failures);
+        let token = self.medium.under_way[index].0;
+        let fails = self.failures > 0 && self.random.one_in(self.failures);
+        if fails && self.random.one_in(8) {
+            self.doomed.push(token);
+        }
+        let ok = !fails && !self.doomed.contains(&token);
         let is_flush = matches!(self.medium.under_way[index].1, Request::Flush { .. });
         let (token, result) = self.medium.end(index, ok, &mut self.random);
         if is_flush && ok {
             self.stable = self.flushing;
         }
         self.io.done(&mut self.medium, token, result);
+        self.io.try_again(&mut self.medium, Nanos(u64::MAX));
         while let Some((owner, result)) = self.io.take_ended() {
             let MetadataOwner::Journal(tag) = owner else { panic!("{owner:?} is another's") };
+            self.doomed.retain(|doomed| *doomed != token);
             self.journal.io_done(tag, result);
         }
     }

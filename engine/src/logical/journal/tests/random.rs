@@ -97,7 +97,7 @@ fn committed_entries_survive_power_cuts() {
     assert!(laps > 300 && full > 8, "{laps} erasures, {full} times full");
 }
 
-/// vdo-96: a write that fails twice ends the journal; what was committed stays, everything else fails, in order.
+/// vdo-96: a write that fails whenever it is tried ends the journal; what was committed stays, everything else fails, in order.
 #[test]
 fn a_failure_ends_the_journal() {
     let mut ended = 0;

@@ -144,13 +144,18 @@ fn a_failed_batch_takes_the_later_ones_along() {
             end(&mut model, 0);
         }
         model.failures = 1;
-        model.end(0);
-        assert_eq!(model.journal.failed(), None, "it is tried again");
-        end(&mut model, 0);
+        for _ in 0..5 {
+            model.end(0);
+            assert_eq!(model.journal.failed(), None, "it is tried again");
+        }
+        while model.journal.failed().is_none() {
+            model.end(0);
+        }
         assert_eq!(model.journal.failed(), Some(ReadOnlyReason::WriteFailed("recovery journal")));
         model.failures = 0;
         while model.end_any() {}
-        assert_eq!((advance(&mut model), model.journal.statistics().entries.committed), (vec![], 0));
+        assert!(!model.advance(), "nothing is begun");
+        assert_eq!(model.journal.statistics().entries.committed, 0);
         model.check_failed();
     }
 }

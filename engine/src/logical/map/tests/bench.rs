@@ -11,7 +11,7 @@ use crate::logical::map::page_memory::Entries;
 use crate::logical::map::{BlockMap, EraInput, Fetch, Frame, Leaving, MapConfig, MapEvent, Purpose};
 use crate::logical::{Mapped, Mapping, PageId};
 use crate::media::map_page::{self, PageName};
-use crate::units::{Blocks, Lbn, Pbn};
+use crate::units::{Blocks, Lbn, Nanos, Pbn};
 use crate::volume::{Geometry, MAX_LOGICAL_BLOCKS};
 
 use super::world::{At, Rng, World, NONCE};
@@ -241,6 +241,7 @@ impl Bench {
     pub fn complete(&mut self, index: usize) {
         let (token, result) = self.world.complete(index);
         self.io.done(&mut self.world, token, result);
+        self.io.try_again(&mut self.world, Nanos(u64::MAX));
         self.ended();
     }
 
