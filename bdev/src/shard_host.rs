@@ -288,6 +288,11 @@ impl ShardHost {
         self.with_running(|running| running.is_saved()).unwrap_or(true)
     }
 
+    /// All shards are saved: no metadata may be transferred before [`ShardHost::resume`]. On the shard's thread.
+    pub fn quiesce(&self) {
+        self.change(Running::quiesce);
+    }
+
     /// Goes back to normal operation after [`ShardHost::save`]. On the shard's thread.
     pub fn resume(&self) {
         self.change(Running::resume);

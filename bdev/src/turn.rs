@@ -224,6 +224,11 @@ impl Running {
         self.shard.is_saved() && self.transfers.is_idle() && self.env.is_answered()
     }
 
+    /// All shards are saved: no metadata may be transferred before [`Running::resume`].
+    pub fn quiesce(&mut self) {
+        self.shard.quiesce();
+    }
+
     /// Goes back to normal operation after [`Running::save`].
     pub fn resume(&mut self) {
         self.shard.resume();

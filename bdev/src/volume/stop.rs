@@ -114,6 +114,7 @@ pub(super) async fn save(volume: &Arc<Volume>) {
     wait_for_all(volume, ShardHost::is_saved).await;
     come_to_rest(volume).await;
     wait_for_all(volume, ShardHost::is_saved).await;
+    tour(volume, ShardHost::quiesce).await;
 }
 
 fn closing(volume: &Volume, shards: &[Statistics]) -> Closing {

@@ -9,7 +9,8 @@
 //! when it was asked for; those asked for while one is under way share the next. Without a volatile cache there is
 //! nothing to flush, and the answer is there at the next [`MetadataIo::take_ended`].
 //!
-//! Invariants: every request is answered exactly once; nothing is allocated once as many transfers of as many blocks
+//! Invariants: every request is answered exactly once; nothing begins while the volume is quiescent, since what is on media is
+//! recorded to be all there is; nothing is allocated once as many transfers of as many blocks
 //! have been under way together as ever will be.
 
 use std::collections::VecDeque;
@@ -60,6 +61,8 @@ pub struct MetadataIo<Buf> {
     /// Room for the blocks of transfers, kept from earlier ones.
     spare: Vec<Vec<Buf>>,
     volatile_cache: bool,
+    /// The volume is saved: nothing may begin.
+    quiescent: bool,
     /// Owners whose flush is under way; empty when none is.
     flushing: Vec<MetadataOwner>,
     /// Owners whose flush comes next.
@@ -101,6 +104,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
             later: Vec::with_capacity(capacity),
             spare: Vec::with_capacity(capacity),
             volatile_cache,
+            quiescent: false,
             flushing: Vec::with_capacity(capacity),
             flush_next: Vec::with_capacity(capacity),
             ended: VecDeque::with_capacity(2 * capacity),
@@ -118,6 +122,15 @@ impl<Buf: Copy> MetadataIo<Buf> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.transfers.in_use() == 0 && self.flushing.is_empty() && self.flush_next.is_empty() && self.ended.is_empty()
+    }
+
+    /// The volume is saved, and from now on nothing may begin; or it goes back to normal operation.
+    ///
+    /// # Panics
+    /// If something is under way in a volume that is saved.
+    pub fn set_quiescent(&mut self, quiescent: bool) {
+        assert!(!quiescent || self.is_idle(), "metadata is under way in a volume that is saved");
+        self.quiescent = quiescent;
     }
 
     /// Writes that have ended may be in a volatile cache.
@@ -149,7 +162,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
     /// Starts a transfer that ends in the last block, for [`Place::Journal`].
     ///
     /// # Panics
-    /// If there is no [`MetadataIo::room`], or `bytes` does not end in the last of `bufs`.
+    /// If there is no [`MetadataIo::room`], `bytes` does not end in the last of `bufs`, or the volume is quiescent.
     pub fn submit_bytes<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -158,6 +171,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
         bytes: usize,
         owner: MetadataOwner,
     ) {
+        assert!(!self.quiescent, "{direction:?} of {place:?} begins in a volume that is saved");
         assert!(bytes > 0 && bytes.div_ceil(BLOCK_SIZE) == bufs.len(), "{bytes} bytes in {} blocks", bufs.len());
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.extend_from_slice(bufs);
@@ -174,7 +188,11 @@ impl<Buf: Copy> MetadataIo<Buf> {
     }
 
     /// Asks for a flush: every write that has ended by now is durable when it is answered.
+    ///
+    /// # Panics
+    /// If the volume is quiescent.
     pub fn flush<E: Env<Buf = Buf>>(&mut self, env: &mut E, owner: MetadataOwner) {
+        assert!(!self.quiescent, "a flush begins in a volume that is saved");
         if !self.volatile_cache {
             self.ended.push_back((owner, Ok(())));
         } else if self.flushing.is_empty() {

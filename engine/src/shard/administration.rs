@@ -3,8 +3,8 @@
 //! What an operator, or the host on his behalf, does to a shard: coming to rest, saving, growing, ending writes.
 //!
 //! A host that stops a volume first offers no more pieces and waits until every shard is idle and all mail is
-//! delivered; then it calls [`Shard::save`] on each and waits for [`Shard::is_saved`]. What is on media then needs no
-//! recovery. [`Shard::resume`] goes back to normal operation.
+//! delivered; then it calls [`Shard::save`] on each, waits for [`Shard::is_saved`], and calls [`Shard::quiesce`]. What is on
+//! media then needs no recovery. [`Shard::resume`] goes back to normal operation.
 
 use super::Shard;
 use crate::context::Context;
@@ -49,8 +49,19 @@ impl<E: Env> Shard<E> {
         self.is_idle() && clean && self.metadata.is_idle() && self.hash.is_answered()
     }
 
+    /// All shards are saved: until [`Shard::resume`] no metadata may be read or written.
+    ///
+    /// # Panics
+    /// If this shard is not saved; and later, if it begins a transfer of metadata all the same: what the host has recorded of
+    /// the volume would not be true any more.
+    pub fn quiesce(&mut self) {
+        assert!(self.is_saved(), "shard {:?} is to rest and is not saved", self.id);
+        self.metadata.set_quiescent(true);
+    }
+
     /// Goes back to normal operation after [`Shard::save`].
     pub fn resume(&mut self) {
+        self.metadata.set_quiescent(false);
         self.physical.resume();
     }
 

@@ -327,6 +327,17 @@ impl<D: Base> Cluster<D> {
         self.shards.iter().all(Shard::is_saved)
     }
 
+    /// All metadata is saved, and no more may be transferred before [`Cluster::resume`], although the shards are run.
+    ///
+    /// # Panics
+    /// If a shard is not saved, or transfers metadata.
+    pub fn quiesce(&mut self) {
+        self.shards.iter_mut().for_each(Shard::quiesce);
+        for shard in self.ids() {
+            self.perform(Step::Run(shard));
+        }
+    }
+
     /// Goes on after [`Cluster::save`].
     pub fn resume(&mut self) {
         self.shards.iter_mut().for_each(Shard::resume);

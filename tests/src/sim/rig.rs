@@ -97,6 +97,7 @@ impl Cluster {
         self.settle(nothing);
         self.expect_sound();
         assert!(self.is_saved(), "all metadata can be saved");
+        self.quiesce();
     }
 
     /// Writes one block of a value.

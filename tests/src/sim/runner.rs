@@ -229,6 +229,7 @@ impl Run {
                 return Err(format!("the volume cannot be saved:\n{}", self.cluster.world.dump()));
             }
         }
+        self.cluster.quiesce();
         let found = audit(&self.cluster)?;
         self.cluster.resume();
         if self.plan.flavour == Flavour::Efficiency {

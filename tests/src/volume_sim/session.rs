@@ -268,6 +268,7 @@ impl Session {
                 return Err(format!("the volume cannot be saved:\n{}", self.cluster.world.dump()));
             }
         }
+        self.cluster.quiesce();
         Ok(())
     }
 }
