@@ -321,6 +321,10 @@ impl Env for HostEnv {
             }
             Event::SpaceReturned => log::info!("{name}: physical space is available again"),
             Event::InvalidAdvice { pbn } => log::warn!("{name} {shard}: the index named {pbn}, which cannot hold data"),
+            Event::QueriesTimedOut(count) => log::warn!(
+                "{name} {shard}: {count} blocks were stored without the advice of the index, which took too long: the base \
+                 bdev is slow; no data is at risk, duplicates among them use space"
+            ),
             Event::Inconsistent { pbn, operation } => {
                 log::error!("{name} {shard}: reference count of {pbn} and mappings disagree; refused: {operation}");
             }

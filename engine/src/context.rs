@@ -156,6 +156,14 @@ impl<E: Env> Context<'_, E> {
         self.reporter.report(self.env, self.timers, event);
     }
 
+    /// Counts queries of the index that were given up, and reports them now or with those to come.
+    pub fn queries_timed_out(&mut self, count: u64) {
+        if count > 0 {
+            self.stats.dedupe_advice_timeouts += count;
+            self.reporter.queries_timed_out(self.env, self.timers, count);
+        }
+    }
+
     /// True when the shard takes no writes any more.
     pub fn is_read_only(&self) -> bool {
         self.read_only.is_some()
@@ -398,7 +406,8 @@ impl<E: Env> Context<'_, E> {
     /// The timer has come: who has waited too long for a slab does without its block.
     pub fn slab_timer(&mut self) {
         let now = self.env.now();
-        self.stats.dedupe_advice_timeouts += self.physical.lock_timer_fired(now);
+        let given_up = self.physical.lock_timer_fired(now);
+        self.queries_timed_out(given_up);
         self.set_slab_timer();
     }
 

@@ -218,6 +218,8 @@ pub enum Event {
         /// The block it named.
         pbn: Pbn,
     },
+    /// So many queries of the index were given up since the last report; what was asked for is stored without advice.
+    QueriesTimedOut(u64),
     /// Reference counts and mappings disagree; the operation was refused.
     Inconsistent {
         /// Block concerned.

@@ -31,6 +31,11 @@ pub trait TestDevice {
     fn arm(&mut self, _: Nanos) {
         unreachable!("metadata has no timers")
     }
+
+    /// See [`Env::report`].
+    fn note(&mut self, _: Event) {
+        unreachable!("the shard reports")
+    }
 }
 
 impl<T: TestDevice> Env for T {
@@ -97,8 +102,8 @@ impl<T: TestDevice> Env for T {
         self.arm(at);
     }
 
-    fn report(&mut self, _: Event) {
-        unreachable!("the shard reports")
+    fn report(&mut self, event: Event) {
+        self.note(event);
     }
 }
 
@@ -109,6 +114,8 @@ pub struct Clock {
     pub now: Nanos,
     /// When the world will call.
     pub armed: Option<Nanos>,
+    /// What it was told, oldest first.
+    pub reports: Vec<Event>,
 }
 
 impl TestDevice for Clock {
@@ -134,5 +141,9 @@ impl TestDevice for Clock {
 
     fn arm(&mut self, at: Nanos) {
         self.armed = Some(at);
+    }
+
+    fn note(&mut self, event: Event) {
+        self.reports.push(event);
     }
 }

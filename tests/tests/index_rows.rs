@@ -131,6 +131,7 @@ fn a_slow_index_delays_a_write_by_the_timeout_at_most() {
     assert_eq!(rig.outcome(id), Some(Ok(())));
     let late = rig.statistics();
     assert_eq!((late.dedupe_advice_timeouts, late.dedupe_context_busy), (1, 0));
+    assert_eq!(rig.world.queries_timed_out, [1], "the operator hears of it");
     assert_eq!(late.curr_dedupe_queries, 1, "the context is in use until the read has ended");
 
     // Nobody waits for what is late already, not even on the same hook's section.
@@ -317,6 +318,7 @@ fn a_slab_that_does_not_come_is_waited_for_once() {
     assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))), "they store copies");
     let statistics = rig.statistics();
     assert_eq!((statistics.dedupe_hits, statistics.unique_blocks, statistics.dedupe_advice_timeouts), (0, 50, 50));
+    assert_eq!(rig.world.queries_timed_out, [50]);
     let late = rig.begin_write(400, 1001);
     rig.settle(slab_reads);
     assert_eq!((rig.outcome(late), rig.statistics().dedupe_advice_timeouts), (Some(Ok(())), 50));

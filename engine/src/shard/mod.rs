@@ -216,7 +216,7 @@ impl<E: Env> Shard<E> {
     pub fn timer(&mut self, env: &mut E) {
         for user in self.timers.due(env) {
             match user {
-                TimerUser::Reporter => self.reporter.timer(env),
+                TimerUser::Reporter => self.reporter.timer(env, &mut self.timers),
                 TimerUser::Packer => {
                     let (mut cx, _, hash) = split!(self, env);
                     hash.pack_timer(&mut cx);

@@ -70,6 +70,8 @@ pub struct World<D = Disk> {
     pub overwrites_go_on: bool,
     /// The host has ended writing.
     pub told_read_only: bool,
+    /// Queries of the index that timed out, as each report said.
+    pub queries_timed_out: Vec<u64>,
     /// Why the volume takes no writes any more, as its shards reported first.
     pub read_only: Option<ReadOnlyReason>,
     /// Answers to examine.
@@ -118,6 +120,7 @@ impl<D: Base> World<D> {
             room: usize::MAX,
             overwrites_go_on: false,
             told_read_only: false,
+            queries_timed_out: Vec::new(),
             read_only: None,
             space_claims: Vec::new(),
             failure: None,
@@ -383,6 +386,7 @@ impl<D: Base> Env for World<D> {
             Event::ReadOnly(reason) => {
                 self.read_only.get_or_insert(reason);
             }
+            Event::QueriesTimedOut(count) => self.queries_timed_out.push(count),
             _ => {}
         }
     }

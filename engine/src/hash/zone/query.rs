@@ -63,7 +63,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             }
             Asked::Busy => {
                 cx.stats.dedupe_context_busy += 1;
-                cx.stats.dedupe_advice_timeouts += 1;
+                cx.queries_timed_out(1);
                 false
             }
         }
@@ -89,10 +89,12 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let now = cx.env.now();
         let Some(level2) = &mut self.level2 else { return };
         level2.contexts().timer_fired();
+        let mut given_up = 0;
         while let Some(lock) = self.level2.as_mut().and_then(|level2| level2.contexts().take_expired(now)) {
-            cx.stats.dedupe_advice_timeouts += 1;
+            given_up += 1;
             self.unanswered(cx, lock);
         }
+        cx.queries_timed_out(given_up);
         if let Some(level2) = &mut self.level2 {
             level2.set_timer(cx);
         }
