@@ -54,6 +54,17 @@ pub struct Arrival<Buf> {
     pub old: Mapping,
     /// It is stored, but shall be stored in another place.
     pub anew: bool,
+    /// Somebody waits for its LBN.
+    pub awaited: bool,
+}
+
+/// A block that a hash zone has, and for whose LBN somebody waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Awaited {
+    /// The block.
+    pub vio: VioRef,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
 }
 
 /// News for the logical zone.
@@ -89,6 +100,8 @@ pub enum LogicalEvent {
 pub struct Handoff<Buf> {
     /// Blocks that wait for the hash zone.
     pub arrivals: VecDeque<Arrival<Buf>>,
+    /// Blocks that somebody waits for; the hash zone is to be told.
+    pub hastened: VecDeque<Awaited>,
     /// Outcomes of remaps that wait for the hash zone.
     pub finished: VecDeque<(u32, Result<(), RequestError>)>,
     /// News that waits for the logical zone.
@@ -100,6 +113,7 @@ impl<Buf> Handoff<Buf> {
     pub fn new(capacity: usize) -> Handoff<Buf> {
         Handoff {
             arrivals: VecDeque::with_capacity(capacity),
+            hastened: VecDeque::with_capacity(capacity),
             finished: VecDeque::with_capacity(capacity),
             to_logical: VecDeque::with_capacity(capacity + MAX_MOVING),
         }
@@ -107,7 +121,7 @@ impl<Buf> Handoff<Buf> {
 
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.arrivals.is_empty() && self.finished.is_empty() && self.to_logical.is_empty()
+        self.arrivals.is_empty() && self.hastened.is_empty() && self.finished.is_empty() && self.to_logical.is_empty()
     }
 }
 
@@ -222,8 +236,18 @@ impl<E: Env> Context<'_, E> {
         if to == self.id {
             self.handoff.arrivals.push_back(block);
         } else {
-            let Arrival { vio, lbn, data, fingerprint, old, anew } = block;
-            self.send(to, Message::Dedupe { vio, lbn, data, fingerprint, old, anew });
+            let Arrival { vio, lbn, data, fingerprint, old, anew, awaited } = block;
+            self.send(to, Message::Dedupe { vio, lbn, data, fingerprint, old, anew, awaited });
+        }
+    }
+
+    /// Logical to hash: somebody waits for a block that was handed over.
+    pub fn hasten(&mut self, awaited: Awaited) {
+        let to = self.geometry.hash_shard(awaited.fingerprint.first_byte());
+        if to == self.id {
+            self.handoff.hastened.push_back(awaited);
+        } else {
+            self.send(to, Message::Hasten(awaited));
         }
     }
 

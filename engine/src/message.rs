@@ -9,6 +9,7 @@
 //! logical and hash zone hand over through queues of their own. Which call or message serves a step depends only on
 //! where the owner of the object lives, never on load, so the order between two shards is kept.
 
+use crate::context::Awaited;
 use crate::error::RequestError;
 use crate::hash::Fingerprint;
 use crate::logical::{Mapped, Mapping};
@@ -51,7 +52,11 @@ pub enum Message<Buf> {
         old: Mapping,
         /// It is stored, but shall be stored in another place ([`crate::io::relocator`]).
         anew: bool,
+        /// Somebody waits for its LBN.
+        awaited: bool,
     },
+    /// Logical to hash: somebody waits for the LBN of a block that [`Message::Dedupe`] handed over. Not answered.
+    Hasten(Awaited),
     /// Hash to logical: the block's content is (or will stay) stored here; record it.
     Remap {
         /// Index of the vio in the receiver.

@@ -165,6 +165,63 @@ fn a_block_equal_to_a_parked_one_completes_with_it() {
     rig.read(1);
 }
 
+/// A volume of so many shards in each of which a read is held back, and values of the last one's hash zone.
+fn busy_in_each_shard(shards: u64) -> (Rig, Vec<Pbn>, Vec<u64>) {
+    let mut rig = volume(shards as usize, 128, &Sizes::default());
+    for (shard, value) in (0..shards).zip(values(496).skip(1)) {
+        rig.write(shard * PAGE + BUSY, value);
+        rig.submit(&Request::read(shard * PAGE + BUSY, 1));
+    }
+    let busy = (0..shards).map(|shard| rig.pbn(shard * PAGE + BUSY)).collect();
+    let last = ShardId(shards as u16 - 1);
+    let values = values(0).filter(|value| rig.hash_shard(*value) == last).take(3).collect();
+    (rig, busy, values)
+}
+
+/// vdo-95, adapted: whoever reads, overwrites or unmaps a block that is parked, or part of it, does not wait for that one's
+/// company: its bin is written at once, with all that is in it. Also where the bin is another shard's.
+#[test]
+fn a_block_that_is_waited_for_waits_for_no_company() {
+    let part = |operation| Request { operation, sector: 3, sectors: 2, tokens: vec![8, 8] };
+    for shards in [1, 2] {
+        let (_, _, values) = busy_in_each_shard(shards);
+        let waiters = [
+            Request::read(0, 1),
+            Request::write(0, &values[2..]),
+            Request::on_blocks(Operation::Unmap, 0, 1),
+            part(Operation::Write),
+        ];
+        for waiter in waiters {
+            let (mut rig, busy, values) = busy_in_each_shard(shards);
+            let held = |pending: &Pending<'_>| matches!(pending, Pending::Transfer(transfer) if transfer.pbn().is_some_and(|pbn| busy.contains(&pbn)));
+            let writes = [0, 1].map(|lbn| rig.begin_write(lbn, values[lbn as usize]));
+            rig.settle(held);
+            assert_eq!((parked(&rig), rig.outcome(writes[0])), (2, None));
+            let waits = rig.submit(&waiter);
+            rig.settle(held);
+            assert_eq!(writes.map(|id| rig.outcome(id)), [Some(Ok(())); 2], "{waiter:?} on {shards} shards");
+            assert!(is_compressed(&rig, 1), "the bin is written as it is");
+            let is_parked = waiter.operation == Operation::Write;
+            assert_eq!((rig.outcome(waits).is_none(), parked(&rig)), (is_parked, u64::from(is_parked)));
+            rig.settle(nothing);
+            assert_eq!(rig.outcome(waits), Some(Ok(())));
+        }
+    }
+}
+
+/// A block for whose LBN others wait already when it comes to be parked does not wait for company either; the last of them does.
+#[test]
+fn a_block_that_others_wait_for_is_not_parked() {
+    for shards in [1, 2] {
+        let (mut rig, busy, values) = busy_in_each_shard(shards);
+        let held = |pending: &Pending<'_>| matches!(pending, Pending::Transfer(transfer) if transfer.pbn().is_some_and(|pbn| busy.contains(&pbn)));
+        let writes = [0, 1, 2].map(|value| rig.begin_write(0, values[value]));
+        rig.settle(held);
+        assert_eq!(writes.map(|id| rig.outcome(id)), [Some(Ok(())), Some(Ok(())), None]);
+        assert_eq!(parked(&rig), 1);
+    }
+}
+
 /// vdo-94: without company nothing waits: a single block is written as it is, at once.
 #[test]
 fn a_single_write_does_not_wait() {

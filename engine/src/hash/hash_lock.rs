@@ -96,6 +96,8 @@ pub struct HashLock {
     pub lease: u8,
     /// Whether more increments have been asked for; waiters wait for them.
     pub extending: bool,
+    /// Somebody waits for the LBN of a member: the agent's fragment waits for no company.
+    pub awaited: bool,
     /// The member that performs the lock's operation.
     pub agent: u32,
     /// Members that wait for the agent.
@@ -123,6 +125,7 @@ impl HashLock {
             holds_duplicate: false,
             lease: 0,
             extending: false,
+            awaited: false,
             agent: NONE,
             waiters: WaitQueue::new(),
             late: WaitQueue::new(),

@@ -60,6 +60,8 @@ pub struct Member<Buf> {
     pub packing: Packing,
     /// The volume's own: it is stored already, and shall be stored in another place, compressed or not at all.
     pub anew: bool,
+    /// Somebody waits for its LBN: it waits for no company.
+    pub awaited: bool,
     /// Bytes that it has been compressed to; 0 if it has not.
     pub compressed: u16,
     /// Whether it has claimed an increment of its lock's lease.
@@ -91,6 +93,7 @@ impl<Buf> Member<Buf> {
             scratch: None,
             packing: Packing::None,
             anew: false,
+            awaited: false,
             compressed: 0,
             claimed: false,
             retried: false,

@@ -87,6 +87,8 @@ pub struct DataVio<Buf> {
     pub new: Mapping,
     /// Check code of the content.
     pub check: u32,
+    /// Its hash zone knows, or will be told with the block, that somebody waits for the LBN.
+    pub awaited: bool,
     /// The hash-lock member that awaits the outcome of the remap.
     pub member: Option<MemberRef>,
     /// Link for waiting.
@@ -107,6 +109,7 @@ impl<Buf> DataVio<Buf> {
             old: Mapping::UNMAPPED,
             new: Mapping::UNMAPPED,
             check: 0,
+            awaited: false,
             member: None,
             next: NONE,
         }

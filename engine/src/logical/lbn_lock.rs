@@ -11,7 +11,7 @@
 use hashbrown::hash_table::Entry;
 use hashbrown::HashTable;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, NONE};
 use crate::units::Lbn;
 use crate::wait_queue::{Linked, WaitQueue};
 
@@ -35,6 +35,8 @@ struct LbnLock {
     lbn: Lbn,
     /// Readers that hold the lock; 0 while a writer does.
     readers: u32,
+    /// The writer that holds the lock, or [`NONE`].
+    writer: u32,
     waiters: WaitQueue,
 }
 
@@ -67,13 +69,25 @@ impl LbnLocks {
         !self.locks.is_empty() && self.locks.find(hash(lbn), |lock| lock.lbn == lbn).is_some()
     }
 
+    /// The writer that holds `lbn`, if one does.
+    pub fn writer(&self, lbn: Lbn) -> Option<u32> {
+        let lock = self.locks.find(hash(lbn), |lock| lock.lbn == lbn)?;
+        Some(lock.writer).filter(|writer| *writer != NONE)
+    }
+
+    /// True when somebody waits for `lbn`.
+    pub fn is_awaited(&self, lbn: Lbn) -> bool {
+        self.locks.find(hash(lbn), |lock| lock.lbn == lbn).is_some_and(|lock| !lock.waiters.is_empty())
+    }
+
     /// Locks `lbn` for an object, or lets it wait. Returns whether it has the lock now.
     pub fn acquire<T: Locker>(&mut self, lbn: Lbn, pool: &mut Arena<T>, index: u32) -> bool {
         let access = pool[index].access();
         match self.locks.entry(hash(lbn), |lock| lock.lbn == lbn, |lock| hash(lock.lbn)) {
             Entry::Vacant(vacant) => {
                 let readers = u32::from(access == Access::Shared);
-                vacant.insert(LbnLock { lbn, readers, waiters: WaitQueue::new() });
+                let writer = if access == Access::Shared { NONE } else { index };
+                vacant.insert(LbnLock { lbn, readers, writer, waiters: WaitQueue::new() });
                 true
             }
             Entry::Occupied(mut occupied) => {
@@ -107,8 +121,10 @@ impl LbnLocks {
         };
         granted(first);
         if pool[first].access() == Access::Exclusive {
+            lock.writer = first;
             return;
         }
+        lock.writer = NONE;
         lock.readers = 1;
         while let Some(next) = lock.waiters.first() {
             if pool[next].access() == Access::Exclusive {
@@ -124,7 +140,6 @@ impl LbnLocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::NONE;
 
     #[derive(Clone)]
     struct Vio {

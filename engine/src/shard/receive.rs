@@ -15,9 +15,10 @@ impl<E: Env> Shard<E> {
         debug_assert_ne!(from, self.id, "a shard does not send messages to itself");
         let (mut cx, logical, hash) = split!(self, env);
         match message {
-            Message::Dedupe { vio, lbn, data, fingerprint, old, anew } => {
-                cx.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, old, anew });
+            Message::Dedupe { vio, lbn, data, fingerprint, old, anew, awaited } => {
+                cx.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, old, anew, awaited });
             }
+            Message::Hasten(awaited) => cx.handoff.hastened.push_back(awaited),
             Message::Remap { vio, member, location } => {
                 cx.handoff.to_logical.push_back(LogicalEvent::Remap { vio, member, location });
             }

@@ -118,8 +118,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let own = self.members[member].anew;
         self.packing.held_up += Tally::one(own);
         if !own {
-            let bin = self.packing.packer.bin_of(agent).expect("a parked fragment is in a bin");
-            self.packing.packer.mark(bin);
+            self.mark_bin_of(agent);
         }
     }
 }

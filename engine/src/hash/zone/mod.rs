@@ -173,6 +173,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.enter(cx, member);
             progress = true;
         }
+        progress |= self.hasten(cx);
         progress |= self.query_batch(cx);
         progress | self.update_batch(cx)
     }
@@ -183,7 +184,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         while self.members.available() > 0 {
             let Some(arrival) = cx.handoff.arrivals.pop_front() else { break };
             let member = Member::new(arrival.vio, arrival.lbn, arrival.data, arrival.fingerprint);
-            let member = Member { anew: arrival.anew, old: arrival.old, ..member };
+            let member = Member { anew: arrival.anew, old: arrival.old, awaited: arrival.awaited, ..member };
             self.in_use += Tally::one(arrival.anew);
             if !arrival.anew {
                 self.allow_calls();
@@ -198,9 +199,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// A member meets the lock of its fingerprint.
     fn enter<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let fingerprint = self.members[member].fingerprint;
-        let locks = &mut self.locks;
-        let same = |lock: &u32| locks[*lock].fingerprint == fingerprint;
-        if let Some(&lock) = self.registered.find(hash(fingerprint), same) {
+        if let Some(lock) = self.find(fingerprint) {
             self.will_not_park(member);
             return self.meet(cx, lock, member);
         }
@@ -215,6 +214,11 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         self.locks[lock].state = LockState::Querying;
         self.queries.push(lock);
+    }
+
+    /// The lock that arrivals with a fingerprint find.
+    fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
+        self.registered.find(hash(fingerprint), |lock| self.locks[*lock].fingerprint == fingerprint).copied()
     }
 
     /// Makes `lock` the one that arrivals find, in place of an older one if there is one.
@@ -273,6 +277,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.members[head].live_prev = member;
         }
         self.locks[lock].live = member;
+        self.locks[lock].awaited |= self.members[member].awaited;
         self.locks[lock].members += Tally::one(self.members[member].anew);
     }
 

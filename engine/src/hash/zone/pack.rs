@@ -15,13 +15,13 @@
 //! A fragment waits only while something else moves in the shard that could bring it company ([`HashZone::pack`]): so
 //! with one request in flight nothing waits, and a host that stops offering requests finds the shard idle. Parked members
 //! and those that wait behind them do not move. No fragment waits longer than
-//! [`PACK_BOUND`](crate::io::packer::PACK_BOUND), nor while a client waits for a flush.
+//! [`PACK_BOUND`](crate::io::packer::PACK_BOUND), nor while a client waits for a flush, for an equal block or for its LBN.
 //!
 //! Invariants: a parked member is the agent of a lock in WRITING, holds nothing but its content, and is in exactly one
 //! bin; a packed one is in exactly one compressed block that is on its way.
 //!
 //! Differs from dm-vdo:
-//! * Nobody cancels. Whoever joins the lock of a parked agent, or waits for its LBN, waits for a bounded time.
+//! * Nobody cancels. When somebody joins the lock of a parked agent, or waits for its LBN, its bin is written, with all in it.
 //! * The block is allocated when it is full, not before compression, so the others have none to give back. Without space
 //!   all its members fail alike.
 //! * What was stored as it is for want of company is stored anew when some comes; dm-vdo never looks at it again.
@@ -31,7 +31,7 @@
 use super::call_back::COMPANY;
 use super::HashZone;
 use crate::arena::{Arena, NONE};
-use crate::context::{Context, Owner};
+use crate::context::{Awaited, Context, Owner};
 use crate::env::{Block, Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
@@ -174,7 +174,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.packing.packer.park(bin, Parked { member, lbn, own }, self.packing.compressor.fragment(), now);
         self.members[member].packing = Packing::Parked;
         self.packing.held_up += members;
-        if !has_company && (own || self.in_use.clients >= COMPANY) {
+        if self.locks[lock].awaited {
+            self.packing.packer.mark(bin);
+        } else if !has_company && (own || self.in_use.clients >= COMPANY) {
             self.call_company(cx, bin, size);
         }
         if !std::mem::replace(&mut self.packing.timed, true) {
@@ -182,6 +184,34 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         self.write_due(cx);
         true
+    }
+
+    /// Somebody waits for blocks that the zone has got: those that are parked go at once, with the company that they have, and
+    /// the others will not wait for any. Returns whether there were such.
+    pub(super) fn hasten<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let progress = !cx.handoff.hastened.is_empty();
+        while let Some(Awaited { vio, fingerprint }) = cx.handoff.hastened.pop_front() {
+            // There may have been no room for it yet.
+            if let Some(arrival) = cx.handoff.arrivals.iter_mut().find(|arrival| arrival.vio == vio) {
+                arrival.awaited = true;
+            } else if let Some(lock) = self.find(fingerprint) {
+                self.locks[lock].awaited = true;
+                let agent = self.locks[lock].agent;
+                if agent != NONE && self.members[agent].packing == Packing::Parked {
+                    self.mark_bin_of(agent);
+                }
+            }
+        }
+        if progress {
+            self.write_due(cx);
+        }
+        progress
+    }
+
+    /// The bin in which a member is parked is due.
+    pub(super) fn mark_bin_of(&mut self, member: u32) {
+        let bin = self.packing.packer.bin_of(member).expect("a parked fragment is in a bin");
+        self.packing.packer.mark(bin);
     }
 
     /// Writes bins when their time has come: `moving` data_vios of the logical zone and the members that move may bring

@@ -3,7 +3,7 @@
 //! One block of a request, from its LBN lock to the hash zone and back, and its end. The picture is in `io::data_vio`.
 
 use super::{LogicalZone, Retired};
-use crate::context::{Arrival, Context, LogicalEvent, Owner};
+use crate::context::{Arrival, Awaited, Context, LogicalEvent, Owner};
 use crate::env::{Block, Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::Fingerprinter;
@@ -16,7 +16,7 @@ use crate::media::journal_record::Entry;
 use crate::message::{MemberRef, VioRef};
 use crate::read_check;
 use crate::tally::Tally;
-use crate::units::BLOCK_SIZE;
+use crate::units::{Lbn, BLOCK_SIZE};
 
 impl<E: Env> LogicalZone<E> {
     /// Locks the block of a data_vio, or lets it wait: for the lock, or for a range operation on its leaf page.
@@ -29,7 +29,20 @@ impl<E: Env> LogicalZone<E> {
             self.locked(cx, index);
         } else {
             self.stops(index);
+            self.hasten(cx, lbn);
         }
+    }
+
+    /// Somebody waits for a block. If a hash zone has got it, it is told, so that the block waits for no company there.
+    fn hasten(&mut self, cx: &mut Context<'_, E>, lbn: Lbn) {
+        let Some(writer) = self.locks.writer(lbn) else { return };
+        let vio = &mut self.vios[writer];
+        if vio.stage != Stage::Deduping || std::mem::replace(&mut vio.awaited, true) {
+            return;
+        }
+        let data = vio.data.expect("content has memory");
+        let fingerprint = cx.fingerprinter.fingerprint(cx.env.block(data));
+        cx.hasten(Awaited { vio: VioRef { shard: cx.id, index: writer }, fingerprint });
     }
 
     /// The LBN lock is held: get the leaf page. None is made before it is known that the block has content.
@@ -205,6 +218,7 @@ impl<E: Env> LogicalZone<E> {
         let fingerprint = cx.fingerprinter.fingerprint(block);
         vio.check = Fingerprinter::check_code(block);
         vio.stage = Stage::Deduping;
+        vio.awaited = self.locks.is_awaited(vio.lbn);
         self.moving -= Tally::one(vio.is_relocation());
         cx.dedupe(Arrival {
             vio: VioRef { shard: cx.id, index },
@@ -213,6 +227,7 @@ impl<E: Env> LogicalZone<E> {
             fingerprint,
             old: vio.old,
             anew: vio.is_relocation(),
+            awaited: vio.awaited,
         });
     }
 
