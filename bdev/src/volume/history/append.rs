@@ -63,6 +63,9 @@ impl History {
     async fn keep(&self, section: &[u8]) -> Result<()> {
         let log = self.log.borrow().clone();
         let Some(log) = log else { return Err(ended()) };
+        if log.has_failed() {
+            self.renew(&log).await?;
+        }
         match log.append(section).await {
             Err(error) if error.kind() == Kind::LogFull => {
                 self.close_chapter(&log).await?;
@@ -70,6 +73,14 @@ impl History {
             }
             other => other,
         }
+    }
+
+    /// The log goes on after an append that failed, or will be asked to with the next section.
+    async fn renew(&self, log: &HistoryLog) -> Result<()> {
+        let sections = self.shelf.borrow().open().to_vec();
+        self.store.renew_history_log(log, &sections, |chapter| self.shelf.borrow_mut().close(Some(chapter))).await?;
+        log::info!("{}: the history of its index goes on", self.store.entry().name);
+        Ok(())
     }
 
     /// Copies the open chapter into an mblock, erases the log, and lets the oldest chapters fall off. What cannot be

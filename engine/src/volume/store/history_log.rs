@@ -4,12 +4,13 @@
 //!
 //! When it is full its sections are copied into an mblock, a closed chapter, whose number is the log's generation, and
 //! the log is erased. When that is cut short between the two, the log's generation tells that it was copied already.
-//! After a crash the log is read, and goes on being filled.
+//! After a crash the log is read, and goes on being filled. One that has failed to take a section takes none any more: its
+//! sections become a chapter, however few they are, and it begins anew.
 
 use std::rc::Rc;
 
 use super::addition::delete_object;
-use super::VolumeStore;
+use super::{Chapter, VolumeStore};
 use crate::pool::error::{Kind, Result};
 use crate::pool::mlog::OpenFlags;
 use crate::pool::{LogHandle, MediaClass, ObjectId, Search};
@@ -82,6 +83,23 @@ impl VolumeStore {
         }
     }
 
+    /// After an append that failed: lets the log take sections again. Those that it has, which the caller knows, become a closed
+    /// chapter, which `closed` is told of at once: what fails after that is done again without them.
+    ///
+    /// # Errors
+    /// NoSpace; Io: the pool does not work yet.
+    pub async fn renew_history_log(
+        &self,
+        log: &HistoryLog,
+        sections: &[Rc<[u8]>],
+        closed: impl FnOnce(Chapter),
+    ) -> Result<()> {
+        if !sections.is_empty() {
+            closed(self.add_chapter(log.chapter(), sections).await?);
+        }
+        self.erase_history_log(log).await
+    }
+
     /// Erases the log: it begins anew, with a larger generation.
     ///
     /// # Errors
@@ -98,10 +116,16 @@ impl HistoryLog {
         self.handle.log().generation()
     }
 
+    /// An append has failed: it takes no section before [`VolumeStore::renew_history_log`].
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.handle.log().has_failed()
+    }
+
     /// Appends a section. It is durable when this ends well.
     ///
     /// # Errors
-    /// LogFull; Io.
+    /// LogFull; Io: it is lost, and the log has failed.
     pub async fn append(&self, section: &[u8]) -> Result<()> {
         self.handle.log().append(section, true).await
     }

@@ -174,6 +174,48 @@ fn the_open_chapter_survives_a_power_cut() {
     });
 }
 
+/// A log that could not take a section goes on when the pool does: what it had is a chapter, and only the section that failed is
+/// lost.
+#[test]
+fn a_log_that_has_failed_goes_on() {
+    let world = world(false);
+    let store = made(&world);
+    let all = sections(1, 6);
+    let disk = world.disk("cap");
+    world.run(async {
+        let (log, _) = store.open_history_log().await.expect("made");
+        for section in &all[..3] {
+            log.append(section).await.expect("room");
+        }
+        disk.fail_writes_after(0);
+        log.append(&section(9, 9)).await.expect_err("no write succeeds");
+        assert!(log.has_failed());
+        store.renew_history_log(&log, &all[..3], |_| unreachable!("nothing is closed")).await.expect_err("not yet");
+        disk.heal();
+        log.append(&all[3]).await.expect_err("the log has failed");
+        let mut closed = None;
+        while closed.is_none() {
+            // The pool goes on when it has found that the disk does.
+            let renewed = store.renew_history_log(&log, &all[..3], |chapter| closed = Some(chapter)).await;
+            assert!(renewed.is_ok() || closed.is_none());
+        }
+        assert!(!log.has_failed());
+        for section in &all[3..] {
+            log.append(section).await.expect("it goes on");
+        }
+    });
+    drop(store);
+    let world = restart(world, false);
+    let store = world.run(reopen(&pool(&world))).expect("there");
+    world.run(async {
+        let chapters = store.chapters();
+        assert_eq!(chapters.len(), 1);
+        assert!(store.read_chapter(&chapters[0]).await.expect("read") == all[..3].concat());
+        let (_, open) = store.open_history_log().await.expect("there");
+        assert!(open == all[3..]);
+    });
+}
+
 /// A log that was copied into a chapter is not taken for an open chapter, wherever the copying was cut.
 #[test]
 fn a_chapter_is_copied_once() {
