@@ -100,6 +100,17 @@ pub enum VolumeError {
         /// What is wrong with it.
         faults: String,
     },
+    /// Its rebuild did not come to its end.
+    #[error(
+        "'{name}': its rebuild failed after it had begun: {cause}. Nothing more is lost by that, but the volume is out of \
+         service until bdev_dedupe_rebuild of '{name}' has done it again, from the start; mpool_list tells when the pool works"
+    )]
+    HalfRebuilt {
+        /// Name of the volume.
+        name: String,
+        /// Why.
+        cause: String,
+    },
     /// Its metadata makes no sense.
     #[error("'{name}': {reason}")]
     Damaged {
@@ -211,7 +222,7 @@ impl VolumeError {
             VolumeError::ReadOnly { .. } => -libc::EROFS,
             VolumeError::Refused { .. } => -libc::EINVAL,
             VolumeError::Damaged { .. } => -libc::EILSEQ,
-            VolumeError::Faulted { .. } => -libc::EIO,
+            VolumeError::Faulted { .. } | VolumeError::HalfRebuilt { .. } => -libc::EIO,
             VolumeError::Register { errno, .. } => *errno,
             VolumeError::Pool { error, .. } => -error.kind().errno(),
             VolumeError::OtherPool { .. } => -libc::EBUSY,

@@ -188,7 +188,8 @@ async fn refuse_unwritable(name: &str, key: u64) -> Result<(), VolumeError> {
     store.set_state(store.state()).await.map_err(failed)
 }
 
-/// After a rebuild that failed before it changed anything, brings the volume back as it was; else lets go of it.
+/// After a rebuild that failed before it changed anything, brings the volume back as it was; else lets go of it: its journals
+/// may be replayed in part, so a read could find what is older than what was answered.
 async fn give_up(name: &str, held: Storage) {
     let unchanged = storage::store(held.key).is_ok_and(|store| store.state().kind == StateKind::ReadOnly);
     match recorded_cores(name, &held) {
@@ -213,8 +214,14 @@ async fn rebuild_store(name: &str, held: &Storage) -> Result<(RebuildReport, Vec
     store.set_state(VolumeState { kind: StateKind::Rebuild, ..before.clone() }).await.map_err(failed)?;
     log::info!("{name}: its rebuild begins");
     let mut tell = |progress: Progress| storage::note_operation(held.key, operation("rebuild", progress));
-    let report = make_anew(&*store, &config, &mut tell).await.map_err(|error| damaged(name, error))?;
-    store.flush().await.map_err(failed)?;
+    let made = async {
+        let report = make_anew(&*store, &config, &mut tell).await.map_err(|error| damaged(name, error))?;
+        store.flush().await.map_err(failed)?;
+        Ok(report)
+    };
+    let report = made
+        .await
+        .map_err(|error: VolumeError| VolumeError::HalfRebuilt { name: name.to_owned(), cause: error.to_string() })?;
     let after = VolumeState {
         kind: StateKind::Clean,
         logical_blocks_used: report.logical_blocks_used,
