@@ -15,8 +15,8 @@ use core::ptr::{self, NonNull};
 use engine::pool::drive::IoCounters;
 
 use super::slot::{Slot, Work};
+use super::waiting::Waiting;
 use crate::ffi;
-use crate::list::List;
 use crate::shard_host::Waker;
 
 /// What a shard needs to know of a bdev.
@@ -54,10 +54,8 @@ pub struct Device {
     base: BaseHandle,
     channel: NonNull<ffi::spdk_io_channel>,
     waker: Waker,
-    /// Metadata that found no spdk_bdev_io.
-    urgent: List<Slot>,
-    /// Data that found none.
-    unsent: List<Slot>,
+    /// What found no spdk_bdev_io.
+    unsent: Waiting<Slot>,
     /// SPDK has not yet said that there are some again.
     blocked: Cell<bool>,
     counters: Cell<IoCounters>,
@@ -73,8 +71,7 @@ impl Device {
             base,
             channel,
             waker,
-            urgent: List::default(),
-            unsent: List::default(),
+            unsent: Waiting::new(),
             blocked: Cell::new(false),
             counters: Cell::default(),
             // SAFETY: plain data of SPDK's, for which zero is a valid state; filled in before it is used.
@@ -105,22 +102,13 @@ impl Device {
 
     /// Hands a transfer to SPDK, or lets it wait behind those that do.
     pub fn start(&self, node: NonNull<Slot>) -> Issued {
-        let waits = self.blocked.get() || !self.urgent.is_empty() || !self.unsent.is_empty();
+        let waits = self.blocked.get() || !self.unsent.is_empty();
         let issued = if waits { Issued::Waits } else { self.issue(node) };
         if issued == Issued::Waits {
             // SAFETY: the slot is in no list and lives as long as the transfers that this device belongs to.
-            unsafe { self.list_of(node).push(node) };
+            unsafe { self.unsent.push(node) };
         }
         issued
-    }
-
-    /// Where a transfer waits.
-    fn list_of(&self, node: NonNull<Slot>) -> &List<Slot> {
-        // SAFETY: the slot lives as long as the transfers that this device belongs to.
-        match unsafe { node.as_ref() }.urgent.get() {
-            true => &self.urgent,
-            false => &self.unsent,
-        }
     }
 
     /// Submits again the first that waits. None when none does, or when it still has to.
@@ -128,11 +116,11 @@ impl Device {
         if self.blocked.get() {
             return None;
         }
-        let node = self.urgent.pop().or_else(|| self.unsent.pop())?;
+        let node = self.unsent.pop()?;
         let issued = self.issue(node);
         if issued == Issued::Waits {
             // SAFETY: just taken out of the list.
-            unsafe { self.list_of(node).push_front(node) };
+            unsafe { self.unsent.push_front(node) };
             return None;
         }
         Some((node, issued))

@@ -14,6 +14,7 @@
 
 mod device;
 mod slot;
+mod waiting;
 
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;

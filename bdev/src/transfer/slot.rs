@@ -8,6 +8,7 @@ use core::ptr::{self, NonNull};
 use engine::{RunToken, BLOCK_SIZE, MAX_RUN_BLOCKS};
 use libc::iovec;
 
+use super::waiting::Waits;
 use super::Transfers;
 use crate::buffer::Buf;
 use crate::list::Linked;
@@ -61,6 +62,12 @@ pub struct Slot {
 unsafe impl Linked for Slot {
     fn link(&self) -> &Cell<*const Slot> {
         &self.link
+    }
+}
+
+impl Waits for Slot {
+    fn is_urgent(&self) -> bool {
+        self.urgent.get()
     }
 }
 
