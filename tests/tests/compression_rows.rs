@@ -456,6 +456,39 @@ fn many_equal_blocks_are_not_compressed() {
     assert_eq!(rig.statistics().bios_out_write, before.bios_out_write + 1);
 }
 
+/// vdo-20: a block for which more wait than a fragment is sure to have references for is no fragment: it would take those of
+/// the others.
+#[test]
+fn a_block_with_many_owners_is_no_fragment() {
+    let mut rig = small();
+    let values = best(14);
+    let mut requests = Vec::new();
+    for (lbn, value) in (0..).zip(&values[..13]) {
+        requests.extend((0..18).map(|copy| rig.begin_write(copy * 14 + lbn, *value)));
+    }
+    requests.extend((0..100).map(|copy| rig.begin_write(280 + copy, values[13])));
+    rig.settle(nothing);
+    assert!(requests.into_iter().all(|id| rig.outcome(id) == Some(Ok(()))));
+    assert_eq!((rig.references(rig.pbn(0)), rig.references(rig.pbn(280))), (Some(234), Some(100)));
+    assert_eq!((is_compressed(&rig, 0), is_compressed(&rig, 280)), (true, false));
+    assert_eq!(rig.statistics().hash_lock_forks, 0);
+}
+
+/// vdo-20: what locks on the fragments of a block have not used of their shares is there for the others.
+#[test]
+fn unused_references_go_to_the_other_fragments() {
+    let mut rig = small();
+    let values = best(14);
+    rig.write_together(0.., &values);
+    let writes: Vec<_> = (100..).zip(&values).map(|(lbn, value)| rig.begin_write(lbn, *value)).collect();
+    rig.settle(reads_from_disk);
+    let last = rig.world.disk.transfers.last().expect("each is compared").token;
+    rig.settle(|pending| matches!(pending, Pending::Transfer(transfer) if transfer.token == last));
+    let waits = writes.iter().position(|id| rig.outcome(*id).is_none()).expect("one is held back");
+    rig.write_together(200..330, std::iter::repeat(values[waits]));
+    assert_eq!((rig.references(rig.pbn(0)), rig.statistics().hash_lock_forks), (Some(158), 0));
+}
+
 /// vdo-20: a lock on a stored fragment that has used up its share of the references asks for more, and a second copy is
 /// written only when the block has none left.
 /// vdo-17: then the rest rolls over to it.

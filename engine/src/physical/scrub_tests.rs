@@ -71,6 +71,33 @@ fn scrubbings_done(zone: &mut TestZone) -> usize {
     zone.take_events().iter().filter(|&&event| event == PhysicalEvent::ScrubbingDone).count()
 }
 
+/// vdo-54, adapted: a zone is online before its first slab is scrubbed, however many have to be, for most of what is asked of it:
+/// it stores blocks, and takes changes of slabs that it has not read.
+#[test]
+fn a_zone_is_online_before_any_slab_is_scrubbed() {
+    for slabs in [3, 60] {
+        let setup = setup(slabs);
+        let mut areas = setup.format();
+        (1..slabs).for_each(|slab| put_slab(&setup, &mut areas, slab, 5, if slab % 2 == 0 { 29 } else { 1 }, 10));
+        let mut zone = setup.load(areas);
+        zone.media.holds = |direction, _| direction == Direction::Read;
+        let stored: Vec<Pbn> = (0..4).map(|_| zone.store()).collect();
+        assert_eq!(stored, [0, 1, 2, 3].map(|offset| pbn(0, offset)));
+        (0..4).for_each(|offset| zone.decrement(pbn(1, offset), 1).expect("taken"));
+        zone.settle();
+        assert!(zone.is_idle(), "nobody waits");
+        assert_eq!(scrubbed(&zone), [2], "one with a long journal comes first");
+        let statistics = zone.statistics();
+        assert_eq!((statistics.slabs_scrubbed, statistics.slabs_unrecovered), (0, slabs - 1));
+        zone.release_transfers();
+        zone.settle();
+        let urgent = (slabs / 2).min(slabs - 1 - slabs / 2).max(1) as usize;
+        assert!(scrubbed(&zone)[..urgent].iter().all(|slab| slab % 2 == 0), "then the others with long journals");
+        assert_eq!([0, 3].map(|offset| zone.references(pbn(1, offset))), [Some(5), Some(4)]);
+        zone.audit().expect("consistent");
+    }
+}
+
 /// vdo-52: clean slabs are loaded first, then those with most free blocks, then those with low numbers; slabs that were
 /// never used can be allocated from at once. vdo-53: one whose journal is very long comes before all of them.
 #[test]

@@ -2,10 +2,16 @@
 
 //! What the index names: it is used only once it has been locked, read and compared.
 
-use engine::{Direction, RequestError};
+use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
+use engine::volume::Geometry;
+use engine::{Blocks, Direction, Pbn, RequestError, ShardId};
+use tests::sim::chapters::ChapterPlan;
 use tests::sim::client::Request;
+use tests::sim::cluster::Cluster;
 use tests::sim::directed::Pending;
-use tests::sim::rig::{nothing, reads_from_disk, writes_to_disk};
+use tests::sim::faults::Faults;
+use tests::sim::rig::{nothing, reads_from_disk, writes_to_disk, Rig};
+use tests::sim::sizes::Sizes;
 
 use super::fixture::{blocks_written, own_statistics, small};
 
@@ -107,4 +113,38 @@ fn a_failed_verify_read_fails_no_request() {
     assert_eq!(rig.world.faults.counts.read_errors, 1);
     rig.read(0);
     rig.read(1);
+}
+
+/// vdo-9: advice to a block that cannot hold data, in front of the slabs or behind them, is dropped and counted; the data is
+/// stored as if the index knew nothing, the index learns where, and writing goes on. The records are those of a larger volume.
+#[test]
+fn implausible_advice_is_dropped_and_counted() {
+    let chapters = ChapterPlan { section_records: 16, chapter_sections: 1, ..ChapterPlan::SOUND };
+    let sizes = Sizes { history: Some(chapters), ..Sizes::default() };
+    let volume = |first: u64, slabs: u64| {
+        let geometry = Geometry::new(1, Blocks(4 * PAGE), Pbn(first), Pbn(first + slabs * 64), 64).expect("valid");
+        Cluster::new(geometry, &sizes, Faults::none())
+    };
+    let mut large = volume(9, 32);
+    (0..640).for_each(|lbn| large.write(lbn, 1000 + lbn));
+    let values: Vec<u64> = (0..20).chain(600..620).collect();
+    assert!(values.iter().all(|lbn| !(300..556).contains(&large.pbn(*lbn).0)));
+    let mut small = volume(300, 4);
+    small.save_all();
+    small.world.chapters = large.world.chapters.take();
+    let mut rig = Rig::new(small.restart(&sizes));
+    rig.settle(nothing);
+    assert!(rig.statistics().entries_indexed > 600);
+
+    for (lbn, value) in (0..).zip(&values) {
+        rig.write(lbn, 1000 + value);
+    }
+    let statistics = rig.statistics();
+    assert_eq!((statistics.invalid_advice_pbn_count, statistics.unique_blocks), (40, 40));
+    assert_eq!((statistics.dedupe_advice_stale, statistics.dedupe_hits, rig.world.disk.counts.verified), (0, 0, 0));
+    assert_eq!((statistics.updates_found, rig.shard(ShardId(0)).read_only()), (40, None));
+    for (lbn, value) in (100..).zip(&values) {
+        rig.write(lbn, 1000 + value);
+    }
+    assert_eq!((rig.statistics().invalid_advice_pbn_count, rig.statistics().dedupe_hits), (40, 40));
 }

@@ -146,6 +146,27 @@ fn equal_writes_beyond_the_limit_roll_over_to_a_new_copy() {
     assert_eq!(rig.references(rig.pbn(300)), Some(47), "the index names the second copy");
 }
 
+/// vdo-17: who comes while the second copy is being written waits for that, and writes no third.
+#[test]
+fn arrivals_after_a_rollover_wait_for_the_new_copy() {
+    let mut rig = small(64);
+    for lbn in 0..300 {
+        rig.begin_write(lbn, 9);
+    }
+    rig.settle(writes_to_disk);
+    let first = rig.world.disk.transfers[0].pbn();
+    let second_copy = |pending: &Pending<'_>| matches!(pending, Pending::Transfer(transfer) if transfer.pbn() != first);
+    rig.settle(second_copy);
+    assert_eq!((rig.world.disk.transfers.len(), own_statistics(&rig).hash_lock_forks), (1, 1));
+    for lbn in 300..310 {
+        rig.begin_write(lbn, 9);
+    }
+    rig.settle(second_copy);
+    assert_eq!((rig.world.disk.transfers.len(), own_statistics(&rig).hash_lock_forks), (1, 1));
+    rig.settle(nothing);
+    assert_eq!((rig.references(rig.pbn(305)), blocks_written(&rig)), (Some(56), 2));
+}
+
 /// vdo-19: the lock on a block that was just written becomes the lock that its sharers hold.
 #[test]
 fn the_writers_lock_becomes_the_sharers_lock() {

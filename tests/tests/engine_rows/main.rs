@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod administration;
 mod advice;
 mod fixture;
 mod hash_locks;

@@ -3,9 +3,11 @@
 //! Blocks that are taken, kept and given back, and what is left to do without any.
 
 use engine::io::Operation;
-use engine::{Direction, RequestError, ShardId};
+use engine::{Direction, Message, RequestError, ShardId};
 use tests::sim::client::Request;
-use tests::sim::rig::{nothing, reads_from_disk, transfers};
+use tests::sim::cluster::Step;
+use tests::sim::directed::Pending;
+use tests::sim::rig::{nothing, reads_from_disk, transfers, Rig};
 use tests::sim::sizes::Sizes;
 
 use super::fixture::{blocks_written, fill, own_statistics, small, value_of, volume};
@@ -88,6 +90,67 @@ fn allocation_tries_every_zone() {
     assert_eq!(rig.execute(&Request::write(30, &[value])), Err(RequestError::NoSpace));
     rig.unmap(20);
     rig.write(30, value);
+}
+
+/// A full volume of three shards, and a value of the hash zone of the first that it has not stored. What is at LBNs from 8 on
+/// lies in the second.
+fn full_volume_of_three() -> (Rig, u64) {
+    let mut rig = volume(3, 3, 8, &Sizes::default());
+    let mut value = 0;
+    for lbn in 0..24 {
+        value = value_of(&rig, ShardId(0), value + 1);
+        rig.write(lbn, value);
+    }
+    let value = value_of(&rig, ShardId(0), value + 1);
+    (rig, value)
+}
+
+/// The next question for a block that shard 0 has asked, if there is one: whom, and whether to wait there.
+fn question(rig: &Rig) -> Option<(ShardId, bool)> {
+    let asked = |to: ShardId| {
+        rig.world.messages(ShardId(0), to).find_map(|message| match message {
+            Message::Allocate { wait, .. } => Some((to, *wait)),
+            _ => None,
+        })
+    };
+    [ShardId(1), ShardId(2)].into_iter().find_map(asked)
+}
+
+fn questions(pending: &Pending<'_>) -> bool {
+    matches!(pending, Pending::Message { message: Message::Allocate { .. }, .. })
+}
+
+/// vdo-43: when all zones are full each is asked once more, and waits for its scrubber then, before there is no space.
+#[test]
+fn every_zone_is_asked_twice_before_there_is_no_space() {
+    let (mut rig, value) = full_volume_of_three();
+    let write = rig.begin_write(30, value);
+    rig.settle(questions);
+    let mut asked = Vec::new();
+    while let Some((to, wait)) = question(&rig) {
+        asked.push((to.0, wait));
+        rig.perform(Step::Message(ShardId(0), to));
+        rig.settle(questions);
+    }
+    assert_eq!(asked, [(1, false), (2, false), (1, true), (2, true)]);
+    assert_eq!(rig.outcome(write), Some(Err(RequestError::NoSpace)));
+}
+
+/// vdo-43: a block that comes free in a zone that had none, while others are asked, is found.
+#[test]
+fn a_block_that_comes_free_behind_the_search_is_found() {
+    let (mut rig, value) = full_volume_of_three();
+    let write = rig.begin_write(30, value);
+    rig.settle(questions);
+    assert_eq!(question(&rig), Some((ShardId(1), false)));
+    rig.perform(Step::Message(ShardId(0), ShardId(1)));
+    rig.settle(questions);
+    assert_eq!(question(&rig), Some((ShardId(2), false)));
+    let freed = rig.pbn(10);
+    rig.submit(&Request::on_blocks(Operation::Unmap, 10, 1));
+    rig.settle(questions);
+    rig.settle(nothing);
+    assert_eq!((rig.outcome(write), rig.pbn(30)), (Some(Ok(())), freed));
 }
 
 /// vdo-47: allocations stay in one slab until it has no free block left.
