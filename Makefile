@@ -8,6 +8,8 @@
 #   make fresh-seeds   each campaign over seeds that nobody has run, drawn from the commit's id; some 15 minutes on two cores. Before a
 #               release: make fresh-seeds FRESH_SIMULATE=20000 FRESH_RANDOM=20000 FRESH_LIVES=20000 FRESH_LOGS=200000 \
 #                             FRESH_VOLUME_SCRIPTS=300 FRESH_POOL_SCRIPTS=300
+#   make mutants  try a random sample of the mutants of the engine's heart, SAMPLE=300 of them drawn from SEED: hours; goes on where it
+#               was when it was stopped
 #   make fresh  make demo and make test in a bare Debian, from the installation of packages to the end, with the time each took
 #   make check-spdk SPDK_DIR=/path   tell whether the module can be built for the SPDK there, a built tree or an installation
 #   make bench  set up, then measure; writes target/bench/summary.json and target/bench/pool.json
@@ -31,7 +33,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Progress that is read in a log needs no colour.
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
-.PHONY: demo test test-20.07 fresh fresh-seeds check-spdk bench bench-checks savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features module
+.PHONY: demo test test-20.07 fresh fresh-seeds mutants check-spdk bench bench-checks savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features module
 
 demo: RELEASES = 26.01
 demo: setup
@@ -102,6 +104,9 @@ simulate:
 # What fails prints the command that runs its seed again.
 fresh-seeds: toolchain
 	.ci/fresh-seeds
+
+mutants: toolchain
+	.ci/mutants
 
 fresh:
 	.ci/fresh
