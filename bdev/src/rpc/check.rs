@@ -27,6 +27,7 @@ fn write(writer: &mut Writer, report: &CheckReport) {
         writer.named_boolean("clean", report.is_clean());
         writer.named_number("logical_blocks_used", report.logical_blocks_used);
         writer.named_number("block_map_pages", report.map_pages);
+        writer.named_number("empty_block_map_pages", report.empty_pages);
         writer.named_number("blocks_used", report.blocks_used);
         write_findings(writer, "damaged_pages", &report.pages);
         write_findings(writer, "wrong_mappings", &report.mappings);

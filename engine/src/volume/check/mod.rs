@@ -127,7 +127,9 @@ impl Visitor for Counter<'_> {
     }
 
     fn hole(&mut self, _pbn: Pbn) -> bool {
-        false
+        self.report.empty_pages += 1;
+        // Nothing is changed; but a page above that has no others is empty as well.
+        true
     }
 
     fn tree_done(&mut self, tree: u64) {

@@ -113,6 +113,9 @@ pub struct CheckReport {
     pub logical_blocks_used: u64,
     /// Pages of the block map, roots not counted.
     pub map_pages: u64,
+    /// Pages among them with nothing in them, or below them: of volumes of earlier versions. They give their blocks back when
+    /// they are touched, or by a rebuild.
+    pub empty_pages: u64,
     /// Blocks that are referenced, pages of the block map among them.
     pub blocks_used: u64,
     /// Pages that are not as they must be.

@@ -10,7 +10,11 @@ use crate::volume::recovery::testing::{Model, Shape};
 
 /// A volume that was stopped cleanly.
 fn stopped() -> Model {
-    let mut model = Model::new(11, Shape { slab_blocks: 64, slabs: 8 }, 2);
+    stopped_with(11)
+}
+
+fn stopped_with(seed: u64) -> Model {
+    let mut model = Model::new(seed, Shape { slab_blocks: 64, slabs: 8 }, 2);
     model.holes = false;
     model.run(200, u64::MAX >> 1);
     let recovered = block_on(crate::volume::recovery::recover(&model.media, &model.config())).expect("nothing fails");
@@ -54,6 +58,25 @@ fn a_good_volume_is_clean() {
     let expected: Vec<_> = (1..=68).map(|done| Progress { done, total: 68 }).collect();
     assert_eq!(steps, expected, "60 trees and 8 slabs");
     assert_eq!(model.media.operations(), operations, "nothing is written");
+}
+
+/// Pages in which nothing is left, as earlier versions kept them, are told, those above them as well; a rebuild frees them.
+#[test]
+fn empty_pages_are_told_and_a_rebuild_frees_them() {
+    let mut empty = 0;
+    for seed in 0..6 {
+        let model = stopped_with(seed);
+        let before = check_now(&model);
+        assert!(before.is_clean(), "{before:?}");
+        let rebuilt = block_on(crate::volume::rebuild::rebuild(&model.media, &model.config(), &mut |_| {}));
+        assert_eq!(rebuilt.expect("nothing fails").map_pages, before.map_pages - before.empty_pages);
+        let after = check_now(&model);
+        assert_eq!((after.empty_pages, after.map_pages), (0, before.map_pages - before.empty_pages));
+        assert_eq!(after.blocks_used, before.blocks_used - before.empty_pages);
+        assert_eq!(after.logical_blocks_used, before.logical_blocks_used);
+        empty += before.empty_pages;
+    }
+    assert!(empty > 0, "none of the volumes had an empty page");
 }
 
 /// Counts that differ by one are found, whether too high or too low, and named.
