@@ -5,6 +5,10 @@
 //! Each piece belongs to the generation that is open when it is accepted; a flush closes that generation. Invariant:
 //! generations end in order, each after its last piece and after all older ones. Differs from dm-vdo, which counts
 //! writes only: reads end quickly, and counting every piece alike needs no second rule.
+//!
+//! What a flush must cover is what was answered before it, and that is durable by its answer. So a flush may leave out what
+//! is not answered yet, and it leaves out sweeps, which may take as long as the volume is large: it waits for those of their
+//! pieces that are under way, and not for the pages that they have still to come to.
 
 use std::collections::VecDeque;
 
