@@ -206,3 +206,45 @@ fn compression_does_not_stop_overwrites_of_plain_blocks() {
     }
     read_back(&mut rig);
 }
+
+/// Pages of the block map never keep an overwrite or an unmap from succeeding: neither needs a new one. A first write to a hole
+/// whose page finds no block is refused, and harms nothing; duplicates get pages until only loans are left.
+fn pages_leave_overwrites_their_reserve(shards: usize) {
+    let end = Pbn(9 + 2 * shards as u64 * SLAB);
+    let geometry = Geometry::new(shards, Blocks(400 * PAGE), Pbn(9), end, SLAB).expect("valid");
+    let mut rig = Rig::new(Cluster::new(geometry, &Sizes::default(), Faults::none()));
+    let mut values = Values(1000);
+    let (first, mut stored) = (values.next(), 1);
+    rig.write(0, first);
+    while rig.execute(&Request::write(stored, &[values.next()])).is_ok() {
+        stored += 1;
+    }
+    let pages = rig.statistics().block_map_pages;
+    // Each duplicate lies in a leaf page of its own. The pages of one tree are above each other.
+    let refused = (1..400).filter(|page| rig.execute(&Request::write(page * PAGE, &[first])).is_err()).count();
+    let statistics = rig.statistics();
+    assert!(refused > 300 && statistics.block_map_pages > pages, "{refused} {statistics:?}");
+    assert!(statistics.data_blocks_used < statistics.data_blocks, "pages have left nothing to lend");
+    for depth in [1, 16, 128] {
+        let mut random = Random::stream(7, depth as u64);
+        let lbns: Vec<_> = (0..depth).map(|_| 1 + random.below(stored - 1)).collect();
+        let requests: Vec<_> = lbns.into_iter().map(|lbn| rig.begin_write(lbn, values.next())).collect();
+        rig.settle(nothing);
+        assert!(requests.iter().all(|id| rig.outcome(*id) == Some(Ok(()))), "at depth {depth}");
+    }
+    assert!(is_refused(&mut rig, 399 * PAGE, values.next()));
+    assert_eq!(rig.execute_on(Operation::Unmap, 1, stored - 1), Ok(()));
+    rig.write(399 * PAGE, values.next());
+    (0..400).for_each(|page| rig.read(page * PAGE));
+    rig.expect_sound();
+}
+
+#[test]
+fn pages_leave_overwrites_their_reserve_on_one_shard() {
+    pages_leave_overwrites_their_reserve(1);
+}
+
+#[test]
+fn pages_leave_overwrites_their_reserve_on_three_shards() {
+    pages_leave_overwrites_their_reserve(3);
+}
