@@ -8,6 +8,7 @@ use engine::hash::{Fingerprinter, HistoryConfig, IndexImage};
 use engine::io::packer::Packer;
 use engine::io::relocator::Relocator;
 use engine::io::stock::Stock;
+use engine::io::swapper::MAX_SWAPS;
 use engine::io::Piece;
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
@@ -36,14 +37,14 @@ pub const VERIFY_BLOCKS: usize = 512;
 pub const CONTAINER_BLOCKS: usize = 128;
 /// Blocks for compressed blocks whose fragments may be moved.
 pub const RELOCATION_BLOCKS: usize = 8;
+/// Blocks for compressed blocks that are written anew because the volume is full.
+pub const SWAP_BLOCKS: usize = MAX_SWAPS;
 /// Blocks for transfers of block-map pages.
 pub const MAP_BLOCKS: usize = 128;
 /// Blocks for transfers of slab journals, reference counts and summaries.
 pub const SLAB_BLOCKS: usize = 256;
 /// DMA memory of one shard, in bytes.
-pub const DMA_BYTES: u64 =
-    ((BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS)
-        * BLOCK_SIZE) as u64;
+pub const DMA_BYTES: u64 = (TRANSFERS * BLOCK_SIZE) as u64;
 
 /// What a shard takes for compression in bytes, whether that is on or off, besides buffers.
 const COMPRESSION_BYTES: u64 = (Packer::BYTES + Relocator::<Buf>::QUEUE_BYTES + Stock::BYTES) as u64;
@@ -53,8 +54,14 @@ pub const WAITING_PIECES: usize = 4096;
 /// Transfers that can be under way without memory being allocated. A volume of one shard never has more: each has at least
 /// one block of a pool. With several, a shard may have more blocks of others' requests to write than others have of its
 /// own, and then may need more.
-pub const TRANSFERS: usize =
-    BOUNCE_BLOCKS + VERIFY_BLOCKS + CONTAINER_BLOCKS + RELOCATION_BLOCKS + JOURNAL_BLOCKS + MAP_BLOCKS + SLAB_BLOCKS;
+pub const TRANSFERS: usize = BOUNCE_BLOCKS
+    + VERIFY_BLOCKS
+    + CONTAINER_BLOCKS
+    + RELOCATION_BLOCKS
+    + SWAP_BLOCKS
+    + JOURNAL_BLOCKS
+    + MAP_BLOCKS
+    + SLAB_BLOCKS;
 
 /// What a block in flight takes in its logical zone, as was measured.
 const VIO_BYTES: usize = 944;
@@ -191,6 +198,7 @@ mod tests {
             verify: bufs(VERIFY_BLOCKS),
             containers: bufs(CONTAINER_BLOCKS),
             relocation: bufs(RELOCATION_BLOCKS),
+            swaps: bufs(SWAP_BLOCKS),
             compression: true,
             index_bytes: 1 << 20,
             index_image: None,

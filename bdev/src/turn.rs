@@ -31,7 +31,7 @@ use crate::host_env::{HostEnv, Mail};
 use crate::list::{Inbox, List};
 use crate::mail::Receiver;
 use crate::plan::{
-    Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, RELOCATION_BLOCKS, SLAB_BLOCKS, TRANSFERS,
+    Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, RELOCATION_BLOCKS, SLAB_BLOCKS, SWAP_BLOCKS, TRANSFERS,
     VERIFY_BLOCKS, VIOS, WAITING_PIECES,
 };
 use crate::shard_host::{StartError, Waker};
@@ -94,7 +94,7 @@ pub struct Running {
     is_open: bool,
     /// What is left of unmaps is given up.
     aborts: bool,
-    _pools: [DmaPool; 7],
+    _pools: [DmaPool; 8],
 }
 
 impl Running {
@@ -109,11 +109,12 @@ impl Running {
             pool(VERIFY_BLOCKS)?,
             pool(CONTAINER_BLOCKS)?,
             pool(RELOCATION_BLOCKS)?,
+            pool(SWAP_BLOCKS)?,
             pool(JOURNAL_BLOCKS)?,
             pool(MAP_BLOCKS)?,
             pool(SLAB_BLOCKS)?,
         ];
-        let [bounce, verify, containers, relocation, journal, map, slabs] =
+        let [bounce, verify, containers, relocation, swaps, journal, map, slabs] =
             // SAFETY: the engine below gets them; it is dropped first, and only when all shards of the volume rest.
             pools.each_ref().map(|pool| unsafe { pool.bufs() }.collect());
         // And one flush, with a part for each bdev: the engine has one under way at a time.
@@ -128,6 +129,7 @@ impl Running {
             verify,
             containers,
             relocation,
+            swaps,
             compression: plan.compression,
             index_bytes: plan.index_bytes,
             index_image: plan.index_image,

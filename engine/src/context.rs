@@ -13,6 +13,7 @@ use crate::env::{Env, Event, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::hash::{Fingerprint, Fingerprinter};
 use crate::io::relocator::{Relocator, MAX_MOVING};
+use crate::io::swapper::{self, SwapRequest, Swapper, HOLDS, HOME};
 use crate::io::{MetadataIo, Submitter};
 use crate::logical::journal::{Counters, Journal, Waiter};
 use crate::logical::{Mapped, Mapping};
@@ -37,6 +38,8 @@ pub enum Owner {
     Container(u32),
     /// A compressed block that the relocator reads.
     Relocation(u32),
+    /// A compressed block that is swapped.
+    Swap(u32),
 }
 
 /// A block for the hash zone.
@@ -93,6 +96,22 @@ pub enum LogicalEvent {
         /// Where it is stored.
         location: Mapped,
     },
+    /// See [`Message::Hold`].
+    Hold {
+        /// The swap.
+        swap: u32,
+        /// The block.
+        lbn: Lbn,
+        /// The compressed block.
+        pbn: Pbn,
+        /// The data_vio that has asked.
+        vio: Option<u32>,
+    },
+    /// See [`Message::Fill`].
+    Fill {
+        /// The data_vio.
+        vio: u32,
+    },
 }
 
 /// The queues between the zones of one shard.
@@ -106,6 +125,8 @@ pub struct Handoff<Buf> {
     pub finished: VecDeque<(u32, Result<(), RequestError>)>,
     /// News that waits for the logical zone.
     pub to_logical: VecDeque<LogicalEvent>,
+    /// Places of content for the index.
+    pub advice: VecDeque<(Fingerprint, Mapped)>,
 }
 
 impl<Buf> Handoff<Buf> {
@@ -115,13 +136,15 @@ impl<Buf> Handoff<Buf> {
             arrivals: VecDeque::with_capacity(capacity),
             hastened: VecDeque::with_capacity(capacity),
             finished: VecDeque::with_capacity(capacity),
-            to_logical: VecDeque::with_capacity(capacity + MAX_MOVING),
+            to_logical: VecDeque::with_capacity(capacity + MAX_MOVING + 2 * HOLDS),
+            advice: VecDeque::with_capacity(2 * HOLDS),
         }
     }
 
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.arrivals.is_empty() && self.hastened.is_empty() && self.finished.is_empty() && self.to_logical.is_empty()
+        let is_told = self.hastened.is_empty() && self.advice.is_empty();
+        is_told && self.arrivals.is_empty() && self.finished.is_empty() && self.to_logical.is_empty()
     }
 }
 
@@ -147,6 +170,8 @@ pub struct Context<'a, E: Env> {
     pub io: &'a mut Submitter<E::Buf, Owner>,
     /// This shard's relocator.
     pub relocator: &'a mut Relocator<E::Buf>,
+    /// This shard's swapper.
+    pub swapper: &'a mut Swapper<E::Buf>,
     /// Queues between the zones.
     pub handoff: &'a mut Handoff<E::Buf>,
     /// The operator's log.
@@ -346,6 +371,73 @@ impl<E: Env> Context<'_, E> {
             Err(_) => {}
             Ok(owner) if owner == self.id => self.relocator.moved(from),
             Ok(owner) => self.send(owner, Message::Relocated { from }),
+        }
+    }
+
+    /// Logical to swapper: a parked write asks for a swap.
+    pub fn request_swap(&mut self, request: SwapRequest) {
+        if self.id == HOME {
+            self.swapper.request(request);
+        } else {
+            self.send(HOME, Message::Swap(request));
+        }
+    }
+
+    /// Swapper to logical: asks for a block to be held.
+    pub fn hold(&mut self, swap: u32, lbn: Lbn, pbn: Pbn, vio: Option<u32>) {
+        let owner = self.geometry.logical_shard(lbn);
+        if owner == self.id {
+            self.handoff.to_logical.push_back(LogicalEvent::Hold { swap, lbn, pbn, vio });
+        } else {
+            self.send(owner, Message::Hold { swap, lbn, pbn, vio });
+        }
+    }
+
+    /// Logical to swapper: a block is held, or will not be.
+    pub fn held(&mut self, swap: u32, vio: u32, mapping: Option<Mapping>) {
+        if self.id == HOME {
+            swapper::held(self, swap, vio, mapping);
+        } else {
+            self.send(HOME, Message::Held { swap, vio, mapping });
+        }
+    }
+
+    /// Swapper to logical: asks for the content of a write.
+    pub fn fill(&mut self, vio: VioRef) {
+        if vio.shard == self.id {
+            self.handoff.to_logical.push_back(LogicalEvent::Fill { vio: vio.index });
+        } else {
+            self.send(vio.shard, Message::Fill { vio: vio.index });
+        }
+    }
+
+    /// Logical to swapper: the content of a write.
+    pub fn filled(&mut self, swap: u32, content: Option<E::Buf>) {
+        if self.id == HOME {
+            swapper::filled(self, swap, content);
+        } else {
+            self.send(HOME, Message::Filled { swap, content });
+        }
+    }
+
+    /// Passes on to the owner of a block that all that this shard has sent to it before has arrived.
+    pub fn settle(&mut self, swap: u32, owner: ShardId) {
+        if owner != self.id {
+            self.send(owner, Message::Settle { swap, owner });
+        } else if self.id == HOME {
+            swapper::settled(self, swap);
+        } else {
+            self.send(HOME, Message::Settled { swap });
+        }
+    }
+
+    /// Swapper to hash: where content is stored now.
+    pub fn advise(&mut self, fingerprint: Fingerprint, location: Mapped) {
+        let to = self.geometry.hash_shard(fingerprint.first_byte());
+        if to == self.id {
+            self.handoff.advice.push_back((fingerprint, location));
+        } else {
+            self.send(to, Message::Advise { fingerprint, location });
         }
     }
 

@@ -12,6 +12,7 @@
 use crate::context::Awaited;
 use crate::error::RequestError;
 use crate::hash::Fingerprint;
+use crate::io::swapper::SwapRequest;
 use crate::logical::{Mapped, Mapping};
 use crate::media::journal_record::Point;
 use crate::physical::{Allocation, Claim};
@@ -33,6 +34,27 @@ pub struct MemberRef {
     pub shard: ShardId,
     /// Its place in that zone's pool.
     pub index: u32,
+}
+
+/// From here on the index of a [`MemberRef`] names a swap ([`crate::io::swapper`]), which holds blocks as members do.
+const FIRST_SWAP: u32 = 1 << 31;
+
+impl MemberRef {
+    /// The name of a swap among members.
+    #[must_use]
+    pub const fn of_swap(shard: ShardId, swap: u32) -> MemberRef {
+        MemberRef { shard, index: FIRST_SWAP | swap }
+    }
+}
+
+/// The swap that an index of a [`MemberRef`] names, if it is none of a member.
+#[must_use]
+pub const fn swap_of(member: u32) -> Option<u32> {
+    if member & FIRST_SWAP == 0 {
+        None
+    } else {
+        Some(member & !FIRST_SWAP)
+    }
 }
 
 /// One message. The comment of each variant names sender and receiver by zone.
@@ -158,6 +180,61 @@ pub enum Message<Buf> {
     Relocated {
         /// Where the block was stored.
         from: Pbn,
+    },
+    /// Logical to swapper: a write has found no space, but gives a fragment back. Answered by [`Message::Hold`] with its
+    /// data_vio, or [`Message::WriteFailed`].
+    Swap(SwapRequest),
+    /// Swapper to logical: hold a block, if it is stored in a compressed block; answered by [`Message::Held`].
+    Hold {
+        /// The swap.
+        swap: u32,
+        /// The block.
+        lbn: Lbn,
+        /// The compressed block.
+        pbn: Pbn,
+        /// The receiver's data_vio, which has asked for the swap; none for a new one.
+        vio: Option<u32>,
+    },
+    /// Logical to swapper.
+    Held {
+        /// The swap.
+        swap: u32,
+        /// The data_vio that holds the block.
+        vio: u32,
+        /// The block's mapping; none if it is not stored there, and not held.
+        mapping: Option<Mapping>,
+    },
+    /// Swapper to logical: get the content that a held data_vio writes; answered by [`Message::Filled`].
+    Fill {
+        /// Index of the vio in the receiver.
+        vio: u32,
+    },
+    /// Logical to swapper.
+    Filled {
+        /// The swap.
+        swap: u32,
+        /// The content, unchanged until the vio finishes; none if it needs no room, or there is none.
+        content: Option<Buf>,
+    },
+    /// Swapper to all, and on to the owner of a block: what was sent to it before this has arrived. Answered by
+    /// [`Message::Settled`].
+    Settle {
+        /// The swap.
+        swap: u32,
+        /// The shard that owns the block.
+        owner: ShardId,
+    },
+    /// Physical to swapper.
+    Settled {
+        /// The swap.
+        swap: u32,
+    },
+    /// Swapper to hash: content is stored here now; for the index.
+    Advise {
+        /// Fingerprint of the content.
+        fingerprint: Fingerprint,
+        /// Where it is.
+        location: Mapped,
     },
     /// The volume takes no writes any more.
     ReadOnly,

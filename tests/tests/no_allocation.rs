@@ -28,6 +28,7 @@ const SIZES: Sizes = Sizes {
     bounce: 16,
     verify: 16,
     containers: 16,
+    swaps: 4,
     compression: false,
     index_bytes: 1 << 14,
     history: None,
@@ -44,7 +45,7 @@ const SIZES: Sizes = Sizes {
 };
 
 /// Blocks of memory of one shard.
-const SHARD_BLOCKS: usize = 16 + 16 + 16 + 4 + 16 + 16 + 32;
+const SHARD_BLOCKS: usize = 16 + 16 + 16 + 4 + 4 + 16 + 16 + 32;
 
 /// A journal segment that was erased takes memory for its flush sets when it is used again: a few allocations for some
 /// hundred KiB of journal, none for a request.
@@ -273,6 +274,7 @@ fn allocations(count: usize, compression: bool) -> u64 {
             let verify = (0..SIZES.verify).map(|_| take()).collect();
             let containers = (0..SIZES.containers).map(|_| take()).collect();
             let relocation = (0..4).map(|_| take()).collect();
+            let swaps = (0..SIZES.swaps).map(|_| take()).collect();
             let (id, geometry) = (ShardId(id as u16), geometry(count));
             Shard::new(ShardConfig {
                 id,
@@ -283,6 +285,7 @@ fn allocations(count: usize, compression: bool) -> u64 {
                 verify,
                 containers,
                 relocation,
+                swaps,
                 compression,
                 index_bytes: SIZES.index_bytes,
                 index_image: None,

@@ -38,7 +38,7 @@ use crate::io::Operation;
 use crate::logical::map::Frame;
 use crate::logical::{Access, Locker, Mapped, Mapping};
 use crate::message::MemberRef;
-use crate::units::Lbn;
+use crate::units::{Lbn, Pbn};
 use crate::wait_queue::Linked;
 
 /// Where a data_vio is; see the picture in the module's documentation.
@@ -62,6 +62,31 @@ pub enum Stage {
     Journaling,
     /// The physical zone raises the reference count: another shard's, or one whose slab journal is busy.
     Incrementing,
+}
+
+/// What a data_vio has to do with a swap ([`crate::io::swapper`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing.
+    None,
+    /// A client's write that found no space. It waits for its swap, and holds nothing.
+    Parked,
+    /// A client's write whose swap has begun: it is to lock its block, and then wait for the others.
+    Requester {
+        /// The swap.
+        swap: u32,
+        /// The compressed block.
+        pbn: Pbn,
+    },
+    /// It holds a block for the swap of the compressed block in which it is stored.
+    Neighbour {
+        /// The swap.
+        swap: u32,
+        /// The compressed block.
+        pbn: Pbn,
+    },
+    /// A client's write whose content the swapper has, or does not need. If that finds no space, there is none.
+    Done,
 }
 
 /// One block of a request.
@@ -89,7 +114,9 @@ pub struct DataVio<Buf> {
     pub check: u32,
     /// Its hash zone knows, or will be told with the block, that somebody waits for the LBN.
     pub awaited: bool,
-    /// The hash-lock member that awaits the outcome of the remap.
+    /// What it has to do with a swap.
+    pub role: Role,
+    /// The hash-lock member, or the swap, that awaits the outcome of the remap.
     pub member: Option<MemberRef>,
     /// Link for waiting.
     pub next: u32,
@@ -110,6 +137,7 @@ impl<Buf> DataVio<Buf> {
             new: Mapping::UNMAPPED,
             check: 0,
             awaited: false,
+            role: Role::None,
             member: None,
             next: NONE,
         }
@@ -122,9 +150,20 @@ impl<Buf> DataVio<Buf> {
         DataVio { new: Mapping::new(location, 0), ..DataVio::new(Operation::Write, lbn, Part::WHOLE, NONE) }
     }
 
+    /// A data_vio that holds a block for a swap, if it is stored in `pbn`.
+    pub fn neighbour(lbn: Lbn, swap: u32, pbn: Pbn) -> DataVio<Buf> {
+        let role = Role::Neighbour { swap, pbn };
+        DataVio { role, ..DataVio::new(Operation::Write, lbn, Part::WHOLE, NONE) }
+    }
+
+    /// Whether it is the volume's own.
+    pub const fn is_own(&self) -> bool {
+        self.piece == NONE
+    }
+
     /// Whether it is the volume's own, to store a block in another place.
     pub const fn is_relocation(&self) -> bool {
-        self.piece == NONE
+        self.is_own() && matches!(self.role, Role::None)
     }
 }
 

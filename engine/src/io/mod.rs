@@ -10,8 +10,9 @@ pub mod relocator;
 mod request;
 pub mod stock;
 mod submitter;
+pub mod swapper;
 
-pub(crate) use data_vio::{DataVio, Stage};
+pub(crate) use data_vio::{DataVio, Role, Stage};
 pub use metadata::{MetadataCounts, MetadataIo, MetadataOutcome, MetadataOwner};
 pub use request::{Operation, Piece, Sweep};
 pub use submitter::{Seams, Submitter};

@@ -26,11 +26,19 @@
 //! A volume that is loaded by more shards than before may have zones with less than their reserve. There a write takes its
 //! block from another zone, and the old one makes up for it; new data waits until each zone has its reserve again.
 //!
-//! What gives nothing back gets no loan: an overwrite of a block that others share, or of a fragment in a compressed block
-//! that holds others. The first is new data. The second comes free when the others have been moved ([`crate::io::relocator`]),
-//! which the second line of the table lets happen.
+//! An overwrite of a fragment gives nothing back by itself, because its compressed block holds others. It gets a loan
+//! together with them: the whole block is written anew, and all who refer to it move to the new one
+//! ([`Claim::Replace`], [`crate::io::swapper`]). The loan is given for exactly the references that move, so it is as certain to come
+//! back, and the same reserve serves: one block for each swap, however many fragments move. What gives nothing back gets no
+//! loan: an overwrite of what others share is new data, and so is one by data that does not fit where the old was.
 //!
-//! Invariants: a loan's new block is in use, its old one has one reference and no lock; at most [`Reserve::blocks`] loans,
+//! **Pages of the block map** leave the second half of the reserve alone, so they never keep an overwrite from its loan.
+//! Neither an overwrite nor an unmap needs a new page: theirs are there. A first write to a hole may need some; without a block for
+//! them it is refused before anything is recorded, and that is all.
+//!
+//! For the same reason a free block that is kept back cannot be locked to be compared with: for a moment it would be missing.
+//!
+//! Invariants: a loan's new block is in use, its old one has no more references than the loan says and no lock; at most [`Reserve::blocks`] loans,
 //! or one, are out.
 
 use super::layout::BlockIndex;
@@ -66,6 +74,14 @@ pub enum Claim {
     Upkeep,
     /// Data in place of that in a block of the zone, to which the writer has the only reference, as far as it knows.
     Instead(Pbn),
+    /// A compressed block in place of another of the zone: of those who have `references` to it, which are all as far as
+    /// the writer knows, each takes one to the new block instead.
+    Replace {
+        /// The old block.
+        pbn: Pbn,
+        /// Its references.
+        references: u8,
+    },
     /// Likewise, but of a block in another zone, which has nothing to lend.
     Abroad(Pbn),
 }
@@ -90,6 +106,8 @@ pub(super) struct Loan {
     pub given: BlockIndex,
     /// The old one, which is to come free; none if it lies in another zone.
     pub instead: Option<BlockIndex>,
+    /// References of the old one when the loan was given; they only become fewer.
+    pub references: u8,
 }
 
 /// The reserves of a zone.
@@ -148,7 +166,7 @@ impl Reserve {
         let kept = match claim {
             Claim::New => self.blocks,
             Claim::Upkeep => self.blocks.div_ceil(2),
-            Claim::Instead(_) | Claim::Abroad(_) => return false,
+            Claim::Instead(_) | Claim::Replace { .. } | Claim::Abroad(_) => return false,
         };
         free > 0 && free + self.lent() > kept + self.operator_blocks()
     }
@@ -226,7 +244,7 @@ mod tests {
         assert_eq!(may(&reserve, 42), [false, true]);
         assert_eq!(may(&reserve, 38), [false, true]);
         assert_eq!(may(&reserve, 37), [false; 2]);
-        reserve.lend(Loan { given: BlockIndex(1), instead: Some(BlockIndex(2)) });
+        reserve.lend(Loan { given: BlockIndex(1), instead: Some(BlockIndex(2)), references: 1 });
         assert_eq!(may(&reserve, 42), [true; 2]);
         reserve.set_operator_percent(0);
         assert_eq!(may(&reserve, 6), [false, true]);
@@ -238,14 +256,14 @@ mod tests {
         let mut reserve = reserve(64, 0);
         for (end, instead) in [(BlockIndex(1), Some(BlockIndex(2))), (BlockIndex(2), Some(BlockIndex(2)))] {
             assert_eq!((reserve.lends(0, false), reserve.lends(1, false)), (Verdict::Elsewhere, Verdict::Now));
-            reserve.lend(Loan { given: BlockIndex(1), instead });
+            reserve.lend(Loan { given: BlockIndex(1), instead, references: 1 });
             assert_eq!((reserve.lends(5, false), reserve.awaits(BlockIndex(2))), (Verdict::Later, true));
             reserve.written(BlockIndex(1));
             assert_eq!(reserve.lent(), 1);
             reserve.freed(end);
             assert_eq!(reserve.lent(), 0);
         }
-        reserve.lend(Loan { given: BlockIndex(1), instead: None });
+        reserve.lend(Loan { given: BlockIndex(1), instead: None, references: 1 });
         reserve.written(BlockIndex(1));
         assert_eq!(reserve.lent(), 0);
     }

@@ -134,7 +134,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             Claim::New | Claim::Upkeep if self.reserve.allows(claim, free) => Verdict::Now,
             Claim::New | Claim::Upkeep if more => Verdict::Later,
             Claim::New | Claim::Upkeep => Verdict::Never,
-            Claim::Instead(pbn) => self.judge_instead(pbn),
+            Claim::Instead(pbn) => self.judge_instead(pbn, 1),
+            Claim::Replace { pbn, references } => self.judge_instead(pbn, references),
             Claim::Abroad(_) => match self.reserve.lends(free, more || self.depot.updates.waiting() > 0) {
                 Verdict::Elsewhere => Verdict::Never,
                 verdict => verdict,
@@ -142,14 +143,19 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Whether a block can be lent to a write in place of what a block of this zone holds.
-    fn judge_instead(&self, pbn: Pbn) -> Verdict {
+    /// Whether a block can be lent to a write in place of what a block of this zone holds, to which the writer has so many
+    /// references.
+    fn judge_instead(&self, pbn: Pbn, held: u8) -> Verdict {
         let Some(block) = self.layout().locate(pbn) else { return Verdict::Never };
-        if self.depot.slab(self.layout().slab(block)).status != Status::Rebuilt {
+        let slab = self.depot.slab(self.layout().slab(block));
+        if slab.status != Status::Rebuilt {
             return Verdict::Later;
         }
-        if self.allocator.references(block) != 1 {
-            return Verdict::Never;
+        let references = self.allocator.references(block);
+        if references != held {
+            // A swap's block may be about to lose references that nobody has any more.
+            let is_due = held < references && references <= MAX_REFERENCES && !slab.waiting.is_empty();
+            return if is_due { Verdict::Later } else { Verdict::Never };
         }
         // Who has a lock may add references, or is about to let go.
         if self.locks.get(pbn).is_some() || self.reserve.awaits(block) {
@@ -160,7 +166,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
 
     /// The slab of a block whose count must be known comes before others.
     fn promote_for(&mut self, claim: Claim) {
-        let Claim::Instead(pbn) = claim else { return };
+        let (Claim::Instead(pbn) | Claim::Replace { pbn, .. }) = claim else { return };
         let Some(slab) = self.layout().locate(pbn).map(|block| self.layout().slab(block)) else { return };
         if self.depot.slab(slab).status == Status::Unloaded {
             self.scrubber.promote(slab);
@@ -177,9 +183,13 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         match (given, claim) {
             (Some(given), Claim::Instead(old)) => {
                 let instead = self.layout().locate(old);
-                self.reserve.lend(Loan { given, instead });
+                self.reserve.lend(Loan { given, instead, references: 1 });
             }
-            (Some(given), Claim::Abroad(_)) => self.reserve.lend(Loan { given, instead: None }),
+            (Some(given), Claim::Replace { pbn: old, references }) => {
+                let instead = self.layout().locate(old);
+                self.reserve.lend(Loan { given, instead, references });
+            }
+            (Some(given), Claim::Abroad(_)) => self.reserve.lend(Loan { given, instead: None, references: 0 }),
             _ => {}
         }
         Ok(pbn)
@@ -231,7 +241,9 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             references => MAX_REFERENCES - references,
         };
         let is_refused = increment_limit == 0 || at_most == 0;
-        if is_refused || self.depot.is_read_only() || self.reserve.awaits(block) {
+        // What is kept back is not there to be compared with: who is lent one of the last blocks must find it.
+        let is_kept = counter == FREE && !self.reserve.allows(Claim::New, self.free_blocks());
+        if is_refused || is_kept || self.depot.is_read_only() || self.reserve.awaits(block) {
             return Ok(ReadLock::Refused);
         }
         match self.locks.attempt(pbn, PbnLock::new_read(increment_limit)) {
@@ -386,10 +398,11 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     /// What is lent is in use, and what is to come free for it can.
     fn audit_loans(&self) -> Result<(), String> {
         for loan in self.reserve.loans() {
-            let referenced_once = |old: BlockIndex| {
-                self.allocator.references(old) == 1 && self.locks.get(self.layout().pbn(old)).is_none()
+            let can_come_free = |old: BlockIndex| {
+                let references = self.allocator.references(old);
+                (1..=loan.references).contains(&references) && self.locks.get(self.layout().pbn(old)).is_none()
             };
-            if self.allocator.references(loan.given) == FREE || !loan.instead.is_none_or(referenced_once) {
+            if self.allocator.references(loan.given) == FREE || !loan.instead.is_none_or(can_come_free) {
                 return Err(format!("{loan:?} cannot come back"));
             }
         }

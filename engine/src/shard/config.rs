@@ -30,6 +30,8 @@ pub struct ShardConfig<Buf> {
     pub containers: Vec<Buf>,
     /// Memory for compressed blocks whose fragments may be moved; at least one block.
     pub relocation: Vec<Buf>,
+    /// Memory for swaps; 1 to [`MAX_SWAPS`](crate::io::swapper::MAX_SWAPS) blocks.
+    pub swaps: Vec<Buf>,
     /// Whether new data is compressed, to begin with.
     pub compression: bool,
     /// Bytes of the shard's part of the level-1 index.
@@ -51,10 +53,10 @@ pub(super) const fn members(vios: usize) -> usize {
     vios
 }
 
-/// The locks of a physical zone, by who holds them: the members of all hash zones and the relocator's reads; and of new pages
+/// The locks of a physical zone, by who holds them: the members of all hash zones, the relocator's reads and swaps; and of new pages
 /// twice as many as one shard makes at a time.
-pub(super) fn pbn_locks(shards: usize, vios: usize, relocation_reads: usize) -> PbnLocks {
-    PbnLocks { data: shards * members(vios) + relocation_reads, pages: 2 * MAX_ALLOCATIONS }
+pub(super) fn pbn_locks(shards: usize, vios: usize, moving: usize) -> PbnLocks {
+    PbnLocks { data: shards * members(vios) + moving, pages: 2 * MAX_ALLOCATIONS }
 }
 
 /// A shard's metadata at its start.

@@ -8,11 +8,11 @@ use crate::context::Context;
 use crate::env::{Env, Event};
 use crate::error::RequestError;
 use crate::hash::HashZone;
-use crate::io::MetadataOwner;
+use crate::io::{swapper, MetadataOwner};
 use crate::logical::journal::JournalStatistics;
 use crate::logical::map::MapStatistics;
 use crate::logical::LogicalZone;
-use crate::message::{Message, VioRef};
+use crate::message::{swap_of, Message, VioRef};
 use crate::physical::{Allocation, PhysicalEvent, PhysicalStatistics, Requester};
 use crate::volume::Statistics;
 
@@ -46,7 +46,10 @@ pub(super) fn take_physical_events<E: Env>(
         match event {
             PhysicalEvent::Incremented { vio, result } => incremented(cx, logical, vio, result),
             PhysicalEvent::Allocated { requester, answer } => allocated(cx, logical, hash, requester, answer),
-            PhysicalEvent::Locked { member, lease } if member.shard == cx.id => hash.locked(cx, member.index, lease),
+            PhysicalEvent::Locked { member, lease } if member.shard == cx.id => match swap_of(member.index) {
+                Some(swap) => swapper::locked(cx, swap, lease),
+                None => hash.locked(cx, member.index, lease),
+            },
             PhysicalEvent::Locked { member, lease } => {
                 cx.send(member.shard, Message::Locked { member: member.index, lease });
             }
@@ -89,7 +92,10 @@ fn allocated<E: Env>(
     match requester {
         Requester::Page(page) if page.shard == cx.id => logical.page_allocated(cx, page.index, answer),
         Requester::Page(page) => cx.send(page.shard, Message::PageAllocated { ticket: page.index, answer }),
-        Requester::Data(member) if member.shard == cx.id => hash.allocated(cx, member.index, answer),
+        Requester::Data(member) if member.shard == cx.id => match swap_of(member.index) {
+            Some(swap) => swapper::allocated(cx, swap, answer),
+            None => hash.allocated(cx, member.index, answer),
+        },
         Requester::Data(member) => cx.send(member.shard, Message::Allocated { member: member.index, answer }),
     }
 }

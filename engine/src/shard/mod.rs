@@ -14,6 +14,7 @@ use crate::env::{Direction, Env, ReadOnlyReason, RunToken};
 use crate::error::RequestError;
 use crate::hash::{Compression, Fingerprinter, HashZone, IndexConfig};
 use crate::io::relocator::{self, Relocator};
+use crate::io::swapper::{self, Swapper};
 use crate::io::{MetadataIo, Piece, Seams, Submitter, Sweep};
 use crate::logical::journal::Journal;
 use crate::logical::{LogicalZone, Mapping};
@@ -43,6 +44,7 @@ pub struct Shard<E: Env> {
     metadata: MetadataIo<E::Buf>,
     io: Submitter<E::Buf, Owner>,
     relocator: Relocator<E::Buf>,
+    swapper: Swapper<E::Buf>,
     handoff: Handoff<E::Buf>,
     reporter: Reporter,
     timers: Timers,
@@ -68,6 +70,7 @@ macro_rules! split {
                 read_only: &mut $shard.read_only,
                 io: &mut $shard.io,
                 relocator: &mut $shard.relocator,
+                swapper: &mut $shard.swapper,
                 handoff: &mut $shard.handoff,
                 reporter: &mut $shard.reporter,
                 timers: &mut $shard.timers,
@@ -103,6 +106,7 @@ impl<E: Env> Shard<E> {
             verify,
             containers,
             relocation,
+            swaps,
             compression,
             index_bytes,
             fingerprinter,
@@ -115,7 +119,7 @@ impl<E: Env> Shard<E> {
         // Every block in flight in the volume may have the same hash zone or the same physical zone.
         let in_flight = vios * geometry.shards();
         let members = config::members(vios);
-        let locks = config::pbn_locks(geometry.shards(), vios, relocation.len());
+        let locks = config::pbn_locks(geometry.shards(), vios, relocation.len() + swaps.len());
         let transfers = metadata.transfers();
         let volatile_cache = metadata.volatile_cache;
         let counters = metadata.counters();
@@ -128,9 +132,11 @@ impl<E: Env> Shard<E> {
         let (journal, map, physical) = metadata.build(&geometry, id, vios, locks);
         let hash = HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example);
         let relocator = Relocator::new(&relocation);
+        let swapper = Swapper::new(&swaps, in_flight);
         // A member of a hash lock holds one PBN lock at most, and lets go of it before it ends; messages between two shards
         // keep their order. So no more than these are ever held, pages apart, of which more than their share wait.
         let holders = hash.members_at_most() * geometry.shards() + relocator.reads_at_most();
+        let holders = holders + swapper.swaps_at_most();
         assert!(physical.locks_at_most() > holders, "{} PBN locks, {holders} holders", physical.locks_at_most());
         Shard {
             id,
@@ -142,11 +148,12 @@ impl<E: Env> Shard<E> {
             journal,
             metadata: MetadataIo::new(transfers, volatile_cache),
             io: Submitter::new(
-                vios + members + relocation.len(),
+                vios + members + relocation.len() + swaps.len(),
                 MAX_RUN_BLOCKS,
                 Seams::new(geometry.slab_start(0), geometry.slab_blocks()),
             ),
             relocator,
+            swapper,
             handoff: Handoff::new(2 * in_flight),
             reporter: Reporter::default(),
             timers: Timers::default(),
@@ -207,6 +214,7 @@ impl<E: Env> Shard<E> {
                 Owner::Verify(member) => hash.verify_done(&mut cx, member, result),
                 Owner::Container(container) => hash.container_written(&mut cx, container, result),
                 Owner::Relocation(read) => relocator::read_done(&mut cx, read, result),
+                Owner::Swap(swap) => swapper::io_done(&mut cx, swap, result),
             }
         }
         self.outcomes = outcomes;
@@ -260,6 +268,7 @@ impl<E: Env> Shard<E> {
             let (mut cx, logical, hash) = split!(self, env);
             let mut worked = metadata::take_outcomes(&mut cx, logical);
             worked |= relocator::advance(&mut cx, hash.compresses());
+            worked |= swapper::advance(&mut cx);
             worked |= logical.advance(&mut cx) | hash.advance(&mut cx);
             worked |= metadata::take_physical_events(&mut cx, logical, hash);
             // The hash zone has nothing left to look at, so content can be given up and clients answered; and what was
@@ -292,6 +301,7 @@ impl<E: Env> Shard<E> {
             && self.io.is_empty()
             && self.handoff.is_empty()
             && self.relocator.is_idle()
+            && self.swapper.is_idle()
             && self.journal.is_idle()
             && self.physical.is_idle()
     }

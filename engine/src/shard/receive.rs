@@ -5,7 +5,8 @@
 use super::Shard;
 use crate::context::{Arrival, Context, LogicalEvent};
 use crate::env::{Env, ReadOnlyReason};
-use crate::message::Message;
+use crate::io::swapper;
+use crate::message::{swap_of, Message};
 use crate::physical::{Allocation, Claim, Requester};
 use crate::units::ShardId;
 
@@ -37,6 +38,16 @@ impl<E: Env> Shard<E> {
             }
             Message::Relocate { lbn, location } => logical.relocate(lbn, location),
             Message::Relocated { from } => cx.relocator.moved(from),
+            Message::Swap(request) => cx.swapper.request(request),
+            Message::Hold { swap, lbn, pbn, vio } => {
+                cx.handoff.to_logical.push_back(LogicalEvent::Hold { swap, lbn, pbn, vio });
+            }
+            Message::Held { swap, vio, mapping } => swapper::held(&mut cx, swap, vio, mapping),
+            Message::Fill { vio } => cx.handoff.to_logical.push_back(LogicalEvent::Fill { vio }),
+            Message::Filled { swap, content } => swapper::filled(&mut cx, swap, content),
+            Message::Settle { swap, owner } => cx.settle(swap, owner),
+            Message::Settled { swap } => swapper::settled(&mut cx, swap),
+            Message::Advise { fingerprint, location } => cx.handoff.advice.push_back((fingerprint, location)),
             Message::ReferencePage { pbn, point } => cx.reference_page_here(from, pbn, point),
             Message::FreePage { pbn, point } => cx.free_page_here(from, pbn, point),
             Message::AllocatePage { page, wait } => match cx.allocate(Requester::Page(page), Claim::Upkeep, wait) {
@@ -51,7 +62,10 @@ impl<E: Env> Shard<E> {
                     cx.send(member.shard, Message::Locked { member: member.index, lease });
                 }
             }
-            Message::Locked { member, lease } => hash.locked(&mut cx, member, lease),
+            Message::Locked { member, lease } => match swap_of(member) {
+                Some(swap) => swapper::locked(&mut cx, swap, lease),
+                None => hash.locked(&mut cx, member, lease),
+            },
             Message::ExtendLease { member, pbn, at_most } => {
                 let lease = cx.extend_lease_here(pbn, at_most);
                 cx.send(member.shard, Message::LeaseExtended { member: member.index, lease });
@@ -61,12 +75,18 @@ impl<E: Env> Shard<E> {
                 Allocation::Waiting => {}
                 answer => cx.send(member.shard, Message::Allocated { member: member.index, answer }),
             },
-            Message::Allocated { member, answer } => hash.allocated(&mut cx, member, answer),
+            Message::Allocated { member, answer } => match swap_of(member) {
+                Some(swap) => swapper::allocated(&mut cx, swap, answer),
+                None => hash.allocated(&mut cx, member, answer),
+            },
             Message::ShareCompressed { container, pbn, holders } => {
                 let lease = cx.share_compressed_here(pbn, holders);
                 cx.send(from, Message::Shared { container, lease });
             }
-            Message::Shared { container, lease } => hash.shared(&mut cx, container, lease),
+            Message::Shared { container, lease } => match swap_of(container) {
+                Some(swap) => swapper::shared(&mut cx, swap, lease),
+                None => hash.shared(&mut cx, container, lease),
+            },
             Message::Release { pbn, unused, waiting } => {
                 if let Err(error) = cx.physical.release(pbn, unused) {
                     cx.physical_error(&error);

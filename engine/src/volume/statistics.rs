@@ -122,6 +122,8 @@ counters! {
         relocations_waiting,
         /// Compressed blocks not looked at, because too many waited.
         relocations_skipped,
+        /// Compressed blocks written anew for overwrites of their fragments, because there was no space.
+        blocks_swapped,
         /// Blocks read from the base for clients that were compressed.
         compressed_fragments_read,
         /// Index queries whose advice was right.

@@ -156,6 +156,7 @@ pub fn check_memory(shard: ShardId, run: &Run<'_, Buf>, memory: &Memory) -> Resu
             Owner::Verify(of) => !metadata && reads && of == shard,
             Owner::Container(of) => !metadata && !reads && of == shard,
             Owner::Relocation(of) => !metadata && reads && of == shard,
+            Owner::Swap(of) => !metadata && of == shard,
             // Clients may change theirs meanwhile.
             Owner::Source | Owner::Target => false,
             Owner::Metadata(of) => metadata && of == shard,

@@ -114,6 +114,7 @@ impl<D: Base> Cluster<D> {
             let verify = (0..sizes.verify).map(|_| world.memory.take(Owner::Verify(id))).collect();
             let containers = (0..sizes.containers).map(|_| world.memory.take(Owner::Container(id))).collect();
             let relocation = (0..2).map(|_| world.memory.take(Owner::Relocation(id))).collect();
+            let swaps = (0..sizes.swaps).map(|_| world.memory.take(Owner::Swap(id))).collect();
             let metadata = load.of_shard(id, &geometry, sizes, || world.memory.take(Owner::Metadata(id)));
             Shard::new(ShardConfig {
                 id,
@@ -124,6 +125,7 @@ impl<D: Base> Cluster<D> {
                 verify,
                 containers,
                 relocation,
+                swaps,
                 compression: sizes.compression,
                 index_bytes: sizes.index_bytes,
                 index_image: images[id.index()].take(),

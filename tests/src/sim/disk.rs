@@ -347,6 +347,7 @@ fn note_failure(transfer: &Transfer, time: u32, memory: &Memory, faults: &mut Fa
     if let [buf] = transfer.bufs[..] {
         let met_by = match memory.owner(buf) {
             Owner::Verify(_) | Owner::Relocation(_) => 0,
+            Owner::Swap(_) => usize::from(transfer.direction == Direction::Write),
             // Each of its owners may have met the fault.
             Owner::Container(_) => MAX_FRAGMENTS,
             _ => 1,

@@ -28,6 +28,8 @@ pub enum Owner {
     Container(ShardId),
     /// For compressed blocks whose fragments may be moved.
     Relocation(ShardId),
+    /// For compressed blocks that are read and written anew.
+    Swap(ShardId),
     /// A shard's, for metadata.
     Metadata(ShardId),
     /// A client's, to be read only.

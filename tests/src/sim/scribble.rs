@@ -2,7 +2,8 @@
 
 //! Clients that change their memory while the engine works on their requests, as a guest can.
 //!
-//! The engine is to take each byte of a write once. What it takes, all of it at the moment of its one call, is what the
+//! The engine is to take each byte of a write once; where there is no space, once for each attempt to store it. What it takes
+//! last, all of it at the moment of its one call, is what the
 //! write writes; `World::took` tells the model. A read's memory is only looked at where its client has not written
 //! since the engine last did.
 
@@ -80,7 +81,7 @@ impl<D: Base> World<D> {
         let twice = block.taken & sectors;
         block.taken |= sectors;
         let tokens = block.tokens;
-        if twice != 0 {
+        if twice != 0 && !self.was_full {
             self.fail(format!("{client:?} {lbn}: sectors {twice:08b} are taken from the client a second time"));
         }
         self.model.write_takes(lbn, start, sectors, &tokens);

@@ -20,6 +20,8 @@ pub struct Sizes {
     pub verify: usize,
     /// Blocks for compressed blocks on their way.
     pub containers: usize,
+    /// Blocks for swaps.
+    pub swaps: usize,
     /// New data is compressed, to begin with.
     pub compression: bool,
     /// Bytes of index.
@@ -57,6 +59,7 @@ impl Default for Sizes {
             bounce: 512,
             verify: 64,
             containers: 16,
+            swaps: 4,
             compression: false,
             index_bytes: 1 << 16,
             history: None,

@@ -68,6 +68,8 @@ pub struct World<D = Disk> {
     pub room: usize,
     /// Overwrites of the only copy of a block never want for space.
     pub overwrites_go_on: bool,
+    /// A shard was full, or may have been: a write that found no space may take its content once more.
+    pub was_full: bool,
     /// The host has ended writing.
     pub told_read_only: bool,
     /// Queries of the index that timed out, as each report said.
@@ -119,6 +121,7 @@ impl<D: Base> World<D> {
             timers: vec![None; shards],
             room: usize::MAX,
             overwrites_go_on: false,
+            was_full: false,
             told_read_only: false,
             queries_timed_out: Vec::new(),
             read_only: None,
@@ -241,7 +244,7 @@ impl<D: Base> World<D> {
 
     fn check_own(&mut self, buf: Buf) {
         let owner = self.memory.owner(buf);
-        let own = [Owner::Bounce, Owner::Verify, Owner::Container, Owner::Relocation, Owner::Metadata]
+        let own = [Owner::Bounce, Owner::Verify, Owner::Container, Owner::Relocation, Owner::Swap, Owner::Metadata]
             .map(|owner| owner(self.current));
         if !own.contains(&owner) {
             self.fail(format!("{:?} changes {buf:?}, which is of {owner:?}", self.current));
@@ -378,6 +381,8 @@ impl<D: Base> Env for World<D> {
     fn report(&mut self, event: Event) {
         trace!(self, "reports {event:?}");
         self.counts.reports += 1;
+        // Later ones are not told one by one.
+        self.was_full |= event == Event::OutOfSpace || self.counts.reports >= 10;
         match event {
             Event::Inconsistent { .. } => self.fail(format!("the engine reports {event:?}")),
             Event::ReadOnly(_) if !self.told_read_only && !self.disk.excuses(RequestError::ReadOnly) => {

@@ -37,7 +37,9 @@ use crate::error::RequestError;
 use crate::hash::hash_lock::{HashLock, LockState};
 use crate::hash::member::Member;
 use crate::hash::{Fingerprint, ImageOf, Index};
+use crate::io::swapper;
 use crate::logical::{Mapped, MappingState};
+use crate::message::swap_of;
 use crate::tally::Tally;
 use crate::units::{Lbn, ShardId, MAX_REFERENCES};
 use crate::volume::{Geometry, Statistics};
@@ -165,7 +167,16 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     pub fn advance<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while let Some((member, result)) = cx.handoff.finished.pop_front() {
-            self.finished(cx, member, result);
+            match swap_of(member) {
+                Some(swap) => swapper::finished(cx, swap, result),
+                None => self.finished(cx, member, result),
+            }
+            progress = true;
+        }
+        while let Some((fingerprint, location)) = cx.handoff.advice.pop_front() {
+            if self.deduplication {
+                self.record(cx, fingerprint, location);
+            }
             progress = true;
         }
         progress |= self.admit(cx);

@@ -36,7 +36,12 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         progress
     }
 
-    fn record<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, fingerprint: Fingerprint, location: Mapped) {
+    pub(super) fn record<E: Env<Buf = Buf>>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        fingerprint: Fingerprint,
+        location: Mapped,
+    ) {
         match self.index.update(fingerprint, location) {
             Update::Added | Update::Replaced(_) => cx.stats.updates_not_found += 1,
             Update::Changed => cx.stats.updates_found += 1,

@@ -4,7 +4,7 @@
 //!
 //! Files: `mod` (pieces: acceptance, beginning, answering), `vio` (one block from its lock to the hash zone and back),
 //! `range` (unmaps and zeroes by leaf page), `sweep` (of many leaf pages), `commit` (from the recovery journal to the
-//! block map), `pages` (what the block map asks for).
+//! block map), `pages` (what the block map asks for), `relocation` and `swap` (what the relocator and the swapper ask for).
 //!
 //! Invariants:
 //! * A data_vio holds its LBN lock from [`Stage::MapPage`] to the end, a range operation its blocks; so the mapping
@@ -28,6 +28,7 @@ mod dump;
 mod pages;
 mod range;
 mod relocation;
+mod swap;
 mod sweep;
 mod vio;
 
@@ -38,6 +39,7 @@ use crate::context::Context;
 use crate::env::{Block, Env, Part};
 use crate::error::RequestError;
 use crate::io::relocator::MAX_MOVING;
+use crate::io::swapper::HOLDS;
 use crate::io::{DataVio, Operation, Piece};
 use crate::logical::flush::FlushGenerations;
 use crate::logical::journal::Counters;
@@ -95,7 +97,7 @@ const RANGE_WAITER: u32 = 1 << 31;
 /// Requests that a zone can have waiting for a leaf page at once.
 #[must_use]
 pub const fn map_waiters(vios: usize) -> usize {
-    vios + RANGE_OPERATIONS
+    vios + HOLDS + RANGE_OPERATIONS
 }
 
 /// The logical zone.
@@ -110,6 +112,8 @@ pub struct LogicalZone<E: Env> {
     waiting: VecDeque<u32>,
     /// Likewise unmaps and zeroes; apart, so that a flood of them does not hold up reads and writes.
     waiting_discards: VecDeque<u32>,
+    /// data_vios that hold blocks for swaps; [`HOLDS`] are kept for them.
+    holds: usize,
     /// data_vios of discards in use, and how many may be.
     discards: usize,
     max_discards: usize,
@@ -163,27 +167,28 @@ impl<E: Env> LogicalZone<E> {
         let vio = DataVio::new(Operation::Read, Lbn(0), Part::WHOLE, 0);
         LogicalZone {
             pieces: Arena::new(pieces, None),
-            vios: Arena::new(vios, vio),
-            locks: LbnLocks::new(vios),
+            vios: Arena::new(vios + HOLDS, vio),
+            locks: LbnLocks::new(vios + HOLDS),
             map,
             flushes: FlushGenerations::new(pieces),
             waiting: VecDeque::with_capacity(pieces),
             waiting_discards: VecDeque::with_capacity(pieces),
+            holds: 0,
             discards: 0,
             max_discards: (vios * 3 / 4).max(1),
             ranges: Arena::new(RANGE_OPERATIONS, RangeOperation::default()),
             range_waiters: WaitQueue::new(),
-            granted: VecDeque::with_capacity(vios),
+            granted: VecDeque::with_capacity(vios + HOLDS),
             fingerprints: Vec::with_capacity(vios),
             bounce,
             bounce_waiters: WaitQueue::new(),
             moving: Tally::ZERO,
             restored: Box::new([0; BLOCK_SIZE]),
-            journal_waiters: VecDeque::with_capacity(vios + RANGE_OPERATIONS),
+            journal_waiters: VecDeque::with_capacity(vios + HOLDS + RANGE_OPERATIONS),
             page_allocations: Vec::with_capacity(MAX_ALLOCATIONS),
             pages_to_record: VecDeque::with_capacity(MAX_ALLOCATIONS),
-            retired: Vec::with_capacity(2 * vios + pieces),
-            retiring: Vec::with_capacity(2 * vios + pieces),
+            retired: Vec::with_capacity(2 * (vios + HOLDS) + pieces),
+            retiring: Vec::with_capacity(2 * (vios + HOLDS) + pieces),
             collector: RunCollector::new(geometry),
             counters,
             accepted: 0,
@@ -221,12 +226,12 @@ impl<E: Env> LogicalZone<E> {
 
     /// A data_vio gets no further by itself.
     fn stops(&mut self, index: u32) {
-        self.moving -= Tally::one(self.vios[index].is_relocation());
+        self.moving -= Tally::one(self.vios[index].is_own());
     }
 
     /// A data_vio gets further by itself, from now on or again.
     fn goes_on(&mut self, index: u32) {
-        self.moving += Tally::one(self.vios[index].is_relocation());
+        self.moving += Tally::one(self.vios[index].is_own());
     }
 
     /// True when a flush waits for older pieces.
@@ -252,7 +257,7 @@ impl<E: Env> LogicalZone<E> {
     /// Fills in the gauges.
     pub fn gauges(&self, stats: &mut Statistics) {
         stats.current_vios_in_progress = self.vios.in_use() as u64;
-        stats.max_vios = self.vios.capacity() as u64;
+        stats.max_vios = (self.vios.capacity() - HOLDS) as u64;
     }
 
     /// Accepts a piece.
@@ -395,9 +400,10 @@ impl<E: Env> LogicalZone<E> {
         true
     }
 
-    /// Whether another block can begin. Blocks that are done but not retired count: they keep their place in line.
+    /// Whether another block can begin. Blocks that are done but not retired count: they keep their place in line. Some
+    /// data_vios are kept for swaps.
     fn has_vio(&self) -> bool {
-        self.vios.available() > 0 && self.retired.len() < self.vios.capacity()
+        self.vios.in_use() - self.holds < self.vios.capacity() - HOLDS && self.retired.len() < self.vios.capacity()
     }
 
     /// Begins the next block of a piece with a data_vio of its own.

@@ -8,7 +8,7 @@ use crate::env::{Block, Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::Fingerprinter;
 use crate::io::compression::extract;
-use crate::io::{Operation, Stage};
+use crate::io::{Operation, Role, Stage};
 use crate::logical::journal::Waiter;
 use crate::logical::map::{Fetch, Frame, Purpose};
 use crate::logical::{Mapped, Mapping, MappingState, PageId};
@@ -37,7 +37,8 @@ impl<E: Env> LogicalZone<E> {
     fn hasten(&mut self, cx: &mut Context<'_, E>, lbn: Lbn) {
         let Some(writer) = self.locks.writer(lbn) else { return };
         let vio = &mut self.vios[writer];
-        if vio.stage != Stage::Deduping || std::mem::replace(&mut vio.awaited, true) {
+        // What a swap has got no hash zone has.
+        if vio.stage != Stage::Deduping || vio.role != Role::None || std::mem::replace(&mut vio.awaited, true) {
             return;
         }
         let data = vio.data.expect("content has memory");
@@ -79,6 +80,9 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn mapped(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         vio.stage = Stage::Mapped;
+        if let Role::Requester { swap, pbn } | Role::Neighbour { swap, pbn } = vio.role {
+            return self.begin_hold(cx, index, swap, pbn);
+        }
         if vio.is_relocation() {
             return self.begin_move(cx, index);
         }
@@ -180,6 +184,7 @@ impl<E: Env> LogicalZone<E> {
             let data = self.complete_content(cx, index);
             if is_zero(cx.env.block(data)) {
                 cx.stats.zero_blocks += 1;
+                self.needs_no_swap(cx, index);
                 self.vios[index].new = Mapping::UNMAPPED;
                 self.record(cx, index);
             } else if self.vios[index].page.is_some() {
@@ -219,7 +224,11 @@ impl<E: Env> LogicalZone<E> {
         vio.check = Fingerprinter::check_code(block);
         vio.stage = Stage::Deduping;
         vio.awaited = self.locks.is_awaited(vio.lbn);
-        self.moving -= Tally::one(vio.is_relocation());
+        self.moving -= Tally::one(vio.is_own());
+        if let Role::Requester { swap, .. } = vio.role {
+            vio.role = Role::Done;
+            return cx.filled(swap, Some(data));
+        }
         cx.dedupe(Arrival {
             vio: VioRef { shard: cx.id, index },
             lbn: vio.lbn,
@@ -257,9 +266,17 @@ impl<E: Env> LogicalZone<E> {
                 self.remap(cx, vio, member, location);
             }
             LogicalEvent::Relocate { lbn, location } => self.relocate(lbn, location),
+            LogicalEvent::Hold { swap, lbn, pbn, vio } => self.hold(cx, (swap, pbn), lbn, vio),
+            LogicalEvent::Fill { vio } => self.fill(cx, vio),
             LogicalEvent::WriteFailed { vio, error } => {
                 self.goes_on(vio);
-                if error == RequestError::NoSpace && !self.vios[vio].is_relocation() {
+                if self.may_swap(vio, error) {
+                    return self.park(cx, vio);
+                }
+                if self.ends_parked(cx, vio, error) {
+                    return;
+                }
+                if error == RequestError::NoSpace && !self.vios[vio].is_own() {
                     cx.stats.no_space_error_count += 1;
                 }
                 self.finish(cx, vio, Err(error));
@@ -325,6 +342,7 @@ impl<E: Env> LogicalZone<E> {
     /// Ends a data_vio: the lock goes to whoever waits. If the hash zone may still look at its content, the rest
     /// happens in [`LogicalZone::retire`].
     pub(super) fn finish(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+        self.needs_no_swap(cx, index);
         let vio = &self.vios[index];
         let (lbn, piece, compared) = (vio.lbn, vio.piece, vio.member.is_some());
         let bounce = vio.data;
@@ -338,18 +356,24 @@ impl<E: Env> LogicalZone<E> {
         if vio.operation.is_discard() {
             self.discards -= 1;
         }
+        self.holds -= usize::from(matches!(vio.role, Role::Neighbour { .. }));
         self.stops(index);
-        let before = self.granted.len();
-        let granted = &mut self.granted;
-        self.locks.release(lbn, &mut self.vios, |waiter| granted.push_back(waiter));
-        for at in before..self.granted.len() {
-            self.goes_on(self.granted[at]);
-        }
+        self.unlock(lbn);
         self.vios.release(index);
         if compared || bounce.is_some() {
             self.retired.push(Retired { piece, result, bounce });
         } else {
             self.block_done(cx, piece, result);
+        }
+    }
+
+    /// The lock on a block goes to whoever waits.
+    pub(super) fn unlock(&mut self, lbn: Lbn) {
+        let before = self.granted.len();
+        let granted = &mut self.granted;
+        self.locks.release(lbn, &mut self.vios, |waiter| granted.push_back(waiter));
+        for at in before..self.granted.len() {
+            self.goes_on(self.granted[at]);
         }
     }
 }

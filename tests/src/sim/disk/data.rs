@@ -57,7 +57,7 @@ impl Disk {
             }
         }
         let wrong = self.history.present(pbn).is_some_and(|present| present != target);
-        let verify = matches!(memory.owner(buf), Owner::Verify(_) | Owner::Relocation(_));
+        let verify = matches!(memory.owner(buf), Owner::Verify(_) | Owner::Relocation(_) | Owner::Swap(_));
         if wrong && verify {
             faults.counts.wrong_verifies += 1;
             self.misled.insert(pbn);

@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Swaps: overwrites of fragments on a full volume.
+//!
+//! A fragment that is overwritten gives nothing back by itself, because its compressed block holds others. So where no
+//! zone has a block for a client's write in place of a fragment, the block that holds the fragment is written anew with
+//! the new content in place of the old, and all its logical blocks are recorded there. The old block comes free for the
+//! one that was lent ([`crate::physical`], module `reserve`): such an overwrite succeeds for ever, at any queue depth, as long as
+//! the new fragment fits where the old one and its dead neighbours were. What does not fit is new data, and gets no space.
+//!
+//! ```text
+//!  write without space: parked   each logical block, in order      client's content       a loan
+//!  -----> Locking, Looking ----------------> Holding ------> Reading ------> Filling ------> Allocating
+//!                   whose fragments?          |                                | zeros, or      | lent nothing
+//!                                             | the write has found another    | does not fit   |
+//!                                             v place: let go                  v                v
+//!                                            end <------------------------ no space <-----------'
+//!                                             ^
+//!       Writing ------> Sharing ------> Recording: each logical block journals its new mapping
+//! ```
+//! One shard's swapper ([`HOME`]) serves the volume; what it does on behalf of others it asks of the zones that own it.
+//!
+//! # Why nobody waits for ever
+//! * A parked write holds nothing but its data_vio: no LBN lock, no block of memory, no page, no member of a hash zone. It can
+//!   stand in nobody's way.
+//! * A swap takes LBN locks only in ascending order, over all shards, so swaps do not wait for each other in a circle. Who else
+//!   holds an LBN lock holds only that one, and needs none of a swap's to let go.
+//! * [`HOLDS`] data_vios of each logical zone, with room for their pages, are kept for swaps.
+//! * The client's content gets its memory when all locks are held. From there on a swap waits for transfers, the journal and
+//!   loans, and those who have loans wait for transfers and the journal.
+//!
+//! # Why the loan comes back
+//! It is given when the block has exactly the references of the logical blocks that are held, and no PBN lock; while it is out
+//! nobody gets one. Each of them then moves to the new block, or writing ends. Where other logical blocks share a fragment of
+//! the block it could not come free: the overwrite beside them is new data.
+//! A decrement may be on its way from a shard that has let go of its block already: before a swap gives up for the number of
+//! references all shards are asked to pass that on ([`Message::Settle`]).
+//!
+//! Each fragment that moves is held against the check code of its mapping first, as what recovery finds in a block must be.
+//! The index is told of the new places.
+//!
+//! Invariants: at most [`MAX_SWAPS`] are under way, no two of one block; every request is answered by a mapping that is recorded
+//! or by [`Context::write_failed`]. Nothing is allocated after [`Swapper::new`].
+//!
+//! dm-vdo refuses overwrites when it is full.
+
+use std::collections::VecDeque;
+
+use crate::arena::Arena;
+use crate::context::{Context, Owner};
+use crate::env::{Block, Direction, Env, Event};
+use crate::error::RequestError;
+use crate::hash::Fingerprint;
+use crate::io::compression::{decompress, Compressor};
+use crate::logical::{Mapped, Mapping, MappingState};
+use crate::media::compressed_block::{encode, FragmentEntry, Fragments, ENTRY_BYTES, MAX_FRAGMENTS, ROOM};
+use crate::message::{MemberRef, Message, VioRef};
+use crate::physical::{Allocation, Claim, Requester};
+use crate::read_check;
+use crate::units::{Lbn, Pbn, ShardId, BLOCK_SIZE};
+
+/// Swaps that can be under way together.
+pub const MAX_SWAPS: usize = 4;
+
+/// The shard that swaps for all.
+pub const HOME: ShardId = ShardId(0);
+
+/// Logical blocks that swaps hold in one logical zone at most, besides those of the clients' writes.
+pub const HOLDS: usize = MAX_SWAPS * MAX_FRAGMENTS;
+
+/// Logical blocks of one swap: the fragments' and the client's.
+const MAX_PARTS: usize = MAX_FRAGMENTS + 1;
+
+/// Rounds of the other zones for a loan that the block's own zone cannot give.
+const ROUNDS_ABROAD: u16 = 2;
+
+/// A write that asks for a swap.
+#[derive(Debug, Clone, Copy)]
+pub struct SwapRequest {
+    /// The parked data_vio.
+    pub vio: VioRef,
+    /// The block that it writes.
+    pub lbn: Lbn,
+    /// The compressed block that held its old content.
+    pub pbn: Pbn,
+}
+
+/// A logical block of a swap.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    lbn: Lbn,
+    /// The data_vio that holds it.
+    vio: u32,
+    /// Its mapping; none if it was not held, because it is not stored in the block.
+    mapping: Option<Mapping>,
+    /// The slot of its fragment in the new block.
+    slot: u8,
+    /// Of its content.
+    fingerprint: Fingerprint,
+}
+
+const NO_PART: Part = Part { lbn: Lbn(0), vio: 0, mapping: None, slot: 0, fingerprint: Fingerprint(0) };
+
+/// Where a swap is; see the picture in the module's documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Idle,
+    Locking,
+    Looking,
+    Holding,
+    Reading,
+    Filling,
+    Allocating,
+    Settling,
+    Writing,
+    Sharing,
+    Recording,
+}
+
+/// One swap.
+#[derive(Debug, Clone)]
+struct Swap<Buf> {
+    step: Step,
+    request: SwapRequest,
+    parts: [Part; MAX_PARTS],
+    count: usize,
+    /// The part that is to be held next.
+    at: usize,
+    /// Memory for transfers.
+    buf: Buf,
+    /// The old block.
+    old: Box<Block>,
+    /// Zones that have been asked for a block, after the old one's.
+    abroad: u16,
+    /// Every shard has passed on what it had to say of the old block.
+    settled: bool,
+    /// The first write has failed.
+    retried: bool,
+    allocation: Option<Pbn>,
+    /// References leased with the lock on the old block, and later to each part with that on the new one.
+    lease: u8,
+    /// Answers that are still to come.
+    left: u16,
+    failed: bool,
+}
+
+/// The swapper of a shard.
+#[derive(Debug)]
+pub struct Swapper<Buf> {
+    requests: VecDeque<SwapRequest>,
+    swaps: Arena<Swap<Buf>>,
+    compressor: Compressor,
+    /// Memory for what is decompressed to be checked, and for fragments to be put together.
+    restored: Box<Block>,
+    packed: Box<Block>,
+}
+
+impl<Buf: Copy> Swapper<Buf> {
+    /// A swapper with one block of memory for each swap; room for so many requests.
+    ///
+    /// # Panics
+    /// If there are no blocks, or more than [`MAX_SWAPS`].
+    #[must_use]
+    pub fn new(bufs: &[Buf], requests: usize) -> Swapper<Buf> {
+        assert!((1..=MAX_SWAPS).contains(&bufs.len()), "{} blocks of memory for swaps", bufs.len());
+        let request = SwapRequest { vio: VioRef { shard: HOME, index: 0 }, lbn: Lbn(0), pbn: Pbn::ZERO };
+        let swap = Swap {
+            step: Step::Idle,
+            request,
+            parts: [NO_PART; MAX_PARTS],
+            count: 0,
+            at: 0,
+            buf: bufs[0],
+            old: Box::new([0; BLOCK_SIZE]),
+            abroad: 0,
+            settled: false,
+            retried: false,
+            allocation: None,
+            lease: 0,
+            left: 0,
+            failed: false,
+        };
+        let mut swaps = Arena::new(bufs.len(), swap);
+        for (index, buf) in (0..).zip(bufs) {
+            swaps[index].buf = *buf;
+        }
+        Swapper {
+            requests: VecDeque::with_capacity(requests),
+            swaps,
+            compressor: Compressor::new(),
+            restored: Box::new([0; BLOCK_SIZE]),
+            packed: Box::new([0; BLOCK_SIZE]),
+        }
+    }
+
+    /// True when nobody waits for a swap.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.swaps.in_use() == 0
+    }
+
+    /// Swaps that can be under way together; each holds one PBN lock at most.
+    #[must_use]
+    pub fn swaps_at_most(&self) -> usize {
+        self.swaps.capacity()
+    }
+
+    /// Takes a request.
+    pub fn request(&mut self, request: SwapRequest) {
+        self.requests.push_back(request);
+    }
+
+    /// The next request that can begin: no swap of its block is under way.
+    fn next(&mut self) -> Option<SwapRequest> {
+        if self.swaps.available() == 0 {
+            return None;
+        }
+        let swaps = &self.swaps;
+        let is_busy = |pbn: Pbn| {
+            (0..swaps.capacity() as u32).any(|swap| swaps[swap].step != Step::Idle && swaps[swap].request.pbn == pbn)
+        };
+        let at = self.requests.iter().position(|request| !is_busy(request.pbn))?;
+        self.requests.remove(at)
+    }
+
+    fn end(&mut self, swap: u32) {
+        self.swaps[swap].step = Step::Idle;
+        self.swaps.release(swap);
+    }
+}
+
+impl<Buf> Swap<Buf> {
+    /// The logical blocks whose fragments may be in the old block, and the client's, in order.
+    fn collect(&mut self, lbns: impl Iterator<Item = Lbn>) {
+        let mut all = [Lbn(u64::MAX); MAX_PARTS];
+        let mut count = 0;
+        for lbn in lbns.filter(|lbn| *lbn != self.request.lbn).chain([self.request.lbn]) {
+            if !all[..count].contains(&lbn) {
+                all[count] = lbn;
+                count += 1;
+            }
+        }
+        all[..count].sort_unstable();
+        for (part, lbn) in self.parts.iter_mut().zip(all) {
+            *part = Part { lbn, ..NO_PART };
+        }
+        (self.count, self.at) = (count, 0);
+    }
+
+    /// Forgets the parts that are not stored in the block.
+    fn keep_held(&mut self) {
+        let mut kept = 0;
+        for at in 0..self.count {
+            if self.parts[at].mapping.is_some() {
+                self.parts[kept] = self.parts[at];
+                kept += 1;
+            }
+        }
+        self.count = kept;
+    }
+}
+
+/// Begins what can begin. Returns whether anything did.
+pub fn advance<E: Env>(cx: &mut Context<'_, E>) -> bool {
+    let mut progress = false;
+    if cx.is_read_only() {
+        while let Some(request) = cx.swapper.requests.pop_front() {
+            cx.write_failed(request.vio, RequestError::ReadOnly);
+            progress = true;
+        }
+        return progress;
+    }
+    while let Some(request) = cx.swapper.next() {
+        let index = cx.swapper.swaps.acquire_kept().expect("availability was checked");
+        let swap = &mut cx.swapper.swaps[index];
+        (swap.step, swap.request, swap.count) = (Step::Locking, request, 0);
+        (swap.abroad, swap.settled, swap.retried, swap.failed) = (0, false, false, false);
+        swap.allocation = None;
+        lock(cx, index);
+        progress = true;
+    }
+    progress
+}
+
+/// Asks for a read lock on the old block: as long as no part is held it may be given to somebody else and written.
+fn lock<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    let pbn = cx.swapper.swaps[index].request.pbn;
+    let member = MemberRef::of_swap(cx.id, index);
+    match cx.geometry.physical_shard(pbn) {
+        Some(owner) if owner != cx.id => cx.send(owner, Message::LockForRead { member, pbn, at_most: 1 }),
+        _ => {
+            if let Some(lease) = cx.lock_candidate(member, pbn, 1) {
+                locked(cx, index, lease);
+            }
+        }
+    }
+}
+
+/// The old block is locked; or it is not to be had, because it has been given to somebody else, or has as many references as can
+/// be. Then the client's block is looked at alone.
+pub fn locked<E: Env>(cx: &mut Context<'_, E>, index: u32, lease: Option<u8>) {
+    let swap = &mut cx.swapper.swaps[index];
+    debug_assert_eq!(swap.step, Step::Locking);
+    let Some(lease) = lease else {
+        swap.collect(std::iter::empty());
+        swap.step = Step::Holding;
+        return hold_next(cx, index);
+    };
+    (swap.step, swap.lease) = (Step::Looking, lease);
+    cx.io.enqueue_direct(Direction::Read, swap.request.pbn, swap.buf, Owner::Swap(index));
+}
+
+/// A transfer of a swap is over.
+pub fn io_done<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+    match cx.swapper.swaps[index].step {
+        Step::Looking => looked(cx, index, result),
+        Step::Reading => read_done(cx, index, result),
+        Step::Writing => write_done(cx, index, result),
+        step => unreachable!("no transfer is under way in {step:?}"),
+    }
+}
+
+/// The block has been read, or what has come to be in its place: whoever it names is asked for. Nothing is taken for granted.
+fn looked<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+    let swap = &mut cx.swapper.swaps[index];
+    let geometry = cx.geometry;
+    let owners = match Fragments::decode(cx.env.block(swap.buf)) {
+        Ok(fragments) if result.is_ok() => Some(fragments.owners()),
+        _ => None,
+    };
+    let lbns = owners.iter().flat_map(|owners| owners.lbns());
+    swap.collect(lbns.filter(|lbn| geometry.contains(*lbn, 1)));
+    swap.step = Step::Holding;
+    let (pbn, lease) = (swap.request.pbn, swap.lease);
+    cx.release(pbn, lease, None);
+    hold_next(cx, index);
+}
+
+/// Asks for the next logical block; when all are held the block is read again, which nobody changes any more.
+fn hold_next<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    let swap = &mut cx.swapper.swaps[index];
+    if swap.at < swap.count {
+        let SwapRequest { vio, lbn: requested, pbn } = swap.request;
+        let lbn = swap.parts[swap.at].lbn;
+        let vio = (lbn == requested).then_some(vio.index);
+        return cx.hold(index, lbn, pbn, vio);
+    }
+    swap.keep_held();
+    swap.step = Step::Reading;
+    cx.io.enqueue_direct(Direction::Read, swap.request.pbn, swap.buf, Owner::Swap(index));
+}
+
+/// A logical block is held by a data_vio, with a mapping to the block; or it has none there.
+pub fn held<E: Env>(cx: &mut Context<'_, E>, index: u32, vio: u32, mapping: Option<Mapping>) {
+    let swap = &mut cx.swapper.swaps[index];
+    debug_assert_eq!(swap.step, Step::Holding);
+    let part = &mut swap.parts[swap.at];
+    (part.vio, part.mapping) = (vio, mapping);
+    swap.at += 1;
+    if mapping.is_none() && part.lbn == swap.request.lbn {
+        // The client's write has to do with another block meanwhile.
+        swap.count = swap.at;
+        return let_go(cx, index);
+    }
+    hold_next(cx, index);
+}
+
+/// The old block is in memory: the client's content is asked for.
+fn read_done<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+    let swap = &mut cx.swapper.swaps[index];
+    if result.is_err() {
+        let pbn = swap.request.pbn;
+        cx.report(Event::IoFailed { direction: Direction::Read, pbn, purpose: "compressed client data" });
+        return abort(cx, index, RequestError::NoSpace);
+    }
+    swap.old.copy_from_slice(cx.env.block(swap.buf));
+    swap.step = Step::Filling;
+    let vio = swap.request.vio;
+    cx.fill(vio);
+}
+
+/// The client's content is there; or its write needs no room any more, or has failed.
+pub fn filled<E: Env>(cx: &mut Context<'_, E>, index: u32, content: Option<E::Buf>) {
+    debug_assert_eq!(cx.swapper.swaps[index].step, Step::Filling);
+    match content {
+        None => let_go(cx, index),
+        Some(content) if pack(cx, index, content).is_some() => allocate(cx, index),
+        Some(_) => abort(cx, index, RequestError::NoSpace),
+    }
+}
+
+/// Puts the new block together; none if it does not fit, or a fragment is not what its mapping says.
+fn pack<E: Env>(cx: &mut Context<'_, E>, index: u32, content: E::Buf) -> Option<()> {
+    let Swapper { swaps, compressor, restored, packed, .. } = &mut *cx.swapper;
+    let Swap { request, parts, count, old, buf, .. } = &mut swaps[index];
+    compressor.compress(cx.env.block(content))?;
+    let old = Fragments::decode(old).ok()?;
+    let mut entries = [FragmentEntry::default(); MAX_FRAGMENTS];
+    let mut places: [Option<u8>; MAX_FRAGMENTS] = [None; MAX_FRAGMENTS];
+    let (mut fragments, mut used) = (0, 0);
+    for part in &mut parts[..*count] {
+        let fragment = if part.lbn == request.lbn {
+            part.fingerprint = cx.fingerprinter.fingerprint(cx.env.block(content));
+            compressor.fragment()
+        } else {
+            let mapping = part.mapping?;
+            let MappingState::Compressed(slot) = mapping.state() else { return None };
+            let fragment = old.get(slot).ok()?;
+            decompress(fragment, restored).ok()?;
+            if read_check::code_found(restored, mapping.check()) != mapping.check() {
+                return None;
+            }
+            part.fingerprint = cx.fingerprinter.fingerprint(restored);
+            let place = places.get_mut(usize::from(slot))?;
+            if let Some(slot) = *place {
+                part.slot = slot;
+                continue;
+            }
+            *place = Some(fragments as u8);
+            fragment
+        };
+        if fragments == MAX_FRAGMENTS || used + fragment.len() + (fragments + 1) * ENTRY_BYTES > ROOM {
+            return None;
+        }
+        part.slot = fragments as u8;
+        entries[fragments] = FragmentEntry { size: fragment.len() as u16, lbn: part.lbn };
+        packed[used..used + fragment.len()].copy_from_slice(fragment);
+        (fragments, used) = (fragments + 1, used + fragment.len());
+    }
+    encode(&entries[..fragments], &packed[..used], cx.env.block_mut(*buf));
+    Some(())
+}
+
+/// Asks for a block to be lent in place of the old one: its own zone first, then the others.
+fn allocate<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    let swap = &mut cx.swapper.swaps[index];
+    swap.step = Step::Allocating;
+    let (pbn, references, abroad) = (swap.request.pbn, swap.count as u8, swap.abroad);
+    let shards = cx.geometry.shards() as u16;
+    let Some(home) = cx.geometry.physical_shard(pbn) else { return abort(cx, index, RequestError::NoSpace) };
+    let (zone, claim) = match abroad {
+        0 => (home, Claim::Replace { pbn, references }),
+        asked if asked <= ROUNDS_ABROAD * (shards - 1) => {
+            (ShardId((home.0 + 1 + (asked - 1) % (shards - 1)) % shards), Claim::Abroad(pbn))
+        }
+        _ => return abort(cx, index, RequestError::NoSpace),
+    };
+    let member = MemberRef::of_swap(cx.id, index);
+    if zone != cx.id {
+        return cx.send(zone, Message::Allocate { member, claim, wait: true });
+    }
+    match cx.allocate(Requester::Data(member), claim, true) {
+        Allocation::Waiting => {}
+        answer => allocated(cx, index, answer),
+    }
+}
+
+/// A zone has lent a block, or has none.
+pub fn allocated<E: Env>(cx: &mut Context<'_, E>, index: u32, answer: Allocation) {
+    let shards = cx.geometry.shards() as u16;
+    let swap = &mut cx.swapper.swaps[index];
+    debug_assert_eq!(swap.step, Step::Allocating);
+    match answer {
+        Allocation::Block(pbn) => {
+            (swap.step, swap.allocation) = (Step::Writing, Some(pbn));
+            cx.stats.bios_out_write += 1;
+            return cx.io.enqueue(Direction::Write, pbn, swap.buf, Owner::Swap(index));
+        }
+        Allocation::ReadOnly => return abort(cx, index, RequestError::ReadOnly),
+        Allocation::Again => swap.abroad = 0,
+        Allocation::Elsewhere if shards > 1 => swap.abroad += 1,
+        _ if swap.abroad > 0 => swap.abroad += 1,
+        _ if shards > 1 && !swap.settled => return settle(cx, index),
+        _ => return abort(cx, index, RequestError::NoSpace),
+    }
+    allocate(cx, index);
+}
+
+/// The old block has more references than are held: a decrement may be on its way.
+fn settle<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    let swap = &mut cx.swapper.swaps[index];
+    (swap.step, swap.settled, swap.left) = (Step::Settling, true, cx.geometry.shards() as u16);
+    let Some(owner) = cx.geometry.physical_shard(swap.request.pbn) else { return };
+    for shard in cx.geometry.shard_ids() {
+        if shard != cx.id {
+            cx.send(shard, Message::Settle { swap: index, owner });
+        } else {
+            cx.settle(index, owner);
+        }
+    }
+}
+
+/// One shard has passed on all that it had to say to the old block's.
+pub fn settled<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    let swap = &mut cx.swapper.swaps[index];
+    debug_assert_eq!(swap.step, Step::Settling);
+    swap.left -= 1;
+    if swap.left == 0 {
+        allocate(cx, index);
+    }
+}
+
+/// The new block is on the base bdev; or the write failed: then once more in another block.
+fn write_done<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+    let swap = &mut cx.swapper.swaps[index];
+    let pbn = swap.allocation.expect("a write has a block");
+    if let Err(error) = result {
+        swap.allocation = None;
+        let is_second = std::mem::replace(&mut swap.retried, true);
+        swap.abroad = 0;
+        cx.report(Event::IoFailed { direction: Direction::Write, pbn, purpose: "compressed client data" });
+        cx.release(pbn, 0, None);
+        if is_second {
+            return abort(cx, index, error);
+        }
+        cx.stats.data_write_retries += 1;
+        return allocate(cx, index);
+    }
+    swap.step = Step::Sharing;
+    let holders = swap.count as u8;
+    if let Some(lease) = cx.share_compressed(MemberRef::of_swap(cx.id, index).index, pbn, holders) {
+        shared(cx, index, lease);
+    }
+}
+
+/// Each part holds the new block's lock, with `lease` references; none when the lock was found in an impossible state.
+pub fn shared<E: Env>(cx: &mut Context<'_, E>, index: u32, lease: Option<u8>) {
+    let Some(lease) = lease else {
+        // Its lock is in a state that cannot be: nobody can tell what a release would do.
+        return abort(cx, index, RequestError::Lock);
+    };
+    let swap = &mut cx.swapper.swaps[index];
+    debug_assert_eq!(swap.step, Step::Sharing);
+    (swap.step, swap.lease, swap.left) = (Step::Recording, lease, swap.count as u16);
+    let pbn = swap.allocation.expect("a block was written");
+    let (parts, count) = (swap.parts, swap.count);
+    let member = MemberRef::of_swap(cx.id, index).index;
+    for part in &parts[..count] {
+        let vio = VioRef { shard: cx.geometry.logical_shard(part.lbn), index: part.vio };
+        cx.remap(vio, member, Mapped { pbn, state: MappingState::Compressed(part.slot) });
+    }
+}
+
+/// One part has recorded its mapping, or could not. The last one ends the swap.
+pub fn finished<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
+    let swap = &mut cx.swapper.swaps[index];
+    debug_assert_eq!(swap.step, Step::Recording);
+    let pbn = swap.allocation.expect("a block was written");
+    swap.left -= 1;
+    swap.failed |= result.is_err();
+    let (left, failed, unused) = (swap.left, swap.failed, swap.lease - 1);
+    cx.release(pbn, unused, None);
+    if left > 0 {
+        return;
+    }
+    let (parts, count) = (cx.swapper.swaps[index].parts, cx.swapper.swaps[index].count);
+    cx.swapper.end(index);
+    if failed {
+        return;
+    }
+    cx.stats.blocks_swapped += 1;
+    for part in &parts[..count] {
+        cx.advise(part.fingerprint, Mapped { pbn, state: MappingState::Compressed(part.slot) });
+    }
+}
+
+/// The client's write fails, and all other blocks stay where they are.
+fn abort<E: Env>(cx: &mut Context<'_, E>, index: u32, error: RequestError) {
+    let vio = cx.swapper.swaps[index].request.vio;
+    let_go(cx, index);
+    cx.write_failed(vio, error);
+}
+
+/// Ends a swap that came to nothing: what is held, but for the client's block, stays where it is.
+fn let_go<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    let swap = &cx.swapper.swaps[index];
+    let (request, parts, count) = (swap.request, swap.parts, swap.count);
+    for part in &parts[..count] {
+        if part.mapping.is_some() && part.lbn != request.lbn {
+            let vio = VioRef { shard: cx.geometry.logical_shard(part.lbn), index: part.vio };
+            cx.write_failed(vio, RequestError::NoSpace);
+        }
+    }
+    cx.swapper.end(index);
+}
