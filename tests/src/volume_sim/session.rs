@@ -81,6 +81,8 @@ impl Session {
             std::mem::swap(&mut known.workload, &mut workload);
             cluster.world.now = known.now;
         }
+        let has_reserve = cluster.ids().all(|id| cluster.statistics_of(id).reserved_blocks > 0);
+        cluster.world.overwrites_go_on = has_reserve && !load.sizes.compression && load.toggle == 0;
         let schedule = Schedule::new(load.weights, Random::stream(seed, 3));
         let scribbler = Scribbler::new(&load, seed);
         Session {
