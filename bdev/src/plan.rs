@@ -8,7 +8,7 @@ use engine::hash::{Fingerprinter, HistoryConfig, IndexImage};
 use engine::io::packer::Packer;
 use engine::io::relocator::Relocator;
 use engine::io::stock::Stock;
-use engine::io::swapper::MAX_SWAPS;
+use engine::io::swapper::{HOLDS, MAX_SWAPS};
 use engine::io::Piece;
 use engine::logical::journal::JOURNAL_BLOCKS;
 use engine::media::slab_summary::SlabSummary;
@@ -67,7 +67,7 @@ pub const TRANSFERS: usize = BOUNCE_BLOCKS
 const VIO_BYTES: usize = 944;
 /// What a block in flight anywhere in the volume takes in the hash zone and the physical zone of each shard, as was
 /// measured: all of them may have the same.
-const MEMBER_BYTES: usize = 344;
+const MEMBER_BYTES: usize = 432;
 /// What a piece takes, as was measured.
 const PIECE_BYTES: usize = 128;
 /// What a shard takes besides, as was measured: mostly tables of the block map's cache, journal and index.
@@ -75,7 +75,7 @@ const REST_BYTES: usize = 3 << 20;
 
 /// Memory of the arenas of one of so many shards, in bytes, rounded up: requests, locks, rings, compression.
 pub fn arena_bytes(shards: usize) -> u64 {
-    let engine = VIOS * VIO_BYTES + VIOS * shards * MEMBER_BYTES + PIECES * PIECE_BYTES + REST_BYTES;
+    let engine = (VIOS + HOLDS) * VIO_BYTES + VIOS * shards * MEMBER_BYTES + PIECES * PIECE_BYTES + REST_BYTES;
     let (ring, outbox) = mail::capacities(shards);
     let mail = (shards - 1) * (ring + outbox) * size_of::<Mail>();
     let host = TRANSFERS * SLOT_BYTES + WAITING_PIECES * size_of::<Piece<Client>>() + mail;
