@@ -109,6 +109,13 @@ fn nothing_cites_what_is_not_here() {
     holds(&wrong);
 }
 
+/// A newcomer reads it to the end.
+#[test]
+fn the_readme_is_short() {
+    let text = fs::read_to_string(root().join("README.md")).expect("it is there");
+    assert!(text.lines().count() <= 150, "{} lines", text.lines().count());
+}
+
 /// A source or directory named in a document is there.
 #[test]
 fn documents_name_files_that_exist() {
