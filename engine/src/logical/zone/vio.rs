@@ -33,12 +33,14 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// Somebody waits for a block. If a hash zone has got it, it is told, so that the block waits for no company there.
+    /// Somebody waits for a block. If a hash zone has got it, it is told, so that the block waits for no company there. A block of
+    /// the volume's own does: it waits for no longer than a millisecond, and moving it alone would save nothing.
     fn hasten(&mut self, cx: &mut Context<'_, E>, lbn: Lbn) {
         let Some(writer) = self.locks.writer(lbn) else { return };
         let vio = &mut self.vios[writer];
         // What a swap has got no hash zone has.
-        if vio.stage != Stage::Deduping || vio.role != Role::None || std::mem::replace(&mut vio.awaited, true) {
+        let is_there = vio.stage == Stage::Deduping && vio.role == Role::None && !vio.is_own();
+        if !is_there || std::mem::replace(&mut vio.awaited, true) {
             return;
         }
         let data = vio.data.expect("content has memory");
@@ -223,7 +225,7 @@ impl<E: Env> LogicalZone<E> {
         let fingerprint = cx.fingerprinter.fingerprint(block);
         vio.check = Fingerprinter::check_code(block);
         vio.stage = Stage::Deduping;
-        vio.awaited = self.locks.is_awaited(vio.lbn);
+        vio.awaited = !vio.is_own() && self.locks.is_awaited(vio.lbn);
         self.moving -= Tally::one(vio.is_own());
         if let Role::Requester { swap, .. } = vio.role {
             vio.role = Role::Done;
