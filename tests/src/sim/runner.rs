@@ -6,6 +6,7 @@
 //! in some seeds, everything is unmapped, which must leave no block in use, and every single block is filled again.
 
 use engine::io::Operation;
+use engine::logical::ROOT_LEVEL;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::volume::Statistics;
 
@@ -287,7 +288,9 @@ impl Run {
         self.drive(1, |workload, _| next.next().map(|lbn| workload.unique_write(lbn)))?;
         let statistics = self.cluster.statistics();
         let free = statistics.data_blocks - statistics.data_blocks_used;
-        let kept = statistics.reserved_blocks + statistics.operator_reserve_blocks;
+        // A write where there are no pages yet takes one on each level, and gives them back when it finds no block for itself.
+        let pages = u64::from(ROOT_LEVEL);
+        let kept = statistics.reserved_blocks + statistics.operator_reserve_blocks + pages;
         if self.cluster.world.counts.no_space > failed && free > kept {
             return Err(format!("an empty volume is full when {free} blocks are free"));
         }
