@@ -7,13 +7,15 @@
 //! also decides between call, queue and message: by where the other end lives, never by load, so that order between two
 //! parties is kept.
 
+mod swap;
+
 use std::collections::VecDeque;
 
 use crate::env::{Env, Event, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::hash::{Fingerprint, Fingerprinter};
 use crate::io::relocator::{Relocator, MAX_MOVING};
-use crate::io::swapper::{self, SwapRequest, Swapper, HOLDS, HOME};
+use crate::io::swapper::{Swapper, HOLDS};
 use crate::io::{MetadataIo, Submitter};
 use crate::logical::journal::{Counters, Journal, Waiter};
 use crate::logical::{Mapped, Mapping};
@@ -371,73 +373,6 @@ impl<E: Env> Context<'_, E> {
             Err(_) => {}
             Ok(owner) if owner == self.id => self.relocator.moved(from),
             Ok(owner) => self.send(owner, Message::Relocated { from }),
-        }
-    }
-
-    /// Logical to swapper: a parked write asks for a swap.
-    pub fn request_swap(&mut self, request: SwapRequest) {
-        if self.id == HOME {
-            self.swapper.request(request);
-        } else {
-            self.send(HOME, Message::Swap(request));
-        }
-    }
-
-    /// Swapper to logical: asks for a block to be held.
-    pub fn hold(&mut self, swap: u32, lbn: Lbn, pbn: Pbn, vio: Option<u32>) {
-        let owner = self.geometry.logical_shard(lbn);
-        if owner == self.id {
-            self.handoff.to_logical.push_back(LogicalEvent::Hold { swap, lbn, pbn, vio });
-        } else {
-            self.send(owner, Message::Hold { swap, lbn, pbn, vio });
-        }
-    }
-
-    /// Logical to swapper: a block is held, or will not be.
-    pub fn held(&mut self, swap: u32, vio: u32, mapping: Option<Mapping>) {
-        if self.id == HOME {
-            swapper::held(self, swap, vio, mapping);
-        } else {
-            self.send(HOME, Message::Held { swap, vio, mapping });
-        }
-    }
-
-    /// Swapper to logical: asks for the content of a write.
-    pub fn fill(&mut self, vio: VioRef) {
-        if vio.shard == self.id {
-            self.handoff.to_logical.push_back(LogicalEvent::Fill { vio: vio.index });
-        } else {
-            self.send(vio.shard, Message::Fill { vio: vio.index });
-        }
-    }
-
-    /// Logical to swapper: the content of a write.
-    pub fn filled(&mut self, swap: u32, content: Option<E::Buf>) {
-        if self.id == HOME {
-            swapper::filled(self, swap, content);
-        } else {
-            self.send(HOME, Message::Filled { swap, content });
-        }
-    }
-
-    /// Passes on to the owner of a block that all that this shard has sent to it before has arrived.
-    pub fn settle(&mut self, swap: u32, owner: ShardId) {
-        if owner != self.id {
-            self.send(owner, Message::Settle { swap, owner });
-        } else if self.id == HOME {
-            swapper::settled(self, swap);
-        } else {
-            self.send(HOME, Message::Settled { swap });
-        }
-    }
-
-    /// Swapper to hash: where content is stored now.
-    pub fn advise(&mut self, fingerprint: Fingerprint, location: Mapped) {
-        let to = self.geometry.hash_shard(fingerprint.first_byte());
-        if to == self.id {
-            self.handoff.advice.push_back((fingerprint, location));
-        } else {
-            self.send(to, Message::Advise { fingerprint, location });
         }
     }
 
