@@ -40,7 +40,7 @@
 //! The index is told of the new places.
 //!
 //! Invariants: at most [`MAX_SWAPS`] are under way, no two of one block; every request is answered by a mapping that is recorded
-//! or by [`Context::write_failed`]. Nothing is allocated after [`Swapper::new`].
+//! or by `Context::write_failed`. Nothing is allocated after [`Swapper::new`].
 //!
 //! dm-vdo refuses overwrites when it is full.
 
