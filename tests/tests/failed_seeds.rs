@@ -18,8 +18,11 @@ type Failed = (u64, &'static str);
 type FailedScript = (u64, u64, &'static str);
 
 /// `simulate`
-const SIMULATE: &[Failed] =
-    &[(53_100_134, "the simulator's own rule forgot that the pages of a refused write had taken the last free blocks")];
+const SIMULATE: &[Failed] = &[
+    (53_100_134, "the simulator's own rule forgot that the pages of a refused write had taken the last free blocks"),
+    (9_200_174, "as 53100134"),
+    (9_200_651, "as 53100134"),
+];
 
 /// `volume_campaign --campaign random`
 const VOLUME_RANDOM: &[Failed] = &[

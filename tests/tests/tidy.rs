@@ -109,6 +109,24 @@ fn nothing_cites_what_is_not_here() {
     holds(&wrong);
 }
 
+/// A test that no command runs fails for nobody.
+#[test]
+fn every_test_is_run_by_make() {
+    let makefile = fs::read_to_string(root().join("Makefile")).expect("it is there");
+    let mut wrong = Vec::new();
+    for (name, _) in files(&[".rs"]) {
+        let target = match *name.split('/').collect::<Vec<_>>() {
+            [_, "tests", directory, "main.rs"] => Some(directory),
+            [_, "tests", file] => file.strip_suffix(".rs"),
+            _ => None,
+        };
+        if let Some(target) = target.filter(|target| !makefile.split_whitespace().any(|word| word == *target)) {
+            wrong.push(format!("{name}: the Makefile does not name {target}"));
+        }
+    }
+    holds(&wrong);
+}
+
 /// A newcomer reads it to the end.
 #[test]
 fn the_readme_is_short() {

@@ -38,8 +38,8 @@
 //!
 //! For the same reason a free block that is kept back cannot be locked to be compared with: for a moment it would be missing.
 //!
-//! Invariants: a loan's new block is in use, its old one has no more references than the loan says and no lock; at most [`Reserve::blocks`] loans,
-//! or one, are out.
+//! Invariants: a loan's new block is in use, its old one has no more references than the loan says and no lock; at most
+//! [`Reserve::blocks`] loans, or one, are out.
 
 use super::layout::BlockIndex;
 use crate::units::Pbn;

@@ -3,8 +3,8 @@
 //! The tunables that an operator changes in an active pool, and that the pool keeps on its media.
 //!
 //! Each has a number on media, which is never given to another. Which are not among them: those of whole hosts
-//! (`pools_max`, `large_io_max`), those that a pool is created with (its containers, logs and the size of its maps), those that its space maps
-//! are built with, and what has a record of its own (spare zones, readahead).
+//! (`pools_max`, `large_io_max`), those that a pool is created with (its containers, logs and the size of its maps),
+//! those that its space maps are built with, and what has a record of its own (spare zones, readahead).
 //!
 //! Differs from mpool: there they were parameters of the kernel's module, for all pools, until the next boot.
 
