@@ -17,19 +17,23 @@ pub struct Peers(NonNull<[ShardHost]>);
 unsafe impl Send for Peers {}
 
 impl Peers {
-    /// The shards that `shards` keeps; it outlives every started shard.
-    pub fn of(shards: &Arc<[ShardHost]>) -> Peers {
+    /// The shards that `shards` keeps.
+    ///
+    /// # Safety
+    /// What this is given to drops it, and all copies, before `shards` goes: so does each shard, whose volume lets its shards go
+    /// when the last of them has stopped.
+    pub unsafe fn of(shards: &Arc<[ShardHost]>) -> Peers {
         Peers(NonNull::from(&**shards))
     }
 
-    /// All of them. Only for a shard that has not stopped, and for what it waits for.
-    pub fn all<'a>(self) -> &'a [ShardHost] {
-        // SAFETY: the shards stay in place until all of them have stopped.
+    /// All of them.
+    pub fn all(&self) -> &[ShardHost] {
+        // SAFETY: the shards stay in place as long as there is one of these, as whoever made the first has promised.
         unsafe { self.0.as_ref() }
     }
 
-    /// One of them. Only for what a shard that has not stopped waits for.
-    pub fn shard<'a>(self, id: ShardId) -> &'a ShardHost {
+    /// One of them.
+    pub fn shard(&self, id: ShardId) -> &ShardHost {
         &self.all()[id.index()]
     }
 }

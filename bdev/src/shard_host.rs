@@ -174,7 +174,7 @@ impl ShardHost {
     /// # Errors
     /// SPDK lacks memory of some kind; the shard is as if this had not been called.
     pub fn start(&self, plan: Plan) -> Result<(), StartError> {
-        debug_assert!(self.thread.is_current());
+        assert!(self.thread.is_current());
         let waker = Waker(self.interrupt_mode.then_some(NonNull::from(self)));
         self.confined.peers.set(Some(plan.peers));
         let running = Running::new(self.id, plan, waker)?;
@@ -198,7 +198,7 @@ impl ShardHost {
     /// Stops taking turns and frees the engine. On the shard's thread, when the volume has come to rest; also for a
     /// shard that did not start.
     pub fn stop(&self) {
-        debug_assert!(self.thread.is_current() && !self.confined.entered.get());
+        assert!(self.thread.is_current() && !self.confined.entered.get());
         unregister(&self.confined.poller);
         unregister(&self.confined.timer_poller);
         // SAFETY: on the shard's thread, not in a turn.
@@ -210,7 +210,7 @@ impl ShardHost {
 
     /// Runs `ask` on the engine, between turns. On the shard's thread. None before start and after stop.
     fn with_running<R>(&self, ask: impl FnOnce(&mut Running) -> R) -> Option<R> {
-        debug_assert!(self.thread.is_current());
+        assert!(self.thread.is_current());
         if self.confined.entered.replace(true) {
             return None;
         }
