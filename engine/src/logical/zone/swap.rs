@@ -31,7 +31,9 @@ impl<E: Env> LogicalZone<E> {
         self.stops(index);
         let vio = &mut self.vios[index];
         let (lbn, pbn) = (vio.lbn, vio.old.pbn());
-        (vio.role, vio.stage, vio.new, vio.member) = (Role::Parked, Stage::LbnLock, Mapping::UNMAPPED, None);
+        (vio.role, vio.stage, vio.member) = (Role::Parked, Stage::LbnLock, None);
+        // Its block may be unmapped meanwhile, and the leaf page go: nothing would tell it then that it knows an old mapping.
+        (vio.old, vio.new) = (Mapping::UNMAPPED, Mapping::UNMAPPED);
         if let Some(frame) = vio.page.take() {
             self.map.unpin(frame);
         }
