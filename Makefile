@@ -84,7 +84,7 @@ checks: toolchain
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --features $(FEATURES)
 
 # One build for all crates; the campaigns' shares are among the tests.
-TESTS = tidy fuzz_corpus inspect dump engine_rows compression_rows index_rows relocation call_back changing_memory features_up_to_date no_allocation simulator pool_rows pool_campaign volume_campaign failed_seeds full_compressed full_volume releases
+TESTS = tidy fuzz_corpus inspect dump engine_rows compression_rows index_rows relocation call_back changing_memory features_up_to_date no_allocation simulator pool_rows pool_campaign volume_campaign failed_seeds full_volume releases
 
 unit:
 	$(CARGO) test --workspace --features $(FEATURES) --lib --bins $(addprefix --test ,$(TESTS))

@@ -3,8 +3,6 @@
 //! Directed tests of a full volume: overwrites of what is stored go on, new data is refused, and who waits for space hears
 //! the truth.
 
-#![forbid(unsafe_code)]
-
 use engine::io::Operation;
 use engine::physical::ReserveConfig;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
@@ -18,55 +16,15 @@ use tests::sim::random::Random;
 use tests::sim::rig::{nothing, Rig};
 use tests::sim::sizes::Sizes;
 
-/// Blocks in a slab.
-const SLAB: u64 = 64;
+use crate::{overwrite, read_back, volume, Values, SLAB};
 
-const LOGICAL: u64 = 8 * PAGE;
-
-/// A volume of `shards` shards with two slabs each.
-fn volume(shards: usize, sizes: &Sizes) -> Cluster {
-    let end = Pbn(9 + 2 * shards as u64 * SLAB);
-    let geometry = Geometry::new(shards, Blocks(LOGICAL), Pbn(9), end, SLAB).expect("valid");
-    Cluster::new(geometry, sizes, Faults::none())
-}
-
-/// Values that nobody has written.
-struct Values(u64);
-
-impl Values {
-    fn next(&mut self) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-}
+const PAGES: u64 = 8;
 
 /// Writes blocks like no other, one to each LBN, until there is no space. Returns how many there was room for.
 fn fill(rig: &mut Cluster, values: &mut Values) -> u64 {
-    (0..LOGICAL)
+    (0..PAGES * PAGE)
         .find(|lbn| rig.execute(&Request::write(*lbn, &[values.next()])).is_err())
         .expect("it is full some time")
-}
-
-/// Overwrites blocks at random, `depth` of them at a time. Returns how many found no space.
-fn overwrite(rig: &mut Cluster, values: &mut Values, (stored, rounds, depth): (u64, u64, usize)) -> u64 {
-    let mut random = Random::stream(7, depth as u64);
-    let mut refused = 0;
-    for _ in 0..rounds {
-        let lbns = (0..depth).map(|_| random.below(stored));
-        let requests: Vec<_> = lbns.map(|lbn| rig.begin_write(lbn, values.next())).collect();
-        rig.settle(nothing);
-        rig.expect_sound();
-        refused += requests.iter().filter(|id| rig.outcome(**id) == Some(Err(RequestError::NoSpace))).count() as u64;
-        assert!(requests.iter().all(|id| matches!(rig.outcome(*id), Some(Ok(()) | Err(RequestError::NoSpace)))));
-    }
-    refused
-}
-
-fn read_back(rig: &mut Cluster) {
-    for lbn in (0..LOGICAL).step_by(56) {
-        rig.execute(&Request::read(lbn, 56)).expect("the read succeeds");
-    }
-    rig.expect_sound();
 }
 
 fn is_refused(rig: &mut Cluster, lbn: u64, value: u64) -> bool {
@@ -76,18 +34,18 @@ fn is_refused(rig: &mut Cluster, lbn: u64, value: u64) -> bool {
 /// The only reference to a block can be overwritten at 100%, at any depth and for ever; everything that needs no room goes
 /// on; a new block is refused until one has come free; and all that after a restart, too.
 fn overwrites_go_on(shards: usize) {
-    let mut rig = volume(shards, &Sizes::default());
+    let mut rig = volume(shards, PAGES, &Sizes::default());
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values);
     assert!(stored > 100 * shards as u64, "{stored} blocks found room");
     for depth in [1, 3, 16, 128] {
         let rounds = 1000 / depth as u64;
-        assert_eq!(overwrite(&mut rig, &mut values, (stored, rounds, depth)), 0, "at depth {depth}");
+        assert_eq!(overwrite(&mut rig, (stored, rounds, depth), || values.next()), 0, "at depth {depth}");
         assert!(is_refused(&mut rig, stored + 1, values.next()));
     }
     rig.save_all();
     let mut rig = Rig::new(rig.restart(&Sizes::default()));
-    assert_eq!(overwrite(&mut rig, &mut values, (stored, 20, 32)), 0, "while slabs are scrubbed");
+    assert_eq!(overwrite(&mut rig, (stored, 20, 32), || values.next()), 0, "while slabs are scrubbed");
     assert!(rig.statistics().blocks_lent > 0);
     // What has two references gives nothing back.
     rig.write(0, 7);
@@ -101,7 +59,7 @@ fn overwrites_go_on(shards: usize) {
     assert!(is_refused(&mut rig, 0, values.next()));
     rig.write(1, 0);
     rig.write(0, values.next());
-    read_back(&mut rig);
+    read_back(&mut rig, PAGES);
 }
 
 #[test]
@@ -118,20 +76,20 @@ fn overwrites_go_on_on_three_shards() {
 #[test]
 fn the_operators_reserve_is_for_new_data() {
     let reserve = ReserveConfig { operator_percent: 20, ..ReserveConfig::default() };
-    let mut rig = Rig::new(volume(2, &Sizes { reserve, ..Sizes::default() }));
+    let mut rig = Rig::new(volume(2, PAGES, &Sizes { reserve, ..Sizes::default() }));
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values);
     let statistics = rig.statistics();
     assert_eq!((statistics.reserved_blocks, statistics.operator_reserve_blocks), (4, 50));
     assert_eq!(statistics.data_blocks - statistics.data_blocks_used, 54);
-    assert_eq!(overwrite(&mut rig, &mut values, (stored, 20, 100)), 0);
+    assert_eq!(overwrite(&mut rig, (stored, 20, 100), || values.next()), 0);
     assert!(is_refused(&mut rig, stored, values.next()));
     rig.set_reserve(0);
     for lbn in stored..stored + 50 {
         rig.write(lbn, values.next());
     }
     assert!(is_refused(&mut rig, stored + 50, values.next()));
-    assert_eq!(overwrite(&mut rig, &mut values, (stored, 20, 100)), 0);
+    assert_eq!(overwrite(&mut rig, (stored, 20, 100), || values.next()), 0);
 }
 
 /// A full volume of two shards, and a block in a slab of the second. It was started anew, and the slabs of the first shard
@@ -139,7 +97,7 @@ fn the_operators_reserve_is_for_new_data() {
 fn waiting_for_the_scrubber() -> (Cluster, u64, RequestId) {
     let reserve = ReserveConfig { overwrites: false, operator_percent: 0 };
     let sizes = Sizes { reserve, ..Sizes::default() };
-    let mut cluster = volume(2, &sizes);
+    let mut cluster = volume(2, PAGES, &sizes);
     let mut values = Values(1000);
     let stored = fill(&mut cluster, &mut values);
     let is_in_second = |lbn: &u64| cluster.world.geometry.physical_shard(cluster.pbn(*lbn)) == Some(ShardId(1));
@@ -183,7 +141,7 @@ fn who_waits_for_space_hears_of_the_end_of_writing() {
 /// A loan that the base does not take is tried once more with another, and given back.
 #[test]
 fn a_loan_that_cannot_be_written_comes_back() {
-    let mut rig = Rig::new(volume(1, &Sizes::default()));
+    let mut rig = Rig::new(volume(1, PAGES, &Sizes::default()));
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values);
     for lbn in 0..20 {
@@ -191,20 +149,20 @@ fn a_loan_that_cannot_be_written_comes_back() {
         assert_eq!(rig.execute(&Request::write(lbn, &[values.next()])), Err(RequestError::Io));
         rig.write(lbn, values.next());
     }
-    assert_eq!(overwrite(&mut rig, &mut values, (stored, 20, 32)), 0);
+    assert_eq!(overwrite(&mut rig, (stored, 20, 32), || values.next()), 0);
 }
 
 /// What data can be compressed to does not matter where a block is given back for it.
 #[test]
 fn compression_does_not_stop_overwrites_of_plain_blocks() {
-    let mut rig = Rig::new(volume(2, &Sizes::default()));
+    let mut rig = Rig::new(volume(2, PAGES, &Sizes::default()));
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values);
     rig.set_compression(true);
     for lbn in 0..stored {
         rig.write(lbn, values.next());
     }
-    read_back(&mut rig);
+    read_back(&mut rig, PAGES);
 }
 
 /// Pages of the block map never keep an overwrite or an unmap from succeeding: neither needs a new one. A first write to a hole

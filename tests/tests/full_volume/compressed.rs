@@ -3,24 +3,18 @@
 //! Directed tests of a full volume of compressed blocks ([`engine::io::swapper`]): fragments are overwritten by such that are as
 //! good, for ever; others as far as there is room; and nothing is lost.
 
-#![forbid(unsafe_code)]
-
 use engine::io::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
-use engine::{Blocks, Direction, Pbn, RequestError};
+use engine::{Direction, RequestError};
 use tests::sim::client::Request;
 use tests::sim::cluster::Cluster;
-use tests::sim::content::noise_of;
-use tests::sim::faults::Faults;
 use tests::sim::random::Random;
 use tests::sim::rig::{nothing, Rig};
 use tests::sim::sizes::Sizes;
 
-/// Blocks in a slab.
-const SLAB: u64 = 64;
+use crate::{overwrite, read_back, volume, Values};
 
-const LOGICAL: u64 = 12 * PAGE;
+const PAGES: u64 = 12;
 
 /// How often all that is stored is overwritten at each depth.
 const PASSES: u64 = 1;
@@ -30,24 +24,6 @@ const INCOMPRESSIBLE: usize = 496;
 
 fn sizes() -> Sizes {
     Sizes { compression: true, ..Sizes::default() }
-}
-
-/// A volume of `shards` shards with two slabs each.
-fn volume(shards: usize, sizes: &Sizes) -> Cluster {
-    let end = Pbn(9 + 2 * shards as u64 * SLAB);
-    let geometry = Geometry::new(shards, Blocks(LOGICAL), Pbn(9), end, SLAB).expect("valid");
-    Cluster::new(geometry, sizes, Faults::none())
-}
-
-/// Values that nobody has written.
-struct Values(u64);
-
-impl Values {
-    /// One that compresses as this noise does.
-    fn with(&mut self, noise: usize) -> u64 {
-        self.0 = (self.0 + 1..).find(|value| noise_of(*value) == noise).expect("there is no end of them");
-        self.0
-    }
 }
 
 /// Writes blocks of one noise, many at a time, until there is no space. Returns how many found room, all from 0 on.
@@ -65,53 +41,27 @@ fn fill(rig: &mut Cluster, values: &mut Values, noise: usize) -> u64 {
     }
 }
 
-/// Overwrites `rounds` times `depth` blocks at random. Returns how many found no space.
-fn overwrite(rig: &mut Cluster, values: &mut Values, noise: usize, (stored, rounds, depth): (u64, u64, usize)) -> u64 {
-    let mut random = Random::stream(7, depth as u64);
-    let mut refused = 0;
-    for _ in 0..rounds {
-        let requests: Vec<_> = (0..depth).map(|_| rig.begin_write(random.below(stored), values.with(noise))).collect();
-        rig.settle(nothing);
-        rig.expect_sound();
-        for id in requests {
-            match rig.outcome(id) {
-                Some(Ok(())) => {}
-                Some(Err(RequestError::NoSpace)) => refused += 1,
-                outcome => panic!("{outcome:?}"),
-            }
-        }
-    }
-    refused
-}
-
-fn read_back(rig: &mut Cluster) {
-    for lbn in (0..LOGICAL).step_by(56) {
-        rig.execute(&Request::read(lbn, 56)).expect("the read succeeds");
-    }
-    rig.expect_sound();
-}
-
 /// Data that is stored compressed is overwritten by such that is as good, at 100%, at any depth, for many times what there is;
 /// then after a restart, too.
 fn overwrites_go_on(shards: usize, noise: usize) {
-    let mut rig = volume(shards, &sizes());
+    let mut rig = volume(shards, PAGES, &sizes());
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values, noise);
     for depth in [1, 32, 128] {
         let rounds = (PASSES * stored).div_ceil(depth as u64);
         assert_eq!(
-            overwrite(&mut rig, &mut values, noise, (stored, rounds, depth)),
+            overwrite(&mut rig, (stored, rounds, depth), || values.with(noise)),
             0,
             "{noise}, {stored}, depth {depth}"
         );
     }
     let statistics = rig.statistics();
     assert!(statistics.blocks_swapped > stored, "{statistics:?}");
-    read_back(&mut rig);
+    read_back(&mut rig, PAGES);
     rig.save_all();
     let mut rig = Rig::new(rig.restart(&sizes()));
-    assert_eq!(overwrite(&mut rig, &mut values, noise, (stored, 20, 32)), 0, "after a restart");
-    read_back(&mut rig);
+    assert_eq!(overwrite(&mut rig, (stored, 20, 32), || values.with(noise)), 0, "after a restart");
+    read_back(&mut rig, PAGES);
 }
 
 #[test]
@@ -129,23 +79,23 @@ fn fragments_are_overwritten_for_ever_on_three_shards() {
 /// What does not fit where the old content was finds no space, and changes nothing; all else goes on, and so does everything when
 /// space returns.
 fn larger_data_is_refused(shards: usize) {
-    let mut rig = volume(shards, &sizes());
+    let mut rig = volume(shards, PAGES, &sizes());
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values, 0);
     for depth in [1, 32] {
         let asked = 64;
-        let refused = overwrite(&mut rig, &mut values, INCOMPRESSIBLE, (stored, asked / depth as u64, depth));
+        let refused = overwrite(&mut rig, (stored, asked / depth as u64, depth), || values.with(INCOMPRESSIBLE));
         assert!(refused * 10 > asked * 9, "{refused} of {asked} refused at depth {depth}");
-        read_back(&mut rig);
-        assert_eq!(overwrite(&mut rig, &mut values, 0, (stored, 128 / depth as u64, depth)), 0);
+        read_back(&mut rig, PAGES);
+        assert_eq!(overwrite(&mut rig, (stored, 128 / depth as u64, depth), || values.with(0)), 0);
     }
     // A block of fragments that are all overwritten with zeros comes free, and holds what is new.
     let free = |rig: &Cluster| rig.statistics().data_blocks - rig.statistics().data_blocks_used;
     let before = free(&rig);
     (0..stored / 2).for_each(|lbn| rig.write(lbn, 0));
     assert!(free(&rig) > before + 10, "{} blocks are free", free(&rig));
-    assert_eq!(overwrite(&mut rig, &mut values, INCOMPRESSIBLE, (stored / 2, 8, 1)), 0);
-    read_back(&mut rig);
+    assert_eq!(overwrite(&mut rig, (stored / 2, 8, 1), || values.with(INCOMPRESSIBLE)), 0);
+    read_back(&mut rig, PAGES);
 }
 
 #[test]
@@ -157,28 +107,28 @@ fn larger_data_is_refused_and_nothing_is_lost() {
 /// A fragment that somebody else shares gives nothing back, and neither does one beside it: that is new data.
 #[test]
 fn a_shared_block_is_not_swapped() {
-    let mut rig = volume(1, &sizes());
+    let mut rig = volume(1, PAGES, &sizes());
     let mut values = Values(1000);
     let first = values.with(0);
     rig.write_together(0..14, std::iter::once(first).chain((0..13).map(|_| values.with(0))));
     assert!(rig.mapping(0).is_compressed());
-    rig.write(LOGICAL - 1, first);
-    assert_eq!(rig.mapping(LOGICAL - 1).pbn(), rig.mapping(0).pbn());
+    rig.write((PAGES * PAGE) - 1, first);
+    assert_eq!(rig.mapping((PAGES * PAGE) - 1).pbn(), rig.mapping(0).pbn());
     while rig.execute(&Request::write(PAGE + rig.statistics().pieces_in, &[values.with(INCOMPRESSIBLE)])).is_ok() {}
     let refused = rig.execute(&Request::write(5, &[values.with(0)]));
     assert_eq!(refused, Err(RequestError::NoSpace));
-    rig.unmap(LOGICAL - 1);
+    rig.unmap((PAGES * PAGE) - 1);
     let value = values.with(0);
     rig.write(5, value);
     rig.read(5);
     (0..14).for_each(|lbn| rig.read(lbn));
-    read_back(&mut rig);
+    read_back(&mut rig, PAGES);
 }
 
 /// A swap whose block the base does not take is tried once more elsewhere, and comes to nothing without harm.
 #[test]
 fn a_swap_that_cannot_be_written_harms_nobody() {
-    let mut rig = volume(1, &sizes());
+    let mut rig = volume(1, PAGES, &sizes());
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values, 0);
     for lbn in 0..10 {
@@ -188,13 +138,13 @@ fn a_swap_that_cannot_be_written_harms_nobody() {
         assert_eq!(failed, Err(RequestError::Io));
         rig.write(lbn * 17 % stored, value);
     }
-    read_back(&mut rig);
+    read_back(&mut rig, PAGES);
 }
 
 /// What was moved is known to the index in its new place, and what was written is found: duplicates need no room.
 #[test]
 fn duplicates_of_what_was_swapped_are_found() {
-    let mut rig = volume(2, &sizes());
+    let mut rig = volume(2, PAGES, &sizes());
     let mut values = Values(1000);
     let stored = fill(&mut rig, &mut values, 0);
     for lbn in 0..20 {
@@ -204,7 +154,7 @@ fn duplicates_of_what_was_swapped_are_found() {
         assert_eq!(rig.mapping(stored + lbn).pbn(), rig.mapping(lbn * 31 % stored).pbn());
         rig.unmap(stored + lbn);
     }
-    read_back(&mut rig);
+    read_back(&mut rig, PAGES);
 }
 
 /// Clients write the very blocks that swaps hold, read, unmap and flush, all at once: nobody waits for ever, also with little
@@ -213,7 +163,7 @@ fn duplicates_of_what_was_swapped_are_found() {
 fn nobody_waits_for_ever() {
     for (shards, bounce) in [(1, 4), (3, 4), (3, 64)] {
         let sizes = Sizes { bounce, ..sizes() };
-        let mut rig = volume(shards, &sizes);
+        let mut rig = volume(shards, PAGES, &sizes);
         let mut values = Values(1000);
         let stored = fill(&mut rig, &mut values, 0);
         let mut random = Random::stream(11, bounce as u64);
@@ -234,6 +184,6 @@ fn nobody_waits_for_ever() {
             let ended = |id: &_| matches!(rig.outcome(*id), Some(Ok(()) | Err(RequestError::NoSpace)));
             assert!(requests.iter().all(ended));
         }
-        read_back(&mut rig);
+        read_back(&mut rig, PAGES);
     }
 }
