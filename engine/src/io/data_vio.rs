@@ -112,7 +112,7 @@ pub struct DataVio<Buf> {
     pub new: Mapping,
     /// Check code of the content.
     pub check: u32,
-    /// Its hash zone knows, or will be told with the block, that somebody waits for the LBN.
+    /// Somebody waits for the LBN; its hash zone knows, or is told with the block.
     pub awaited: bool,
     /// What it has to do with a swap.
     pub role: Role,

@@ -31,7 +31,7 @@ impl<E: Env> LogicalZone<E> {
         self.stops(index);
         let vio = &mut self.vios[index];
         let (lbn, pbn) = (vio.lbn, vio.old.pbn());
-        (vio.role, vio.stage, vio.member) = (Role::Parked, Stage::LbnLock, None);
+        (vio.role, vio.stage, vio.member, vio.awaited) = (Role::Parked, Stage::LbnLock, None, false);
         // Its block may be unmapped meanwhile, and the leaf page go: nothing would tell it then that it knows an old mapping.
         (vio.old, vio.new) = (Mapping::UNMAPPED, Mapping::UNMAPPED);
         if let Some(frame) = vio.page.take() {

@@ -38,9 +38,9 @@ impl<E: Env> LogicalZone<E> {
     fn hasten(&mut self, cx: &mut Context<'_, E>, lbn: Lbn) {
         let Some(writer) = self.locks.writer(lbn) else { return };
         let vio = &mut self.vios[writer];
+        let is_known = std::mem::replace(&mut vio.awaited, true);
         // What a swap has got no hash zone has.
-        let is_there = vio.stage == Stage::Deduping && vio.role == Role::None && !vio.is_own();
-        if !is_there || std::mem::replace(&mut vio.awaited, true) {
+        if is_known || vio.stage != Stage::Deduping || vio.role != Role::None || vio.is_own() {
             return;
         }
         let data = vio.data.expect("content has memory");
@@ -225,7 +225,6 @@ impl<E: Env> LogicalZone<E> {
         let fingerprint = cx.fingerprinter.fingerprint(block);
         vio.check = Fingerprinter::check_code(block);
         vio.stage = Stage::Deduping;
-        vio.awaited = !vio.is_own() && self.locks.is_awaited(vio.lbn);
         self.moving -= Tally::one(vio.is_own());
         if let Role::Requester { swap, .. } = vio.role {
             vio.role = Role::Done;
@@ -238,7 +237,7 @@ impl<E: Env> LogicalZone<E> {
             fingerprint,
             old: vio.old,
             anew: vio.is_relocation(),
-            awaited: vio.awaited,
+            awaited: vio.awaited && !vio.is_own(),
         });
     }
 
@@ -375,7 +374,9 @@ impl<E: Env> LogicalZone<E> {
         let granted = &mut self.granted;
         self.locks.release(lbn, &mut self.vios, |waiter| granted.push_back(waiter));
         for at in before..self.granted.len() {
-            self.goes_on(self.granted[at]);
+            let granted = self.granted[at];
+            self.vios[granted].awaited = self.locks.is_awaited(lbn);
+            self.goes_on(granted);
         }
     }
 }
