@@ -14,7 +14,7 @@ use crate::env::{Direction, Env, ReadOnlyReason, RunToken};
 use crate::error::RequestError;
 use crate::hash::{Compression, Fingerprinter, HashZone, IndexConfig};
 use crate::io::relocator::{self, Relocator};
-use crate::io::swapper::{self, Swapper};
+use crate::io::swapper::{self, Swapper, HOME};
 use crate::io::{MetadataIo, Piece, Seams, Submitter, Sweep};
 use crate::logical::journal::Journal;
 use crate::logical::{LogicalZone, Mapping};
@@ -132,7 +132,8 @@ impl<E: Env> Shard<E> {
         let (journal, map, physical) = metadata.build(&geometry, id, vios, locks);
         let hash = HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example);
         let relocator = Relocator::new(&relocation);
-        let swapper = Swapper::new(&swaps, in_flight);
+        // The others' swappers have nothing to do.
+        let swapper = Swapper::new(&swaps, if id == HOME { in_flight } else { 0 });
         // A member of a hash lock holds one PBN lock at most, and lets go of it before it ends; messages between two shards
         // keep their order. So no more than these are ever held, pages apart, of which more than their share wait.
         let holders = hash.members_at_most() * geometry.shards() + relocator.reads_at_most();
