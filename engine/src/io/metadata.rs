@@ -2,7 +2,7 @@
 
 //! Transfers of metadata, and flushes: what the recovery journal, the block map and the slabs have under way.
 //!
-//! They go straight to the host, neither merged nor queued ("never merged"). A transfer that fails is tried again: a read once, a
+//! They go straight to the host, neither merged nor queued. A transfer that fails is tried again: a read once, a
 //! write as often as [`DELAYS`] says, because the volume takes no writes any more when it fails for good; a path that is switched
 //! or a controller that is reset is overcome. The last failure is the owner's. A flush that fails is not tried again: what was in
 //! the cache may be lost, whatever a later flush says. A flush makes every write durable that had ended

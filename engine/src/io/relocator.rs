@@ -22,7 +22,7 @@
 //! `MAX_WAITING` blocks wait; more are forgotten, and counted. What waits is not kept over a restart. Nothing is
 //! allocated after [`Relocator::new`].
 //!
-//! No part of dm-vdo: dm-vdo lets fragments pin their blocks.
+//! dm-vdo lets fragments pin their blocks.
 
 use std::collections::VecDeque;
 

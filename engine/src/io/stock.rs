@@ -16,7 +16,7 @@
 //! Sizes are counted in classes of 16 bytes, rounded up; a block is in the list of its class. Nothing is allocated
 //! after [`Stock::new`].
 //!
-//! No part of dm-vdo: dm-vdo never looks again at what it has stored.
+//! dm-vdo never looks again at what it has stored.
 
 use crate::io::compression::MAX_FRAGMENT;
 use crate::media::compressed_block::{ENTRY_BYTES, ROOM};

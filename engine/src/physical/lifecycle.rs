@@ -2,7 +2,7 @@
 
 //! The zone and its media: what goes on in the background, and the zone's administrative states.
 //!
-//! A save goes through the steps of dm-vdo: the scrubber finishes its slab, then all slabs write what they have,
+//! A save goes through dm-vdo's steps: the scrubber finishes its slab, then all slabs write what they have,
 //! each ending with its summary. Afterwards nothing is written until the zone is resumed (I14).
 //!
 //! Differs from dm-vdo: of the administrative states there are running, saving (saved, when all is done) and

@@ -202,7 +202,7 @@ impl Extent {
 mod tests {
     use super::*;
 
-    /// mpool-89, partly: the object ids of mpool.
+    /// mpool-89, partly: mpool's object ids.
     #[test]
     fn ids_are_those_of_the_specification() {
         assert_eq!(ObjectId::mdc_logs(Slot(0)).map(|id| id.0), [0x200, 0x1200]);

@@ -205,7 +205,7 @@ mod tests {
         table.iter().filter(|entry| entry.0 == slot).count()
     }
 
-    /// mpool-102: the worked example of mpool, entry by entry.
+    /// mpool-102: mpool's worked example, entry by entry.
     #[test]
     fn credits_of_the_worked_example() {
         let mib = 1 << 20;

@@ -252,7 +252,7 @@ fn zones_in(bytes: u64, zone_pages: u32) -> Option<u32> {
 pub(crate) mod tests {
     use super::*;
 
-    /// The drive of mpool.
+    /// The drive of mpool's worked example.
     pub(crate) fn example() -> DriveDescriptor {
         DriveDescriptor {
             class: MediaClass::Capacity,
@@ -266,7 +266,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The bytes of mpool.
+    /// Its bytes, by mpool's description.
     pub(crate) const GOLDEN: [u8; DRIVE_DESCRIPTOR_BYTES] = [
         0x01, 0x02, 0x0c, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e,
         0x1f, 0, 0, 0, 0, 0, 0x00, 0x20, 0, 0, 0x40, 0x01, 0, 0, 0, 0, 0, 0x80, 0x02, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How a structure that has changed over time is read: the upgrade framework of mpool.
+//! How a structure that has changed over time is read: mpool's upgrade framework.
 //!
 //! The history of a structure is a chain of types, one for each change. Reading takes the last one that is not newer
 //! than the media, unpacks the bytes as it had them, and converts step by step to the newest:

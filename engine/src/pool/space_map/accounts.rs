@@ -7,7 +7,7 @@
 
 use super::SpaceError;
 
-/// Which space an allocation may take. The numbers are those of mpool.
+/// Which space an allocation may take. The numbers are mpool's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Policy {

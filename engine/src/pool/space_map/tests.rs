@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The space map against a naive one, and the worked example of mpool.
+//! The space map against a naive one, and mpool's worked example.
 
 use super::*;
 use Policy::{SpareOnly, SpareThenUsable, UsableOnly, UsableThenSpare};

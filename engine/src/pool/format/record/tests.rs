@@ -86,7 +86,7 @@ fn golden() -> Vec<(Record, Vec<u8>, usize)> {
     ]
 }
 
-/// mpool-89: the records of mpool, and slab objects in the form of mblocks.
+/// mpool-89: mpool's records, and slab objects in the form of mblocks.
 #[test]
 fn golden_bytes() {
     for (record, mut bytes, length) in golden() {

@@ -154,7 +154,7 @@ fn a_pair_is_two_logs_that_exist() {
     assert_eq!(opened([first, strange]).map_err(|error| error.kind()), Err(Kind::NotFound));
 }
 
-/// mpool-80: the generations of mpool, for a client's pair and for MDC0's; the content is the compacted state.
+/// mpool-80: mpool's generations, for a client's pair and for MDC0's; the content is the compacted state.
 #[test]
 fn compactions_change_sides_and_lift_generations() {
     for (generations, expected) in [

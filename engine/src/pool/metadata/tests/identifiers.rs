@@ -6,7 +6,7 @@ use crate::pool::ids::{ObjectId, ObjectType, Slot};
 use crate::pool::management::tests::world::World;
 use crate::pool::metadata::Container;
 
-/// mpool-48, mpool-49: the worked example of mpool. The checkpoint comes first, and without it there is no id.
+/// mpool-48, mpool-49: mpool's worked example. The checkpoint comes first, and without it there is no id.
 #[test]
 fn ids_are_those_of_the_worked_example() {
     let world = World::with_two_disks();

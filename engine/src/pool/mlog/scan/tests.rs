@@ -145,7 +145,7 @@ fn a_log_for_compaction_needs_both_marks() {
     assert_eq!(empty, Ok(Recovered::EMPTY));
 }
 
-/// mpool-63: the worked example of mpool, with the scan for stale sets, and what it prevents.
+/// mpool-63: mpool's worked example, with the scan for stale sets, and what it prevents.
 #[test]
 fn a_dead_set_is_not_attached_again() {
     let mut log = PureLog::small(4096, 16, Policy::Continue, LogFormat::V2);

@@ -15,7 +15,7 @@ fn ids(previous: u32, current: u32) -> SetIds {
     SetIds { previous, current }
 }
 
-/// mpool-60: the trace of mpool.
+/// mpool-60: a trace of what mpool writes, set by set.
 #[test]
 fn a_continued_block_is_written_as_in_the_worked_example() {
     use ChunkType::{First, Full, Last};
