@@ -21,13 +21,15 @@ use tests::volume_sim::machine_base::Defect;
 fn volumes_in_random_use() {
     let totals = run_all(Campaign::Random, 0..90, 1);
     assert!(totals.cuts > 100 && totals.kills > 20 && totals.recoveries > 100 && totals.checks > 100, "{totals:?}");
+    // On volumes full of compressed blocks overwrites swap them, and some swaps are cut.
+    assert!(totals.swaps > 1000 && totals.swaps_cut > 0 && totals.relocations > 0, "{totals:?}");
 }
 
 /// vdo-100, vdo-101, vdo-102: scripts of up to three requests, cut at I/Os of all kinds, and again while they recover.
 #[test]
 fn scripts_are_cut() {
     let totals = run_all(Campaign::Cuts, 0..18, 37);
-    assert!(totals.points > 200, "{totals:?}");
+    assert!(totals.points > 200 && totals.swaps > 100 && totals.swaps_cut > 0, "{totals:?}");
 }
 
 /// vdo-64, vdo-103: whichever I/O fails, once or for good, no request hangs, reads go on, and what was acknowledged is
@@ -36,7 +38,7 @@ fn scripts_are_cut() {
 #[test]
 fn scripts_meet_failures() {
     let totals = run_all(Campaign::Failures, 0..18, 37);
-    assert!(totals.faults > 100, "{totals:?}");
+    assert!(totals.faults > 100 && totals.swaps > 100, "{totals:?}");
 }
 
 #[test]

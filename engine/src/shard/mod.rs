@@ -307,6 +307,12 @@ impl<E: Env> Shard<E> {
             && self.physical.is_idle()
     }
 
+    /// True while compressed blocks are written anew for overwrites of their fragments, or are about to be.
+    #[must_use]
+    pub fn is_swapping(&self) -> bool {
+        !self.swapper.is_idle()
+    }
+
     /// Counters and gauges.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

@@ -44,7 +44,9 @@ impl<D: Base> World<D> {
     /// Finds the cause of an error.
     fn excuse(&mut self, client: Client, error: RequestError) -> Result<(), String> {
         let state = self.pieces.get(client);
-        if self.disk.excuses(error) {
+        // Who gives a block back has a claim to another, however many are free.
+        let has_claim = error == RequestError::NoSpace && self.overwrites_go_on && self.gives_back(state);
+        if self.disk.excuses(error) && (!has_claim || self.disk.excuses(RequestError::Io)) {
             return Ok(());
         }
         let (operation, start, partial) = (state.operation, state.start, state.has_partial_block());
@@ -70,8 +72,7 @@ impl<D: Base> World<D> {
                 self.counts.no_space += 1;
                 let slack = 2 * self.pieces.blocks_met(client);
                 self.space_claims.push(SpaceClaim { client, slack });
-                let state = self.pieces.get(client);
-                state.may_need_space() && !(self.overwrites_go_on && self.gives_back(state))
+                !has_claim && self.pieces.get(client).may_need_space()
             }
             RequestError::OutOfRange => true,
             RequestError::ReadOnly => self.told_read_only,

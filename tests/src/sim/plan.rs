@@ -54,6 +54,8 @@ pub struct Mix {
     pub zero: u32,
     /// Written blocks that are like no other.
     pub unique: u32,
+    /// Noise in blocks that are like no other, if there is as much in all of them.
+    pub noise: Option<usize>,
     /// Different contents of all other blocks.
     pub values: u64,
 }
@@ -100,6 +102,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether overwrites of the only copy of a block never want for space: they always give a block back if nothing is
+    /// compressed; or else they fit where the old copy was if all blocks compress alike, and none is shared.
+    #[must_use]
+    pub const fn overwrites_go_on(&self) -> bool {
+        match self.mix.noise {
+            None => !self.sizes.compression && self.toggle == 0,
+            Some(_) => self.mix.unique == 1000 && self.mix.unaligned == 0 && self.again == 0 && self.scribble == 0,
+        }
+    }
+
     /// What `seed` stands for.
     ///
     /// # Panics
@@ -265,6 +277,7 @@ fn draw_mix(flavour: Flavour, random: &mut Random) -> Mix {
         longest: random.pick(&[4, 16, 64]),
         zero: random.pick(&[0, 100]),
         unique: random.pick(&[0, 200, 600, 950]),
+        noise: None,
         values: random.pick(&[1, 3, 10, 100]),
     };
     match flavour {

@@ -132,7 +132,7 @@ impl Run {
         (world.room, world.trace) = (plan.room, options.trace);
         world.sabotage = options.sabotage;
         let has_reserve = cluster.ids().all(|id| cluster.statistics_of(id).reserved_blocks > 0);
-        cluster.world.overwrites_go_on = has_reserve && !plan.sizes.compression && plan.toggle == 0;
+        cluster.world.overwrites_go_on = has_reserve && plan.overwrites_go_on();
         let schedule = Schedule::new(plan.weights, Random::stream(plan.seed, 3));
         let workload = Workload::new(plan.seed);
         let scribbler = Scribbler::new(&plan, plan.seed);

@@ -105,7 +105,7 @@ impl Workload {
         if self.random.chance(plan.mix.zero) {
             0
         } else if self.random.chance(plan.mix.unique) {
-            self.again(plan).unwrap_or_else(|| self.unique())
+            self.again(plan).unwrap_or_else(|| self.unique_with(plan.mix.noise))
         } else {
             1 + self.random.below(plan.mix.values)
         }
@@ -126,6 +126,14 @@ impl Workload {
     fn unique(&mut self) -> u64 {
         self.unique += 1;
         self.unique
+    }
+
+    /// One that compresses as this noise does.
+    fn unique_with(&mut self, noise: Option<usize>) -> u64 {
+        while noise.is_some_and(|noise| content::noise_of(self.unique + 1) != noise) {
+            self.unique += 1;
+        }
+        self.unique()
     }
 
     /// A write of one block that is like no other.

@@ -41,6 +41,12 @@ pub struct Totals {
     pub faults: u64,
     /// Requests of clients.
     pub requests: u64,
+    /// Compressed blocks written anew on a full volume for overwrites of their fragments.
+    pub swaps: u64,
+    /// Lives that ended while such blocks were on their way.
+    pub swaps_cut: u64,
+    /// Blocks that the volume has stored in another place.
+    pub relocations: u64,
     /// Simulated nanoseconds.
     pub time: u64,
 }
@@ -57,6 +63,9 @@ impl runner::Totals for Totals {
         self.operations += other.operations;
         self.faults += other.faults;
         self.requests += other.requests;
+        self.swaps += other.swaps;
+        self.swaps_cut += other.swaps_cut;
+        self.relocations += other.relocations;
         self.time += other.time;
     }
 }
@@ -107,13 +116,16 @@ impl campaigns::Campaign for Campaign {
     }
 
     fn print(outcome: &Outcome<Totals>) {
-        let Totals { lives, cuts, kills, points, recoveries, rebuilds, checks, operations, faults, requests, time } =
+        let Totals { lives, cuts, kills, points, recoveries, rebuilds, checks, operations, faults, .. } =
             &outcome.totals;
+        let Totals { requests, swaps, swaps_cut, relocations, time, .. } = &outcome.totals;
         println!("  lives        {lives}: {cuts} ended by a power cut, {kills} by a kill; {points} points of scripts");
         println!("  loads        {recoveries} with recovery, {rebuilds} with a rebuild");
         println!("  checks       {checks} of saved volumes, all clean");
         println!("  operations   {operations} of disks, {faults} of which were made to fail");
         println!("  requests     {requests}, {:.0} a second", *requests as f64 / outcome.took.as_secs_f64());
+        println!("  full         {swaps} blocks swapped, {swaps_cut} lives ended in the middle of it");
+        println!("  moved        {relocations} blocks");
         println!("  time         {:.1} s simulated", *time as f64 / 1e9);
     }
 }

@@ -152,6 +152,9 @@ impl History {
             recoveries: known.recoveries,
             rebuilds: known.rebuilds,
             checks: known.checks,
+            swaps: known.swaps,
+            swaps_cut: known.swaps_cut,
+            relocations: known.relocations,
             ..self.totals
         }
     }

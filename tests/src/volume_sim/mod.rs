@@ -20,3 +20,4 @@ pub mod recover;
 pub mod scripts;
 pub mod session;
 pub mod shared;
+pub mod swaps;

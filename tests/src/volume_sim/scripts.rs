@@ -2,7 +2,7 @@
 
 //! Scripts of up to three requests, cut at every I/O, or failed at every I/O.
 //!
-//! A volume with some content is prepared, and saved or not. The script's life opens and loads it, runs the requests,
+//! A volume with some content is prepared, in some seeds a full one ([`super::swaps`]), and saved or not. The script's life opens and loads it, runs the requests,
 //! saves it and ends. It is run once to the end, to count its operations. Then for each operation a machine with the
 //! disks that the preparation left lives the same life again and loses power there: when the operation begins, in its
 //! middle, when it has ended; or the process is killed there; or it fails there, once, for good, or with those after it;
@@ -24,6 +24,7 @@ use super::open::{reopen, Outcome};
 use super::plan::{Ending, LifePlan, VolumePlan};
 use super::session::Session;
 use super::shared::Shared;
+use super::swaps::Full;
 use crate::pool_sim::disk::Disk;
 use crate::pool_sim::faults::{Failure, Faults};
 use crate::pool_sim::host::SimHost;
@@ -43,10 +44,10 @@ pub enum Blow {
 }
 
 /// A request of a script. The prepared volume has unique blocks at 0 to 3, two equal ones at 4 and 5, zeros at 6; block
-/// 600 is in a page that does not exist.
+/// 600 is in a page that does not exist. A full one has compressed blocks elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    /// New data in place of old.
+    /// New data in place of old; in a full volume in place of fragments.
     Overwrite,
     /// New data in a new page.
     WriteNewPage,
@@ -77,7 +78,15 @@ impl Deed {
     ];
 
     /// The request, for the script's request of this number.
-    fn request(self, number: u64) -> Request {
+    fn request(self, number: u64, full: Option<Full>) -> Request {
+        match (self, full) {
+            (Deed::Overwrite, Some(full)) => full.overwrite(number),
+            (Deed::WriteDuplicate, Some(full)) => Request::write(0, &[full.plain(14)]),
+            _ => self.plain_request(number),
+        }
+    }
+
+    fn plain_request(self, number: u64) -> Request {
         match self {
             Deed::Overwrite => Request::write(1, &[100 + number]),
             Deed::WriteNewPage => Request::write(600 + number, &[200 + number]),
@@ -109,6 +118,8 @@ pub fn script(seed: u64) -> Vec<Deed> {
 /// A script with what it begins with.
 struct Stage {
     deeds: Vec<Deed>,
+    /// What fills the volume, if it is full.
+    full: Option<Full>,
     /// Requests of the script at one time.
     depth: usize,
     prepared: History,
@@ -127,7 +138,8 @@ struct Stage {
 /// A defect.
 pub fn run_script_seed(seed: u64, blow: Blow, options: Options) -> Result<Totals, String> {
     let mut stage = Stage::set(seed, options)?;
-    let name = format!("{:?}, {} at a time", stage.deeds, stage.depth);
+    let on = stage.full.map_or(String::new(), |full| format!(" on {full:?}"));
+    let name = format!("{:?}{on}, {} at a time", stage.deeds, stage.depth);
     let operations = stage.rehearse().map_err(|what| format!("{name}, to its end: {what}"))?;
     for number in (seed % options.stride..operations).step_by(options.stride as usize) {
         let outcome = match blow {
@@ -145,6 +157,13 @@ impl Stage {
         let mut plan = VolumePlan::draw(seed);
         plan.logical_blocks = plan.logical_blocks.max(1008);
         plan.load.hot = vec![0..8, 600..604];
+        // A stream of its own, so that other seeds stand for what they were once noted for.
+        let random_of_full = &mut Random::stream(seed, 0x7674);
+        let full = random_of_full.chance(250).then(|| plan.fill(random_of_full));
+        let mut deeds = script(seed);
+        if full.is_some() {
+            deeds.insert(0, Deed::Overwrite);
+        }
         let shards = plan.lives[0].shards;
         let calm = |shards: usize, ending: Ending| LifePlan {
             shards,
@@ -156,7 +175,8 @@ impl Stage {
         let mut prepared = History::new(Rc::new(plan), seed);
         let ending = if random.chance(500) { Ending::Stop } else { Ending::CutAtRest };
         let mut stage = Stage {
-            deeds: script(seed),
+            deeds,
+            full,
             depth: random.pick(&[1, 3]),
             life: calm(shards, ending),
             seeds: (random.draw(), random.draw()),
@@ -167,7 +187,9 @@ impl Stage {
             prepared: prepared.fork(),
         };
         let content = [(0, 10), (1, 11), (2, 12), (3, 13), (4, 14), (5, 14), (6, 0)];
-        let content = content.map(|(lbn, value)| Request::write(lbn, &[value])).to_vec();
+        let stored = |value| full.map_or(value, |full| full.plain(value));
+        let mut content = content.map(|(lbn, value)| Request::write(lbn, &[stored(value)])).to_vec();
+        content.extend(full.iter().flat_map(|full| full.content()));
         stage.perform(&mut prepared, content, Ending::CutAtRest, Faults::default())?;
         stage.prepared = prepared;
         stage.life.ending = Ending::Stop;
@@ -197,7 +219,7 @@ impl Stage {
     }
 
     fn requests(&self) -> Vec<Request> {
-        (0..).zip(&self.deeds).map(|(number, deed)| deed.request(number)).collect()
+        (0..).zip(&self.deeds).map(|(number, deed)| deed.request(number, self.full)).collect()
     }
 
     /// Runs the script to its end. Returns how many operations it takes.

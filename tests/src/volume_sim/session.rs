@@ -52,6 +52,10 @@ impl Drop for Session {
     /// However the life ends, the model outlives it.
     fn drop(&mut self) {
         let mut known = self.known.borrow_mut();
+        let statistics = self.cluster.statistics();
+        known.swaps += statistics.blocks_swapped;
+        known.relocations += statistics.fragments_relocated;
+        known.swaps_cut += u64::from(self.cluster.ids().any(|id| self.cluster.shard(id).is_swapping()));
         let world = &mut self.cluster.world;
         std::mem::swap(&mut known.model, &mut world.model);
         std::mem::swap(&mut known.workload, &mut self.workload);
@@ -82,7 +86,7 @@ impl Session {
             cluster.world.now = known.now;
         }
         let has_reserve = cluster.ids().all(|id| cluster.statistics_of(id).reserved_blocks > 0);
-        cluster.world.overwrites_go_on = has_reserve && !load.sizes.compression && load.toggle == 0;
+        cluster.world.overwrites_go_on = has_reserve && load.overwrites_go_on();
         let schedule = Schedule::new(load.weights, Random::stream(seed, 3));
         let scribbler = Scribbler::new(&load, seed);
         Session {

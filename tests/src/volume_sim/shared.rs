@@ -39,6 +39,12 @@ pub struct Known {
     pub rebuilds: u64,
     /// Checks of a saved volume.
     pub checks: u64,
+    /// Compressed blocks written anew for overwrites of their fragments.
+    pub swaps: u64,
+    /// Lives that ended while such blocks were on their way.
+    pub swaps_cut: u64,
+    /// Blocks that the volume has stored in another place.
+    pub relocations: u64,
 }
 
 /// All users of a life share it.
@@ -62,6 +68,9 @@ impl Known {
             recoveries: 0,
             rebuilds: 0,
             checks: 0,
+            swaps: 0,
+            swaps_cut: 0,
+            relocations: 0,
         }
     }
 
