@@ -5,8 +5,20 @@
 //! A fragment that is overwritten gives nothing back by itself, because its compressed block holds others. So where no
 //! zone has a block for a client's write in place of a fragment, the block that holds the fragment is written anew with
 //! the new content in place of the old, and all its logical blocks are recorded there. The old block comes free for the
-//! one that was lent ([`crate::physical`], module `reserve`): such an overwrite succeeds for ever, at any queue depth, as long as
-//! the new fragment fits where the old one and its dead neighbours were. What does not fit is new data, and gets no space.
+//! one that was lent ([`crate::physical`], module `reserve`): such an overwrite succeeds for ever, at any queue depth.
+//!
+//! # What is promised
+//! An overwrite of a fragment succeeds on a full volume if
+//! * the new content fits, compressed, into the block with all its other fragments that are in use. What was never used of the
+//!   block, and what its dead fragments took, is room for it; and
+//! * each of these fragments is mapped by the logical block for which it was written, and by no other.
+//!
+//! All else is new data and gets no space, even if other compressed blocks have room. Only a block's head tells what room
+//! it has, so for a client who waits one would have to be found by reading; and to write it anew its logical blocks must be held
+//! in order together with the client's, so all that is held already would have to be let go and held again. Where more than half of
+//! a block is unused the relocator makes free blocks of such blocks, for this and all other data. A logical block that has come
+//! to share a fragment is known to nobody but its own mapping; it could be found only by reading the whole block map.
+//! A block that cannot be read, or is not what its mappings say, is not written anew either.
 //!
 //! ```text
 //!  write without space: parked   each logical block, in order      client's content       a loan

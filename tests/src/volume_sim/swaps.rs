@@ -106,7 +106,7 @@ impl Full {
     /// A request in place of two neighbours, which are different ones for each number.
     pub fn overwrite(self, number: u64) -> Request {
         let [one, other] = COMPRESSED.map(|range| range.start);
-        let first = if number % 2 == 0 { one } else { other } + number / 2 * TOGETHER;
+        let first = if number.is_multiple_of(2) { one } else { other } + number / 2 * TOGETHER;
         Request::write(first, &[0, 1].map(|at| value(9000 + 2 * number + at, self.noise)))
     }
 }

@@ -104,6 +104,31 @@ fn larger_data_is_refused_and_nothing_is_lost() {
     larger_data_is_refused(2);
 }
 
+/// Data that compress worse take what room their own compressed block has left, and what its dead neighbours took. The room of other
+/// blocks they do not get.
+#[test]
+fn worse_data_have_the_room_of_their_own_block() {
+    let mut rig = volume(1, PAGES, &sizes());
+    let mut values = Values(1000);
+    let stored = fill(&mut rig, &mut values, 0);
+    let home = rig.mapping(0).pbn();
+    let together: Vec<_> = (0..stored).filter(|lbn| rig.mapping(*lbn).pbn() == home).collect();
+    assert_eq!(together.len(), 14);
+    let mut worse = |rig: &mut Cluster, lbn| rig.execute(&Request::write(lbn, &[values.with(120)]));
+    let taken = together.iter().take_while(|lbn| worse(&mut rig, **lbn).is_ok()).count();
+    assert!((1..14).contains(&taken), "{taken} found room");
+    assert_eq!(worse(&mut rig, together[taken]), Err(RequestError::NoSpace));
+    // Each other block has as much room as this one had.
+    assert_eq!(worse(&mut rig, 100), Ok(()));
+    let mut neighbours = together[taken + 1..].iter();
+    while worse(&mut rig, together[taken]).is_err() {
+        rig.unmap(*neighbours.next().expect("without neighbours it fits"));
+    }
+    assert!(neighbours.len() > 2, "{} neighbours are left", neighbours.len());
+    assert_eq!(rig.mapping(together[0]).pbn(), rig.mapping(together[taken]).pbn());
+    read_back(&mut rig, PAGES);
+}
+
 /// A fragment that somebody else shares gives nothing back, and neither does one beside it: that is new data.
 #[test]
 fn a_shared_block_is_not_swapped() {
