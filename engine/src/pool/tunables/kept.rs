@@ -15,10 +15,18 @@ use super::{check, Tunables};
 use crate::pool::error::Result;
 
 macro_rules! kept {
-    ($($number:literal $name:ident: $low:expr, $high:expr, $get:expr, $set:expr;)+) => {
-        /// All of them: number on media, name, range, and how to get and set it.
+    ($($(#[doc = $help:literal])+ $number:literal $name:ident: $low:expr, $high:expr, $get:expr, $set:expr;)+) => {
+        /// All of them: number on media, name, what it is, range, and how to get and set it.
         const ROWS: &[Row] = &[
-            $(Row { number: $number, name: stringify!($name), low: $low, high: $high, get: $get, set: $set },)+
+            $(Row {
+                number: $number,
+                name: stringify!($name),
+                help: &[$($help),+],
+                low: $low,
+                high: $high,
+                get: $get,
+                set: $set,
+            },)+
         ];
     };
 }
@@ -26,6 +34,7 @@ macro_rules! kept {
 struct Row {
     number: u8,
     name: &'static str,
+    help: &'static [&'static str],
     low: u64,
     high: u64,
     get: fn(&Tunables) -> u64,
@@ -49,22 +58,39 @@ macro_rules! get {
 }
 
 kept! {
+    /// Largest piece of a transfer to a bdev, in KiB.
     1 chunk_kib: 128, 1024, get!(chunk_kib), set!(set_chunk_kib);
+    /// Largest read or write of an object, in MiB.
     2 io_mib_max: 1, 128, get!(io_mib_max), set!(set_io_mib_max);
+    /// Cache maps that there can be.
     3 maps_max: 1024, 1 << 30, get!(maps_max), set!(set_maps_max);
+    /// Memory for pages of cache maps, in MiB, from the next activation on.
     4 cache_mib: 1, u32::MAX as u64, get!(cache_mib), set!(set_cache_mib);
+    /// Metadata containers that an activation reads together.
     5 load_jobs: 1, 255, get!(load_jobs), set!(set_load_jobs);
+    /// A metadata container filled so far, in percent, is compacted ahead of need.
     6 precompact_fill_percent: 0, 100, get!(precompact_fill_percent), set!(set_precompact_fill_percent);
+    /// It is compacted only if so much of it is garbage, in percent.
     7 precompact_garbage_percent: 0, 100, get!(precompact_garbage_percent), set!(set_precompact_garbage_percent);
+    /// Time between two looks at the metadata containers, in seconds.
     8 precompact_period_seconds: 1, 3600, get!(precompact_period_seconds), set!(set_precompact_period_seconds);
+    /// Metadata containers after the next one to be compacted that get no new objects; 0 disables compaction ahead of need.
     9 no_alloc_mdcs: 0, 255, get!(no_alloc_mdcs), set!(set_no_alloc_mdcs);
+    /// Metadata containers are added when those that exist are fuller than that, in percent.
     10 grow_fill_percent: 0, 100, get!(grow_fill_percent), set!(set_grow_fill_percent);
+    /// They are added only if less of them is garbage, in percent.
     11 grow_garbage_percent: 0, 100, get!(grow_garbage_percent), set!(set_grow_garbage_percent);
+    /// The number of metadata containers grows to a multiple of this.
     12 mdc_set: 1, 255, get!(mdc_set), set!(set_mdc_set);
+    /// Attempts to compact a metadata container before it fails.
     13 compaction_attempts: 1, u32::MAX as u64, get!(compaction_attempts), set!(set_compaction_attempts);
+    /// Time between two looks at the free space, in ms; it is logged when it becomes scarce.
     14 usage_log_period_ms: 1, u32::MAX as u64, get!(usage_log_period_ms), set!(set_usage_log_period_ms);
+    /// Share of the cache's memory, in percent, from which on it is reaped.
     15 reap_mempct: 5, 100, |tunables| tunables.reaper.mempct().into(), |tunables, value| tunables.reaper.mempct = value as u32;
+    /// Time for which what is not used stays in the cache, in us.
     16 reap_ttl_us: 100, u64::MAX, |tunables| tunables.reaper.ttl_us(), |tunables, value| tunables.reaper.ttl_us = value;
+    /// What the reaper logs at level debug: nothing, pressure, ticks, objects.
     17 reap_debug: 0, 3, |tunables| tunables.reaper.debug().into(), |tunables, value| tunables.reaper.debug = value as u32;
 }
 
@@ -111,6 +137,12 @@ impl KeptTunable {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
+    }
+
+    /// What it is, in the lines of a doc comment.
+    #[must_use]
+    pub fn help(self) -> &'static [&'static str] {
+        self.row().help
     }
 
     /// The values that it may have.
