@@ -15,6 +15,7 @@
 #   make bench  set up, then measure; writes target/bench/summary.json and target/bench/pool.json
 #   make bench-checks  set up, then measure what the check of reads costs; writes target/bench/checks.json
 #   make savings  set up, then compare what a volume saves with what an oracle would; writes target/savings/*.json
+#   make rpc    write the plug-ins for rpc.py, the schema and doc/rpc.md from the table of RPC methods
 #   make setup  packages, SPDK and fio; nothing to do when they are there
 
 CARGO ?= cargo
@@ -33,7 +34,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Progress that is read in a log needs no colour.
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
-.PHONY: demo test test-20.07 fresh fresh-seeds mutants check-spdk bench bench-checks savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features module
+.PHONY: demo test test-20.07 fresh fresh-seeds mutants check-spdk bench bench-checks savings setup toolchain checks unit simulate end-to-end end-to-end-20.07 features rpc module
 
 demo: RELEASES = 26.01
 demo: setup
@@ -126,6 +127,10 @@ end-to-end:
 end-to-end-20.07:
 	E2E_RELEASE=20.07 DURABLE_ROUNDS=12 $(CARGO) test --package tests --features spdk,bench --test end_to_end -- \
 		rpc loading life_cycle export a_volume_survives --skip in_interrupt_mode
+
+# What is written from the table of RPC methods.
+rpc: toolchain
+	WRITE_RPC_FILES=1 $(CARGO) test --package bdev --lib rpc::generate
 
 features:
 	$(CARGO) run --package tests --bin features

@@ -6,7 +6,37 @@ use core::ptr::NonNull;
 use std::ffi::CString;
 
 use crate::ffi;
-use crate::params::{Fields, Value};
+
+/// A JSON value as far as parameters need it. Numbers keep their text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A string.
+    String(String),
+    /// A number, as written.
+    Number(String),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`: the parameter counts as not given.
+    Null,
+    /// An array or an object.
+    Compound,
+}
+
+impl Value {
+    /// The value for an error message.
+    pub fn describe(&self) -> String {
+        match self {
+            Value::String(text) => format!("\"{text}\""),
+            Value::Number(text) => text.clone(),
+            Value::Bool(value) => value.to_string(),
+            Value::Null => "null".to_owned(),
+            Value::Compound => "an array or object".to_owned(),
+        }
+    }
+}
+
+/// The members of a parameter object, in the order given.
+pub type Fields = Vec<(String, Value)>;
 
 /// Reads the members of the object at `params`. None when it is not an object; no members for null (no parameters
 /// given).

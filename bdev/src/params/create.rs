@@ -2,13 +2,53 @@
 
 //! Parameters of `bdev_dedupe_create`.
 
+use engine::volume::inventory::config::MAX_RESERVE_PERCENT;
 use uuid::Uuid;
 
-use super::administration::is_reserve;
-use super::{Fields, ParamError, Reader, BASE_NAME, BLOCK, CACHE, CPUMASK, HISTORY, INDEX, JOURNAL, LOGICAL, NEW_NAME};
-use super::{PHYSICAL, POOL_NAME, RESERVE, SLAB, UUID};
-use crate::cpumask;
+use super::{
+    cores, flag, mib, one_of_numbers, params, percent, power_of_two_mib, switch, text, uuid, Checked, Field,
+    FromChecked, Param, ParamError, Params, Reader, BLOCK_MAP_CACHE, INDEX, LOGICAL, NEW_VOLUME, PHYSICAL,
+};
 use crate::sizing::Wishes;
+
+/// Where a new volume is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a pool on this bdev, which is made for it.
+    Base(String),
+    /// In this pool.
+    Pool(String),
+}
+
+const BASE: Param = text("the name of an existing bdev").letter('b').about(&[
+    "Bdev that stores the data, in a media pool that is made for the new bdev: 512 or 4096-byte blocks without metadata; it \
+     is claimed. This or `pool_name` is needed.",
+]);
+
+const IN_POOL: Param = text("the name of an active media pool")
+    .letter('p')
+    .about(&["Active media pool that stores the data. This or `base_bdev_name` is needed."]);
+
+impl Params for Place {
+    fn list(all: &mut Vec<Param>) {
+        all.extend(Place::params());
+    }
+
+    fn read(reader: &mut Reader) -> Result<Place, ParamError> {
+        let [base, pool] = Place::params();
+        match (Field::read(reader, &base)?, Field::read(reader, &pool)?) {
+            (Some(base), None) => Ok(Place::Base(base)),
+            (None, Some(pool)) => Ok(Place::Pool(pool)),
+            _ => Err(ParamError::OnePlace),
+        }
+    }
+}
+
+impl Place {
+    const fn params() -> [Param; 2] {
+        [BASE.of::<Option<String>>("base_bdev_name", &[]), IN_POOL.of::<Option<String>>("pool_name", &[])]
+    }
+}
 
 /// Block sizes that a volume can expose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,118 +69,56 @@ impl BlockSize {
     }
 }
 
-/// Parameters of `bdev_dedupe_create`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateParams {
-    /// The bdev that stores the data, in a pool that is made for the volume.
-    pub base_bdev_name: Option<String>,
-    /// The pool that stores the data.
-    pub pool_name: Option<String>,
-    /// Name of the new bdev.
-    pub name: String,
-    /// Identity of the new bdev; generated when not given.
-    pub uuid: Option<Uuid>,
-    /// The core mask as given; all reactors when not.
-    pub cpumask: Option<String>,
-    /// Exposed block size; 4096 when not given.
-    pub block_size: Option<BlockSize>,
-    /// Logical size in MiB; a little less than the data area when not given (see [`crate::sizing`]).
-    pub logical_size_mib: Option<u64>,
-    /// Slab size in MiB; chosen by the free space of the pool when not given.
-    pub slab_size_mib: Option<u64>,
-    /// Size of all slabs in MiB; all that the pool has, less some for metadata, when not given.
-    pub physical_size_mib: Option<u64>,
-    /// Size of the level-1 index in MiB; room for one record of each physical block when not given.
-    pub index_memory_mib: Option<u64>,
-    /// Size of the block map's cache in MiB; [`BLOCK_MAP_CACHE_MIB`] when not given.
-    pub block_map_cache_mib: Option<u64>,
-    /// Size of the recovery journal of each shard in MiB; 32, or less for small pools, when not given.
-    pub journal_size_mib: Option<u64>,
-    /// Size of the index's history in MiB, 0 for none; four times the index, or less for small pools, when not given.
-    pub index_history_mib: Option<u64>,
-    /// Whether compression is on; off when not given, as in dm-vdo.
-    pub compression: Option<bool>,
-    /// Whether deduplication is on; on when not given.
-    pub deduplication: Option<bool>,
-    /// A volume of this name in this place is all that is asked for.
-    pub unless_exists: bool,
-    /// Take the base bdev whatever is on it.
-    pub force: bool,
-    /// Percent of the room for data that is kept until the operator releases it; [`RESERVE_PERCENT`] when not given.
-    pub reserve_percent: Option<u64>,
+impl FromChecked for BlockSize {
+    fn from_checked(value: Checked) -> Option<BlockSize> {
+        let bytes = u32::from_checked(value)?;
+        [BlockSize::Sector, BlockSize::Block].into_iter().find(|size| size.bytes() == bytes)
+    }
 }
 
-/// What is kept for the operator when nothing is asked for.
-const RESERVE_PERCENT: u64 = 1;
-
-/// The block map's cache when none is asked for.
-pub const BLOCK_MAP_CACHE_MIB: u64 = 128;
-
-const CREATE: &[&str] = &[
-    "base_bdev_name",
-    "pool_name",
-    "name",
-    "uuid",
-    "cpumask",
-    "block_size",
-    "logical_size_mib",
-    "slab_size_mib",
-    "physical_size_mib",
-    "index_memory_mib",
-    "block_map_cache_mib",
-    "journal_size_mib",
-    "index_history_mib",
-    "compression",
-    "deduplication",
-    "unless_exists",
-    "force",
-    "reserve_percent",
-];
+params! {
+    /// Parameters of `bdev_dedupe_create`.
+    pub struct CreateParams {
+        /// Name of the new bdev.
+        pub name: String = NEW_VOLUME.letter('n'),
+        /// Where it is.
+        pub place: Place,
+        /// UUID of the new bdev.
+        pub uuid: Option<Uuid> = uuid().letter('u').or("a random one"),
+        /// Cores to run on, one shard each, 32 at most: `"0x3"` or `"[0,2-5]"`.
+        pub cpumask: Option<String> = cores().letter('m').or("all cores of the application"),
+        /// Block size that the new bdev shows; with 512, what is not aligned to 4096 is read, changed and written.
+        pub block_size: BlockSize = one_of_numbers(&[512, 4096]).letter('s').or_number(4096),
+        /// Size that the new bdev shows; may exceed that of the base.
+        pub logical_size_mib: Option<u64> = LOGICAL.letter('l').or("the room for data, less a little spare"),
+        /// Unit of space management, at least the pool's zone size.
+        pub slab_size_mib: Option<u64> = power_of_two_mib(8, 32768).letter('S').or("by the free space"),
+        /// Room for data.
+        pub physical_size_mib: Option<u64> = PHYSICAL.letter('P')
+            .or("what is free in the pool, less the volume's metadata and 1/32 of the pool"),
+        /// Memory for the deduplication index.
+        pub index_memory_mib: Option<u64> = INDEX.letter('i').or("room for every block"),
+        /// Memory for the cache of the block map; it takes at least 8.5 MiB a core.
+        pub block_map_cache_mib: u32 = BLOCK_MAP_CACHE.letter('C').or_number(128),
+        /// Recovery journal of each core, which bounds the time of a recovery.
+        pub journal_size_mib: Option<u64> = mib(1, 1 << 16).letter('j').or("32, less in pools below 512 MiB a core"),
+        /// History of the index in the pool, its level 2; 0 for none.
+        pub index_history_mib: Option<u64> = mib(0, 1 << 20).letter('H')
+            .or("four times the index, 1/64 of the free space at most"),
+        /// Compress what is stored.
+        pub compression: bool = switch().or_bool(false),
+        /// Look for duplicates of what is stored.
+        pub deduplication: bool = switch().or_bool(true),
+        /// A bdev of this name in this place is all that is asked for.
+        pub unless_exists: bool = flag(),
+        /// Take the base bdev even if something is on it: a pool, a file system, a partition table.
+        pub force: bool = flag().letter('f'),
+        /// Room for data that is kept until `bdev_dedupe_set_reserve` releases it.
+        pub reserve_percent: u8 = percent(MAX_RESERVE_PERCENT as u64).or_number(1),
+    }
+}
 
 impl CreateParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// The first parameter that is unknown, missing or not allowed.
-    pub fn parse(fields: Fields) -> Result<CreateParams, ParamError> {
-        let mut reader = Reader::new(fields, CREATE)?;
-        let params =
-            CreateParams {
-                base_bdev_name: reader.optional_string("base_bdev_name", BASE_NAME)?,
-                pool_name: reader.optional_string("pool_name", POOL_NAME)?,
-                name: reader.string("name", NEW_NAME)?,
-                uuid: reader.optional_string("uuid", UUID)?.map(|text| parse_uuid(&text)).transpose()?,
-                cpumask: reader.optional_string("cpumask", CPUMASK)?,
-                block_size: reader
-                    .optional_number("block_size", BLOCK, |size| size == 512 || size == 4096)?
-                    .map(|size| if size == 512 { BlockSize::Sector } else { BlockSize::Block }),
-                logical_size_mib: reader
-                    .optional_number("logical_size_mib", LOGICAL, |mib| (1..=1 << 32).contains(&mib))?,
-                slab_size_mib: reader.optional_number("slab_size_mib", SLAB, |mib| {
-                    mib.is_power_of_two() && (8..=32768).contains(&mib)
-                })?,
-                physical_size_mib: reader
-                    .optional_number("physical_size_mib", PHYSICAL, |mib| (8..=1 << 28).contains(&mib))?,
-                index_memory_mib: reader
-                    .optional_number("index_memory_mib", INDEX, |mib| (1..=1 << 20).contains(&mib))?,
-                block_map_cache_mib: reader
-                    .optional_number("block_map_cache_mib", CACHE, |mib| (1..=1 << 20).contains(&mib))?,
-                journal_size_mib: reader
-                    .optional_number("journal_size_mib", JOURNAL, |mib| (1..=1 << 16).contains(&mib))?,
-                index_history_mib: reader.optional_number("index_history_mib", HISTORY, |mib| mib <= 1 << 20)?,
-                compression: reader.optional_boolean("compression")?,
-                deduplication: reader.optional_boolean("deduplication")?,
-                unless_exists: reader.flag("unless_exists")?,
-                force: reader.flag("force")?,
-                reserve_percent: reader.optional_number("reserve_percent", RESERVE, is_reserve)?,
-            };
-        if params.base_bdev_name.is_some() == params.pool_name.is_some() {
-            return Err(ParamError::OnePlace);
-        }
-        params.cores()?;
-        Ok(params)
-    }
-
     /// The sizes that were asked for.
     pub fn wishes(&self) -> Wishes {
         Wishes {
@@ -152,37 +130,4 @@ impl CreateParams {
             journal_mib: self.journal_size_mib,
         }
     }
-
-    /// Bytes in a block as the bdev shows it.
-    pub fn exposed_block_bytes(&self) -> u32 {
-        self.block_size.unwrap_or(BlockSize::Block).bytes()
-    }
-
-    /// Size of the block map's cache in MiB.
-    pub fn block_map_cache_mib(&self) -> u32 {
-        // At most 2^20.
-        self.block_map_cache_mib.unwrap_or(BLOCK_MAP_CACHE_MIB) as u32
-    }
-
-    /// Percent of the room for data that is kept for the operator.
-    pub fn reserve_percent(&self) -> u8 {
-        // At most 50.
-        self.reserve_percent.unwrap_or(RESERVE_PERCENT) as u8
-    }
-
-    /// The cores that the mask names; none when no mask was given.
-    ///
-    /// # Errors
-    /// The mask cannot be read.
-    pub fn cores(&self) -> Result<Option<Vec<u32>>, ParamError> {
-        Ok(self.cpumask.as_deref().map(cpumask::parse).transpose()?)
-    }
-}
-
-fn parse_uuid(text: &str) -> Result<Uuid, ParamError> {
-    Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil()).ok_or_else(|| ParamError::Bad {
-        name: "uuid",
-        given: format!("\"{text}\""),
-        allowed: UUID,
-    })
 }

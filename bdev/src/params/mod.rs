@@ -1,51 +1,107 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Parameters of the `bdev_dedupe_*` methods and their validation, without SPDK.
+//! Parameters of JSON-RPC methods: what there is to say about each, said once.
+//!
+//! A parameter is a field with a type, a doc comment, which is its help text, and a [`Param`], which says what it may be:
+//!
+//! ```ignore
+//! /// Memory for the deduplication index.
+//! index_memory_mib: Option<u64> = mib(1, 1 << 20).letter('i').or("room for every block"),
+//! ```
+//!
+//! A parameter is required unless its type is an [`Option`] or it has a default value. [`params!`] makes a struct of
+//! such fields, and `methods!` in `rpc` takes them in place. A field without a [`Param`] is a group: its type implements
+//! [`Params`] and brings parameters of its own.
 //!
 //! `spdk_json_decode_object` refuses an object without saying which member it minds; here each refusal names the
 //! parameter, what was given and what is allowed.
 
-mod administration;
 mod create;
+mod field;
+mod load;
+mod param;
 
 use thiserror::Error;
 
 use crate::cpumask::MaskError;
+use crate::json::{Fields, Value};
 
-pub use self::administration::{parse_delete, parse_get_stats, parse_name, parse_rename, parse_set_compression};
-pub use self::administration::{parse_set_index, parse_set_index_memory, parse_set_reserve};
-pub use self::administration::{DumpParams, IndexAction, LoadParams, SizeParams};
-pub use self::create::CreateParams;
+pub use self::create::{CreateParams, Place};
+pub use self::field::{Checked, Field, FromChecked};
+pub use self::load::{IndexAction, LoadParams};
+pub use self::param::*;
 
-/// A JSON value as far as parameters need it. Numbers keep their text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// A string.
-    String(String),
-    /// A number, as written.
-    Number(String),
-    /// `true` or `false`.
-    Bool(bool),
-    /// `null`: the parameter counts as not given.
-    Null,
-    /// An array or an object.
-    Compound,
+/// Parameters that are read together.
+pub trait Params: Sized {
+    /// What the reference calls them where several methods have them; empty for those of one method.
+    const GROUP: &'static str = "";
+
+    /// Appends what there is to say about each.
+    fn list(all: &mut Vec<Param>);
+
+    /// Reads and checks them.
+    ///
+    /// # Errors
+    /// The first that is missing or not allowed.
+    fn read(reader: &mut Reader) -> Result<Self, ParamError>;
 }
 
-impl Value {
-    fn describe(&self) -> String {
-        match self {
-            Value::String(text) => format!("\"{text}\""),
-            Value::Number(text) => text.clone(),
-            Value::Bool(value) => value.to_string(),
-            Value::Null => "null".to_owned(),
-            Value::Compound => "an array or object".to_owned(),
+/// Makes a struct of parameters; see the module's documentation.
+macro_rules! params {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(group $group:literal)? {
+            $($(#[doc = $help:literal])* pub $field:ident: $type:ty $(= $param:expr)?),+ $(,)?
         }
-    }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        $vis struct $name {
+            $($(#[doc = $help])* pub $field: $type,)+
+        }
+
+        impl $crate::params::Params for $name {
+            $(const GROUP: &'static str = $group;)?
+
+            fn list(all: &mut Vec<$crate::params::Param>) {
+                $($crate::params::list_field!(all, [$($help),*] $field: $type $(= $param)?);)+
+            }
+
+            fn read(reader: &mut $crate::params::Reader) -> Result<$name, $crate::params::ParamError> {
+                Ok($name { $($field: $crate::params::read_field!(reader, $field: $type $(= $param)?),)+ })
+            }
+        }
+    };
 }
 
-/// The members of a parameter object, in the order given.
-pub type Fields = Vec<(String, Value)>;
+/// Appends what there is to say about a field to a list: about a group's parameters, or about a parameter.
+macro_rules! list_field {
+    ($all:expr, [$($help:literal),*] $field:ident: $type:ty) => {
+        $crate::params::list_group::<$type>($all)
+    };
+    ($all:expr, [$($help:literal),*] $field:ident: $type:ty = $param:expr) => {
+        $all.push($param.of::<$type>(stringify!($field), &[$($help),*]))
+    };
+}
+
+/// Reads a field: a group, or a parameter.
+macro_rules! read_field {
+    ($reader:expr, $field:ident: $type:ty) => {
+        <$type as $crate::params::Params>::read($reader)?
+    };
+    ($reader:expr, $field:ident: $type:ty = $param:expr) => {
+        <$type as $crate::params::Field>::read($reader, &$param.of::<$type>(stringify!($field), &[]))?
+    };
+}
+
+pub(crate) use {list_field, params, read_field};
+
+/// Appends what there is to say about a group's parameters.
+pub fn list_group<T: Params>(all: &mut Vec<Param>) {
+    let first = all.len();
+    T::list(all);
+    all[first..].iter_mut().filter(|param| param.group.is_empty()).for_each(|param| param.group = T::GROUP);
+}
 
 /// Why parameters are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -70,7 +126,7 @@ pub enum ParamError {
         /// Its name.
         name: &'static str,
         /// What is allowed.
-        allowed: &'static str,
+        allowed: String,
     },
     /// A value of the wrong type or out of range.
     #[error("parameter '{name}' is {given}: {allowed}")]
@@ -80,11 +136,12 @@ pub enum ParamError {
         /// The value given.
         given: String,
         /// What is allowed.
-        allowed: &'static str,
+        allowed: String,
     },
     /// Not exactly one place for a volume.
     #[error(
-        "either parameter 'base_bdev_name' ({BASE_NAME}) or parameter 'pool_name' ({POOL_NAME}) must be given, not both"
+        "either parameter 'base_bdev_name' (the name of an existing bdev) or parameter 'pool_name' (the name of an active \
+         media pool) must be given, not both"
     )]
     OnePlace,
     /// A core mask that cannot be read.
@@ -92,123 +149,62 @@ pub enum ParamError {
     Mask(#[from] MaskError),
 }
 
-/// Takes parameters one by one out of what was given, and refuses what is left.
+/// The parameters as they were given, to be taken one by one.
 #[derive(Debug)]
 pub struct Reader {
     fields: Fields,
-    names: Vec<&'static str>,
 }
 
 impl Reader {
-    /// A reader for a method that has the parameters `names`.
+    /// What was given to a method that has the parameters `params`. None was given when the parameters were no object.
     ///
     /// # Errors
-    /// A name is unknown or given twice.
-    pub fn new(fields: Fields, names: &[&'static str]) -> Result<Reader, ParamError> {
-        Reader::of(fields, names.to_vec())
-    }
-
-    /// As [`Reader::new`].
-    ///
-    /// # Errors
-    /// As for [`Reader::new`].
-    pub fn of(fields: Fields, names: Vec<&'static str>) -> Result<Reader, ParamError> {
+    /// They are no object; a name is unknown or given twice.
+    pub fn new(fields: Option<Fields>, params: &[Param]) -> Result<Reader, ParamError> {
+        let fields = fields.ok_or_else(|| ParamError::NotAnObject(members(params)))?;
         for (index, (name, _)) in fields.iter().enumerate() {
-            if !names.contains(&name.as_str()) {
-                return Err(ParamError::Unknown { name: name.clone(), allowed: names.join(", ") });
+            if !params.iter().any(|param| param.name == name) {
+                return Err(ParamError::Unknown { name: name.clone(), allowed: names(params.iter()) });
             }
             if fields[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(ParamError::Repeated(name.clone()));
             }
         }
-        Ok(Reader { fields, names })
+        Ok(Reader { fields })
     }
 
-    fn take(&mut self, name: &'static str) -> Option<Value> {
-        debug_assert!(self.names.contains(&name), "'{name}' is not in the method's list");
+    /// The value of a parameter; none when it was not given, or `null` was.
+    fn take(&mut self, name: &str) -> Option<Value> {
         let index = self.fields.iter().position(|(given, _)| given == name)?;
         Some(self.fields.swap_remove(index).1).filter(|value| *value != Value::Null)
     }
+}
 
-    /// An optional string of 1 to 255 bytes.
-    ///
-    /// # Errors
-    /// The value is something else.
-    pub fn optional_string(&mut self, name: &'static str, allowed: &'static str) -> Result<Option<String>, ParamError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if (1..=255).contains(&text.len()) && !text.contains('\0') => Ok(Some(text)),
-            Some(other) => Err(ParamError::Bad { name, given: other.describe(), allowed }),
-        }
+fn names<'a>(params: impl Iterator<Item = &'a Param>) -> String {
+    let names: Vec<_> = params.map(|param| param.name).collect();
+    if names.is_empty() {
+        return "none".to_owned();
     }
+    names.join(", ")
+}
 
-    /// A string of 1 to 255 bytes that must be given.
-    ///
-    /// # Errors
-    /// It is not given, or the value is something else.
-    pub fn string(&mut self, name: &'static str, allowed: &'static str) -> Result<String, ParamError> {
-        self.optional_string(name, allowed)?.ok_or(ParamError::Missing { name, allowed })
-    }
-
-    /// `true` or `false`; `false` when not given.
-    ///
-    /// # Errors
-    /// The value is something else.
-    pub fn flag(&mut self, name: &'static str) -> Result<bool, ParamError> {
-        Ok(self.optional_boolean(name)?.unwrap_or(false))
-    }
-
-    /// An optional `true` or `false`.
-    ///
-    /// # Errors
-    /// The value is something else.
-    pub fn optional_boolean(&mut self, name: &'static str) -> Result<Option<bool>, ParamError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(value)),
-            Some(other) => Err(ParamError::Bad { name, given: other.describe(), allowed: SWITCH }),
-        }
-    }
-
-    /// An optional whole number that `is_allowed`.
-    ///
-    /// # Errors
-    /// The value is something else.
-    pub fn optional_number(
-        &mut self,
-        name: &'static str,
-        allowed: &'static str,
-        is_allowed: impl Fn(u64) -> bool,
-    ) -> Result<Option<u64>, ParamError> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        let number = match &value {
-            Value::Number(text) => text.parse().ok().filter(|number| is_allowed(*number)),
-            _ => None,
-        };
-        number.map(Some).ok_or_else(|| ParamError::Bad { name, given: value.describe(), allowed })
+/// The members of a parameter object, in words.
+fn members(params: &[Param]) -> String {
+    let (required, optional): (Vec<_>, Vec<_>) = params.iter().partition(|param| param.required);
+    match (required.is_empty(), optional.is_empty()) {
+        (false, false) => format!("{} and optionally {}", names(required.into_iter()), names(optional.into_iter())),
+        (true, false) => format!("{} (all optional)", names(optional.into_iter())),
+        (_, true) => names(required.into_iter()),
     }
 }
 
-// What is allowed, in words.
-const BASE_NAME: &str = "the name of an existing bdev is needed";
-const POOL_NAME: &str = "the name of an active media pool is needed";
-const NEW_NAME: &str = "a name for the new bdev is needed, of 1 to 255 bytes";
-const VOLUME_NAME: &str = "the name, UUID or alias of a dedupe bdev is needed";
-const UUID: &str = "a UUID like \"f81d4fae-7dec-41d0-a765-00a0c91e6bf6\" is allowed, other than all zeros";
-const CPUMASK: &str = "a string like \"0x3\" or \"[0,2-5]\" is allowed";
-const BLOCK: &str = "512 and 4096 are allowed";
-const LOGICAL: &str = "a whole number of MiB from 1 to 4294967296 (4 PiB) is allowed";
-const SLAB: &str = "a power of two from 8 to 32768 MiB is allowed";
-const PHYSICAL: &str = "a whole number of MiB from 8 to 268435456 (256 TiB) is allowed";
-const CACHE: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";
-const JOURNAL: &str = "a whole number of MiB from 1 to 65536 (64 GiB) is allowed";
-const HISTORY: &str = "a whole number of MiB from 0 (none) to 1048576 (1 TiB) is allowed";
-const RESERVE: &str = "a whole number of percent from 0 (none) to 50 is allowed";
-const SWITCH: &str = "true and false are allowed";
-const ACTION: &str = "create, close, disable and enable are allowed";
-const ENTRIES: &str = "a whole number from 0 to 256 is allowed";
-const NUMBER: &str = "a whole number is allowed";
-const INDEX: &str = "a whole number of MiB from 1 to 1048576 (1 TiB) is allowed";
+/// Reads the parameters of a struct out of the members that were given.
+#[cfg(test)]
+pub fn read<T: Params>(fields: Fields) -> Result<T, ParamError> {
+    let mut all = Vec::new();
+    list_group::<T>(&mut all);
+    T::read(&mut Reader::new(Some(fields), &all)?)
+}
 
 #[cfg(test)]
 mod tests;

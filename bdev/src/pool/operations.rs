@@ -38,7 +38,7 @@ impl Settings {
             user_type: self.user_type,
             readahead_pages: self.readahead_pages,
             spare_percent,
-            tunables: self.tunables.clone(),
+            tunables: self.tunables.0.clone(),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Service {
         let _managing = self.manage().await;
         let name = stored_name(&params.name)?;
         if let Ok(active) = self.registry().find(&name) {
-            let given = [&params.bdevs.capacity, &params.bdevs.staging].into_iter().flatten();
+            let given = [&params.bdevs.capacity_bdev, &params.bdevs.staging_bdev].into_iter().flatten();
             active.check_is_on(&given.map(|bdev| bdevs::canonical(bdev)).collect::<Vec<_>>())?;
             return Ok(active.pool().params());
         }

@@ -1,383 +1,190 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Parameters of the `mpool_*` methods and their validation, without SPDK and without pools.
+//! Parameters of the `mpool_*` methods.
 //!
-//! Each refusal names the parameter, what was given and what is allowed. What only the pool can judge (a name that
-//! is taken, a zone size that does not suit the device) is refused by the pool.
+//! What only the pool can judge (a name that is taken, a zone size that does not suit the device) is refused by the pool.
 
 use std::collections::BTreeMap;
 
-use engine::pool::tunables::KeptTunable;
+use engine::pool::tunables::{KeptTunable, Tunables as Values, READAHEAD_PAGES_MAX};
 use uuid::Uuid;
 
-use crate::params::{Fields, ParamError, Reader};
+use crate::params::{flag, mib, number, octal, params, percent, power_of_two_mib, quantity, text, uuid, Field};
+use crate::params::{Param, ParamError, Params, Reader, BDEV, NEW_POOL, POOL};
 
-/// Settings of a pool that are kept on its media; none: as it is, or the default of a new pool.
+/// Values of tunables that are given. Names, ranges, defaults and help texts are the engine's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// User that the pool's objects belong to.
-    pub uid: Option<u32>,
-    /// Group.
-    pub gid: Option<u32>,
-    /// Permissions.
-    pub mode: Option<u32>,
-    /// Label.
-    pub label: Option<String>,
-    /// What the pool is used for, as its user says.
-    pub user_type: Option<Uuid>,
-    /// Largest number of pages of one readahead request.
-    pub readahead_pages: Option<u32>,
-    /// Spare zones of the CAPACITY class in percent.
-    pub spare_percent_capacity: Option<u8>,
-    /// Spare zones of the STAGING class in percent.
-    pub spare_percent_staging: Option<u8>,
-    /// Tunables. Their ranges are the engine's.
-    pub tunables: BTreeMap<KeptTunable, u64>,
-}
+pub struct Tunables(pub BTreeMap<KeptTunable, u64>);
 
-/// The bdevs of a pool that is not active. None: they are looked for on all bdevs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bdevs {
-    /// The one of the CAPACITY class.
-    pub capacity: Option<String>,
-    /// The one of the STAGING class.
-    pub staging: Option<String>,
-}
-
-/// Parameters of `mpool_create`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateParams {
-    /// Name of the new pool.
-    pub name: String,
-    /// Its CAPACITY drive.
-    pub capacity_bdev: String,
-    /// Its STAGING drive.
-    pub staging_bdev: Option<String>,
-    /// Zones of both drives, in MiB.
-    pub zone_size_mib: Option<u32>,
-    /// Metadata containers for clients' objects.
-    pub mdc_count: Option<u32>,
-    /// Capacity of each log of MDC0.
-    pub mdc0_capacity_mib: Option<u32>,
-    /// Capacity of each log of the other metadata containers.
-    pub mdcn_capacity_mib: Option<u32>,
-    /// A pool of this name on these bdevs is all that is asked for.
-    pub unless_exists: bool,
-    /// Overwrite what is on the bdevs.
-    pub force: bool,
-    /// What is kept on media.
-    pub settings: Settings,
-}
-
-/// Parameters of `mpool_activate`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActivateParams {
-    /// Name of the pool.
-    pub name: String,
-    /// Where it is.
-    pub bdevs: Bdevs,
-    /// Accept a missing drive, and a device that is not quite what the superblock says.
-    pub force: bool,
-    /// Rewrite metadata that is of an older version.
-    pub permit_meta_conv: bool,
-    /// Take in what a device has grown by.
-    pub resize: bool,
-    /// What replaces what is kept on media.
-    pub settings: Settings,
-}
-
-/// Parameters of `mpool_destroy`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DestroyParams {
-    /// Name of the pool.
-    pub name: String,
-    /// Where it is, unless it is active.
-    pub bdevs: Bdevs,
-    /// Accept superblocks that are not quite right.
-    pub force: bool,
-}
-
-/// Parameters of `mpool_rename`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenameParams {
-    /// Name of the pool.
-    pub name: String,
-    /// Its name from now on.
-    pub new_name: String,
-    /// Where it is.
-    pub bdevs: Bdevs,
-}
-
-/// Parameters of `mpool_drive_add`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DriveAddParams {
-    /// Name of the pool.
-    pub name: String,
-    /// The new STAGING drive.
-    pub staging_bdev: String,
-    /// Its zones in MiB.
-    pub zone_size_mib: Option<u32>,
-    /// Take the bdev whatever is on it.
-    pub force: bool,
-}
-
-/// Parameters of `mpool_import`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportParams {
-    /// The bdev with the CAPACITY drive of the copy.
-    pub capacity_bdev: String,
-    /// The bdev with its STAGING drive.
-    pub staging_bdev: Option<String>,
-    /// Its name from now on; as before when not given.
-    pub new_name: Option<String>,
-    /// Accept superblocks of which not enough is left, and a smaller bdev.
-    pub force: bool,
-}
-
-/// Parameters of `mpool_set_params`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetParams {
-    /// Name of the pool.
-    pub name: String,
-    /// What is to change.
-    pub settings: Settings,
-}
-
-const POOL: &str = "the name of a media pool is needed";
-const NEW_POOL: &str = "a name of 1 to 255 characters for the pool is needed";
-const OPTIONAL_NAME: &str = "a name of 1 to 255 characters is allowed";
-const BDEV: &str = "the name of a bdev with 512 or 4096-byte blocks is needed";
-const OPTIONAL_BDEV: &str = "the name of a bdev is allowed";
-const ZONE: &str = "a power of two from 1 to 64 is allowed";
-const MDCS: &str = "a number from 1 to 255 is allowed";
-const MDC_MIB: &str = "a number of MiB from 1 to 65536 is allowed";
-const ID: &str = "a number from 0 to 4294967294 is allowed";
-const MODE: &str = "a string of octal digits from \"0\" to \"777\" is allowed";
-const LABEL: &str = "a string of 1 to 63 characters is allowed";
-const TYPE: &str = "a UUID like \"f81d4fae-7dec-41d0-a765-00a0c91e6bf6\" is allowed, other than all zeros";
-const READAHEAD: &str = "a number of pages from 0 to 32 is allowed";
-const TUNABLE: &str = "a whole number is allowed";
-const PERCENT: &str = "a number from 0 to 100 is allowed";
-
-const CREATE: &[&str] = &[
-    "name",
-    "capacity_bdev",
-    "staging_bdev",
-    "zone_size_mib",
-    "mdc_count",
-    "mdc0_capacity_mib",
-    "mdcn_capacity_mib",
-    "unless_exists",
-    "force",
-];
-
-const ACTIVATE: &[&str] = &["name", "capacity_bdev", "staging_bdev", "force", "permit_meta_conv", "resize"];
-
-/// Settings besides the tunables.
-const SETTINGS: &[&str] =
-    &["uid", "gid", "mode", "label", "type", "readahead_pages", "spare_percent_capacity", "spare_percent_staging"];
-
-/// A reader for a method that has these parameters and all settings.
-fn with_settings(fields: Fields, names: &[&'static str]) -> Result<Reader, ParamError> {
-    let tunables = KeptTunable::all().map(KeptTunable::name);
-    Reader::of(fields, names.iter().chain(SETTINGS).copied().chain(tunables).collect())
-}
-
-impl Settings {
-    fn parse(reader: &mut Reader) -> Result<Settings, ParamError> {
-        let uid = reader.optional_number("uid", ID, |id| id < u64::from(u32::MAX))?;
-        let gid = reader.optional_number("gid", ID, |id| id < u64::from(u32::MAX))?;
-        let readahead = reader.optional_number("readahead_pages", READAHEAD, |pages| pages <= 32)?;
-        let percent = |reader: &mut Reader, name| reader.optional_number(name, PERCENT, |percent| percent <= 100);
-        Ok(Settings {
-            uid: uid.map(|id| id as u32),
-            gid: gid.map(|id| id as u32),
-            mode: reader.optional_string("mode", MODE)?.map(|text| parse_mode(&text)).transpose()?,
-            label: reader.optional_string("label", LABEL)?,
-            user_type: reader.optional_string("type", TYPE)?.map(|text| parse_type(&text)).transpose()?,
-            readahead_pages: readahead.map(|pages| pages as u32),
-            spare_percent_capacity: percent(reader, "spare_percent_capacity")?.map(|percent| percent as u8),
-            spare_percent_staging: percent(reader, "spare_percent_staging")?.map(|percent| percent as u8),
-            tunables: parse_tunables(reader)?,
-        })
+impl Tunables {
+    fn param(tunable: KeptTunable) -> Param {
+        let (least, most) = tunable.range().into_inner();
+        let param = number(least, most).called(tunable.name()).or_number(Values::default().get(tunable));
+        param.of::<Option<u64>>("", tunable.help())
     }
 }
 
-fn parse_tunables(reader: &mut Reader) -> Result<BTreeMap<KeptTunable, u64>, ParamError> {
-    let mut tunables = BTreeMap::new();
-    for tunable in KeptTunable::all() {
-        if let Some(value) = reader.optional_number(tunable.name(), TUNABLE, |_| true)? {
-            tunables.insert(tunable, value);
+impl Params for Tunables {
+    fn list(all: &mut Vec<Param>) {
+        all.extend(KeptTunable::all().map(Tunables::param));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Tunables, ParamError> {
+        let mut values = BTreeMap::new();
+        for tunable in KeptTunable::all() {
+            if let Some(value) = Field::read(reader, &Tunables::param(tunable))? {
+                values.insert(tunable, value);
+            }
         }
-    }
-    Ok(tunables)
-}
-
-fn parse_mode(text: &str) -> Result<u32, ParamError> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && !text.starts_with('+'));
-    mode.ok_or_else(|| ParamError::Bad { name: "mode", given: format!("\"{text}\""), allowed: MODE })
-}
-
-fn parse_type(text: &str) -> Result<Uuid, ParamError> {
-    let uuid = Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil());
-    uuid.ok_or_else(|| ParamError::Bad { name: "type", given: format!("\"{text}\""), allowed: TYPE })
-}
-
-fn zone_size(reader: &mut Reader) -> Result<Option<u32>, ParamError> {
-    let is_allowed = |mib: u64| mib.is_power_of_two() && (1..=64).contains(&mib);
-    Ok(reader.optional_number("zone_size_mib", ZONE, is_allowed)?.map(|mib| mib as u32))
-}
-
-fn mdc_capacity(reader: &mut Reader, name: &'static str) -> Result<Option<u32>, ParamError> {
-    Ok(reader.optional_number(name, MDC_MIB, |mib| (1..=65536).contains(&mib))?.map(|mib| mib as u32))
-}
-
-impl Bdevs {
-    fn parse(reader: &mut Reader) -> Result<Bdevs, ParamError> {
-        Ok(Bdevs {
-            capacity: reader.optional_string("capacity_bdev", OPTIONAL_BDEV)?,
-            staging: reader.optional_string("staging_bdev", OPTIONAL_BDEV)?,
-        })
+        Ok(Tunables(values))
     }
 }
 
-impl CreateParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// The first parameter that is unknown, missing or not allowed; so for all of these types.
-    pub fn parse(fields: Fields) -> Result<CreateParams, ParamError> {
-        let mut reader = with_settings(fields, CREATE)?;
-        Ok(CreateParams {
-            name: reader.string("name", NEW_POOL)?,
-            capacity_bdev: reader.string("capacity_bdev", BDEV)?,
-            staging_bdev: reader.optional_string("staging_bdev", OPTIONAL_BDEV)?,
-            zone_size_mib: zone_size(&mut reader)?,
-            mdc_count: reader.optional_number("mdc_count", MDCS, |n| (1..=255).contains(&n))?.map(|n| n as u32),
-            mdc0_capacity_mib: mdc_capacity(&mut reader, "mdc0_capacity_mib")?,
-            mdcn_capacity_mib: mdc_capacity(&mut reader, "mdcn_capacity_mib")?,
-            unless_exists: reader.flag("unless_exists")?,
-            force: reader.flag("force")?,
-            settings: Settings::parse(&mut reader)?,
-        })
+const ID: Param = number(0, u32::MAX as u64 - 1);
+
+params! {
+    /// Settings of a pool that are kept on its media; none: as it is, or the default of a new pool.
+    #[derive(Default)]
+    pub struct Settings group "settings" {
+        /// User that the pool's objects belong to; recorded only.
+        pub uid: Option<u32> = ID,
+        /// Group that the pool's objects belong to; recorded only.
+        pub gid: Option<u32> = ID,
+        /// Permissions in octal, e.g. `0660`; recorded only.
+        pub mode: Option<u32> = octal(),
+        /// Label: at most 63 characters out of A-Z a-z 0-9 _ . -; others become _.
+        pub label: Option<String> = text("a string of 1 to 63 characters").or("raw"),
+        /// UUID that says what the pool is used for.
+        pub user_type: Option<Uuid> = uuid().called("type"),
+        /// Largest readahead of cache maps; 0 for none.
+        pub readahead_pages: Option<u32> = quantity(0, READAHEAD_PAGES_MAX as u64, "pages").or_number(READAHEAD_PAGES_MAX as u64),
+        /// Zones of the CAPACITY class that are kept as spare.
+        pub spare_percent_capacity: Option<u8> = percent(100).or_number(5),
+        /// Zones of the STAGING class that are kept as spare.
+        pub spare_percent_staging: Option<u8> = percent(100).or_number(5),
+        pub tunables: Tunables,
     }
 }
 
-impl ActivateParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// See [`CreateParams::parse`].
-    pub fn parse(fields: Fields) -> Result<ActivateParams, ParamError> {
-        let mut reader = with_settings(fields, ACTIVATE)?;
-        Ok(ActivateParams {
-            name: reader.string("name", POOL)?,
-            bdevs: Bdevs::parse(&mut reader)?,
-            force: reader.flag("force")?,
-            permit_meta_conv: reader.flag("permit_meta_conv")?,
-            resize: reader.flag("resize")?,
-            settings: Settings::parse(&mut reader)?,
-        })
+const SEARCHED: &str = "looked for on all bdevs";
+
+params! {
+    /// The bdevs of a pool that is not active. None: they are looked for on all bdevs.
+    #[derive(Default)]
+    pub struct Bdevs {
+        /// Bdev with the pool's CAPACITY drive.
+        pub capacity_bdev: Option<String> = BDEV.letter('c').or(SEARCHED),
+        /// Bdev with the pool's STAGING drive.
+        pub staging_bdev: Option<String> = BDEV.letter('s').or(SEARCHED),
     }
 }
 
-impl DestroyParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// See [`CreateParams::parse`].
-    pub fn parse(fields: Fields) -> Result<DestroyParams, ParamError> {
-        let mut reader = Reader::new(fields, &["name", "capacity_bdev", "staging_bdev", "force"])?;
-        let name = reader.string("name", POOL)?;
-        Ok(DestroyParams { name, bdevs: Bdevs::parse(&mut reader)?, force: reader.flag("force")? })
+/// Zones of a new drive.
+const ZONE: Param = power_of_two_mib(1, 64).letter('z').or("32, less on bdevs below 8 GiB");
+
+/// Capacity of a metadata container.
+const CONTAINER: Param = mib(1, 1 << 16).or("by the zone size");
+
+params! {
+    /// Parameters of `mpool_create`.
+    pub struct CreateParams {
+        /// Name of the pool: 1 to 255 characters out of A-Z a-z 0-9 _ . -; others become _.
+        pub name: String = NEW_POOL,
+        /// Bdev for the CAPACITY class: 512 or 4096-byte blocks without metadata; it is claimed.
+        pub capacity_bdev: String = BDEV.letter('c'),
+        /// Bdev for the STAGING class, which can also be added later.
+        pub staging_bdev: Option<String> = BDEV.letter('s'),
+        /// Unit of space management.
+        pub zone_size_mib: Option<u32> = ZONE,
+        /// Metadata containers for objects.
+        pub mdc_count: Option<u32> = number(1, 255).or_number(16),
+        /// Capacity of each log of MDC0.
+        pub mdc0_capacity_mib: Option<u32> = CONTAINER,
+        /// Capacity of each log of the other metadata containers.
+        pub mdcn_capacity_mib: Option<u32> = CONTAINER,
+        /// A pool of this name on these bdevs is all that is asked for.
+        pub unless_exists: bool = flag(),
+        /// Overwrite what is on the bdevs: a pool, a file system, a partition table.
+        pub force: bool = flag().letter('f'),
+        pub settings: Settings,
     }
 }
 
-impl RenameParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// See [`CreateParams::parse`].
-    pub fn parse(fields: Fields) -> Result<RenameParams, ParamError> {
-        let mut reader = Reader::new(fields, &["name", "new_name", "capacity_bdev", "staging_bdev"])?;
-        let name = reader.string("name", POOL)?;
-        let new_name = reader.string("new_name", NEW_POOL)?;
-        Ok(RenameParams { name, new_name, bdevs: Bdevs::parse(&mut reader)? })
+params! {
+    /// Parameters of `mpool_activate`.
+    pub struct ActivateParams {
+        pub name: String = POOL,
+        pub bdevs: Bdevs,
+        /// Activate without a drive that is missing, or on a bdev that differs from what is recorded.
+        pub force: bool = flag().letter('f'),
+        /// Rewrite metadata of an older version.
+        pub permit_meta_conv: bool = flag().letter('m'),
+        /// Use what a bdev has grown by; needs `permit_meta_conv`, too.
+        pub resize: bool = flag().letter('r'),
+        pub settings: Settings,
     }
 }
 
-impl DriveAddParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// See [`CreateParams::parse`].
-    pub fn parse(fields: Fields) -> Result<DriveAddParams, ParamError> {
-        let mut reader = Reader::new(fields, &["name", "staging_bdev", "zone_size_mib", "force"])?;
-        let name = reader.string("name", POOL)?;
-        let staging_bdev = reader.string("staging_bdev", BDEV)?;
-        let zone_size_mib = zone_size(&mut reader)?;
-        Ok(DriveAddParams { name, staging_bdev, zone_size_mib, force: reader.flag("force")? })
+params! {
+    /// Parameters of `mpool_destroy`.
+    pub struct DestroyParams {
+        pub name: String = POOL,
+        pub bdevs: Bdevs,
+        /// Even if a bdev differs from what is recorded.
+        pub force: bool = flag().letter('f'),
     }
 }
 
-impl ImportParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// See [`CreateParams::parse`].
-    pub fn parse(fields: Fields) -> Result<ImportParams, ParamError> {
-        let mut reader = Reader::new(fields, &["capacity_bdev", "staging_bdev", "new_name", "force"])?;
-        Ok(ImportParams {
-            capacity_bdev: reader.string("capacity_bdev", BDEV)?,
-            staging_bdev: reader.optional_string("staging_bdev", OPTIONAL_BDEV)?,
-            new_name: reader.optional_string("new_name", OPTIONAL_NAME)?,
-            force: reader.flag("force")?,
-        })
+params! {
+    /// Parameters of `mpool_rename`.
+    pub struct RenameParams {
+        pub name: String = POOL,
+        /// Its name from now on.
+        pub new_name: String = NEW_POOL,
+        pub bdevs: Bdevs,
     }
 }
 
-impl SetParams {
-    /// Reads and checks the parameters.
-    ///
-    /// # Errors
-    /// See [`CreateParams::parse`].
-    pub fn parse(fields: Fields) -> Result<SetParams, ParamError> {
-        let mut reader = with_settings(fields, &["name"])?;
-        Ok(SetParams { name: reader.string("name", POOL)?, settings: Settings::parse(&mut reader)? })
+params! {
+    /// Parameters of `mpool_drive_add`.
+    pub struct DriveAddParams {
+        pub name: String = POOL,
+        /// Bdev for the STAGING class; it is claimed.
+        pub staging_bdev: String = BDEV.letter('s'),
+        /// Unit of its space management.
+        pub zone_size_mib: Option<u32> = ZONE,
+        /// Overwrite what is on the bdev.
+        pub force: bool = flag().letter('f'),
     }
 }
 
-/// The parameter of methods that take the name of a pool and nothing else.
-///
-/// # Errors
-/// See [`CreateParams::parse`].
-pub fn parse_name(fields: Fields) -> Result<String, ParamError> {
-    Reader::new(fields, &["name"])?.string("name", POOL)
+params! {
+    /// Parameters of `mpool_import`.
+    pub struct ImportParams {
+        /// Bdev with the copy of the CAPACITY drive.
+        pub capacity_bdev: String = BDEV.letter('c'),
+        /// Bdev with the copy of the STAGING drive, if the pool has one.
+        pub staging_bdev: Option<String> = BDEV.letter('s'),
+        /// Its name from now on.
+        pub new_name: Option<String> = NEW_POOL.letter('n').or("as before"),
+        /// Even if not enough copies of its superblock are left to know that it is the newest.
+        pub force: bool = flag().letter('f'),
+    }
 }
 
-/// The parameter of methods that take the name of a pool, or none for all pools.
-///
-/// # Errors
-/// See [`CreateParams::parse`].
-pub fn parse_optional_name(fields: Fields) -> Result<Option<String>, ParamError> {
-    Reader::new(fields, &["name"])?.optional_string("name", POOL)
-}
-
-/// Refuses every parameter.
-///
-/// # Errors
-/// There is one.
-pub fn parse_nothing(fields: Fields) -> Result<(), ParamError> {
-    match fields.into_iter().next() {
-        None => Ok(()),
-        Some((name, _)) => Err(ParamError::Unknown { name, allowed: "none".to_owned() }),
+params! {
+    /// Parameters of `mpool_set_params`.
+    pub struct SetParams {
+        pub name: String = POOL,
+        pub settings: Settings,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::Value;
+    use crate::json::{Fields, Value};
+    use crate::params::read;
 
     fn text(value: &str) -> Value {
         Value::String(value.to_owned())
@@ -394,7 +201,7 @@ mod tests {
     fn create(more: &[(&str, Value)]) -> Result<CreateParams, ParamError> {
         let mut given = vec![("name", text("p0")), ("capacity_bdev", text("Malloc0"))];
         given.extend(more.iter().cloned());
-        CreateParams::parse(fields(&given))
+        read(fields(&given))
     }
 
     #[test]
@@ -438,11 +245,15 @@ mod tests {
 
     #[test]
     fn each_refusal_names_the_parameter_and_what_is_allowed() {
-        let cases: [(&str, Value, &str); 15] = [
-            ("zone_size_mib", number("3"), "parameter 'zone_size_mib' is 3: a power of two from 1 to 64 is allowed"),
+        let cases: [(&str, Value, &str); 16] = [
+            (
+                "zone_size_mib",
+                number("3"),
+                "parameter 'zone_size_mib' is 3: a power of two from 1 to 64 MiB is allowed",
+            ),
             ("zone_size_mib", number("0"), "parameter 'zone_size_mib' is 0"),
             ("zone_size_mib", number("128"), "parameter 'zone_size_mib' is 128"),
-            ("mdc_count", number("256"), "parameter 'mdc_count' is 256: a number from 1 to 255 is allowed"),
+            ("mdc_count", number("256"), "parameter 'mdc_count' is 256: a whole number from 1 to 255 is allowed"),
             ("mdc_count", number("0"), "parameter 'mdc_count' is 0"),
             ("mdc0_capacity_mib", number("0"), "parameter 'mdc0_capacity_mib' is 0"),
             ("force", number("1"), "parameter 'force' is 1: true and false are allowed"),
@@ -451,19 +262,24 @@ mod tests {
             ("mode", text("1000"), "parameter 'mode' is \"1000\""),
             ("mode", number("660"), "parameter 'mode' is 660: a string of octal digits"),
             ("type", text("x"), "parameter 'type' is \"x\": a UUID like"),
-            ("readahead_pages", number("33"), "parameter 'readahead_pages' is 33: a number of pages from 0 to 32"),
+            (
+                "readahead_pages",
+                number("33"),
+                "parameter 'readahead_pages' is 33: a whole number of pages from 0 to 32",
+            ),
             (
                 "spare_percent_staging",
                 number("101"),
-                "parameter 'spare_percent_staging' is 101: a number from 0 to 100",
+                "parameter 'spare_percent_staging' is 101: a whole number of percent from 0 to 100",
             ),
+            ("chunk_kib", number("64"), "parameter 'chunk_kib' is 64: a whole number from 128 to 1024 is allowed"),
             ("resize", Value::Bool(true), "unknown parameter 'resize': the method takes name, capacity_bdev"),
         ];
         for (name, value, expected) in cases {
             let message = create(&[(name, value)]).expect_err("refused").to_string();
             assert!(message.starts_with(expected), "{message}");
         }
-        let message = CreateParams::parse(fields(&[("name", text("p0"))])).expect_err("no bdev").to_string();
+        let message = read::<CreateParams>(fields(&[("name", text("p0"))])).expect_err("no bdev").to_string();
         assert!(message.starts_with("parameter 'capacity_bdev' is missing: the name of a bdev"), "{message}");
     }
 
@@ -471,21 +287,17 @@ mod tests {
     fn the_other_methods_read_theirs() {
         let name = ("name", text("p0"));
         let flags = [("force", Value::Bool(true)), ("permit_meta_conv", Value::Bool(true)), ("resize", Value::Null)];
-        let activate = ActivateParams::parse(fields(&[&[name.clone()][..], &flags].concat())).expect("valid");
+        let activate = read::<ActivateParams>(fields(&[&[name.clone()][..], &flags].concat())).expect("valid");
         assert_eq!((activate.force, activate.permit_meta_conv, activate.resize), (true, true, false));
         assert_eq!(activate.bdevs, Bdevs::default());
         let given = [name.clone(), ("new_name", text("p1")), ("staging_bdev", text("S"))];
-        let rename = RenameParams::parse(fields(&given)).expect("valid");
-        assert_eq!((rename.new_name.as_str(), rename.bdevs.staging.as_deref()), ("p1", Some("S")));
-        let destroy = DestroyParams::parse(fields(&[name.clone(), ("capacity_bdev", text("C"))])).expect("valid");
-        assert_eq!((destroy.bdevs.capacity.as_deref(), destroy.force), (Some("C"), false));
-        let add = DriveAddParams::parse(fields(&[name.clone(), ("staging_bdev", text("S"))])).expect("valid");
+        let rename = read::<RenameParams>(fields(&given)).expect("valid");
+        assert_eq!((rename.new_name.as_str(), rename.bdevs.staging_bdev.as_deref()), ("p1", Some("S")));
+        let destroy = read::<DestroyParams>(fields(&[name.clone(), ("capacity_bdev", text("C"))])).expect("valid");
+        assert_eq!((destroy.bdevs.capacity_bdev.as_deref(), destroy.force), (Some("C"), false));
+        let add = read::<DriveAddParams>(fields(&[name.clone(), ("staging_bdev", text("S"))])).expect("valid");
         assert_eq!((add.staging_bdev.as_str(), add.zone_size_mib), ("S", None));
-        let set = SetParams::parse(fields(&[name.clone(), ("label", text("l"))])).expect("valid");
+        let set = read::<SetParams>(fields(&[name.clone(), ("label", text("l"))])).expect("valid");
         assert_eq!(set.settings.label.as_deref(), Some("l"));
-        assert_eq!(parse_name(fields(&[name])).as_deref(), Ok("p0"));
-        assert_eq!(parse_nothing(Vec::new()), Ok(()));
-        let message = parse_nothing(fields(&[("x", Value::Null)])).expect_err("unknown").to_string();
-        assert_eq!(message, "unknown parameter 'x': the method takes none");
     }
 }

@@ -69,8 +69,8 @@ pub async fn look_at_all() -> Vec<Scanned> {
 /// # Errors
 /// NotFound: there is no such pool. Invalid: several pools have the name. Else as for [`choose`].
 pub async fn find(name_or_uuid: &str, given: &Bdevs, examinations: &Examinations) -> Result<Vec<String>> {
-    let staging = given.staging.as_deref().map(bdevs::canonical);
-    if let Some(capacity) = &given.capacity {
+    let staging = given.staging_bdev.as_deref().map(bdevs::canonical);
+    if let Some(capacity) = &given.capacity_bdev {
         let given: Vec<_> = [bdevs::canonical(capacity)].into_iter().chain(staging).collect();
         given.iter().for_each(|bdev| examinations.note(bdev));
         return Ok(given);

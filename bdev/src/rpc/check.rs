@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_check`: recounts the references of a volume and answers with what is wrong, and what is in use.
+//! What the check of a volume has found: what is in use, and what is wrong.
 
 use core::fmt::Display;
 
 use engine::volume::check::{CheckReport, Findings};
 
-use crate::ffi;
 use crate::json::Writer;
-use crate::rpc::serve::{serve_named, Named};
-use crate::volume::offline;
+use crate::rpc::method::Answer;
 
-/// SPDK's callback.
-///
-/// # Safety
-/// Called by SPDK with a request and its decoded parameters.
-pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        serve_named(request, params, Named::Volume, |_, name| async move { offline::check(&name).await }, write);
+impl Answer for CheckReport {
+    const WORDS: &'static str = "whether it is `clean`, what is in use, and what is wrong";
+    const TYPE: &'static str = "object";
+
+    fn write(&self, writer: &mut Writer) {
+        write(writer, self);
     }
 }
 

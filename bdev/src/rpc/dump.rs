@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_dump`: what a volume holds now, and who waits for what, by shard.
+//! What a volume holds now, and who waits for what, by shard.
 //!
 //! Each shard answers for itself, on its own thread between two turns, so the shards are not of one instant. What it lists is
 //! bounded by `max_entries`, and each list is told with its `total`, so no shard is held up.
@@ -12,38 +12,35 @@ use engine::dump::{HashLockDump, PbnLockDump, ShardDump, SlabDump, SlabWaiterDum
 use engine::Pbn;
 
 use crate::error::VolumeError;
-use crate::ffi;
 use crate::json::Writer;
-use crate::params::{self, DumpParams};
-use crate::rpc::serve::serve;
+use crate::rpc::method::Answer;
 use crate::volume::administration::find;
 use crate::volume::{tour, Volume};
 
-type Dumped = (Arc<Volume>, Vec<Option<ShardDump>>);
-
-/// SPDK's callback.
-///
-/// # Safety
-/// Called by SPDK with a request and its decoded parameters.
-pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        serve(
-            request,
-            params,
-            "name, max_entries (optional), first_slab (optional)",
-            DumpParams::parse,
-            |_, params| async move { take(&params).await },
-            |writer, dumped: &Dumped| write(writer, &dumped.0, &dumped.1),
-        );
-    }
+/// What a volume's shards have told.
+pub struct Dump {
+    volume: Arc<Volume>,
+    shards: Vec<Option<ShardDump>>,
 }
 
-async fn take(params: &params::DumpParams) -> Result<Dumped, VolumeError> {
-    let volume = find(&params.name)?;
-    let scope = DumpScope { most: params.max_entries, first_slab: params.first_slab };
+/// Asks the shards of a volume, each for so many entries of each list.
+///
+/// # Errors
+/// There is no volume of this name.
+pub async fn take(name: &str, most: usize, first_slab: Option<u64>) -> Result<Dump, VolumeError> {
+    let volume = find(name)?;
+    let scope = DumpScope { most, first_slab };
     let shards = tour(&volume, move |host| host.dump(&scope)).await;
-    Ok((volume, shards))
+    Ok(Dump { volume, shards })
+}
+
+impl Answer for Dump {
+    const WORDS: &'static str = "its state, and of each of its `shards` what it holds";
+    const TYPE: &'static str = "object";
+
+    fn write(&self, writer: &mut Writer) {
+        write(writer, &self.volume, &self.shards);
+    }
 }
 
 fn write(writer: &mut Writer, volume: &Volume, shards: &[Option<ShardDump>]) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_get_stats`: counters of one volume or of all, in total and by shard.
+//! Counters of one volume or of all, in total and by shard.
 //!
 //! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is no
 //! snapshot of one instant. `saving_percent`, `used_percent` and `write_amplification_percent` are dm-vdo's derived
@@ -28,52 +28,42 @@ use std::sync::Arc;
 use engine::volume::Statistics;
 
 use crate::error::VolumeError;
-use crate::ffi;
 use crate::json::Writer;
-use crate::params;
 use crate::plan::map_cache_bytes;
 use crate::pool::storage::Storages;
 use crate::registry;
+use crate::rpc::method::Answer;
 use crate::rpc::mode;
-use crate::rpc::serve::serve;
 use crate::shard_host::ShardHost;
 use crate::volume::administration::find;
 use crate::volume::kept::Kept;
 use crate::volume::{tour, Operation, State, Volume};
 
-/// SPDK's callback.
-///
-/// # Safety
-/// Called by SPDK with a request and its decoded parameters.
-pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        serve(
-            request,
-            params,
-            "name (optional)",
-            params::parse_get_stats,
-            |runtime, name| async move { gather(&runtime.storages, name).await },
-            |writer, gathered: &Gathered| {
-                writer.array(|writer| {
-                    gathered.loaded.iter().for_each(|(volume, shards)| write(writer, volume, shards));
-                    gathered.others.iter().for_each(|(name, operation)| write_other(writer, name, *operation));
-                });
-            },
-        );
-    }
-}
-
 /// What there is to tell.
 #[derive(Debug, Default)]
-struct Gathered {
+pub struct Gathered {
     loaded: Vec<(Arc<Volume>, Vec<Statistics>)>,
     /// Volumes that are not in service, with which something is being done.
     others: Vec<(String, Operation)>,
 }
 
+impl Answer for Gathered {
+    const WORDS: &'static str = "of each volume: its state, and counters as `total` and by `shards`";
+    const TYPE: &'static str = "array";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.array(|writer| {
+            self.loaded.iter().for_each(|(volume, shards)| write(writer, volume, shards));
+            self.others.iter().for_each(|(name, operation)| write_other(writer, name, *operation));
+        });
+    }
+}
+
 /// Asks the volumes one after the other.
-async fn gather(storages: &Storages, name: Option<String>) -> Result<Gathered, VolumeError> {
+///
+/// # Errors
+/// There is no volume of this name.
+pub async fn gather(storages: &Storages, name: Option<String>) -> Result<Gathered, VolumeError> {
     let mut gathered = Gathered { others: storages.operations(), ..Gathered::default() };
     let in_service = |volume: &Arc<Volume>| matches!(volume.state(), State::Online | State::Suspended);
     let volumes = match &name {

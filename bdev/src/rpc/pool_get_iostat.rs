@@ -1,38 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `mpool_get_iostat`: shows the I/O of one active pool or of all, in total and by media class.
+//! The I/O of one active pool or of all, in total and by media class.
 
 use std::rc::Rc;
 
 use engine::pool::drive::IoCounters;
 use engine::pool::PoolError;
 
-use crate::ffi;
 use crate::json::Writer;
 use crate::pool::iostat::{self, ClassIo, PoolIo};
-use crate::pool::params::parse_optional_name;
 use crate::pool::runtime::Runtime;
-use crate::rpc::serve::serve;
+use crate::rpc::method::Answer;
 
-/// SPDK's callback.
+/// What was read and written.
+pub struct IoStatistics(Vec<PoolIo>);
+
+/// Asks one pool, or all.
 ///
-/// # Safety
-/// Called by SPDK with a request and its decoded parameters.
-pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        serve(
-            request,
-            params,
-            "name (optional)",
-            parse_optional_name,
-            |runtime, name| async move { gather(&runtime, name).await },
-            |writer, pools: &Vec<PoolIo>| writer.array(|writer| pools.iter().for_each(|pool| write(writer, pool))),
-        );
-    }
-}
-
-async fn gather(runtime: &Rc<Runtime>, name: Option<String>) -> Result<Vec<PoolIo>, PoolError> {
+/// # Errors
+/// There is no active pool of this name.
+pub async fn gather(runtime: &Rc<Runtime>, name: Option<String>) -> Result<IoStatistics, PoolError> {
     let pools = match name {
         Some(name) => vec![runtime.service.find(&name)?],
         None => runtime.service.active(),
@@ -41,7 +28,16 @@ async fn gather(runtime: &Rc<Runtime>, name: Option<String>) -> Result<Vec<PoolI
     for pool in pools {
         gathered.push(iostat::gather(pool).await);
     }
-    Ok(gathered)
+    Ok(IoStatistics(gathered))
+}
+
+impl Answer for IoStatistics {
+    const WORDS: &'static str = "of each pool: what was done, by `total` and `classes`";
+    const TYPE: &'static str = "array";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.array(|writer| self.0.iter().for_each(|pool| write(writer, pool)));
+    }
 }
 
 fn write(writer: &mut Writer, io: &PoolIo) {

@@ -15,9 +15,10 @@ use engine::pool::superblocks::Condition;
 use engine::pool::{Pool, Usage};
 
 use crate::json::Writer;
+use crate::rpc::method::Answer;
 
 /// The parameters as members of the open object.
-pub fn params(writer: &mut Writer, params: &PoolParams) {
+fn params(writer: &mut Writer, params: &PoolParams) {
     writer.named_string("name", &params.name);
     writer.named_string("uuid", &params.uuid.to_string());
     writer.named_number("uid", u64::from(params.uid));
@@ -56,9 +57,13 @@ fn tunables(writer: &mut Writer, params: &PoolParams) {
     });
 }
 
-/// The parameters as an object.
-pub fn params_object(writer: &mut Writer, pool: &PoolParams) {
-    writer.object(|writer| params(writer, pool));
+impl Answer for PoolParams {
+    const WORDS: &'static str = "the pool's parameters";
+    const TYPE: &'static str = "object";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.object(|writer| params(writer, self));
+    }
 }
 
 const fn status_name(status: PoolStatus) -> &'static str {
@@ -109,8 +114,19 @@ fn drive_members(writer: &mut Writer, drive: &DriveDescriptor) {
     writer.named_number("zones", u64::from(drive.zones));
 }
 
-/// What is used, in total and by class.
-pub fn usage(writer: &mut Writer, pool: &Rc<Pool>) {
+/// How full a pool is.
+pub struct Usages(pub Rc<Pool>);
+
+impl Answer for Usages {
+    const WORDS: &'static str = "space and objects, in `total` and by `classes`";
+    const TYPE: &'static str = "object";
+
+    fn write(&self, writer: &mut Writer) {
+        usage(writer, &self.0);
+    }
+}
+
+fn usage(writer: &mut Writer, pool: &Rc<Pool>) {
     writer.object(|writer| {
         writer.named_string("name", pool.name());
         writer.named_string("uuid", &pool.uuid().to_string());
@@ -150,7 +166,18 @@ fn write_class(writer: &mut Writer, pool: &Pool, class: &ClassProps) {
 }
 
 /// All of a pool.
-pub fn props(writer: &mut Writer, pool: &Rc<Pool>) {
+pub struct Props(pub Rc<Pool>);
+
+impl Answer for Props {
+    const WORDS: &'static str = "the pool's parameters, status, faults, and `classes` with their drives";
+    const TYPE: &'static str = "object";
+
+    fn write(&self, writer: &mut Writer) {
+        props(writer, &self.0);
+    }
+}
+
+fn props(writer: &mut Writer, pool: &Rc<Pool>) {
     let props = pool.props();
     writer.object(|writer| {
         params(writer, &props.params);
@@ -160,8 +187,20 @@ pub fn props(writer: &mut Writer, pool: &Rc<Pool>) {
     });
 }
 
+/// The active pools.
+pub struct Active(pub Vec<Rc<Pool>>);
+
+impl Answer for Active {
+    const WORDS: &'static str = "of each pool: its names, tunables, status, faults and drives";
+    const TYPE: &'static str = "array";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.array(|writer| self.0.iter().for_each(|pool| listed(writer, pool)));
+    }
+}
+
 /// A pool in the list of the active ones.
-pub fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
+fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
     let props = pool.props();
     writer.object(|writer| {
         writer.named_string("name", pool.name());
@@ -182,8 +221,28 @@ pub fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
     });
 }
 
-/// An active pool as `mpool_scan` has it.
-pub fn scanned_active(writer: &mut Writer, pool: &Rc<Pool>) {
+/// The pools on bdevs.
+pub struct OnBdevs {
+    /// Those that are active.
+    pub active: Vec<Rc<Pool>>,
+    /// The others.
+    pub found: Vec<ScannedPool>,
+}
+
+impl Answer for OnBdevs {
+    const WORDS: &'static str = "of each pool: its names, state and drives";
+    const TYPE: &'static str = "array";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.array(|writer| {
+            self.active.iter().for_each(|pool| scanned_active(writer, pool));
+            self.found.iter().for_each(|pool| scanned(writer, pool));
+        });
+    }
+}
+
+/// An active pool among those on bdevs.
+fn scanned_active(writer: &mut Writer, pool: &Rc<Pool>) {
     let props = pool.props();
     writer.object(|writer| {
         writer.named_string("name", pool.name());
@@ -223,7 +282,7 @@ const fn condition_name(condition: Condition) -> &'static str {
 }
 
 /// A pool that is not active.
-pub fn scanned(writer: &mut Writer, pool: &ScannedPool) {
+fn scanned(writer: &mut Writer, pool: &ScannedPool) {
     writer.object(|writer| {
         writer.named_string("name", &pool.name);
         writer.named_string("uuid", &pool.uuid.to_string());
@@ -241,4 +300,16 @@ pub fn scanned(writer: &mut Writer, pool: &ScannedPool) {
             }
         });
     });
+}
+
+/// A pool that has another name now.
+pub struct Renamed(pub String);
+
+impl Answer for Renamed {
+    const WORDS: &'static str = "the `name` as it is stored";
+    const TYPE: &'static str = "object";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.object(|writer| writer.named_string("name", &self.0));
+    }
 }

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `bdev_dedupe_rebuild`: makes a read-only or damaged volume consistent again, at the price of what cannot be saved,
-//! brings it into service, and answers with what was given up.
+//! What the rebuild of a volume has saved, and given up.
 
 use engine::volume::rebuild::RebuildReport;
 
-use crate::ffi;
 use crate::json::Writer;
-use crate::rpc::serve::{serve_named, Named};
-use crate::volume::offline;
+use crate::rpc::method::Answer;
 
-/// SPDK's callback.
-///
-/// # Safety
-/// Called by SPDK with a request and its decoded parameters.
-pub unsafe extern "C" fn handle(request: *mut ffi::spdk_jsonrpc_request, params: *const ffi::spdk_json_val) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        serve_named(request, params, Named::Volume, |_, name| async move { offline::rebuild(&name).await }, write);
+impl Answer for RebuildReport {
+    const WORDS: &'static str = "what is in use, and what was `lost`";
+    const TYPE: &'static str = "object";
+
+    fn write(&self, writer: &mut Writer) {
+        write(writer, self);
     }
 }
 

@@ -1,111 +1,118 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the methods share that do their work in a task on the application thread and then answer.
+//! A request's way: its parameters are read, its work is done in a task on the application thread, and it is answered.
 
 use core::fmt::Display;
 use core::future::Future;
+use core::ptr::NonNull;
+use std::ffi::CString;
 use std::rc::Rc;
 
 use engine::pool::PoolError;
 
-use super::{parameters, Request};
-use crate::error::VolumeError;
+use super::method::Answer;
+use crate::error::{VolumeError, INVALID_PARAMS};
 use crate::ffi;
-use crate::json::Writer;
-use crate::params::{self, Fields, ParamError};
-use crate::pool;
+use crate::json::{self, Writer};
+use crate::params::{Param, ParamError, Reader};
 use crate::pool::runtime::{self, Runtime};
 
-/// An error that a client can be told.
-pub trait Refusal: Display {
-    /// The code for a JSON-RPC response.
-    fn code(&self) -> i32;
+/// Why a client is refused what it asked for.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The code for a JSON-RPC response: a negative errno, or invalid parameters.
+    code: i32,
+    message: String,
+}
 
-    /// Something that is broken, and not merely asked for at the wrong time, of the wrong object or without `force`: the
-    /// operator's log has it, too.
+impl Refusal {
+    /// Something is broken, and not merely asked for at the wrong time, of the wrong object or without `force`: the operator's
+    /// log has it, too.
     fn is_fault(&self) -> bool {
-        matches!(-self.code(), libc::EIO | libc::ENOMEM | libc::ENXIO | libc::EFAULT | libc::EUCLEAN | libc::EROFS)
+        matches!(-self.code, libc::EIO | libc::ENOMEM | libc::ENXIO | libc::EFAULT | libc::EUCLEAN | libc::EROFS)
     }
 }
 
-impl Refusal for PoolError {
-    fn code(&self) -> i32 {
-        -self.kind().errno()
+impl From<PoolError> for Refusal {
+    fn from(error: PoolError) -> Refusal {
+        Refusal { code: -error.kind().errno(), message: error.to_string() }
     }
 }
 
-impl Refusal for VolumeError {
-    fn code(&self) -> i32 {
-        VolumeError::code(self)
+impl From<VolumeError> for Refusal {
+    fn from(error: VolumeError) -> Refusal {
+        Refusal { code: error.code(), message: error.to_string() }
     }
 }
 
-/// Reads the parameters with `parse`, does `work` with them, and answers with what `write` makes of its outcome, or
-/// with the error.
+/// A request that is to be answered once. Answering consumes it.
+#[derive(Debug)]
+struct Request(NonNull<ffi::spdk_jsonrpc_request>);
+
+// SAFETY: the request is answered on the app thread, where it came in; it only travels through other threads.
+unsafe impl Send for Request {}
+
+impl Request {
+    /// The request that a handler was called with.
+    ///
+    /// # Safety
+    /// SPDK passed the pointer to a handler and it is not answered elsewhere.
+    unsafe fn new(request: *mut ffi::spdk_jsonrpc_request) -> Request {
+        // SAFETY: SPDK passes no null.
+        Request(unsafe { NonNull::new_unchecked(request) })
+    }
+
+    /// Answers with what `write` writes, one value.
+    fn reply(self, write: impl FnOnce(&mut Writer)) {
+        // SAFETY: not answered yet. Releases up to 20.07 give no document for a notification, which wants no answer.
+        let document = unsafe { ffi::spdk_jsonrpc_begin_result(self.0.as_ptr()) };
+        // SAFETY: the document is valid until it is ended.
+        if let Some(mut writer) = unsafe { Writer::new(document) } {
+            write(&mut writer);
+            // SAFETY: begun above.
+            unsafe { ffi::spdk_jsonrpc_end_result(self.0.as_ptr(), document) };
+        }
+    }
+
+    /// Answers with an error.
+    fn refuse(self, code: i32, message: impl Display) {
+        let message = CString::new(message.to_string().replace('\0', "?")).unwrap_or_default();
+        // SAFETY: not answered yet; SPDK copies the message.
+        unsafe { ffi::spdk_jsonrpc_send_error_response(self.0.as_ptr(), code, message.as_ptr()) };
+    }
+}
+
+/// Serves a request of a method that has the parameters `params`: `read` reads them and returns what is to be done.
 ///
 /// # Safety
 /// As for a handler: both pointers come from SPDK.
-pub unsafe fn serve<P: 'static, T: 'static, E: Refusal + 'static, F: Future<Output = Result<T, E>> + 'static>(
+pub unsafe fn serve<W, T, F>(
     request: *mut ffi::spdk_jsonrpc_request,
-    params: *const ffi::spdk_json_val,
-    members: &str,
-    parse: impl FnOnce(Fields) -> Result<P, ParamError>,
-    work: impl FnOnce(Rc<Runtime>, P) -> F + 'static,
-    write: impl FnOnce(&mut Writer, &T) + 'static,
-) {
+    given: *const ffi::spdk_json_val,
+    params: &[Param],
+    read: impl FnOnce(&mut Reader) -> Result<W, ParamError>,
+) where
+    W: FnOnce(Rc<Runtime>) -> F + 'static,
+    F: Future<Output = Result<T, Refusal>> + 'static,
+    T: Answer + 'static,
+{
     // SAFETY: the caller's promise.
-    let Some((request, parsed)) = (unsafe { parameters(request, params, members, parse) }) else { return };
+    let (request, fields) = unsafe { (Request::new(request), json::read_object(given)) };
+    let work = match Reader::new(fields, params).and_then(|mut reader| read(&mut reader)) {
+        Ok(work) => work,
+        Err(error) => return request.refuse(INVALID_PARAMS, error),
+    };
     let Some(runtime) = runtime::get() else {
         return request.refuse(-libc::ESHUTDOWN, "SPDK is ending the module");
     };
-    let working = work(runtime, parsed);
     runtime::spawn(async move {
-        match working.await {
-            Ok(outcome) => request.reply(|writer| write(writer, &outcome)),
-            Err(error) => refuse(request, &error),
+        match work(runtime).await {
+            Ok(answer) => request.reply(|writer| answer.write(writer)),
+            Err(refusal) => {
+                let level = if refusal.is_fault() { log::Level::Error } else { log::Level::Debug };
+                log::log!(level, "{}", refusal.message);
+                request.refuse(refusal.code, refusal.message);
+            }
         }
     });
-}
-
-/// What a method's only parameter, `name`, is the name of.
-#[derive(Debug, Clone, Copy)]
-pub enum Named {
-    /// A volume.
-    Volume,
-    /// A pool.
-    Pool,
-}
-
-impl Named {
-    fn parse(self, fields: Fields) -> Result<String, ParamError> {
-        match self {
-            Named::Volume => params::parse_name(fields),
-            Named::Pool => pool::params::parse_name(fields),
-        }
-    }
-}
-
-/// [`serve`] for methods whose only parameter is a name.
-///
-/// # Safety
-/// As for a handler: both pointers come from SPDK.
-pub unsafe fn serve_named<T: 'static, E: Refusal + 'static, F: Future<Output = Result<T, E>> + 'static>(
-    request: *mut ffi::spdk_jsonrpc_request,
-    params: *const ffi::spdk_json_val,
-    named: Named,
-    work: impl FnOnce(Rc<Runtime>, String) -> F + 'static,
-    write: impl FnOnce(&mut Writer, &T) + 'static,
-) {
-    // SAFETY: the caller's promise.
-    unsafe { serve(request, params, "name", |fields| named.parse(fields), work, write) };
-}
-
-fn refuse(request: Request, error: &impl Refusal) {
-    log::log!(if error.is_fault() { log::Level::Error } else { log::Level::Debug }, "{error}");
-    request.refuse(error.code(), error);
-}
-
-/// Answers `true`.
-pub fn write_true(writer: &mut Writer, (): &()) {
-    writer.boolean(true);
 }

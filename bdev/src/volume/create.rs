@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::load::{bring_up, load_if_stored};
 use super::Volume;
 use crate::error::VolumeError;
-use crate::params::CreateParams;
+use crate::params::{CreateParams, Place};
 use crate::pool::bdevs;
 use crate::pool::runtime;
 use crate::pool::storage::place;
@@ -39,14 +39,13 @@ pub async fn create(params: CreateParams) -> Result<Arc<Volume>, VolumeError> {
 async fn existing(params: &CreateParams) -> Result<Option<Arc<Volume>>, VolumeError> {
     let name = params.name.as_str();
     let Some(runtime) = runtime::get() else { return Ok(None) };
-    if let Some(base) = &params.base_bdev_name {
+    if let Place::Base(base) = &params.place {
         // Its volume is loaded before SPDK is told that the bdev has been examined.
         runtime.service.examinations.done_with(base).await;
     }
-    let pool = match (&params.pool_name, &params.base_bdev_name) {
-        (Some(pool), _) => runtime.service.find(pool).ok(),
-        (None, Some(base)) => runtime.service.pool_on(&bdevs::canonical(base)),
-        (None, None) => None,
+    let pool = match &params.place {
+        Place::Pool(pool) => runtime.service.find(pool).ok(),
+        Place::Base(base) => runtime.service.pool_on(&bdevs::canonical(base)),
     };
     let Some(pool) = pool.map(|pool| pool.uuid()) else { return Ok(None) };
     match registry::named(name) {

@@ -233,7 +233,7 @@ fn parameters_and_name_are_kept() {
         }
     };
     let message = refusal(&server, "mpool_set_params", &json!({"name": "p0", "uid": 9, "grow_fill_percent": 101}));
-    assert!(message.contains("grow_fill_percent: 101 is not in its range of 0 to 100"), "{message}");
+    assert!(message.contains("'grow_fill_percent' is 101: a whole number from 0 to 100"), "{message}");
     let message = refusal(&server, "mpool_set_params", &json!({"name": "p0", "load_jobs": -1}));
     assert!(message.contains("'load_jobs' is -1"), "{message}");
     expect(&call(&server, "mpool_get_params", json!({"name": "p0"})), "cold");

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{ended, hold, is_own, stored, Storage};
 use crate::error::VolumeError;
-use crate::params::CreateParams;
+use crate::params::{CreateParams, Place};
 use crate::pool::runtime::{self, Runtime};
 use crate::sizing::{self, LaidOut, MetadataRoom, Room, SlabPlan};
 
@@ -28,7 +28,7 @@ pub async fn create(params: &CreateParams, shards: usize) -> core::result::Resul
     let name = params.name.as_str();
     let runtime = runtime::get().ok_or_else(|| VolumeError::pool(name, ended()))?;
     let service = &runtime.service;
-    if let Some(base) = &params.base_bdev_name {
+    if let Place::Base(base) = &params.place {
         // A bdev that has appeared just now may have a pool on it.
         service.examinations.done_with(base).await;
     }
@@ -47,11 +47,13 @@ async fn find_or_make_pool(
     params: &CreateParams,
 ) -> core::result::Result<(Rc<Pool>, bool), VolumeError> {
     let (name, service) = (params.name.as_str(), &runtime.service);
-    if let Some(pool_name) = &params.pool_name {
-        let pool = service.find(pool_name).map_err(|error| VolumeError::pool(name, error))?;
-        return Ok((pool, false));
-    }
-    let base = params.base_bdev_name.as_deref().unwrap_or_default();
+    let base = match &params.place {
+        Place::Base(base) => base,
+        Place::Pool(pool) => {
+            let pool = service.find(pool).map_err(|error| VolumeError::pool(name, error))?;
+            return Ok((pool, false));
+        }
+    };
     if let Some(pool) = service.pool_on(base) {
         return match is_for(&pool, name).await.map_err(|error| VolumeError::pool(name, error))? {
             true => Ok((pool, false)),
@@ -114,12 +116,12 @@ fn spec(params: &CreateParams, shards: usize, plan: &SlabPlan) -> VolumeSpec {
         slab_blocks: plan.slab_blocks,
         slabs: SlabWish { least: plan.least, wanted: plan.wanted },
         shards,
-        block_size: params.exposed_block_bytes(),
-        map_cache_mib: params.block_map_cache_mib(),
+        block_size: params.block_size.bytes(),
+        map_cache_mib: params.block_map_cache_mib,
         journal_mib: plan.journal_mib,
-        compression: params.compression.unwrap_or(false),
-        deduplication: params.deduplication.unwrap_or(true),
-        reserve_percent: params.reserve_percent(),
+        compression: params.compression,
+        deduplication: params.deduplication,
+        reserve_percent: params.reserve_percent,
         core_mask: params.cpumask.clone().unwrap_or_default(),
     }
 }

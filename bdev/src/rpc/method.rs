@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! An entry of the table of methods.
+
+use core::ffi::CStr;
+
+use crate::ffi;
+use crate::json::Writer;
+
+/// SPDK's callback for a method.
+pub type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
+
+/// What an entry of [`methods!`] says of its method: the module itself has no use for that.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub struct Method {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in the lines of a doc comment: the first paragraph for `rpc.py`, all for the reference.
+    pub help: &'static [&'static str],
+    /// Its parameters.
+    pub params: fn() -> Vec<crate::params::Param>,
+    /// What it answers, in words.
+    pub answer: &'static str,
+    /// The JSON type of that.
+    pub answer_type: &'static str,
+}
+
+/// What a method answers.
+#[cfg_attr(not(test), expect(dead_code, reason = "words and type are for what is generated"))]
+pub trait Answer {
+    /// What it is, in words.
+    const WORDS: &'static str;
+
+    /// Its JSON type, as SPDK's schema calls it.
+    const TYPE: &'static str;
+
+    /// Writes it, one value.
+    fn write(&self, writer: &mut Writer);
+}
+
+/// What most methods answer: `true`.
+pub type Done = ();
+
+impl Answer for Done {
+    const WORDS: &'static str = "`true`";
+    const TYPE: &'static str = "boolean";
+
+    fn write(&self, writer: &mut Writer) {
+        writer.boolean(true);
+    }
+}
+
+/// Makes a table of entries that read like functions:
+///
+/// ```ignore
+/// /// Delete a deduplicating bdev with its content.
+/// fn bdev_dedupe_delete(_, name: String = VOLUME, force: bool = flag().letter('f')) -> Done {
+///     offline::delete(&name, force).await?;
+/// }
+/// ```
+///
+/// The first argument is the pools' [`Runtime`](crate::pool::runtime::Runtime), or `_` where it is not needed; the others
+/// are fields as [`params`](crate::params) has them. The body runs as a task on the application thread; what it
+/// evaluates to is answered, and an error that `?` meets refuses the request.
+///
+/// `HANDLERS` is what SPDK calls, `METHODS` what there is to say. Two tables, because unit tests, which have no SPDK to link
+/// with, use the second.
+macro_rules! methods {
+    ($(
+        $(#[doc = $help:literal])+
+        fn $name:ident($runtime:tt $(, $(#[doc = $about:literal])* $field:ident: $type:ty $(= $param:expr)?)* $(,)?)
+            -> $answer:ty $work:block
+    )+) => {
+        $(mod $name {
+            #[allow(unused_imports, reason = "a method may need nothing of the file's")]
+            use super::*;
+
+            /// What there is to say about the parameters.
+            pub fn params() -> Vec<$crate::params::Param> {
+                #[allow(unused_mut, reason = "a method may have no parameters")]
+                let mut all = Vec::new();
+                $($crate::params::list_field!(&mut all, [$($about),*] $field: $type $(= $param)?);)*
+                all
+            }
+
+            /// # Safety
+            /// SPDK calls it, with a request and its decoded parameters.
+            pub unsafe extern "C" fn handle(
+                request: *mut $crate::ffi::spdk_jsonrpc_request,
+                given: *const $crate::ffi::spdk_json_val,
+            ) {
+                let read = |_reader: &mut $crate::params::Reader| {
+                    $(let $field = $crate::params::read_field!(_reader, $field: $type $(= $param)?);)*
+                    Ok(move |$runtime: std::rc::Rc<$crate::pool::runtime::Runtime>| async move {
+                        Ok::<$answer, $crate::rpc::serve::Refusal>($work)
+                    })
+                };
+                // SAFETY: the caller's promise.
+                unsafe { $crate::rpc::serve::serve(request, given, &params(), read) };
+            }
+        })+
+
+        /// The name of each method, and what serves it.
+        pub const HANDLERS: &[(&core::ffi::CStr, $crate::rpc::method::Handler)] =
+            &[$(($crate::rpc::method::c_name(concat!(stringify!($name), "\0")), $name::handle)),+];
+
+        /// What there is to say about each method.
+        #[cfg(test)]
+        pub const METHODS: &[$crate::rpc::method::Method] = &[$($crate::rpc::method::Method {
+            name: stringify!($name),
+            help: &[$($help),+],
+            params: $name::params,
+            answer: <$answer as $crate::rpc::method::Answer>::WORDS,
+            answer_type: <$answer as $crate::rpc::method::Answer>::TYPE,
+        }),+];
+    };
+}
+
+pub(crate) use methods;
+
+/// A name that ends with its only zero.
+pub const fn c_name(name: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(name.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => panic!("an identifier has no zeros"),
+    }
+}
