@@ -15,7 +15,7 @@
 #   make bench  set up, then measure; writes target/bench/summary.json and target/bench/pool.json
 #   make bench-checks  set up, then measure what the check of reads costs; writes target/bench/checks.json
 #   make savings  set up, then compare what a volume saves with what an oracle would; writes target/savings/*.json
-#   make rpc    write the plug-ins for rpc.py, the schema and doc/rpc.md from the table of RPC methods
+#   make rpc    write the plug-ins for rpc.py, their completion, the schema and doc/rpc.md from the table of RPC methods
 #   make setup  packages, SPDK and fio; nothing to do when they are there
 
 CARGO ?= cargo

@@ -4,8 +4,8 @@
 //!
 //! `volumes` and `pools` are the table: an entry has a method's name, help text and parameters, what it answers and what it
 //! does. Parameters are read and refused, and the method is registered with SPDK, by what `methods!` makes of the entry;
-//! `generate` writes from the same entries what is for others to read: the plug-ins for `rpc.py`, the
-//! fragment of SPDK's schema, the reference in `doc/rpc.md`. A method is added by its entry and the function that it
+//! `generate` writes from the same entries what is for others to read: the plug-ins for `rpc.py`, the completion for bash,
+//! the fragment of SPDK's schema, the reference in `doc/rpc.md`. A method is added by its entry and the function that it
 //! calls; then `make rpc` writes the files again, and a test fails until that is done.
 //!
 //! The other files are answers: what is shown of volumes and pools.

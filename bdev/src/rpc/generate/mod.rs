@@ -4,6 +4,7 @@
 //!
 //! `make rpc` writes them. What is in one of them by hand stays: it is outside the two marks, where a file has such.
 
+mod bash;
 mod markdown;
 mod python;
 mod schema;
@@ -23,10 +24,11 @@ const WRITE: &str = "WRITE_RPC_FILES";
 const NOTICE: &str = "Made by `make rpc` of the table of methods in bdev/src/rpc: change that.";
 
 /// Each file, from the repository's root, and its contents.
-fn files() -> [(&'static str, String); 4] {
+fn files() -> [(&'static str, String); 5] {
     [
         ("bdev/python/dedupe_rpc.py", python::dedupe()),
         ("bdev/python/mpool_rpc.py", python::mpool()),
+        ("bdev/python/rpc-completion.bash", bash::completion()),
         ("bdev/schema/schema.yaml", schema::fragment()),
         ("doc/rpc.md", markdown::reference(&fs::read_to_string(path("doc/rpc.md")).expect("it is there"))),
     ]
