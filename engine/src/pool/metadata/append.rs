@@ -115,6 +115,11 @@ impl Pool {
 
     /// One attempt. Nothing is in doubt after a success.
     pub(super) async fn compact_once(&self, container: &Container) -> Result<()> {
+        if container.unread.get() {
+            // Whatever was not read would be lost.
+            let reason = "its records were not all read, so it is not written anew";
+            return Err(PoolError::invalid(container.slot().to_string(), reason));
+        }
         let mdc = self.resting_mdc(container).await?;
         let objects = container.all_committed();
         mdc.cstart().await?;

@@ -237,7 +237,9 @@ impl Pool {
     /// Compacts what the next activation would read for nothing. It matters little: a failure leaves all as it is.
     async fn compact_at_the_end(&self, container: &Container) {
         let (fill, tunables) = (self.fill(container), self.tunables.borrow().clone());
-        let worth = fill.garbage() > LEAST_WASTE_BYTES
+        // An activation that failed ends here, too, and leaves what it could not read as it is.
+        let worth = !container.unread.get()
+            && fill.garbage() > LEAST_WASTE_BYTES
             && fill.garbage_percent() >= u64::from(tunables.precompact_garbage_percent());
         if worth && container.slot() != Slot::ZERO && tunables.no_alloc_mdcs() > 0 {
             let _rest = container.compaction.exclusive().await;

@@ -58,6 +58,8 @@ pub struct Container {
     pub(super) checkpoint: Cell<Option<ObjectId>>,
     /// The open pair of logs; none before it is opened.
     pub(super) mdc: RefCell<Option<Rc<Mdc>>>,
+    /// Not all records of its log have been read: memory does not have all that the log says.
+    pub(super) unread: Cell<bool>,
     /// Version of its content on media.
     pub(super) version: Cell<ContentVersion>,
     pub(super) counts: Cell<RecordCounts>,
@@ -88,6 +90,7 @@ impl Container {
             last_uniquifier: Cell::new(first_free),
             checkpoint: Cell::new(None),
             mdc: RefCell::new(None),
+            unread: Cell::new(false),
             version: Cell::new(version),
             counts: Cell::new(RecordCounts::default()),
             live_bytes: Cell::new(0),

@@ -53,6 +53,7 @@ impl Pool {
 
     async fn open_and_load(&self, container: &Container) -> Result<()> {
         let slot = container.slot();
+        container.unread.set(true);
         let opened = self.open_pair(slot).await;
         let mdc = opened.map_err(|error| error.while_doing(&format!("loading {slot}")))?;
         *container.mdc.borrow_mut() = Some(mdc);
@@ -63,6 +64,7 @@ impl Pool {
         let slot = container.slot();
         let read = self.read_records(container, |record| self.apply(container, record)).await;
         read.map_err(|error| error.while_doing(&format!("loading {slot}")))?;
+        container.unread.set(false);
         container.resume_identifiers();
         for object in container.all_committed() {
             self.check_loaded(container, &object)?;

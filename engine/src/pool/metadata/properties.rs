@@ -39,6 +39,7 @@ impl Pool {
     /// # Errors
     /// MDC0 is corrupt or of a newer version; Io.
     pub(in crate::pool) async fn load_properties(&self) -> Result<Recorded> {
+        self.container(Slot::ZERO).unread.set(true);
         let mdc = self.open_pair(Slot::ZERO).await?;
         *self.container(Slot::ZERO).mdc.borrow_mut() = Some(mdc);
         let mut recorded = Recorded {

@@ -186,6 +186,30 @@ fn newer_content_is_refused() {
     assert!(error.to_string().contains("MDC2"), "{error}");
 }
 
+/// A container that cannot be read to its end stays as it is when the activation has failed, however much of it looks like
+/// garbage to who has read the beginning.
+#[test]
+fn what_could_not_be_read_is_not_compacted() {
+    let world = World::new();
+    world.add("cap", 4096 * MIB);
+    world.create("mp1");
+    let pool = Rc::clone(world.registry.find("mp1").unwrap().pool());
+    let container = pool.container(MDC1);
+    for _ in 0..300 {
+        let pair = [create(mblock_id(5, MDC1), FREE_ZONE), Record::ObjectDelete(mblock_id(5, MDC1))];
+        let pairs: Vec<_> = pair.iter().cloned().cycle().take(200).collect();
+        world.run(pool.append_records(container, &pairs)).unwrap();
+    }
+    assert!(pool.fill(container).used > 2 * MIB, "{:?}", pool.fill(container));
+    world.run(container.mdc().unwrap().append(&[99], true)).unwrap();
+    world.run(pool.append_record(container, &create(mblock_id(6, MDC1), 4000))).unwrap();
+    drop(pool);
+    let world = world.cut();
+    for _ in 0..2 {
+        assert_eq!(world.activate(&["cap"]).unwrap_err().kind(), Kind::Invalid);
+    }
+}
+
 /// Records are counted as they are written; a compaction leaves one for each object, and so does a load after it.
 #[test]
 fn a_compaction_counts_its_records_anew() {
