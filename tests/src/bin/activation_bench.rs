@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the activation of a pool with many objects costs: `activation_bench [objects, 1000000 if not given]`.
+//! What the activation of a pool with many objects costs: `activation_bench [objects, 1000000 if not given] [together]`.
 //!
-//! The objects are committed one by one, as clients do it, on simulated disks with sectors of 512 and of 4096 bytes; a
-//! tenth of them is deleted. Then the pool is deactivated or not, and activated. The disks cost time of the CPU, too.
+//! The objects are committed one by one, as clients do it, or together, on simulated disks with sectors of 512 and of 4096
+//! bytes; a tenth of them is deleted. Then the pool is deactivated or not, and activated three times from the same content:
+//! the median counts. The simulated disks cost time of the CPU, too. What that is, is measured apart: the same ranges of the
+//! same content are read once more without a pool.
 
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use async_trait::async_trait;
+use engine::pool::device::{Ended, Transfer};
 use engine::pool::lock::ordered;
 use engine::pool::management::activate::ActivateRequest;
 use engine::pool::management::create::CreateRequest;
 use engine::pool::registry::Registry;
 use engine::pool::tunables::Tunables;
-use engine::pool::{DeviceProperties, Host, MediaClass};
+use engine::pool::{Device, DeviceError, DeviceProperties, Host, IoBuf, Level, MediaClass, ObjectId, Pool, PoolError};
 use engine::units::Nanos;
+use futures::future::LocalBoxFuture;
 use tests::pool_sim::host::SimHost;
 use tests::pool_sim::image::Image;
 use tests::pool_sim::life::{plain_disk, Birth, Off};
@@ -26,13 +32,26 @@ const MIB: u64 = 1 << 20;
 /// Objects that are committed before the pool's clock goes on.
 const BETWEEN_TICKS: u64 = 20_000;
 
+/// Objects that are committed together, if wanted.
+const TOGETHER: usize = 10_000;
+
 fn registry(host: &Rc<SimHost>) -> Registry {
     let host: Rc<dyn Host> = Rc::<SimHost>::clone(host);
     Registry::new(host, Tunables::default())
 }
 
+/// How the objects come to be.
+#[derive(Clone, Copy)]
+struct Life {
+    objects: u64,
+    /// Objects that are committed together.
+    batch: usize,
+    /// The pool is deactivated in the end; else the power goes off.
+    deactivates: bool,
+}
+
 /// Makes the objects. Returns the disk's content.
-fn fill(disk: &DeviceProperties, objects: u64, deactivates: bool) -> Image {
+fn fill(disk: &DeviceProperties, life: Life) -> Image {
     let birth = Birth::new(1, vec![(disk.clone(), Image::unwritten(7))]);
     let body = move |host: Rc<SimHost>| {
         ordered(async move {
@@ -41,12 +60,14 @@ fn fill(disk: &DeviceProperties, objects: u64, deactivates: bool) -> Image {
             let active = registry.create(&request).await.expect("the disk has room for a pool");
             let pool = Rc::clone(active.pool());
             drop(active);
-            let mut ids = Vec::new();
-            for number in 0..objects + objects / 10 {
-                let id = pool.slab_alloc(MediaClass::Capacity, 1, false).await.expect("there is room").id;
-                pool.slab_commit(id).await.expect("a good disk");
-                ids.push(id);
-                if number % 11 == 10 {
+            let (mut ids, mut new) = (Vec::new(), Vec::new());
+            for number in 0..life.objects + life.objects / 10 {
+                new.push(pool.slab_alloc(MediaClass::Capacity, 1, false).await.expect("there is room").id);
+                if new.len() == life.batch {
+                    commit(&pool, &new).await;
+                    ids.append(&mut new);
+                }
+                if number % 11 == 10 && !ids.is_empty() {
                     let id = ids.swap_remove(number as usize * 7 % ids.len());
                     pool.slab_delete(id).await.expect("nobody uses it");
                 }
@@ -54,9 +75,9 @@ fn fill(disk: &DeviceProperties, objects: u64, deactivates: bool) -> Image {
                     host.sleep(Nanos(5_000_000_000)).await;
                 }
             }
-            assert_eq!(pool.usage().objects.slabs, ids.len() as u64);
+            commit(&pool, &new).await;
             drop(pool);
-            if deactivates {
+            if life.deactivates {
                 registry.deactivate("p").await.expect("nobody uses it");
             }
         })
@@ -65,42 +86,154 @@ fn fill(disk: &DeviceProperties, objects: u64, deactivates: bool) -> Image {
     life.images.remove(0)
 }
 
+async fn commit(pool: &Pool, ids: &[ObjectId]) {
+    match ids {
+        [id] => pool.slab_commit(*id).await.expect("a good disk"),
+        ids => pool.commit_together(ids).await.expect("a good disk"),
+    }
+}
+
+/// Where was read, and how many bytes.
+type Reads = Rc<RefCell<Vec<(u64, usize)>>>;
+
+/// A host whose devices note what is read.
+#[derive(Debug)]
+struct NotingHost {
+    host: Rc<SimHost>,
+    reads: Reads,
+}
+
+#[async_trait(?Send)]
+impl Host for NotingHost {
+    fn now(&self) -> Nanos {
+        self.host.now()
+    }
+
+    async fn sleep(&self, time: Nanos) {
+        self.host.sleep(time).await;
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        self.host.spawn(task);
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        self.host.random(bytes);
+    }
+
+    async fn open(&self, path: &str) -> Result<Rc<dyn Device>, PoolError> {
+        let device = self.host.open(path).await?;
+        Ok(Rc::new(NotingDevice { device, reads: Rc::clone(&self.reads) }))
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.host.log(level, line);
+    }
+}
+
+#[derive(Debug)]
+struct NotingDevice {
+    device: Rc<dyn Device>,
+    reads: Reads,
+}
+
+#[async_trait(?Send)]
+impl Device for NotingDevice {
+    fn properties(&self) -> DeviceProperties {
+        self.device.properties()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<IoBuf, DeviceError> {
+        self.device.allocate(bytes)
+    }
+
+    async fn read(&self, transfer: Transfer) -> Ended {
+        self.reads.borrow_mut().push((transfer.at, transfer.range.len()));
+        self.device.read(transfer).await
+    }
+
+    async fn write(&self, transfer: Transfer, fua: bool) -> Ended {
+        self.device.write(transfer, fua).await
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        self.device.flush().await
+    }
+
+    async fn unmap(&self, at: u64, bytes: u64) -> Result<(), DeviceError> {
+        self.device.unmap(at, bytes).await
+    }
+}
+
 /// Nanoseconds of the CPU that this thread has had.
 fn cpu() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
 }
 
-/// Activates the pool. Returns time of the CPU in ms, and MiB read.
-fn activate(disk: &DeviceProperties, image: Image) -> (u64, u64) {
-    let birth = Birth::new(2, vec![(disk.clone(), image)]);
+/// What an activation costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    cpu: Nanos,
+    /// Of that, what the simulated disk takes.
+    disk: Nanos,
+    objects: u64,
+    read_bytes: u64,
+}
+
+/// Activates the pool.
+fn activate(disk: &DeviceProperties, image: &Image) -> Cost {
+    let birth = Birth::new(2, vec![(disk.clone(), image.clone())]);
+    let reads = Reads::default();
+    let noted = Rc::clone(&reads);
     let body = move |host: Rc<SimHost>| {
         ordered(async move {
-            let registry = registry(&host);
+            let registry = Registry::new(Rc::new(NotingHost { host, reads: noted }), Tunables::default());
             let request = ActivateRequest { paths: vec!["disk".into()], ..ActivateRequest::default() };
             let start = cpu();
-            registry.activate(&request).await.expect("the pool can be activated");
-            (cpu() - start) / 1_000_000
+            let active = registry.activate(&request).await.expect("the pool can be activated");
+            (cpu() - start, active.pool().usage().objects.slabs)
         })
     };
     let life = birth.live(Off::Orderly, body).expect("the pool uses its device as it may");
-    (life.result.unwrap_or(0), life.counts.read_bytes.div_ceil(MIB))
+    let (spent, objects) = life.result.expect("the power stayed on");
+    let start = cpu();
+    let mut memory = vec![0; reads.borrow().iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)];
+    for (at, bytes) in reads.borrow().iter() {
+        image.read(*at, &mut memory[..*bytes]);
+        std::hint::black_box(&memory);
+    }
+    Cost { cpu: Nanos(spent), disk: Nanos(cpu() - start), objects, read_bytes: life.counts.read_bytes }
 }
 
 fn main() -> ExitCode {
-    let Ok(objects) = std::env::args().nth(1).map_or(Ok(1_000_000), |count| count.parse::<u64>()) else {
-        eprintln!("usage: activation_bench [objects]");
+    let mut arguments = std::env::args().skip(1);
+    let objects = arguments.next().map_or(Ok(1_000_000), |count| count.parse::<u64>());
+    let batch = match arguments.next().as_deref() {
+        None => Some(1),
+        Some("together") => Some(TOGETHER),
+        Some(_) => None,
+    };
+    let (Ok(objects), Some(batch)) = (objects, batch) else {
+        eprintln!("usage: activation_bench [objects] [together]");
         return ExitCode::FAILURE;
     };
-    println!("{objects} objects");
+    println!("{objects} objects, {batch} committed together");
     for sector_bytes in [512, 4096] {
         // Zones of 64 MiB at most; none of an object is ever written.
         let mut disk = plain_disk("disk", (objects * 2 + 10_000) * 64 * MIB, sector_bytes);
         disk.discard = false;
         for deactivates in [true, false] {
-            let (cpu_ms, read_mib) = activate(&disk, fill(&disk, objects, deactivates));
+            let image = fill(&disk, Life { objects, batch, deactivates });
+            let mut costs = [(); 3].map(|()| activate(&disk, &image));
+            costs.sort_unstable();
+            let Cost { cpu, disk, objects, read_bytes } = costs[1];
             let how = if deactivates { "deactivated" } else { "switched off" };
-            println!("sectors of {sector_bytes}, {how}: {cpu_ms} ms of CPU, {read_mib} MiB read");
+            let [cpu, disk] = [cpu, disk].map(|time| time.0 / 1_000_000);
+            println!(
+                "sectors of {sector_bytes}, {how}, {objects} objects: {cpu} ms of CPU, of which the disk has {disk}; {} MiB read",
+                read_bytes.div_ceil(MIB)
+            );
         }
     }
     ExitCode::SUCCESS
