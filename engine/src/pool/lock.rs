@@ -13,7 +13,7 @@ pub mod order;
 #[cfg(test)]
 mod tests;
 
-use core::cell::RefCell;
+use core::cell::{OnceCell, RefCell};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -27,7 +27,9 @@ use order::TaskLocks;
 /// A lock. It protects nothing by itself: the state beside it does not have to be in one place.
 #[derive(Debug)]
 pub struct Lock {
-    core: Rc<Core>,
+    rank: Rank,
+    /// Made when the lock is first asked for: of a million objects hardly any ever is.
+    core: OnceCell<Rc<Core>>,
 }
 
 /// The lock is held until this is dropped.
@@ -89,7 +91,11 @@ impl Lock {
     /// A free lock of a rank.
     #[must_use]
     pub fn new(rank: Rank) -> Lock {
-        Lock { core: Rc::new(Core { rank, state: RefCell::default() }) }
+        Lock { rank, core: OnceCell::new() }
+    }
+
+    fn core(&self) -> &Rc<Core> {
+        self.core.get_or_init(|| Rc::new(Core { rank: self.rank, state: RefCell::default() }))
     }
 
     /// Waits until nobody excludes others, and until those who came before have had their turn.
@@ -114,19 +120,21 @@ impl Lock {
     /// If the task holds a lock of this rank or of one further in.
     #[must_use]
     pub fn try_exclusive(&self) -> Option<Guard> {
-        let task = order::check(self.core.rank);
-        self.core.state.borrow_mut().enter(Mode::Exclusive).then(|| Guard::new(&self.core, Mode::Exclusive, task))
+        let (core, task) = (self.core(), order::check(self.rank));
+        core.state.borrow_mut().enter(Mode::Exclusive).then(|| Guard::new(core, Mode::Exclusive, task))
     }
 
     /// True while somebody holds it.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        let state = self.core.state.borrow();
-        state.excluded || state.sharing != 0
+        self.core.get().is_some_and(|core| {
+            let state = core.state.borrow();
+            state.excluded || state.sharing != 0
+        })
     }
 
     fn acquire(&self, mode: Mode) -> Acquire {
-        Acquire { core: Rc::clone(&self.core), mode, phase: Phase::NotAsked }
+        Acquire { core: Rc::clone(self.core()), mode, phase: Phase::NotAsked }
     }
 }
 
@@ -230,7 +238,7 @@ impl Guard {
     /// True when this guard is one of `lock`.
     #[must_use]
     pub fn is_of(&self, lock: &Lock) -> bool {
-        Rc::ptr_eq(&self.core, &lock.core)
+        lock.core.get().is_some_and(|core| Rc::ptr_eq(&self.core, core))
     }
 }
 

@@ -105,12 +105,16 @@ impl Mdc {
     /// # Errors
     /// NotFound: it is closed.
     pub fn active(&self) -> Result<Rc<Mlog>> {
-        Ok(Rc::clone(&self.pair()?[self.active.get()]))
+        let logs = self.logs.borrow();
+        logs.as_ref().map(|logs| Rc::clone(&logs[self.active.get()])).ok_or_else(|| self.closed())
     }
 
     fn pair(&self) -> Result<[Rc<Mlog>; 2]> {
-        let closed = || PoolError::new(Kind::NotFound, self.to_string(), "it is closed, or a compaction of it failed");
-        self.logs.borrow().clone().ok_or_else(closed)
+        self.logs.borrow().clone().ok_or_else(|| self.closed())
+    }
+
+    fn closed(&self) -> PoolError {
+        PoolError::new(Kind::NotFound, self.to_string(), "it is closed, or a compaction of it failed")
     }
 
     /// Appends a record to the log in use. With `sync` it is durable when this ends.
@@ -180,6 +184,14 @@ impl Mdc {
     /// As for [`Mlog::next_vec`].
     pub async fn next_vec(&self, max_bytes: usize) -> Result<Option<Vec<u8>>> {
         self.active()?.next_vec(max_bytes).await
+    }
+
+    /// Hands all records from here on, of at most `max_bytes` each, to `take`.
+    ///
+    /// # Errors
+    /// As for [`Mlog::read_on`].
+    pub async fn read_on(&self, max_bytes: usize, take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.active()?.read_on(max_bytes, take).await
     }
 
     /// Bytes in use and bytes there are, of the log in use; "0 of 0" when it is closed.

@@ -197,12 +197,15 @@ impl Container {
         tree.borrow_mut().insert(object.id(), object);
     }
 
-    /// Puts another description in the place of a committed object (OUPDATE, on load only).
-    pub(super) fn replace(&self, object: Rc<Object>) {
-        self.account(&object, ObjectUsage::with);
-        if let Some(before) = self.committed.borrow_mut().insert(object.id(), object) {
-            self.account(&before, ObjectUsage::without);
+    /// Takes in the objects that its records describe, in the order of their ids. It has none yet.
+    pub(super) fn fill(&self, objects: Vec<Rc<Object>>) {
+        assert!(self.committed.borrow().is_empty(), "{} has objects already", self.slot);
+        for object in &objects {
+            self.account(object, ObjectUsage::with);
+            self.live_bytes.set(self.live_bytes.get() + object.record_bytes());
         }
+        // A tree of what is in order is built from the leaves up.
+        *self.committed.borrow_mut() = objects.into_iter().map(|object| (object.id(), object)).collect();
     }
 
     /// Moves an object from the uncommitted to the committed ones; it was logged just now.

@@ -3,21 +3,25 @@
 //! Reading the metadata of all objects at activation.
 //!
 //! MDC0 first, for the logs of the others; then these, several at a time. Records are applied in the order in which
-//! they were written. What does not fit together fails the activation: nothing is guessed.
+//! they were written, to a [`Roll`]; what it has in the end become objects. Their zones are taken when all are known, in the
+//! order of the zones. What does not fit together fails the activation: nothing is guessed.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
 
 use futures::stream::{self, StreamExt};
 
 use super::container::Container;
 use super::object::{Object, ObjectState};
+use super::roll::Roll;
 use crate::pool::error::{Kind, PoolError, Result};
 use crate::pool::format::{ContentVersion, ObjectCreate, Record, MAX_RECORD_BYTES};
 use crate::pool::host::Level;
-use crate::pool::ids::{ObjectId, ObjectType, Slot, SLOTS};
+use crate::pool::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot, SLOTS};
 use crate::pool::lock::ordered;
 use crate::pool::Pool;
+
+/// The zones of the objects that were read, by [`MediaClass::index`].
+type Found = [Vec<(Extent, ObjectId)>; 2];
 
 impl Pool {
     /// Reads all objects, puts their zones into the space maps, and opens all containers. MDC0 is open.
@@ -26,11 +30,14 @@ impl Pool {
     /// Metadata that is corrupt, contradicts itself or is newer than this software; Io.
     pub(in crate::pool) async fn load_objects(&self) -> Result<()> {
         let mdc0 = self.container(Slot::ZERO);
-        self.load_container(mdc0).await?;
+        let found = RefCell::new(Found::default());
+        self.load_container(mdc0, &found).await?;
+        // Containers that are repaired may need what is free.
+        self.take_found(found.take())?;
         let count = self.validate_container_set().await?;
         self.container_count.set(count);
         let jobs = (self.tunables.borrow().load_jobs() as usize).clamp(1, count.max(1));
-        let failure = &Cell::new(None);
+        let (failure, found) = (&Cell::new(None), &found);
         stream::iter(1..count)
             .for_each_concurrent(jobs, |slot| {
                 ordered(async move {
@@ -39,7 +46,7 @@ impl Pool {
                     if failed.is_some() {
                         return failure.set(failed);
                     }
-                    if let Err(error) = self.open_and_load(self.container(Slot(slot as u8))).await {
+                    if let Err(error) = self.open_and_load(self.container(Slot(slot as u8)), found).await {
                         let first = failure.take().unwrap_or(error);
                         failure.set(Some(first));
                     }
@@ -47,33 +54,51 @@ impl Pool {
             })
             .await;
         failure.take().map_or(Ok(()), Err)?;
+        self.take_found(found.take())?;
         self.learn_log_size();
         Ok(())
     }
 
-    async fn open_and_load(&self, container: &Container) -> Result<()> {
+    async fn open_and_load(&self, container: &Container, found: &RefCell<Found>) -> Result<()> {
         let slot = container.slot();
         container.unread.set(true);
         let opened = self.open_pair(slot).await;
         let mdc = opened.map_err(|error| error.while_doing(&format!("loading {slot}")))?;
         *container.mdc.borrow_mut() = Some(mdc);
-        self.load_container(container).await
+        self.load_container(container, found).await
     }
 
-    async fn load_container(&self, container: &Container) -> Result<()> {
+    async fn load_container(&self, container: &Container, found: &RefCell<Found>) -> Result<()> {
         let slot = container.slot();
-        let read = self.read_records(container, |record| self.apply(container, record)).await;
+        let mut roll = Roll::default();
+        let read = self.read_records(container, |record| self.apply(container, &mut roll, record)).await;
         read.map_err(|error| error.while_doing(&format!("loading {slot}")))?;
         container.unread.set(false);
         container.resume_identifiers();
-        for object in container.all_committed() {
+        let (mut objects, mut found) = (Vec::new(), found.borrow_mut());
+        for create in roll.finish() {
+            let object = Object::new(&create, self.drive_of(create.class)?, ObjectState::Committed)?;
             self.check_loaded(container, &object)?;
-            object
-                .drive()
-                .space()
-                .borrow_mut()
-                .insert(object.extent())
-                .map_err(|error| error.while_doing(&format!("loading {slot}: taking the zones of {}", object.id())))?;
+            found[create.class.index()].push((create.extent, create.id));
+            objects.push(object);
+        }
+        container.fill(objects);
+        Ok(())
+    }
+
+    /// Takes the zones of objects in the space maps.
+    fn take_found(&self, found: Found) -> Result<()> {
+        for (class, mut found) in MediaClass::ALL.into_iter().zip(found) {
+            if found.is_empty() {
+                continue;
+            }
+            found.sort_unstable_by_key(|(extent, _)| extent.first);
+            let drive = self.drive_of(class)?;
+            let taken = drive.space().borrow_mut().insert_in_order(found.iter().map(|(extent, _)| *extent));
+            taken.map_err(|(index, error)| {
+                let id = found[index].1;
+                error.while_doing(&format!("loading {}: taking the zones of {id}", id.slot()))
+            })?;
         }
         Ok(())
     }
@@ -102,8 +127,8 @@ impl Pool {
         mdc.rewind().await?;
         container.version.set(ContentVersion::ORIGINAL);
         let mut first = true;
-        while let Some(bytes) = mdc.next_vec(MAX_RECORD_BYTES).await? {
-            let record = Record::decode_as(container.version.get(), &bytes)
+        mdc.read_on(MAX_RECORD_BYTES, |bytes| {
+            let record = Record::decode_as(container.version.get(), bytes)
                 .map_err(|error| PoolError::invalid(slot.to_string(), format!("a record is malformed: {error}")))?;
             if let Record::Version(version) = record {
                 if !first {
@@ -116,39 +141,41 @@ impl Pool {
                 container.version.set(version);
             }
             first = false;
-            apply(&record)?;
-        }
-        Ok(())
+            apply(&record)
+        })
+        .await
     }
 
-    /// Applies one record of an object to memory.
-    fn apply(&self, container: &Container, record: &Record) -> Result<()> {
+    /// Applies one record of an object.
+    fn apply(&self, container: &Container, roll: &mut Roll, record: &Record) -> Result<()> {
         match *record {
             Record::ObjectCreate(ref create) => {
                 self.check_slot(container, create.id)?;
-                if container.knows(create.id) {
+                self.drive_of(create.class)?;
+                if !roll.insert(*create) {
                     return Err(PoolError::new(Kind::Exists, create.id.to_string(), "it is created twice"));
                 }
-                container.insert(self.object_of(create)?);
                 container.count(|counts| counts.creates += 1);
             }
             Record::ObjectUpdate(ref create) => {
-                self.recorded(container, create.id)?;
-                container.replace(self.object_of(create)?);
+                self.drive_of(create.class)?;
+                *self.recorded(container, roll, create.id)? = *create;
                 container.count(|counts| counts.updates += 1);
             }
             Record::ObjectDelete(id) => {
-                let object = self.recorded(container, id)?;
-                container.remove(&object);
+                self.check_slot(container, id)?;
+                if !roll.remove(id) {
+                    return Err(never_created(id));
+                }
                 container.count(|counts| counts.deletes += 1);
             }
             Record::ObjectErase { id, generation } => {
-                let object = self.recorded(container, id)?;
-                if generation < object.generation() {
-                    let reason = format!("it is erased to generation {generation}, but has {}", object.generation());
+                let object = self.recorded(container, roll, id)?;
+                if generation < object.generation {
+                    let reason = format!("it is erased to generation {generation}, but has {}", object.generation);
                     return Err(PoolError::invalid(id.to_string(), reason));
                 }
-                object.set_generation(generation);
+                object.generation = generation;
                 container.count(|counts| counts.erases += 1);
             }
             Record::IdCheckpoint(id) => {
@@ -174,15 +201,9 @@ impl Pool {
         Ok(())
     }
 
-    fn object_of(&self, create: &ObjectCreate) -> Result<Rc<Object>> {
-        Object::new(create, self.drive_of(create.class)?, ObjectState::Committed)
-    }
-
-    fn recorded(&self, container: &Container, id: ObjectId) -> Result<Rc<Object>> {
+    fn recorded<'a>(&self, container: &Container, roll: &'a mut Roll, id: ObjectId) -> Result<&'a mut ObjectCreate> {
         self.check_slot(container, id)?;
-        container
-            .committed(id)
-            .ok_or_else(|| PoolError::new(Kind::NotFound, id.to_string(), "a record names it, but it was not created"))
+        roll.get_mut(id).ok_or_else(|| never_created(id))
     }
 
     fn check_slot(&self, container: &Container, id: ObjectId) -> Result<()> {
@@ -260,4 +281,8 @@ impl Pool {
         }
         Ok(())
     }
+}
+
+fn never_created(id: ObjectId) -> PoolError {
+    PoolError::new(Kind::NotFound, id.to_string(), "a record names it, but it was not created")
 }

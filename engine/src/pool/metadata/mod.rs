@@ -23,6 +23,7 @@ mod identifiers;
 mod load;
 mod object;
 mod properties;
+mod roll;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -164,6 +164,32 @@ impl SpaceMap {
         Ok(())
     }
 
+    /// As [`SpaceMap::insert`], of many extents in the order of their first zones: at the cost of a walk, not of a search for
+    /// each.
+    ///
+    /// # Errors
+    /// As for one, and which of them it is. Nothing is taken then.
+    pub fn insert_in_order(
+        &mut self,
+        extents: impl IntoIterator<Item = Extent>,
+    ) -> core::result::Result<(), (usize, PoolError)> {
+        let mut takings: Vec<_> = self.regions.iter().map(Region::taking).collect();
+        let mut zones = 0;
+        for (index, extent) in extents.into_iter().enumerate() {
+            let end = self.end_of(extent).map_err(|error| (index, error))?;
+            for (region, first, part_end) in self.parts(extent.first, end) {
+                if !takings[region].take(first, part_end) {
+                    return Err((index, self.failure(SpaceError::Taken(extent.first, end - 1))));
+                }
+            }
+            zones += extent.zones;
+        }
+        let left: Vec<_> = takings.into_iter().map(region::Taking::finish).collect();
+        self.regions.iter_mut().zip(left).for_each(|(region, left)| region.set_free(left));
+        self.accounts.insert(zones);
+        Ok(())
+    }
+
     /// Gives zones back.
     ///
     /// # Errors

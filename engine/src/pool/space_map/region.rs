@@ -2,7 +2,7 @@
 
 //! A region of a space map: its free extents in address order. All ranges here are from a first zone to before an end.
 
-use std::collections::BTreeMap;
+use std::collections::{btree_map, BTreeMap};
 
 use crate::pool::ids::Extent;
 
@@ -73,6 +73,17 @@ impl Region {
         }
     }
 
+    /// Begins to take many zones that come in address order.
+    pub(super) fn taking(&self) -> Taking<'_> {
+        let mut later = self.free.iter();
+        Taking { present: later.next().map(pair), later, left: Vec::new() }
+    }
+
+    /// What is free is what was left.
+    pub(super) fn set_free(&mut self, left: Vec<(u64, u64)>) {
+        self.free = left.into_iter().collect();
+    }
+
     /// Gives zones back of which none is free, and joins them with free neighbours.
     pub(super) fn give(&mut self, first: u64, end: u64) {
         assert!(!self.touches_free(first, end), "the zones are not free");
@@ -80,5 +91,43 @@ impl Region {
         let joined_first = before.map_or(first, |(before_first, _)| *before_first);
         let joined_end = self.free.remove(&end).unwrap_or(end);
         self.free.insert(joined_first, joined_end);
+    }
+}
+
+/// Zones of a region are being taken, in address order. The region changes when all are.
+#[derive(Debug)]
+pub(super) struct Taking<'a> {
+    /// The free extent that the next zones lie in, if they do not lie behind it.
+    present: Option<(u64, u64)>,
+    later: btree_map::Iter<'a, u64, u64>,
+    left: Vec<(u64, u64)>,
+}
+
+fn pair((first, end): (&u64, &u64)) -> (u64, u64) {
+    (*first, *end)
+}
+
+impl Taking<'_> {
+    /// Takes zones behind those that were taken before. False: they are not all free, or not behind them.
+    pub(super) fn take(&mut self, first: u64, end: u64) -> bool {
+        while let Some(passed) = self.present.take_if(|(_, free_end)| *free_end <= first) {
+            self.left.push(passed);
+            self.present = self.later.next().map(pair);
+        }
+        let Some((free_first, free_end)) = self.present.filter(|free| free.0 <= first && end <= free.1) else {
+            return false;
+        };
+        if free_first < first {
+            self.left.push((free_first, first));
+        }
+        self.present = if end < free_end { Some((end, free_end)) } else { self.later.next().map(pair) };
+        true
+    }
+
+    /// The free extents that are left, in address order.
+    pub(super) fn finish(self) -> Vec<(u64, u64)> {
+        let mut left = self.left;
+        left.extend(self.present.into_iter().chain(self.later.map(pair)));
+        left
     }
 }

@@ -49,6 +49,29 @@ fn the_map_agrees_with_a_naive_one() {
     }
 }
 
+/// Many extents are inserted as one by one, or none of them.
+#[test]
+fn extents_in_order_are_inserted_as_one_by_one() {
+    let mut random = crate::pool::mlog::testing::Random(3);
+    for _ in 0..500 {
+        let mut before = map(100, 1 + random.below(5) as u64, 0);
+        for _ in 0..random.below(8) {
+            // Some of these are refused.
+            let _ = before.insert(extent(random.below(100) as u64, 1 + random.below(9) as u64));
+        }
+        let mut extents: Vec<_> =
+            (0..random.below(6)).map(|_| (random.below(100) as u64, random.below(20) as u64)).collect();
+        extents.sort_unstable();
+        let (mut one_by_one, mut in_order) = (before.clone(), before.clone());
+        let failed = extents.iter().position(|(first, zones)| one_by_one.insert(extent(*first, *zones)).is_err());
+        let outcome = in_order.insert_in_order(extents.iter().map(|(first, zones)| extent(*first, *zones)));
+        assert_eq!(outcome.err().map(|(index, _)| index), failed, "{extents:?}");
+        let expected = if failed.is_some() { &before } else { &one_by_one };
+        assert_eq!(in_order.usage(), expected.usage());
+        assert!(in_order.free_extents().eq(expected.free_extents()), "{extents:?}");
+    }
+}
+
 /// mpool-106, partly: alignment.
 #[test]
 fn allocations_can_be_aligned() {

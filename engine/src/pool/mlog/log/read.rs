@@ -133,9 +133,31 @@ impl Mlog {
         Ok(length.map(|_| bytes))
     }
 
+    /// Hands all records from here on, of at most `max_bytes` each, to `take`, in one piece of memory. Who reads a record at
+    /// a time pays for the lock and the memory of each.
+    ///
+    /// # Errors
+    /// As for [`Mlog::next_vec`]; what `take` returns. The record that it did not take is not the next one any more.
+    pub async fn read_on(&self, max_bytes: usize, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut bytes = vec![0; max_bytes];
+        let mut side = self.reading.lock().await;
+        while let Some(length) = self.read_next(&mut side, &mut Sink::Slice(&mut bytes)).await? {
+            take(&bytes[..length])?;
+        }
+        Ok(())
+    }
+
     async fn read(&self, mut sink: Sink<'_>) -> core::result::Result<Option<usize>, NextError> {
         let mut side = self.reading.lock().await;
-        let outcome = self.read_record(&mut side, &mut sink).await;
+        self.read_next(&mut side, &mut sink).await
+    }
+
+    async fn read_next(
+        &self,
+        side: &mut ReadSide,
+        sink: &mut Sink<'_>,
+    ) -> core::result::Result<Option<usize>, NextError> {
+        let outcome = self.read_record(side, sink).await;
         match &outcome {
             Ok(None) => side.drop_cache(),
             Ok(Some(_)) | Err(NextError::TooSmall { .. }) => {}
