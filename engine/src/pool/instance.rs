@@ -49,6 +49,8 @@ pub struct Pool {
     pub(super) selection: RefCell<Selector>,
     /// The container that background compaction looks at next.
     pub(super) next_to_compact: Cell<usize>,
+    /// A task compacts what is much too long; or none may yet, because the pool is being activated.
+    pub(super) compacting_waste: Cell<bool>,
     /// Held while containers are added or the whole set changes.
     pub(super) activation: Lock,
     pub(super) erasures: Rc<Erasures>,
@@ -99,6 +101,7 @@ impl Pool {
             spares: [Cell::new(tunables.spare_percent() as u8), Cell::new(tunables.spare_percent() as u8)],
             selection: RefCell::new(Selector::new()),
             next_to_compact: Cell::new(1),
+            compacting_waste: Cell::new(true),
             activation: Lock::new(Rank::Activation),
             erasures: Rc::default(),
             growth_refused: Cell::new(false),

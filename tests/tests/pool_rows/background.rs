@@ -3,14 +3,15 @@
 //! What a pool does ahead of need, by the clock: compaction, and more containers; and what it tells of
 //! its space.
 
+use engine::pool::management::layout::LayoutWish;
 use engine::pool::params::{ParamChanges, OWN_LABEL};
 use engine::pool::{Host, Pool, Slot};
 use engine::units::Nanos;
 use tests::pool_sim::life::plain_disk;
 
 use super::containers::log_zone;
-use super::script::Op;
-use super::world::{empty_mblock, new_mblock, Computer, World, MIB, SECOND};
+use super::script::{Op, What};
+use super::world::{empty_mblock, new_mblock, small_layout, Computer, World, MIB, SECOND};
 
 fn seconds(tenths: u64) -> Nanos {
     Nanos(tenths * SECOND.0 / 10)
@@ -77,7 +78,35 @@ fn no_commit_pays_for_a_compaction() {
     });
 }
 
-/// mpool-100: MDC0 is never compacted ahead of need; 0 disables it all.
+/// A container that has become much longer than it needs to be is compacted before the period ends, and MDC0 is, too: a power
+/// cut at any time leaves little that an activation reads for nothing.
+#[test]
+fn much_waste_is_compacted_at_once() {
+    for (excluded, compacted) in [(2, true), (0, false)] {
+        let mut computer = Computer::with_disk(plain_disk("disk", 120 * MIB, 4096));
+        computer.tunables.set_no_alloc_mdcs(excluded);
+        computer.live(|world| async move {
+            let layout = LayoutWish { mdc_log_mib: Some(4), mdc0_log_mib: Some(4), ..small_layout(2) };
+            let pool = world.create_as(layout).await;
+            for number in 0..850 {
+                let id = empty_mblock(&pool).await;
+                pool.mblock_delete(id).await.expect("nobody uses it");
+                let changes = ParamChanges { uid: Some(number), ..ParamChanges::default() };
+                world.registry.set_params("p", &changes).await.expect("the disk works");
+            }
+            assert!(world.host.now() < seconds(50), "no period has ended");
+        });
+        computer.live(move |world| async move {
+            world.activate(2).await;
+            let begun = world.script.begun.borrow();
+            let read: u64 = begun.iter().filter(|op| op.what == What::Read).map(|op| op.bytes).sum();
+            // A MiB behind the end of each of six logs, one in each of three, and MDC0's is read twice.
+            assert_eq!(read < 11 * MIB, compacted, "{read} bytes are read for a pool without objects");
+        });
+    }
+}
+
+/// mpool-100: MDC0 is not compacted ahead of need, unless it is much too long; 0 disables it all.
 #[test]
 fn mdc0_is_left_alone() {
     Computer::with_short_logs(96).live(|world| async move {

@@ -3,11 +3,13 @@
 //! Metadata containers: compaction when they are full, their number, and how they are loaded.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use engine::pool::lock::ordered;
 use engine::pool::management::layout::LayoutWish;
 use engine::pool::params::ParamChanges;
+use engine::pool::tunables::KeptTunable;
 use engine::pool::{Kind, Pool, Search, Slot};
 use tests::pool_sim::life::plain_disk;
 
@@ -275,6 +277,8 @@ fn many_objects_are_committed_with_one_write_a_container() {
 #[test]
 fn what_is_garbage_at_the_end_is_compacted_before_mdc0_is_closed() {
     let mut computer = Computer::with_disk(plain_disk("disk", 120 * MIB, 4096));
+    // So much garbage would not wait for the end.
+    computer.tunables.set_no_alloc_mdcs(0);
     computer.live(|world| async move {
         let layout = LayoutWish { mdc_log_mib: Some(4), ..small_layout(2) };
         let pool = world.create_as(layout).await;
@@ -283,6 +287,9 @@ fn what_is_garbage_at_the_end_is_compacted_before_mdc0_is_closed() {
             pool.mblock_delete(id).await.expect("nobody uses it");
         }
         drop(pool);
+        let tunables = BTreeMap::from([(KeptTunable::named("no_alloc_mdcs").expect("it is one"), 2)]);
+        let changes = ParamChanges { tunables, ..ParamChanges::default() };
+        world.registry.set_params("p", &changes).await.expect("the disk works");
         world.registry.deactivate("p").await.expect("nobody uses it");
         assert_eq!(world.told("failed"), 0);
     });

@@ -44,7 +44,10 @@ impl Pool {
             }
             other => other,
         };
-        let Err(error) = appended else { return Ok(()) };
+        let Err(error) = appended else {
+            self.compact_waste_of(container);
+            return Ok(());
+        };
         self.distrust(container, &error).await;
         // The other log of the pair may take what this one did not.
         if error.kind() == Kind::LogFull || self.settle(container).await.is_err() {

@@ -4,7 +4,8 @@
 //! them; and the choice of the container for a new object.
 //!
 //! One container is looked at in each period, in rotation, never MDC0. Containers near the rotation's hand get no new
-//! objects meanwhile.
+//! objects meanwhile. A log that has become much longer than it needs to be, MDC0's too, waits for no period: it is compacted
+//! as soon as somebody has written to it, so that it does not matter when the power goes off.
 
 use std::rc::{Rc, Weak};
 
@@ -152,6 +153,7 @@ impl Pool {
     /// Starts compaction ahead of need. While it is disabled its periods go by.
     fn start_compaction(&self) {
         let weak = self.weak();
+        self.compacting_waste.set(false);
         self.tasks.spawn(async move {
             loop {
                 let Some(pool) = weak.upgrade() else { return };
@@ -185,9 +187,28 @@ impl Pool {
         self.trim_logs();
     }
 
-    /// Compacts the containers that are much longer than they need to be, whose turn it may not be for a while.
+    /// Sees to it that a container that was written to is compacted beside its clients if it is much longer than it needs to
+    /// be. With blocks that are written for one record, of 4 KiB, it can become so many times in a period.
+    pub(super) fn compact_waste_of(&self, container: &Container) {
+        let allowed = self.tunables.borrow().no_alloc_mdcs() > 0 && !self.tasks.is_stopping();
+        if !allowed || !self.fill(container).is_wasteful() || self.compacting_waste.replace(true) {
+            return;
+        }
+        let weak = self.weak();
+        self.tasks.spawn(async move {
+            if let Some(pool) = weak.upgrade() {
+                pool.compact_wasteful().await;
+                pool.compacting_waste.set(false);
+                pool.rebuild_selection();
+            }
+        });
+    }
+
+    /// Compacts the containers that are much longer than they need to be, whose turn it may not be for a while. MDC0 last:
+    /// each compaction is recorded there.
     async fn compact_wasteful(&self) {
-        for container in self.containers().filter(|container| container.slot() != Slot::ZERO) {
+        let clients = self.containers().filter(|container| container.slot() != Slot::ZERO);
+        for container in clients.chain([self.container(Slot::ZERO)]) {
             if self.fill(container).is_wasteful() {
                 let _rest = container.compaction.exclusive().await;
                 if self.fill(container).is_wasteful() {

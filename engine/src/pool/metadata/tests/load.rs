@@ -192,6 +192,10 @@ fn newer_content_is_refused() {
 fn what_could_not_be_read_is_not_compacted() {
     let world = World::new();
     world.add("cap", 4096 * MIB);
+    // The garbage is to stay until the end.
+    let mut tunables = world.registry.tunables();
+    tunables.set_no_alloc_mdcs(0);
+    world.registry.set_tunables(tunables);
     world.create("mp1");
     let pool = Rc::clone(world.registry.find("mp1").unwrap().pool());
     let container = pool.container(MDC1);
