@@ -109,6 +109,11 @@ pub enum LogicalEvent {
         /// The data_vio that has asked.
         vio: Option<u32>,
     },
+    /// See [`Message::Park`].
+    Park {
+        /// The data_vio.
+        vio: u32,
+    },
     /// See [`Message::Fill`].
     Fill {
         /// The data_vio.

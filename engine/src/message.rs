@@ -204,6 +204,11 @@ pub enum Message<Buf> {
         /// The block's mapping; none if it is not stored there, and not held.
         mapping: Option<Mapping>,
     },
+    /// Swapper to logical: the write that has asked for a swap lets go of its block, and is parked again until that is held anew.
+    Park {
+        /// Index of the vio in the receiver.
+        vio: u32,
+    },
     /// Swapper to logical: get the content that a held data_vio writes; answered by [`Message::Filled`].
     Fill {
         /// Index of the vio in the receiver.

@@ -42,7 +42,11 @@ const VOLUME_RANDOM: &[Failed] = &[
 ];
 
 /// `volume_campaign --campaign cuts`
-const VOLUME_CUTS: &[FailedScript] = &[];
+const VOLUME_CUTS: &[FailedScript] = &[(
+    7_100_011,
+    7,
+    "a swap held the logical blocks of what its block had been before it came free and was given to another swap",
+)];
 
 /// `volume_campaign --campaign failures`
 const VOLUME_FAILURES: &[FailedScript] = &[];

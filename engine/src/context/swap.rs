@@ -39,6 +39,15 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
+    /// Swapper to logical: the write that has asked lets go of its block until that is held again.
+    pub fn park(&mut self, vio: VioRef) {
+        if vio.shard == self.id {
+            self.handoff.to_logical.push_back(LogicalEvent::Park { vio: vio.index });
+        } else {
+            self.send(vio.shard, Message::Park { vio: vio.index });
+        }
+    }
+
     /// Swapper to logical: asks for the content of a write.
     pub fn fill(&mut self, vio: VioRef) {
         if vio.shard == self.id {

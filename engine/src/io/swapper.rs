@@ -23,8 +23,9 @@
 //! ```text
 //!  write without space: parked   each logical block, in order      client's content       a loan
 //!  -----> Locking, Looking ----------------> Holding ------> Reading ------> Filling ------> Allocating
-//!                   whose fragments?          |                                | zeros, or      | lent nothing
-//!                                             | the write has found another    | does not fit   |
+//!                   whose fragments?          |  ^ another block  |            | zeros, or      | lent nothing
+//!                                             |  '----------------'            | does not fit   |
+//!                                             | the write has found another    |                |
 //!                                             v place: let go                  v                v
 //!                                            end <------------------------ no space <-----------'
 //!                                             ^
@@ -56,6 +57,8 @@
 //!
 //! dm-vdo refuses overwrites when it is full.
 
+mod packing;
+
 use std::collections::VecDeque;
 
 use crate::arena::Arena;
@@ -63,12 +66,11 @@ use crate::context::{Context, Owner};
 use crate::env::{Block, Direction, Env, Event};
 use crate::error::RequestError;
 use crate::hash::Fingerprint;
-use crate::io::compression::{decompress, Compressor};
+use crate::io::compression::Compressor;
 use crate::logical::{Mapped, Mapping, MappingState};
-use crate::media::compressed_block::{encode, FragmentEntry, Fragments, ENTRY_BYTES, MAX_FRAGMENTS, ROOM};
+use crate::media::compressed_block::{Fragments, MAX_FRAGMENTS};
 use crate::message::{MemberRef, Message, VioRef};
 use crate::physical::{Allocation, Claim, Requester};
-use crate::read_check;
 use crate::units::{Lbn, Pbn, ShardId, BLOCK_SIZE};
 
 /// Swaps that can be under way together.
@@ -82,6 +84,10 @@ pub const HOLDS: usize = MAX_SWAPS * MAX_FRAGMENTS;
 
 /// Logical blocks of one swap: the fragments' and the client's.
 const MAX_PARTS: usize = MAX_FRAGMENTS + 1;
+
+/// How often a swap begins anew because its block is another one than that it had looked at, as a base that answers otherwise each
+/// time would have it.
+const LOOKS: u8 = 100;
 
 /// Rounds of the other zones for a loan that the block's own zone cannot give.
 const ROUNDS_ABROAD: u16 = 2;
@@ -142,6 +148,8 @@ struct Swap<Buf> {
     buf: Buf,
     /// The old block.
     old: Box<Block>,
+    /// How often the old block was looked at.
+    looks: u8,
     /// Zones that have been asked for a block, after the old one's.
     abroad: u16,
     /// Every shard has passed on what it had to say of the old block.
@@ -184,6 +192,7 @@ impl<Buf: Copy> Swapper<Buf> {
             at: 0,
             buf: bufs[0],
             old: Box::new([0; BLOCK_SIZE]),
+            looks: 0,
             abroad: 0,
             settled: false,
             retried: false,
@@ -287,7 +296,7 @@ pub fn advance<E: Env>(cx: &mut Context<'_, E>) -> bool {
         let swap = &mut cx.swapper.swaps[index];
         (swap.step, swap.request, swap.count) = (Step::Locking, request, 0);
         (swap.abroad, swap.settled, swap.retried, swap.failed) = (0, false, false, false);
-        swap.allocation = None;
+        (swap.allocation, swap.looks) = (None, 0);
         lock(cx, index);
         progress = true;
     }
@@ -314,6 +323,7 @@ pub fn locked<E: Env>(cx: &mut Context<'_, E>, index: u32, lease: Option<u8>) {
     let swap = &mut cx.swapper.swaps[index];
     debug_assert_eq!(swap.step, Step::Locking);
     let Some(lease) = lease else {
+        swap.old.fill(0);
         swap.collect(std::iter::empty());
         swap.step = Step::Holding;
         return hold_next(cx, index);
@@ -335,16 +345,22 @@ pub fn io_done<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), R
 /// The block has been read, or what has come to be in its place: whoever it names is asked for. Nothing is taken for granted.
 fn looked<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
     let swap = &mut cx.swapper.swaps[index];
-    let geometry = cx.geometry;
-    let owners = match Fragments::decode(cx.env.block(swap.buf)) {
-        Ok(fragments) if result.is_ok() => Some(fragments.owners()),
-        _ => None,
-    };
+    match result {
+        Ok(()) => swap.old.copy_from_slice(cx.env.block(swap.buf)),
+        Err(_) => swap.old.fill(0),
+    }
+    let (pbn, lease) = (swap.request.pbn, swap.lease);
+    cx.release(pbn, lease, None);
+    hold_all(cx, index);
+}
+
+/// Asks for all logical blocks that the old block names, and the client's.
+fn hold_all<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    let (geometry, swap) = (cx.geometry, &mut cx.swapper.swaps[index]);
+    let owners = Fragments::decode(&swap.old).ok().map(|fragments| fragments.owners());
     let lbns = owners.iter().flat_map(|owners| owners.lbns());
     swap.collect(lbns.filter(|lbn| geometry.contains(*lbn, 1)));
     swap.step = Step::Holding;
-    let (pbn, lease) = (swap.request.pbn, swap.lease);
-    cx.release(pbn, lease, None);
     hold_next(cx, index);
 }
 
@@ -357,7 +373,6 @@ fn hold_next<E: Env>(cx: &mut Context<'_, E>, index: u32) {
         let vio = (lbn == requested).then_some(vio.index);
         return cx.hold(index, lbn, pbn, vio);
     }
-    swap.keep_held();
     swap.step = Step::Reading;
     cx.io.enqueue_direct(Direction::Read, swap.request.pbn, swap.buf, Owner::Swap(index));
 }
@@ -377,7 +392,9 @@ pub fn held<E: Env>(cx: &mut Context<'_, E>, index: u32, vio: u32, mapping: Opti
     hold_next(cx, index);
 }
 
-/// The old block is in memory: the client's content is asked for.
+/// The old block is in memory, and stays what it is as long as the client's is held. It is the one that was looked at, and the
+/// client's content is asked for; or it has come free meanwhile, and another one was written there that holds the client's
+/// block, too: then others are to be held.
 fn read_done<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
     let swap = &mut cx.swapper.swaps[index];
     if result.is_err() {
@@ -385,9 +402,16 @@ fn read_done<E: Env>(cx: &mut Context<'_, E>, index: u32, result: Result<(), Req
         cx.report(Event::IoFailed { direction: Direction::Read, pbn, purpose: "compressed client data" });
         return abort(cx, index, RequestError::NoSpace);
     }
-    swap.old.copy_from_slice(cx.env.block(swap.buf));
+    let (vio, is_another) = (swap.request.vio, *swap.old != *cx.env.block(swap.buf));
+    if is_another && swap.looks < LOOKS {
+        swap.looks += 1;
+        swap.old.copy_from_slice(cx.env.block(swap.buf));
+        release_neighbours(cx, index);
+        cx.park(vio);
+        return hold_all(cx, index);
+    }
+    swap.keep_held();
     swap.step = Step::Filling;
-    let vio = swap.request.vio;
     cx.fill(vio);
 }
 
@@ -396,51 +420,9 @@ pub fn filled<E: Env>(cx: &mut Context<'_, E>, index: u32, content: Option<E::Bu
     debug_assert_eq!(cx.swapper.swaps[index].step, Step::Filling);
     match content {
         None => let_go(cx, index),
-        Some(content) if pack(cx, index, content).is_some() => allocate(cx, index),
+        Some(content) if packing::pack(cx, index, content).is_some() => allocate(cx, index),
         Some(_) => abort(cx, index, RequestError::NoSpace),
     }
-}
-
-/// Puts the new block together; none if it does not fit, or a fragment is not what its mapping says.
-fn pack<E: Env>(cx: &mut Context<'_, E>, index: u32, content: E::Buf) -> Option<()> {
-    let Swapper { swaps, compressor, restored, packed, .. } = &mut *cx.swapper;
-    let Swap { request, parts, count, old, buf, .. } = &mut swaps[index];
-    compressor.compress(cx.env.block(content))?;
-    let old = Fragments::decode(old).ok()?;
-    let mut entries = [FragmentEntry::default(); MAX_FRAGMENTS];
-    let mut places: [Option<u8>; MAX_FRAGMENTS] = [None; MAX_FRAGMENTS];
-    let (mut fragments, mut used) = (0, 0);
-    for part in &mut parts[..*count] {
-        let fragment = if part.lbn == request.lbn {
-            part.fingerprint = cx.fingerprinter.fingerprint(cx.env.block(content));
-            compressor.fragment()
-        } else {
-            let mapping = part.mapping?;
-            let MappingState::Compressed(slot) = mapping.state() else { return None };
-            let fragment = old.get(slot).ok()?;
-            decompress(fragment, restored).ok()?;
-            if read_check::code_found(restored, mapping.check()) != mapping.check() {
-                return None;
-            }
-            part.fingerprint = cx.fingerprinter.fingerprint(restored);
-            let place = places.get_mut(usize::from(slot))?;
-            if let Some(slot) = *place {
-                part.slot = slot;
-                continue;
-            }
-            *place = Some(fragments as u8);
-            fragment
-        };
-        if fragments == MAX_FRAGMENTS || used + fragment.len() + (fragments + 1) * ENTRY_BYTES > ROOM {
-            return None;
-        }
-        part.slot = fragments as u8;
-        entries[fragments] = FragmentEntry { size: fragment.len() as u16, lbn: part.lbn };
-        packed[used..used + fragment.len()].copy_from_slice(fragment);
-        (fragments, used) = (fragments + 1, used + fragment.len());
-    }
-    encode(&entries[..fragments], &packed[..used], cx.env.block_mut(*buf));
-    Some(())
 }
 
 /// Asks for a block to be lent in place of the old one: its own zone first, then the others.
@@ -585,6 +567,12 @@ fn abort<E: Env>(cx: &mut Context<'_, E>, index: u32, error: RequestError) {
 
 /// Ends a swap that came to nothing: what is held, but for the client's block, stays where it is.
 fn let_go<E: Env>(cx: &mut Context<'_, E>, index: u32) {
+    release_neighbours(cx, index);
+    cx.swapper.end(index);
+}
+
+/// What is held, but for the client's block, stays where it is.
+fn release_neighbours<E: Env>(cx: &mut Context<'_, E>, index: u32) {
     let swap = &cx.swapper.swaps[index];
     let (request, parts, count) = (swap.request, swap.parts, swap.count);
     for part in &parts[..count] {
@@ -593,5 +581,4 @@ fn let_go<E: Env>(cx: &mut Context<'_, E>, index: u32) {
             cx.write_failed(vio, RequestError::NoSpace);
         }
     }
-    cx.swapper.end(index);
 }

@@ -35,6 +35,7 @@ impl<E: Env> Shard<E> {
                 cx.handoff.to_logical.push_back(LogicalEvent::Hold { swap, lbn, pbn, vio });
             }
             Message::Held { swap, vio, mapping } => swapper::held(&mut cx, swap, vio, mapping),
+            Message::Park { vio } => cx.handoff.to_logical.push_back(LogicalEvent::Park { vio }),
             Message::Fill { vio } => cx.handoff.to_logical.push_back(LogicalEvent::Fill { vio }),
             Message::Filled { swap, content } => swapper::filled(&mut cx, swap, content),
             Message::Settle { swap, owner } => cx.settle(swap, owner),

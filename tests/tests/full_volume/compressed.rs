@@ -76,6 +76,20 @@ fn fragments_are_overwritten_for_ever_on_three_shards() {
     overwrites_go_on(3, 120);
 }
 
+/// The same few blocks are overwritten many times at once. Each swap frees a block that the next one is given, so a number
+/// that a write was parked with soon is that of another block, which may come to hold the write's old content again.
+#[test]
+fn the_same_few_fragments_are_overwritten_at_once() {
+    for (shards, few) in [(1, 14), (2, 14), (3, 28)] {
+        let mut rig = volume(shards, PAGES, &sizes());
+        let mut values = Values(1000);
+        fill(&mut rig, &mut values, 0);
+        let refused = overwrite(&mut rig, (few, 30, 64), || values.with(0));
+        assert_eq!(refused, 0, "{shards} shards, {few} blocks");
+        read_back(&mut rig, PAGES);
+    }
+}
+
 /// What does not fit where the old content was finds no space, and changes nothing; all else goes on, and so does everything when
 /// space returns.
 fn larger_data_is_refused(shards: usize) {

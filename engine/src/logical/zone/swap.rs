@@ -26,11 +26,18 @@ impl<E: Env> LogicalZone<E> {
         error == RequestError::NoSpace && vio.role == Role::None && !vio.is_own() && vio.old.is_compressed()
     }
 
-    /// A write gives back all that it has, and asks for a swap.
-    pub(super) fn park(&mut self, cx: &mut Context<'_, E>, index: u32) {
+    /// A write that has found no space asks for a swap.
+    pub(super) fn ask_for_swap(&mut self, cx: &mut Context<'_, E>, index: u32) {
+        let (lbn, pbn) = (self.vios[index].lbn, self.vios[index].old.pbn());
+        self.park(index);
+        cx.request_swap(SwapRequest { vio: VioRef { shard: cx.id, index }, lbn, pbn });
+    }
+
+    /// A write gives back all that it has.
+    pub(super) fn park(&mut self, index: u32) {
         self.stops(index);
         let vio = &mut self.vios[index];
-        let (lbn, pbn) = (vio.lbn, vio.old.pbn());
+        let lbn = vio.lbn;
         (vio.role, vio.stage, vio.member, vio.awaited) = (Role::Parked, Stage::LbnLock, None, false);
         // Its block may be unmapped meanwhile, and the leaf page go: nothing would tell it then that it knows an old mapping.
         (vio.old, vio.new) = (Mapping::UNMAPPED, Mapping::UNMAPPED);
@@ -41,7 +48,6 @@ impl<E: Env> LogicalZone<E> {
             self.retired.push(Retired { piece: NONE, result: Ok(()), bounce: Some(bounce) });
         }
         self.unlock(lbn);
-        cx.request_swap(SwapRequest { vio: VioRef { shard: cx.id, index }, lbn, pbn });
     }
 
     /// A write fails that may have to do with a swap, which is over then. Ends it if it is parked still; returns false if it is

@@ -268,11 +268,15 @@ impl<E: Env> LogicalZone<E> {
             }
             LogicalEvent::Relocate { lbn, location } => self.relocate(lbn, location),
             LogicalEvent::Hold { swap, lbn, pbn, vio } => self.hold(cx, (swap, pbn), lbn, vio),
+            LogicalEvent::Park { vio } => {
+                self.goes_on(vio);
+                self.park(vio);
+            }
             LogicalEvent::Fill { vio } => self.fill(cx, vio),
             LogicalEvent::WriteFailed { vio, error } => {
                 self.goes_on(vio);
                 if self.may_swap(vio, error) {
-                    return self.park(cx, vio);
+                    return self.ask_for_swap(cx, vio);
                 }
                 if self.ends_parked(cx, vio, error) {
                     return;
