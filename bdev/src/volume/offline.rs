@@ -217,20 +217,20 @@ async fn rebuild_store(name: &str, held: &Storage) -> Result<(RebuildReport, Vec
     let made = async {
         let report = make_anew(&*store, &config, &mut tell).await.map_err(|error| damaged(name, error))?;
         store.flush().await.map_err(failed)?;
+        let after = VolumeState {
+            kind: StateKind::Clean,
+            logical_blocks_used: report.logical_blocks_used,
+            map_pages: report.map_pages,
+            read_only_recoveries: before.read_only_recoveries + 1,
+            reason: String::new(),
+            ..before
+        };
+        store.set_state(after).await.map_err(failed)?;
         Ok(report)
     };
     let report = made
         .await
         .map_err(|error: VolumeError| VolumeError::HalfRebuilt { name: name.to_owned(), cause: error.to_string() })?;
-    let after = VolumeState {
-        kind: StateKind::Clean,
-        logical_blocks_used: report.logical_blocks_used,
-        map_pages: report.map_pages,
-        read_only_recoveries: before.read_only_recoveries + 1,
-        reason: String::new(),
-        ..before
-    };
-    store.set_state(after).await.map_err(failed)?;
     log::info!("{name}: rebuilt; lost: {:?}", report.lost);
     let cores = recorded_cores(name, held)?;
     Ok((report, cores))

@@ -62,10 +62,16 @@ struct Stand<'a> {
 
 impl Stand<'_> {
     fn on(rig: &Rig) -> Stand<'_> {
+        Stand::above(rig, FAULTY, |_| ())
+    }
+
+    /// With the volume on a bdev above the faulty one, which `make` makes.
+    fn above<'a>(rig: &'a Rig, base: &str, make: impl FnOnce(&Server)) -> Stand<'a> {
         let server = target(rig);
         malloc(&server, "Base", 128, 4096);
         server.call("bdev_error_create", json!({"base_name": "Base"})).expect("error injection");
-        create(&server, json!({"base_bdev_name": FAULTY, "name": "D0"})).expect("created");
+        make(&server);
+        create(&server, json!({"base_bdev_name": base, "name": "D0"})).expect("created");
         let export = Export::tcp(&server, "D0").expect("exported");
         let tool = initiator(rig, &export);
         let stand = Stand { rig, server, export, tool };
@@ -174,6 +180,56 @@ fn a_base_that_takes_no_writes_comes_back() {
     stand.wait_until_optimal();
     assert!(stand.notified("mpool_optimal"));
     stand.server.call("mpool_set_params", params()).expect("it goes on by itself");
+    stand.go_back();
+}
+
+/// A rebuild whose base fails in the middle of it leaves the volume out of service, and says which command does it again; that
+/// works when the base does.
+#[test]
+fn a_rebuild_that_fails_half_way_is_done_again() {
+    const SLOW: &str = "Slow";
+    let rig = rig(2);
+    let stand = Stand::above(&rig, SLOW, |server| {
+        let params = json!({
+            "base_bdev_name": FAULTY, "name": SLOW, "avg_read_latency": 0, "p99_read_latency": 0,
+            "avg_write_latency": 0, "p99_write_latency": 0,
+        });
+        server.call("bdev_delay_create", params).expect("a slow bdev");
+    });
+    let delay = |microseconds: u32| {
+        for kind in ["avg_write", "p99_write"] {
+            let params = json!({"delay_bdev_name": SLOW, "latency_type": kind, "latency_us": microseconds});
+            stand.server.call("bdev_delay_update_latency", params).expect("slower or faster");
+        }
+    };
+    stand.fail("write", 100_000_000);
+    stand.fio("lost", "rw=randwrite bs=4k offset=32m size=1m iodepth=4").expect_err("no write succeeds");
+    assert_eq!(stand.mode(), "read-only");
+    stand.fail("clear", 1);
+    stand.wait_until_optimal();
+
+    delay(300_000);
+    let message = std::thread::scope(|scope| {
+        let rebuild = scope.spawn(|| stand.on_volume("bdev_dedupe_rebuild"));
+        let began = Instant::now();
+        while !stand.server.log().contains("its rebuild begins") {
+            assert!(began.elapsed() < PATIENCE, "{}", stand.server.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stand.fail("write", 100_000_000);
+        rebuild.join().expect("it does not panic").expect_err("no write succeeds")
+    });
+    assert!(message.contains("bdev_dedupe_rebuild of 'D0'"), "{message}");
+    assert!(message.contains("out of service"), "{message}");
+    stand.server.bdev("D0").expect_err("it is not loaded");
+
+    delay(0);
+    stand.fail("clear", 1);
+    stand.wait_until_optimal();
+    let message = stand.on_volume("bdev_dedupe_load").expect_err("half of it is old");
+    assert!(message.contains("bdev_dedupe_rebuild"), "{message}");
+    stand.on_volume("bdev_dedupe_rebuild").expect("the base is well");
+    export_again(&stand.server, &stand.export);
     stand.go_back();
 }
 

@@ -368,6 +368,56 @@ fn a_pool_on_a_raid_is_not_taken_from_a_leg() {
     }
 }
 
+/// Neither the raid nor its legs are known again by a UUID: all depends on what is above what. A leg is not taken for the raid, in
+/// whichever order they appear; it is the operator who may say that there is no raid any more.
+#[test]
+fn a_pool_on_a_raid_of_nameless_legs_waits_for_the_raid_or_the_operator() {
+    let rig = rig(1);
+    needs_newer(&rig, "mirrors");
+    let mirror = json!({"name": "R", "raid_level": "raid1", "base_bdevs": ["A", "B"]});
+    let base = |server: &Server| wait_for_bdev(server, "D0")["driver_specific"]["dedupe"]["base_bdev_name"].clone();
+    {
+        let mut server = target(&rig);
+        ["A", "B"].iter().for_each(|name| aio(&rig, &server, name, 96, 4096));
+        call(&server, "bdev_raid_create", mirror.clone());
+        create(&server, json!({"base_bdev_name": "R", "name": "D0"})).expect("created");
+        assert!(server.stop().expect("ends").success(), "{}", server.log());
+    }
+    let by_name = json!({"name": "D0"});
+    {
+        let mut server = target(&rig);
+        aio(&rig, &server, "B", 96, 4096);
+        examined(&server);
+        assert_eq!((active(&server), state(&server).as_str()), (0, "inactive"), "{}", server.log());
+        let message = refusal(&server, "mpool_activate", &by_name);
+        assert!(message.contains("Raid Volume") && message.contains("may still come"), "{message}");
+        assert!(message.contains("with force"), "{message}");
+        aio(&rig, &server, "A", 96, 4096);
+        examined(&server);
+        assert_eq!((active(&server), state(&server).as_str()), (0, "twins"), "{}", server.log());
+        let message = refusal(&server, "mpool_activate", &by_name);
+        assert!(message.contains("'A'") && message.contains("'B'"), "{message}");
+        call(&server, "bdev_raid_create", mirror);
+        assert_eq!(base(&server), "R");
+        assert!(server.stop().expect("ends").success(), "{}", server.log());
+    }
+    {
+        let mut server = target(&rig);
+        ["B", "A"].iter().for_each(|name| aio(&rig, &server, name, 96, 4096));
+        examined(&server);
+        let named = json!({"name": "D0", "capacity_bdev": "B"});
+        let message = refusal(&server, "mpool_activate", &named);
+        assert!(message.contains("may still come"), "{message}");
+        call(&server, "mpool_activate", json!({"name": "D0", "capacity_bdev": "B", "force": true}));
+        assert_eq!(base(&server), "B");
+        assert!(server.stop().expect("ends").success(), "{}", server.log());
+    }
+    // The leg is the pool's from now on, and alone needs nobody.
+    let server = target(&rig);
+    aio(&rig, &server, "B", 96, 4096);
+    assert_eq!(base(&server), "B");
+}
+
 fn aio_file(rig: &Rig, name: &str) {
     let file =
         std::fs::File::options().create(true).truncate(false).write(true).open(image(rig, name)).expect("a file");
