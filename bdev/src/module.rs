@@ -5,51 +5,27 @@
 //!
 //! Both of SPDK's registries are statically initialised lists, so the order of constructors does not matter.
 
-use core::cell::UnsafeCell;
-use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, Ordering};
-
-use crate::abi_guard;
-use crate::client;
-use crate::compat;
-use crate::ffi;
-use crate::logger;
-use crate::notify;
+use crate::datapath::{channel, client};
 use crate::pool::{examine, runtime};
-use crate::registry;
 use crate::rpc;
-
-struct Module(UnsafeCell<ffi::spdk_bdev_module>);
-
-// SAFETY: filled in by the constructor, before there are other threads; SPDK's alone after that.
-unsafe impl Sync for Module {}
-
-static MODULE: Module = Module(UnsafeCell::new(
-    // SAFETY: plain data and optional function pointers, for which zero means none.
-    unsafe { core::mem::zeroed() },
-));
-
-/// The module as SPDK knows it.
-pub fn handle() -> *mut ffi::spdk_bdev_module {
-    MODULE.0.get()
-}
+use crate::spdk::module::{self, Hooks};
+use crate::spdk::{abi_guard, compat, logger, notify, tasks};
+use crate::volume::load::load_all;
+use crate::volume::{registration, registry, storage};
 
 extern "C" fn constructor() {
     abi_guard::check();
     logger::install();
-    // SAFETY: runs once, before `main`, in one thread; the module and its name are static. SPDK keeps the pointers
-    // for the life of the process.
-    unsafe {
-        let module = &mut *handle();
-        module.name = c"dedupe".as_ptr();
-        module.module_init = Some(init);
-        module.module_fini = Some(fini);
-        module.async_fini = true;
-        module.examine_disk = Some(examine::examine_disk);
-        compat::set_fini_start(module, fini_start);
-        module.get_ctx_size = Some(context_size);
-        ffi::spdk_bdev_module_list_add(module);
-    }
+    module::register(Hooks {
+        init,
+        fini_start,
+        fini,
+        context_bytes: client::CONTEXT_BYTES,
+        examine: examine::examine_disk,
+        destruct: registration::destruct,
+        write_info: registration::write_info,
+        submit: channel::submit,
+    });
     rpc::register();
     notify::register();
 }
@@ -64,45 +40,23 @@ pub fn link() {
     core::hint::black_box(&CONSTRUCTOR);
 }
 
-/// # Safety
-/// SPDK calls it, with what it was registered with.
-unsafe extern "C" fn init() -> c_int {
+fn init() {
     #[cfg(feature = "measure-unchecked")]
     log::warn!(
         "this build can switch off the check of what is read: it is for measuring, not for data (feature \
          measure-unchecked)"
     );
-    runtime::start();
-    0
-}
-
-/// SPDK waits for the last volume: one whose removal had begun before the application ended is no longer in SPDK's
-/// list of bdevs, but may not be gone yet.
-static FINISHING: AtomicBool = AtomicBool::new(false);
-
-/// # Safety
-/// SPDK calls it, with what it was registered with.
-unsafe extern "C" fn fini() {
-    FINISHING.store(true, Ordering::Relaxed);
-    volume_gone();
-}
-
-/// Closes what is left of the pools and tells SPDK, if it waits, when the last volume is gone. Called after each
-/// volume's end, on the app thread.
-pub fn volume_gone() {
-    if registry::all().is_empty() && FINISHING.swap(false, Ordering::Relaxed) {
-        runtime::finish(compat::module_fini_done);
+    if tasks::start() {
+        runtime::start(|runtime, pool| Box::pin(async move { load_all(&runtime, pool).await }));
+        storage::start();
     }
 }
 
-/// The end begins: pools that nobody uses are closed while their bdevs are still there. Those of volumes follow when
-/// SPDK has unregistered the volumes.
-///
-/// # Safety
-/// SPDK calls it, with what it was registered with.
-unsafe extern "C" fn fini_start() {
+/// Pools that nobody uses are closed while their bdevs are still there. Those of volumes follow when SPDK has unregistered
+/// the volumes.
+fn fini_start() {
     let Some(runtime) = runtime::get() else { return compat::module_fini_start_done() };
-    runtime::spawn(async move {
+    tasks::spawn(async move {
         // Requests that wait for a resumption would keep their clients from ending.
         for volume in registry::all() {
             volume.abort_unmaps();
@@ -113,8 +67,13 @@ unsafe extern "C" fn fini_start() {
     });
 }
 
-/// # Safety
-/// SPDK calls it, with what it was registered with.
-unsafe extern "C" fn context_size() -> c_int {
-    client::CONTEXT_BYTES as c_int
+/// SPDK waits for the last volume: one whose removal had begun before the application ended is no longer in SPDK's
+/// list of bdevs, but may not be gone yet.
+fn fini() {
+    registry::when_empty(|| {
+        runtime::finish(|| {
+            storage::stop();
+            compat::module_fini_done();
+        });
+    });
 }

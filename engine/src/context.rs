@@ -7,25 +7,25 @@
 //! also decides between call, queue and message: by where the other end lives, never by load, so that order between two
 //! parties is kept.
 
-mod swap;
+pub mod swap;
 
 use std::collections::VecDeque;
 
 use crate::env::{Env, Event, ReadOnlyReason};
 use crate::error::RequestError;
-use crate::hash::{Fingerprint, Fingerprinter};
-use crate::io::relocator::{Relocator, MAX_MOVING};
-use crate::io::swapper::{Swapper, HOLDS};
+use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::format::journal_record::{Entry, Point};
+use crate::format::{Geometry, Mapped, Mapping};
 use crate::io::{MetadataIo, Submitter};
-use crate::logical::journal::{Counters, Journal, Waiter};
-use crate::logical::{Mapped, Mapping};
-use crate::media::journal_record::{Entry, Point};
-use crate::message::{MemberRef, Message, VioRef};
-use crate::physical::{Allocation, Applied, Claim, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
+use crate::journal::{Counters, Journal, Waiter};
+use crate::message::{swap_of, Allocation, Awaited, Claim, MemberRef, Message, VioRef};
+use crate::packing::relocator::{Relocator, MAX_MOVING};
 use crate::report::Reporter;
+use crate::slabs::{Applied, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
+use crate::statistics::Statistics;
 use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
-use crate::volume::{Geometry, Statistics};
+use swap::{SwapEvent, HOLDS};
 
 /// Who gets the outcome of a transfer.
 #[derive(Debug, Clone, Copy)]
@@ -61,15 +61,6 @@ pub struct Arrival<Buf> {
     pub anew: bool,
     /// Somebody waits for its LBN.
     pub awaited: bool,
-}
-
-/// A block that a hash zone has, and for whose LBN somebody waits.
-#[derive(Debug, Clone, Copy)]
-pub struct Awaited {
-    /// The block.
-    pub vio: VioRef,
-    /// Its fingerprint.
-    pub fingerprint: Fingerprint,
 }
 
 /// News for the logical zone.
@@ -132,25 +123,28 @@ pub struct Handoff<Buf> {
     pub finished: VecDeque<(u32, Result<(), RequestError>)>,
     /// News that waits for the logical zone.
     pub to_logical: VecDeque<LogicalEvent>,
+    /// News for the swapper.
+    pub to_swapper: VecDeque<SwapEvent<Buf>>,
     /// Places of content for the index.
     pub advice: VecDeque<(Fingerprint, Mapped)>,
 }
 
 impl<Buf> Handoff<Buf> {
-    /// Queues with room for `capacity` entries each.
-    pub fn new(capacity: usize) -> Handoff<Buf> {
+    /// Queues with room for `capacity` entries each, and that of the swapper for `swaps`.
+    pub fn new(capacity: usize, swaps: usize) -> Handoff<Buf> {
         Handoff {
             arrivals: VecDeque::with_capacity(capacity),
             hastened: VecDeque::with_capacity(capacity),
             finished: VecDeque::with_capacity(capacity),
             to_logical: VecDeque::with_capacity(capacity + MAX_MOVING + 2 * HOLDS),
+            to_swapper: VecDeque::with_capacity(swaps),
             advice: VecDeque::with_capacity(2 * HOLDS),
         }
     }
 
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
-        let is_told = self.hastened.is_empty() && self.advice.is_empty();
+        let is_told = self.hastened.is_empty() && self.advice.is_empty() && self.to_swapper.is_empty();
         is_told && self.arrivals.is_empty() && self.finished.is_empty() && self.to_logical.is_empty()
     }
 }
@@ -177,8 +171,6 @@ pub struct Context<'a, E: Env> {
     pub io: &'a mut Submitter<E::Buf, Owner>,
     /// This shard's relocator.
     pub relocator: &'a mut Relocator<E::Buf>,
-    /// This shard's swapper.
-    pub swapper: &'a mut Swapper<E::Buf>,
     /// Queues between the zones.
     pub handoff: &'a mut Handoff<E::Buf>,
     /// The operator's log.
@@ -286,9 +278,17 @@ impl<E: Env> Context<'_, E> {
     /// Logical to hash: tells the outcome of a remap.
     pub fn finished(&mut self, member: MemberRef, result: Result<(), RequestError>) {
         if member.shard == self.id {
-            self.handoff.finished.push_back((member.index, result));
+            self.finished_here(member.index, result);
         } else {
             self.send(member.shard, Message::Finished { member: member.index, result });
+        }
+    }
+
+    /// The outcome of a remap that a member of this shard, or a swap, waits for.
+    pub fn finished_here(&mut self, member: u32, result: Result<(), RequestError>) {
+        match swap_of(member) {
+            Some(swap) => self.handoff.to_swapper.push_back(SwapEvent::Finished { swap, result }),
+            None => self.handoff.finished.push_back((member, result)),
         }
     }
 

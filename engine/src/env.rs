@@ -20,15 +20,14 @@
 
 use core::fmt;
 
+use mpool::units::Nanos;
 use thiserror::Error;
 
 use crate::error::RequestError;
-use crate::hash::SectionAt;
+use crate::format::index_section::SectionAt;
+use crate::format::Place;
 use crate::message::Message;
-use crate::units::{Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE};
-
-/// One block's worth of memory.
-pub type Block = [u8; BLOCK_SIZE];
+use crate::units::{Block, Lbn, Pbn, ShardId, BLOCK_SIZE};
 
 /// What a shard can do to the world. All calls return at once.
 pub trait Env {
@@ -67,7 +66,7 @@ pub trait Env {
     /// [`crate::Shard::segment_erased`].
     fn erase_segment(&mut self, segment: u32);
 
-    /// Hands over a section of the shard's history of the index, whole pages as [`crate::media::index_section`] lays them
+    /// Hands over a section of the shard's history of the index, whole pages as [`crate::format::index_section`] lays them
     /// out, to be appended to the shard's open chapter. Sections are appended in the order of these calls; their place
     /// becomes known when the chapter is closed ([`crate::Shard::chapter_closed`]). A host that cannot take the section
     /// now drops it, and all others until it has told so by [`crate::Shard::section_dropped`], once for each, before the
@@ -142,33 +141,6 @@ impl RunToken {
     pub const fn is_metadata(self) -> bool {
         self.0 & RunToken::METADATA != 0
     }
-}
-
-/// Where a transfer goes: an object of the volume in its pool, and a place in it. [`crate::volume::Placement`] knows
-/// where on which bdev that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Blocks of one slab from this one on.
-    Data(Pbn),
-    /// Blocks of a slab's metadata area: summary, reference counts, slab journal ([`crate::media`]).
-    SlabMetadata {
-        /// Number of the slab in the volume.
-        slab: u64,
-        /// First block in its area.
-        block: u32,
-    },
-    /// Blocks of the object that holds the roots of the block map.
-    Roots {
-        /// First block.
-        block: u32,
-    },
-    /// Part of a log that is a segment of a recovery journal.
-    Journal {
-        /// Number of the segment in the volume.
-        segment: u32,
-        /// First byte in the log, a multiple of the sector size.
-        offset: u64,
-    },
 }
 
 /// One vectored transfer of consecutive blocks.

@@ -6,21 +6,28 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+pub mod block_map;
 mod context;
+mod dedupe;
 pub mod dump;
 pub mod env;
 pub mod error;
-pub mod hash;
+pub mod fingerprint;
+pub mod format;
+mod home_slot;
+pub mod index;
 pub mod io;
-pub mod logical;
-pub mod media;
+pub mod journal;
+mod logical;
 pub mod message;
-pub mod physical;
-pub mod pool;
-
+pub mod packing;
 mod read_check;
 mod report;
+pub mod request;
 mod shard;
+pub mod slabs;
+pub mod statistics;
+pub mod swapper;
 mod tally;
 #[cfg(test)]
 mod test_device;
@@ -29,11 +36,15 @@ pub mod units;
 pub mod volume;
 mod wait_queue;
 
-pub use env::{Block, Direction, Env, Event, Part, Place, ReadOnlyReason, Run, RunToken};
+pub use dedupe::IndexImage;
+pub use env::{Direction, Env, Event, Part, ReadOnlyReason, Run, RunToken};
 pub use error::RequestError;
-pub use hash::{HistoryConfig, IndexImage, SectionAt};
+pub use format::index_section::SectionAt;
+pub use format::Place;
+pub use index::HistoryConfig;
 pub use message::Message;
+pub use mpool::units::Nanos;
 #[cfg(feature = "measure-unchecked")]
 pub use read_check::switch_read_checks;
 pub use shard::{MetadataConfig, Shard, ShardConfig, MAX_RUN_BLOCKS};
-pub use units::{Blocks, Lbn, Nanos, Pbn, ShardId, BLOCK_SIZE, SECTOR_SIZE};
+pub use units::{Block, Blocks, Lbn, Pbn, ShardId, BLOCK_SIZE, SECTOR_SIZE};

@@ -9,13 +9,10 @@
 //! logical and hash zone hand over through queues of their own. Which call or message serves a step depends only on
 //! where the owner of the object lives, never on load, so the order between two shards is kept.
 
-use crate::context::Awaited;
 use crate::error::RequestError;
-use crate::hash::Fingerprint;
-use crate::io::swapper::SwapRequest;
-use crate::logical::{Mapped, Mapping};
-use crate::media::journal_record::Point;
-use crate::physical::{Allocation, Claim};
+use crate::fingerprint::Fingerprint;
+use crate::format::journal_record::Point;
+use crate::format::{Mapped, Mapping};
 use crate::units::{Lbn, Pbn, ShardId};
 
 /// A data_vio in the logical zone of a shard.
@@ -36,7 +33,7 @@ pub struct MemberRef {
     pub index: u32,
 }
 
-/// From here on the index of a [`MemberRef`] names a swap ([`crate::io::swapper`]), which holds blocks as members do.
+/// From here on the index of a [`MemberRef`] names a swap ([`crate::swapper`]), which holds blocks as members do.
 const FIRST_SWAP: u32 = 1 << 31;
 
 impl MemberRef {
@@ -57,6 +54,64 @@ pub const fn swap_of(member: u32) -> Option<u32> {
     }
 }
 
+/// What a block is to be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Data that needs room of its own.
+    New,
+    /// What needs room for a while, or little of it: a page of the block map, or blocks that the volume moves together.
+    Upkeep,
+    /// Data in place of that in a block of the zone, to which the writer has the only reference, as far as it knows.
+    Instead(Pbn),
+    /// A compressed block in place of another of the zone: of those who have `references` to it, which are all as far as
+    /// the writer knows, each takes one to the new block instead.
+    Replace {
+        /// The old block.
+        pbn: Pbn,
+        /// Its references.
+        references: u8,
+    },
+    /// Likewise, but of a block in another zone, which has nothing to lend.
+    Abroad(Pbn),
+}
+
+/// The answer to a request for a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// A block, locked for the requester.
+    Block(Pbn),
+    /// The zone has none for such a claim.
+    Full,
+    /// The claim is a good one, but other zones have to meet it.
+    Elsewhere,
+    /// The zone has none now; an event of the zone follows.
+    Waiting,
+    /// After a wait: the zone has none. Others that had none before may have some now.
+    Again,
+    /// The zone takes no writes any more.
+    ReadOnly,
+}
+
+/// A write that asks for a swap.
+#[derive(Debug, Clone, Copy)]
+pub struct SwapRequest {
+    /// The parked data_vio.
+    pub vio: VioRef,
+    /// The block that it writes.
+    pub lbn: Lbn,
+    /// The compressed block that held its old content.
+    pub pbn: Pbn,
+}
+
+/// A block that a hash zone has, and for whose LBN somebody waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Awaited {
+    /// The block.
+    pub vio: VioRef,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
 /// One message. The comment of each variant names sender and receiver by zone.
 #[derive(Debug, Clone, Copy)]
 pub enum Message<Buf> {
@@ -72,7 +127,7 @@ pub enum Message<Buf> {
         fingerprint: Fingerprint,
         /// The mapping that it replaces.
         old: Mapping,
-        /// It is stored, but shall be stored in another place ([`crate::io::relocator`]).
+        /// It is stored, but shall be stored in another place ([`crate::packing::relocator`]).
         anew: bool,
         /// Somebody waits for its LBN.
         awaited: bool,

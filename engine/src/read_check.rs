@@ -6,8 +6,8 @@
 //! feature `measure-unchecked`, which is for the benchmark's program alone, adds a switch. It is on until that program
 //! switches it off, so that even such a build checks in anyone else's hands.
 
-use crate::env::Block;
-use crate::hash::Fingerprinter;
+use crate::fingerprint::Fingerprinter;
+use crate::units::Block;
 
 /// The code of `block`, which should be `expected`. Where checks are switched off, `expected` itself, without a look at
 /// the block.

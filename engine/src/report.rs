@@ -6,9 +6,10 @@
 //! one by one; the others are counted, and the count is reported when the window ends (rate-limited, the
 //! unreported count carried over).
 
+use mpool::units::Nanos;
+
 use crate::env::{Env, Event};
 use crate::timers::{TimerUser, Timers};
-use crate::units::Nanos;
 
 /// Events reported one by one in each window.
 pub const EVENTS_PER_WINDOW: u32 = 10;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How many of something are clients', and how many the volume's own ([`crate::io::relocator`]).
+//! How many of something are clients', and how many the volume's own ([`crate::packing::relocator`]).
 //!
 //! Kept apart where it matters whom somebody waits for: a client's request may wait for other clients' requests, but
 //! hardly for what the volume does on its own account.

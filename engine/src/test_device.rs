@@ -2,11 +2,13 @@
 
 //! The world of tests that look at metadata alone: memory and a device, and neither clients nor other shards.
 
-use crate::env::{Block, Env, Event, Part, Run, RunToken};
+use mpool::units::Nanos;
+
+use crate::env::{Env, Event, Part, Run, RunToken};
 use crate::error::RequestError;
-use crate::hash::SectionAt;
+use crate::format::index_section::SectionAt;
 use crate::message::Message;
-use crate::units::{Lbn, Nanos, ShardId};
+use crate::units::{Block, Lbn, ShardId};
 
 /// Memory, by number, and a device.
 pub trait TestDevice {

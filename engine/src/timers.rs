@@ -6,8 +6,9 @@
 //! only when that becomes earlier: a timer moved to later or stopped costs at most one call that finds nothing due.
 //! Invariant: while a timer is set, the world has been asked for a call not later than that.
 
+use mpool::units::Nanos;
+
 use crate::env::Env;
-use crate::units::Nanos;
 
 /// Who uses a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,13 @@
 
 use core::fmt;
 
+pub use mpool::units::Nanos;
+
 /// Bytes in a block: the unit of deduplication, of both block numbers and of every allocation.
 pub const BLOCK_SIZE: usize = 4096;
+
+/// One block's worth of memory.
+pub type Block = [u8; BLOCK_SIZE];
 
 /// Bytes in a sector: the smallest unit a client may address when the exposed block size is 512.
 pub const SECTOR_SIZE: usize = 512;
@@ -39,10 +44,6 @@ pub struct ShardId(pub u16);
 /// A number of 4096-byte blocks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Blocks(pub u64);
-
-/// A point in time, in nanoseconds since an origin that only the host knows.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Nanos(pub u64);
 
 impl Pbn {
     /// The block of zeros that is stored nowhere.
@@ -106,12 +107,6 @@ impl fmt::Debug for ShardId {
 impl fmt::Debug for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} blocks", self.0)
-    }
-}
-
-impl fmt::Debug for Nanos {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ns", self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! What holds for a drive's descriptor, whatever the bytes.
 
-use engine::pool::format::DriveDescriptor;
+use mpool::format::DriveDescriptor;
 
 /// Decodes the input. What decodes can be used without care, and encodes to bytes that decode to the same.
 pub fn check(input: &[u8]) {

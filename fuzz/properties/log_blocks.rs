@@ -11,10 +11,10 @@
 //! bit 4   one flush set was written after the other
 //! ```
 
-use engine::pool::mlog::block::{seal, SetIds, Stamp};
-use engine::pool::mlog::check::{check_block, check_image, check_records, ContentError, LogContent};
-use engine::pool::mlog::scan::ScanConfig;
-use engine::pool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
+use mpool::mlog::block::{seal, SetIds, Stamp};
+use mpool::mlog::check::{check_block, check_image, check_records, ContentError, LogContent};
+use mpool::mlog::scan::ScanConfig;
+use mpool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
 use uuid::Uuid;
 
 /// Whose log it is.

@@ -2,7 +2,7 @@
 
 //! What holds for a record of a metadata container, whatever the bytes.
 
-use engine::pool::format::{ContentVersion, Record, MAX_RECORD_BYTES};
+use mpool::format::{ContentVersion, Record, MAX_RECORD_BYTES};
 
 /// Decodes the input as content of each version. What decodes encodes to as many bytes, which decode to the same.
 pub fn check(input: &[u8]) {

@@ -2,8 +2,8 @@
 
 //! What holds for a copy of a superblock, whatever the bytes.
 
-use engine::pool::format::superblock::checksums;
-use engine::pool::format::{Superblock, SuperblockVersion, SUPERBLOCK_BYTES};
+use mpool::format::superblock::checksums;
+use mpool::format::{Superblock, SuperblockVersion, SUPERBLOCK_BYTES};
 
 /// Judges the input as it is, and once more with checksums that match: no change of the rest gets past wrong ones.
 pub fn check(input: &[u8]) {

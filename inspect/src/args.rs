@@ -3,7 +3,7 @@
 //! The command line.
 
 use clap::Parser;
-use engine::pool::ObjectId;
+use mpool::ObjectId;
 
 /// Looks into the devices of a media pool. Never writes; survives any content.
 ///

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::pool::format::{ContentVersion, DriveDescriptor, MpConfig, ObjectCreate, Record};
-use engine::pool::metadata::UNIQUIFIERS_PER_CHECKPOINT;
-use engine::pool::tunables::KeptTunable;
-use engine::pool::{ObjectId, ObjectType, Slot};
+use mpool::format::{ContentVersion, DriveDescriptor, MpConfig, ObjectCreate, Record};
+use mpool::metadata::UNIQUIFIERS_PER_CHECKPOINT;
+use mpool::tunables::KeptTunable;
+use mpool::{ObjectId, ObjectType, Slot};
 
 use crate::findings::Findings;
 use crate::records;
@@ -183,7 +183,7 @@ impl Container {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::pool::{Extent, MediaClass};
+    use mpool::{Extent, MediaClass};
 
     fn mblock(uniquifier: u64, slot: u8) -> ObjectCreate {
         ObjectCreate {

@@ -2,16 +2,14 @@
 
 //! What the records of a log mean.
 
-use engine::media::journal_record;
-use engine::pool::format::{ContentVersion, Record};
-use engine::pool::{ObjectId, Slot};
+use engine::format::journal_record;
 use engine::volume::catalog::CatalogRecord;
 use engine::volume::inventory::InventoryRecord;
+use mpool::format::{ContentVersion, Record};
+use mpool::{ObjectId, Slot};
 
 use crate::metadata::PoolReport;
-use crate::records;
-use crate::shown;
-use crate::volume_records;
+use crate::{records, shown, volume_records};
 
 /// Bytes of a record that are kept to be understood; more than any record has that is.
 const MAX_KEPT: usize = 1 << 20;

@@ -2,9 +2,9 @@
 
 //! A drive of a pool: an image whose superblock was understood, and where its zones lie in it.
 
-use engine::pool::format::{superblock_zones, Superblock, SuperblockFlags};
-use engine::pool::superblocks::{Found, COPIES};
-use engine::pool::{Extent, MediaClass};
+use mpool::format::{superblock_zones, Superblock, SuperblockFlags};
+use mpool::superblocks::{Found, COPIES};
+use mpool::{Extent, MediaClass};
 use serde::Serialize;
 use uuid::Uuid;
 

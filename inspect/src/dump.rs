@@ -5,9 +5,9 @@
 //! An iterator, so that a log of any size is shown in little memory. It walks as recovery does: the
 //! engine classifies each block and parses its records; here it is only said what was seen.
 
-use engine::pool::mlog::block::{classify, BlockKind, Header, SetIds, HEADER_BYTES};
-use engine::pool::mlog::record::{ChunkType, Descriptor, Parser, Step, DESCRIPTOR_BYTES};
-use engine::pool::mlog::scan::Recovered;
+use mpool::mlog::block::{classify, BlockKind, Header, SetIds, HEADER_BYTES};
+use mpool::mlog::record::{ChunkType, Descriptor, Parser, Step, DESCRIPTOR_BYTES};
+use mpool::mlog::scan::Recovered;
 use serde::Serialize;
 use uuid::Uuid;
 

@@ -4,13 +4,13 @@
 //!
 //! Reads pieces of at most 1 MiB, so that a log of any size is looked at in little memory.
 
-use engine::pool::mlog::block::{Header, Stamp};
-use engine::pool::mlog::geometry::STALE_SCAN_BYTES;
-use engine::pool::mlog::reader::{Origin, Reader, Sink, Taken};
-use engine::pool::mlog::record::{ChunkType, Descriptor, DESCRIPTOR_BYTES};
-use engine::pool::mlog::scan::{Recovered, Scan, ScanConfig, ScanError};
-use engine::pool::mlog::{Geometry, Place};
-use engine::pool::{Extent, ObjectId};
+use mpool::mlog::block::{Header, Stamp};
+use mpool::mlog::geometry::STALE_SCAN_BYTES;
+use mpool::mlog::reader::{Origin, Reader, Sink, Taken};
+use mpool::mlog::record::{ChunkType, Descriptor, DESCRIPTOR_BYTES};
+use mpool::mlog::scan::{Recovered, Scan, ScanConfig, ScanError};
+use mpool::mlog::{Geometry, Place};
+use mpool::{Extent, ObjectId};
 use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;
@@ -134,7 +134,7 @@ impl<'a> Log<'a> {
 
     fn begins_with_marker(&self) -> bool {
         let mut block = vec![0; self.drive.sector_bytes()];
-        let first = engine::pool::mlog::block::HEADER_BYTES;
+        let first = mpool::mlog::block::HEADER_BYTES;
         let readable = self.read(0, &mut block).is_ok();
         let ours = readable && Header::decode(&block).is_some_and(|header| header.stamp == self.stamp);
         let descriptor = block.get(first..).and_then(|rest| rest.first_chunk::<DESCRIPTOR_BYTES>());

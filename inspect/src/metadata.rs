@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::pool::format::{DriveDescriptor, Mdc0Location, ObjectCreate, SuperblockFlags, MAX_RECORD_BYTES};
-use engine::pool::{MediaClass, ObjectId, ObjectType, Slot};
+use mpool::format::{DriveDescriptor, Mdc0Location, ObjectCreate, SuperblockFlags, MAX_RECORD_BYTES};
+use mpool::{MediaClass, ObjectId, ObjectType, Slot};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -236,7 +236,7 @@ fn recorded_drives(mdc0: &Container, given: [Option<&Drive>; 2]) -> Vec<Recorded
         .collect()
 }
 
-fn parameters(config: &engine::pool::format::MpConfig) -> Parameters {
+fn parameters(config: &mpool::format::MpConfig) -> Parameters {
     Parameters {
         uid: config.uid,
         gid: config.gid,

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::pool::format::{Mdc0Log, ObjectCreate};
-use engine::pool::mlog::block::Stamp;
-use engine::pool::{Extent, MediaClass, ObjectId, ObjectType};
+use mpool::format::{Mdc0Log, ObjectCreate};
+use mpool::mlog::block::Stamp;
+use mpool::{Extent, MediaClass, ObjectId, ObjectType};
 use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;

@@ -4,8 +4,8 @@
 //!
 //! Nothing is repaired: what the next opening would repair is said.
 
-use engine::pool::mdc::choose_active;
-use engine::pool::mlog::scan::ScanError;
+use mpool::mdc::choose_active;
+use mpool::mlog::scan::ScanError;
 use serde::Serialize;
 
 use crate::findings::Findings;

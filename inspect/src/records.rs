@@ -2,7 +2,7 @@
 
 //! Records of metadata containers in words.
 
-use engine::pool::format::{ObjectCreate, Record};
+use mpool::format::{ObjectCreate, Record};
 
 use crate::shown;
 

@@ -2,7 +2,7 @@
 
 //! Everything that was found on the images: the document that `--json` prints and that the text is made of.
 
-use engine::pool::{MediaClass, ObjectId, ObjectType, Slot};
+use mpool::{MediaClass, ObjectId, ObjectType, Slot};
 use serde::Serialize;
 
 use crate::drive::{Drive, DriveReport};

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use engine::pool::{Extent, MediaClass, ObjectId, ObjectType};
+use mpool::{Extent, MediaClass, ObjectId, ObjectType};
 use serde::Serializer;
 
 /// An object's id: hexadecimal, so that slot and type can be read off, and so that JSON readers keep all bits.

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use engine::pool::format::superblock_zones;
-use engine::pool::space_map::DEFAULT_REGIONS;
-use engine::pool::{Extent, ObjectId};
+use mpool::format::superblock_zones;
+use mpool::space_map::DEFAULT_REGIONS;
+use mpool::{Extent, ObjectId};
 use serde::Serialize;
 
 use crate::drive::Drive;
@@ -280,7 +280,7 @@ fn regions(zones: u64, runs: &[Run]) -> Vec<Region> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::pool::{ObjectType, Slot};
+    use mpool::{ObjectType, Slot};
 
     fn id(number: u64) -> ObjectId {
         ObjectId::new(number, ObjectType::Mblock, Slot(1))

@@ -5,11 +5,11 @@
 //! The fields are shown as they stand, whether the copy is good or not; what is good, and which copy counts, says the
 //! engine.
 
-use engine::pool::format::fields::{FieldReader, Truncated};
-use engine::pool::format::superblock::{checksums, MAGIC};
-use engine::pool::format::{DeviceRecord, POOL_NAME_BYTES, SUPERBLOCK_BYTES};
-use engine::pool::superblocks::{self, decide, Condition, CopyState, Found, COPIES, HEAD_COPIES_AT};
-use engine::pool::{DeviceError, PoolError};
+use mpool::format::fields::{FieldReader, Truncated};
+use mpool::format::superblock::{checksums, MAGIC};
+use mpool::format::{DeviceRecord, POOL_NAME_BYTES, SUPERBLOCK_BYTES};
+use mpool::superblocks::{self, decide, Condition, CopyState, Found, COPIES, HEAD_COPIES_AT};
+use mpool::{DeviceError, PoolError};
 use serde::Serialize;
 use uuid::Uuid;
 

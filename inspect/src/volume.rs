@@ -2,10 +2,10 @@
 
 //! A volume: its inventory, and whether the objects in it are there.
 
-use engine::pool::{MediaClass, ObjectId, ObjectType};
 use engine::units::BLOCK_SIZE;
 use engine::volume::catalog::VolumeEntry;
 use engine::volume::inventory::{Contents, InventoryRecord, VolumeConfig, VolumeState};
+use mpool::{MediaClass, ObjectId, ObjectType};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -221,7 +221,7 @@ fn check(subject: &str, contents: &Contents, objects: &Objects<'_>, findings: &m
     let area_bytes = config.area_bytes().saturating_mul(config.areas_per_object.into());
     let metadata = config.metadata_class;
     let slab_bytes = config.slab_blocks.saturating_mul(BLOCK_SIZE as u64);
-    let root_bytes = engine::logical::ROOTS * BLOCK_SIZE as u64;
+    let root_bytes = engine::format::ROOTS * BLOCK_SIZE as u64;
     let slab = (ObjectType::Slab, MediaClass::Capacity, slab_bytes);
     let roots: Vec<_> = contents.roots.into_iter().collect();
     let kinds = [

@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-use engine::logical::{Mapping, MappingState, PageId};
-use engine::media::journal_record::{OwnedEntry, RecordHeader};
+use engine::format::journal_record::{OwnedEntry, RecordHeader};
+use engine::format::{Mapping, MappingState, PageId};
 use engine::volume::inventory::{InventoryRecord, StateKind, VolumeConfig, VolumeState};
 use engine::BLOCK_SIZE;
 

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::pool::ObjectId;
 use engine::volume::catalog::{CatalogRecord, VolumeEntry};
+use mpool::ObjectId;
 use serde::Serialize;
 use uuid::Uuid;
 

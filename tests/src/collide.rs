@@ -2,14 +2,14 @@
 
 //! Blocks that differ and have the same fingerprint, for whoever knows a volume's secret.
 //!
-//! The fingerprint is XXH3-128 with a secret (see `engine::hash`). XXH3 adds up stripes of 64 bytes: a lane d of a
+//! The fingerprint is XXH3-128 with a secret (see `engine::dedupe`). XXH3 adds up stripes of 64 bytes: a lane d of a
 //! stripe with key k adds d itself to one sum and lo(d ^ k) * hi(d ^ k) to another. Where the low half of d equals
 //! that of k, the product is zero whatever the high half is, and two such lanes of neighbouring stripes can share out
 //! a sum between their high halves at will. So every block has 2^32 others with its fingerprint, all 128 bits of it.
 //!
 //! Tests of the real target take the secret from where it is kept: in the inventory, on media.
 
-use engine::hash::SECRET_BYTES;
+use engine::fingerprint::SECRET_BYTES;
 use engine::volume::inventory::InventoryRecord;
 use engine::Block;
 
@@ -61,7 +61,7 @@ pub fn find_secret(image: &[u8]) -> Option<[u8; SECRET_BYTES]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::hash::Fingerprinter;
+    use engine::fingerprint::Fingerprinter;
 
     #[test]
     fn members_of_a_family_differ_and_have_one_fingerprint() {

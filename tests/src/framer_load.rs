@@ -7,9 +7,9 @@
 
 use std::collections::VecDeque;
 
-use engine::pool::mlog::block::Stamp;
-use engine::pool::mlog::scan::Recovered;
-use engine::pool::mlog::{AppendError, FlushSet, Geometry, LogFormat, LogWriter, Policy, Position, WriterConfig};
+use mpool::mlog::block::Stamp;
+use mpool::mlog::scan::Recovered;
+use mpool::mlog::{AppendError, FlushSet, Geometry, LogFormat, LogWriter, Policy, Position, WriterConfig};
 use uuid::Uuid;
 
 /// Bytes of the log: it is not to get full.

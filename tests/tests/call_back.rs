@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of the stock ([`engine::io::stock`]): blocks that were stored as they are for want of company are called
+//! Directed tests of the stock ([`engine::packing::stock`]): blocks that were stored as they are for want of company are called
 //! back when a fragment comes that fits.
 
 #![forbid(unsafe_code)]
 
+use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
 use tests::sim::cluster::Cluster;
 use tests::sim::content::noise_of;

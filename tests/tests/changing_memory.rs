@@ -8,9 +8,9 @@
 
 #![forbid(unsafe_code)]
 
-use engine::io::Operation;
+use engine::format::Geometry;
+use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Direction, Pbn};
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::Cluster;

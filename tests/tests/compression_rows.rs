@@ -5,10 +5,9 @@
 
 #![forbid(unsafe_code)]
 
-use engine::io::Operation;
-use engine::logical::MappingState;
+use engine::format::{Geometry, MappingState};
+use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Direction, Message, Pbn, RequestError, ShardId};
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::{Cluster, Step};

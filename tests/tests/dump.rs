@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use engine::dump::{ByState, DumpScope, ShardDump};
-use engine::volume::Geometry;
+use engine::format::Geometry;
 use engine::{Blocks, Direction, Pbn, Place, ShardId};
 use tests::sim::chapters::ChapterPlan;
 use tests::sim::cluster::Cluster;

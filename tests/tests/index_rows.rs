@@ -7,9 +7,10 @@
 
 #![forbid(unsafe_code)]
 
-use engine::hash::ShortFingerprint;
+use engine::fingerprint::ShortFingerprint;
+use engine::format::Geometry;
+use engine::statistics::Statistics;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::{Geometry, Statistics};
 use engine::{Blocks, Direction, Pbn, Place, ReadOnlyReason, ShardId};
 use tests::sim::chapters::ChapterPlan;
 use tests::sim::client::RequestId;

@@ -7,15 +7,16 @@
 
 use std::collections::VecDeque;
 
-use engine::hash::{Fingerprinter, HistoryConfig, SECRET_BYTES};
-use engine::io::{Operation, Piece};
-use engine::media::index_section::SECTION_RECORDS;
-use engine::physical::ReserveConfig;
-use engine::volume::{DeviceByte, Geometry, Placement};
+use engine::fingerprint::{Fingerprinter, SECRET_BYTES};
+use engine::format::index_section::SECTION_RECORDS;
+use engine::format::{DeviceByte, Geometry, Placement};
+use engine::request::{Operation, Piece};
+use engine::slabs::ReserveConfig;
 use engine::{
-    Block, Blocks, Direction, Env, Event, Lbn, Message, Nanos, Part, Pbn, RequestError, Run, RunToken, SectionAt,
-    Shard, ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
+    Block, Blocks, Direction, Env, Event, HistoryConfig, Lbn, Message, Part, Pbn, RequestError, Run, RunToken,
+    SectionAt, Shard, ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
 };
+use mpool::units::Nanos;
 use tests::framer_load::FramerLoad;
 use tests::sim::layout::{placement, SEGMENT_BYTES};
 use tests::sim::load::{format, Load};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of relocation ([`engine::io::relocator`]): fragments in use leave compressed blocks that are mostly
+//! Directed tests of relocation ([`engine::packing::relocator`]): fragments in use leave compressed blocks that are mostly
 //! dead.
 
 #![forbid(unsafe_code)]
 
+use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
 use tests::sim::cluster::Cluster;
 use tests::sim::content::noise_of;

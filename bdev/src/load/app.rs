@@ -12,12 +12,11 @@ use std::sync::{mpsc, Arc};
 
 use thiserror::Error;
 
-use crate::ffi;
-
 use super::content::SharedContent;
 use super::job::{self, JobReport};
 use super::spec::{LoadError, LoadReport, LoadSpec};
 use super::thread::{self, ThreadHandle, ThreadTimes};
+use crate::spdk::ffi;
 
 /// Exit status after SIGINT or SIGTERM, as shells have it.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -148,7 +147,7 @@ pub fn run<T: Send + 'static>(
     if HAS_RUN.swap(true, Ordering::SeqCst) {
         return Err(AppError::Again);
     }
-    crate::link();
+    crate::module::link();
     let cores = options.cores.clone();
     let (sender, receiver) = mpsc::channel::<Outcome<T>>();
     let begin = move || {

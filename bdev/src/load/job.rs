@@ -15,13 +15,12 @@ use std::sync::mpsc::Sender;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ffi;
-
 use super::address::Slots;
 use super::content::{self, SharedContent, Source, MAX_WRITE_BLOCKS};
 use super::histogram::Histogram;
 use super::memory::DmaBuffer;
 use super::spec::{Content, Limit, LoadError, LoadReport, LoadSpec, Operation};
+use crate::spdk::ffi;
 
 const BLOCK: usize = engine::BLOCK_SIZE;
 

@@ -5,9 +5,8 @@
 use core::ptr::NonNull;
 use core::slice;
 
-use crate::ffi;
-
 use super::address::Random;
+use crate::spdk::ffi;
 
 const ALIGNMENT: usize = 4096;
 

@@ -7,12 +7,13 @@ use std::panic::{resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::mpsc;
 
-use engine::pool::control::{PoolHandle, Rights};
-use engine::pool::{Host, Kind, PoolError};
 use futures::FutureExt;
+use mpool::control::{PoolHandle, Rights};
+use mpool::{Host, Kind, PoolError};
 
 use super::app::{App, AppError};
 use crate::pool::{runtime, SpdkHost};
+use crate::spdk::tasks;
 
 /// Opens a pool that the module has active, by JSON-RPC or by examine. Within [`App::run_pool`] only.
 ///
@@ -37,7 +38,7 @@ impl App {
         let (sender, receiver) = mpsc::channel();
         self.app_thread().send(move || {
             let working = work(Rc::new(SpdkHost));
-            runtime::spawn(async move {
+            tasks::spawn(async move {
                 let outcome = AssertUnwindSafe(working).catch_unwind().await;
                 // The receiver waits below; it cannot be gone.
                 let _ = sender.send(outcome);

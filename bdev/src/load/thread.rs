@@ -7,7 +7,7 @@ use core::ptr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::ffi;
+use crate::spdk::ffi;
 
 /// Work for an SPDK thread.
 type Work = Box<dyn FnOnce() + Send>;

@@ -16,19 +16,15 @@
 //! `spdk_json_decode_object` refuses an object without saying which member it minds; here each refusal names the
 //! parameter, what was given and what is allowed.
 
-mod create;
 mod field;
-mod load;
 mod param;
 
 use thiserror::Error;
 
-use crate::cpumask::MaskError;
-use crate::json::{Fields, Value};
+use crate::spdk::cpumask::MaskError;
+use crate::spdk::json::{Fields, Value};
 
-pub use self::create::{CreateParams, Place};
 pub use self::field::{Checked, Field, FromChecked};
-pub use self::load::{IndexAction, LoadParams};
 pub use self::param::*;
 
 /// Parameters that are read together.

@@ -5,8 +5,8 @@
 use uuid::Uuid;
 
 use super::{Checked, Field, ParamError};
-use crate::cpumask;
-use crate::json::Value;
+use crate::spdk::cpumask;
+use crate::spdk::json::Value;
 
 /// What a parameter may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

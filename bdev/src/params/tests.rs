@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-use super::create::BlockSize;
 use super::*;
+use crate::volume::create_params::{BlockSize, CreateParams, Place};
+use crate::volume::load_params::{IndexAction, LoadParams};
 
 fn text(value: &str) -> Value {
     Value::String(value.to_owned())

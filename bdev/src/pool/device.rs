@@ -8,12 +8,13 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use engine::pool::device::{Ended, Transfer};
-use engine::pool::{Device, DeviceError, DeviceProperties, IoBuf, PoolError};
+use mpool::device::{Ended, Transfer};
+use mpool::{Device, DeviceError, DeviceProperties, IoBuf, PoolError};
 
-use super::bdev::{Access, OpenBdev};
-use super::memory::DmaMemory;
-use super::transfer::Command;
+use super::service;
+use crate::spdk::dma_memory::DmaMemory;
+use crate::spdk::open_bdev::{Access, OpenBdev};
+use crate::spdk::open_bdev_io::Command;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -25,7 +26,11 @@ impl BdevDevice {
     /// # Errors
     /// As for [`OpenBdev::open`].
     pub fn open(name: &str, access: Access) -> Result<BdevDevice, PoolError> {
-        OpenBdev::open(name, access).map(BdevDevice)
+        let bdev = OpenBdev::open(name, access)?;
+        if access == Access::Claim {
+            bdev.on_removal(service::drive_removed);
+        }
+        Ok(BdevDevice(bdev))
     }
 }
 
@@ -36,7 +41,7 @@ impl Device for BdevDevice {
     }
 
     fn allocate(&self, bytes: usize) -> Result<IoBuf, DeviceError> {
-        let memory = DmaMemory::new(bytes, self.0.alignment).ok_or(DeviceError::NoMemory)?;
+        let memory = DmaMemory::new(bytes, self.0.alignment()).ok_or(DeviceError::NoMemory)?;
         Ok(Box::new(memory))
     }
 

@@ -15,20 +15,17 @@
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
-use std::ffi::CStr;
 use std::rc::Rc;
 
-use engine::pool::management::activate::ActivateRequest;
-use engine::pool::management::scan::{pools_among, ScannedDrive};
-use engine::pool::{Kind, PoolError};
+use mpool::management::activate::ActivateRequest;
+use mpool::management::scan::{pools_among, ScannedDrive};
+use mpool::{Kind, PoolError};
 use uuid::Uuid;
 
-use super::bdevs::{self, Claim};
 use super::runtime::{self, Runtime};
 use super::scan::{self, Chosen};
-use crate::ffi;
-use crate::module;
-use crate::volume::load::load_all;
+use crate::spdk::bdevs::{self, Claim};
+use crate::spdk::{module, tasks};
 
 /// What examine is looking at, and has looked at.
 #[derive(Debug, Default)]
@@ -77,31 +74,20 @@ impl Examinations {
     }
 }
 
-/// SPDK's callback: a bdev was registered that nobody has claimed while its configuration was examined.
-///
-/// # Safety
-/// Called by SPDK on the application thread, with a registered bdev.
-pub unsafe extern "C" fn examine_disk(bdev: *mut ffi::spdk_bdev) {
-    // SAFETY: the caller's promise; the name is a C string.
-    let name = unsafe { CStr::from_ptr((*bdev).name) }.to_string_lossy().into_owned();
+/// A bdev was registered that nobody has claimed while its configuration was examined. On the application thread.
+pub fn examine_disk(name: String) {
     let runtime = runtime::get().filter(|runtime| !runtime.service.is_finishing());
     let (Some(runtime), Some(Claim::None)) = (runtime, bdevs::claim_of(&name)) else {
-        examined();
+        module::examined();
         return;
     };
     runtime.service.examinations.note(&name);
     runtime.service.examinations.under_way.borrow_mut().push(name.clone());
-    runtime::spawn(async move {
+    tasks::spawn(async move {
         examine(&runtime, &name).await;
         runtime.service.examinations.end(&name);
-        examined();
+        module::examined();
     });
-}
-
-/// Tells SPDK that a bdev has been examined.
-fn examined() {
-    // SAFETY: SPDK has called `examine_disk`, and each call is answered once.
-    unsafe { ffi::spdk_bdev_module_examine_done(module::handle()) };
 }
 
 async fn examine(runtime: &Rc<Runtime>, name: &str) {
@@ -111,7 +97,7 @@ async fn examine(runtime: &Rc<Runtime>, name: &str) {
         // Before SPDK is told that the bdev is examined, the volumes on it are there.
         Ok(drive) => {
             if activate(runtime, name, &drive).await {
-                load_all(runtime, drive.pool).await;
+                runtime.load_volumes(drive.pool).await;
             }
         }
         Err(error) if error.kind() == Kind::NoPool => {}
@@ -145,13 +131,13 @@ async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) -> bo
 /// Looks for the drives of a pool that was closed because it had lost one, which may have come back meanwhile.
 pub fn look_again(runtime: &Rc<Runtime>, uuid: Uuid, pool: String) {
     let runtime = Rc::clone(runtime);
-    runtime::spawn(async move {
+    tasks::spawn(async move {
         let managing = runtime.service.manage().await;
         let gone = runtime.service.registry().identified(uuid).is_none() && !runtime.service.is_finishing();
         let activated = gone && activate_if_complete(&runtime, uuid, &pool).await;
         drop(managing);
         if activated {
-            load_all(&runtime, uuid).await;
+            runtime.load_volumes(uuid).await;
         }
     });
 }

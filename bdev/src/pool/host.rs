@@ -5,15 +5,14 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use engine::pool::management::props::PoolStatus;
-use engine::pool::{Device, Host, Level, PoolError};
-use engine::Nanos;
 use futures::future::LocalBoxFuture;
+use mpool::host::PoolStatus;
+use mpool::units::Nanos;
+use mpool::{Device, Host, Level, PoolError};
 
-use super::bdev::Access;
 use super::device::BdevDevice;
-use super::{runtime, timer};
-use crate::notify;
+use crate::spdk::open_bdev::Access;
+use crate::spdk::{notify, tasks, timer};
 
 /// See the module's documentation. There is one application thread, so all values are the same.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,7 +29,7 @@ impl Host for SpdkHost {
     }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
-        runtime::spawn(task);
+        tasks::spawn(task);
     }
 
     /// Without random bytes two pools could get one identity; that must not happen, and Linux always has some once

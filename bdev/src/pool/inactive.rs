@@ -5,10 +5,10 @@
 use core::cell::RefCell;
 use std::collections::BTreeMap;
 
-use engine::pool::PoolError;
+use mpool::PoolError;
 use uuid::Uuid;
 
-use super::bdevs;
+use crate::spdk::bdevs;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]

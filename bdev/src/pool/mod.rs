@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Media pools (`engine::pool`) on SPDK bdevs.
+//! Media pools (`mpool`) on SPDK bdevs.
 //!
 //! Everything here lives on SPDK's application thread ([`runtime`]), as SPDK demands of claims, descriptors and
 //! examine, and as the engine's pools demand of their world. A pool's world is a [`host`]: an [`executor`], a
@@ -8,24 +8,15 @@
 //! [`memory`]. [`service`] has the active pools, [`examine`] finds them, [`scan`] looks for them, [`storage`] is what a
 //! volume has in one; [`operations`] are what the RPC methods do, [`params`] their parameters.
 
-pub mod bdev;
-pub mod bdevs;
 pub mod device;
 pub mod examine;
-mod executor;
 mod host;
 mod inactive;
-pub mod iostat;
-mod memory;
 pub mod operations;
 pub mod params;
-mod product;
 pub mod runtime;
 pub mod scan;
 pub mod service;
-pub mod storage;
-pub mod timer;
-mod transfer;
 
 #[cfg(feature = "load")]
 pub use host::SpdkHost;

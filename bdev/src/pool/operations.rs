@@ -2,27 +2,26 @@
 
 //! What the RPC methods do: their parameters, turned into requests to the engine's registry, one at a time.
 
-use engine::pool::error::Result;
-use engine::pool::ids::MediaClass;
-use engine::pool::management::activate::ActivateRequest;
-use engine::pool::management::create::CreateRequest;
-use engine::pool::management::destroy::DestroyRequest;
-use engine::pool::management::drive_add::DriveAddRequest;
-use engine::pool::management::import::ImportRequest;
-use engine::pool::management::layout::LayoutWish;
-use engine::pool::management::rename::RenameRequest;
-use engine::pool::management::scan::{pools_among, ScannedPool};
-use engine::pool::management::Flags;
-use engine::pool::params::{CreateParams as PoolCreateParams, ParamChanges, PoolParams};
-use engine::pool::{names, Kind, PoolError};
+use mpool::error::Result;
+use mpool::ids::MediaClass;
+use mpool::management::activate::ActivateRequest;
+use mpool::management::create::CreateRequest;
+use mpool::management::destroy::DestroyRequest;
+use mpool::management::drive_add::DriveAddRequest;
+use mpool::management::import::ImportRequest;
+use mpool::management::rename::RenameRequest;
+use mpool::management::scan::{pools_among, ScannedPool};
+use mpool::management::Flags;
+use mpool::params::{CreateParams as PoolCreateParams, LayoutWish, ParamChanges, PoolParams};
+use mpool::{names, Kind, PoolError};
+use uuid::Uuid;
 
-use super::bdevs;
 use super::params::{
     ActivateParams, CreateParams, DestroyParams, DriveAddParams, ImportParams, RenameParams, SetParams, Settings,
 };
 use super::scan;
 use super::service::{stored_name, Service};
-use super::storage::Storages;
+use crate::spdk::bdevs;
 
 impl Settings {
     /// As the engine has them.
@@ -137,15 +136,15 @@ impl Service {
         Ok(self.registry().activate(&request).await?.pool().params())
     }
 
-    /// Deactivates a pool.
+    /// Deactivates a pool, unless it has volumes that are loaded, which `volumes_in` names.
     ///
     /// # Errors
     /// Busy: it has volumes that are loaded. What the registry says.
-    pub async fn deactivate(&self, name: &str, storages: &Storages) -> Result<()> {
+    pub async fn deactivate(&self, name: &str, volumes_in: impl Fn(Uuid) -> Vec<String>) -> Result<()> {
         let _managing = self.manage().await;
         let name = stored_name(name)?;
         let pool = self.registry().find(&name)?.pool().uuid();
-        let volumes = storages.names_in(pool);
+        let volumes = volumes_in(pool);
         if !volumes.is_empty() {
             let reason = format!(
                 "its volumes '{}' are in service; bdev_dedupe_unload takes them out of it",

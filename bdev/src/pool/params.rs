@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use engine::pool::tunables::{KeptTunable, Tunables as Values, READAHEAD_PAGES_MAX};
+use mpool::tunables::{KeptTunable, Tunables as Values, READAHEAD_PAGES_MAX};
 use uuid::Uuid;
 
-use crate::params::{flag, mib, number, octal, params, percent, power_of_two_mib, quantity, text, uuid, Field};
-use crate::params::{Param, ParamError, Params, Reader, BDEV, NEW_POOL, POOL};
+use crate::params::{
+    flag, mib, number, octal, params, percent, power_of_two_mib, quantity, text, uuid, Field, Param, ParamError,
+    Params, Reader, BDEV, NEW_POOL, POOL,
+};
 
 /// Values of tunables that are given. Names, ranges, defaults and help texts are the engine's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -183,8 +185,8 @@ params! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::{Fields, Value};
     use crate::params::read;
+    use crate::spdk::json::{Fields, Value};
 
     fn text(value: &str) -> Value {
         Value::String(value.to_owned())

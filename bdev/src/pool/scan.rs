@@ -6,20 +6,20 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use engine::pool::error::Result;
-use engine::pool::management::scan::{pools_among, Scanned, ScannedPool};
-use engine::pool::registry::Registry;
-use engine::pool::tunables::Tunables;
-use engine::pool::{Device, Host, Kind, Level, PoolError};
-use engine::Nanos;
 use futures::future::LocalBoxFuture;
+use mpool::error::Result;
+use mpool::management::scan::{pools_among, Scanned, ScannedPool};
+use mpool::registry::Registry;
+use mpool::tunables::Tunables;
+use mpool::units::Nanos;
+use mpool::{Device, Host, Kind, Level, PoolError};
 
-use super::bdev::Access;
-use super::bdevs::{self, Claim};
 use super::device::BdevDevice;
 use super::examine::Examinations;
 use super::host::SpdkHost;
 use super::params::Bdevs;
+use crate::spdk::bdevs::{self, Claim};
+use crate::spdk::open_bdev::Access;
 
 /// A host whose devices are only looked at.
 #[derive(Debug)]

@@ -8,25 +8,22 @@
 use core::cell::Cell;
 use std::rc::Rc;
 
-use engine::pool::error::Result;
-use engine::pool::ids::ObjectId;
-use engine::pool::management::create::CreateRequest;
-use engine::pool::management::destroy::DestroyRequest;
-use engine::pool::management::layout::LayoutWish;
-use engine::pool::names;
-use engine::pool::params::{CreateParams, ParamChanges};
-use engine::pool::registry::{ActivePool, Registry};
-use engine::pool::tunables::Tunables;
-use engine::pool::{Kind, Pool, PoolError};
 use futures::lock::{Mutex, MutexGuard};
+use mpool::error::Result;
+use mpool::ids::ObjectId;
+use mpool::management::create::CreateRequest;
+use mpool::management::destroy::DestroyRequest;
+use mpool::params::{CreateParams, LayoutWish, ParamChanges, OWN_LABEL};
+use mpool::registry::{ActivePool, Registry};
+use mpool::tunables::Tunables;
+use mpool::{names, Kind, Pool, PoolError};
 use uuid::Uuid;
 
-use super::bdevs;
 use super::examine::{self, Examinations};
 use super::host::SpdkHost;
 use super::inactive::InactivePools;
 use super::runtime;
-use super::storage::OWN_LABEL;
+use crate::spdk::{bdevs, open_bdev, tasks};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -103,7 +100,7 @@ impl Service {
 
     /// Makes the pool for a volume. It has small logs, since a volume needs few objects, and no spare zones: a
     /// volume takes what there is.
-    pub(super) async fn create_for_volume(&self, volume: &str, bdev: &str, force: bool) -> Result<Rc<Pool>> {
+    pub async fn create_for_volume(&self, volume: &str, bdev: &str, force: bool) -> Result<Rc<Pool>> {
         let zone_mib = bdevs::bytes_of(bdev).map(own_zone_mib);
         let layout = LayoutWish {
             zone_mib,
@@ -131,13 +128,13 @@ impl Service {
     }
 
     /// Destroys an active pool, which nobody holds any more: it is closed first, and its drives are opened again.
-    pub(super) async fn destroy_active(&self, pool: Uuid) -> Result<()> {
+    pub async fn destroy_active(&self, pool: Uuid) -> Result<()> {
         let name = Some(pool.to_string());
         self.registry.destroy(&DestroyRequest { name, paths: Vec::new(), force: false }).await
     }
 
     /// Somebody has ended the use of a pool: closes it if it is of no use any more.
-    pub(super) async fn released(&self, pool: Uuid) {
+    pub async fn released(&self, pool: Uuid) {
         let Some(active) = self.registry.identified(pool) else { return };
         let name = active.pool().name().to_owned();
         let lost = has_lost_a_drive(&active);
@@ -227,8 +224,7 @@ pub fn has_only_root(pool: &Pool) -> bool {
 }
 
 fn has_lost_a_drive(active: &ActivePool) -> bool {
-    let Some(runtime) = runtime::get() else { return true };
-    active.paths().iter().any(|path| runtime.find_claimed(path).is_none())
+    active.paths().iter().any(|path| open_bdev::find_claimed(path).is_none())
 }
 
 /// A claimed bdev was removed: its pool is closed, now or when its users have left, so that it can be found again.
@@ -236,7 +232,7 @@ pub fn drive_removed(name: &str) {
     let Some(runtime) = runtime::get() else { return };
     let Some(active) = runtime.service.user_of(name) else { return };
     log::warn!("pool '{}': its drive '{name}' was removed", active.pool().name());
-    runtime::spawn(async move {
+    tasks::spawn(async move {
         let _managing = runtime.service.manage().await;
         let pool = active.pool().uuid();
         drop(active);

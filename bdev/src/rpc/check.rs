@@ -6,8 +6,8 @@ use core::fmt::Display;
 
 use engine::volume::check::{CheckReport, Findings};
 
-use crate::json::Writer;
 use crate::rpc::method::Answer;
+use crate::spdk::json::Writer;
 
 impl Answer for CheckReport {
     const WORDS: &'static str = "whether it is `clean`, what is in use, and what is wrong";

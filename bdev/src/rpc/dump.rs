@@ -7,14 +7,16 @@
 
 use std::sync::Arc;
 
-use engine::dump::{ByState, DumpScope, HashDump, JournalDump, Listed, LogicalDump, PhysicalDump, ScrubberDump};
-use engine::dump::{HashLockDump, PbnLockDump, ShardDump, SlabDump, SlabWaiterDump, VioDump};
+use engine::dump::{
+    ByState, DumpScope, HashDump, HashLockDump, JournalDump, Listed, LogicalDump, PbnLockDump, PhysicalDump,
+    ScrubberDump, ShardDump, SlabDump, SlabWaiterDump, VioDump,
+};
 use engine::Pbn;
 
-use crate::error::VolumeError;
-use crate::json::Writer;
 use crate::rpc::method::Answer;
+use crate::spdk::json::Writer;
 use crate::volume::administration::find;
+use crate::volume::error::VolumeError;
 use crate::volume::{tour, Volume};
 
 /// What a volume's shards have told.

@@ -25,19 +25,16 @@
 
 use std::sync::Arc;
 
-use engine::volume::Statistics;
+use engine::statistics::Statistics;
 
-use crate::error::VolumeError;
-use crate::json::Writer;
-use crate::plan::map_cache_bytes;
-use crate::pool::storage::Storages;
-use crate::registry;
+use crate::datapath::plan::map_cache_bytes;
+use crate::datapath::shard_host::ShardHost;
 use crate::rpc::method::Answer;
-use crate::rpc::mode;
-use crate::shard_host::ShardHost;
+use crate::spdk::json::Writer;
 use crate::volume::administration::find;
+use crate::volume::error::VolumeError;
 use crate::volume::kept::Kept;
-use crate::volume::{tour, Operation, State, Volume};
+use crate::volume::{mode, registry, storage, tour, Operation, State, Volume};
 
 /// What there is to tell.
 #[derive(Debug, Default)]
@@ -63,8 +60,8 @@ impl Answer for Gathered {
 ///
 /// # Errors
 /// There is no volume of this name.
-pub async fn gather(storages: &Storages, name: Option<String>) -> Result<Gathered, VolumeError> {
-    let mut gathered = Gathered { others: storages.operations(), ..Gathered::default() };
+pub async fn gather(name: Option<String>) -> Result<Gathered, VolumeError> {
+    let mut gathered = Gathered { others: storage::operations(), ..Gathered::default() };
     let in_service = |volume: &Arc<Volume>| matches!(volume.state(), State::Online | State::Suspended);
     let volumes = match &name {
         None => registry::all().into_iter().filter(in_service).collect(),

@@ -4,11 +4,7 @@
 
 use core::ffi::CStr;
 
-use crate::ffi;
-use crate::json::Writer;
-
-/// SPDK's callback for a method.
-pub type Handler = unsafe extern "C" fn(*mut ffi::spdk_jsonrpc_request, *const ffi::spdk_json_val);
+use crate::spdk::json::Writer;
 
 /// What an entry of [`methods!`] says of its method: the module itself has no use for that.
 #[cfg(test)]
@@ -64,8 +60,8 @@ impl Answer for Done {
 /// are fields as [`params`](crate::params) has them. The body runs as a task on the application thread; what it
 /// evaluates to is answered, and an error that `?` meets refuses the request.
 ///
-/// `HANDLERS` is what SPDK calls, `METHODS` what there is to say. Two tables, because unit tests, which have no SPDK to link
-/// with, use the second.
+/// `register` tells SPDK of them, `METHODS` is what there is to say. Unit tests, which have no SPDK to link with, use the
+/// second.
 macro_rules! methods {
     ($(
         $(#[doc = $help:literal])+
@@ -84,26 +80,27 @@ macro_rules! methods {
                 all
             }
 
-            /// # Safety
-            /// SPDK calls it, with a request and its decoded parameters.
-            pub unsafe extern "C" fn handle(
-                request: *mut $crate::ffi::spdk_jsonrpc_request,
-                given: *const $crate::ffi::spdk_json_val,
-            ) {
-                let read = |_reader: &mut $crate::params::Reader| {
-                    $(let $field = $crate::params::read_field!(_reader, $field: $type $(= $param)?);)*
-                    Ok(move |$runtime: std::rc::Rc<$crate::pool::runtime::Runtime>| async move {
-                        Ok::<$answer, $crate::rpc::serve::Refusal>($work)
-                    })
-                };
-                // SAFETY: the caller's promise.
-                unsafe { $crate::rpc::serve::serve(request, given, &params(), read) };
+            /// See [`Serve`](crate::spdk::json_rpc::Serve).
+            pub enum Method {}
+
+            impl $crate::spdk::json_rpc::Serve for Method {
+                const NAME: &core::ffi::CStr = $crate::rpc::method::c_name(concat!(stringify!($name), "\0"));
+
+                fn serve(request: $crate::spdk::json_rpc::Request, given: Option<$crate::spdk::json::Fields>) {
+                    $crate::rpc::serve::serve(request, given, &params(), |_reader| {
+                        $(let $field = $crate::params::read_field!(_reader, $field: $type $(= $param)?);)*
+                        Ok(move |$runtime: std::rc::Rc<$crate::pool::runtime::Runtime>| async move {
+                            Ok::<$answer, $crate::rpc::serve::Refusal>($work)
+                        })
+                    });
+                }
             }
         })+
 
-        /// The name of each method, and what serves it.
-        pub const HANDLERS: &[(&core::ffi::CStr, $crate::rpc::method::Handler)] =
-            &[$(($crate::rpc::method::c_name(concat!(stringify!($name), "\0")), $name::handle)),+];
+        /// Makes the methods known to SPDK.
+        pub fn register() {
+            $($crate::spdk::json_rpc::register::<$name::Method>();)+
+        }
 
         /// What there is to say about each method.
         #[cfg(test)]

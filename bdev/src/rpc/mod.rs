@@ -15,9 +15,7 @@ mod dump;
 #[cfg(test)]
 mod generate;
 mod get_stats;
-pub mod info;
-mod method;
-mod mode;
+pub mod method;
 mod pool_get_iostat;
 mod pool_json;
 mod pools;
@@ -25,12 +23,8 @@ mod rebuild;
 mod serve;
 mod volumes;
 
-use crate::ffi;
-
 /// Registers the methods. Called once, by the module's constructor.
 pub fn register() {
-    for (name, handler) in [volumes::HANDLERS, pools::HANDLERS].into_iter().flatten() {
-        // SAFETY: name and handler are static; SPDK's list of methods is usable before `main`.
-        unsafe { ffi::spdk_rpc_register_method(name.as_ptr(), Some(*handler), ffi::SPDK_RPC_RUNTIME) };
-    }
+    volumes::register();
+    pools::register();
 }

@@ -4,13 +4,13 @@
 
 use std::rc::Rc;
 
-use engine::pool::drive::IoCounters;
-use engine::pool::PoolError;
+use mpool::drive::IoCounters;
+use mpool::PoolError;
 
-use crate::json::Writer;
-use crate::pool::iostat::{self, ClassIo, PoolIo};
 use crate::pool::runtime::Runtime;
 use crate::rpc::method::Answer;
+use crate::spdk::json::Writer;
+use crate::volume::iostat::{self, ClassIo, PoolIo};
 
 /// What was read and written.
 pub struct IoStatistics(Vec<PoolIo>);

@@ -5,17 +5,18 @@
 
 use std::rc::Rc;
 
-use engine::pool::drive::DriveStatus;
-use engine::pool::format::DriveDescriptor;
-use engine::pool::ids::MediaClass;
-use engine::pool::management::props::{ClassProps, PoolStatus};
-use engine::pool::management::scan::ScannedPool;
-use engine::pool::params::PoolParams;
-use engine::pool::superblocks::Condition;
-use engine::pool::{Pool, Usage};
+use mpool::drive::DriveStatus;
+use mpool::format::DriveDescriptor;
+use mpool::host::PoolStatus;
+use mpool::ids::MediaClass;
+use mpool::management::props::ClassProps;
+use mpool::management::scan::ScannedPool;
+use mpool::params::PoolParams;
+use mpool::superblocks::Condition;
+use mpool::{Pool, Usage};
 
-use crate::json::Writer;
 use crate::rpc::method::Answer;
+use crate::spdk::json::Writer;
 
 /// The parameters as members of the open object.
 fn params(writer: &mut Writer, params: &PoolParams) {

@@ -2,15 +2,17 @@
 
 //! The methods for media pools.
 
-use engine::pool::params::PoolParams;
+use mpool::params::PoolParams;
 
 use super::method::{methods, Done};
 use super::pool_get_iostat::{self, IoStatistics};
 use super::pool_json::{Active, OnBdevs, Props, Renamed, Usages};
 use crate::params::POOL;
-use crate::pool::params::{ActivateParams, CreateParams, DestroyParams, DriveAddParams};
-use crate::pool::params::{ImportParams, RenameParams, SetParams};
+use crate::pool::params::{
+    ActivateParams, CreateParams, DestroyParams, DriveAddParams, ImportParams, RenameParams, SetParams,
+};
 use crate::volume::load::load_all;
+use crate::volume::storage;
 
 methods! {
     /// Format one or two bdevs as a media pool and activate it.
@@ -33,7 +35,7 @@ methods! {
 
     /// Deactivate a media pool that nobody uses; its bdevs are free then.
     fn mpool_deactivate(runtime, name: String = POOL) -> Done {
-        runtime.service.deactivate(&name, &runtime.storages).await?;
+        runtime.service.deactivate(&name, storage::names_in).await?;
     }
 
     /// Destroy a media pool, deactivating it first; all of its objects are lost.

@@ -4,8 +4,8 @@
 
 use engine::volume::rebuild::RebuildReport;
 
-use crate::json::Writer;
 use crate::rpc::method::Answer;
+use crate::spdk::json::Writer;
 
 impl Answer for RebuildReport {
     const WORDS: &'static str = "what is in use, and what was `lost`";

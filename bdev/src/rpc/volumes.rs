@@ -11,12 +11,15 @@ use engine::volume::rebuild::RebuildReport;
 use super::dump::{self, Dump};
 use super::get_stats::{self, Gathered};
 use super::method::{methods, Answer, Done};
-use crate::error::VolumeError;
-use crate::json::Writer;
-use crate::params::{flag, number, one_of, percent, switch, CreateParams, IndexAction, LoadParams};
-use crate::params::{BLOCK_MAP_CACHE, INDEX, LOGICAL, NEW_VOLUME, PHYSICAL, VOLUME};
-use crate::pool::storage::End;
+use crate::params::{
+    flag, number, one_of, percent, switch, BLOCK_MAP_CACHE, INDEX, LOGICAL, NEW_VOLUME, PHYSICAL, VOLUME,
+};
+use crate::spdk::json::Writer;
 use crate::volume::administration::find;
+use crate::volume::create_params::CreateParams;
+use crate::volume::error::VolumeError;
+use crate::volume::load_params::{IndexAction, LoadParams};
+use crate::volume::storage::End;
 use crate::volume::{create, load, offline, Volume};
 
 /// Entries of each list of a dump, at most: so many are written by a shard in well under a millisecond.
@@ -40,8 +43,8 @@ methods! {
     }
 
     /// Show the counters of one deduplicating bdev, or of all: in total and by shard.
-    fn bdev_dedupe_get_stats(runtime, name: Option<String> = VOLUME.letter('n').or("all")) -> Gathered {
-        get_stats::gather(&runtime.storages, name).await?
+    fn bdev_dedupe_get_stats(_, name: Option<String> = VOLUME.letter('n').or("all")) -> Gathered {
+        get_stats::gather(name).await?
     }
 
     /// Show what a deduplicating bdev holds now, and who waits for what, by shard.

@@ -8,23 +8,19 @@
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use engine::pool::PoolError;
 use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
 use engine::ReadOnlyReason;
+use mpool::PoolError;
 
+use super::error::VolumeError;
+use super::memory_plan::Memory;
 use super::rest::come_to_rest;
 use super::stop::save;
 use super::tour::tour;
-use super::{Operation, State, Volume};
-use crate::error::VolumeError;
-use crate::needs::Memory;
-use crate::notify;
-use crate::plan::{map_cache_bytes, map_pages_cached};
-use crate::pool::runtime;
-use crate::pool::storage;
-use crate::registry;
-use crate::setup;
-use crate::shard_host::ShardHost;
+use super::{registry, setup, storage, Operation, State, Volume};
+use crate::datapath::plan::{map_cache_bytes, map_pages_cached};
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::{notify, tasks};
 
 /// A loaded volume, by its name.
 ///
@@ -171,7 +167,7 @@ impl Volume {
         setup::refuse_too_large(&self.name, &Memory { index: more, ..Memory::default() })?;
         self.record(|config| config.index_mib = u32::try_from(mib).unwrap_or(u32::MAX)).await?;
         self.index_mib.store(mib, Ordering::Relaxed);
-        let bytes = (mib << 20) / self.shards.len() as u64;
+        let bytes = (mib << 20) / self.shards().len() as u64;
         log::info!("{}: the index changes to {mib} MiB", self.name);
         tour(self, move |shard| shard.resize_index(bytes as usize)).await;
         Ok(())
@@ -183,12 +179,12 @@ impl Volume {
     /// There is not enough memory; Busy; Io.
     pub async fn set_block_map_cache(self: &Arc<Volume>, mib: u64) -> Result<(), VolumeError> {
         let _turn = self.begin("set_block_map_cache")?;
-        let bytes = |mib| map_cache_bytes(mib, self.shards.len());
+        let bytes = |mib| map_cache_bytes(mib, self.shards().len());
         let more = bytes(mib).saturating_sub(bytes(self.map_cache_mib()));
         setup::refuse_too_large(&self.name, &Memory { block_map: more, ..Memory::default() })?;
         self.record(|config| config.map_cache_mib = u32::try_from(mib).unwrap_or(u32::MAX)).await?;
         self.map_cache_mib.store(mib, Ordering::Relaxed);
-        let pages = map_pages_cached(mib, self.shards.len());
+        let pages = map_pages_cached(mib, self.shards().len());
         log::info!("{}: the block map's cache changes to {} MiB", self.name, bytes(mib) >> 20);
         tour(self, move |shard| shard.set_map_pages(pages)).await;
         Ok(())
@@ -257,7 +253,7 @@ impl Volume {
         log::error!("{}: read-only: {reason}", self.name);
         notify::read_only(&self.name);
         let volume = Arc::clone(self);
-        runtime::spawn(async move {
+        tasks::spawn(async move {
             let Ok(store) = storage::store(volume.storage.key) else { return };
             let reason = VolumeState::reason_of(&reason);
             let state = VolumeState { kind: StateKind::ReadOnly, reason, ..store.state() };

@@ -4,10 +4,10 @@
 //!
 //! Invariant: at most one operation is under way at a time.
 
-use engine::pool::PoolError;
 use futures::channel::oneshot;
+use mpool::PoolError;
 
-use crate::pool::storage::End;
+use super::storage::End;
 
 /// Where a volume is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,15 +4,13 @@
 
 use std::sync::Arc;
 
+use super::create_params::{CreateParams, Place};
+use super::error::VolumeError;
 use super::load::{bring_up, load_if_stored};
-use super::Volume;
-use crate::error::VolumeError;
-use crate::params::{CreateParams, Place};
-use crate::pool::bdevs;
+use super::storage::place;
+use super::{registry, setup, Volume};
 use crate::pool::runtime;
-use crate::pool::storage::place;
-use crate::registry;
-use crate::setup;
+use crate::spdk::bdevs;
 
 /// Makes a volume and brings it into service. On the app thread.
 ///

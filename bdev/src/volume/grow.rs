@@ -7,19 +7,18 @@
 
 use std::sync::Arc;
 
-use engine::media::slab_summary::SlabSummary;
-use engine::pool::{MediaClass, Pool};
+use engine::format::slab_summary::SlabSummary;
 use engine::volume::store::{SlabWish, VolumeStore};
 use engine::Blocks;
+use mpool::{MediaClass, Pool};
 
+use super::error::VolumeError;
+use super::setup::summaries_of;
+use super::storage::{self, place};
 use super::tour::tour;
-use super::{lock, Volume};
-use crate::error::VolumeError;
+use super::{lock, sizing, Volume};
+use crate::datapath::shard_host::ShardHost;
 use crate::pool::runtime;
-use crate::pool::storage::{self, place};
-use crate::setup::summaries_of;
-use crate::shard_host::ShardHost;
-use crate::sizing;
 
 impl Volume {
     /// Makes the size that clients see larger.
@@ -64,7 +63,7 @@ impl Volume {
         let geometry = self.geometry();
         let (slabs, slab_blocks) = (geometry.slabs(), geometry.slab_blocks());
         let mut room = place::room(pool).map_err(failed)?;
-        let kept = store.free_index_zones(self.shards.len()).map_err(failed)?;
+        let kept = store.free_index_zones(self.shards().len()).map_err(failed)?;
         room.free_zones = room.free_zones.saturating_sub(kept);
         let more = sizing::plan_growth(&room, (slabs, slab_blocks), mib)
             .map_err(|error| VolumeError::sizing(&self.name, pool.name(), error))?;
@@ -103,7 +102,7 @@ impl Volume {
         summaries: Vec<SlabSummary>,
     ) -> Result<(), VolumeError> {
         let failed = |error| VolumeError::pool(&self.name, error);
-        let geometry = store.geometry(self.shards.len()).map_err(failed)?;
+        let geometry = store.geometry(self.shards().len()).map_err(failed)?;
         let placement = Arc::new(store.placement(geometry).map_err(failed)?);
         self.pause().await;
         tour(self, move |shard| {

@@ -17,24 +17,22 @@
 //! written, as images, when the volume is stopped. An index without a history, or with one for whose log there is no
 //! room, is open all the same. An image or a history that cannot be read is logged and done without.
 
+use core::sync::atomic::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use core::sync::atomic::Ordering;
-
-use engine::hash::{IndexControl, IndexOutcome, IndexRequest, IndexWork};
-use engine::pool::{Kind, MediaClass};
+use engine::index::state::{IndexControl, IndexOutcome, IndexRequest, IndexWork};
 use engine::volume::inventory::{VolumeConfig, VolumeState};
 use engine::volume::store::VolumeStore;
+use mpool::{Kind, MediaClass};
 
+use super::error::VolumeError;
 use super::history::{self, History, HistoryStatus};
+use super::load_params::IndexAction;
 use super::rest::wait_for_all;
 use super::tour::{tour, visit};
-use super::{lock, Volume};
-use crate::error::VolumeError;
-use crate::params::IndexAction;
-use crate::pool::storage;
-use crate::shard_host::ShardHost;
+use super::{lock, storage, Volume};
+use crate::datapath::shard_host::ShardHost;
 
 /// The index of a volume that is being loaded. The first load of a volume has nothing to open.
 pub(super) fn control_of(config: &VolumeConfig, state: &VolumeState) -> IndexControl {
@@ -151,7 +149,11 @@ impl Volume {
     async fn load_index(self: &Arc<Volume>) -> IndexOutcome {
         let restored = tour(self, ShardHost::index_restored).await.into_iter().filter(|restored| *restored).count();
         if restored > 0 {
-            log::info!("{}: {restored} of {} parts of its index are as they were saved", self.name, self.shards.len());
+            log::info!(
+                "{}: {restored} of {} parts of its index are as they were saved",
+                self.name,
+                self.shards().len()
+            );
         }
         match self.open_history().await {
             Ok(Some(history)) => {
@@ -227,7 +229,7 @@ impl Volume {
     /// Saves level 1, shard by shard, so that no more than one of them is in memory twice.
     async fn save_images(self: &Arc<Volume>) {
         let Ok(store) = storage::store(self.storage.key) else { return };
-        let shards = self.shards.len();
+        let shards = self.shards().len();
         for shard in 0..shards {
             let image = visit(self, shard, ShardHost::save_index).await;
             // At most 32 shards.

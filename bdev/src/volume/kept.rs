@@ -5,7 +5,7 @@
 //! On media a counter has an identity and a value. The identity is the 64-bit FNV-1a of its name, so that counters may
 //! come and go with releases. Gauges are not kept: they are what is there, not what was.
 
-use engine::volume::Statistics;
+use engine::statistics::Statistics;
 
 /// Figures that tell what is there now.
 const GAUGES: &[&str] = &[

@@ -12,21 +12,20 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::media::slab_summary::SlabSummary;
-use engine::pool::{Kind, Pool, PoolError};
+use engine::format::slab_summary::SlabSummary;
+use engine::format::{Geometry, JournalSegment, Placement};
 use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
 use engine::volume::store::VolumeStore;
-use engine::volume::{Geometry, JournalSegment, Placement};
+use mpool::{Kind, Pool, PoolError};
 use uuid::Uuid;
 
-use super::{recovery, start, Volume};
-use crate::cpumask;
-use crate::error::VolumeError;
-use crate::params::LoadParams;
+use super::error::VolumeError;
+use super::load_params::LoadParams;
+use super::storage::stored::{self, StoredVolume};
+use super::storage::{self, End, Storage};
+use super::{recovery, setup, start, Volume};
 use crate::pool::runtime::{self, Runtime};
-use crate::pool::storage::stored::{self, StoredVolume};
-use crate::pool::storage::{self, End, Storage};
-use crate::setup;
+use crate::spdk::cpumask;
 
 /// A volume whose objects are open and whose metadata is whole.
 #[derive(Debug)]
@@ -97,7 +96,7 @@ pub(super) async fn load_if_stored(
         other => other.map_err(|error| VolumeError::pool(name, error))?,
     };
     refuse_taken(name)?;
-    let held = open(runtime, found).await.map_err(|error| VolumeError::pool(name, error))?;
+    let held = open(found).await.map_err(|error| VolumeError::pool(name, error))?;
     drop(managing);
     let cores = recorded_cores(name, &held)?;
     bring_up(name, held, cores).await.map(Some)
@@ -142,14 +141,14 @@ pub async fn load_all(runtime: &Rc<Runtime>, pool: Uuid) {
 async fn to_be_loaded(runtime: &Rc<Runtime>, pool: Uuid) -> Vec<StoredVolume> {
     let _managing = runtime.service.manage().await;
     let Ok(pool) = runtime.service.find(&pool.to_string()) else { return Vec::new() };
-    if let Err(error) = stored::remove_unfinished(runtime, &pool).await {
+    if let Err(error) = stored::remove_unfinished(&pool).await {
         log::error!("pool '{}' may have volumes whose creation or deletion was cut short: {error}", pool.name());
     }
     let mut volumes = stored::all_in(&pool).await.unwrap_or_else(|error| {
         log::error!("volumes of pool '{}' are not loaded: {error}", pool.name());
         Vec::new()
     });
-    volumes.retain(|volume| !runtime.storages.has(volume.entry.uuid));
+    volumes.retain(|volume| !storage::is_loaded(volume.entry.uuid));
     volumes
 }
 
@@ -157,7 +156,7 @@ async fn load_stored(runtime: &Rc<Runtime>, volume: StoredVolume) -> Result<(), 
     let name = volume.entry.name.clone();
     refuse_taken(&name)?;
     let managing = runtime.service.manage().await;
-    let held = open(runtime, volume).await.map_err(|error| VolumeError::pool(&name, error))?;
+    let held = open(volume).await.map_err(|error| VolumeError::pool(&name, error))?;
     drop(managing);
     let cores = recorded_cores(&name, &held)?;
     bring_up(&name, held, cores).await.map(drop)
@@ -174,7 +173,7 @@ pub(super) async fn hold(name: &str, pool_name: Option<&str>) -> Result<Storage,
     let _managing = runtime.service.manage().await;
     let found = stored::find(&runtime, name, pool_name).await.map_err(|error| not_found(name, error))?;
     refuse_faulted(name, &found.pool).await?;
-    open(&runtime, found).await.map_err(|error| VolumeError::pool(name, error))
+    open(found).await.map_err(|error| VolumeError::pool(name, error))
 }
 
 /// Refuses work that changes a volume whose pool takes no changes just now, which is tried once more for it.
@@ -192,9 +191,9 @@ pub(super) async fn refuse_faulted(name: &str, pool: &Rc<Pool>) -> Result<(), Vo
 }
 
 /// Opens and holds a volume. The caller manages.
-async fn open(runtime: &Rc<Runtime>, volume: StoredVolume) -> Result<Storage, PoolError> {
+async fn open(volume: StoredVolume) -> Result<Storage, PoolError> {
     let store = VolumeStore::open(&volume.pool, volume.entry).await?;
-    storage::hold(runtime, store, false)
+    storage::hold(store, false)
 }
 
 /// The cores that the volume is recorded to run on, as far as the application has them.

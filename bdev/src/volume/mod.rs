@@ -15,62 +15,62 @@
 pub mod administration;
 mod control;
 pub mod create;
+pub mod create_params;
+pub mod error;
 mod grow;
 pub mod history;
 mod index;
+pub mod info;
+pub mod iostat;
 pub mod kept;
 pub mod load;
+pub mod load_params;
+pub mod machine_memory;
+pub mod memory_plan;
+pub mod mode;
 pub mod offline;
 mod recovery;
-mod registration;
+pub mod registration;
+pub mod registry;
 mod rest;
+mod setup;
+pub mod sizing;
 mod start;
 mod stop;
+pub mod storage;
 mod tour;
 
-use core::cell::UnsafeCell;
-use core::ffi::c_void;
-use core::ops::Range;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering};
-use std::ffi::CString;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::hash::IndexControl;
-use engine::volume::Geometry;
-use engine::Lbn;
+use engine::format::Geometry;
+use engine::index::state::IndexControl;
 use uuid::Uuid;
-
-use crate::channel::Port;
-use crate::ffi;
-use crate::needs::Memory;
-use crate::pool::storage::Storage;
-use crate::shard_host::ShardHost;
-use crate::thread::{self, Thread};
 
 use self::control::Control;
 use self::kept::Kept;
+use crate::datapath::frontend::Frontend;
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::thread::Thread;
+use crate::spdk::virtual_bdev::VirtualBdev;
+use memory_plan::Memory;
+use storage::Storage;
 
 pub use self::control::{Operation, State};
 pub use self::tour::tour;
 
 /// One dedupe bdev.
 pub struct Volume {
-    bdev: UnsafeCell<ffi::spdk_bdev>,
+    bdev: VirtualBdev,
     name: Arc<str>,
-    c_name: CString,
     uuid: Uuid,
     storage: Storage,
     /// SPDK's application thread, which created it and takes it down.
     owner: Thread,
-    /// Exposed block size in bytes.
-    block_bytes: u32,
-    /// Size that clients see.
-    logical_bytes: AtomicU64,
+    /// What its channels see of it: its size, its shards.
+    frontend: Arc<Frontend>,
     /// Changes when the volume grows.
     geometry: Mutex<Geometry>,
-    /// The layout at the start, which says for good which shard owns a block.
-    sharding: Geometry,
     memory: Memory,
     /// Size of the index in MiB.
     index_mib: AtomicU64,
@@ -89,10 +89,6 @@ pub struct Volume {
     kept: Kept,
     /// Recoveries after crashes, and rebuilds, in its life.
     recoveries: Recoveries,
-    shards: Arc<[ShardHost]>,
-    /// Each from `Box::into_raw`; see [`Port`].
-    ports: Mutex<Vec<NonNull<Port>>>,
-    next_shard: AtomicUsize,
     control: Mutex<Control>,
 }
 
@@ -105,15 +101,9 @@ pub struct Recoveries {
     pub read_only: u64,
 }
 
-// SAFETY: `bdev` is SPDK's while it is registered and otherwise touched by the owner thread only; ports are made
-// for many threads; all else is Send and Sync.
-unsafe impl Send for Volume {}
-// SAFETY: as above.
-unsafe impl Sync for Volume {}
-
 impl core::fmt::Debug for Volume {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Volume {{ name: {}, shards: {:?} }}", self.name, self.shards)
+        write!(f, "Volume {{ name: {}, shards: {:?} }}", self.name, self.shards())
     }
 }
 
@@ -135,7 +125,7 @@ impl Volume {
 
     /// Its shards.
     pub fn shards(&self) -> &[ShardHost] {
-        &self.shards
+        self.frontend.shards()
     }
 
     /// Its present layout.
@@ -219,65 +209,6 @@ impl Volume {
 
     /// Exposed block size in bytes.
     pub fn block_bytes(&self) -> u32 {
-        self.block_bytes
-    }
-
-    /// The bytes of `blocks` exposed blocks from `offset` on; none when they are not all inside the volume.
-    pub fn byte_range(&self, offset: u64, blocks: u64) -> Option<Range<u64>> {
-        let unit = u64::from(self.block_bytes);
-        let end = offset.checked_add(blocks)?.checked_mul(unit)?;
-        (end <= self.logical_bytes.load(Ordering::Relaxed)).then_some(offset * unit..end)
-    }
-
-    /// The shard that owns a block.
-    pub fn logical_shard(&self, lbn: Lbn) -> &ShardHost {
-        &self.shards[self.sharding.logical_shard(lbn).index()]
-    }
-
-    /// The port of a thread, made when it is the first time.
-    pub fn port(&self, thread: Thread) -> NonNull<Port> {
-        let mut ports = lock(&self.ports);
-        // SAFETY: ports live as long as the volume.
-        if let Some(port) = ports.iter().find(|port| unsafe { port.as_ref() }.thread() == thread) {
-            return *port;
-        }
-        let port = NonNull::from(Box::leak(Box::new(Port::new(thread))));
-        ports.push(port);
-        port
-    }
-
-    /// The shard for what has no range: the one on the thread or core of the channel, else the next in turn.
-    pub fn deal_shard(&self, thread: Thread) -> usize {
-        let core = thread::current_core();
-        let near = self.shards.iter().position(|shard| shard.thread == thread);
-        let near = near.or_else(|| self.shards.iter().position(|shard| Some(shard.core) == core));
-        near.unwrap_or_else(|| self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len())
-    }
-
-    fn device(&self) -> *mut c_void {
-        ptr::from_ref(self).cast_mut().cast()
-    }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        for port in lock(&self.ports).drain(..) {
-            // SAFETY: from `Box::leak`, freed once; all channels are gone and the port is quiet (`stop`), or there
-            // never was a channel.
-            drop(unsafe { Box::from_raw(port.as_ptr()) });
-        }
-    }
-}
-
-/// A counted reference to the volume behind a context pointer of SPDK's.
-///
-/// # Safety
-/// `context` is the address of a volume that some `Arc` keeps.
-pub unsafe fn volume_of(context: *mut c_void) -> Arc<Volume> {
-    let volume = context.cast::<Volume>().cast_const();
-    // SAFETY: every volume is made by `Arc::new`, and the caller vouches that it is alive.
-    unsafe {
-        Arc::increment_strong_count(volume);
-        Arc::from_raw(volume)
+        self.frontend.block_bytes()
     }
 }

@@ -12,16 +12,14 @@ use engine::volume::recovery::{AtRest, RecoveryConfig};
 use engine::volume::store::VolumeStore;
 
 use super::administration::find;
+use super::error::VolumeError;
 use super::load::{bring_up, held_name, hold, not_found, recorded_cores, refuse_faulted, runtime_for};
 use super::recovery::{damaged, make_whole};
 use super::rest::LOOK_AGAIN;
 use super::stop::save;
-use super::Operation;
-use crate::error::VolumeError;
-use crate::pool::bdevs;
-use crate::pool::storage::{self, stored, End, Storage};
-use crate::pool::timer;
-use crate::registry;
+use super::storage::{self, stored, End, Storage};
+use super::{registry, Operation};
+use crate::spdk::{bdevs, timer};
 
 /// Deletes a volume with its content, and its pool if that was made for it. With `force` also one that somebody uses.
 ///

@@ -6,15 +6,15 @@
 //! A volume whose journals cannot be replayed is not loaded: to serve it without them would be to serve old data. Its
 //! operator is told, and can have it rebuilt.
 
-use engine::logical::journal::Counters;
-use engine::media::slab_summary::SlabSummary;
+use engine::format::slab_summary::SlabSummary;
+use engine::format::Geometry;
+use engine::journal::Counters;
 use engine::volume::inventory::{StateKind, VolumeState};
 use engine::volume::recovery::{load_summaries, recover, Recovered, RecoveryConfig, RecoveryError};
 use engine::volume::store::VolumeStore;
-use engine::volume::Geometry;
 
-use crate::error::VolumeError;
-use crate::pool::timer;
+use super::error::VolumeError;
+use crate::spdk::timer;
 
 /// A volume whose metadata is whole.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub fn damaged(name: &str, error: RecoveryError) -> VolumeError {
     }
 }
 
-fn report(name: &str, recovered: &Recovered, began: engine::Nanos) {
+fn report(name: &str, recovered: &Recovered, began: mpool::units::Nanos) {
     let statistics = &recovered.statistics;
     let millis = timer::now().0.saturating_sub(began.0) / 1_000_000;
     log::info!(

@@ -7,86 +7,47 @@
 //! then [`super::stop`].
 
 use core::ffi::c_void;
-use core::ptr;
-use core::sync::atomic::Ordering;
-use std::ffi::CString;
 use std::sync::Arc;
 
+use super::error::VolumeError;
 use super::tour::tour;
-use super::{lock, volume_of, State, Volume};
-use crate::channel;
-use crate::compat;
-use crate::error::VolumeError;
-use crate::ffi;
-use crate::fn_table;
-use crate::module;
-use crate::pool::runtime;
-use crate::registry;
-use crate::shard_host::ShardHost;
+use super::{info, registry, State, Volume};
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::json::Writer;
+use crate::spdk::tasks;
+use crate::spdk::virtual_bdev::Shape;
 
 impl Volume {
     /// Makes the volume known to SPDK.
     pub(super) fn register(self: &Arc<Volume>) -> Result<(), VolumeError> {
-        self.fill_bdev();
-        // SAFETY: the volume is the io_device's key and outlives it; the callbacks fit the context size. The bdev
-        // is filled in and stays in place until SPDK has been told that it is gone.
-        let rc = unsafe {
-            ffi::spdk_io_device_register(
-                self.device(),
-                Some(channel::create),
-                Some(channel::destroy),
-                channel::CHANNEL_BYTES as u32,
-                self.c_name.as_ptr(),
-            );
-            self.control().state = State::Online;
-            registry::add(Arc::clone(self));
-            ffi::spdk_bdev_register(self.bdev.get())
+        self.frontend.open(self.bdev.name());
+        self.control().state = State::Online;
+        registry::add(Arc::clone(self));
+        let shape = Shape {
+            uuid: *self.uuid.as_bytes(),
+            block_bytes: self.block_bytes(),
+            blocks: self.frontend.blocks(),
+            optimal_blocks: engine::BLOCK_SIZE as u32 / self.block_bytes(),
+            io_device: self.frontend.key(),
         };
-        if rc == 0 {
-            self.add_alias();
-            self.announce();
-            return Ok(());
+        if let Err(errno) = self.bdev.register(&shape) {
+            self.control().state = State::Starting;
+            registry::remove(self);
+            // Without a bdev nobody has a channel.
+            self.frontend.close(|| {});
+            return Err(VolumeError::Register { name: self.name.to_string(), errno });
         }
-        self.control().state = State::Starting;
-        registry::remove(self);
-        // SAFETY: registered above; without a bdev nobody has a channel.
-        unsafe { ffi::spdk_io_device_unregister(self.device(), None) };
-        Err(VolumeError::Register { name: self.name.to_string(), errno: rc })
+        self.add_alias();
+        self.announce();
+        Ok(())
     }
 
     /// Gives the bdev the alias "pool/volume", as logical volumes have it.
     fn add_alias(&self) {
         let alias = format!("{}/{}", self.storage.pool_name, self.name);
-        let Ok(c_alias) = CString::new(alias.as_str()) else { return };
-        // SAFETY: the bdev is registered; SPDK copies the alias.
-        let rc = unsafe { ffi::spdk_bdev_alias_add(self.bdev.get(), c_alias.as_ptr()) };
-        if rc != 0 {
-            let error = std::io::Error::from_raw_os_error(-rc);
+        if let Err(error) = self.bdev.add_alias(&alias) {
             log::warn!("{}: it is not also called '{alias}': {error}", self.name);
         }
-    }
-
-    fn fill_bdev(&self) {
-        // SAFETY: not yet registered, so this thread's alone.
-        let bdev = unsafe { &mut *self.bdev.get() };
-        bdev.ctxt = self.device();
-        bdev.name = self.c_name.as_ptr().cast_mut();
-        bdev.product_name = c"dedupe".as_ptr().cast_mut();
-        bdev.uuid = compat::uuid_from_bytes(*self.uuid.as_bytes());
-        bdev.blocklen = self.block_bytes;
-        bdev.blockcnt = self.exposed_blocks();
-        // A request that changes the volume completes when it is durable; flush has nothing to add, and is allowed.
-        bdev.write_cache = 0;
-        bdev.write_unit_size = 1;
-        // Of a client's memory, which is copied.
-        bdev.required_alignment = 0;
-        compat::set_hints(bdev, engine::BLOCK_SIZE as u32 / self.block_bytes);
-        bdev.module = module::handle();
-        bdev.fn_table = fn_table::table();
-    }
-
-    fn exposed_blocks(&self) -> u64 {
-        self.logical_bytes.load(Ordering::Relaxed) / u64::from(self.block_bytes)
     }
 
     fn announce(&self) {
@@ -97,7 +58,7 @@ impl Volume {
              memory and {} MiB of DMA memory",
             self.name,
             mib(geometry.logical_blocks().bytes()),
-            self.block_bytes,
+            self.block_bytes(),
             mib(geometry.data_blocks().bytes()),
             self.storage.pool_name,
             self.storage.bdev_names.join("' and '"),
@@ -116,11 +77,10 @@ impl Volume {
         if before == State::Suspended {
             // Requests that wait would keep their clients from letting go.
             let volume = Arc::clone(self);
-            runtime::spawn(async move { volume.open_again().await });
+            tasks::spawn(async move { volume.open_again().await });
         }
         if matches!(before, State::Online | State::Suspended) {
-            // SAFETY: registered, and not yet asked to unregister by this module; SPDK bears with being asked twice.
-            unsafe { ffi::spdk_bdev_unregister(self.bdev.get(), None, ptr::null_mut()) };
+            self.bdev.unregister();
         }
     }
 
@@ -128,7 +88,7 @@ impl Volume {
     /// app thread.
     pub fn abort_unmaps(self: &Arc<Volume>) {
         let volume = Arc::clone(self);
-        runtime::spawn(async move {
+        tasks::spawn(async move {
             tour(&volume, ShardHost::abort_unmaps).await;
         });
     }
@@ -136,42 +96,35 @@ impl Volume {
     /// SPDK has no more use for the bdev: no descriptor is open, no request is on the way.
     pub fn destruct(self: Arc<Volume>) {
         self.control().state = State::Removing;
-        // SAFETY: registered before, and still in place. Releases that do not forget the aliases themselves keep the
-        // memory of their names else.
-        unsafe { ffi::spdk_bdev_alias_del_all(self.bdev.get()) };
-        // SAFETY: registered in `register`. SPDK calls back once the last channel is gone, with the key: the
-        // volume, which the registry keeps.
-        unsafe { ffi::spdk_io_device_unregister(self.device(), Some(channels_gone)) };
-    }
-
-    /// Tells SPDK that the bdev is gone. It does not use it afterwards.
-    pub(super) fn destructed(&self) {
-        // SAFETY: `destruct` promised to say so.
-        unsafe { ffi::spdk_bdev_destruct_done(self.bdev.get(), 0) };
+        self.bdev.forget_aliases();
+        let volume = Arc::clone(&self);
+        self.frontend.close(move || volume.take_down());
     }
 
     /// Shows clients that the volume has grown.
     pub(super) fn show_growth(&self) {
-        self.logical_bytes.store(self.geometry().logical_blocks().bytes(), Ordering::Relaxed);
-        // SAFETY: registered, and this is the app thread.
-        let rc = unsafe { ffi::spdk_bdev_notify_blockcnt_change(self.bdev.get(), self.exposed_blocks()) };
-        if rc != 0 {
-            let error = std::io::Error::from_raw_os_error(-rc);
+        self.frontend.set_bytes(self.geometry().logical_blocks().bytes());
+        if let Err(error) = self.bdev.resize(self.frontend.blocks()) {
             log::error!("{}: its clients cannot be told of its new size: {error}", self.name);
         }
     }
+}
 
-    /// True when no answer to a client is under way.
-    pub(super) fn ports_are_quiet(&self) -> bool {
-        // SAFETY: ports live as long as the volume.
-        lock(&self.ports).iter().all(|port| unsafe { port.as_ref() }.is_quiet())
+/// The volume of an io_device, which the registry keeps.
+fn volume_of(io_device: *mut c_void) -> Option<Arc<Volume>> {
+    registry::all().into_iter().find(|volume| volume.frontend.key() == io_device)
+}
+
+/// SPDK has no more use for a bdev.
+pub fn destruct(io_device: *mut c_void) {
+    if let Some(volume) = volume_of(io_device) {
+        volume.owner().run(move || volume.destruct());
     }
 }
 
-/// # Safety
-/// SPDK calls it, with what it was registered with.
-unsafe extern "C" fn channels_gone(device: *mut c_void) {
-    // SAFETY: SPDK calls this with the key, a volume that the registry keeps until its end.
-    let volume = unsafe { volume_of(device) };
-    volume.take_down();
+/// Writes what is to be known of a bdev into the open object of `driver_specific`.
+pub fn write_info(io_device: *mut c_void, writer: &mut Writer) {
+    if let Some(volume) = volume_of(io_device) {
+        info::write(&volume, writer);
+    }
 }

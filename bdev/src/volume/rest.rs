@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 
-use engine::Nanos;
+use mpool::units::Nanos;
 
 use super::tour::tour;
 use super::Volume;
-use crate::pool::timer;
-use crate::shard_host::ShardHost;
-use crate::turn::Quiet;
+use crate::datapath::poll::Quiet;
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::timer;
 
 /// Time between two looks while something is under way.
 pub const LOOK_AGAIN: Nanos = Nanos(500_000);

@@ -3,28 +3,24 @@
 //! Bringing a volume into service whose objects are open and whose metadata is whole: create threads, start shards,
 //! register. Each step is undone when a later one fails.
 
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize};
-use std::ffi::CString;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8};
 use std::sync::{Arc, Mutex};
 
-use engine::hash::IndexImage;
-use engine::ReadOnlyReason;
+use engine::{IndexImage, ReadOnlyReason};
 
 use super::control::Control;
-use super::index;
+use super::error::VolumeError;
 use super::kept::Kept;
 use super::load::Loaded;
+use super::memory_plan::Memory;
 use super::stop::save;
 use super::tour::tour;
-use super::{Recoveries, Volume};
-use crate::error::VolumeError;
-use crate::needs::Memory;
-use crate::plan::{arena_bytes, map_cache_bytes, Plan, DMA_BYTES};
-use crate::pool::storage;
-use crate::setup;
-use crate::shard_host::ShardHost;
-use crate::thread::Thread;
+use super::{index, setup, storage, Recoveries, Volume};
+use crate::datapath::frontend::Frontend;
+use crate::datapath::plan::{arena_bytes, map_cache_bytes, Plan, DMA_BYTES};
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::thread::Thread;
+use crate::spdk::virtual_bdev::VirtualBdev;
 
 /// Brings a volume into service.
 ///
@@ -49,7 +45,7 @@ pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     let start = move |shard: &ShardHost| plans.pop_front().map_or(Ok(()), |plan: Plan| shard.start(plan));
     let results = tour(&volume, start).await;
     let mut started = Ok(());
-    for (shard, result) in volume.shards.iter().zip(results) {
+    for (shard, result) in volume.shards().iter().zip(results) {
         started =
             started.and(result.map_err(|error| VolumeError::Start { name: name.clone(), core: shard.core, error }));
     }
@@ -84,18 +80,15 @@ fn memory_of(loaded: &Loaded) -> Memory {
 fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHost]>) -> Volume {
     let index = index::control_of(&loaded.config, &loaded.state);
     let Loaded { name, uuid, storage, config, state, geometry, read_only, .. } = loaded;
+    let name: Arc<str> = Arc::from(name);
     Volume {
-        // SAFETY: plain data of SPDK's that expects to be zeroed; filled in before it is registered.
-        bdev: UnsafeCell::new(unsafe { core::mem::zeroed() }),
-        c_name: CString::new(name.as_str()).unwrap_or_default(),
-        name: Arc::from(name),
+        frontend: Arc::new(Frontend::new(Arc::clone(&name), config.block_size, geometry, shards)),
+        bdev: VirtualBdev::new(&name),
+        name,
         uuid,
         storage,
         owner,
-        block_bytes: config.block_size,
-        logical_bytes: AtomicU64::new(geometry.logical_blocks().bytes()),
         geometry: Mutex::new(geometry),
-        sharding: geometry,
         memory,
         index_mib: AtomicU64::new(config.index_mib.into()),
         map_cache_mib: AtomicU64::new(config.map_cache_mib.into()),
@@ -106,9 +99,6 @@ fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHos
         index: Mutex::new(index),
         kept: Kept::new(state.counters),
         recoveries: Recoveries { complete: state.complete_recoveries, read_only: state.read_only_recoveries },
-        shards,
-        ports: Mutex::new(Vec::new()),
-        next_shard: AtomicUsize::new(0),
         control: Mutex::new(Control { read_only, ..Control::default() }),
     }
 }

@@ -8,21 +8,17 @@
 
 use std::sync::Arc;
 
-use engine::pool::PoolError;
-use engine::volume::Statistics;
+use engine::statistics::Statistics;
 use engine::ReadOnlyReason;
 use futures::channel::oneshot;
+use mpool::PoolError;
 
 use super::rest::{come_to_rest, wait_for_all, LOOK_AGAIN};
+use super::storage::{self, Closing, End};
 use super::tour::tour;
-use super::Volume;
-use crate::module;
-use crate::pool::iostat;
-use crate::pool::runtime;
-use crate::pool::storage::{self, Closing, End};
-use crate::pool::timer;
-use crate::registry;
-use crate::shard_host::ShardHost;
+use super::{iostat, registry, Volume};
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::{tasks, timer};
 
 impl Volume {
     /// Takes the volume out of service, and destroys its objects or keeps them. Returns when that is done. On the app
@@ -59,13 +55,13 @@ impl Volume {
 
     /// No channel is left.
     pub(super) fn take_down(self: Arc<Volume>) {
-        runtime::spawn(async move {
+        tasks::spawn(async move {
             while self.operation().is_some() {
                 timer::sleep(LOOK_AGAIN).await;
             }
             let end = self.control().end;
             let closing = bring_down(&self, end).await;
-            while !self.ports_are_quiet() {
+            while !self.frontend.is_quiet() {
                 timer::sleep(LOOK_AGAIN).await;
             }
             let outcome = storage::end(self.storage.key, end, closing).await;
@@ -74,13 +70,13 @@ impl Volume {
                 Ok(()) => log::info!("{}: removed", self.name),
                 Err(error) => log::error!("{}: removed, but not all is well with its pool: {error}", self.name),
             }
-            self.destructed();
+            self.bdev.destructed();
             let farewells = core::mem::take(&mut self.control().farewells);
             for farewell in farewells {
                 // Nobody listens when the application ends.
                 let _ = farewell.send(outcome.clone());
             }
-            module::volume_gone();
+            registry::gone();
         });
     }
 }
@@ -94,9 +90,7 @@ async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
     }
     save(volume).await;
     let statistics = tour(volume, ShardHost::statistics).await;
-    if let Some(runtime) = runtime::get() {
-        iostat::keep(&runtime, volume).await;
-    }
+    iostat::keep(volume).await;
     let clean = saves && tour(volume, ShardHost::is_writable).await.into_iter().all(|writable| writable);
     volume.close_index(clean).await;
     tour(volume, ShardHost::stop).await;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::channel::oneshot;
 
 use super::Volume;
-use crate::shard_host::ShardHost;
+use crate::datapath::shard_host::ShardHost;
 
 /// Has `visit` run for each shard in turn, on its thread. Returns the answers, in the order of the shards. On the
 /// application thread.
@@ -19,7 +19,7 @@ pub async fn tour<T: Send + 'static>(
     volume: &Arc<Volume>,
     visit: impl FnMut(&ShardHost) -> T + Send + 'static,
 ) -> Vec<T> {
-    travel(volume, 0..volume.shards.len(), visit).await
+    travel(volume, 0..volume.shards().len(), visit).await
 }
 
 /// Has `visit` run for one shard, on its thread. Returns the answer; none when there is no such shard. On the
@@ -52,7 +52,7 @@ fn step<T: Send + 'static>(
     mut answers: Vec<T>,
     back: oneshot::Sender<Vec<T>>,
 ) {
-    let next = route.next().and_then(|index| Some((index, volume.shards.get(index)?.thread)));
+    let next = route.next().and_then(|index| Some((index, volume.shards().get(index)?.thread)));
     let Some((index, thread)) = next else {
         let owner = volume.owner;
         owner.run(move || {
@@ -63,7 +63,7 @@ fn step<T: Send + 'static>(
         return;
     };
     thread.run(move || {
-        answers.push(visit(&volume.shards[index]));
+        answers.push(visit(&volume.shards()[index]));
         step(volume, route, visit, answers, back);
     });
 }

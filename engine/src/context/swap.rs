@@ -4,17 +4,62 @@
 
 use super::{Context, LogicalEvent};
 use crate::env::Env;
-use crate::hash::Fingerprint;
-use crate::io::swapper::{self, SwapRequest, HOME};
-use crate::logical::{Mapped, Mapping};
-use crate::message::{Message, VioRef};
+use crate::error::RequestError;
+use crate::fingerprint::Fingerprint;
+use crate::format::compressed_block::MAX_FRAGMENTS;
+use crate::format::{Mapped, Mapping};
+use crate::message::{Message, SwapRequest, VioRef};
 use crate::units::{Lbn, Pbn, ShardId};
+
+/// Swaps that can be under way together.
+pub const MAX_SWAPS: usize = 4;
+
+/// The shard that swaps for all.
+pub const HOME: ShardId = ShardId(0);
+
+/// Logical blocks that swaps hold in one logical zone at most, besides those of the clients' writes.
+pub const HOLDS: usize = MAX_SWAPS * MAX_FRAGMENTS;
+
+/// News for the swapper from the zones of its own shard.
+#[derive(Debug, Clone, Copy)]
+pub enum SwapEvent<Buf> {
+    /// A parked write asks for a swap.
+    Requested(SwapRequest),
+    /// See [`Message::Held`].
+    Held {
+        /// The swap.
+        swap: u32,
+        /// The data_vio that holds the block.
+        vio: u32,
+        /// The block's mapping; none if it is not stored there, and not held.
+        mapping: Option<Mapping>,
+    },
+    /// See [`Message::Filled`].
+    Filled {
+        /// The swap.
+        swap: u32,
+        /// The content; none if it needs no room, or there is none.
+        content: Option<Buf>,
+    },
+    /// See [`Message::Settled`].
+    Settled {
+        /// The swap.
+        swap: u32,
+    },
+    /// See [`Message::Finished`].
+    Finished {
+        /// The swap.
+        swap: u32,
+        /// The outcome of one of its remaps.
+        result: Result<(), RequestError>,
+    },
+}
 
 impl<E: Env> Context<'_, E> {
     /// Logical to swapper: a parked write asks for a swap.
     pub fn request_swap(&mut self, request: SwapRequest) {
         if self.id == HOME {
-            self.swapper.request(request);
+            self.handoff.to_swapper.push_back(SwapEvent::Requested(request));
         } else {
             self.send(HOME, Message::Swap(request));
         }
@@ -33,7 +78,7 @@ impl<E: Env> Context<'_, E> {
     /// Logical to swapper: a block is held, or will not be.
     pub fn held(&mut self, swap: u32, vio: u32, mapping: Option<Mapping>) {
         if self.id == HOME {
-            swapper::held(self, swap, vio, mapping);
+            self.handoff.to_swapper.push_back(SwapEvent::Held { swap, vio, mapping });
         } else {
             self.send(HOME, Message::Held { swap, vio, mapping });
         }
@@ -60,7 +105,7 @@ impl<E: Env> Context<'_, E> {
     /// Logical to swapper: the content of a write.
     pub fn filled(&mut self, swap: u32, content: Option<E::Buf>) {
         if self.id == HOME {
-            swapper::filled(self, swap, content);
+            self.handoff.to_swapper.push_back(SwapEvent::Filled { swap, content });
         } else {
             self.send(HOME, Message::Filled { swap, content });
         }
@@ -71,7 +116,7 @@ impl<E: Env> Context<'_, E> {
         if owner != self.id {
             self.send(owner, Message::Settle { swap, owner });
         } else if self.id == HOME {
-            swapper::settled(self, swap);
+            self.handoff.to_swapper.push_back(SwapEvent::Settled { swap });
         } else {
             self.send(HOME, Message::Settled { swap });
         }

@@ -15,10 +15,13 @@
 
 use std::collections::VecDeque;
 
+use mpool::units::Nanos;
+
 use crate::arena::Arena;
-use crate::env::{Direction, Env, Place, Run, RunToken};
+use crate::env::{Direction, Env, Run, RunToken};
 use crate::error::RequestError;
-use crate::units::{Nanos, BLOCK_SIZE};
+use crate::format::Place;
+use crate::units::BLOCK_SIZE;
 
 /// How long after each failure a write is tried again. A read is once, at once.
 const DELAYS: [Nanos; 5] = [Nanos(0), Nanos(1_000_000), Nanos(10_000_000), Nanos(50_000_000), Nanos(250_000_000)];
@@ -272,8 +275,8 @@ impl<Buf: Copy> MetadataIo<Buf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Block;
     use crate::test_device::TestDevice;
+    use crate::units::Block;
 
     /// Notes what is asked of it.
     #[derive(Default)]

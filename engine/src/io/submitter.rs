@@ -23,10 +23,11 @@ mod merge_map;
 
 use std::slice;
 
-use crate::env::{Direction, Place, Run, RunToken};
+use crate::env::{Direction, Run, RunToken};
 use crate::error::RequestError;
+use crate::format::Place;
+use crate::statistics::Statistics;
 use crate::units::{Pbn, BLOCK_SIZE};
-use crate::volume::Statistics;
 use merge_map::MergeMap;
 
 /// No request.

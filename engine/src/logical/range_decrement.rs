@@ -8,9 +8,9 @@
 
 use crate::context::Context;
 use crate::env::Env;
-use crate::media::journal_record::PbnRun;
+use crate::format::journal_record::PbnRun;
+use crate::format::Geometry;
 use crate::units::{Pbn, ENTRIES_PER_LEAF_PAGE};
-use crate::volume::Geometry;
 
 /// The open run of each physical shard.
 #[derive(Debug)]

@@ -9,8 +9,8 @@
 use super::Shard;
 use crate::context::Context;
 use crate::env::{Env, ReadOnlyReason};
-use crate::media::slab_summary::SlabSummary;
-use crate::volume::Geometry;
+use crate::format::slab_summary::SlabSummary;
+use crate::format::Geometry;
 
 impl<E: Env> Shard<E> {
     /// Why the shard takes no writes any more, if that is so.
@@ -21,7 +21,7 @@ impl<E: Env> Shard<E> {
 
     /// Ends writing, here and in every other shard. Requests under way that change the volume fail; reads go on.
     pub fn enter_read_only(&mut self, env: &mut E, reason: ReadOnlyReason) {
-        let (mut cx, _, _) = split!(self, env);
+        let (mut cx, ..) = split!(self, env);
         cx.enter_read_only(reason);
     }
 

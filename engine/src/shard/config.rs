@@ -2,14 +2,16 @@
 
 //! Everything that a shard is made of.
 
-use crate::hash::{Fingerprinter, HistoryConfig, ImageOf, IndexImage};
-use crate::logical::journal::{Counters, Journal, JournalConfig};
-use crate::logical::map::{BlockMap, MapConfig, MAX_ALLOCATIONS};
+use crate::block_map::{BlockMap, MapConfig, MAX_ALLOCATIONS};
+use crate::dedupe::IndexImage;
+use crate::fingerprint::Fingerprinter;
+use crate::format::slab_summary::SlabSummary;
+use crate::format::{Geometry, JournalSegment};
+use crate::index::{HistoryConfig, ImageOf};
+use crate::journal::{Counters, Journal, JournalConfig};
 use crate::logical::map_waiters;
-use crate::media::slab_summary::SlabSummary;
-use crate::physical::{PbnLocks, PhysicalConfig, PhysicalZone, ReserveConfig};
+use crate::slabs::{PbnLocks, PhysicalConfig, PhysicalZone, ReserveConfig};
 use crate::units::ShardId;
-use crate::volume::{Geometry, JournalSegment};
 
 /// Everything that a shard is made of.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub struct ShardConfig<Buf> {
     pub containers: Vec<Buf>,
     /// Memory for compressed blocks whose fragments may be moved; at least one block.
     pub relocation: Vec<Buf>,
-    /// Memory for swaps; 1 to [`MAX_SWAPS`](crate::io::swapper::MAX_SWAPS) blocks.
+    /// Memory for swaps; 1 to [`MAX_SWAPS`](crate::context::swap::MAX_SWAPS) blocks.
     pub swaps: Vec<Buf>,
     /// Whether new data is compressed, to begin with.
     pub compression: bool,

@@ -9,7 +9,7 @@
 use super::Shard;
 use crate::context::Context;
 use crate::env::Env;
-use crate::hash::SectionAt;
+use crate::format::index_section::SectionAt;
 
 impl<E: Env> Shard<E> {
     /// True when [`crate::ShardConfig::index_image`] was given and taken. If not, the index has begun empty, and the
@@ -43,7 +43,7 @@ impl<E: Env> Shard<E> {
 
     /// Takes the outcome of [`Env::read_section`]. Any bytes do: what is no section of this volume counts as an error.
     pub fn section_read(&mut self, env: &mut E, at: SectionAt, result: Result<&[u8], ()>) {
-        let (mut cx, _, hash) = split!(self, env);
+        let (mut cx, _, hash, _) = split!(self, env);
         hash.section_read(&mut cx, at, result);
     }
 

@@ -4,17 +4,18 @@
 //! agreement between the recovery journal and what its entries changed about how far it can be forgotten.
 
 use super::Shard;
+use crate::block_map::MapStatistics;
 use crate::context::Context;
+use crate::dedupe::HashZone;
 use crate::env::{Env, Event};
 use crate::error::RequestError;
-use crate::hash::HashZone;
-use crate::io::{swapper, MetadataOwner};
-use crate::logical::journal::JournalStatistics;
-use crate::logical::map::MapStatistics;
+use crate::io::MetadataOwner;
+use crate::journal::JournalStatistics;
 use crate::logical::LogicalZone;
-use crate::message::{swap_of, Message, VioRef};
-use crate::physical::{Allocation, PhysicalEvent, PhysicalStatistics, Requester};
-use crate::volume::Statistics;
+use crate::message::{swap_of, Allocation, Message, VioRef};
+use crate::slabs::{PhysicalEvent, PhysicalStatistics, Requester};
+use crate::statistics::Statistics;
+use crate::swapper::Swapper;
 
 /// Gives the outcomes of metadata transfers to their owners. Returns whether there were any.
 pub(super) fn take_outcomes<E: Env>(cx: &mut Context<'_, E>, logical: &mut LogicalZone<E>) -> bool {
@@ -39,15 +40,16 @@ pub(super) fn take_physical_events<E: Env>(
     cx: &mut Context<'_, E>,
     logical: &mut LogicalZone<E>,
     hash: &mut HashZone<E::Buf>,
+    swapper: &mut Swapper<E::Buf>,
 ) -> bool {
     let mut progress = false;
     while let Some(event) = cx.physical.pop_event() {
         progress = true;
         match event {
             PhysicalEvent::Incremented { vio, result } => incremented(cx, logical, vio, result),
-            PhysicalEvent::Allocated { requester, answer } => allocated(cx, logical, hash, requester, answer),
+            PhysicalEvent::Allocated { requester, answer } => allocated(cx, logical, hash, swapper, requester, answer),
             PhysicalEvent::Locked { member, lease } if member.shard == cx.id => match swap_of(member.index) {
-                Some(swap) => swapper::locked(cx, swap, lease),
+                Some(swap) => swapper.locked(cx, swap, lease),
                 None => hash.locked(cx, member.index, lease),
             },
             PhysicalEvent::Locked { member, lease } => {
@@ -86,6 +88,7 @@ fn allocated<E: Env>(
     cx: &mut Context<'_, E>,
     logical: &mut LogicalZone<E>,
     hash: &mut HashZone<E::Buf>,
+    swapper: &mut Swapper<E::Buf>,
     requester: Requester,
     answer: Allocation,
 ) {
@@ -93,7 +96,7 @@ fn allocated<E: Env>(
         Requester::Page(page) if page.shard == cx.id => logical.page_allocated(cx, page.index, answer),
         Requester::Page(page) => cx.send(page.shard, Message::PageAllocated { ticket: page.index, answer }),
         Requester::Data(member) if member.shard == cx.id => match swap_of(member.index) {
-            Some(swap) => swapper::allocated(cx, swap, answer),
+            Some(swap) => swapper.allocated(cx, swap, answer),
             None => hash.allocated(cx, member.index, answer),
         },
         Requester::Data(member) => cx.send(member.shard, Message::Allocated { member: member.index, answer }),

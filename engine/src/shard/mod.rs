@@ -9,20 +9,24 @@
 //! Invariants: nothing is allocated after [`Shard::new`]; every accepted piece is answered exactly once; the same calls
 //! with the same answers of [`Env`] give the same behaviour.
 
+use crate::context::swap::{HOLDS, HOME};
 use crate::context::{Context, Handoff, Owner};
+use crate::dedupe::{Compression, HashZone, IndexConfig};
 use crate::env::{Direction, Env, ReadOnlyReason, RunToken};
 use crate::error::RequestError;
-use crate::hash::{Compression, Fingerprinter, HashZone, IndexConfig};
-use crate::io::relocator::{self, Relocator};
-use crate::io::swapper::{self, Swapper, HOME};
-use crate::io::{MetadataIo, Piece, Seams, Submitter, Sweep};
-use crate::logical::journal::Journal;
-use crate::logical::{LogicalZone, Mapping};
-use crate::physical::PhysicalZone;
+use crate::fingerprint::Fingerprinter;
+use crate::format::{Geometry, Mapping};
+use crate::io::{MetadataIo, Seams, Submitter};
+use crate::journal::Journal;
+use crate::logical::LogicalZone;
+use crate::packing::relocator::Relocator;
 use crate::report::Reporter;
+use crate::request::{Piece, Sweep};
+use crate::slabs::PhysicalZone;
+use crate::statistics::Statistics;
+use crate::swapper::Swapper;
 use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
-use crate::volume::{Geometry, Statistics};
 
 pub use config::{MetadataConfig, ShardConfig};
 
@@ -55,7 +59,7 @@ pub struct Shard<E: Env> {
     read_only: Option<ReadOnlyReason>,
 }
 
-/// Splits a shard into the context that its zones share and the two zones that use it.
+/// Splits a shard into the context that its zones share and the parts that use it.
 macro_rules! split {
     ($shard:expr, $env:expr) => {
         (
@@ -70,7 +74,6 @@ macro_rules! split {
                 read_only: &mut $shard.read_only,
                 io: &mut $shard.io,
                 relocator: &mut $shard.relocator,
-                swapper: &mut $shard.swapper,
                 handoff: &mut $shard.handoff,
                 reporter: &mut $shard.reporter,
                 timers: &mut $shard.timers,
@@ -78,6 +81,7 @@ macro_rules! split {
             },
             &mut $shard.logical,
             &mut $shard.hash,
+            &mut $shard.swapper,
         )
     };
 }
@@ -89,6 +93,7 @@ mod dump;
 mod index;
 mod metadata;
 mod receive;
+mod relocation;
 
 impl<E: Env> Shard<E> {
     /// Builds an empty shard; all the memory that it will ever use is reserved here.
@@ -155,7 +160,7 @@ impl<E: Env> Shard<E> {
             ),
             relocator,
             swapper,
-            handoff: Handoff::new(2 * in_flight),
+            handoff: Handoff::new(2 * in_flight, if id == HOME { vios + 4 * HOLDS } else { 0 }),
             reporter: Reporter::default(),
             timers: Timers::default(),
             stats: Statistics::default(),
@@ -177,7 +182,7 @@ impl<E: Env> Shard<E> {
     /// # Panics
     /// If the shard cannot accept a piece now, or the piece contradicts itself.
     pub fn submit(&mut self, env: &mut E, piece: Piece<E::Client>) {
-        let (mut cx, logical, _) = split!(self, env);
+        let (mut cx, logical, ..) = split!(self, env);
         logical.accept(&mut cx, piece);
     }
 
@@ -192,7 +197,7 @@ impl<E: Env> Shard<E> {
     /// # Panics
     /// If the shard cannot accept a sweep now.
     pub fn submit_sweep(&mut self, env: &mut E, sweep: Sweep<E::Client>) {
-        let (cx, logical, _) = split!(self, env);
+        let (cx, logical, ..) = split!(self, env);
         logical.accept_sweep(&cx, sweep);
     }
 
@@ -207,15 +212,15 @@ impl<E: Env> Shard<E> {
         }
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.io.complete(token, result, &mut outcomes);
-        let (mut cx, logical, hash) = split!(self, env);
+        let (mut cx, logical, hash, swapper) = split!(self, env);
         for (owner, _, _, result) in outcomes.drain(..) {
             match owner {
                 Owner::Vio(vio) => logical.read_done(&mut cx, vio, result),
                 Owner::Write(member) => hash.write_done(&mut cx, member, result),
                 Owner::Verify(member) => hash.verify_done(&mut cx, member, result),
                 Owner::Container(container) => hash.container_written(&mut cx, container, result),
-                Owner::Relocation(read) => relocator::read_done(&mut cx, read, result),
-                Owner::Swap(swap) => swapper::io_done(&mut cx, swap, result),
+                Owner::Relocation(read) => relocation::read_done(&mut cx, read, result),
+                Owner::Swap(swap) => swapper.io_done(&mut cx, swap, result),
             }
         }
         self.outcomes = outcomes;
@@ -227,11 +232,11 @@ impl<E: Env> Shard<E> {
             match user {
                 TimerUser::Reporter => self.reporter.timer(env, &mut self.timers),
                 TimerUser::Packer => {
-                    let (mut cx, _, hash) = split!(self, env);
+                    let (mut cx, _, hash, _) = split!(self, env);
                     hash.pack_timer(&mut cx);
                 }
                 TimerUser::Index => {
-                    let (mut cx, _, hash) = split!(self, env);
+                    let (mut cx, _, hash, _) = split!(self, env);
                     hash.index_timer(&mut cx);
                 }
                 TimerUser::Metadata => {
@@ -240,7 +245,7 @@ impl<E: Env> Shard<E> {
                     self.set_metadata_timer(env);
                 }
                 TimerUser::Slab => {
-                    let (mut cx, _, _) = split!(self, env);
+                    let (mut cx, ..) = split!(self, env);
                     cx.slab_timer();
                 }
             }
@@ -266,12 +271,12 @@ impl<E: Env> Shard<E> {
         let mut progress = false;
         self.logical.begin_turn();
         loop {
-            let (mut cx, logical, hash) = split!(self, env);
+            let (mut cx, logical, hash, swapper) = split!(self, env);
             let mut worked = metadata::take_outcomes(&mut cx, logical);
-            worked |= relocator::advance(&mut cx, hash.compresses());
-            worked |= swapper::advance(&mut cx);
+            worked |= relocation::advance(&mut cx, hash.compresses());
+            worked |= swapper.advance(&mut cx);
             worked |= logical.advance(&mut cx) | hash.advance(&mut cx);
-            worked |= metadata::take_physical_events(&mut cx, logical, hash);
+            worked |= metadata::take_physical_events(&mut cx, logical, hash, swapper);
             // The hash zone has nothing left to look at, so content can be given up and clients answered; and what was
             // journaled so far makes a batch.
             if !worked {

@@ -5,16 +5,15 @@
 use super::Shard;
 use crate::context::{Arrival, Context, LogicalEvent};
 use crate::env::{Env, ReadOnlyReason};
-use crate::io::swapper;
-use crate::message::{swap_of, Message};
-use crate::physical::{Allocation, Claim, Requester};
+use crate::message::{swap_of, Allocation, Claim, Message};
+use crate::slabs::Requester;
 use crate::units::ShardId;
 
 impl<E: Env> Shard<E> {
     /// Takes a message from another shard.
     pub fn receive(&mut self, env: &mut E, from: ShardId, message: Message<E::Buf>) {
         debug_assert_ne!(from, self.id, "a shard does not send messages to itself");
-        let (mut cx, logical, hash) = split!(self, env);
+        let (mut cx, logical, hash, swapper) = split!(self, env);
         match message {
             Message::Dedupe { vio, lbn, data, fingerprint, old, anew, awaited } => {
                 cx.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, old, anew, awaited });
@@ -26,34 +25,34 @@ impl<E: Env> Shard<E> {
             Message::WriteFailed { vio, error } => {
                 cx.handoff.to_logical.push_back(LogicalEvent::WriteFailed { vio, error });
             }
-            Message::Finished { member, result } => cx.handoff.finished.push_back((member, result)),
+            Message::Finished { member, result } => cx.finished_here(member, result),
             Message::Incremented { vio, result } => logical.incremented(&mut cx, vio, result),
             Message::Relocate { lbn, location } => logical.relocate(lbn, location),
             Message::Relocated { from } => cx.relocator.moved(from),
-            Message::Swap(request) => cx.swapper.request(request),
+            Message::Swap(request) => swapper.request(request),
             Message::Hold { swap, lbn, pbn, vio } => {
                 cx.handoff.to_logical.push_back(LogicalEvent::Hold { swap, lbn, pbn, vio });
             }
-            Message::Held { swap, vio, mapping } => swapper::held(&mut cx, swap, vio, mapping),
+            Message::Held { swap, vio, mapping } => swapper.held(&mut cx, swap, vio, mapping),
             Message::Park { vio } => cx.handoff.to_logical.push_back(LogicalEvent::Park { vio }),
             Message::Fill { vio } => cx.handoff.to_logical.push_back(LogicalEvent::Fill { vio }),
-            Message::Filled { swap, content } => swapper::filled(&mut cx, swap, content),
+            Message::Filled { swap, content } => swapper.filled(&mut cx, swap, content),
             Message::Settle { swap, owner } => cx.settle(swap, owner),
-            Message::Settled { swap } => swapper::settled(&mut cx, swap),
+            Message::Settled { swap } => swapper.settled(&mut cx, swap),
             Message::Advise { fingerprint, location } => cx.handoff.advice.push_back((fingerprint, location)),
             Message::PageAllocated { ticket, answer } => logical.page_allocated(&mut cx, ticket, answer),
             Message::SlabJournalsCommitted { up_to } => cx.journal.slabs_committed(from, up_to),
             Message::Locked { member, lease } => match swap_of(member) {
-                Some(swap) => swapper::locked(&mut cx, swap, lease),
+                Some(swap) => swapper.locked(&mut cx, swap, lease),
                 None => hash.locked(&mut cx, member, lease),
             },
             Message::LeaseExtended { member, lease } => hash.extended(&mut cx, member, lease),
             Message::Allocated { member, answer } => match swap_of(member) {
-                Some(swap) => swapper::allocated(&mut cx, swap, answer),
+                Some(swap) => swapper.allocated(&mut cx, swap, answer),
                 None => hash.allocated(&mut cx, member, answer),
             },
             Message::Shared { container, lease } => match swap_of(container) {
-                Some(swap) => swapper::shared(&mut cx, swap, lease),
+                Some(swap) => swapper.shared(&mut cx, swap, lease),
                 None => hash.shared(&mut cx, container, lease),
             },
             Message::Released { member } => hash.released(&mut cx, member),

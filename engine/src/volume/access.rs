@@ -6,9 +6,9 @@
 //! while all are quiesced.
 
 use async_trait::async_trait;
+use mpool::error::Result;
 
-use crate::env::Place;
-use crate::pool::error::Result;
+use crate::format::Place;
 
 /// Reads and writes by place.
 #[async_trait(?Send)]

@@ -29,12 +29,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use mpool::error::{Kind, PoolError, Result};
+use mpool::mdc::MdcFlags;
+use mpool::{MdcHandle, ObjectId, Pool, Search};
 use thiserror::Error;
 use uuid::Uuid;
-
-use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::mdc::MdcFlags;
-use crate::pool::{MdcHandle, ObjectId, Pool, Search};
 
 const MAGIC: [u8; 4] = *b"DVOL";
 const VERSION: u8 = 1;
@@ -293,7 +292,7 @@ async fn remove_if_unfinished(pool: &Rc<Pool>, entry: &VolumeEntry) -> Result<bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{ObjectType, Slot};
+    use mpool::{ObjectType, Slot};
 
     fn entry() -> VolumeEntry {
         let log = |uniquifier| ObjectId::new(uniquifier, ObjectType::Mlog, Slot(3));

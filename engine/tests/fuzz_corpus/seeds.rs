@@ -2,16 +2,16 @@
 
 //! Inputs that the decoders accept, and some that they just do not: where fuzzing begins.
 
-use engine::pool::device::DeviceType;
-use engine::pool::format::drive_descriptor::Features;
-use engine::pool::format::{
+use mpool::device::DeviceType;
+use mpool::format::drive_descriptor::Features;
+use mpool::format::{
     ContentVersion, DriveDescriptor, Label, Mdc0Location, Mdc0Log, MpConfig, ObjectCreate, PoolName, Record,
     Superblock, SuperblockFlags, SuperblockVersion,
 };
-use engine::pool::mlog::scan::Recovered;
-use engine::pool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
-use engine::pool::tunables::KeptTunable;
-use engine::pool::{Extent, MediaClass, ObjectId, ObjectType, Slot};
+use mpool::mlog::scan::Recovered;
+use mpool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
+use mpool::tunables::KeptTunable;
+use mpool::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use uuid::Uuid;
 
 use crate::log_blocks::STAMP;

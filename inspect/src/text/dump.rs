@@ -17,7 +17,7 @@ const DIGITS_IN_LINE: usize = 64;
 /// The output cannot be written.
 pub fn dump(out: &mut impl Write, log: &LogReport, items: impl Iterator<Item = Item>) -> io::Result<()> {
     writeln!(out, "\nLOG {} generation {} uuid {}", shown::id(log.id), log.generation, log.uuid)?;
-    let zones = shown::zones(engine::pool::Extent { first: log.first_zone, zones: log.zones });
+    let zones = shown::zones(mpool::Extent { first: log.first_zone, zones: log.zones });
     let fill = format!("{} of {} blocks of {} B in use", log.used_blocks, log.blocks, log.block_bytes);
     writeln!(out, "  {} zones {zones}, {fill}, last set {}, next set {}", log.class, log.last_set, log.next_set)?;
     writeln!(out, "  {}{}", log.state, log.fault.as_ref().map_or(String::new(), |fault| format!(": {fault}")))?;

@@ -92,7 +92,7 @@ fn log_cells(pair: &PairReport, side: usize) -> [String; 5] {
     let log = &pair.logs[side];
     let mark = if pair.active == Some(side) { "*" } else { "" };
     let percent = (u128::from(log.used_blocks) * 100).checked_div(log.blocks.into()).unwrap_or(0);
-    let zones = shown::zones(engine::pool::Extent { first: log.first_zone, zones: log.zones });
+    let zones = shown::zones(mpool::Extent { first: log.first_zone, zones: log.zones });
     [
         format!("{}{mark}", shown::id(log.id)),
         log.generation.to_string(),
@@ -204,7 +204,7 @@ fn space_map(out: &mut impl Write, space: &SpaceReport) -> io::Result<()> {
     writeln!(out)?;
     let mut table = Table::new(["zones", "count", "use", "objects"]);
     for run in space.runs.iter().take(MOST_RUNS) {
-        let zones = shown::zones(engine::pool::Extent { first: run.first_zone, zones: run.zones });
+        let zones = shown::zones(mpool::Extent { first: run.first_zone, zones: run.zones });
         table.row([zones, run.zones.to_string(), run.used_by.name().to_owned(), run.objects.to_string()]);
     }
     table.print(out)?;
@@ -218,7 +218,7 @@ fn objects(out: &mut impl Write, pool: &PoolReport) -> io::Result<()> {
     writeln!(out, "\nOBJECTS ({})", pool.objects.len())?;
     let mut table = Table::new(["id", "kind", "MDC", "class", "zones", "capacity", "written", "generation", "uuid"]);
     for object in &pool.objects {
-        let zones = shown::zones(engine::pool::Extent { first: object.first_zone, zones: object.zones });
+        let zones = shown::zones(mpool::Extent { first: object.first_zone, zones: object.zones });
         let is_log = object.uuid.is_some();
         table.row([
             shown::id(object.id),

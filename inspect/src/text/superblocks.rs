@@ -104,6 +104,6 @@ fn mdc0_log(log: &Mdc0Log) -> String {
     if log.zones == 0 && log.drive.is_nil() {
         return "none".to_owned();
     }
-    let zones = shown::zones(engine::pool::Extent { first: log.first_zone, zones: log.zones });
+    let zones = shown::zones(mpool::Extent { first: log.first_zone, zones: log.zones });
     format!("zones {zones}, generation {}, uuid {}, on drive {}", log.generation, log.uuid, log.drive)
 }

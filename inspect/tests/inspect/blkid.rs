@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use engine::pool::format::MediaFormat;
+use mpool::format::MediaFormat;
 
 use crate::made::Made;
 

@@ -8,14 +8,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use engine::pool::format::Record;
-use engine::pool::{Extent, MediaClass, ObjectId};
 use engine::volume::inventory::{InventoryRecord, VolumeConfig};
 use inspect::content::Content;
 use inspect::dump::Dump;
 use inspect::image::Image;
 use inspect::report::Inspection;
 use inspect::{json, text};
+use mpool::format::Record;
+use mpool::{Extent, MediaClass, ObjectId};
 use serde_json::{json, Value};
 
 use crate::made::{config, object, Made, ZONE};

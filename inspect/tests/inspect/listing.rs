@@ -245,9 +245,9 @@ fn what_cannot_be_looked_at_is_said() {
 fn a_drive_that_was_not_given_is_noted() {
     let mut made = Made::good();
     let mut staging = made.superblock.drive;
-    staging.class = engine::pool::MediaClass::Staging;
+    staging.class = mpool::MediaClass::Staging;
     staging.uuid = uuid::Uuid::from_u128(0x57a6);
-    made.mdc0.push(engine::pool::format::Record::McConfig(staging));
+    made.mdc0.push(mpool::format::Record::McConfig(staging));
     let (status, document) = json_of(&made, &[]);
     let expected =
         "STAGING drive: the drive 00000000-0000-0000-0000-0000000057a6 was not given; what is on it is not checked";

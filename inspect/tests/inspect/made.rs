@@ -12,23 +12,23 @@
 
 use std::path::Path;
 
-use engine::hash::SECRET_BYTES;
-use engine::logical::{Mapped, Mapping, PageId};
-use engine::media::journal_record::{Entry, PbnRun, RecordBuilder, RecordHeader};
-use engine::pool::device::DeviceType;
-use engine::pool::format::drive_descriptor::Features;
-use engine::pool::format::{
-    ContentVersion, DriveDescriptor, Label, Mdc0Location, Mdc0Log, MediaFormat, MpConfig, ObjectCreate, PoolName,
-    Record, Superblock, SuperblockFlags, SuperblockVersion,
-};
-use engine::pool::mlog::block::Stamp;
-use engine::pool::mlog::scan::Recovered;
-use engine::pool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
-use engine::pool::{Extent, MediaClass, ObjectId, ObjectType, Slot};
+use engine::fingerprint::SECRET_BYTES;
+use engine::format::journal_record::{Entry, PbnRun, RecordBuilder, RecordHeader};
+use engine::format::{Mapped, Mapping, PageId};
 use engine::units::ShardId;
 use engine::volume::catalog::{CatalogRecord, VolumeEntry};
 use engine::volume::inventory::{Counts, InventoryRecord, StateKind, VolumeConfig, VolumeState};
 use engine::{Blocks, Lbn, Pbn};
+use mpool::device::DeviceType;
+use mpool::format::drive_descriptor::Features;
+use mpool::format::{
+    ContentVersion, DriveDescriptor, Label, Mdc0Location, Mdc0Log, MediaFormat, MpConfig, ObjectCreate, PoolName,
+    Record, Superblock, SuperblockFlags, SuperblockVersion,
+};
+use mpool::mlog::block::Stamp;
+use mpool::mlog::scan::Recovered;
+use mpool::mlog::{Geometry, LogFormat, LogWriter, Policy, WriterConfig};
+use mpool::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use uuid::Uuid;
 
 /// Bytes of a zone.

@@ -5,17 +5,17 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use engine::pool::device::PlainMemory;
-use engine::pool::management::activate::ActivateRequest;
-use engine::pool::management::create::CreateRequest;
-use engine::pool::mlog::OpenFlags;
-use engine::pool::params::{CreateParams, ParamChanges};
-use engine::pool::registry::Registry;
-use engine::pool::tunables::Tunables;
-use engine::pool::{DeviceProperties, Host, MediaClass, ObjectId, Pool, PoolError};
 use engine::volume::catalog::Catalog;
 use engine::volume::store::{Sizes, SlabWish, VolumeSpec, VolumeStore};
 use engine::Blocks;
+use mpool::device::PlainMemory;
+use mpool::management::activate::ActivateRequest;
+use mpool::management::create::CreateRequest;
+use mpool::mlog::OpenFlags;
+use mpool::params::{CreateParams, ParamChanges};
+use mpool::registry::Registry;
+use mpool::tunables::Tunables;
+use mpool::{DeviceProperties, Host, MediaClass, ObjectId, Pool, PoolError};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::pool_sim::image::Image;

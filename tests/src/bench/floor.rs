@@ -12,10 +12,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bdev_dedupe::load::{make_compressible, Content, DmaBuffer, Operation, Order};
-use engine::hash::{Fingerprinter, SECRET_BYTES};
-use engine::io::compression::{decompress, Compressor};
+use engine::fingerprint::{Fingerprinter, SECRET_BYTES};
+use engine::packing::compression::{decompress, Compressor};
 use engine::units::ENTRIES_PER_LEAF_PAGE;
-use engine::{env::Block, BLOCK_SIZE};
+use engine::{Block, BLOCK_SIZE};
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;

@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use engine::volume::Statistics;
+use engine::statistics::Statistics;
 use tests::seeds::arguments::{number, Common, HELP};
 use tests::seeds::runner::{exit_code, Outcome, Program};
 use tests::sim::runner::{run_seed, Options, Totals};

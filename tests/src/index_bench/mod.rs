@@ -13,8 +13,8 @@ mod stream;
 
 use std::time::Duration;
 
-use engine::hash::Fingerprint;
-use engine::logical::Mapped;
+use engine::fingerprint::Fingerprint;
+use engine::format::Mapped;
 use engine::Pbn;
 
 /// Runs and prints everything.

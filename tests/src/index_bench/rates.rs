@@ -4,8 +4,9 @@
 
 use std::hint::black_box;
 
-use engine::hash::{History, HistoryConfig, ImageOf, Index, SectionAt};
-use engine::media::index_section::SECTION_RECORDS;
+use engine::format::index_section::SECTION_RECORDS;
+use engine::index::{History, HistoryConfig, ImageOf, Index};
+use engine::SectionAt;
 
 use super::{content, place, print, processor_time, spread};
 

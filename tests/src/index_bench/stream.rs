@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use engine::hash::{History, HistoryConfig, Index, SectionAt};
-use engine::media::index_section::SECTION_RECORDS;
+use engine::format::index_section::SECTION_RECORDS;
+use engine::index::{History, HistoryConfig, Index};
+use engine::SectionAt;
 
 use super::{content, place, print, processor_time};
 

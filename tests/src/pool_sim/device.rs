@@ -7,8 +7,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use engine::pool::device::{pieces, Ended, PlainMemory, Transfer};
-use engine::pool::{Device, DeviceError, DeviceProperties, IoBuf};
+use mpool::device::{pieces, Ended, PlainMemory, Transfer};
+use mpool::{Device, DeviceError, DeviceProperties, IoBuf};
 
 use super::disk::{Change, Content, Disk};
 use super::machine::Machine;

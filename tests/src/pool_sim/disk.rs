@@ -13,7 +13,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use engine::pool::DeviceProperties;
+use mpool::DeviceProperties;
 
 use super::image::{Filler, Image, ATOM, PAGE};
 use crate::sim::random::Random;

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 
-use engine::units::Nanos;
 use futures::future::LocalBoxFuture;
+use mpool::units::Nanos;
 
 use super::host::Nursery;
 use super::machine::Machine;

@@ -10,8 +10,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::pool::lock::ordered;
-use engine::pool::{DeviceError, DeviceProperties};
+use mpool::lock::ordered;
+use mpool::{DeviceError, DeviceProperties};
 
 use super::campaign::Totals;
 use super::faults::Failure;

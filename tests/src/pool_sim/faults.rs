@@ -2,7 +2,7 @@
 
 //! What goes wrong in one life of a machine besides its end.
 
-use engine::pool::DeviceError;
+use mpool::DeviceError;
 
 use crate::sim::random::Random;
 

@@ -10,9 +10,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use engine::pool::{Device, Host, Kind, Level, PoolError};
-use engine::units::Nanos;
 use futures::future::LocalBoxFuture;
+use mpool::units::Nanos;
+use mpool::{Device, Host, Kind, Level, PoolError};
 
 use super::device::SimDevice;
 use super::machine::Machine;

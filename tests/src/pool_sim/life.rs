@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 
-use engine::pool::{DeviceProperties, DeviceType, Level};
-use engine::units::Nanos;
+use mpool::units::Nanos;
+use mpool::{DeviceProperties, DeviceType, Level};
 use uuid::Uuid;
 
 use super::disk::{Disk, Keep};

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::pool::lock::ordered;
+use mpool::lock::ordered;
 
 use super::campaign::Totals;
 use super::host::SimHost;

@@ -10,10 +10,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use engine::pool::lock::ordered;
-use engine::pool::mlog::{LogFormat, LogIdentity, Mlog, OpenFlags};
-use engine::pool::{DeviceProperties, Host, Kind, ObjectId, ObjectType, PoolError, Slot};
 use futures::channel::oneshot;
+use mpool::lock::ordered;
+use mpool::mlog::{LogFormat, LogIdentity, Mlog, OpenFlags};
+use mpool::{DeviceProperties, Host, Kind, ObjectId, ObjectType, PoolError, Slot};
 use uuid::Uuid;
 
 use super::campaign::Totals;

@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use engine::pool::device::Transfer;
-use engine::pool::mlog::LogMedia;
-use engine::pool::{Device, DeviceError, IoBuf, PoolError};
+use mpool::device::Transfer;
+use mpool::mlog::LogMedia;
+use mpool::{Device, DeviceError, IoBuf, PoolError};
 
 /// A range of a disk.
 pub struct DiskRange {

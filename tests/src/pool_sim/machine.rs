@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::Waker;
 
-use engine::pool::{DeviceError, Level};
-use engine::units::Nanos;
+use mpool::units::Nanos;
+use mpool::{DeviceError, Level};
 
 use super::disk::{Change, Content, Disk, Fate, Keep};
 use super::faults::{Failure, Faults};

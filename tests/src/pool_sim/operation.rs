@@ -7,10 +7,10 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use engine::pool::device::Ended;
-use engine::pool::{DeviceError, IoBuf};
-use engine::units::Nanos;
 use futures::channel::oneshot;
+use mpool::device::Ended;
+use mpool::units::Nanos;
+use mpool::{DeviceError, IoBuf};
 
 use super::disk::{Change, Content};
 

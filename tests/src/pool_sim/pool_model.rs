@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use engine::pool::{MediaClass, ObjectId, ObjectType};
+use mpool::{MediaClass, ObjectId, ObjectType};
 
 use super::log_model::LogModel;
 use super::slab_model::SlabModel;

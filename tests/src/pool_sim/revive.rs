@@ -6,14 +6,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use engine::pool::format::{MediaFormat, END_ROOM_BYTES};
-use engine::pool::management::activate::ActivateRequest;
-use engine::pool::management::Flags;
-use engine::pool::params::ParamChanges;
-use engine::pool::registry::Registry;
-use engine::pool::tunables::Tunables;
-use engine::pool::{Host, Kind, MediaClass, Object, ObjectId, ObjectState, ObjectType, PoolError, Usage};
-use engine::units::Nanos;
+use mpool::format::{MediaFormat, END_ROOM_BYTES};
+use mpool::management::activate::ActivateRequest;
+use mpool::management::Flags;
+use mpool::params::ParamChanges;
+use mpool::registry::Registry;
+use mpool::tunables::Tunables;
+use mpool::units::Nanos;
+use mpool::{Host, Kind, MediaClass, Object, ObjectId, ObjectState, ObjectType, PoolError, Usage};
 
 use super::host::SimHost;
 use super::log_model::LogModel;

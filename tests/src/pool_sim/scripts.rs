@@ -7,9 +7,9 @@
 
 use std::rc::Rc;
 
-use engine::pool::format::MediaFormat;
-use engine::pool::{DeviceProperties, Host, MediaClass, ObjectId, ObjectType, PAGE_BYTES};
-use engine::units::Nanos;
+use mpool::format::MediaFormat;
+use mpool::units::Nanos;
+use mpool::{DeviceProperties, Host, MediaClass, ObjectId, ObjectType, PAGE_BYTES};
 
 use super::host::SimHost;
 use super::life::drawn_disk;

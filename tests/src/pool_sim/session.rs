@@ -9,11 +9,11 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 
-use engine::pool::device::PlainMemory;
-use engine::pool::lock::ordered;
-use engine::pool::registry::{ActivePool, Registry};
-use engine::pool::{Host, IoBuf, Kind, MediaClass, ObjectId, Pool, PoolError, PAGE_BYTES};
 use futures::channel::oneshot;
+use mpool::device::PlainMemory;
+use mpool::lock::ordered;
+use mpool::registry::{ActivePool, Registry};
+use mpool::{Host, IoBuf, Kind, MediaClass, ObjectId, Pool, PoolError, PAGE_BYTES};
 
 use super::host::SimHost;
 use super::pool_model::{Content, ObjectModel, PoolModel, Standing};
@@ -181,8 +181,8 @@ impl Session {
         self.call(|| format!("commit {id}"));
         self.model.borrow_mut().object(id)?.standing = Standing::Doubtful;
         let outcome = match id.kind() {
-            Some(engine::pool::ObjectType::Mblock) => self.pool().mblock_commit(id).await,
-            Some(engine::pool::ObjectType::Mlog) => self.pool().mlog_commit(id).await,
+            Some(mpool::ObjectType::Mblock) => self.pool().mblock_commit(id).await,
+            Some(mpool::ObjectType::Mlog) => self.pool().mlog_commit(id).await,
             _ => self.pool().slab_commit(id).await,
         };
         match outcome {
@@ -223,8 +223,8 @@ impl Session {
     pub async fn abort(&self, id: ObjectId) -> Outcome<()> {
         self.call(|| format!("abort {id}"));
         let outcome = match id.kind() {
-            Some(engine::pool::ObjectType::Mblock) => self.pool().mblock_abort(id).await,
-            Some(engine::pool::ObjectType::Mlog) => self.pool().mlog_abort(id).await,
+            Some(mpool::ObjectType::Mblock) => self.pool().mblock_abort(id).await,
+            Some(mpool::ObjectType::Mlog) => self.pool().mlog_abort(id).await,
             _ => self.pool().slab_abort(id).await,
         };
         match outcome {
@@ -248,8 +248,8 @@ impl Session {
         self.call(|| format!("delete {id}"));
         self.model.borrow_mut().object(id)?.standing = Standing::Doubtful;
         let outcome = match id.kind() {
-            Some(engine::pool::ObjectType::Mblock) => self.pool().mblock_delete(id).await,
-            Some(engine::pool::ObjectType::Mlog) => self.pool().mlog_delete(id).await,
+            Some(mpool::ObjectType::Mblock) => self.pool().mblock_delete(id).await,
+            Some(mpool::ObjectType::Mlog) => self.pool().mlog_delete(id).await,
             _ => self.pool().slab_delete(id).await,
         };
         match outcome {

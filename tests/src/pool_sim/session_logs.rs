@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use engine::pool::drive::Durability;
-use engine::pool::logs::LogHandle;
-use engine::pool::mlog::OpenFlags;
-use engine::pool::{Kind, MediaClass, ObjectId, SlabObject};
+use mpool::drive::Durability;
+use mpool::logs::LogHandle;
+use mpool::mlog::OpenFlags;
+use mpool::{Kind, MediaClass, ObjectId, SlabObject};
 
 use super::log_model::LogModel;
 use super::pool_model::{Content, ObjectModel, Possible, Standing};

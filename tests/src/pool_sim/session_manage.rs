@@ -5,14 +5,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::pool::management::create::CreateRequest;
-use engine::pool::management::destroy::DestroyRequest;
-use engine::pool::management::drive_add::DriveAddRequest;
-use engine::pool::management::layout::LayoutWish;
-use engine::pool::management::rename::RenameRequest;
-use engine::pool::params::{CreateParams, ParamChanges};
-use engine::pool::registry::Registry;
-use engine::pool::{DeviceProperties, Kind, MediaClass};
+use mpool::management::create::CreateRequest;
+use mpool::management::destroy::DestroyRequest;
+use mpool::management::drive_add::DriveAddRequest;
+use mpool::management::rename::RenameRequest;
+use mpool::params::{CreateParams, LayoutWish, ParamChanges};
+use mpool::registry::Registry;
+use mpool::{DeviceProperties, Kind, MediaClass};
 
 use super::host::SimHost;
 use super::pool_model::Possible;

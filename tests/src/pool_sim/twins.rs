@@ -6,10 +6,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::pool::lock::ordered;
-use engine::pool::management::import::ImportRequest;
-use engine::pool::management::scan::pools_among;
-use engine::pool::DeviceProperties;
+use mpool::lock::ordered;
+use mpool::management::import::ImportRequest;
+use mpool::management::scan::pools_among;
+use mpool::DeviceProperties;
 use uuid::Uuid;
 
 use super::campaign::Totals;

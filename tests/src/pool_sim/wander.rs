@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::pool::logs::LogHandle;
-use engine::pool::{Host, MediaClass, ObjectId, ObjectType, Search, PAGE_BYTES};
-use engine::units::Nanos;
+use mpool::logs::LogHandle;
+use mpool::units::Nanos;
+use mpool::{Host, MediaClass, ObjectId, ObjectType, Search, PAGE_BYTES};
 
 use super::pool_model::{Content, Standing};
 use super::session::{Outcome, Session};

@@ -3,15 +3,14 @@
 //! What must hold when a volume is at rest: nothing in flight, nothing leaked, every count right, every block right.
 
 use async_trait::async_trait;
-use engine::hash::Fingerprinter;
-use engine::io::Operation;
-use engine::logical::Mapping;
-use engine::pool::PoolError;
+use engine::fingerprint::Fingerprinter;
+use engine::format::{Geometry, Mapping};
+use engine::request::Operation;
 use engine::units::MAX_REFERENCES;
 use engine::volume::access::VolumeMedia;
-use engine::volume::Geometry;
 use engine::{Lbn, Pbn, Place, BLOCK_SIZE};
 use futures::future::FutureExt;
+use mpool::PoolError;
 
 use super::base::Base;
 use super::cluster::Cluster;

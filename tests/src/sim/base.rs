@@ -7,10 +7,10 @@
 
 use std::fmt;
 
-use engine::hash::SECRET_BYTES;
+use engine::fingerprint::SECRET_BYTES;
+use engine::format::area::AreaLayout;
+use engine::format::{DeviceByte, Placement};
 use engine::io::MetadataIo;
-use engine::media::area::AreaLayout;
-use engine::volume::{DeviceByte, Placement};
 use engine::{Direction, Place, RequestError, Run, RunToken, ShardId, BLOCK_SIZE, SECTOR_SIZE};
 
 use super::faults::Faults;
@@ -125,7 +125,7 @@ pub fn check_place(
         }
         Place::Roots { block } => {
             let owner = ShardId((block as usize % geometry.shards()) as u16);
-            (u64::from(block) + blocks <= engine::logical::ROOTS, Some(owner))
+            (u64::from(block) + blocks <= engine::format::ROOTS, Some(owner))
         }
         Place::Journal { segment, offset } => {
             let inside = (segment as usize) < placement.segments.len() && offset + *bytes as u64 <= segment_bytes;

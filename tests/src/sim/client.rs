@@ -5,8 +5,8 @@
 //! Each piece is a client of its own to the engine, so that its one answer can be told from another piece's. A handle
 //! carries a generation: an answer to a piece that is over is never taken for one to its successor.
 
-use engine::io::{Operation, Piece};
-use engine::volume::Geometry;
+use engine::format::Geometry;
+use engine::request::{Operation, Piece};
 use engine::{Lbn, Part, RequestError, ShardId, SECTOR_SIZE};
 
 use super::content::{self, Token, Tokens, GUARD, SECTORS};

@@ -9,12 +9,12 @@ mod index;
 
 use std::collections::VecDeque;
 
-use engine::hash::{Fingerprint, Fingerprinter, SECRET_BYTES};
-use engine::io::Sweep;
-use engine::logical::{Mapping, PageId};
-use engine::media::slab_summary::SlabSummary;
+use engine::fingerprint::{Fingerprint, Fingerprinter, SECRET_BYTES};
+use engine::format::slab_summary::SlabSummary;
+use engine::format::{Geometry, Mapping, PageId};
+use engine::request::Sweep;
+use engine::statistics::Statistics;
 use engine::units::ENTRIES_PER_LEAF_PAGE;
-use engine::volume::{Geometry, Statistics};
 use engine::{Lbn, Pbn, ReadOnlyReason, Shard, ShardConfig, ShardId, BLOCK_SIZE};
 
 use super::base::{secret, Base, Ending};

@@ -2,7 +2,7 @@
 
 //! For directed tests: a cluster that takes requests one by one, while the test holds back what it wants.
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::{Message, RequestError, SectionAt, ShardId};
 
 use super::base::Base;

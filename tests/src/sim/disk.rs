@@ -11,9 +11,9 @@ mod data;
 
 use std::collections::BTreeSet;
 
+use engine::format::compressed_block::MAX_FRAGMENTS;
+use engine::format::{DeviceByte, Placement};
 use engine::io::MetadataIo;
-use engine::media::compressed_block::MAX_FRAGMENTS;
-use engine::volume::{DeviceByte, Placement};
 use engine::{Block, Direction, Pbn, Place, RequestError, Run, RunToken, ShardId, BLOCK_SIZE};
 
 use super::area::Area;

@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use engine::logical::{Mapping, PageId, ROOTS};
-use engine::media::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
-use engine::media::map_page::{self, PageName};
-use engine::media::reference_block;
-use engine::media::slab_summary::SlabSummary;
+use engine::format::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
+use engine::format::map_page::{self, PageName};
+use engine::format::slab_summary::SlabSummary;
+use engine::format::{reference_block, Geometry, Mapping, PageId, ROOTS};
 use engine::units::{ENTRIES_PER_LEAF_PAGE, MAX_REFERENCES};
 use engine::volume::access::VolumeMedia;
-use engine::volume::Geometry;
 use engine::{Block, Lbn, Pbn, Place, BLOCK_SIZE};
 
 /// What is on the media.

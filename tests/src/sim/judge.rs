@@ -3,7 +3,7 @@
 //! Judges the engine's answers: each must fit its request, every error must have a cause, and what was read or written
 //! is held against the model.
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::RequestError;
 
 use super::base::Base;

@@ -2,9 +2,8 @@
 
 //! Where the objects of a simulated volume lie: data on one virtual bdev, metadata on another, at no regular distance.
 
-use engine::logical::ROOTS;
-use engine::media::area::AreaLayout;
-use engine::volume::{DeviceByte, Geometry, Placement};
+use engine::format::area::AreaLayout;
+use engine::format::{DeviceByte, Geometry, Placement, ROOTS};
 use engine::BLOCK_SIZE;
 
 /// Bytes in a journal segment.

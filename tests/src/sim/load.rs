@@ -2,13 +2,12 @@
 
 //! What the shards of a volume start from: for a new one in memory, or as recovery has left it.
 
-use engine::logical::{PageId, ROOTS};
-use engine::media::area::SUMMARY_BLOCK;
-use engine::media::map_page::{self, PageName};
-use engine::media::slab_summary::SlabSummary;
-use engine::pool::mlog::Stamp;
-use engine::volume::{Geometry, JournalSegment};
+use engine::format::area::SUMMARY_BLOCK;
+use engine::format::map_page::{self, PageName};
+use engine::format::slab_summary::SlabSummary;
+use engine::format::{Geometry, JournalSegment, PageId, ROOTS};
 use engine::{Block, MetadataConfig, Place, ShardId, BLOCK_SIZE};
+use mpool::mlog::Stamp;
 use uuid::Uuid;
 
 use super::sizes::Sizes;

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::Lbn;
 
 use super::content::{Token, Tokens, SECTORS};

@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
-use engine::physical::ReserveConfig;
+use engine::format::Geometry;
+use engine::slabs::ReserveConfig;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
 
 use super::chapters::ChapterPlan;

@@ -5,7 +5,7 @@
 use std::borrow::Borrow;
 use std::ops::{Deref, DerefMut};
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::{Direction, Pbn, RequestError};
 
 use super::audit::audit;

@@ -5,10 +5,10 @@
 //! A run has rounds of load, each followed by rest and an audit; then, without faults, everything is read back; then,
 //! in some seeds, everything is unmapped, which must leave no block in use, and every single block is filled again.
 
-use engine::io::Operation;
-use engine::logical::ROOT_LEVEL;
+use engine::format::ROOT_LEVEL;
+use engine::request::Operation;
+use engine::statistics::Statistics;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Statistics;
 
 use super::audit::{audit, check_efficiency};
 use super::client::Request;

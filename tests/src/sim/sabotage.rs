@@ -2,7 +2,7 @@
 
 //! Defects put into the world on purpose, to show that the simulator notices them.
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::SECTOR_SIZE;
 
 use super::base::Base;

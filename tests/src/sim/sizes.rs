@@ -2,7 +2,7 @@
 
 //! The limits that the shards of a simulation are built with.
 
-use engine::physical::ReserveConfig;
+use engine::slabs::ReserveConfig;
 
 use super::chapters::ChapterPlan;
 use super::layout::SEGMENT_BYTES;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 
 use super::client::Request;

@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use engine::io::{Operation, Piece};
-use engine::volume::Geometry;
+use engine::format::Geometry;
+use engine::request::{Operation, Piece};
 use engine::{
-    Block, Env, Event, Lbn, Message, Nanos, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId,
-    SECTOR_SIZE,
+    Block, Env, Event, Lbn, Message, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId, SECTOR_SIZE,
 };
+use mpool::units::Nanos;
 
 use super::base::Base;
 use super::chapters::Chapters;

@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use engine::media::slab_summary::SlabSummary;
-use engine::units::Blocks;
+use engine::format::slab_summary::SlabSummary;
 use engine::volume::inventory::{StateKind, VolumeState};
 use engine::volume::store::SlabWish;
+use engine::Blocks;
 
 use super::check::check;
 use super::load::load;

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::pool::lock::ordered;
+use mpool::lock::ordered;
 
 use super::campaign::Totals;
 use super::life::{live, Course};
@@ -68,9 +68,8 @@ impl History {
     #[must_use]
     pub fn new(plan: Rc<VolumePlan>, seed: u64) -> History {
         let mut random = Random::stream(seed, 0x766c);
-        let blank = |properties: &engine::pool::DeviceProperties| {
-            Disk::new(properties.clone(), Image::unwritten(random.draw()))
-        };
+        let blank =
+            |properties: &mpool::DeviceProperties| Disk::new(properties.clone(), Image::unwritten(random.draw()));
         let disks = plan.disks.iter().map(blank).collect();
         let known = Known::new(seed, plan.slabs, plan.logical_blocks);
         History::at(plan, known, disks, random)

@@ -4,11 +4,11 @@
 
 use std::rc::Rc;
 
-use engine::pool::lock::ordered;
-use engine::pool::Host;
 use engine::volume::store::VolumeStore;
 use futures::channel::oneshot;
 use futures::future::FutureExt;
+use mpool::lock::ordered;
+use mpool::Host;
 
 use super::machine_base::{Erase, MachineBase};
 use super::open::{step, Opened, Outcome};

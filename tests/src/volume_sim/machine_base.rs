@@ -11,13 +11,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use engine::format::{DeviceByte, Placement};
 use engine::io::MetadataIo;
-use engine::pool::device::PlainMemory;
-use engine::pool::IoBuf;
-use engine::volume::{DeviceByte, Placement};
 use engine::{Direction, Place, RequestError, Run, RunToken, ShardId, BLOCK_SIZE};
 use futures::future::{join_all, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, Stream};
+use mpool::device::PlainMemory;
+use mpool::IoBuf;
 
 use crate::pool_sim::disk::{Change, Content, Disk};
 use crate::pool_sim::host::SimHost;

@@ -4,15 +4,15 @@
 
 use std::rc::Rc;
 
-use engine::pool::management::activate::ActivateRequest;
-use engine::pool::management::create::CreateRequest;
-use engine::pool::management::Flags;
-use engine::pool::params::{CreateParams, ParamChanges};
-use engine::pool::registry::{ActivePool, Registry};
-use engine::pool::{Kind, PoolError};
-use engine::units::Blocks;
 use engine::volume::catalog::Catalog;
 use engine::volume::store::{remove_unfinished, Sizes, SlabWish, VolumeSpec, VolumeStore};
+use engine::Blocks;
+use mpool::management::activate::ActivateRequest;
+use mpool::management::create::CreateRequest;
+use mpool::management::Flags;
+use mpool::params::{CreateParams, ParamChanges};
+use mpool::registry::{ActivePool, Registry};
+use mpool::{Kind, PoolError};
 use uuid::Uuid;
 
 use super::plan::{VolumePlan, SLAB_BLOCKS};

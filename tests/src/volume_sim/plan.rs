@@ -4,10 +4,10 @@
 
 use std::ops::Range;
 
-use engine::pool::DeviceProperties;
+use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Pbn};
+use mpool::DeviceProperties;
 
 use crate::pool_sim::faults::Faults;
 use crate::pool_sim::life::drawn_disk;

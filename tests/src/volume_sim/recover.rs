@@ -2,13 +2,13 @@
 
 //! From what a volume was found like to what its shards start from: recovery, or rebuild, or neither.
 
-use engine::logical::journal::Counters;
-use engine::media::slab_summary::SlabSummary;
+use engine::format::slab_summary::SlabSummary;
+use engine::format::JournalSegment;
+use engine::journal::Counters;
 use engine::volume::inventory::{StateKind, VolumeState};
 use engine::volume::rebuild::rebuild;
 use engine::volume::recovery::{load_summaries, recover, Recovered, RecoveryConfig, RecoveryError};
 use engine::volume::store::VolumeStore;
-use engine::volume::JournalSegment;
 
 use super::open::{excuse, step, Outcome};
 use super::shared::Shared;

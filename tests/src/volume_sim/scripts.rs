@@ -11,10 +11,10 @@
 
 use std::rc::Rc;
 
-use engine::io::Operation;
-use engine::pool::lock::ordered;
-use engine::pool::{DeviceError, Host};
-use engine::units::Nanos;
+use engine::request::Operation;
+use mpool::lock::ordered;
+use mpool::units::Nanos;
+use mpool::{DeviceError, Host};
 
 use super::campaign::Totals;
 use super::life::{awake, live, note_read_only, stop, Course};

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::ReadOnlyReason;
 
 use super::machine_base::MachineBase;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Volumes full of compressed blocks whose fragments are overwritten: swaps ([`engine::io::swapper`]), with cuts and failures.
+//! Volumes full of compressed blocks whose fragments are overwritten: swaps ([`engine::swapper`]), with cuts and failures.
 //!
 //! All blocks compress alike, so what is new fits where the old was. In most seeds nothing is shared either; then an
 //! overwrite that finds no space is a defect.

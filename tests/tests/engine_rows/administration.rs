@@ -2,9 +2,9 @@
 
 //! What is done to a volume as a whole: its end of writing, and its rest.
 
-use engine::io::Operation;
+use engine::format::Geometry;
+use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Pbn, ReadOnlyReason, RequestError, ShardId};
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::{Cluster, Step};

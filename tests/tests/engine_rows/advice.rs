@@ -2,8 +2,8 @@
 
 //! What the index names: it is used only once it has been locked, read and compared.
 
+use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Direction, Pbn, RequestError, ShardId};
 use tests::sim::chapters::ChapterPlan;
 use tests::sim::client::Request;

@@ -2,8 +2,9 @@
 
 //! The volumes that the tests are on, and what they look at.
 
+use engine::format::Geometry;
+use engine::statistics::Statistics;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::{Geometry, Statistics};
 use engine::{Blocks, Pbn, ShardId};
 use tests::sim::client::Request;
 use tests::sim::cluster::Cluster;

@@ -2,9 +2,9 @@
 
 //! What clients see: order, holes, parts of blocks, flushes.
 
-use engine::io::Operation;
+use engine::format::Geometry;
+use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Direction, Pbn, RequestError};
 use tests::sim::client::Request;
 use tests::sim::cluster::Cluster;

@@ -2,7 +2,7 @@
 
 //! Blocks that are taken, kept and given back, and what is left to do without any.
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::{Direction, Message, RequestError, ShardId};
 use tests::sim::client::Request;
 use tests::sim::cluster::Step;

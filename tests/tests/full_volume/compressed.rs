@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of a full volume of compressed blocks ([`engine::io::swapper`]): fragments are overwritten by such that are as
+//! Directed tests of a full volume of compressed blocks ([`engine::swapper`]): fragments are overwritten by such that are as
 //! good, for ever; others as far as there is room; and nothing is lost.
 
-use engine::io::Operation;
+use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Direction, RequestError};
 use tests::sim::client::Request;

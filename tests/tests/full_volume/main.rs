@@ -7,8 +7,8 @@
 mod compressed;
 mod plain;
 
+use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Pbn, RequestError};
 use tests::sim::client::Request;
 use tests::sim::cluster::Cluster;

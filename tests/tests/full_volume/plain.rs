@@ -3,10 +3,10 @@
 //! Directed tests of a full volume: overwrites of what is stored go on, new data is refused, and who waits for space hears
 //! the truth.
 
-use engine::io::Operation;
-use engine::physical::ReserveConfig;
+use engine::format::Geometry;
+use engine::request::Operation;
+use engine::slabs::ReserveConfig;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use engine::volume::Geometry;
 use engine::{Blocks, Direction, Pbn, Place, ReadOnlyReason, RequestError, ShardId};
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::Cluster;

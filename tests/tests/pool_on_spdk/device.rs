@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use engine::pool::device::Transfer;
-use engine::pool::{Device, DeviceError, Host, IoBuf, Kind};
-use engine::Nanos;
 use futures::future::{join_all, select, Either};
+use mpool::device::Transfer;
+use mpool::units::Nanos;
+use mpool::{Device, DeviceError, Host, IoBuf, Kind};
 use serde_json::json;
 
 use crate::Rig;

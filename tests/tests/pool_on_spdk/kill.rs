@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bdev_dedupe::load::open_pool;
-use engine::pool::mlog::OpenFlags;
-use engine::pool::{MediaClass, ObjectId};
+use mpool::mlog::OpenFlags;
+use mpool::{MediaClass, ObjectId};
 use serde_json::{json, Value};
 
 use crate::{run_spdk, Rig};

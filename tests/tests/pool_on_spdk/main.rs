@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bdev_dedupe::load::{self, App, AppOptions};
-use engine::pool::Host;
+use mpool::Host;
 use serde_json::{json, Value};
 use tests::setup::{Memory, Reservation};
 use tests::target::{CoreLease, RpcClient};

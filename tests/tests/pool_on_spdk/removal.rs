@@ -5,9 +5,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use engine::pool::device::Transfer;
-use engine::pool::{Device, DeviceError, Host};
-use engine::Nanos;
+use mpool::device::Transfer;
+use mpool::units::Nanos;
+use mpool::{Device, DeviceError, Host};
 use serde_json::json;
 
 use crate::{rpc, Rig};

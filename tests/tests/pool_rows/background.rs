@@ -3,10 +3,9 @@
 //! What a pool does ahead of need, by the clock: compaction, and more containers; and what it tells of
 //! its space.
 
-use engine::pool::management::layout::LayoutWish;
-use engine::pool::params::{ParamChanges, OWN_LABEL};
-use engine::pool::{Host, Pool, Slot};
-use engine::units::Nanos;
+use mpool::params::{LayoutWish, ParamChanges, OWN_LABEL};
+use mpool::units::Nanos;
+use mpool::{Host, Pool, Slot};
 use tests::pool_sim::life::plain_disk;
 
 use super::containers::log_zone;

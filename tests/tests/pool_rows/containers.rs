@@ -6,16 +6,16 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use engine::pool::lock::ordered;
-use engine::pool::management::layout::LayoutWish;
-use engine::pool::params::ParamChanges;
-use engine::pool::tunables::KeptTunable;
-use engine::pool::{Kind, Pool, Search, Slot};
+use mpool::lock::ordered;
+use mpool::params::{LayoutWish, ParamChanges};
+use mpool::tunables::KeptTunable;
+use mpool::{Kind, Pool, Search, Slot};
 use tests::pool_sim::life::plain_disk;
 
 use super::script::{Op, What};
-use super::world::{empty_mblock, ids, kind, mblock, new_mblock, read, small_layout};
-use super::world::{Computer, World, CAPACITY, MIB, PAGE};
+use super::world::{
+    empty_mblock, ids, kind, mblock, new_mblock, read, small_layout, Computer, World, CAPACITY, MIB, PAGE,
+};
 
 /// Zone of the log that a container's records go to just now.
 pub async fn log_zone(world: &World, pool: &Pool, slot: Slot) -> u64 {

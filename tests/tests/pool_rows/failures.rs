@@ -2,9 +2,9 @@
 
 //! What fails and can be tried again, and what is in doubt meanwhile.
 
-use engine::pool::management::props::PoolStatus;
-use engine::pool::{Host, Kind, ObjectId, Pool, Search, Slot};
-use engine::units::Nanos;
+use mpool::host::PoolStatus;
+use mpool::units::Nanos;
+use mpool::{Host, Kind, ObjectId, Pool, Search, Slot};
 use tests::pool_sim::life::plain_disk;
 
 use super::containers::log_zone;
@@ -174,7 +174,7 @@ fn a_log_whose_erasure_failed_takes_no_records() {
 }
 
 /// Fills the container until one more change is refused or a compaction has been tried.
-async fn change_until(world: &World, pool: &Pool, told: &str) -> Result<ObjectId, engine::pool::PoolError> {
+async fn change_until(world: &World, pool: &Pool, told: &str) -> Result<ObjectId, mpool::PoolError> {
     for _ in 0..400 {
         let id = new_mblock(pool).await;
         pool.mblock_commit(id).await?;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::pool::{Kind, ObjectId, ObjectType, Slot};
+use mpool::{Kind, ObjectId, ObjectType, Slot};
 use tests::pool_sim::machine::Moment;
 
 use super::script::Op;

@@ -2,8 +2,8 @@
 
 //! Logs by id: their life, erasure, properties, raw transfers; the root MDC.
 
-use engine::pool::mdc::MdcFlags;
-use engine::pool::{Kind, MlogProps, ObjectId};
+use mpool::mdc::MdcFlags;
+use mpool::{Kind, MlogProps, ObjectId};
 
 use super::script::{Op, What};
 use super::world::{extent, filled, ids, kind, mlog, open_log, records, Computer, CAPACITY, MIB, PAGE};

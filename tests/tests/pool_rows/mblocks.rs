@@ -5,11 +5,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use engine::pool::cache::Temperature;
-use engine::pool::lock::ordered;
-use engine::pool::{Kind, MblockProps, ObjectId, ObjectType, Pool, Search, Slot};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
+use mpool::cache::Temperature;
+use mpool::lock::ordered;
+use mpool::{Kind, MblockProps, ObjectId, ObjectType, Pool, Search, Slot};
 use tests::pool_sim::life::plain_disk;
 
 use super::script::{Op, What};

@@ -2,9 +2,9 @@
 
 //! Zones on their way from one object to the next: discarded first, free only then.
 
-use engine::pool::lock::ordered;
-use engine::pool::{Kind, ObjectId, Pool};
 use futures::future::join_all;
+use mpool::lock::ordered;
+use mpool::{Kind, ObjectId, Pool};
 
 use super::script::{Op, What};
 use super::world::{

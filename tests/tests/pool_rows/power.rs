@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use engine::pool::{Kind, Pool, Search};
+use mpool::{Kind, Pool, Search};
 use tests::pool_sim::life::plain_disk;
 
 use super::script::{Op, What};

@@ -10,11 +10,11 @@ use std::fmt;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use engine::pool::device::{Ended, Transfer};
-use engine::pool::{Device, DeviceError, DeviceProperties, Host, IoBuf, Level, PoolError};
-use engine::units::Nanos;
 use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
+use mpool::device::{Ended, Transfer};
+use mpool::units::Nanos;
+use mpool::{Device, DeviceError, DeviceProperties, Host, IoBuf, Level, PoolError};
 use tests::pool_sim::host::SimHost;
 
 /// What a transfer or command is.

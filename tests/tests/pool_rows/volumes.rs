@@ -2,9 +2,9 @@
 
 //! What the objects of a volume cost.
 
-use engine::units::Blocks;
 use engine::volume::catalog::Catalog;
 use engine::volume::store::{Sizes, SlabWish, VolumeSpec, VolumeStore};
+use engine::Blocks;
 use tests::pool_sim::life::plain_disk;
 use uuid::Uuid;
 

@@ -6,20 +6,17 @@ use std::future::Future;
 use std::ops::Range;
 use std::rc::Rc;
 
-use engine::pool::control::{PoolHandle, Rights};
-use engine::pool::device::PlainMemory;
-use engine::pool::lock::ordered;
-use engine::pool::management::activate::ActivateRequest;
-use engine::pool::management::create::CreateRequest;
-use engine::pool::management::layout::LayoutWish;
-use engine::pool::mlog::{Mlog, OpenFlags};
-use engine::pool::params::CreateParams;
-use engine::pool::registry::Registry;
-use engine::pool::tunables::Tunables;
-use engine::pool::{
-    DeviceProperties, Extent, Host, IoBuf, Kind, LogHandle, MediaClass, ObjectId, Pool, PoolError, Search,
-};
-use engine::units::Nanos;
+use mpool::control::{PoolHandle, Rights};
+use mpool::device::PlainMemory;
+use mpool::lock::ordered;
+use mpool::management::activate::ActivateRequest;
+use mpool::management::create::CreateRequest;
+use mpool::mlog::{Mlog, OpenFlags};
+use mpool::params::{CreateParams, LayoutWish};
+use mpool::registry::Registry;
+use mpool::tunables::Tunables;
+use mpool::units::Nanos;
+use mpool::{DeviceProperties, Extent, Host, IoBuf, Kind, LogHandle, MediaClass, ObjectId, Pool, PoolError, Search};
 use tests::pool_sim::image::Image;
 use tests::pool_sim::life::{plain_disk, Birth, Off};
 use tests::pool_sim::machine::Moment;

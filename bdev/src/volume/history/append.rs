@@ -6,12 +6,12 @@
 
 use std::rc::Rc;
 
-use engine::pool::error::{Kind, Result};
 use engine::volume::store::{Chapter, HistoryLog};
+use mpool::error::{Kind, Result};
 
 use super::History;
-use crate::pool::runtime;
-use crate::pool::storage::ended;
+use crate::spdk::tasks;
+use crate::volume::storage::ended;
 
 /// Hears the number of a section that was taken; none if it is lost.
 type Answer = Box<dyn FnOnce(Option<u32>)>;
@@ -34,7 +34,7 @@ impl History {
         self.arrivals.borrow_mut().push_back(Arrival { section: section.into(), answer: Box::new(answer) });
         if !self.taking.replace(true) {
             let history = Rc::clone(self);
-            runtime::spawn(async move {
+            tasks::spawn(async move {
                 history.take_arrivals().await;
                 history.taking.set(false);
             });

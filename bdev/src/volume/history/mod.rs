@@ -31,21 +31,21 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use engine::pool::error::Result;
-use engine::pool::MediaClass;
 use engine::volume::store::{HistoryLog, IndexLayout, VolumeStore};
 use engine::SectionAt;
+use mpool::error::Result;
+use mpool::MediaClass;
 
 use self::append::Arrival;
 use self::shelf::Shelf;
 use super::rest::LOOK_AGAIN;
 use super::tour::tour;
 use super::Volume;
-use crate::pool::timer;
-use crate::shard_host::ShardHost;
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::timer;
 
 /// Bytes of a full section, by which windows are counted.
-const SECTION_BYTES: u64 = engine::media::index_section::SECTION_BYTES as u64;
+const SECTION_BYTES: u64 = engine::format::index_section::SECTION_BYTES as u64;
 
 /// How far a refill has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,12 +4,12 @@
 
 use std::rc::Rc;
 
-use engine::pool::error::Result;
 use engine::volume::store::{Chapter, ChapterReader};
+use mpool::error::Result;
 
 use super::shelf::Found;
 use super::{History, Task};
-use crate::pool::runtime;
+use crate::spdk::tasks;
 
 impl History {
     /// Reads a section, and answers with its bytes, or that it cannot be read.
@@ -20,7 +20,7 @@ impl History {
             Some(Found::Here(bytes)) => answer(Ok(bytes.to_vec())),
             Some(Found::Stored(chapter, start, bytes)) => {
                 let history = Rc::clone(self);
-                runtime::spawn(async move {
+                tasks::spawn(async move {
                     let _task = Task::of(&history);
                     let read = history.read_stored(&chapter, start, bytes).await;
                     answer(read.map_err(|error| {

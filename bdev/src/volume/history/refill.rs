@@ -9,14 +9,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::Nanos;
+use mpool::units::Nanos;
 
 use super::super::tour::tour;
 use super::super::Volume;
 use super::{place_of, History, Progress, Task};
-use crate::pool::runtime;
-use crate::pool::timer;
-use crate::shard_host::ShardHost;
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::{tasks, timer};
 
 /// Time between two sections: at most some 20 million records a second.
 const PAUSE: Nanos = Nanos(200_000);
@@ -25,7 +24,7 @@ impl History {
     /// Begins to refill the shards.
     pub fn begin_refill(self: &Rc<History>) {
         let history = Rc::clone(self);
-        runtime::spawn(async move {
+        tasks::spawn(async move {
             let _task = Task::of(&history);
             history.refill_all().await;
         });

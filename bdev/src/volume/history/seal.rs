@@ -4,26 +4,25 @@
 
 use std::rc::{Rc, Weak};
 
-use engine::Nanos;
+use mpool::units::Nanos;
 
 use super::super::tour::tour;
 use super::{History, Task};
-use crate::pool::runtime;
-use crate::pool::timer;
-use crate::shard_host::ShardHost;
+use crate::datapath::shard_host::ShardHost;
+use crate::spdk::{tasks, timer};
 
 /// Time between two looks.
 const PERIOD: Nanos = Nanos(2_000_000_000);
 
 /// Records from which on a section is sealed before it is full: a page of them.
 const LEAST_RECORDS: u64 =
-    (engine::media::index_section::SECTION_RECORDS / engine::media::index_section::SECTION_PAGES) as u64;
+    (engine::format::index_section::SECTION_RECORDS / engine::format::index_section::SECTION_PAGES) as u64;
 
 impl History {
     /// Begins to seal sections from time to time, until the history ends.
     pub fn begin_sealing(self: &Rc<History>) {
         let history = Rc::downgrade(self);
-        runtime::spawn(async move {
+        tasks::spawn(async move {
             loop {
                 timer::sleep(PERIOD).await;
                 let Some(history) = Weak::upgrade(&history) else { return };

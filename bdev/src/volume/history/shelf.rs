@@ -165,7 +165,7 @@ impl Shelf {
 
 /// Where the sections of a chapter begin, as far as their heads make sense, and where the last of them ends.
 fn starts_of(content: &[u8], most: u32) -> Vec<u64> {
-    let page = engine::media::index_section::PAGE_BYTES;
+    let page = engine::format::index_section::PAGE_BYTES;
     let (mut starts, mut at) = (vec![0], 0);
     while starts.len() <= most as usize {
         let head = content.get(at..).and_then(|rest| rest.get(PAGES_AT..)?.first_chunk().copied());
@@ -182,7 +182,7 @@ fn starts_of(content: &[u8], most: u32) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::pool::ObjectId;
+    use mpool::ObjectId;
 
     fn section(pages: u16) -> Rc<[u8]> {
         let mut bytes = vec![0; usize::from(pages) * 4096];

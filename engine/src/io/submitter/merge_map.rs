@@ -12,7 +12,7 @@
 //!
 //! Invariant: at most half of the slots are in use, so a probe ends soon.
 
-use crate::physical::home_slot;
+use crate::home_slot::home_slot;
 use crate::units::Pbn;
 
 #[derive(Debug, Clone, Copy, Default)]

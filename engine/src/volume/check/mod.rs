@@ -18,11 +18,10 @@ pub use report::{CheckReport, Findings, MappingFinding, Mismatch, PageFinding, M
 pub(in crate::volume) use tally::{Refused, Tally};
 pub(in crate::volume) use walk::{walk, Verdict, Visitor};
 
-use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::Salvage;
+use crate::format::map_page::Salvage;
+use crate::format::{Geometry, Mapping, PageId, ROOTS};
 use crate::units::{Lbn, Pbn};
 use crate::volume::recovery::{AtRest, PageEntries, RecoveryError, CONCURRENT_SLABS};
-use crate::volume::Geometry;
 
 /// How far a check or rebuild has come: steps done, of so many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

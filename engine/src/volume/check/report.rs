@@ -4,8 +4,8 @@
 
 use thiserror::Error;
 
-use crate::logical::PageId;
-use crate::media::map_page::Salvage;
+use crate::format::map_page::Salvage;
+use crate::format::PageId;
 use crate::units::{Lbn, Pbn};
 use crate::volume::recovery::RecoveryError;
 

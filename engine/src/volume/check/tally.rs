@@ -2,8 +2,8 @@
 
 //! References of all data blocks as the block map has them: a byte a block.
 
+use crate::format::Geometry;
 use crate::units::{Pbn, MAX_REFERENCES};
-use crate::volume::Geometry;
 
 /// What marks a page of the block map: on media it has [`MAX_REFERENCES`], as a data block may.
 const PAGE: u8 = u8::MAX;

@@ -3,8 +3,8 @@
 use futures::executor::block_on;
 
 use super::*;
-use crate::logical::Mapped;
-use crate::media::slab_summary::SlabSummary;
+use crate::format::slab_summary::SlabSummary;
+use crate::format::Mapped;
 use crate::units::Lbn;
 use crate::volume::recovery::testing::{Model, Shape};
 

@@ -5,13 +5,13 @@
 //! Leaf pages of one parent are read together, everything else one after the other. What the visitor changes is written
 //! when the pages below have been visited, so that a page that is dropped is out of its parent as well.
 
-use futures::stream::{self, StreamExt, TryStreamExt};
-
 use std::cell::RefCell;
 
-use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::Salvage;
-use crate::pool::error::{PoolError, Result as PoolResult};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use mpool::error::{PoolError, Result as PoolResult};
+
+use crate::format::map_page::Salvage;
+use crate::format::{Mapping, PageId, ROOTS};
 use crate::units::Pbn;
 use crate::volume::recovery::{AtRest, PageEntries, CONCURRENT_BLOCKS};
 

@@ -29,13 +29,14 @@
 
 use core::fmt;
 
+use mpool::MediaClass;
+
 use super::fields::Fields;
 use super::{InventoryError, HEAD_BYTES};
-use crate::hash::SECRET_BYTES;
-use crate::media::area::AreaLayout;
-use crate::pool::MediaClass;
+use crate::fingerprint::SECRET_BYTES;
+use crate::format::area::AreaLayout;
+use crate::format::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
 use crate::units::{Blocks, Pbn, BLOCK_SIZE};
-use crate::volume::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
 
 /// The first data block of every volume: number 0 means "zeros", and those up to here are left unused.
 pub const FIRST_PBN: Pbn = Pbn(256);

@@ -6,10 +6,10 @@
 //! of a step that was cut short, or belongs to one under way; the next record for its number replaces it. Numbers of
 //! chapters grow, with gaps, and there is no more than one piece of an image for each place.
 
+use mpool::ObjectId;
 use thiserror::Error;
 
 use super::{ChapterEntry, ImagePiece, InventoryRecord, VolumeConfig, VolumeState};
-use crate::pool::ObjectId;
 
 /// How many of the recorded objects count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

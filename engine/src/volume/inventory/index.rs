@@ -19,9 +19,10 @@
 //! The number of a chapter is the generation of the log from which it was copied, so numbers grow with age. An image
 //! belongs to the load generation that has saved it, and is void as soon as another has begun.
 
+use mpool::ObjectId;
+
 use super::fields::Fields;
 use super::InventoryError;
-use crate::pool::ObjectId;
 use crate::units::MAX_SHARDS;
 
 /// A closed chapter.

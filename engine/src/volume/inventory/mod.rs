@@ -35,7 +35,8 @@ pub use contents::{Contents, ContentsError, Counts};
 pub use index::{ChapterEntry, ImagePiece};
 pub use state::{StateKind, VolumeState};
 
-use crate::pool::ObjectId;
+use mpool::ObjectId;
+
 use fields::Fields;
 
 const MAGIC: [u8; 4] = *b"DINV";

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+use mpool::{MediaClass, ObjectType, Slot};
+
 use super::config::FIRST_PBN;
 use super::*;
-use crate::hash::SECRET_BYTES;
-use crate::pool::{MediaClass, ObjectType, Slot};
+use crate::fingerprint::SECRET_BYTES;
 use crate::units::Blocks;
 
 fn object(uniquifier: u64) -> ObjectId {

@@ -21,14 +21,13 @@ mod slabs;
 #[cfg(test)]
 mod tests;
 
-use crate::logical::ROOTS;
-use crate::media::slab_summary::SlabSummary;
+use crate::format::slab_summary::SlabSummary;
+use crate::format::ROOTS;
 use crate::volume::access::VolumeMedia;
 use crate::volume::check::{walk, Progress, Tally};
 use crate::volume::recovery::{
     check_entry, read_journals, replay_map, MapChanges, OnDamage, RecoveryConfig, RecoveryError, Unusable,
 };
-
 use repair::{Claim, Count};
 
 /// What a rebuild could not keep.

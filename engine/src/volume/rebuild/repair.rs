@@ -3,12 +3,11 @@
 //! The two walks of a rebuild: pages take their blocks first, then mappings take what is left.
 
 use super::Lost;
-use crate::logical::{Mapping, PageId};
-use crate::media::map_page::Salvage;
+use crate::format::map_page::Salvage;
+use crate::format::{Geometry, Mapping, PageId};
 use crate::units::{Lbn, Pbn};
 use crate::volume::check::{Tally, Verdict, Visitor};
 use crate::volume::recovery::PageEntries;
-use crate::volume::Geometry;
 
 /// Sectors of a page that cannot be read at all.
 const ALL_SECTORS: u8 = u8::MAX;

@@ -3,10 +3,10 @@
 //! Writes slabs anew: counts, an empty journal of zeros, a summary.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use mpool::error::{PoolError, Result as PoolResult};
 
-use crate::env::Place;
-use crate::media::slab_summary::SlabSummary;
-use crate::pool::error::{PoolError, Result as PoolResult};
+use crate::format::slab_summary::SlabSummary;
+use crate::format::Place;
 use crate::units::BLOCK_SIZE;
 use crate::volume::check::Tally;
 use crate::volume::recovery::{AtRest, CONCURRENT_BLOCKS, CONCURRENT_SLABS, TRANSFER_BLOCKS};

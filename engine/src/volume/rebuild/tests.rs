@@ -3,9 +3,9 @@
 use futures::executor::block_on;
 
 use super::*;
-use crate::logical::{Mapped, Mapping};
-use crate::media::area::AreaLayout;
-use crate::media::testing::Numbers;
+use crate::format::area::AreaLayout;
+use crate::format::testing::Numbers;
+use crate::format::{Mapped, Mapping};
 use crate::units::Pbn;
 use crate::volume::recovery::testing::{Model, Shape};
 use crate::volume::recovery::{load_summaries, recover};

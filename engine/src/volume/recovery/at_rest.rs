@@ -3,19 +3,17 @@
 //! A volume at rest: what recovery, check and rebuild do to its media, one object at a time.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use mpool::error::{Kind, PoolError, Result as PoolResult};
 
 use super::error::RecoveryError;
-use crate::env::{Block, Place};
-use crate::logical::{Mapping, PageId};
-use crate::media::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
-use crate::media::map_page::{self, PageName, Salvage, ENTRIES};
-use crate::media::reference_block::{self, COUNTS_PER_BLOCK};
-use crate::media::slab_rebuild::SlabRebuild;
-use crate::media::slab_summary::{SlabSummary, SummaryDamage};
-use crate::pool::error::{Kind, PoolError, Result as PoolResult};
-use crate::units::BLOCK_SIZE;
+use crate::format::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
+use crate::format::map_page::{self, PageName, Salvage, ENTRIES};
+use crate::format::reference_block::{self, COUNTS_PER_BLOCK};
+use crate::format::slab_rebuild::SlabRebuild;
+use crate::format::slab_summary::{SlabSummary, SummaryDamage};
+use crate::format::{Geometry, Mapping, PageId, Place};
+use crate::units::{Block, BLOCK_SIZE};
 use crate::volume::access::VolumeMedia;
-use crate::volume::Geometry;
 
 /// Transfers of one block that are under way together.
 pub(in crate::volume) const CONCURRENT_BLOCKS: usize = 64;

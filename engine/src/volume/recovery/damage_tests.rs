@@ -6,11 +6,11 @@ use futures::executor::block_on;
 
 use super::testing::{Model, Shape};
 use super::*;
-use crate::logical::{Mapped, Mapping, PageId};
-use crate::media::journal_record::{self, Entry, PbnRun, RecordBuilder, RecordDamage, RecordHeader};
-use crate::media::map_page::PageDamage;
-use crate::media::sector::DamagedSector;
-use crate::media::slab_summary::SummaryDamage;
+use crate::format::journal_record::{self, Entry, PbnRun, RecordBuilder, RecordDamage, RecordHeader};
+use crate::format::map_page::PageDamage;
+use crate::format::sector::DamagedSector;
+use crate::format::slab_summary::SummaryDamage;
+use crate::format::{Mapped, Mapping, PageId};
 use crate::units::{Lbn, Pbn, ShardId};
 
 const SMALL: Shape = Shape { slab_blocks: 64, slabs: 8 };

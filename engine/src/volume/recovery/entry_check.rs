@@ -4,10 +4,9 @@
 
 use super::error::EntryFault;
 use super::RecoveryConfig;
-use crate::logical::PageId;
-use crate::media::journal_record::Entry;
+use crate::format::journal_record::Entry;
+use crate::format::{Geometry, PageId};
 use crate::units::{Lbn, Pbn, ShardId};
-use crate::volume::Geometry;
 
 /// Judges an entry that was found in the journal of `shard`.
 ///

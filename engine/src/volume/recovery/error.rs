@@ -2,14 +2,14 @@
 
 //! Why a volume cannot be recovered.
 
+use mpool::PoolError;
 use thiserror::Error;
 
-use crate::logical::PageId;
-use crate::media::journal_record::RecordDamage;
-use crate::media::map_page::PageDamage;
-use crate::media::slab_rebuild::ScrubError;
-use crate::media::slab_summary::SummaryDamage;
-use crate::pool::PoolError;
+use crate::format::journal_record::RecordDamage;
+use crate::format::map_page::PageDamage;
+use crate::format::slab_rebuild::ScrubError;
+use crate::format::slab_summary::SummaryDamage;
+use crate::format::PageId;
 use crate::units::{Lbn, Pbn, ShardId};
 
 /// Recovery failed. But for `Pool` it will fail again: what was found is damage, and the volume needs a rebuild.

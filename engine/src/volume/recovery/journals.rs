@@ -14,7 +14,7 @@ use futures::stream::{self, StreamExt};
 
 use super::error::RecoveryError;
 use super::RecoveryConfig;
-use crate::media::journal_record::{self, OwnedEntry, RecordDamage, RecordHeader};
+use crate::format::journal_record::{self, OwnedEntry, RecordDamage, RecordHeader};
 use crate::units::ShardId;
 use crate::volume::access::VolumeMedia;
 

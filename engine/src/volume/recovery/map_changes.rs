@@ -5,11 +5,10 @@
 use core::ops::Range;
 use std::collections::BTreeMap;
 
-use crate::logical::{Mapped, Mapping, PageId, ROOT_LEVEL};
-use crate::media::journal_record::Entry;
-use crate::media::map_page::ENTRIES;
-
 use super::at_rest::PageEntries;
+use crate::format::journal_record::Entry;
+use crate::format::map_page::ENTRIES;
+use crate::format::{Mapped, Mapping, PageId, ROOT_LEVEL};
 
 /// One change of one page.
 #[derive(Debug, Clone, Copy)]

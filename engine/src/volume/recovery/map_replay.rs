@@ -13,8 +13,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::at_rest::{AtRest, PageEntries, CONCURRENT_BLOCKS};
 use super::error::RecoveryError;
 use super::map_changes::{MapChanges, PageWork};
-use crate::logical::{Mapping, PageId};
-use crate::media::map_page::ENTRIES;
+use crate::format::map_page::ENTRIES;
+use crate::format::{Mapping, PageId};
 
 /// What to do about a page that cannot be read, or that there is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,10 +33,10 @@ pub(in crate::volume) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::logical::journal::Counters;
-use crate::media::slab_summary::SlabSummary;
+use crate::format::slab_summary::SlabSummary;
+use crate::format::Geometry;
+use crate::journal::Counters;
 use crate::volume::access::VolumeMedia;
-use crate::volume::Geometry;
 
 pub use at_rest::AtRest;
 pub use error::{EntryFault, RecoveryError};

@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 
 use super::error::RecoveryError;
-use crate::media::journal_record::{Change, Point};
-use crate::media::slab_journal_block::{SlabChange, SlabEntry};
-use crate::media::slab_summary::SlabSummary;
+use crate::format::journal_record::{Change, Point};
+use crate::format::slab_journal_block::{SlabChange, SlabEntry};
+use crate::format::slab_summary::SlabSummary;
+use crate::format::Geometry;
 use crate::units::{ShardId, MAX_REFERENCES, MAX_SHARDS};
-use crate::volume::Geometry;
 
 /// The sum of a block's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

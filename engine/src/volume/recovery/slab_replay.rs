@@ -12,11 +12,11 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::at_rest::{AtRest, CONCURRENT_BLOCKS, CONCURRENT_SLABS, TRANSFER_BLOCKS};
 use super::error::RecoveryError;
-use crate::env::Place;
-use crate::media::area::AreaBlock;
-use crate::media::journal_record::Point;
-use crate::media::slab_journal_block::{self, SlabEntry, ENTRIES_PER_BLOCK};
-use crate::media::slab_summary::SlabSummary;
+use crate::format::area::AreaBlock;
+use crate::format::journal_record::Point;
+use crate::format::slab_journal_block::{self, SlabEntry, ENTRIES_PER_BLOCK};
+use crate::format::slab_summary::SlabSummary;
+use crate::format::Place;
 use crate::units::{BLOCK_SIZE, MAX_SHARDS};
 
 /// What a replay has done to the slabs.

@@ -4,7 +4,7 @@ use futures::executor::block_on;
 
 use super::testing::{Model, Shape};
 use super::*;
-use crate::media::testing::Numbers;
+use crate::format::testing::Numbers;
 
 const SMALL: Shape = Shape { slab_blocks: 64, slabs: 8 };
 /// Slabs with three reference blocks.

@@ -7,9 +7,10 @@
 
 use std::rc::Rc;
 
+use mpool::error::{Kind, Result};
+use mpool::{MediaClass, ObjectId, ObjectType, Pool, Search};
+
 use super::footprint::{AreaPacking, ROOT_BYTES};
-use crate::pool::error::{Kind, Result};
-use crate::pool::{MediaClass, ObjectId, ObjectType, Pool, Search};
 use crate::units::BLOCK_SIZE;
 use crate::volume::inventory::{Counts, InventoryRecord, VolumeConfig};
 

@@ -6,16 +6,17 @@
 //! and counts for nothing, and the log from which it was copied is still there. It is deleted first and struck off then:
 //! a record without its mblock does no harm, an mblock without a record would never be found again.
 //!
-//! What a section holds is not the store's to know ([`crate::media::index_section`]).
+//! What a section holds is not the store's to know ([`crate::format::index_section`]).
 
 use std::rc::Rc;
 
+use mpool::cache::{Advice, Attachment, Temperature};
+use mpool::device::IoBuf;
+use mpool::error::{Kind, Result};
+use mpool::ids::PAGE_BYTES;
+use mpool::{MediaClass, ObjectId, Pool, Search};
+
 use super::VolumeStore;
-use crate::pool::cache::{Advice, Attachment, Temperature};
-use crate::pool::device::IoBuf;
-use crate::pool::error::{Kind, Result};
-use crate::pool::ids::PAGE_BYTES;
-use crate::pool::{MediaClass, ObjectId, Pool, Search};
 use crate::volume::inventory::{ChapterEntry, InventoryRecord};
 
 /// Bytes that are read at once when a chapter is read as a whole.

@@ -8,17 +8,16 @@
 
 use std::rc::Rc;
 
+use mpool::error::{Kind, PoolError, Result};
+use mpool::{MediaClass, ObjectId, Pool, Search};
 use uuid::Uuid;
 
 use super::addition::{areas_per_object, Addition, SlabWish};
 use super::delete::remove;
 use super::footprint::JournalLayout;
-use super::fresh;
 use super::ledger::{mdc_bytes, Ledger};
-use super::VolumeStore;
-use crate::hash::SECRET_BYTES;
-use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::{MediaClass, ObjectId, Pool, Search};
+use super::{fresh, VolumeStore};
+use crate::fingerprint::SECRET_BYTES;
 use crate::units::{Blocks, BLOCK_SIZE};
 use crate::volume::catalog::{Catalog, VolumeEntry};
 use crate::volume::inventory::{Counts, InventoryRecord, VolumeConfig};

@@ -7,11 +7,12 @@
 
 use std::rc::Rc;
 
+use mpool::error::Result;
+use mpool::Pool;
+
 use super::addition::delete_object;
 use super::ledger::Ledger;
 use super::VolumeStore;
-use crate::pool::error::Result;
-use crate::pool::Pool;
 use crate::volume::catalog::{Catalog, VolumeEntry};
 use crate::volume::inventory::InventoryRecord;
 

@@ -3,8 +3,8 @@
 //! How many zones of a pool the objects of a volume take. Arithmetic only.
 
 use super::ledger::mdc_bytes;
-use crate::logical::ROOTS;
-use crate::media::area::AreaLayout;
+use crate::format::area::AreaLayout;
+use crate::format::ROOTS;
 use crate::units::BLOCK_SIZE;
 
 const MIB: u64 = 1 << 20;

@@ -7,12 +7,13 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use mpool::error::{PoolError, Result};
+use mpool::{ObjectId, Pool, SlabObject};
+
 use super::transfer::write;
-use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::{self, PageName, ENTRIES};
-use crate::media::slab_summary::SlabSummary;
-use crate::pool::error::{PoolError, Result};
-use crate::pool::{ObjectId, Pool, SlabObject};
+use crate::format::map_page::{self, PageName, ENTRIES};
+use crate::format::slab_summary::SlabSummary;
+use crate::format::{Mapping, PageId, ROOTS};
 use crate::units::BLOCK_SIZE;
 use crate::volume::inventory::VolumeConfig;
 

@@ -8,10 +8,11 @@
 
 use std::rc::Rc;
 
+use mpool::error::{Kind, Result};
+use mpool::MediaClass;
+
 use super::addition::{delete_object, slab_bytes, Addition, SlabWish};
 use super::{claim_segment, fresh, open_object, VolumeStore};
-use crate::pool::error::{Kind, Result};
-use crate::pool::MediaClass;
 use crate::volume::inventory::InventoryRecord;
 
 impl VolumeStore {

@@ -9,11 +9,12 @@
 
 use std::rc::Rc;
 
+use mpool::error::{Kind, Result};
+use mpool::mlog::OpenFlags;
+use mpool::{LogHandle, MediaClass, ObjectId, Search};
+
 use super::addition::delete_object;
 use super::{Chapter, VolumeStore};
-use crate::pool::error::{Kind, Result};
-use crate::pool::mlog::OpenFlags;
-use crate::pool::{LogHandle, MediaClass, ObjectId, Search};
 use crate::volume::inventory::InventoryRecord;
 
 /// Most bytes of a section.

@@ -7,11 +7,12 @@
 //! generation is recorded it is void, whatever becomes of its mblocks. What a shard's image says is not the store's to
 //! know.
 
+use mpool::error::{Kind, Result};
+use mpool::{MediaClass, Search};
+
 use super::addition::delete_object;
 use super::chapters::{read, write};
 use super::VolumeStore;
-use crate::pool::error::{Kind, Result};
-use crate::pool::{MediaClass, Search};
 use crate::volume::inventory::{ImagePiece, InventoryRecord, StateKind};
 
 impl VolumeStore {

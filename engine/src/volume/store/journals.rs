@@ -5,13 +5,15 @@
 //! Segments belong to no shard: each load deals those that there are to its shards, makes those that are missing, and
 //! keeps those that it does not need. So a volume can be loaded on any number of shards.
 
+use mpool::error::{Kind, Result};
+use mpool::host::Level;
+use mpool::mlog::Stamp;
+use mpool::units::Nanos;
+
 use super::footprint::{JournalLayout, MIN_SEGMENTS};
 use super::VolumeStore;
-use crate::pool::error::{Kind, Result};
-use crate::pool::host::Level;
-use crate::pool::mlog::Stamp;
-use crate::units::{Nanos, MAX_SHARDS};
-use crate::volume::JournalSegment;
+use crate::format::JournalSegment;
+use crate::units::MAX_SHARDS;
 
 /// Pauses before a segment is erased once more, a minute in all.
 const ERASURE_PAUSES: [Nanos; 8] = {

@@ -9,10 +9,10 @@ use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use futures::lock::Mutex;
+use mpool::error::{Kind, PoolError, Result};
+use mpool::mdc::MdcFlags;
+use mpool::{MdcHandle, ObjectId, Pool};
 
-use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::mdc::MdcFlags;
-use crate::pool::{MdcHandle, ObjectId, Pool};
 use crate::volume::catalog::VolumeEntry;
 use crate::volume::inventory::{Contents, InventoryRecord, MAX_RECORD_BYTES, OBJECT_RECORD_BYTES};
 

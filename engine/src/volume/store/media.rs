@@ -5,12 +5,11 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use mpool::error::{Kind, PoolError, Result};
+use mpool::{ClaimedLog, SlabObject};
 
 use super::{transfer, VolumeStore};
-use crate::env::Place;
-use crate::logical::ROOTS;
-use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::{ClaimedLog, SlabObject};
+use crate::format::{Place, ROOTS};
 use crate::units::BLOCK_SIZE;
 use crate::volume::access::VolumeMedia;
 use crate::volume::inventory::config::FIRST_PBN;

@@ -54,16 +54,16 @@ pub use delete::{remove, remove_unfinished};
 pub use footprint::{AreaPacking, Footprint, IndexLayout, JournalLayout, MIN_SEGMENTS};
 pub use history_log::HistoryLog;
 
+use mpool::drive::Drive;
+use mpool::error::{Kind, PoolError, Result};
+use mpool::{ClaimedLog, MediaClass, ObjectId, Pool, Search, SlabObject};
+
+use crate::format::{DeviceByte, Geometry, Placement};
+use crate::volume::catalog::VolumeEntry;
+use crate::volume::inventory::{Contents, InventoryRecord, VolumeConfig, VolumeState};
 use addition::{delete_object, slab_bytes};
 use footprint::ROOT_BYTES;
 use ledger::Ledger;
-
-use crate::pool::drive::Drive;
-use crate::pool::error::{Kind, PoolError, Result};
-use crate::pool::{ClaimedLog, MediaClass, ObjectId, Pool, Search, SlabObject};
-use crate::volume::catalog::VolumeEntry;
-use crate::volume::inventory::{Contents, InventoryRecord, VolumeConfig, VolumeState};
-use crate::volume::{DeviceByte, Geometry, Placement};
 
 /// The objects of an open volume.
 #[derive(Debug, Default)]

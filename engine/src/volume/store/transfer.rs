@@ -2,9 +2,9 @@
 
 //! Transfers of a volume's objects: in pieces, each tried twice.
 
-use crate::pool::drive::Durability;
-use crate::pool::error::{Kind, Result};
-use crate::pool::SlabObject;
+use mpool::drive::Durability;
+use mpool::error::{Kind, Result};
+use mpool::SlabObject;
 
 /// Bytes that are transferred at once.
 const PIECE_BYTES: usize = 1 << 20;

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bdev_dedupe::load::{busy_time, Histogram};
-use engine::pool::{Host, Pool, PoolError};
-use engine::Nanos;
 use futures::channel::oneshot;
+use mpool::units::Nanos;
+use mpool::{Host, Pool, PoolError};
 
 use super::ring::{stamp, Ring};
 

@@ -6,9 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use engine::pool::{Host, IoBuf, Kind, MediaClass, ObjectId, Pool, PoolError};
-use engine::Nanos;
 use futures::future::try_join_all;
+use mpool::units::Nanos;
+use mpool::{Host, IoBuf, Kind, MediaClass, ObjectId, Pool, PoolError};
 
 /// Time between looks at whether deleted mblocks have been discarded.
 const PAUSE: Nanos = Nanos(1_000_000);

@@ -9,9 +9,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use ::tests::framer_load::FramerLoad;
-use engine::env::Block;
-use engine::hash::Fingerprinter;
-use engine::BLOCK_SIZE;
+use engine::fingerprint::Fingerprinter;
+use engine::{Block, BLOCK_SIZE};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a large flush set, and how many are in flight.

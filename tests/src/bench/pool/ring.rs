@@ -7,9 +7,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use engine::pool::mlog::OpenFlags;
-use engine::pool::{Host, Kind, LogHandle, MediaClass, Pool, PoolError};
-use engine::Nanos;
+use mpool::mlog::OpenFlags;
+use mpool::units::Nanos;
+use mpool::{Host, Kind, LogHandle, MediaClass, Pool, PoolError};
 
 /// What comes before the payload of each record: the appender's number, and the number of its append.
 pub const STAMP_BYTES: usize = 16;

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bdev_dedupe::load::{App, AppError, Content, Limit, LoadError, LoadReport, LoadSpec, Operation, Order};
-use engine::pool::device::Transfer;
-use engine::pool::management::create::CreateRequest;
-use engine::pool::management::destroy::DestroyRequest;
-use engine::pool::management::layout::LayoutWish;
-use engine::pool::params::CreateParams;
-use engine::pool::registry::Registry;
-use engine::pool::tunables::Tunables;
-use engine::pool::{Host, PoolError};
-use engine::{Nanos, BLOCK_SIZE};
+use engine::BLOCK_SIZE;
+use mpool::device::Transfer;
+use mpool::management::create::CreateRequest;
+use mpool::management::destroy::DestroyRequest;
+use mpool::params::{CreateParams, LayoutWish};
+use mpool::registry::Registry;
+use mpool::tunables::Tunables;
+use mpool::units::Nanos;
+use mpool::{Host, PoolError};
 use thiserror::Error;
 
 use super::appenders::{self, AppendLoad, AppendReport, RECORD_BYTES};

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use engine::io::compression::Compressor;
+use engine::packing::compression::Compressor;
 use lz4_flex::block::{compress_into_with_table, get_maximum_output_size, CompressTable};
 use thiserror::Error;
 

@@ -5,7 +5,7 @@
 //! It needs at most 11/9 of the fewest possible containers and 6/9 of one more (Dosa 2007). It sees all pieces at once and in order
 //! of size, as no device can.
 
-use engine::media::compressed_block::{ENTRY_BYTES, MAX_FRAGMENTS, ROOM};
+use engine::format::compressed_block::{ENTRY_BYTES, MAX_FRAGMENTS, ROOM};
 
 /// Into what pieces are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

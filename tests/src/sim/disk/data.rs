@@ -2,8 +2,8 @@
 
 //! Blocks of data, which are stored wrong or arrive wrong now and then.
 
-use engine::io::compression::extract;
-use engine::logical::{Mapping, MappingState};
+use engine::format::{Mapping, MappingState};
+use engine::packing::compression::extract;
 use engine::{Block, Pbn, Place, BLOCK_SIZE};
 
 use super::Disk;

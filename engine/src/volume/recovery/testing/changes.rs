@@ -2,12 +2,12 @@
 
 //! What clients do to the model, and how it is journaled.
 
+use mpool::error::Result;
+
 use super::model::Model;
-use crate::logical::{Mapped, Mapping, MappingState, PageId};
-use crate::media::journal_record::{Change, Entry, PbnRun};
-use crate::pool::error::Result;
+use crate::format::journal_record::{Change, Entry, PbnRun};
+use crate::format::{Geometry, Mapped, Mapping, MappingState, PageId};
 use crate::units::{Lbn, Pbn, ENTRIES_PER_LEAF_PAGE, MAX_REFERENCES};
-use crate::volume::Geometry;
 
 /// Leaf pages that are in use, in different corners of the trees.
 const LEAVES: [u64; 7] = [0, 1, 2, 61, 504 * 60, 504 * 60 + 1, 504 * 504 * 60 + 2];

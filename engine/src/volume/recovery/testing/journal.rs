@@ -2,11 +2,10 @@
 
 //! A recovery journal of the model: records in a ring of segments.
 
-use crate::logical::journal::Counters;
-use crate::media::journal_record::{Entry, RecordBuilder, RecordHeader};
-use crate::units::ShardId;
-
 use super::memory::MemoryMedia;
+use crate::format::journal_record::{Entry, RecordBuilder, RecordHeader};
+use crate::journal::Counters;
+use crate::units::ShardId;
 
 /// Segments of each journal.
 pub(super) const SEGMENTS: usize = 4;

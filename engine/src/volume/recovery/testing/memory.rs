@@ -6,11 +6,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use mpool::error::{Kind, PoolError, Result};
 
-use crate::env::{Block, Place};
-use crate::media::testing::Numbers;
-use crate::pool::error::{Kind, PoolError, Result};
-use crate::units::{BLOCK_SIZE, SECTOR_SIZE};
+use crate::format::testing::Numbers;
+use crate::format::Place;
+use crate::units::{Block, BLOCK_SIZE, SECTOR_SIZE};
 use crate::volume::access::VolumeMedia;
 
 /// A block: kind of object, its number, and block in it.

@@ -5,21 +5,19 @@
 use std::collections::BTreeMap;
 
 use futures::executor::block_on;
+use mpool::error::{PoolError, Result};
 
 use super::journal::{Journal, SEGMENTS};
 use super::memory::MemoryMedia;
 use super::slab::Slab;
-use crate::env::Place;
-use crate::logical::journal::Counters;
-use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::{self, PageName, ENTRIES};
-use crate::media::slab_summary::SlabSummary;
-use crate::media::testing::Numbers;
-use crate::pool::error::{PoolError, Result};
+use crate::format::map_page::{self, PageName, ENTRIES};
+use crate::format::slab_summary::SlabSummary;
+use crate::format::testing::Numbers;
+use crate::format::{Geometry, Mapping, PageId, Place, MAX_LOGICAL_BLOCKS, ROOTS};
+use crate::journal::Counters;
 use crate::units::{Blocks, Pbn, BLOCK_SIZE};
 use crate::volume::access::VolumeMedia;
 use crate::volume::recovery::{AtRest, RecoveryConfig};
-use crate::volume::{Geometry, MAX_LOGICAL_BLOCKS};
 
 /// Size of the slabs, and how many.
 #[derive(Debug, Clone, Copy)]

@@ -4,18 +4,17 @@
 
 use std::collections::VecDeque;
 
-use crate::env::Place;
-use crate::media::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
-use crate::media::journal_record::{Change, Point};
-use crate::media::reference_block;
-use crate::media::slab_journal_block::{self, SlabChange, SlabEntry, ENTRIES_PER_BLOCK};
-use crate::media::slab_summary::SlabSummary;
-use crate::media::testing::Numbers;
-use crate::pool::error::Result;
-use crate::units::{Pbn, BLOCK_SIZE, MAX_SHARDS};
-use crate::volume::access::VolumeMedia;
+use mpool::error::Result;
 
 use super::memory::MemoryMedia;
+use crate::format::area::{AreaBlock, AreaLayout, SUMMARY_BLOCK};
+use crate::format::journal_record::{Change, Point};
+use crate::format::slab_journal_block::{self, SlabChange, SlabEntry, ENTRIES_PER_BLOCK};
+use crate::format::slab_summary::SlabSummary;
+use crate::format::testing::Numbers;
+use crate::format::{reference_block, Place};
+use crate::units::{Pbn, BLOCK_SIZE, MAX_SHARDS};
+use crate::volume::access::VolumeMedia;
 
 #[derive(Debug, Clone)]
 pub(super) struct Slab {

@@ -5,9 +5,9 @@
 use futures::executor::block_on;
 
 use super::model::Model;
-use crate::logical::journal::Counters;
-use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::ENTRIES;
+use crate::format::map_page::ENTRIES;
+use crate::format::{Mapping, PageId, ROOTS};
+use crate::journal::Counters;
 use crate::volume::check::check;
 use crate::volume::recovery::{PageEntries, Recovered};
 

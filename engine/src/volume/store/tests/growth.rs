@@ -3,8 +3,8 @@
 //! Growth by slabs.
 
 use super::*;
-use crate::env::Place;
-use crate::media::slab_summary::SlabSummary;
+use crate::format::slab_summary::SlabSummary;
+use crate::format::Place;
 use crate::volume::access::VolumeMedia;
 
 /// All slabs have summaries, of slabs that were never used.

@@ -2,9 +2,10 @@
 
 //! Chapters, the log of the open chapter, and images of the index.
 
+use mpool::PAGE_BYTES;
+
 use super::cuts::{cut_at, sweep};
 use super::*;
-use crate::pool::PAGE_BYTES;
 use crate::volume::inventory::StateKind;
 
 /// A section of so many pages, with content of its own.

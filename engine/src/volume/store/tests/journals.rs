@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use mpool::mlog::{Geometry as LogGeometry, LogFormat, LogWriter, Policy, Recovered, WriterConfig};
+
 use super::*;
-use crate::pool::mlog::{Geometry as LogGeometry, LogFormat, LogWriter, Policy, Recovered, WriterConfig};
+use crate::format::JournalSegment;
 use crate::volume::access::VolumeMedia;
-use crate::volume::JournalSegment;
 
 /// A journal's framer, as a shard has it.
 fn writer(segment: &JournalSegment) -> LogWriter<Vec<u8>> {

@@ -2,11 +2,11 @@
 
 //! Creation, use and deletion without accidents.
 
+use mpool::mlog::OpenFlags;
+
 use super::*;
-use crate::env::Place;
-use crate::logical::{Mapping, PageId, ROOTS};
-use crate::media::map_page::{self, PageName, ENTRIES};
-use crate::pool::mlog::OpenFlags;
+use crate::format::map_page::{self, PageName, ENTRIES};
+use crate::format::{Mapping, PageId, Place, ROOTS};
 use crate::units::{Pbn, BLOCK_SIZE};
 use crate::volume::access::VolumeMedia;
 use crate::volume::inventory::config::FIRST_PBN;

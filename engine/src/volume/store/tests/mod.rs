@@ -4,19 +4,19 @@
 
 mod cuts;
 mod growth;
+mod identity;
 mod index;
 mod journals;
 mod lives;
 
 use std::rc::Rc;
 
+use mpool::management::create::CreateRequest;
+use mpool::params::{CreateParams, LayoutWish, ParamChanges};
+use mpool::testing::world::{World, MIB};
 use uuid::Uuid;
 
 use super::*;
-use crate::pool::management::create::CreateRequest;
-use crate::pool::management::layout::LayoutWish;
-use crate::pool::management::tests::world::{World, MIB};
-use crate::pool::params::{CreateParams, ParamChanges};
 use crate::units::Blocks;
 use crate::volume::catalog::Catalog;
 
@@ -96,6 +96,6 @@ fn restart(world: World, staging: bool) -> World {
 
 /// Zones in use of both drives, when no erasure is under way.
 fn used_zones(world: &World) -> Vec<u64> {
-    world.run_for(crate::units::Nanos(1_000_000_000));
+    world.run_for(mpool::units::Nanos(1_000_000_000));
     pool(world).drives().iter().map(|drive| drive.space().borrow().allocated_zones()).collect()
 }

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The engine's view of the world ([`engine::Env`]) on an SPDK thread.
+//!
+//! Nothing here calls a client back: a finished request goes into a list that the shard's turn works off after the
+//! engine has returned, so the engine is never entered from inside one of its own calls.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use engine::format::Geometry;
+use engine::request::{Piece, Sweep};
+use engine::{Block, Env, Event, Lbn, Message, Part, ReadOnlyReason, RequestError, Run, RunToken, SectionAt, ShardId};
+use mpool::units::Nanos;
+
+use super::app_calls::AppCalls;
+use super::client::{Client, Request};
+use super::list::List;
+use super::ring::Sender;
+use super::sgl::{self, Cursor};
+use super::transfer::Transfers;
+use crate::spdk::buffer::Buf;
+use crate::spdk::ffi;
+
+/// What one shard sends to another.
+#[derive(Debug)]
+pub enum Mail {
+    /// Part of a request of the sender's, for the owner of its leaf page.
+    Piece(Piece<Client>),
+    /// The receiver's part of an unmap of many leaf pages, of a request of the sender's.
+    Sweep(Sweep<Client>),
+    /// The answer, for the request's home.
+    PieceDone(Client, Result<(), RequestError>),
+    /// From engine to engine.
+    Engine(Message<Buf>),
+}
+
+/// The world of one shard.
+#[derive(Debug)]
+pub struct HostEnv {
+    id: ShardId,
+    geometry: Geometry,
+    volume_name: Arc<str>,
+    transfers: Rc<Transfers>,
+    app_calls: AppCalls,
+    /// Sections of the index that were not taken, and of which the engine has not heard.
+    sections_dropped: usize,
+    /// One sender for each other shard; none for this one.
+    outgoing: Vec<Option<Sender<Mail>>>,
+    /// Shards that got mail in this turn, as bits.
+    mailed: u32,
+    /// Where the last lookup in a client's memory ended, and whose it was.
+    cursor: Cursor,
+    cursor_of: Option<Client>,
+    nanos_per_tick: f64,
+    timer: Option<Nanos>,
+    /// Requests that can go on being cut.
+    pub ready: List<Request>,
+    /// Requests whose pieces are all done.
+    pub settled: List<Request>,
+}
+
+impl HostEnv {
+    /// A world for shard `id`.
+    pub fn new(
+        id: ShardId,
+        geometry: Geometry,
+        volume_name: Arc<str>,
+        transfers: Rc<Transfers>,
+        app_calls: AppCalls,
+        outgoing: Vec<Option<Sender<Mail>>>,
+    ) -> HostEnv {
+        HostEnv {
+            id,
+            geometry,
+            volume_name,
+            transfers,
+            app_calls,
+            sections_dropped: 0,
+            outgoing,
+            mailed: 0,
+            cursor: Cursor::default(),
+            cursor_of: None,
+            // SAFETY: reads a number that SPDK measured at start.
+            nanos_per_tick: 1e9 / unsafe { ffi::spdk_get_ticks_hz() } as f64,
+            timer: None,
+            ready: List::default(),
+            settled: List::default(),
+        }
+    }
+
+    /// Takes the timer if its time has come. The clock is read only while a timer is set.
+    pub fn take_timer(&mut self) -> bool {
+        let due = self.timer.is_some_and(|at| at <= self.now());
+        if due {
+            self.timer = None;
+        }
+        due
+    }
+
+    /// When the timer will be due.
+    pub fn timer(&self) -> Option<Nanos> {
+        self.timer
+    }
+
+    /// Forgets where the last lookup ended. The host calls it before a piece enters the engine: the request's
+    /// memory may have been another request's before.
+    pub fn forget_cursor(&mut self) {
+        self.cursor_of = None;
+    }
+
+    /// The way to the application thread.
+    pub fn app_calls(&mut self) -> &mut AppCalls {
+        &mut self.app_calls
+    }
+
+    /// Sections of the index that were not taken since the last call. They are the last that the engine has handed
+    /// over.
+    pub fn take_sections_dropped(&mut self) -> usize {
+        core::mem::take(&mut self.sections_dropped)
+    }
+
+    /// True when nothing that was asked of the application thread is open.
+    pub fn is_answered(&self) -> bool {
+        self.app_calls.is_idle()
+    }
+
+    /// The shard that owns `lbn`; none when it is this one.
+    pub fn owner(&self, lbn: Lbn) -> Option<ShardId> {
+        Some(self.geometry.logical_shard(lbn)).filter(|owner| *owner != self.id)
+    }
+
+    /// Sends to another shard.
+    pub fn mail(&mut self, to: ShardId, mail: Mail) {
+        self.mailed |= 1 << to.0;
+        let sender = self.outgoing[to.index()].as_mut().expect("a shard has a ring to every other shard");
+        sender.send(mail);
+    }
+
+    /// Moves outboxes on. Returns whether anything moved.
+    pub fn flush_mail(&mut self) -> bool {
+        let mut moved = false;
+        for (index, sender) in self.outgoing.iter_mut().enumerate() {
+            let Some(sender) = sender else { continue };
+            if !sender.is_flushed() && sender.flush() {
+                self.mailed |= 1 << index;
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// Shards that got mail since the last call, as bits.
+    pub fn take_mailed(&mut self) -> u32 {
+        core::mem::take(&mut self.mailed)
+    }
+
+    /// True when no outbox holds mail.
+    pub fn is_flushed(&self) -> bool {
+        self.outgoing.iter().flatten().all(Sender::is_flushed)
+    }
+
+    /// Mails sent so far to all shards.
+    pub fn sent(&self) -> u64 {
+        self.outgoing.iter().flatten().map(Sender::sent).sum()
+    }
+
+    /// Counts a piece of a request whose home this is, and queues the request where it belongs now.
+    pub fn piece_done(&mut self, client: Client, result: Result<(), RequestError>) {
+        client.piece_done(result);
+        self.sort(client);
+    }
+
+    /// Queues a request that can be cut further, or that is settled. One that stands in `ready` is sorted when its
+    /// turn comes.
+    pub fn sort(&mut self, client: Client) {
+        if client.is_queued() {
+            return;
+        }
+        // SAFETY: not queued, so in no list; it is not completed before it has come out of `settled`.
+        unsafe {
+            if client.has_more() {
+                client.set_queued(true);
+                self.ready.push(client.node());
+            } else if client.is_settled() {
+                self.settled.push(client.node());
+            }
+        }
+    }
+
+    fn cursor(&mut self, client: Client) -> &mut Cursor {
+        if self.cursor_of != Some(client) {
+            self.cursor_of = Some(client);
+            self.cursor = Cursor::default();
+        }
+        &mut self.cursor
+    }
+
+    /// Visits the client's memory for `part` of block `lbn`, run by run.
+    fn visit(&mut self, client: Client, lbn: Lbn, part: Part, visit: impl FnMut(sgl::Run, core::ops::Range<usize>)) {
+        let Some(start) = client.offset_of(lbn, part.offset) else {
+            log::error!("{}: {lbn} lies before its own request", self.volume_name);
+            return;
+        };
+        let range = start..start + u64::from(part.len);
+        if !sgl::walk(client.memory(), self.cursor(client), range, visit) {
+            log::error!("{}: the memory of a request ends before {lbn}", self.volume_name);
+        }
+    }
+}
+
+impl Env for HostEnv {
+    type Buf = Buf;
+    type Client = Client;
+
+    fn now(&self) -> Nanos {
+        // SAFETY: reads the time stamp counter.
+        let ticks = unsafe { ffi::spdk_get_ticks() };
+        Nanos((ticks as f64 * self.nanos_per_tick) as u64)
+    }
+
+    fn block(&self, buf: Buf) -> &Block {
+        // SAFETY: handles are of the pools of this volume's shards, which outlive their engines; the engine reads only
+        // blocks that nobody changes meanwhile (contract of `Env`).
+        unsafe { buf.block() }
+    }
+
+    fn block_mut(&mut self, buf: Buf) -> &mut Block {
+        // SAFETY: the engine changes only blocks of its shard's own pools that it lent to nobody; `self` is
+        // borrowed meanwhile, so the shard has no other reference to any block.
+        unsafe { buf.block_mut() }
+    }
+
+    fn copy_from_client(&mut self, client: Client, lbn: Lbn, part: Part, to: Buf) {
+        let target = to.as_ptr().wrapping_add(usize::from(part.offset));
+        self.visit(client, lbn, part, |run, place| {
+            // SAFETY: the run lies in the client's memory, the place in a block of this shard's pool (`part` is
+            // inside a block) that the engine has to itself.
+            unsafe { run.copy_to(target.add(place.start)) };
+        });
+    }
+
+    fn copy_to_client(&mut self, client: Client, lbn: Lbn, part: Part, from: Buf) {
+        let source = from.as_ptr().wrapping_add(usize::from(part.offset)).cast_const();
+        self.visit(client, lbn, part, |run, place| {
+            // SAFETY: as for `copy_from_client`. Memory regions of a read are the client's to be written.
+            unsafe { run.copy_from(source.add(place.start)) };
+        });
+    }
+
+    fn zero_client(&mut self, client: Client, lbn: Lbn, part: Part) {
+        self.visit(client, lbn, part, |run, _| {
+            // SAFETY: the run lies in the client's memory, which a read may write.
+            unsafe { run.zero() };
+        });
+    }
+
+    fn submit(&mut self, run: Run<'_, Buf>) {
+        self.transfers.submit(&run);
+    }
+
+    fn flush(&mut self, token: RunToken) {
+        self.transfers.flush(token);
+    }
+
+    fn erase_segment(&mut self, segment: u32) {
+        self.app_calls.erase_segment(segment);
+    }
+
+    fn append_section(&mut self, section: Vec<u8>) {
+        if self.app_calls.takes_section() {
+            self.app_calls.append_section(section);
+        } else {
+            self.sections_dropped += 1;
+        }
+    }
+
+    fn read_section(&mut self, at: SectionAt) {
+        self.app_calls.read_section(at);
+    }
+
+    fn send(&mut self, to: ShardId, message: Message<Buf>) {
+        self.mail(to, Mail::Engine(message));
+    }
+
+    fn send_room(&self, to: ShardId) -> usize {
+        self.outgoing.get(to.index()).and_then(Option::as_ref).map_or(usize::MAX, Sender::room)
+    }
+
+    fn complete(&mut self, client: Client, result: Result<(), RequestError>) {
+        let home = client.home();
+        if home == self.id {
+            self.piece_done(client, result);
+        } else {
+            self.mail(home, Mail::PieceDone(client, result));
+        }
+    }
+
+    fn arm_timer(&mut self, at: Nanos) {
+        self.timer = Some(at);
+    }
+
+    fn report(&mut self, event: Event) {
+        let (name, shard) = (&self.volume_name, self.id);
+        match event {
+            Event::IoFailed { direction, pbn, purpose } => {
+                log::error!("{name} {shard}: {direction:?} of {pbn} on the base bdev failed ({purpose})");
+            }
+            Event::CheckMismatch { lbn, pbn, expected, found } => {
+                log::error!(
+                    "{name} {shard}: {pbn} holds other content than {lbn} was given: check code {found:06x} instead \
+                     of {expected:06x}"
+                );
+            }
+            Event::OutOfSpace => {
+                log::warn!(
+                    "{name}: out of physical space; reads, unmaps, overwrites of unshared blocks, zero and duplicate \
+                     writes go on, and bdev_dedupe_set_reserve releases what is kept"
+                );
+            }
+            Event::SpaceReturned => log::info!("{name}: physical space is available again"),
+            Event::InvalidAdvice { pbn } => log::warn!("{name} {shard}: the index named {pbn}, which cannot hold data"),
+            Event::QueriesTimedOut(count) => log::warn!(
+                "{name} {shard}: {count} blocks were stored without the advice of the index, which took too long: the base \
+                 bdev is slow; no data is at risk, duplicates among them use space"
+            ),
+            Event::Inconsistent { pbn, operation } => {
+                log::error!("{name} {shard}: reference count of {pbn} and mappings disagree; refused: {operation}");
+            }
+            // The shard, or the operator, that has told it has been heard already.
+            Event::ReadOnly(ReadOnlyReason::Told) => log::debug!("{name} {shard}: no more writes"),
+            Event::ReadOnly(reason) => {
+                log::error!("{name} {shard}: no more writes: {reason}; reads go on");
+                self.app_calls.read_only(reason);
+            }
+            Event::ScrubbingDone => log::info!("{name} {shard}: all reference counts are known again"),
+            Event::Suppressed(count) => log::warn!("{name} {shard}: {count} more events were not reported one by one"),
+        }
+    }
+}

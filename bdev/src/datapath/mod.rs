@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The way of a request: from the channel of the thread that sent it through the shards to the bdevs below, and back.
+
+pub mod app_calls;
+pub mod cache_padded;
+pub mod channel;
+pub mod client;
+pub mod env;
+pub mod frontend;
+pub mod gauges;
+pub mod list;
+pub mod peers;
+pub mod plan;
+pub mod poll;
+pub mod ring;
+pub mod sgl;
+pub mod shard_host;
+pub mod split;
+pub mod transfer;

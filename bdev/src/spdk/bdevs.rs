@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What bdevs there are, on SPDK's application thread, where they come and go.
+
+use std::ffi::{CStr, CString};
+
+use super::{compat, ffi};
+use crate::spdk::module;
+
+/// A bdev that exists, for the time of a call.
+fn with<R>(name: &str, ask: impl FnOnce(&ffi::spdk_bdev) -> R) -> Option<R> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the name is a C string. A bdev that is found stays while the app thread is in this call, for it is
+    // unregistered there, and its owner changes only internals that are not read here.
+    unsafe { ffi::spdk_bdev_get_by_name(name.as_ptr()).as_ref() }.map(ask)
+}
+
+fn name_of(bdev: &ffi::spdk_bdev) -> String {
+    if bdev.name.is_null() {
+        return String::new();
+    }
+    // SAFETY: the name of a bdev is a C string that lives as long as it does.
+    unsafe { CStr::from_ptr(bdev.name) }.to_string_lossy().into_owned()
+}
+
+/// Whether SPDK knows a bdev of this name.
+pub fn exists(name: &str) -> bool {
+    with(name, |_| ()).is_some()
+}
+
+/// The name of a bdev that was given by its name or an alias; what was given when there is none.
+pub fn canonical(name: &str) -> String {
+    with(name, name_of).unwrap_or_else(|| name.to_owned())
+}
+
+/// What tells a bdev from others of its name that were there before or will be: none when there is none.
+pub fn registration(name: &str) -> Option<usize> {
+    with(name, |bdev| core::ptr::from_ref(bdev).addr())
+}
+
+/// The size of a bdev.
+pub fn bytes_of(name: &str) -> Option<u64> {
+    with(name, |bdev| bdev.blockcnt.saturating_mul(u64::from(bdev.blocklen)))
+}
+
+/// Whether a bdev is claimed, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody has claimed it.
+    None,
+    /// This module has.
+    Ours,
+    /// Another module has.
+    Other,
+}
+
+/// Who has claimed a bdev; none when there is no such bdev.
+pub fn claim_of(name: &str) -> Option<Claim> {
+    with(name, |bdev| {
+        // SAFETY: the bdev is registered, and this is the app thread, where claims change.
+        match unsafe { compat::claiming_module(bdev) } {
+            compat::ClaimedBy::Nobody => Claim::None,
+            compat::ClaimedBy::Module(module) if module.cast_mut() == module::handle() => Claim::Ours,
+            _ => Claim::Other,
+        }
+    })
+}
+
+/// Who uses a bdev: none when nobody has claimed it or has it open.
+pub fn user_of(name: &str) -> Option<String> {
+    with(name, |bdev| {
+        // SAFETY: the bdev is registered, and this is the app thread.
+        let (claim, module, open) =
+            unsafe { (compat::claiming_module(bdev), compat::claimer(bdev), compat::is_open(bdev)) };
+        match (module, claim) {
+            (Some(module), _) => Some(format!("claimed by module '{module}'")),
+            (None, compat::ClaimedBy::Nobody) => open.then(|| "open".to_owned()),
+            (None, _) => Some("claimed by another module".to_owned()),
+        }
+    })
+    .flatten()
+}
+
+/// The names of all bdevs.
+pub fn all() -> Vec<String> {
+    let mut names = Vec::new();
+    // SAFETY: bdevs come and go on this thread, so none does during the walk.
+    unsafe {
+        let mut bdev = ffi::spdk_bdev_first();
+        while let Some(found) = bdev.as_ref() {
+            names.push(name_of(found));
+            bdev = ffi::spdk_bdev_next(bdev);
+        }
+    }
+    names
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! How large the parts of a new volume are: slabs, recovery journals, logical size, index. Arithmetic only.
+//!
+//! Slabs are chosen so that each shard gets at least [`SLABS_PER_SHARD`], because a shard whose slabs are full must
+//! ask others, and the volume at least [`SLABS_AT_LEAST`], because a tail smaller than a slab is lost (then less
+//! than 1.6% of the room); up to dm-vdo's default of 2 GiB. Smaller than dm-vdo's minimum of 32
+//! MiB is possible (8 MiB), because here a slab carries no metadata of its own. A slab is a whole number of the pool's zones.
+//!
+//! Slabs' metadata areas, roots and journals lie on the STAGING drive if the pool has one, else beside the slabs
+//! ([`Footprint`]). Room for the index's history, and for the images of it that a clean stop leaves, is left on the
+//! CAPACITY drive ([`IndexLayout`]).
+//!
+//! Sizing has two steps, because only the pool knows how many runs of zones it has: [`plan`] says how large slabs are
+//! to be and how many are wanted, [`lay_out`] what becomes of those that could be had.
+
+use engine::format::GeometryError;
+use engine::volume::store::{Footprint, IndexLayout};
+use engine::{Blocks, BLOCK_SIZE};
+use thiserror::Error;
+
+/// The share of the pool's usable zones that a volume leaves free, and how many zones at least: for more journals, when
+/// it is loaded on more shards, and for what else is in the pool.
+const SPARE_ZONE_SHARE: u64 = 32;
+const SPARE_ZONES: u64 = 4;
+
+/// Smallest slab: 8 MiB.
+pub const MIN_SLAB_BLOCKS: u64 = 1 << 11;
+
+/// Largest slab that is chosen without being asked for: 2 GiB.
+pub const AUTO_SLAB_BLOCKS: u64 = 1 << 19;
+
+/// Slabs that each shard should have.
+pub const SLABS_PER_SHARD: u64 = 4;
+
+/// Slabs that a volume should have.
+pub const SLABS_AT_LEAST: u64 = 64;
+
+/// Recovery journal of a shard in MiB when none is asked for; less where all of them would take more than
+/// [`JOURNAL_SHARE`] of the drive.
+pub const JOURNAL_MIB: u64 = 32;
+
+/// The least of it.
+const MIN_JOURNAL_MIB: u64 = 1;
+
+/// See [`JOURNAL_MIB`].
+const JOURNAL_SHARE: u64 = 16;
+
+/// History of the index for each MiB of the index, when none is asked for.
+const HISTORY_RATIO: u64 = 4;
+
+/// The share of the free space that it takes at most then. On drives of so few zones it would be mostly waste, and
+/// there is none.
+const HISTORY_SHARE: u64 = 64;
+
+const MIB: u64 = 1 << 20;
+const BLOCKS_PER_MIB: u64 = MIB / BLOCK_SIZE as u64;
+
+/// Data blocks for each shard that the logical size leaves over when it is not asked for: an overwrite takes its
+/// new block before it gives the old one back, so a volume full of unique data could not be overwritten without.
+/// Twice what a shard can have in flight.
+pub const SPARE_BLOCKS_PER_SHARD: u64 = 4096;
+
+/// The least share of the data area that is left over for that, on bases too small for [`SPARE_BLOCKS_PER_SHARD`].
+const SPARE_SHARE: u64 = 16;
+
+/// Data blocks for each page of the block map that the volume may come to have: pages lie in slabs, too.
+const MAPPINGS_PER_PAGE: u64 = 504;
+
+/// Pages that even an empty volume may come to need: a page of each level for each of the 60 trees.
+const FIRST_PAGES: u64 = 3 * 60;
+
+/// What a pool has to offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes in a zone of the CAPACITY drive.
+    pub zone_bytes: u64,
+    /// Zones of it that objects can have, in use or not.
+    pub usable_zones: u64,
+    /// Those not in use.
+    pub free_zones: u64,
+    /// The STAGING drive, if there is one.
+    pub metadata: Option<MetadataRoom>,
+}
+
+/// What a STAGING drive has to offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataRoom {
+    /// Bytes in a zone.
+    pub zone_bytes: u64,
+    /// Zones that objects can have.
+    pub free_zones: u64,
+}
+
+/// The parts that a volume wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlabPlan {
+    /// Blocks in a slab.
+    pub slab_blocks: u64,
+    /// As few slabs as will do: one for each shard, or as many as were asked for.
+    pub least: u64,
+    /// As many as are wanted.
+    pub wanted: u64,
+    /// MiB of the recovery journal of each shard.
+    pub journal_mib: u32,
+    /// Most MiB of the index's history when none is asked for.
+    pub most_history_mib: u64,
+}
+
+/// Sizes that follow from the number of slabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaidOut {
+    /// Size that clients see.
+    pub logical_blocks: Blocks,
+    /// MiB of the index.
+    pub index_mib: u32,
+    /// MiB of its history; 0 for none.
+    pub history_mib: u32,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Logical size in MiB; the size of the data area less some spare when none.
+    pub logical_mib: Option<u64>,
+    /// Slab size in MiB; chosen when none.
+    pub slab_mib: Option<u64>,
+    /// Size of all slabs in MiB; what the pool has, less some for metadata, when none.
+    pub physical_mib: Option<u64>,
+    /// Index size in MiB; one record for each data block when none.
+    pub index_mib: Option<u64>,
+    /// History of the index in MiB, 0 for none; four times the index, or less, when none.
+    pub history_mib: Option<u64>,
+    /// Recovery journal of each shard in MiB; [`JOURNAL_MIB`] or less when none.
+    pub journal_mib: Option<u64>,
+}
+
+/// Why a volume does not fit its pool.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SizingError {
+    /// Not even the fewest slabs fit.
+    #[error(
+        "it is too small: {free_mib} MiB are free, but {shards} shard(s) with slabs of {slab_mib} MiB need at least \
+         {least_mib} MiB, {metadata_mib} MiB of it for metadata"
+    )]
+    TooSmall {
+        /// Free space of the pool.
+        free_mib: u64,
+        /// Shards of the volume.
+        shards: u64,
+        /// Slab size.
+        slab_mib: u64,
+        /// Least free space for that.
+        least_mib: u64,
+        /// What of it is left to metadata.
+        metadata_mib: u64,
+    },
+    /// The STAGING drive has no room for the metadata of the fewest slabs.
+    #[error(
+        "its STAGING drive is too small: {free_mib} MiB are free, but {shards} shard(s) need at least {least_mib} MiB"
+    )]
+    StagingTooSmall {
+        /// Free space of the drive.
+        free_mib: u64,
+        /// Shards of the volume.
+        shards: u64,
+        /// Least free space for that.
+        least_mib: u64,
+    },
+    /// The slabs asked for are smaller than the pool's zones.
+    #[error(
+        "parameter 'slab_size_mib' is {slab_mib}, but the pool has zones of {zone_mib} MiB, and a slab has at least \
+         one"
+    )]
+    SlabBelowZone {
+        /// What was asked for.
+        slab_mib: u64,
+        /// Size of a zone.
+        zone_mib: u64,
+    },
+    /// Fewer slabs asked for than there are shards.
+    #[error(
+        "parameter 'physical_size_mib' is {given_mib}: {shards} shard(s) with slabs of {slab_mib} MiB need at least \
+         {least_mib}"
+    )]
+    PhysicalSize {
+        /// What was asked for.
+        given_mib: u64,
+        /// Shards of the volume.
+        shards: u64,
+        /// Slab size.
+        slab_mib: u64,
+        /// The least that is possible.
+        least_mib: u64,
+    },
+    /// More asked for than there is.
+    #[error(
+        "parameter 'physical_size_mib' is {given_mib}, but only {room_mib} MiB are free, {metadata_mib} MiB for \
+         metadata left out"
+    )]
+    NoRoom {
+        /// What was asked for.
+        given_mib: u64,
+        /// What there is.
+        room_mib: u64,
+        /// What of the free space is left to metadata.
+        metadata_mib: u64,
+    },
+    /// Some other limit of the layout.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+}
+
+/// What a volume of `shards` shards wants of a pool.
+///
+/// # Errors
+/// The pool has too little room, or a wish does not suit it.
+pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, SizingError> {
+    let (zone_blocks, zone_mib) = (room.zone_bytes / BLOCK_SIZE as u64, room.zone_bytes / MIB);
+    let journal_mib = journal_mib(room, shards, wishes);
+    let slab_blocks = match wishes.slab_mib {
+        Some(slab_mib) if slab_mib * MIB < room.zone_bytes => {
+            return Err(SizingError::SlabBelowZone { slab_mib, zone_mib });
+        }
+        Some(mib) => mib * BLOCKS_PER_MIB,
+        None => choose_slab(room.free_zones * zone_blocks, shards as u64).max(zone_blocks),
+    };
+    let most_history_mib = room.free_zones / HISTORY_SHARE * zone_mib;
+    let indexing = Some(Indexing { wishes, most_history_mib });
+    let needs = Needs { room, shards, slab_blocks, journal_mib, indexing };
+    let (slabs, slab_mib) = (needs.most_slabs(), slab_blocks / BLOCKS_PER_MIB);
+    let shards = shards as u64;
+    if slabs < shards {
+        return Err(needs.too_small());
+    }
+    let wanted = match wishes.physical_mib {
+        Some(given_mib) if given_mib / slab_mib < shards => {
+            return Err(SizingError::PhysicalSize { given_mib, shards, slab_mib, least_mib: shards * slab_mib });
+        }
+        Some(given_mib) if given_mib / slab_mib > slabs => {
+            let metadata_mib = (room.free_zones * zone_mib).saturating_sub(slabs * slab_mib);
+            return Err(SizingError::NoRoom { given_mib, room_mib: slabs * slab_mib, metadata_mib });
+        }
+        Some(given_mib) => given_mib / slab_mib,
+        None => slabs,
+    };
+    let least = if wishes.physical_mib.is_some() { wanted } else { shards };
+    Ok(SlabPlan { slab_blocks, least, wanted, journal_mib, most_history_mib })
+}
+
+/// Slabs that a volume can grow by, and that it wants to: those of `wanted_mib` in all, or as many as there is room
+/// for. What is kept free for its index is not in `room`.
+///
+/// # Errors
+/// There is no room for as many as are wanted, or they are no more than there are.
+pub fn plan_growth(room: &Room, (slabs, slab_blocks): (u64, u64), wanted_mib: Option<u64>) -> Result<u64, SizingError> {
+    // Its journals are there already, so one shard's more than covers what else it needs.
+    let needs = Needs { room, shards: 1, slab_blocks, journal_mib: MIN_JOURNAL_MIB as u32, indexing: None };
+    let (more, slab_mib) = (needs.most_slabs(), slab_blocks / BLOCKS_PER_MIB);
+    match wanted_mib {
+        None => Ok(more),
+        Some(given_mib) if given_mib / slab_mib > slabs + more => {
+            let metadata_mib = (room.free_zones * room.zone_bytes / MIB).saturating_sub(more * slab_mib);
+            Err(SizingError::NoRoom { given_mib, room_mib: (slabs + more) * slab_mib, metadata_mib })
+        }
+        Some(given_mib) => Ok((given_mib / slab_mib).saturating_sub(slabs)),
+    }
+}
+
+/// What a volume with slabs of one size needs of a pool.
+struct Needs<'a> {
+    room: &'a Room,
+    shards: usize,
+    slab_blocks: u64,
+    journal_mib: u32,
+    /// None: room for the index is left already.
+    indexing: Option<Indexing<'a>>,
+}
+
+/// How large the index and its history are to be.
+#[derive(Clone, Copy)]
+struct Indexing<'a> {
+    wishes: &'a Wishes,
+    most_history_mib: u64,
+}
+
+impl Indexing<'_> {
+    /// MiB of the index, and of its history.
+    fn sizes(&self, data_blocks: u64) -> (u32, u32) {
+        let index_mib = self.wishes.index_mib.unwrap_or_else(|| default_index(data_blocks));
+        let usual = index_mib.saturating_mul(HISTORY_RATIO).min(self.most_history_mib);
+        let field = |mib: u64| u32::try_from(mib).unwrap_or(u32::MAX);
+        (field(index_mib), field(self.wishes.history_mib.unwrap_or(usual)))
+    }
+}
+
+impl Needs<'_> {
+    /// Zones of the CAPACITY drive, and of the STAGING drive, for so many slabs.
+    fn zones(&self, slabs: u64) -> (u64, u64) {
+        let zone_bytes = self.room.zone_bytes;
+        let metadata_zone_bytes = self.room.metadata.map_or(zone_bytes, |metadata| metadata.zone_bytes);
+        let footprint = Footprint::of(
+            (self.slab_blocks, slabs),
+            (self.journal_mib, self.shards),
+            (zone_bytes, metadata_zone_bytes),
+        );
+        let spare = (self.room.usable_zones / SPARE_ZONE_SHARE).max(SPARE_ZONES);
+        let slab_zones = self.slab_blocks * BLOCK_SIZE as u64 / zone_bytes;
+        let capacity = slabs.saturating_mul(slab_zones) + footprint.capacity_zones + spare + self.index_zones(slabs);
+        match self.room.metadata {
+            Some(_) => (capacity, footprint.metadata_zones),
+            None => (capacity + footprint.metadata_zones, 0),
+        }
+    }
+
+    /// Zones of the CAPACITY drive for the index.
+    fn index_zones(&self, slabs: u64) -> u64 {
+        let Some(indexing) = &self.indexing else { return 0 };
+        let (index_mib, history_mib) = indexing.sizes(slabs.saturating_mul(self.slab_blocks));
+        let layout = IndexLayout::of(index_mib, history_mib, self.shards, self.room.zone_bytes);
+        layout.history_zones + layout.image_zones
+    }
+
+    fn fit(&self, slabs: u64) -> bool {
+        let (capacity, staging) = self.zones(slabs);
+        capacity <= self.room.free_zones && staging <= self.room.metadata.map_or(0, |metadata| metadata.free_zones)
+    }
+
+    /// The most slabs that there is room for.
+    fn most_slabs(&self) -> u64 {
+        let slab_zones = (self.slab_blocks * BLOCK_SIZE as u64 / self.room.zone_bytes).max(1);
+        let (mut fit, mut too_many) = (0, self.room.free_zones / slab_zones + 1);
+        while too_many - fit > 1 {
+            let middle = fit + (too_many - fit) / 2;
+            if self.fit(middle) {
+                fit = middle;
+            } else {
+                too_many = middle;
+            }
+        }
+        fit
+    }
+
+    /// That not one slab for each shard fits.
+    fn too_small(&self) -> SizingError {
+        let shards = self.shards as u64;
+        let (zone_mib, slab_mib) = (self.room.zone_bytes / MIB, self.slab_blocks / BLOCKS_PER_MIB);
+        let (capacity, staging) = self.zones(shards);
+        if let Some(metadata) = self.room.metadata.filter(|metadata| staging > metadata.free_zones) {
+            let mib = |zones: u64| zones * metadata.zone_bytes / MIB;
+            return SizingError::StagingTooSmall {
+                free_mib: mib(metadata.free_zones),
+                shards,
+                least_mib: mib(staging),
+            };
+        }
+        let least_mib = capacity * zone_mib;
+        SizingError::TooSmall {
+            free_mib: self.room.free_zones * zone_mib,
+            shards,
+            slab_mib,
+            least_mib,
+            metadata_mib: least_mib - shards * slab_mib,
+        }
+    }
+}
+
+/// The journal of each shard.
+fn journal_mib(room: &Room, shards: usize, wishes: &Wishes) -> u32 {
+    let drive_bytes =
+        room.metadata.map_or(room.free_zones * room.zone_bytes, |metadata| metadata.free_zones * metadata.zone_bytes);
+    let share = drive_bytes / MIB / JOURNAL_SHARE / shards.max(1) as u64;
+    let mib = wishes.journal_mib.unwrap_or_else(|| share.clamp(MIN_JOURNAL_MIB, JOURNAL_MIB));
+    u32::try_from(mib).unwrap_or(u32::MAX)
+}
+
+/// The sizes of a volume of `shards` shards on so many slabs.
+pub fn lay_out(slabs: u64, plan: &SlabPlan, shards: usize, wishes: &Wishes) -> LaidOut {
+    let data_blocks = slabs * plan.slab_blocks;
+    let spare = (SPARE_BLOCKS_PER_SHARD * shards as u64).min(data_blocks.div_ceil(SPARE_SHARE));
+    let pages = (data_blocks.div_ceil(MAPPINGS_PER_PAGE) + FIRST_PAGES).min(data_blocks.div_ceil(SPARE_SHARE));
+    let logical = wishes.logical_mib.map_or(data_blocks - spare - pages, |mib| mib * BLOCKS_PER_MIB);
+    let (index_mib, history_mib) = Indexing { wishes, most_history_mib: plan.most_history_mib }.sizes(data_blocks);
+    LaidOut { logical_blocks: Blocks(logical), index_mib, history_mib }
+}
+
+/// The largest power of two that gives each shard its slabs, within bounds.
+fn choose_slab(room: u64, shards: u64) -> u64 {
+    let share = room / (shards * SLABS_PER_SHARD).max(SLABS_AT_LEAST);
+    if share < MIN_SLAB_BLOCKS {
+        return MIN_SLAB_BLOCKS;
+    }
+    (1 << share.ilog2()).min(AUTO_SLAB_BLOCKS)
+}
+
+/// MiB for one record of 8 bytes for each data block at 80% load.
+fn default_index(data_blocks: u64) -> u64 {
+    (data_blocks * 8 * 5 / 4).div_ceil(MIB).max(1)
+}
+
+#[cfg(test)]
+mod tests;

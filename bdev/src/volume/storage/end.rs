@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Giving back what a loaded volume has, when its shards do no more I/O.
+
+use std::rc::Rc;
+
+use engine::volume::access::VolumeMedia;
+use engine::volume::catalog::{Catalog, VolumeEntry};
+use engine::volume::inventory::{StateKind, VolumeState};
+use engine::volume::store::{self, VolumeStore};
+use mpool::error::Result;
+use mpool::Pool;
+
+use super::{ended, is_own, storages, Held};
+use crate::pool::runtime::{self, Runtime};
+use crate::pool::service;
+
+/// What becomes of a volume's objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// They stay.
+    Keep,
+    /// They are destroyed, and with them a pool that was made for them.
+    Destroy,
+    /// As [`End::Destroy`] if the volume was made for the load that has failed, else they stay.
+    Undo,
+}
+
+/// What is recorded of a volume that was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// Logical blocks in use.
+    pub logical_blocks_used: u64,
+    /// Pages of the block map, roots apart.
+    pub map_pages: u64,
+    /// Its counters (see [`crate::volume::kept`]).
+    pub counters: Vec<(u64, u64)>,
+}
+
+/// Gives back what a volume has; with `closing` the volume was saved, and is recorded as clean.
+///
+/// # Errors
+/// Io; the volume's use of the bdevs has ended all the same.
+pub async fn end(key: u64, end: End, closing: Option<Closing>) -> Result<()> {
+    let runtime = runtime::get().ok_or_else(ended)?;
+    let Some(held) = storages().and_then(|storages| storages.take(key)) else { return Ok(()) };
+    let Held { store, leases, is_new, .. } = held;
+    let saved = match closing {
+        Some(closing) => record_clean(&store, closing).await,
+        None => Ok(()),
+    };
+    // Before the rest: the removal of a bdev may wait for it.
+    drop(leases);
+    let _managing = runtime.service.manage().await;
+    let (pool, entry) = (Rc::clone(store.pool()), store.entry().clone());
+    let uuid = pool.uuid();
+    let closed = store.close().await;
+    drop(store);
+    let outcome = match end {
+        End::Destroy => destroy(&runtime, pool, &entry).await,
+        End::Undo if is_new => destroy(&runtime, pool, &entry).await,
+        End::Keep | End::Undo => {
+            drop(pool);
+            saved.and(closed)
+        }
+    };
+    runtime.service.released(uuid).await;
+    outcome
+}
+
+/// Records that nothing needs to be recovered.
+async fn record_clean(store: &VolumeStore, closing: Closing) -> Result<()> {
+    store.flush().await?;
+    let Closing { logical_blocks_used, map_pages, counters } = closing;
+    store
+        .set_state(VolumeState { kind: StateKind::Clean, logical_blocks_used, map_pages, counters, ..store.state() })
+        .await
+}
+
+/// Destroys a volume that is not open, and its pool if that was made for it and has nothing else. The caller manages.
+///
+/// # Errors
+/// Io; Busy.
+pub async fn destroy(runtime: &Rc<Runtime>, pool: Rc<Pool>, entry: &VolumeEntry) -> Result<()> {
+    let catalog = Catalog::open(&pool).await?;
+    let destroyed = store::remove(&pool, &catalog, entry).await;
+    let is_last = catalog.entries().is_empty();
+    let closed = catalog.close().await;
+    destroyed.and(closed)?;
+    let is_useless = is_last && is_own(&pool) && service::has_only_root(&pool);
+    let uuid = pool.uuid();
+    drop(pool);
+    if is_useless {
+        runtime.service.destroy_active(uuid).await?;
+    }
+    Ok(())
+}

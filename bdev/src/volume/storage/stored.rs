@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Volumes in the active pools, loaded or not.
+
+use std::rc::Rc;
+
+use engine::volume::catalog::{Catalog, VolumeEntry};
+use engine::volume::store;
+use mpool::error::Result;
+use mpool::{Kind, Pool, PoolError};
+use uuid::Uuid;
+
+use crate::pool::runtime::Runtime;
+
+/// A volume in a pool.
+#[derive(Debug, Clone)]
+pub struct StoredVolume {
+    /// The pool.
+    pub pool: Rc<Pool>,
+    /// The volume.
+    pub entry: VolumeEntry,
+}
+
+/// The volumes of a pool. The caller manages.
+///
+/// # Errors
+/// The catalog cannot be read; Io.
+pub async fn all_in(pool: &Rc<Pool>) -> Result<Vec<StoredVolume>> {
+    let catalog = Catalog::open(pool).await?;
+    let entries = catalog.entries();
+    catalog.close().await?;
+    Ok(entries.into_iter().map(|entry| StoredVolume { pool: Rc::clone(pool), entry }).collect())
+}
+
+/// Takes back what is left in a pool of volumes whose creation or deletion was cut short. The caller manages.
+///
+/// # Errors
+/// The catalog or an inventory cannot be read; Io.
+pub async fn remove_unfinished(pool: &Rc<Pool>) -> Result<()> {
+    let catalog = Catalog::open(pool).await?;
+    let removed = store::remove_unfinished(pool, &catalog, |entry| super::is_loaded(entry.uuid)).await;
+    let closed = catalog.close().await;
+    for name in removed? {
+        log::warn!("pool '{}': volume '{name}', whose creation or deletion was cut short, is gone", pool.name());
+    }
+    closed
+}
+
+impl StoredVolume {
+    /// True when a volume is called so: by its name, by its UUID, or by the alias that its bdev has.
+    fn is_called(&self, key: &str) -> bool {
+        let alias = || key.strip_prefix(self.pool.name()).and_then(|rest| rest.strip_prefix('/'));
+        self.entry.name == key
+            || Uuid::try_parse(key).is_ok_and(|uuid| uuid == self.entry.uuid)
+            || alias() == Some(self.entry.name.as_str())
+    }
+}
+
+/// The volume of a name, UUID or alias that is not loaded, in the pool given, else in any that is active. The caller
+/// manages.
+///
+/// # Errors
+/// NotFound: there is none. Invalid: several pools have one. A catalog cannot be read; Io.
+pub async fn find(runtime: &Runtime, name: &str, pool: Option<&str>) -> Result<StoredVolume> {
+    let pools = match pool {
+        Some(pool) => vec![runtime.service.find(pool)?],
+        None => runtime.service.active(),
+    };
+    let mut found: Vec<StoredVolume> = Vec::new();
+    for pool in &pools {
+        found.extend(all_in(pool).await?.into_iter().filter(|volume| volume.is_called(name)));
+    }
+    found.retain(|volume| !super::is_loaded(volume.entry.uuid));
+    let subject = || format!("volume '{}'", name.escape_debug());
+    let Some(first) = found.pop() else {
+        return Err(PoolError::new(Kind::NotFound, subject(), "no active pool has it, or it is loaded"));
+    };
+    if let Some(other) = found.first() {
+        let reason = format!("pools '{}' and '{}' have one; give pool_name", other.pool.name(), first.pool.name());
+        return Err(PoolError::invalid(subject(), reason));
+    }
+    Ok(first)
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Objects come and go: allocation, commit, abort and deletion, the same for all kinds.
+//!
+//! Crash rules: an object is there after a power cut if and only if its creation was logged and its deletion was not.
+//!
+//! Differs from mpool: an allocation that finds no space waits for erasures under way and for nothing else, instead
+//! of trying 1024 times; other errors are not retried. Whether an object is busy, committed or gone is looked at under
+//! its lock.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use super::container::Container;
+use super::object::{Hold, Object, ObjectState};
+use crate::drive::Drive;
+use crate::error::{Kind, PoolError, Result};
+use crate::format::{ObjectCreate, Record};
+use crate::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
+use crate::space_map::Policy;
+use crate::Pool;
+
+/// Most objects whose creations are one batch of records: less than the smallest container holds.
+const COMMITTED_TOGETHER: usize = 256;
+
+/// Which of an object's states an operation looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Committed objects only.
+    Committed,
+    /// Uncommitted objects only.
+    Uncommitted,
+    /// Both.
+    Both,
+}
+
+/// What a new object is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Kind of object.
+    pub kind: ObjectType,
+    /// Where it is to lie.
+    pub class: MediaClass,
+    /// Zones, at least 1.
+    pub zones: u64,
+    /// Spare zones may be used, and are used first.
+    pub spare: bool,
+}
+
+impl Pool {
+    /// Finds a client's object.
+    ///
+    /// # Errors
+    /// NotFound: there is none in that state.
+    pub fn find(&self, id: ObjectId, search: Search) -> Result<Rc<Object>> {
+        let container = self.client_container(id.slot());
+        let object = container.and_then(|container| match search {
+            Search::Committed => container.committed(id),
+            Search::Uncommitted => container.uncommitted(id),
+            Search::Both => container.committed(id).or_else(|| container.uncommitted(id)),
+        });
+        object.ok_or_else(|| {
+            let state = match search {
+                Search::Committed => "no such committed object",
+                Search::Uncommitted => "no such uncommitted object",
+                Search::Both => "no such object",
+            };
+            PoolError::new(Kind::NotFound, id.to_string(), state)
+        })
+    }
+
+    /// Finds an object of one kind.
+    pub(crate) fn find_kind(&self, id: ObjectId, kind: ObjectType, search: Search) -> Result<Rc<Object>> {
+        if id.kind() != Some(kind) {
+            return Err(PoolError::invalid(id.to_string(), format!("it is no {kind}")));
+        }
+        self.find(id, search)
+    }
+
+    /// Allocates an uncommitted object with a new id, in a container of the pool's choice.
+    pub(crate) async fn allocate(&self, wish: Wish) -> Result<Rc<Object>> {
+        let drive = self.drive_of(wish.class)?;
+        let slot = self.select_container()?;
+        let container = self.container(slot);
+        let id = self.new_id(container, wish.kind).await?;
+        let object = self.place(id, wish, drive).await?;
+        container.insert(Rc::clone(&object));
+        Ok(object)
+    }
+
+    /// Allocates an uncommitted object with a given id that was handed out before.
+    pub(crate) async fn reallocate(&self, id: ObjectId, wish: Wish) -> Result<Rc<Object>> {
+        let refuse = |reason: &str| Err(PoolError::invalid(id.to_string(), reason));
+        let Some(container) = self.client_container(id.slot()).filter(|_| id.kind() == Some(wish.kind)) else {
+            return refuse("no container describes such objects");
+        };
+        if id.uniquifier() > container.last_uniquifier.get() {
+            return refuse("the id was never handed out");
+        }
+        if container.knows(id) {
+            return Err(PoolError::new(Kind::Exists, id.to_string(), "the object is there already"));
+        }
+        let object = self.place(id, wish, self.drive_of(wish.class)?).await?;
+        // Space may have been waited for.
+        if container.knows(id) {
+            self.erase_later(object);
+            return Err(PoolError::new(Kind::Exists, id.to_string(), "the object is there already"));
+        }
+        container.insert(Rc::clone(&object));
+        Ok(object)
+    }
+
+    /// Takes zones for an object, waiting for erasures when there are none.
+    pub(super) async fn place(&self, id: ObjectId, wish: Wish, drive: Rc<Drive>) -> Result<Rc<Object>> {
+        let extent = self.take_zones(wish, &drive).await?;
+        let uuid = (wish.kind == ObjectType::Mlog).then(|| self.new_uuid());
+        let create = ObjectCreate { id, class: wish.class, extent, generation: 0, written_bytes: 0, uuid };
+        Object::new(&create, drive, ObjectState::Uncommitted)
+    }
+
+    async fn take_zones(&self, wish: Wish, drive: &Rc<Drive>) -> Result<Extent> {
+        let policy = if wish.spare { Policy::SpareThenUsable } else { Policy::UsableOnly };
+        loop {
+            let taken = drive.space().borrow_mut().allocate(wish.zones, policy);
+            match taken {
+                Err(error) if error.kind() == Kind::NoSpace => {
+                    if !self.erasures.wait_for_one().await {
+                        return Err(error.while_doing(&format!("allocating in {}", wish.class)));
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    pub(super) fn new_uuid(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        self.host.random(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// Commits an object whose content is durable: from here on it survives. Committing again does nothing.
+    pub(crate) async fn commit_object(&self, object: &Rc<Object>) -> Result<()> {
+        let container = self.container(object.id().slot());
+        let _rest = container.compaction.exclusive().await;
+        match object.state() {
+            ObjectState::Committed => return Ok(()),
+            ObjectState::Removed => return Err(gone(object)),
+            ObjectState::Uncommitted => {}
+        }
+        self.append_record(container, &Record::ObjectCreate(object.creation())).await?;
+        container.count(|counts| counts.creates += 1);
+        container.commit(object);
+        Ok(())
+    }
+
+    /// Commits logs and slab objects together: those of one container with one write of its log. Which of them a failure
+    /// or a power cut leaves committed is open; the rest is uncommitted. Those that are committed already stay so.
+    ///
+    /// # Errors
+    /// NotFound. Invalid: an mblock, whose length could still change. Io.
+    pub async fn commit_together(&self, ids: &[ObjectId]) -> Result<()> {
+        let mut of_slots: BTreeMap<Slot, Vec<Hold>> = BTreeMap::new();
+        let mut written = [false; 2];
+        for id in ids {
+            if id.kind() == Some(ObjectType::Mblock) {
+                return Err(PoolError::invalid(id.to_string(), "mblocks are committed one by one"));
+            }
+            // What is held is not aborted meanwhile.
+            let object = self.find(*id, Search::Both)?.hold();
+            written[object.class().index()] |= object.kind() == ObjectType::Slab;
+            of_slots.entry(id.slot()).or_default().push(object);
+        }
+        for class in MediaClass::ALL {
+            if written[class.index()] {
+                self.drive_of(class)?.make_durable().await?;
+            }
+        }
+        for (slot, objects) in of_slots {
+            for some in objects.chunks(COMMITTED_TOGETHER) {
+                self.commit_some(self.container(slot), some).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits objects of one container with one batch of records.
+    async fn commit_some(&self, container: &Container, objects: &[Hold]) -> Result<()> {
+        let _rest = container.compaction.exclusive().await;
+        if let Some(removed) = objects.iter().find(|object| object.state() == ObjectState::Removed) {
+            return Err(gone(removed));
+        }
+        let new: Vec<_> = objects.iter().filter(|object| object.state() == ObjectState::Uncommitted).collect();
+        let records: Vec<_> = new.iter().map(|object| Record::ObjectCreate(object.creation())).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.append_records(container, &records).await?;
+        container.count(|counts| counts.creates += records.len() as u64);
+        for object in new {
+            container.commit(object);
+        }
+        Ok(())
+    }
+
+    /// Takes an uncommitted object back.
+    pub(crate) async fn abort_object(&self, object: Hold) -> Result<()> {
+        let _changing = object.lock().exclusive().await;
+        self.refuse_unless(&object, ObjectState::Uncommitted)?;
+        let container = self.container(object.id().slot());
+        container.remove(&object);
+        self.release_zones(container, Rc::clone(&object));
+        Ok(())
+    }
+
+    /// Deletes a committed object.
+    pub(crate) async fn delete_object(&self, object: Hold) -> Result<()> {
+        let _changing = object.lock().exclusive().await;
+        let container = self.container(object.id().slot());
+        let _rest = container.compaction.exclusive().await;
+        self.refuse_unless(&object, ObjectState::Committed)?;
+        object.set_leaving(true);
+        let logged = self.append_record(container, &Record::ObjectDelete(object.id())).await;
+        object.set_leaving(false);
+        logged?;
+        container.count(|counts| counts.deletes += 1);
+        container.remove(&object);
+        self.erase_later(Rc::clone(&object));
+        Ok(())
+    }
+
+    /// Refuses an object that is in another state, or that anybody but the caller holds.
+    fn refuse_unless(&self, object: &Hold, state: ObjectState) -> Result<()> {
+        if object.state() == ObjectState::Removed {
+            return Err(gone(object));
+        }
+        if object.state() != state {
+            return Err(PoolError::invalid(object.id().to_string(), format!("it is {:?}", object.state())));
+        }
+        if object.holds() > 1 {
+            return Err(PoolError::new(Kind::Busy, object.id().to_string(), "it is open, mapped or in use"));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn gone(object: &Object) -> PoolError {
+    PoolError::new(Kind::NotFound, object.id().to_string(), "the object was deleted")
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The space of one log as the log sees it, and the memory of its flush sets.
+
+use core::fmt;
+use core::ops::Range;
+
+use async_trait::async_trait;
+
+use crate::device::IoBuf;
+use crate::error::Result;
+
+/// The space that one log lies in. Offsets are bytes from its start.
+///
+/// A transfer that has begun goes on when its future is dropped; see [`crate::device`].
+#[async_trait(?Send)]
+pub trait LogMedia: fmt::Debug {
+    /// Bytes in a block: 512 or 4096.
+    fn sector_bytes(&self) -> usize;
+
+    /// Bytes of the space.
+    fn capacity_bytes(&self) -> u64;
+
+    /// A power cut never tears the write of one block, so that a block with acknowledged records can be rewritten.
+    fn continue_allowed(&self) -> bool;
+
+    /// Memory for transfers, zeroed.
+    ///
+    /// # Errors
+    /// NoMemory.
+    fn allocate(&self, bytes: usize) -> Result<IoBuf>;
+
+    /// Reads whole blocks.
+    async fn read(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>);
+
+    /// Writes whole blocks; they are durable when it ends well.
+    async fn write_durable(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>);
+
+    /// Makes durable what was written before, also by an earlier opening whose write or flush failed.
+    async fn flush(&self) -> Result<()>;
+}
+
+/// Memory of a flush set.
+pub trait FlushMemory {
+    /// Its bytes.
+    fn bytes(&self) -> &[u8];
+
+    /// Its bytes, to be changed.
+    fn bytes_mut(&mut self) -> &mut [u8];
+}
+
+impl FlushMemory for IoBuf {
+    fn bytes(&self) -> &[u8] {
+        (**self).as_ref()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        (**self).as_mut()
+    }
+}
+
+impl FlushMemory for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What the host does to the index of a hash zone, whatever queries are under way; see [`crate::Shard`].
+
+use super::level2::Level2;
+use super::HashZone;
+use crate::format::index_section::SectionAt;
+use crate::index::{History, HistoryConfig, ImageOf, Index};
+use crate::statistics::Statistics;
+
+/// A saved level-1 index of a shard.
+#[derive(Debug)]
+pub struct IndexImage {
+    /// The load generation in which it was saved ([`crate::MetadataConfig::generation`]).
+    pub generation: u64,
+    /// The pieces that [`crate::Shard::save_index`] gave, one behind the other.
+    pub bytes: Vec<u8>,
+}
+
+/// What a hash zone's index is made of.
+#[derive(Debug)]
+pub struct IndexConfig {
+    /// Bytes of level 1.
+    pub bytes: usize,
+    /// The saved level 1, if it is to be used.
+    pub image: Option<IndexImage>,
+    /// Whose image it has to be; the generation is the present one.
+    pub of: ImageOf,
+    /// Level 2, if there is to be one.
+    pub level2: Option<HistoryConfig>,
+}
+
+impl IndexConfig {
+    /// Level 1, and whether it is the saved one.
+    pub fn level1(&self) -> (Index, bool) {
+        let saved = self.image.as_ref().and_then(|image| {
+            let of = ImageOf { generation: image.generation, ..self.of };
+            Index::load(self.bytes, of, &image.bytes).ok()
+        });
+        match saved {
+            Some(index) => (index, true),
+            None => (Index::new(self.bytes), false),
+        }
+    }
+}
+
+impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
+    /// Whether the index began with a saved one.
+    pub fn index_restored(&self) -> bool {
+        self.index_restored
+    }
+
+    /// Changes the size of the index; see [`Index::resize`].
+    pub fn resize_index(&mut self, bytes: usize) {
+        self.index_bytes = bytes;
+        self.index.resize(bytes);
+    }
+
+    /// Whether the index is used.
+    pub fn set_deduplication(&mut self, enabled: bool) {
+        self.deduplication = enabled;
+    }
+
+    /// Forgets every record.
+    pub fn clear_index(&mut self) {
+        self.index = Index::new(self.index_bytes);
+        if let Some(level2) = &mut self.level2 {
+            level2.clear();
+        }
+    }
+
+    /// The index as an image; see [`Index::save`].
+    pub fn save_index(&mut self) -> impl Iterator<Item = Vec<u8>> + use<'_, Buf> {
+        self.index.save(self.image_of)
+    }
+
+    /// The history, if there is one.
+    pub fn history(&mut self) -> Option<&mut History> {
+        self.level2.as_mut().map(Level2::history)
+    }
+
+    /// Takes a section of an earlier life; see [`History::refill`].
+    pub fn refill(&mut self, at: SectionAt, image: &[u8]) {
+        if let Some(level2) = &mut self.level2 {
+            // What is wrong with a section has been counted.
+            let _ = level2.history().refill(&mut self.index, at, image);
+        }
+    }
+
+    /// True when the host has answered all that the index has asked.
+    pub fn is_answered(&self) -> bool {
+        self.level2.as_ref().is_none_or(Level2::is_answered)
+    }
+
+    /// Fills in the index's gauges and counters.
+    pub(super) fn index_gauges(&self, stats: &mut Statistics) {
+        let index = self.index.statistics();
+        stats.curr_dedupe_queries = self.queries.len() as u64;
+        stats.entries_indexed = index.entries;
+        stats.entries_discarded = index.evictions;
+        stats.index_capacity = index.capacity;
+        stats.index_records_restored = index.restored;
+        if let Some(level2) = &self.level2 {
+            level2.gauges(stats);
+        }
+    }
+}

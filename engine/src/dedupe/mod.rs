@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The hash zone of a shard: all hash locks whose fingerprints it owns, and its part of the index.
+//!
+//! The state machine is described in `hash_lock.rs`; each of its transitions is one function, in the module of the state it
+//! leaves: [`query`], [`verify`], [`share`], [`write`], [`update`], and [`pack`], which is writing compressed. Arrivals,
+//! membership and endings are here. Work arrives through queues and leaves through the context, so no function here is
+//! entered from inside another zone. Index queries and updates are done in batches: first all buckets of the batch are
+//! touched, then probed, so that their cache misses overlap.
+//!
+//! Invariants: a fingerprint has at most one registered lock; every member of a lock has the same 4096 bytes; at most
+//! one of a lock and its fork updates the index (I3); nothing depends on the index being right (I13).
+
+mod advice;
+mod allocation;
+mod call_back;
+mod contexts;
+mod dump;
+mod hash_lock;
+mod level2;
+mod member;
+mod pack;
+mod query;
+mod share;
+mod update;
+mod verify;
+mod write;
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use hashbrown::hash_table::Entry;
+use hashbrown::HashTable;
+
+use crate::arena::{Arena, NONE};
+use crate::context::Context;
+use crate::env::Env;
+use crate::error::RequestError;
+use crate::fingerprint::Fingerprint;
+use crate::format::{Geometry, Mapped, MappingState};
+use crate::index::{ImageOf, Index};
+use crate::statistics::Statistics;
+use crate::tally::Tally;
+use crate::units::{Lbn, ShardId, MAX_REFERENCES};
+use hash_lock::{HashLock, LockState};
+use level2::Level2;
+use member::Member;
+
+pub use advice::{IndexConfig, IndexImage};
+
+pub(crate) use pack::Compression;
+
+/// Increments that remain after the writer's own, when its write lock becomes a read lock.
+const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
+
+/// The hash zone.
+#[derive(Debug)]
+pub struct HashZone<Buf> {
+    members: Arena<Member<Buf>>,
+    /// Members in use.
+    in_use: Tally,
+    locks: Arena<HashLock>,
+    registered: HashTable<u32>,
+    index: Index,
+    level2: Option<Level2>,
+    /// Whether the index is asked and told.
+    deduplication: bool,
+    /// Bytes that level 1 shall have.
+    index_bytes: usize,
+    /// Whose index it is.
+    image_of: ImageOf,
+    index_restored: bool,
+    /// Members that have not met their lock yet.
+    entering: VecDeque<u32>,
+    /// Locks in Querying that do not wait for the history.
+    queries: Vec<u32>,
+    /// Locks in Updating.
+    updates: Vec<u32>,
+    /// Free memory for verify reads, and the members that wait for some.
+    scratch: Vec<Buf>,
+    scratch_waiters: VecDeque<u32>,
+    /// Whether the last allocation found every zone full.
+    full: bool,
+    /// Compression, and what waits to be written compressed.
+    packing: pack::Compression<Buf>,
+}
+
+fn hash(fingerprint: Fingerprint) -> u64 {
+    // A fingerprint is as good as random already, unless a test has weakened it.
+    let folded = (fingerprint.0 >> 64) as u64 ^ fingerprint.0 as u64;
+    folded.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Whether advice names a place where a block's content can be: a data block of some slab, or a slot of it.
+fn is_plausible(geometry: &Geometry, advice: Mapped) -> bool {
+    advice.state != MappingState::Unmapped && geometry.physical_shard(advice.pbn).is_some()
+}
+
+impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
+    /// An empty zone. `members` bounds the blocks that it works on at once; more arrivals wait. Nobody that is worked on
+    /// needs one that waits: fragments in the packer do not count on them.
+    pub fn new(
+        members: usize,
+        index: &IndexConfig,
+        partitions: RangeInclusive<u8>,
+        scratch: Vec<Buf>,
+        packing: Compression<Buf>,
+        example: Buf,
+    ) -> HashZone<Buf> {
+        assert!(!scratch.is_empty(), "without memory for verify reads no advice could be checked");
+        let vio = crate::message::VioRef { shard: ShardId(0), index: NONE };
+        let none = Fingerprint(0);
+        let (level1, index_restored) = index.level1();
+        HashZone {
+            members: Arena::new(members, Member::new(vio, Lbn(0), example, none)),
+            in_use: Tally::ZERO,
+            locks: Arena::new(members, HashLock::new(none)),
+            registered: HashTable::with_capacity(members * 2),
+            index: level1,
+            level2: index.level2.map(|history| Level2::new(history, partitions)),
+            deduplication: true,
+            index_bytes: index.bytes,
+            image_of: index.of,
+            index_restored,
+            entering: VecDeque::with_capacity(members),
+            queries: Vec::with_capacity(members),
+            updates: Vec::with_capacity(members),
+            scratch,
+            scratch_waiters: VecDeque::with_capacity(members),
+            full: false,
+            packing,
+        }
+    }
+
+    /// Blocks that it works on at once, at most.
+    pub fn members_at_most(&self) -> usize {
+        self.members.capacity()
+    }
+
+    /// True when no block is being deduplicated.
+    pub fn is_idle(&self) -> bool {
+        self.members.in_use() == 0
+    }
+
+    /// Fills in the gauges.
+    pub fn gauges(&self, stats: &mut Statistics) {
+        stats.hash_locks = self.locks.in_use() as u64;
+        stats.compressed_fragments_in_packer = self.packing.parked() as u64;
+        stats.blocks_in_stock = self.packing.stocked() as u64;
+        self.index_gauges(stats);
+    }
+
+    /// Checks what must hold when nothing is in flight.
+    pub fn audit_at_rest(&self) -> Result<(), String> {
+        self.packing.audit_at_rest()?;
+        if !self.registered.is_empty() || self.locks.in_use() > 0 || self.members.in_use() > 0 {
+            return Err(format!(
+                "hash zone at rest has {} registered locks, {} locks, {} members",
+                self.registered.len(),
+                self.locks.in_use(),
+                self.members.in_use()
+            ));
+        }
+        self.level2.as_ref().map_or(Ok(()), Level2::audit_at_rest)
+    }
+
+    /// Does all that waits. Returns whether there was anything.
+    pub fn advance<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let mut progress = false;
+        while let Some((member, result)) = cx.handoff.finished.pop_front() {
+            self.finished(cx, member, result);
+            progress = true;
+        }
+        while let Some((fingerprint, location)) = cx.handoff.advice.pop_front() {
+            if self.deduplication {
+                self.record(cx, fingerprint, location);
+            }
+            progress = true;
+        }
+        progress |= self.admit(cx);
+        while let Some(member) = self.entering.pop_front() {
+            self.enter(cx, member);
+            progress = true;
+        }
+        progress |= self.hasten(cx);
+        progress |= self.query_batch(cx);
+        progress | self.update_batch(cx)
+    }
+
+    /// Makes members of arrivals, as long as there is room.
+    fn admit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let mut progress = false;
+        while self.members.available() > 0 {
+            let Some(arrival) = cx.handoff.arrivals.pop_front() else { break };
+            let member = Member::new(arrival.vio, arrival.lbn, arrival.data, arrival.fingerprint);
+            let member = Member { anew: arrival.anew, old: arrival.old, awaited: arrival.awaited, ..member };
+            self.in_use += Tally::one(arrival.anew);
+            if !arrival.anew {
+                self.allow_calls();
+            }
+            let member = self.members.acquire(member).expect("availability was checked");
+            self.entering.push_back(member);
+            progress = true;
+        }
+        progress
+    }
+
+    /// A member meets the lock of its fingerprint.
+    fn enter<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
+        let fingerprint = self.members[member].fingerprint;
+        if let Some(lock) = self.find(fingerprint) {
+            self.will_not_park(member);
+            return self.meet(cx, lock, member);
+        }
+        let lock = self.locks.acquire(HashLock::new(fingerprint)).expect("there are as many locks as members");
+        self.register(lock);
+        self.join(lock, member);
+        self.locks[lock].agent = member;
+        if self.members[member].anew {
+            // The index would only name the place that is to come free.
+            self.locks[lock].update_advice = true;
+            return self.start_writing(cx, lock);
+        }
+        self.locks[lock].state = LockState::Querying;
+        self.queries.push(lock);
+    }
+
+    /// The lock that arrivals with a fingerprint find.
+    fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
+        self.registered.find(hash(fingerprint), |lock| self.locks[*lock].fingerprint == fingerprint).copied()
+    }
+
+    /// Makes `lock` the one that arrivals find, in place of an older one if there is one.
+    fn register(&mut self, lock: u32) {
+        let fingerprint = self.locks[lock].fingerprint;
+        let locks = &self.locks;
+        let entry = self.registered.entry(
+            hash(fingerprint),
+            |&other| locks[other].fingerprint == fingerprint,
+            |&other| hash(locks[other].fingerprint),
+        );
+        let replaced = match entry {
+            Entry::Occupied(mut occupied) => Some(std::mem::replace(occupied.get_mut(), lock)),
+            Entry::Vacant(vacant) => {
+                vacant.insert(lock);
+                None
+            }
+        };
+        if let Some(replaced) = replaced {
+            self.locks[replaced].registered = false;
+        }
+        self.locks[lock].registered = true;
+    }
+
+    /// A member meets a lock that exists: it joins if the content is equal.
+    fn meet<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, member: u32) {
+        let HashLock { state, live, .. } = self.locks[lock];
+        if state == LockState::Bypassing {
+            return self.start_write(cx, member);
+        }
+        if live == NONE {
+            self.locks[lock].late.push(&mut self.members, member);
+            return;
+        }
+        if cx.env.block(self.members[live].data) != cx.env.block(self.members[member].data) {
+            cx.stats.concurrent_hash_collisions += 1;
+            return self.start_write(cx, member);
+        }
+        cx.stats.concurrent_data_matches += 1;
+        self.join(lock, member);
+        if state == LockState::Deduping {
+            self.launch(cx, member);
+        } else {
+            self.locks[lock].waiters.push(&mut self.members, member);
+            self.wait_for_agent(lock, member);
+        }
+    }
+
+    /// Makes a member of a lock.
+    fn join(&mut self, lock: u32, member: u32) {
+        let head = self.locks[lock].live;
+        self.members[member].lock = lock;
+        self.members[member].live_prev = NONE;
+        self.members[member].live_next = head;
+        if head != NONE {
+            self.members[head].live_prev = member;
+        }
+        self.locks[lock].live = member;
+        self.locks[lock].awaited |= self.members[member].awaited;
+        self.locks[lock].members += Tally::one(self.members[member].anew);
+    }
+
+    /// Takes a member out of the ring of those whose content can be compared, if it is in it.
+    fn leave_ring(&mut self, member: u32) {
+        let Member { lock, live_next, live_prev, .. } = self.members[member];
+        if lock == NONE {
+            return;
+        }
+        if live_prev != NONE {
+            self.members[live_prev].live_next = live_next;
+        } else if self.locks[lock].live == member {
+            self.locks[lock].live = live_next;
+        } else {
+            return;
+        }
+        if live_next != NONE {
+            self.members[live_next].live_prev = live_prev;
+        }
+        self.members[member].live_next = NONE;
+        self.members[member].live_prev = NONE;
+    }
+
+    /// A member cannot be stored.
+    fn fail<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, error: RequestError) {
+        let Member { vio, lock, anew, .. } = self.members[member];
+        cx.write_failed(vio, error);
+        self.leave_ring(member);
+        if lock != NONE && self.locks[lock].state != LockState::Bypassing {
+            debug_assert_eq!(self.locks[lock].agent, member, "only an agent can fail before DEDUPING");
+            if !(anew && self.hand_over(cx, lock)) {
+                self.bypass(cx, lock);
+            }
+        }
+        self.exit(cx, member);
+    }
+
+    /// A block of the volume's own stays where it is: a client that waits to share it asks the index where that is.
+    /// Returns false if there is none.
+    fn hand_over<E: Env<Buf = Buf>>(&mut self, cx: &Context<'_, E>, lock: u32) -> bool {
+        let HashLock { state, waiters, .. } = self.locks[lock];
+        let is_client = |waiter: u32| !self.members[waiter].anew;
+        if cx.is_read_only() || state != LockState::Writing || !waiters.first().is_some_and(is_client) {
+            return false;
+        }
+        let next = self.locks[lock].waiters.pop(&mut self.members).expect("somebody waits");
+        self.locks[lock].agent = next;
+        self.locks[lock].state = LockState::Querying;
+        self.locks[lock].update_advice = false;
+        self.queries.push(lock);
+        true
+    }
+
+    /// Ends a lock whose agent failed: whoever waits writes alone, still as a member.
+    fn bypass<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
+        self.locks[lock].state = LockState::Bypassing;
+        self.locks[lock].update_advice = false;
+        self.locks[lock].agent = NONE;
+        if std::mem::replace(&mut self.locks[lock].holds_duplicate, false) {
+            let HashLock { duplicate, lease, .. } = self.locks[lock];
+            cx.release(duplicate.expect("a held copy has a place").pbn, lease, None);
+        }
+        let mut waiters = self.locks[lock].waiters.take();
+        while let Some(waiter) = waiters.pop(&mut self.members) {
+            self.start_write(cx, waiter);
+        }
+    }
+
+    /// A member leaves; the last one of a lock takes it along.
+    fn exit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
+        self.leave_ring(member);
+        self.release_allocation(cx, member);
+        let Member { lock, anew, .. } = self.members[member];
+        self.members.release(member);
+        self.in_use -= Tally::one(anew);
+        if lock == NONE {
+            return;
+        }
+        self.locks[lock].members -= Tally::one(anew);
+        if self.locks[lock].members == Tally::ZERO {
+            self.free_lock(lock);
+        }
+    }
+
+    fn free_lock(&mut self, lock: u32) {
+        let HashLock { fingerprint, state, registered, holds_duplicate, waiters, mut late, .. } = self.locks[lock];
+        assert_eq!(state, LockState::Bypassing, "a hash lock ends in BYPASSING");
+        assert!(waiters.is_empty() && !holds_duplicate, "a hash lock ends with nothing held and nobody waiting");
+        if registered {
+            if let Ok(entry) = self.registered.find_entry(hash(fingerprint), |&other| other == lock) {
+                entry.remove();
+            }
+        }
+        while let Some(member) = late.pop(&mut self.members) {
+            self.entering.push_back(member);
+        }
+        self.locks.release(lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Blocks, Pbn};
+
+    /// vdo-9, partly: advice is used only if it names a data block, or a slot of one; there is no version byte in an
+    /// index that lives in RAM.
+    #[test]
+    fn implausible_advice_is_dropped() {
+        let geometry = Geometry::new(2, Blocks(100), Pbn(256), Pbn(256 + 64), 8).unwrap();
+        let advice = |pbn, state| is_plausible(&geometry, Mapped { pbn: Pbn(pbn), state });
+        assert!(advice(256, MappingState::Uncompressed) && advice(319, MappingState::Uncompressed));
+        for pbn in [0, 1, 255, 320, u64::MAX] {
+            assert!(!advice(pbn, MappingState::Uncompressed), "PBN {pbn}");
+        }
+        assert!(!advice(256, MappingState::Unmapped) && advice(256, MappingState::Compressed(3)));
+    }
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A segment of a recovery journal: one log of the pool, as the shard that writes it knows it.
+
+use mpool::mlog::block::Stamp;
+
+/// An erased log that a shard writes its journal to.
+#[derive(Debug, Clone, Copy)]
+pub struct JournalSegment {
+    /// Its number in the volume, as in [`crate::Place::Journal`].
+    pub number: u32,
+    /// Size in bytes, whole sectors.
+    pub capacity_bytes: u64,
+    /// Bytes in a sector of the drive: 512 or 4096.
+    pub sector_bytes: usize,
+    /// Identity and generation of the log. An erasure changes the generation.
+    pub stamp: Stamp,
+}

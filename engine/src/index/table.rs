@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! A table of index records in buckets of one cache line: where a record may lie, and which one makes room.
+//!
+//! **Key.** A table knows a fingerprint by its *key*: the top W bits of 64 bits taken from the fingerprint. The key
+//! names the primary bucket, `key * N / 2^W` of N (a multiple of 64, or a power of two below), and its low 16 bits are
+//! the tag. W is at most `16 + log2 N` rounded down, so the keys of one bucket are an interval of at most 2^16 numbers,
+//! and bucket and tag together determine the key. That is what lets a record move to a table of another size although
+//! it does not hold its fingerprint.
+//!
+//! **Two choices.** Buckets form groups of 64, one page of memory (a table of fewer is one group), and a record's other
+//! bucket is in the same group: the number of the one, exclusive-or an odd number that the tag gives, is the other. So
+//! it follows from where the record lies. A record goes into the emptier of the two. Records are told apart by tag
+//! *and* side, hence a lookup matches exactly the records with its own key, and nothing else. Of the records that fill
+//! a table to 85% and to 90%, 0.3% and 1% find no room and push another out.
+//!
+//! **Order.** Keys ascend with groups, in tables of every size. So a table can be emptied group by group into another,
+//! whose memory is needed only as far as the keys moved so far reach; see [`Table::reach`].
+//!
+//! **Recency.** Time is counted in *generations* of N/2 events (an insertion, or a hit on a record that was not used in
+//! the present generation), so a table's worth of insertions is 16 generations. When both buckets are full, the record
+//! not used for the longest time of all 16 goes. Stamps have 7 bits; a sweep visits each bucket within 32 N events and
+//! makes every age above 63 generations 63, so no record gets old enough (128) to look young.
+//!
+//! Invariants: no two records have the same key; `len` counts the slots in use.
+
+mod saved;
+
+use super::record::{Bucket, Record, Side, SLOTS, STAMPS, TAG_BITS};
+use crate::fingerprint::ShortFingerprint;
+use crate::format::Mapped;
+
+/// The oldest age that is told apart.
+const OLDEST: u64 = STAMPS / 2 - 1;
+
+/// Bits of the tag that must be left to tell records apart, for a table to go on with a smaller one's key.
+const LEAST_TAG_BITS: u32 = TAG_BITS - 4;
+
+/// Events for each bucket that the sweep visits.
+const EVENTS_PER_SWEPT_BUCKET: u32 = 16;
+
+/// Buckets of a group: one page of memory.
+pub(super) const GROUP: usize = 64;
+
+/// Buckets that are allocated, and given back, together: 1 MiB.
+const SEGMENT: usize = 256 * GROUP;
+
+/// Buckets that the sweep visits at a time: neighbours, so that their cache misses overlap.
+const SWEEP_BATCH: usize = 16;
+
+/// Fractional powers of two that spread bits: the golden ratio in 64 bits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// 64 bits of a fingerprint from which every table takes its key.
+///
+/// Bits 8 to 71: the first byte chose the shard and is the same, or nearly so, for all of them. The multiplication
+/// loses nothing, and puts to use what a fingerprint with few bits (a test's) has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spread(u64);
+
+impl Spread {
+    pub(super) const fn of(fingerprint: ShortFingerprint) -> Spread {
+        Spread(((fingerprint.to_bits() >> 8) as u64).wrapping_mul(SPREAD))
+    }
+
+    /// The key of a table that uses so many bits.
+    #[cfg(test)]
+    pub(super) const fn top_bits(self, bits: u32) -> u64 {
+        self.0 >> (u64::BITS - bits)
+    }
+}
+
+/// Where a key's record may lie.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    primary: usize,
+    partner: usize,
+    tag: u16,
+}
+
+/// A slot of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    bucket: usize,
+    slot: usize,
+}
+
+/// What became of a record that was to be inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// There was room.
+    Added,
+    /// It took the place of this one.
+    Evicted(Record),
+    /// Every record that it could have replaced was used since it was.
+    Refused,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Table {
+    segments: Vec<Vec<Bucket>>,
+    /// N.
+    count: usize,
+    /// For the numbers that lead from a bucket to its partner: one less than the buckets of a group.
+    partner_mask: usize,
+    /// Buckets from the start whose records have been taken, and those up to which memory has been cleared. What lies
+    /// between is in use.
+    taken: usize,
+    cleared: usize,
+    key_bits: u32,
+    len: u64,
+    generation: u64,
+    events_to_generation: usize,
+    events_to_sweep: u32,
+    sweep: usize,
+}
+
+/// `floor(log2 count) + bits`.
+const fn key_bits_for(count: usize, bits: u32) -> u32 {
+    count.ilog2() + bits
+}
+
+/// `a * b / 2^64`.
+const fn high_product(a: u64, b: usize) -> usize {
+    ((a as u128 * b as u128) >> 64) as usize
+}
+
+impl Table {
+    /// A table of `count` buckets, at least 2, complete and empty.
+    pub(super) fn new(count: usize) -> Table {
+        let mut table = Table::reserve(count, key_bits_for(count, TAG_BITS));
+        table.clear(count);
+        table
+    }
+
+    /// A table without memory (see [`Table::clear`]) that the records of `other` can move to.
+    ///
+    /// A larger table keeps the key of the smaller, because its records have no more bits to give; then fewer bits of
+    /// the tag tell records apart. Down to 12 of them that is worth it, below the table starts with a key of its own.
+    pub(super) fn reserve_for(other: &Table, count: usize) -> Table {
+        let full = key_bits_for(count, TAG_BITS);
+        let key_bits =
+            if other.key_bits >= key_bits_for(count, LEAST_TAG_BITS) { full.min(other.key_bits) } else { full };
+        Table::reserve(count, key_bits)
+    }
+
+    fn reserve(count: usize, key_bits: u32) -> Table {
+        let groups = if count < GROUP { count.is_power_of_two() } else { count.is_multiple_of(GROUP) };
+        assert!(count >= 2 && groups && key_bits <= u64::BITS, "an index cannot have {count} buckets");
+        Table {
+            segments: Vec::with_capacity(count.div_ceil(SEGMENT)),
+            count,
+            partner_mask: GROUP.min(count) - 1,
+            taken: 0,
+            cleared: 0,
+            key_bits,
+            len: 0,
+            generation: 0,
+            events_to_generation: count.div_ceil(2),
+            events_to_sweep: 0,
+            sweep: 0,
+        }
+    }
+
+    /// Clears memory for up to `buckets` more buckets.
+    pub(super) fn clear(&mut self, buckets: usize) {
+        let end = (self.cleared + buckets).min(self.count);
+        while self.cleared < end {
+            let within = self.cleared % SEGMENT;
+            if within == 0 {
+                self.segments.push(Vec::with_capacity(SEGMENT.min(self.count - self.cleared)));
+            }
+            let more = (SEGMENT - within).min(end - self.cleared);
+            let segment = self.segments.last_mut().expect("pushed when its first bucket was cleared");
+            segment.resize(within + more, Bucket::EMPTY);
+            self.cleared += more;
+        }
+    }
+
+    /// Buckets that have memory, from the start.
+    pub(super) const fn cleared(&self) -> usize {
+        self.cleared
+    }
+
+    /// Buckets, from the start and in whole groups, that this table needs for the keys of the first `buckets` buckets
+    /// of `other`.
+    pub(super) fn reach(&self, other: &Table, buckets: usize) -> usize {
+        if buckets >= other.count {
+            return self.count;
+        }
+        // The first key beyond those is at least `buckets / other.count` of all keys.
+        let last = (buckets as u128 * self.count as u128 / other.count as u128) as usize;
+        (last / GROUP * GROUP + GROUP).min(self.count)
+    }
+
+    /// Buckets from the start whose records have been taken.
+    pub(super) const fn taken(&self) -> usize {
+        self.taken
+    }
+
+    #[inline]
+    fn bucket(&self, bucket: usize) -> &Bucket {
+        &self.segments[bucket / SEGMENT][bucket % SEGMENT]
+    }
+
+    #[inline]
+    fn bucket_mut(&mut self, bucket: usize) -> &mut Bucket {
+        &mut self.segments[bucket / SEGMENT][bucket % SEGMENT]
+    }
+
+    /// Both buckets of a place.
+    #[inline]
+    fn pair(&self, place: Place) -> (&Bucket, &Bucket) {
+        let segment = &self.segments[place.primary / SEGMENT];
+        (&segment[place.primary % SEGMENT], &segment[place.partner % SEGMENT])
+    }
+
+    #[inline]
+    fn record(&self, at: At) -> Record {
+        self.bucket(at.bucket).get(at.slot)
+    }
+
+    #[inline]
+    fn set(&mut self, at: At, record: Record) {
+        self.bucket_mut(at.bucket).set(at.slot, record);
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) const fn key_bits(&self) -> u32 {
+        self.key_bits
+    }
+
+    /// Where the record of a fingerprint may lie.
+    #[inline]
+    pub(super) fn place(&self, spread: Spread) -> Place {
+        let shift = u64::BITS - self.key_bits;
+        let key = spread.0 >> shift;
+        let tag = key as u16;
+        let primary = high_product(key << shift, self.count);
+        Place { primary, partner: self.partner(primary, tag), tag }
+    }
+
+    /// The other bucket for a tag.
+    #[inline]
+    const fn partner(&self, bucket: usize, tag: u16) -> usize {
+        bucket ^ (tag as usize & self.partner_mask | 1)
+    }
+
+    /// The primary bucket of a record found in `bucket`.
+    const fn primary_of(&self, bucket: usize, record: Record) -> usize {
+        match record.side() {
+            Side::Primary => bucket,
+            Side::Partner => self.partner(bucket, record.tag()),
+        }
+    }
+
+    /// The key of a record found in `bucket`.
+    const fn key_of(&self, bucket: usize, record: Record) -> u64 {
+        let primary = self.primary_of(bucket, record);
+        let first = ((primary as u128) << self.key_bits).div_ceil(self.count as u128) as u64;
+        first + record.tag().wrapping_sub(first as u16) as u64
+    }
+
+    /// The top bits of the key of a record found in `bucket`, in the place where [`Spread::of`] has them.
+    fn spread_of(&self, bucket: usize, record: Record) -> Spread {
+        let spread = self.key_of(bucket, record) << (u64::BITS - self.key_bits);
+        debug_assert_eq!(
+            high_product(spread, self.count),
+            self.primary_of(bucket, record),
+            "bucket and tag determine the key"
+        );
+        Spread(spread)
+    }
+
+    /// Reads a word of each bucket of a place.
+    #[inline]
+    pub(super) fn touch(&self, place: Place) -> u64 {
+        let (primary, partner) = self.pair(place);
+        primary.touch() ^ partner.touch()
+    }
+
+    /// The record with the place's key.
+    #[inline]
+    pub(super) fn find(&self, place: Place) -> Option<At> {
+        // Both buckets at once: asking for the second only after the first has answered would cost a second cache miss.
+        let (primary, partner) = self.pair(place);
+        let primary = primary.matches(place.tag, Side::Primary);
+        let partner = partner.matches(place.tag, Side::Partner);
+        let found = primary | partner << SLOTS;
+        if found == 0 {
+            return None;
+        }
+        // Which of the two it is cannot be predicted, so this is written as a choice and not as a branch.
+        let slot = found.trailing_zeros() as usize;
+        let bucket = [place.primary, place.partner][slot / SLOTS % 2];
+        Some(At { bucket, slot: slot % SLOTS })
+    }
+
+    /// True when the records of a place have been taken.
+    #[inline]
+    pub(super) const fn is_taken(&self, place: Place) -> bool {
+        place.primary < self.taken
+    }
+
+    /// The location in a slot.
+    #[inline]
+    pub(super) fn location(&self, at: At) -> Mapped {
+        self.record(at).location()
+    }
+
+    /// Notes that a slot's record was used.
+    #[inline]
+    pub(super) fn refresh(&mut self, at: At) {
+        let record = self.record(at);
+        if record.age(self.generation) != 0 {
+            self.set(at, record.stamped(self.generation));
+            self.tick();
+        }
+    }
+
+    /// Gives a slot's record another location, and notes that it was used.
+    pub(super) fn change(&mut self, at: At, location: Mapped) {
+        let record = self.record(at);
+        self.set(at, Record::new(record.tag(), record.side(), location, self.generation));
+        self.tick();
+    }
+
+    /// Empties a slot.
+    pub(super) fn remove(&mut self, at: At) {
+        self.set(at, Record::EMPTY);
+        self.len -= 1;
+    }
+
+    /// Inserts a record, last used `age` generations ago, whose key the table does not hold.
+    pub(super) fn insert(&mut self, place: Place, location: Mapped, age: u64) -> Inserted {
+        let age = age.min(OLDEST);
+        // A record that moves here from an older table yields to those that were used since it was.
+        let inserted = self.put(place, location, age, if age > 0 { age + 1 } else { 0 });
+        if inserted != Inserted::Refused {
+            self.tick();
+        }
+        inserted
+    }
+
+    /// Inserts a record that nobody has used or asked for, whose key the table does not hold. It may push out another
+    /// that has not been used for `least` generations. Not an event: what is only supposed makes nothing older.
+    pub(super) fn suppose(&mut self, place: Place, location: Mapped, age: u64, least: u64) -> Inserted {
+        self.put(place, location, age.min(OLDEST), least)
+    }
+
+    /// Puts a record into a free slot, or into that of one not used for `least` generations.
+    fn put(&mut self, place: Place, location: Mapped, age: u64, least: u64) -> Inserted {
+        let (at, side) = match self.room(place) {
+            Some(room) => room,
+            None => {
+                let (oldest, at, side) = self.oldest(place);
+                if oldest < least {
+                    return Inserted::Refused;
+                }
+                (at, side)
+            }
+        };
+        let record = Record::new(place.tag, side, location, self.generation.wrapping_sub(age));
+        let before = self.record(at);
+        self.set(at, record);
+        if before.is_empty() {
+            self.len += 1;
+            return Inserted::Added;
+        }
+        Inserted::Evicted(before)
+    }
+
+    /// A free slot in the emptier bucket of a place, the primary when they are equal.
+    fn room(&self, place: Place) -> Option<(At, Side)> {
+        let (primary, partner) = self.pair(place);
+        let primary = primary.free();
+        let partner = partner.free();
+        if primary | partner == 0 {
+            return None;
+        }
+        Some(if partner.count_ones() > primary.count_ones() {
+            (At { bucket: place.partner, slot: partner.trailing_zeros() as usize }, Side::Partner)
+        } else {
+            (At { bucket: place.primary, slot: primary.trailing_zeros() as usize }, Side::Primary)
+        })
+    }
+
+    /// The record not used for the longest time of all in a place whose buckets are both full.
+    fn oldest(&self, place: Place) -> (u64, At, Side) {
+        let (primary, partner) = self.pair(place);
+        let primary = primary.oldest(self.generation);
+        let partner = partner.oldest(self.generation);
+        if partner.0 > primary.0 {
+            (partner.0, At { bucket: place.partner, slot: partner.1 }, Side::Partner)
+        } else {
+            (primary.0, At { bucket: place.primary, slot: primary.1 }, Side::Primary)
+        }
+    }
+
+    /// Takes all records out of the next group of buckets, and hands each on with what can be known of its
+    /// fingerprint, its location and its age. Returns the memory of a segment once all its records have been taken.
+    pub(super) fn take_group(&mut self, mut each: impl FnMut(Spread, Mapped, u64)) {
+        let end = (self.taken + GROUP).min(self.count);
+        for bucket in self.taken..end {
+            let records = *self.bucket(bucket);
+            for record in records.records() {
+                if !record.is_empty() {
+                    self.len -= 1;
+                    each(self.spread_of(bucket, record), record.location(), record.age(self.generation));
+                }
+            }
+        }
+        self.taken = end;
+        if end.is_multiple_of(SEGMENT) || end == self.count {
+            self.segments[(end - 1) / SEGMENT] = Vec::new();
+        }
+    }
+
+    /// Counts an event.
+    #[inline]
+    fn tick(&mut self) {
+        self.events_to_generation -= 1;
+        if self.events_to_generation == 0 {
+            self.events_to_generation = self.count.div_ceil(2);
+            self.generation += 1;
+        }
+        if self.events_to_sweep == 0 {
+            self.sweep();
+        }
+        self.events_to_sweep -= 1;
+    }
+
+    /// Keeps the ages of some buckets within what a stamp can tell.
+    fn sweep(&mut self) {
+        let batch = SWEEP_BATCH.min(self.count);
+        self.events_to_sweep = batch as u32 * EVENTS_PER_SWEPT_BUCKET;
+        let generation = self.generation;
+        for _ in 0..batch {
+            if self.sweep < self.taken || self.sweep >= self.cleared {
+                self.sweep = self.taken;
+            }
+            self.bucket_mut(self.sweep).limit_age(generation, OLDEST);
+            self.sweep += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What the physical zones have confirmed to be in committed slab journals.
+//!
+//! Invariant: one request at a time; the next may be made when every zone has answered the last.
+
+use crate::format::journal_record::Point;
+use crate::units::ShardId;
+
+/// Requests and answers.
+#[derive(Debug)]
+pub(super) struct SlabCommits {
+    asked: Point,
+    confirmed: Vec<Point>,
+}
+
+impl SlabCommits {
+    pub fn new(zones: u16) -> SlabCommits {
+        SlabCommits { asked: Point::default(), confirmed: vec![Point::default(); usize::from(zones)] }
+    }
+
+    /// The first entry that some zone may still need.
+    pub fn head(&self) -> u64 {
+        self.confirmed.iter().min().map_or(0, |point| point.entry())
+    }
+
+    /// Every zone has answered the last request.
+    pub fn is_answered(&self) -> bool {
+        self.confirmed.iter().all(|&confirmed| confirmed >= self.asked)
+    }
+
+    /// The zones are asked to commit everything before `entry`.
+    pub fn ask(&mut self, entry: u64) -> Point {
+        self.asked = Point::start_of(entry);
+        self.asked
+    }
+
+    /// A zone needs nothing before `up_to` any more.
+    pub fn confirm(&mut self, zone: ShardId, up_to: Point) {
+        let confirmed = &mut self.confirmed[zone.index()];
+        *confirmed = up_to.max(*confirmed);
+    }
+}

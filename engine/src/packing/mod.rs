@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! What makes several blocks fit into one: compression, the packer's bins, and the search for blocks that could be
+//! packed better.
+
+pub mod compression;
+pub mod packer;
+pub mod relocator;
+pub mod stock;

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! The stock of a shard: blocks that could have been compressed, but were stored as they are because no company came.
+//!
+//! In real data most fragments are larger than half a block, and need a small one beside them that the few requests in
+//! flight seldom bring. So what was stored alone is remembered with the size of its fragment. When a later fragment finds
+//! no bin of the packer, the stock is asked for one that fills up its block ([`Stock::take`]); that block is then called
+//! back, by the way of the relocator ([`super::relocator`]).
+//!
+//! Of the blocks that fit the largest is taken, and only if less than [`SLACK`] bytes are lost, so that it does not use up
+//! the place of a better one. A full stock has no better one to wait for, and gives what fits at all. On file-system trees
+//! one block in ten is called back, and three of those save a block.
+//!
+//! Invariants: all of it is advice, like the relocator's; whoever takes a block asks whether it is still there. At most
+//! [`CAPACITY`] blocks are remembered, the oldest are forgotten first, more or less, and all of them at a restart.
+//! Sizes are counted in classes of 16 bytes, rounded up; a block is in the list of its class. Nothing is allocated
+//! after [`Stock::new`].
+//!
+//! dm-vdo never looks again at what it has stored.
+
+use super::compression::MAX_FRAGMENT;
+use crate::format::compressed_block::{ENTRY_BYTES, ROOM};
+use crate::units::{Lbn, Pbn};
+
+/// Blocks that are remembered.
+pub const CAPACITY: usize = 8192;
+
+/// Bytes of a block that may be lost, as long as the stock is not full: a tenth.
+pub const SLACK: usize = 400;
+
+const CLASS_BYTES: usize = 16;
+const CLASSES: usize = MAX_FRAGMENT.div_ceil(CLASS_BYTES) + 1;
+const WORDS: usize = CLASSES.div_ceil(64);
+
+/// No entry.
+const NONE: u16 = u16::MAX;
+
+const _: () = assert!(CAPACITY < NONE as usize && CLASSES <= u8::MAX as usize);
+
+/// A block that was stored as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stocked {
+    /// The block of the volume for which it was written.
+    pub lbn: Lbn,
+    /// Where it is.
+    pub pbn: Pbn,
+    /// Bytes of its fragment, rounded up to those of its class.
+    pub size: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    lbn: Lbn,
+    pbn: Pbn,
+    /// Its class; 0 for an entry that is not in use.
+    class: u8,
+    /// Neighbours in the list of the class.
+    older: u16,
+    newer: u16,
+}
+
+const UNUSED: Entry = Entry { lbn: Lbn(0), pbn: Pbn::ZERO, class: 0, older: NONE, newer: NONE };
+
+/// The ends of the list of a class.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    newest: u16,
+    oldest: u16,
+}
+
+/// The stock.
+#[derive(Debug)]
+pub struct Stock {
+    entries: Vec<Entry>,
+    unused: Vec<u16>,
+    /// Newest and oldest entry of each class.
+    ends: [Ends; CLASSES],
+    /// A bit for each class that has entries.
+    filled: [u64; WORDS],
+    /// The entry to be forgotten next.
+    hand: u16,
+}
+
+impl Default for Stock {
+    fn default() -> Stock {
+        Stock::new()
+    }
+}
+
+impl Stock {
+    /// Memory of a stock.
+    pub const BYTES: usize = CAPACITY * (size_of::<Entry>() + size_of::<u16>()) + size_of::<Stock>();
+
+    /// An empty stock.
+    #[must_use]
+    pub fn new() -> Stock {
+        Stock {
+            entries: vec![UNUSED; CAPACITY],
+            unused: (0..CAPACITY as u16).rev().collect(),
+            ends: [Ends { newest: NONE, oldest: NONE }; CLASSES],
+            filled: [0; WORDS],
+            hand: 0,
+        }
+    }
+
+    /// Blocks that are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        CAPACITY - self.unused.len()
+    }
+
+    /// Whether none are.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Remembers a block whose fragment has `size` bytes.
+    ///
+    /// # Panics
+    /// If there is no such fragment.
+    pub fn add(&mut self, lbn: Lbn, pbn: Pbn, size: usize) {
+        assert!((1..=MAX_FRAGMENT).contains(&size), "no fragment has {size} bytes");
+        let entry = self.unused.pop().unwrap_or_else(|| self.forget());
+        let class = size.div_ceil(CLASS_BYTES);
+        let older = self.ends[class].newest;
+        self.entries[usize::from(entry)] = Entry { lbn, pbn, class: class as u8, older, newer: NONE };
+        self.ends[class].newest = entry;
+        if older == NONE {
+            self.set_oldest(class, entry);
+        } else {
+            self.entries[usize::from(older)].newer = entry;
+        }
+    }
+
+    /// Whether [`Stock::take`] would find a block.
+    #[must_use]
+    pub fn has_company_for(&self, size: usize) -> bool {
+        self.best_class(size).is_some()
+    }
+
+    /// Gives away a block whose fragment fills up a block together with one of `size` bytes: of several of its size the
+    /// oldest, to which clients come back least.
+    pub fn take(&mut self, size: usize) -> Option<Stocked> {
+        let class = self.best_class(size)?;
+        let entry = self.ends[class].oldest;
+        self.unlink(entry);
+        self.unused.push(entry);
+        let Entry { lbn, pbn, .. } = self.entries[usize::from(entry)];
+        Some(Stocked { lbn, pbn, size: (class * CLASS_BYTES).min(MAX_FRAGMENT) })
+    }
+
+    /// The class of the largest blocks that fit beside `size` bytes, if they leave little enough.
+    fn best_class(&self, size: usize) -> Option<usize> {
+        let room = ROOM.checked_sub(size + 2 * ENTRY_BYTES)?;
+        let smallest = if self.unused.is_empty() { 1 } else { room.saturating_sub(SLACK).div_ceil(CLASS_BYTES).max(1) };
+        let largest = (room / CLASS_BYTES).min(CLASSES - 1);
+        self.last_filled(largest).filter(|class| *class >= smallest)
+    }
+
+    /// The last class with entries among the first ones up to `class`.
+    fn last_filled(&self, class: usize) -> Option<usize> {
+        let (word, bit) = (class / 64, class % 64);
+        let below = self.filled[word] & (u64::MAX >> (63 - bit));
+        let words = std::iter::once((word, below)).chain((0..word).rev().map(|word| (word, self.filled[word])));
+        let (word, bits) = words.into_iter().find(|(_, bits)| *bits != 0)?;
+        Some(word * 64 + 63 - bits.leading_zeros() as usize)
+    }
+
+    /// Forgets the block under the hand, which goes round in the order in which a full stock was filled.
+    fn forget(&mut self) -> u16 {
+        let entry = self.hand;
+        self.hand = (entry + 1) % CAPACITY as u16;
+        self.unlink(entry);
+        entry
+    }
+
+    fn unlink(&mut self, entry: u16) {
+        let Entry { class, older, newer, .. } = self.entries[usize::from(entry)];
+        assert!(class > 0, "entry {entry} is in use");
+        self.entries[usize::from(entry)].class = 0;
+        if newer == NONE {
+            self.ends[usize::from(class)].newest = older;
+        } else {
+            self.entries[usize::from(newer)].older = older;
+        }
+        if older == NONE {
+            self.set_oldest(usize::from(class), newer);
+        } else {
+            self.entries[usize::from(older)].newer = newer;
+        }
+    }
+
+    fn set_oldest(&mut self, class: usize, entry: u16) {
+        self.ends[class].oldest = entry;
+        let bit = 1 << (class % 64);
+        if entry == NONE {
+            self.filled[class / 64] &= !bit;
+        } else {
+            self.filled[class / 64] |= bit;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % bound
+        }
+    }
+
+    fn rounded(size: usize) -> usize {
+        size.next_multiple_of(CLASS_BYTES).min(MAX_FRAGMENT)
+    }
+
+    /// Against a model that looks through all that it has: what is taken fits, is the largest that does, and leaves little.
+    #[test]
+    fn what_fills_a_block_best_is_taken() {
+        let (mut random, mut stock) = (Random(3), Stock::new());
+        let mut model: Vec<(u64, usize)> = Vec::new();
+        let (mut taken, mut refused) = (0, 0);
+        for number in 0..20_000u64 {
+            if random.below(2) == 0 && stock.len() < CAPACITY {
+                let size = 1 + random.below(MAX_FRAGMENT);
+                stock.add(Lbn(number), Pbn(number + 7), size);
+                model.push((number, rounded(size)));
+            }
+            let size = 1 + random.below(MAX_FRAGMENT);
+            let room = (ROOM - 2 * ENTRY_BYTES).saturating_sub(size);
+            let best = model.iter().map(|(_, size)| *size).filter(|size| *size <= room).max();
+            let best = best.filter(|best| room - best <= SLACK);
+            assert_eq!(stock.has_company_for(size), best.is_some(), "{size} bytes");
+            let found = stock.take(size);
+            assert_eq!(found.map(|found| found.size), best, "{size} bytes");
+            let Some(Stocked { lbn, pbn, size }) = found else {
+                refused += 1;
+                continue;
+            };
+            taken += 1;
+            let at = model.iter().position(|entry| *entry == (lbn.0, size)).expect("it was added, and only once taken");
+            model.swap_remove(at);
+            assert_eq!(pbn, Pbn(lbn.0 + 7));
+            assert_eq!(stock.len(), model.len());
+        }
+        assert!(taken > 1000 && refused > 1000, "{taken} {refused}");
+    }
+
+    #[test]
+    fn the_oldest_of_a_size_is_taken() {
+        let mut stock = Stock::new();
+        (0..5).for_each(|number| stock.add(Lbn(number), Pbn(number), 3000));
+        let taken: Vec<_> = std::iter::from_fn(|| stock.take(800)).map(|stocked| stocked.lbn.0).collect();
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
+    }
+
+    /// A stock that is full forgets the oldest, and gives what fits at all.
+    #[test]
+    fn a_full_stock_forgets_and_is_not_choosy() {
+        let mut stock = Stock::new();
+        for number in 0..CAPACITY as u64 {
+            assert!(!stock.has_company_for(1000), "{number} blocks of 1000 bytes leave half a block");
+            stock.add(Lbn(number), Pbn(number), 1000);
+        }
+        assert!(stock.has_company_for(1000));
+        stock.add(Lbn(CAPACITY as u64), Pbn(0), 1000);
+        assert_eq!(stock.len(), CAPACITY);
+        let mut lbns: Vec<_> = Vec::new();
+        while let Some(stocked) = stock.take(MAX_FRAGMENT - 1200).or_else(|| stock.take(ROOM - 1030)) {
+            lbns.push(stocked.lbn.0);
+        }
+        lbns.sort_unstable();
+        assert!(lbns.iter().copied().eq(1..=CAPACITY as u64), "the first block was forgotten, and only that");
+        assert!(stock.is_empty() && stock.filled == [0; WORDS]);
+    }
+
+    #[test]
+    fn what_needs_a_block_of_its_own_has_no_company() {
+        let mut stock = Stock::new();
+        stock.add(Lbn(1), Pbn(1), MAX_FRAGMENT);
+        stock.add(Lbn(2), Pbn(2), 1);
+        assert!(!stock.has_company_for(ROOM) && !stock.has_company_for(usize::from(u16::MAX)));
+        assert_eq!(stock.take(MAX_FRAGMENT).map(|stocked| stocked.lbn), Some(Lbn(2)));
+        assert_eq!(stock.take(100).map(|stocked| stocked.lbn), Some(Lbn(1)));
+    }
+}

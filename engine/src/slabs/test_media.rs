@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+//! Metadata areas in memory for tests: a base that ends transfers in any order, fails some, and loses power.
+
+use std::collections::HashMap;
+
+use crate::env::{Direction, Run, RunToken};
+use crate::error::RequestError;
+use crate::format::Place;
+use crate::test_device::TestDevice;
+use crate::units::{Block, BLOCK_SIZE, SECTOR_SIZE};
+
+/// SplitMix64: small, seeded, good enough to choose operations.
+#[derive(Debug, Clone)]
+pub(super) struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as usize % bound
+    }
+
+    pub fn chance(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+}
+
+/// A block of some slab's area.
+pub(super) type Address = (u64, u32);
+
+/// What lies on media.
+pub(super) type Areas = HashMap<Address, Box<Block>>;
+
+/// A transfer under way.
+#[derive(Debug, Clone)]
+struct Started {
+    direction: Direction,
+    at: Address,
+    buf: u32,
+    token: RunToken,
+    /// The memory as it was then, which must not change.
+    content: Box<Block>,
+}
+
+/// A write that has ended, but may still be lost.
+#[derive(Debug, Clone)]
+struct Cached {
+    at: Address,
+    content: Box<Block>,
+}
+
+/// The base.
+#[derive(Debug)]
+pub(super) struct TestMedia {
+    blocks: Vec<Box<Block>>,
+    /// What a power cut leaves for certain.
+    pub durable: Areas,
+    cached: Vec<Cached>,
+    volatile_cache: bool,
+    started: Vec<Started>,
+    /// A flush under way, and how many cached writes it makes durable.
+    flush: Option<(RunToken, usize)>,
+    /// Every transfer in the order that it was started: direction and address.
+    pub trace: Vec<(Direction, Address)>,
+    /// Fails the transfer of this number in the trace, and those of the same block that come later.
+    pub fail_nth: Option<usize>,
+    failing: Option<(Direction, Address)>,
+    /// Keeps flushes from ending.
+    pub hold_flushes: bool,
+    /// Keeps the transfers for which it says so from ending.
+    pub holds: fn(Direction, Address) -> bool,
+}
+
+impl TestMedia {
+    pub fn new(bufs: usize, durable: Areas, volatile_cache: bool) -> TestMedia {
+        TestMedia {
+            blocks: vec![Box::new([0xee; BLOCK_SIZE]); bufs],
+            durable,
+            cached: vec![],
+            volatile_cache,
+            started: vec![],
+            flush: None,
+            trace: vec![],
+            fail_nth: None,
+            failing: None,
+            hold_flushes: false,
+            holds: |_, _| false,
+        }
+    }
+
+    /// Transfers and flushes under way.
+    pub fn under_way(&self) -> usize {
+        self.started.len() + usize::from(self.flush.is_some())
+    }
+
+    /// What a read would find.
+    pub fn current(&self, at: Address) -> Option<&Block> {
+        let cached = self.cached.iter().rev().find(|cached| cached.at == at).map(|cached| &*cached.content);
+        cached.or_else(|| self.durable.get(&at).map(|block| &**block))
+    }
+
+    /// Ends one of the transfers under way.
+    pub fn end_one(&mut self, random: &mut Random) -> Option<(RunToken, Result<(), RequestError>)> {
+        let free = |started: &Started| !(self.holds)(started.direction, started.at);
+        let ready: Vec<usize> = (0..self.started.len()).filter(|&at| free(&self.started[at])).collect();
+        let choices = ready.len() + usize::from(self.flush.is_some() && !self.hold_flushes);
+        if choices == 0 {
+            return None;
+        }
+        let place = random.below(choices);
+        if place == ready.len() {
+            let (token, covered) = self.flush.take()?;
+            for Cached { at, content } in self.cached.drain(..covered) {
+                self.durable.insert(at, content);
+            }
+            return Some((token, Ok(())));
+        }
+        let Started { direction, at, buf, token, content } = self.started.swap_remove(ready[place]);
+        if self.failing == Some((direction, at)) {
+            return Some((token, Err(RequestError::Io)));
+        }
+        match direction {
+            Direction::Read => match self.current(at).copied() {
+                Some(found) => *self.blocks[buf as usize] = found,
+                None => self.blocks[buf as usize].fill(0xdd),
+            },
+            Direction::Write => {
+                assert!(self.blocks[buf as usize] == content, "{at:?} was changed while it was being written");
+                if self.volatile_cache {
+                    self.cached.push(Cached { at, content });
+                } else {
+                    self.durable.insert(at, content);
+                }
+            }
+        }
+        Some((token, Ok(())))
+    }
+
+    /// What is left when the power goes now: of every write that is not durable, any of its sectors.
+    pub fn cut(&self, random: &mut Random) -> Areas {
+        let mut left = self.durable.clone();
+        let writing = self.started.iter().filter(|started| started.direction == Direction::Write);
+        let unsafe_writes = self.cached.iter().map(|cached| (cached.at, &cached.content));
+        for (at, content) in unsafe_writes.chain(writing.map(|started| (started.at, &started.content))) {
+            let mask = match random.below(4) {
+                0 => 0xff,
+                1 => 0,
+                _ => random.below(256),
+            };
+            let block = left.entry(at).or_insert_with(|| Box::new([0xcc; BLOCK_SIZE]));
+            for sector in (0..BLOCK_SIZE / SECTOR_SIZE).filter(|sector| mask & 1 << sector != 0) {
+                let range = sector * SECTOR_SIZE..(sector + 1) * SECTOR_SIZE;
+                block[range.clone()].copy_from_slice(&content[range]);
+            }
+        }
+        left
+    }
+}
+
+impl TestDevice for TestMedia {
+    fn memory(&self, buf: u32) -> &Block {
+        &self.blocks[buf as usize]
+    }
+
+    fn memory_mut(&mut self, buf: u32) -> &mut Block {
+        &mut self.blocks[buf as usize]
+    }
+
+    fn start(&mut self, run: Run<'_, u32>) {
+        let Place::SlabMetadata { slab, block } = run.place else { panic!("a zone writes areas only") };
+        for (at, &buf) in (block..).zip(run.bufs) {
+            let content = self.blocks[buf as usize].clone();
+            if self.fail_nth == Some(self.trace.len()) {
+                self.failing = Some((run.direction, (slab, at)));
+            }
+            self.trace.push((run.direction, (slab, at)));
+            self.started.push(Started { direction: run.direction, at: (slab, at), buf, token: run.token, content });
+        }
+    }
+
+    fn start_flush(&mut self, token: RunToken) {
+        assert!(self.flush.is_none(), "one flush at a time");
+        self.flush = Some((token, self.cached.len()));
+    }
+}
