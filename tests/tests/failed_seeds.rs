@@ -49,7 +49,8 @@ const VOLUME_CUTS: &[FailedScript] = &[(
 )];
 
 /// `volume_campaign --campaign failures`
-const VOLUME_FAILURES: &[FailedScript] = &[];
+const VOLUME_FAILURES: &[FailedScript] =
+    &[(7_200_001, 37, "a swap waited for ever for a block whose leaf page could not be read")];
 
 /// `pool_campaign --campaign logs`
 const POOL_LOGS: &[Failed] = &[

@@ -6,6 +6,7 @@
 //! parent, the block's count becomes 254. A shard whose own zone is full asks the others in turn, first without
 //! waiting, then waiting for slabs that are being scrubbed; and who has waited, all of them again.
 
+use super::data_vio::Role;
 use super::{LogicalZone, RANGE_WAITER};
 use crate::block_map::{Leaving, MapEvent};
 use crate::context::Context;
@@ -68,6 +69,8 @@ impl<E: Env> LogicalZone<E> {
         }
         if waiter & RANGE_WAITER != 0 {
             self.end_range(cx, waiter & !RANGE_WAITER, Err(error));
+        } else if let Role::Requester { swap, .. } | Role::Neighbour { swap, .. } = self.vios[waiter].role {
+            self.cannot_hold(cx, waiter, swap, error);
         } else {
             self.finish(cx, waiter, Err(error));
         }

@@ -99,6 +99,16 @@ impl<E: Env> LogicalZone<E> {
         self.mapped(cx, index);
     }
 
+    /// The mapping of a block cannot be known that is to be held: the swap goes on without it, or ends with its write.
+    pub(super) fn cannot_hold(&mut self, cx: &mut Context<'_, E>, index: u32, swap: u32, error: RequestError) {
+        let vio = &mut self.vios[index];
+        if !vio.is_own() {
+            vio.role = Role::Done;
+        }
+        self.finish(cx, index, Err(error));
+        cx.held(swap, index, None);
+    }
+
     /// All blocks of a swap are held: gets the content of the write that has asked for it.
     pub(super) fn fill(&mut self, cx: &mut Context<'_, E>, index: u32) {
         self.goes_on(index);
