@@ -15,17 +15,17 @@ use crate::env::{Env, Event, ReadOnlyReason};
 use crate::error::RequestError;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::format::journal_record::{Entry, Point};
-use crate::format::{Geometry, Mapped, Mapping};
+use crate::format::{Geometry, Mapped};
 use crate::io::{MetadataIo, Submitter};
 use crate::journal::{Counters, Journal, Waiter};
-use crate::message::{swap_of, Allocation, Awaited, Claim, MemberRef, Message, VioRef};
+use crate::message::{swap_of, Allocation, Arrival, Awaited, Claim, MemberRef, Message, ToLogical, ToSwapper, VioRef};
 use crate::packing::relocator::{Relocator, MAX_MOVING};
 use crate::report::Reporter;
 use crate::slabs::{Applied, PhysicalError, PhysicalZone, ReadLock, Requester, Source};
 use crate::statistics::Statistics;
 use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
-use swap::{SwapEvent, HOLDS};
+use swap::HOLDS;
 
 /// Who gets the outcome of a transfer.
 #[derive(Debug, Clone, Copy)]
@@ -44,74 +44,6 @@ pub enum Owner {
     Swap(u32),
 }
 
-/// A block for the hash zone.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival<Buf> {
-    /// Who asks.
-    pub vio: VioRef,
-    /// The block that it writes.
-    pub lbn: Lbn,
-    /// The content.
-    pub data: Buf,
-    /// Its fingerprint.
-    pub fingerprint: Fingerprint,
-    /// The mapping that it replaces.
-    pub old: Mapping,
-    /// It is stored, but shall be stored in another place.
-    pub anew: bool,
-    /// Somebody waits for its LBN.
-    pub awaited: bool,
-}
-
-/// News for the logical zone.
-#[derive(Debug, Clone, Copy)]
-pub enum LogicalEvent {
-    /// See [`Message::Remap`].
-    Remap {
-        /// The data_vio.
-        vio: u32,
-        /// The member that waits for the outcome.
-        member: MemberRef,
-        /// Where the content is.
-        location: Mapped,
-    },
-    /// See [`Message::WriteFailed`].
-    WriteFailed {
-        /// The data_vio.
-        vio: u32,
-        /// Why.
-        error: RequestError,
-    },
-    /// See [`Message::Relocate`].
-    Relocate {
-        /// The block.
-        lbn: Lbn,
-        /// Where it is stored.
-        location: Mapped,
-    },
-    /// See [`Message::Hold`].
-    Hold {
-        /// The swap.
-        swap: u32,
-        /// The block.
-        lbn: Lbn,
-        /// The compressed block.
-        pbn: Pbn,
-        /// The data_vio that has asked.
-        vio: Option<u32>,
-    },
-    /// See [`Message::Park`].
-    Park {
-        /// The data_vio.
-        vio: u32,
-    },
-    /// See [`Message::Fill`].
-    Fill {
-        /// The data_vio.
-        vio: u32,
-    },
-}
-
 /// The queues between the zones of one shard.
 #[derive(Debug)]
 pub struct Handoff<Buf> {
@@ -122,9 +54,9 @@ pub struct Handoff<Buf> {
     /// Outcomes of remaps that wait for the hash zone.
     pub finished: VecDeque<(u32, Result<(), RequestError>)>,
     /// News that waits for the logical zone.
-    pub to_logical: VecDeque<LogicalEvent>,
+    pub to_logical: VecDeque<ToLogical>,
     /// News for the swapper.
-    pub to_swapper: VecDeque<SwapEvent<Buf>>,
+    pub to_swapper: VecDeque<ToSwapper<Buf>>,
     /// Places of content for the index.
     pub advice: VecDeque<(Fingerprint, Mapped)>,
 }
@@ -254,61 +186,60 @@ impl<E: Env> Context<'_, E> {
         fits
     }
 
+    /// Tells the zones of a shard: of this one by a queue, of another by a message.
+    #[inline]
+    pub fn tell(&mut self, shard: ShardId, message: Message<E::Buf>) {
+        if shard != self.id {
+            return self.send(shard, message);
+        }
+        let left = self.take(message);
+        debug_assert!(left.is_none(), "no queue of this shard takes {left:?}");
+    }
+
+    /// Puts a message into the queue of the zone that it is for. Returns what is for no queue.
+    #[inline]
+    pub fn take(&mut self, message: Message<E::Buf>) -> Option<Message<E::Buf>> {
+        match message {
+            Message::Dedupe(arrival) => self.handoff.arrivals.push_back(arrival),
+            Message::Hasten(awaited) => self.handoff.hastened.push_back(awaited),
+            Message::Advise { fingerprint, location } => self.handoff.advice.push_back((fingerprint, location)),
+            Message::Finished { member, result } => match swap_of(member) {
+                Some(swap) => self.handoff.to_swapper.push_back(ToSwapper::Finished { swap, result }),
+                None => self.handoff.finished.push_back((member, result)),
+            },
+            Message::Logical(message) => self.handoff.to_logical.push_back(message),
+            Message::Swapper(message) => self.handoff.to_swapper.push_back(message),
+            other => return Some(other),
+        }
+        None
+    }
+
     /// Logical to hash: hands a block over.
     pub fn dedupe(&mut self, block: Arrival<E::Buf>) {
         let to = self.geometry.hash_shard(block.fingerprint.first_byte());
-        if to == self.id {
-            self.handoff.arrivals.push_back(block);
-        } else {
-            let Arrival { vio, lbn, data, fingerprint, old, anew, awaited } = block;
-            self.send(to, Message::Dedupe { vio, lbn, data, fingerprint, old, anew, awaited });
-        }
+        self.tell(to, Message::Dedupe(block));
     }
 
     /// Logical to hash: somebody waits for a block that was handed over.
     pub fn hasten(&mut self, awaited: Awaited) {
         let to = self.geometry.hash_shard(awaited.fingerprint.first_byte());
-        if to == self.id {
-            self.handoff.hastened.push_back(awaited);
-        } else {
-            self.send(to, Message::Hasten(awaited));
-        }
+        self.tell(to, Message::Hasten(awaited));
     }
 
-    /// Logical to hash: tells the outcome of a remap.
+    /// Logical to hash, or to the swapper: tells the outcome of a remap.
     pub fn finished(&mut self, member: MemberRef, result: Result<(), RequestError>) {
-        if member.shard == self.id {
-            self.finished_here(member.index, result);
-        } else {
-            self.send(member.shard, Message::Finished { member: member.index, result });
-        }
-    }
-
-    /// The outcome of a remap that a member of this shard, or a swap, waits for.
-    pub fn finished_here(&mut self, member: u32, result: Result<(), RequestError>) {
-        match swap_of(member) {
-            Some(swap) => self.handoff.to_swapper.push_back(SwapEvent::Finished { swap, result }),
-            None => self.handoff.finished.push_back((member, result)),
-        }
+        self.tell(member.shard, Message::Finished { member: member.index, result });
     }
 
     /// Hash to logical: asks for a remap.
     pub fn remap(&mut self, vio: VioRef, member: u32, location: Mapped) {
         let member = MemberRef { shard: self.id, index: member };
-        if vio.shard == self.id {
-            self.handoff.to_logical.push_back(LogicalEvent::Remap { vio: vio.index, member, location });
-        } else {
-            self.send(vio.shard, Message::Remap { vio: vio.index, member, location });
-        }
+        self.tell(vio.shard, Message::Logical(ToLogical::Remap { vio: vio.index, member, location }));
     }
 
     /// Hash to logical: a block could not be stored.
     pub fn write_failed(&mut self, vio: VioRef, error: RequestError) {
-        if vio.shard == self.id {
-            self.handoff.to_logical.push_back(LogicalEvent::WriteFailed { vio: vio.index, error });
-        } else {
-            self.send(vio.shard, Message::WriteFailed { vio: vio.index, error });
-        }
+        self.tell(vio.shard, Message::Logical(ToLogical::WriteFailed { vio: vio.index, error }));
     }
 
     /// Logical to physical: one more reference. None when the answer will come later.
@@ -365,14 +296,10 @@ impl<E: Env> Context<'_, E> {
     pub fn relocate(&mut self, lbn: Lbn, location: Mapped) {
         self.relocator.moves();
         let owner = self.geometry.logical_shard(lbn);
-        if owner == self.id {
-            self.handoff.to_logical.push_back(LogicalEvent::Relocate { lbn, location });
-        } else {
-            self.send(owner, Message::Relocate { lbn, location });
-        }
+        self.tell(owner, Message::Logical(ToLogical::Relocate { lbn, location }));
     }
 
-    /// Logical to physical: what [`Message::Relocate`] has asked for is done with.
+    /// Logical to physical: what [`ToLogical::Relocate`] has asked for is done with.
     pub fn relocated(&mut self, from: Pbn) {
         match self.owner(from) {
             Err(_) => {}

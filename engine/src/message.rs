@@ -5,8 +5,8 @@
 //! A message carries everything that its receiver needs, so no state is shared. Invariant: a message fits one cache
 //! line, because the rings between reactors hold them by value.
 //!
-//! The zones of one shard do not use messages among themselves: the physical zone answers at once, so it is called;
-//! logical and hash zone hand over through queues of their own. Which call or message serves a step depends only on
+//! Zones of one shard tell each other the same through queues ([`Handoff`](crate::context::Handoff)), but for the physical zone:
+//! it answers at once, so it is called. Whether a step is a call, a queue or a message to another shard depends only on
 //! where the owner of the object lives, never on load, so the order between two shards is kept.
 
 use crate::error::RequestError;
@@ -112,28 +112,28 @@ pub struct Awaited {
     pub fingerprint: Fingerprint,
 }
 
-/// One message. The comment of each variant names sender and receiver by zone.
+/// A block for the hash zone.
 #[derive(Debug, Clone, Copy)]
-pub enum Message<Buf> {
-    /// Logical to hash: find or make one stored copy of this block.
-    Dedupe {
-        /// Who asks.
-        vio: VioRef,
-        /// The block that it writes: a hint for whoever moves what is stored.
-        lbn: Lbn,
-        /// The block's content; unchanged until the vio finishes.
-        data: Buf,
-        /// Its fingerprint.
-        fingerprint: Fingerprint,
-        /// The mapping that it replaces.
-        old: Mapping,
-        /// It is stored, but shall be stored in another place ([`crate::packing::relocator`]).
-        anew: bool,
-        /// Somebody waits for its LBN.
-        awaited: bool,
-    },
-    /// Logical to hash: somebody waits for the LBN of a block that [`Message::Dedupe`] handed over. Not answered.
-    Hasten(Awaited),
+pub struct Arrival<Buf> {
+    /// Who asks.
+    pub vio: VioRef,
+    /// The block that it writes.
+    pub lbn: Lbn,
+    /// The content.
+    pub data: Buf,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The mapping that it replaces.
+    pub old: Mapping,
+    /// It is stored, but shall be stored in another place.
+    pub anew: bool,
+    /// Somebody waits for its LBN.
+    pub awaited: bool,
+}
+
+/// What a logical zone is told or asked.
+#[derive(Debug, Clone, Copy)]
+pub enum ToLogical {
     /// Hash to logical: the block's content is (or will stay) stored here; record it.
     Remap {
         /// Index of the vio in the receiver.
@@ -150,7 +150,86 @@ pub enum Message<Buf> {
         /// Why.
         error: RequestError,
     },
-    /// Logical to hash: the remap that [`Message::Remap`] asked for is over.
+    /// Physical to logical: store a block in another place if this is still where it is; answered by
+    /// [`Message::Relocated`].
+    Relocate {
+        /// The block.
+        lbn: Lbn,
+        /// Where its content was stored.
+        location: Mapped,
+    },
+    /// Swapper to logical: hold a block, if it is stored in a compressed block; answered by [`ToSwapper::Held`].
+    Hold {
+        /// The swap.
+        swap: u32,
+        /// The block.
+        lbn: Lbn,
+        /// The compressed block.
+        pbn: Pbn,
+        /// The receiver's data_vio, which has asked for the swap; none for a new one.
+        vio: Option<u32>,
+    },
+    /// Swapper to logical: the write that has asked for a swap lets go of its block, and is parked again until that is held anew.
+    Park {
+        /// Index of the vio in the receiver.
+        vio: u32,
+    },
+    /// Swapper to logical: get the content that a held data_vio writes; answered by [`ToSwapper::Filled`].
+    Fill {
+        /// Index of the vio in the receiver.
+        vio: u32,
+    },
+}
+
+/// What the swapper is told or asked.
+#[derive(Debug, Clone, Copy)]
+pub enum ToSwapper<Buf> {
+    /// Logical to swapper: a write has found no space, but gives a fragment back. Answered by [`ToLogical::Hold`] with its
+    /// data_vio, or [`ToLogical::WriteFailed`].
+    Requested(SwapRequest),
+    /// Logical to swapper.
+    Held {
+        /// The swap.
+        swap: u32,
+        /// The data_vio that holds the block.
+        vio: u32,
+        /// The block's mapping; none if it is not stored there, and not held.
+        mapping: Option<Mapping>,
+    },
+    /// Logical to swapper.
+    Filled {
+        /// The swap.
+        swap: u32,
+        /// The content, unchanged until the vio finishes; none if it needs no room, or there is none.
+        content: Option<Buf>,
+    },
+    /// Physical to swapper.
+    Settled {
+        /// The swap.
+        swap: u32,
+    },
+    /// Logical to swapper: the remap that [`ToLogical::Remap`] asked for is over.
+    Finished {
+        /// The swap.
+        swap: u32,
+        /// Whether the mapping now refers to the location.
+        result: Result<(), RequestError>,
+    },
+}
+
+/// One message. The comment of each variant names sender and receiver by zone.
+#[derive(Debug, Clone, Copy)]
+pub enum Message<Buf> {
+    /// Logical to hash: find or make one stored copy of this block. Answered by [`ToLogical::Remap`] or
+    /// [`ToLogical::WriteFailed`].
+    Dedupe(Arrival<Buf>),
+    /// For the logical zone.
+    Logical(ToLogical),
+    /// For the swapper.
+    Swapper(ToSwapper<Buf>),
+    /// Logical to hash: somebody waits for the LBN of a block that [`Message::Dedupe`] handed over. Not answered.
+    Hasten(Awaited),
+    /// Logical to hash: the remap that [`ToLogical::Remap`] asked for is over.
     Finished {
         /// Index of the member in the receiver.
         member: u32,
@@ -223,71 +302,18 @@ pub enum Message<Buf> {
         /// As it was asked for.
         up_to: Point,
     },
-    /// Physical to logical: store a block in another place if this is still where it is; answered by
-    /// [`Message::Relocated`].
-    Relocate {
-        /// The block.
-        lbn: Lbn,
-        /// Where its content was stored.
-        location: Mapped,
-    },
-    /// Logical to physical: one [`Message::Relocate`] is done with, in whatever way.
+    /// Logical to physical: one [`ToLogical::Relocate`] is done with, in whatever way.
     Relocated {
         /// Where the block was stored.
         from: Pbn,
     },
-    /// Logical to swapper: a write has found no space, but gives a fragment back. Answered by [`Message::Hold`] with its
-    /// data_vio, or [`Message::WriteFailed`].
-    Swap(SwapRequest),
-    /// Swapper to logical: hold a block, if it is stored in a compressed block; answered by [`Message::Held`].
-    Hold {
-        /// The swap.
-        swap: u32,
-        /// The block.
-        lbn: Lbn,
-        /// The compressed block.
-        pbn: Pbn,
-        /// The receiver's data_vio, which has asked for the swap; none for a new one.
-        vio: Option<u32>,
-    },
-    /// Logical to swapper.
-    Held {
-        /// The swap.
-        swap: u32,
-        /// The data_vio that holds the block.
-        vio: u32,
-        /// The block's mapping; none if it is not stored there, and not held.
-        mapping: Option<Mapping>,
-    },
-    /// Swapper to logical: the write that has asked for a swap lets go of its block, and is parked again until that is held anew.
-    Park {
-        /// Index of the vio in the receiver.
-        vio: u32,
-    },
-    /// Swapper to logical: get the content that a held data_vio writes; answered by [`Message::Filled`].
-    Fill {
-        /// Index of the vio in the receiver.
-        vio: u32,
-    },
-    /// Logical to swapper.
-    Filled {
-        /// The swap.
-        swap: u32,
-        /// The content, unchanged until the vio finishes; none if it needs no room, or there is none.
-        content: Option<Buf>,
-    },
     /// Swapper to all, and on to the owner of a block: what was sent to it before this has arrived. Answered by
-    /// [`Message::Settled`].
+    /// [`ToSwapper::Settled`].
     Settle {
         /// The swap.
         swap: u32,
         /// The shard that owns the block.
         owner: ShardId,
-    },
-    /// Physical to swapper.
-    Settled {
-        /// The swap.
-        swap: u32,
     },
     /// Swapper to hash: content is stored here now; for the index.
     Advise {

@@ -5,14 +5,14 @@
 use super::data_vio::{Role, Stage};
 use super::{LogicalZone, Retired};
 use crate::block_map::{Fetch, Frame, Purpose};
-use crate::context::{Arrival, Context, LogicalEvent, Owner};
+use crate::context::{Context, Owner};
 use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
 use crate::fingerprint::Fingerprinter;
 use crate::format::journal_record::Entry;
 use crate::format::{Mapped, Mapping, MappingState, PageId};
 use crate::journal::Waiter;
-use crate::message::{Awaited, MemberRef, VioRef};
+use crate::message::{Arrival, Awaited, MemberRef, ToLogical, VioRef};
 use crate::packing::compression::extract;
 use crate::read_check;
 use crate::request::Operation;
@@ -261,20 +261,20 @@ impl<E: Env> LogicalZone<E> {
         data
     }
 
-    pub(super) fn event(&mut self, cx: &mut Context<'_, E>, event: LogicalEvent) {
+    pub(super) fn event(&mut self, cx: &mut Context<'_, E>, event: ToLogical) {
         match event {
-            LogicalEvent::Remap { vio, member, location } => {
+            ToLogical::Remap { vio, member, location } => {
                 self.goes_on(vio);
                 self.remap(cx, vio, member, location);
             }
-            LogicalEvent::Relocate { lbn, location } => self.relocate(lbn, location),
-            LogicalEvent::Hold { swap, lbn, pbn, vio } => self.hold(cx, (swap, pbn), lbn, vio),
-            LogicalEvent::Park { vio } => {
+            ToLogical::Relocate { lbn, location } => self.relocate(lbn, location),
+            ToLogical::Hold { swap, lbn, pbn, vio } => self.hold(cx, (swap, pbn), lbn, vio),
+            ToLogical::Park { vio } => {
                 self.goes_on(vio);
                 self.park(vio);
             }
-            LogicalEvent::Fill { vio } => self.fill(cx, vio),
-            LogicalEvent::WriteFailed { vio, error } => {
+            ToLogical::Fill { vio } => self.fill(cx, vio),
+            ToLogical::WriteFailed { vio, error } => {
                 self.goes_on(vio);
                 if self.may_swap(vio, error) {
                     return self.ask_for_swap(cx, vio);

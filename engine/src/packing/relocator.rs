@@ -6,7 +6,7 @@
 //! would be held by the fragments that were not. Whoever takes a reference away from a compressed block tells the relocator
 //! of the shard that owns it ([`Relocator::thinned`]). It reads blocks that may be worth it, and has each fragment stored
 //! anew by the logical zone of the LBN for which it was written, if that LBN still maps to it
-//! ([`Relocate`](crate::Message::Relocate)). When the last has left, the block is free.
+//! ([`ToLogical::Relocate`](crate::message::ToLogical::Relocate)). When the last has left, the block is free.
 //!
 //! What makes a block worth it: no more references than half of the fragments that it was written with. How many that were
 //! only its head knows, so it is read when the count reaches 1, 2, 4 or 7; a block of two fragments is found at 1.

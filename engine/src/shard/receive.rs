@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a shard does with the messages of others: each variant of [`Message`] in one place.
+//! What a shard does with the messages of others: what is for a zone's queue goes there ([`Context::take`]), the rest is done
+//! at once.
 
 use super::Shard;
-use crate::context::{Arrival, Context, LogicalEvent};
+use crate::context::Context;
 use crate::env::{Env, ReadOnlyReason};
 use crate::message::{swap_of, Allocation, Claim, Message};
 use crate::slabs::Requester;
@@ -14,32 +15,11 @@ impl<E: Env> Shard<E> {
     pub fn receive(&mut self, env: &mut E, from: ShardId, message: Message<E::Buf>) {
         debug_assert_ne!(from, self.id, "a shard does not send messages to itself");
         let (mut cx, logical, hash, swapper) = split!(self, env);
+        let Some(message) = cx.take(message) else { return };
         match message {
-            Message::Dedupe { vio, lbn, data, fingerprint, old, anew, awaited } => {
-                cx.handoff.arrivals.push_back(Arrival { vio, lbn, data, fingerprint, old, anew, awaited });
-            }
-            Message::Hasten(awaited) => cx.handoff.hastened.push_back(awaited),
-            Message::Remap { vio, member, location } => {
-                cx.handoff.to_logical.push_back(LogicalEvent::Remap { vio, member, location });
-            }
-            Message::WriteFailed { vio, error } => {
-                cx.handoff.to_logical.push_back(LogicalEvent::WriteFailed { vio, error });
-            }
-            Message::Finished { member, result } => cx.finished_here(member, result),
             Message::Incremented { vio, result } => logical.incremented(&mut cx, vio, result),
-            Message::Relocate { lbn, location } => logical.relocate(lbn, location),
             Message::Relocated { from } => cx.relocator.moved(from),
-            Message::Swap(request) => swapper.request(request),
-            Message::Hold { swap, lbn, pbn, vio } => {
-                cx.handoff.to_logical.push_back(LogicalEvent::Hold { swap, lbn, pbn, vio });
-            }
-            Message::Held { swap, vio, mapping } => swapper.held(&mut cx, swap, vio, mapping),
-            Message::Park { vio } => cx.handoff.to_logical.push_back(LogicalEvent::Park { vio }),
-            Message::Fill { vio } => cx.handoff.to_logical.push_back(LogicalEvent::Fill { vio }),
-            Message::Filled { swap, content } => swapper.filled(&mut cx, swap, content),
             Message::Settle { swap, owner } => cx.settle(swap, owner),
-            Message::Settled { swap } => swapper.settled(&mut cx, swap),
-            Message::Advise { fingerprint, location } => cx.handoff.advice.push_back((fingerprint, location)),
             Message::PageAllocated { ticket, answer } => logical.page_allocated(&mut cx, ticket, answer),
             Message::SlabJournalsCommitted { up_to } => cx.journal.slabs_committed(from, up_to),
             Message::Locked { member, lease } => match swap_of(member) {
@@ -68,6 +48,12 @@ impl<E: Env> Shard<E> {
             | Message::ShareCompressed { .. }
             | Message::Release { .. } => ask_physical(&mut cx, from, message),
             Message::ReadOnly => cx.enter_read_only(ReadOnlyReason::Told),
+            Message::Dedupe(_)
+            | Message::Hasten(_)
+            | Message::Finished { .. }
+            | Message::Advise { .. }
+            | Message::Logical(_)
+            | Message::Swapper(_) => unreachable!("a queue has taken it"),
         }
     }
 }

@@ -60,7 +60,7 @@
 mod packing;
 mod swap;
 
-use crate::context::swap::{SwapEvent, HOME};
+use crate::context::swap::HOME;
 pub use crate::context::swap::{HOLDS, MAX_SWAPS};
 use std::collections::VecDeque;
 
@@ -70,7 +70,7 @@ use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
 use crate::format::compressed_block::Fragments;
 use crate::format::{Mapped, Mapping, MappingState};
-use crate::message::{Allocation, Claim, MemberRef, Message, SwapRequest, VioRef};
+use crate::message::{Allocation, Claim, MemberRef, Message, SwapRequest, ToSwapper, VioRef};
 use crate::packing::compression::Compressor;
 use crate::slabs::Requester;
 use crate::units::{Block, Lbn, Pbn, ShardId, BLOCK_SIZE};
@@ -146,7 +146,7 @@ impl<Buf: Copy> Swapper<Buf> {
     }
 
     /// Takes a request.
-    pub fn request(&mut self, request: SwapRequest) {
+    fn request(&mut self, request: SwapRequest) {
         self.requests.push_back(request);
     }
 
@@ -176,11 +176,11 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         while let Some(event) = cx.handoff.to_swapper.pop_front() {
             progress = true;
             match event {
-                SwapEvent::Requested(request) => self.request(request),
-                SwapEvent::Held { swap, vio, mapping } => self.held(cx, swap, vio, mapping),
-                SwapEvent::Filled { swap, content } => self.filled(cx, swap, content),
-                SwapEvent::Settled { swap } => self.settled(cx, swap),
-                SwapEvent::Finished { swap, result } => self.finished(cx, swap, result),
+                ToSwapper::Requested(request) => self.request(request),
+                ToSwapper::Held { swap, vio, mapping } => self.held(cx, swap, vio, mapping),
+                ToSwapper::Filled { swap, content } => self.filled(cx, swap, content),
+                ToSwapper::Settled { swap } => self.settled(cx, swap),
+                ToSwapper::Finished { swap, result } => self.finished(cx, swap, result),
             }
         }
         progress
