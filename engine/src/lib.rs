@@ -20,6 +20,7 @@ pub mod io;
 pub mod journal;
 mod logical;
 pub mod message;
+mod owner_count;
 pub mod packing;
 mod read_check;
 mod report;
@@ -28,7 +29,6 @@ mod shard;
 pub mod slabs;
 pub mod statistics;
 pub mod swapper;
-mod tally;
 #[cfg(test)]
 mod test_device;
 mod timers;

@@ -126,7 +126,7 @@ pub struct Arrival<Buf> {
     /// The mapping that it replaces.
     pub old: Mapping,
     /// It is stored, but shall be stored in another place.
-    pub anew: bool,
+    pub relocating: bool,
     /// Somebody waits for its LBN.
     pub awaited: bool,
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Directed tests of the stock ([`engine::packing::stock`]): blocks that were stored as they are for want of company are called
+//! Directed tests of the stock ([`engine::packing::candidates`]): blocks that were stored as they are for want of company are called
 //! back when a fragment comes that fits.
 
 #![forbid(unsafe_code)]

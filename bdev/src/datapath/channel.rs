@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use engine::request::Operation;
 use engine::{Lbn, BLOCK_SIZE};
 
-use super::cache_padded::Padded;
+use super::cache_padded::CachePadded;
 use super::client::{Client, Command, Request};
 use super::frontend::Frontend;
 use super::list::{Inbox, List};
@@ -31,7 +31,7 @@ use crate::spdk::{compat, ffi};
 pub struct Port {
     thread: Thread,
     interrupt_mode: bool,
-    answers: Padded<Inbox<Request>>,
+    answers: CachePadded<Inbox<Request>>,
     /// A delivery is scheduled that has not begun.
     scheduled: AtomicBool,
     /// Messages sent to the port that have not ended.
@@ -49,7 +49,7 @@ impl Port {
         Port {
             thread,
             interrupt_mode: compat::interrupt_mode(),
-            answers: Padded::default(),
+            answers: CachePadded::default(),
             scheduled: AtomicBool::new(false),
             messages: AtomicUsize::new(0),
         }

@@ -8,9 +8,9 @@ use engine::fingerprint::Fingerprinter;
 use engine::format::slab_summary::SlabSummary;
 use engine::format::{Geometry, JournalSegment, Placement};
 use engine::journal::JOURNAL_BLOCKS;
+use engine::packing::candidates::RepackCandidates;
 use engine::packing::packer::Packer;
 use engine::packing::relocator::Relocator;
-use engine::packing::stock::Stock;
 use engine::request::Piece;
 use engine::slabs::ReserveConfig;
 use engine::swapper::{HOLDS, MAX_SWAPS};
@@ -49,7 +49,7 @@ pub const SLAB_BLOCKS: usize = 256;
 pub const DMA_BYTES: u64 = (TRANSFERS * BLOCK_SIZE) as u64;
 
 /// What a shard takes for compression in bytes, whether that is on or off, besides buffers.
-const COMPRESSION_BYTES: u64 = (Packer::BYTES + Relocator::<Buf>::QUEUE_BYTES + Stock::BYTES) as u64;
+const COMPRESSION_BYTES: u64 = (Packer::BYTES + Relocator::<Buf>::QUEUE_BYTES + RepackCandidates::BYTES) as u64;
 
 /// Foreign pieces that wait for the engine without memory being allocated.
 pub const WAITING_PIECES: usize = 4096;

@@ -4,7 +4,7 @@
 //!
 //! A turn takes what has arrived in a fixed order (finished transfers, mail, requests), feeds the engine, lets it
 //! work once in a batch, and sorts what came of it. It calls no client back: requests that are finished are left in
-//! [`Doors::finished`] for the host to answer afterwards.
+//! [`Queues::finished`] for the host to answer afterwards.
 //!
 //! Pieces of other shards' requests and of our own clients' enter the engine in turn, each kind in the order of its
 //! arrival, when the engine has no room for all of them.
@@ -44,7 +44,7 @@ use crate::spdk::buffer::DmaPool;
 const GAUGE_TURNS: u32 = 4096;
 
 /// Where requests come in and go out.
-pub struct Doors<'a> {
+pub struct Queues<'a> {
     /// Requests from other threads.
     pub inbox: &'a Inbox<Request>,
     /// Requests from the shard's own thread.
@@ -68,7 +68,7 @@ pub struct Quiet {
 
 /// What is left to see to after a turn in interrupt mode.
 #[derive(Debug, Clone, Copy)]
-pub struct Errands {
+pub struct Wakeups {
     /// Shards that got mail, as bits.
     pub mailed: u32,
     /// Mail waits for room in a ring, which only another turn can find.
@@ -268,8 +268,8 @@ impl Running {
     }
 
     /// What the host must see to in interrupt mode, where nobody looks by himself.
-    pub fn errands(&mut self) -> Errands {
-        Errands { mailed: self.env.take_mailed(), unsent: !self.env.is_flushed(), timer: self.env.timer() }
+    pub fn wakeups(&mut self) -> Wakeups {
+        Wakeups { mailed: self.env.take_mailed(), unsent: !self.env.is_flushed(), timer: self.env.timer() }
     }
 
     fn is_idle(&self) -> bool {
@@ -281,10 +281,10 @@ impl Running {
     }
 
     /// Takes one turn. Returns whether there was anything to do.
-    pub fn turn(&mut self, doors: &Doors<'_>) -> bool {
+    pub fn turn(&mut self, queues: &Queues<'_>) -> bool {
         let mut busy = self.take_transfers();
         busy |= self.take_mail();
-        busy |= self.is_open && self.take_requests(doors);
+        busy |= self.is_open && self.take_requests(queues);
         busy |= self.feed();
         if self.env.take_timer() {
             self.shard.timer(&mut self.env);
@@ -293,13 +293,13 @@ impl Running {
         busy |= self.shard.run(&mut self.env);
         self.tell_dropped();
         busy |= self.transfers.resume();
-        busy |= self.settle(doors.finished);
+        busy |= self.settle(queues.finished);
         busy |= self.env.flush_mail();
         if busy {
             self.turns_since_gauges += 1;
         }
         if (self.was_busy && !busy) || self.turns_since_gauges >= GAUGE_TURNS {
-            self.publish(doors.gauges);
+            self.publish(queues.gauges);
         }
         self.was_busy = busy;
         busy
@@ -331,10 +331,10 @@ impl Running {
         any
     }
 
-    fn take_requests(&mut self, doors: &Doors<'_>) -> bool {
-        doors.inbox.take_all(doors.arrivals);
+    fn take_requests(&mut self, queues: &Queues<'_>) -> bool {
+        queues.inbox.take_all(queues.arrivals);
         let mut any = false;
-        while let Some(node) = doors.arrivals.pop() {
+        while let Some(node) = queues.arrivals.pop() {
             any = true;
             let client = Client::of(node);
             match client.command() {

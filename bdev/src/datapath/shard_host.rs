@@ -29,13 +29,13 @@ use engine::statistics::Statistics;
 use engine::{ReadOnlyReason, ShardId};
 use mpool::drive::IoCounters;
 
-use super::cache_padded::Padded;
+use super::cache_padded::CachePadded;
 use super::client::{Client, Request};
 use super::gauges::Gauges;
 use super::list::{Inbox, List};
 use super::peers::Peers;
 use super::plan::{Plan, DMA_BYTES};
-use super::poll::{Doors, Quiet, Running};
+use super::poll::{Queues, Quiet, Running};
 use crate::spdk::thread::Thread;
 use crate::spdk::{compat, ffi};
 
@@ -93,12 +93,12 @@ pub struct ShardHost {
     own_thread: bool,
     interrupt_mode: bool,
     /// See [`Gauges`].
-    pub gauges: Padded<Gauges>,
+    pub gauges: CachePadded<Gauges>,
     /// Requests from channels of other threads.
-    inbox: Padded<Inbox<Request>>,
+    inbox: CachePadded<Inbox<Request>>,
     /// A turn is scheduled (interrupt mode).
     scheduled: AtomicBool,
-    confined: Padded<Confined>,
+    confined: CachePadded<Confined>,
 }
 
 impl core::fmt::Debug for ShardHost {
@@ -122,10 +122,10 @@ impl ShardHost {
             thread,
             own_thread,
             interrupt_mode: compat::interrupt_mode(),
-            gauges: Padded::default(),
-            inbox: Padded::default(),
+            gauges: CachePadded::default(),
+            inbox: CachePadded::default(),
             scheduled: AtomicBool::new(false),
-            confined: Padded(Confined {
+            confined: CachePadded(Confined {
                 arrivals: List::default(),
                 finished: List::default(),
                 running: UnsafeCell::new(None),
@@ -327,13 +327,13 @@ impl ShardHost {
     /// Takes one turn and answers the clients whose requests it finished. Returns whether there was anything to do.
     /// On the shard's thread.
     fn turn(&self) -> bool {
-        let doors = Doors {
+        let queues = Queues {
             inbox: &self.inbox,
             arrivals: &self.confined.arrivals,
             finished: &self.confined.finished,
             gauges: &self.gauges,
         };
-        let busy = self.with_running(|running| running.turn(&doors)).unwrap_or(false);
+        let busy = self.with_running(|running| running.turn(&queues)).unwrap_or(false);
         // Answers may bring new requests at once; those wait in `arrivals`.
         while let Some(node) = self.confined.finished.pop() {
             let client = Client::of(node);
@@ -350,17 +350,17 @@ impl ShardHost {
 
     /// In interrupt mode: wakes the shards that got mail, and this one if it has more to do or waits for a time.
     fn run_errands(&self, busy: bool) {
-        let Some(errands) = self.with_running(Running::errands) else { return };
+        let Some(wakeups) = self.with_running(Running::wakeups) else { return };
         if let Some(peers) = &*self.confined.peers.borrow() {
-            for peer in peers.all().iter().filter(|peer| errands.mailed >> peer.id.0 & 1 == 1) {
+            for peer in peers.all().iter().filter(|peer| wakeups.mailed >> peer.id.0 & 1 == 1) {
                 peer.schedule();
             }
         }
-        if busy || errands.unsent {
+        if busy || wakeups.unsent {
             self.schedule();
         }
         unregister(&self.confined.timer_poller);
-        if let Some(at) = errands.timer {
+        if let Some(at) = wakeups.timer {
             // SAFETY: reads clock and its rate.
             let now = unsafe { ffi::spdk_get_ticks() as f64 * 1e9 / ffi::spdk_get_ticks_hz() as f64 } as u64;
             let micros = at.0.saturating_sub(now).div_ceil(1000).max(1);

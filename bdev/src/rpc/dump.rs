@@ -17,7 +17,7 @@ use crate::rpc::method::Answer;
 use crate::spdk::json::Writer;
 use crate::volume::administration::find;
 use crate::volume::error::VolumeError;
-use crate::volume::{tour, Volume};
+use crate::volume::{for_each_shard, Volume};
 
 /// What a volume's shards have told.
 pub struct Dump {
@@ -32,7 +32,7 @@ pub struct Dump {
 pub async fn take(name: &str, most: usize, first_slab: Option<u64>) -> Result<Dump, VolumeError> {
     let volume = find(name)?;
     let scope = DumpScope { most, first_slab };
-    let shards = tour(&volume, move |host| host.dump(&scope)).await;
+    let shards = for_each_shard(&volume, move |host| host.dump(&scope)).await;
     Ok(Dump { volume, shards })
 }
 

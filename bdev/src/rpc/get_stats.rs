@@ -33,8 +33,8 @@ use crate::rpc::method::Answer;
 use crate::spdk::json::Writer;
 use crate::volume::administration::find;
 use crate::volume::error::VolumeError;
-use crate::volume::kept::Kept;
-use crate::volume::{mode, registry, storage, tour, Operation, State, Volume};
+use crate::volume::saved_counters::SavedCounters;
+use crate::volume::{for_each_shard, mode, registry, storage, Operation, State, Volume};
 
 /// What there is to tell.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ pub async fn gather(name: Option<String>) -> Result<Gathered, VolumeError> {
         }
     };
     for volume in volumes {
-        let shards = tour(&volume, ShardHost::statistics).await;
+        let shards = for_each_shard(&volume, ShardHost::statistics).await;
         gathered.loaded.push((volume, shards));
     }
     Ok(gathered)
@@ -124,7 +124,7 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
                 writer.object(|writer| {
                     writer.named_number("shard", u64::from(host.id.0));
                     writer.named_number("core", u64::from(host.core));
-                    write_fields(writer, shard, &Kept::default());
+                    write_fields(writer, shard, &SavedCounters::default());
                 });
             }
         });
@@ -146,7 +146,7 @@ fn write_index(writer: &mut Writer, volume: &Volume, total: &Statistics) {
 }
 
 /// Writes the figures, each with what was counted before the volume was loaded.
-fn write_fields(writer: &mut Writer, statistics: &Statistics, kept: &Kept) {
+fn write_fields(writer: &mut Writer, statistics: &Statistics, kept: &SavedCounters) {
     for (name, value) in statistics.fields() {
         if SHARES.contains(&name) {
             writer.named_signed(name, value.cast_signed());

@@ -13,10 +13,10 @@ use engine::ReadOnlyReason;
 use mpool::PoolError;
 
 use super::error::VolumeError;
+use super::for_each_shard::for_each_shard;
 use super::memory_plan::Memory;
-use super::rest::come_to_rest;
+use super::quiesce::come_to_rest;
 use super::stop::save;
-use super::tour::tour;
 use super::{registry, setup, storage, Operation, State, Volume};
 use crate::datapath::plan::{map_cache_bytes, map_pages_cached};
 use crate::datapath::shard_host::ShardHost;
@@ -80,14 +80,14 @@ impl Volume {
 
     /// Lets new requests wait, and those that were taken come to their end.
     pub(super) async fn pause(self: &Arc<Volume>) {
-        tour(self, ShardHost::close).await;
+        for_each_shard(self, ShardHost::close).await;
         come_to_rest(self).await;
     }
 
     /// Takes requests again, unless the volume is suspended.
     pub(super) async fn unpause(self: &Arc<Volume>) {
         if self.state() != State::Suspended {
-            tour(self, ShardHost::open).await;
+            for_each_shard(self, ShardHost::open).await;
         }
     }
 
@@ -147,13 +147,13 @@ impl Volume {
 
     /// Lets the shards work again after a save.
     pub(super) async fn resume_shards(self: &Arc<Volume>) {
-        tour(self, ShardHost::resume).await;
+        for_each_shard(self, ShardHost::resume).await;
     }
 
     /// Lets the shards work and take requests again.
     pub(super) async fn open_again(self: &Arc<Volume>) {
         self.resume_shards().await;
-        tour(self, ShardHost::open).await;
+        for_each_shard(self, ShardHost::open).await;
     }
 
     /// Changes the size of the index, online and for later loads. Records move over as the index is used (engine,
@@ -169,7 +169,7 @@ impl Volume {
         self.index_mib.store(mib, Ordering::Relaxed);
         let bytes = (mib << 20) / self.shards().len() as u64;
         log::info!("{}: the index changes to {mib} MiB", self.name);
-        tour(self, move |shard| shard.resize_index(bytes as usize)).await;
+        for_each_shard(self, move |shard| shard.resize_index(bytes as usize)).await;
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl Volume {
         self.map_cache_mib.store(mib, Ordering::Relaxed);
         let pages = map_pages_cached(mib, self.shards().len());
         log::info!("{}: the block map's cache changes to {} MiB", self.name, bytes(mib) >> 20);
-        tour(self, move |shard| shard.set_map_pages(pages)).await;
+        for_each_shard(self, move |shard| shard.set_map_pages(pages)).await;
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl Volume {
         self.record(|config| config.reserve_percent = percent).await?;
         self.reserve_percent.store(percent, Ordering::Relaxed);
         log::info!("{}: {percent}% of the blocks are kept for the operator", self.name);
-        tour(self, move |shard: &ShardHost| shard.set_reserve(percent)).await;
+        for_each_shard(self, move |shard: &ShardHost| shard.set_reserve(percent)).await;
         Ok(())
     }
 
@@ -213,7 +213,7 @@ impl Volume {
         self.record(|config| config.compression = enabled).await?;
         self.compression.store(enabled, Ordering::Relaxed);
         log::info!("{}: compression is {}", self.name, if enabled { "on" } else { "off" });
-        tour(self, move |shard: &ShardHost| shard.set_compression(enabled)).await;
+        for_each_shard(self, move |shard: &ShardHost| shard.set_compression(enabled)).await;
         Ok(())
     }
 
@@ -231,7 +231,7 @@ impl Volume {
     /// Busy; it is being taken down.
     pub async fn set_read_only(self: &Arc<Volume>) -> Result<(), VolumeError> {
         let _turn = self.begin("set_read_only")?;
-        tour(self, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+        for_each_shard(self, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
         self.note_read_only("the operator has ended writing".to_owned());
         Ok(())
     }

@@ -35,7 +35,7 @@ impl State {
 }
 
 /// Who waits for a volume's end.
-pub type Farewell = oneshot::Sender<Result<(), PoolError>>;
+pub type Waiter = oneshot::Sender<Result<(), PoolError>>;
 
 /// What is being done with a volume by request of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct Control {
     /// What is being done with it.
     pub operation: Option<Operation>,
     /// Who waits for its end.
-    pub farewells: Vec<Farewell>,
+    pub waiters: Vec<Waiter>,
 }
 
 impl Default for Control {
@@ -71,7 +71,7 @@ impl Default for Control {
             read_only: None,
             end: End::Keep,
             operation: None,
-            farewells: Vec::new(),
+            waiters: Vec::new(),
         }
     }
 }

@@ -13,9 +13,9 @@ use engine::Blocks;
 use mpool::{MediaClass, Pool};
 
 use super::error::VolumeError;
+use super::for_each_shard::for_each_shard;
 use super::setup::summaries_of;
 use super::storage::{self, place};
-use super::tour::tour;
 use super::{lock, sizing, Volume};
 use crate::datapath::shard_host::ShardHost;
 use crate::pool::runtime;
@@ -50,7 +50,8 @@ impl Volume {
     pub async fn grow_physical(self: &Arc<Volume>, mib: Option<u64>) -> Result<u64, VolumeError> {
         let _turn = self.begin("grow_physical")?;
         self.refuse_read_only()?;
-        let unknown: u64 = tour(self, ShardHost::statistics).await.iter().map(|shard| shard.slabs_unrecovered).sum();
+        let unknown: u64 =
+            for_each_shard(self, ShardHost::statistics).await.iter().map(|shard| shard.slabs_unrecovered).sum();
         if unknown > 0 {
             return Err(
                 self.refused(format!("the reference counts of {unknown} slabs are not known yet; try again later"))
@@ -105,7 +106,7 @@ impl Volume {
         let geometry = store.geometry(self.shards().len()).map_err(failed)?;
         let placement = Arc::new(store.placement(geometry).map_err(failed)?);
         self.pause().await;
-        tour(self, move |shard| {
+        for_each_shard(self, move |shard| {
             let own = summaries_of(&geometry, shard.id, first, &summaries);
             shard.grow(geometry, Arc::clone(&placement), own);
         })

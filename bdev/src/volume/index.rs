@@ -27,10 +27,10 @@ use engine::volume::store::VolumeStore;
 use mpool::{Kind, MediaClass};
 
 use super::error::VolumeError;
+use super::for_each_shard::{for_each_shard, on_shard};
 use super::history::{self, History, HistoryStatus};
 use super::load_params::IndexAction;
-use super::rest::wait_for_all;
-use super::tour::{tour, visit};
+use super::quiesce::wait_for_all;
 use super::{lock, storage, Volume};
 use crate::datapath::shard_host::ShardHost;
 
@@ -134,7 +134,7 @@ impl Volume {
             let next = lock(&self.index).next_work();
             let Some(work) = next else { break };
             // Not in use meanwhile.
-            tour(self, |shard: &ShardHost| shard.set_deduplication(false)).await;
+            for_each_shard(self, |shard: &ShardHost| shard.set_deduplication(false)).await;
             let outcome = match work {
                 IndexWork::Load => self.load_index().await,
                 IndexWork::Create => self.create_index().await,
@@ -143,11 +143,12 @@ impl Volume {
             lock(&self.index).work_done(outcome);
         }
         let used = lock(&self.index).is_used();
-        tour(self, move |shard: &ShardHost| shard.set_deduplication(used)).await;
+        for_each_shard(self, move |shard: &ShardHost| shard.set_deduplication(used)).await;
     }
 
     async fn load_index(self: &Arc<Volume>) -> IndexOutcome {
-        let restored = tour(self, ShardHost::index_restored).await.into_iter().filter(|restored| *restored).count();
+        let restored =
+            for_each_shard(self, ShardHost::index_restored).await.into_iter().filter(|restored| *restored).count();
         if restored > 0 {
             log::info!(
                 "{}: {restored} of {} parts of its index are as they were saved",
@@ -192,7 +193,7 @@ impl Volume {
         if let Err(outcome) = self.open_history().await {
             return outcome;
         }
-        tour(self, ShardHost::clear_index).await;
+        for_each_shard(self, ShardHost::clear_index).await;
         if let Some(history) = storage::history(self.storage.key) {
             history.clear().await;
         }
@@ -231,7 +232,7 @@ impl Volume {
         let Ok(store) = storage::store(self.storage.key) else { return };
         let shards = self.shards().len();
         for shard in 0..shards {
-            let image = visit(self, shard, ShardHost::save_index).await;
+            let image = on_shard(self, shard, ShardHost::save_index).await;
             // At most 32 shards.
             let saved = match image {
                 Some(image) => store.save_image(shard as u16, shards as u16, &image).await,

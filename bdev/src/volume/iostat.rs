@@ -11,7 +11,7 @@ use mpool::{MediaClass, Pool};
 
 use super::{registry, storage};
 use crate::datapath::shard_host::ShardHost;
-use crate::volume::{tour, Volume};
+use crate::volume::{for_each_shard, Volume};
 
 /// The I/O of one media class.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct PoolIo {
 
 /// What a volume has done on each of its bdevs since it was loaded.
 async fn of_volume(volume: &Arc<Volume>) -> Vec<IoCounters> {
-    let shards = tour(volume, ShardHost::io_counters).await;
+    let shards = for_each_shard(volume, ShardHost::io_counters).await;
     let sum = |bdev: usize| {
         let counts = shards.iter().filter_map(|shard| shard.get(bdev).copied());
         counts.fold(IoCounters::default(), IoCounters::plus)

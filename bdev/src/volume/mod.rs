@@ -6,7 +6,7 @@
 //! [`create`] makes a volume in a pool and loads it, [`load`] loads one that is there, [`start`] brings it into service
 //! and [`stop`] takes it out of service; [`index`] opens and closes its index, with the [`history`] of that;
 //! [`registration`] is SPDK's side of both. [`administration`] is what an operator has done to a volume meanwhile,
-//! [`grow`] its growth, [`offline`] what is done to one that is not loaded. [`mod@tour`] goes over the shards,
+//! [`grow`] its growth, [`offline`] what is done to one that is not loaded. [`mod@for_each_shard`] goes over the shards,
 //! [`rest`] waits for them.
 //!
 //! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is
@@ -17,28 +17,28 @@ mod control;
 pub mod create;
 pub mod create_params;
 pub mod error;
+mod for_each_shard;
 mod grow;
 pub mod history;
 mod index;
 pub mod info;
 pub mod iostat;
-pub mod kept;
 pub mod load;
 pub mod load_params;
 pub mod machine_memory;
 pub mod memory_plan;
 pub mod mode;
 pub mod offline;
+mod quiesce;
 mod recovery;
 pub mod registration;
 pub mod registry;
-mod rest;
+pub mod saved_counters;
 mod setup;
 pub mod sizing;
 mod start;
 mod stop;
 pub mod storage;
-mod tour;
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,7 +48,7 @@ use engine::index::state::IndexControl;
 use uuid::Uuid;
 
 use self::control::Control;
-use self::kept::Kept;
+use self::saved_counters::SavedCounters;
 use crate::datapath::frontend::Frontend;
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::thread::Thread;
@@ -57,7 +57,7 @@ use memory_plan::Memory;
 use storage::Storage;
 
 pub use self::control::{Operation, State};
-pub use self::tour::tour;
+pub use self::for_each_shard::for_each_shard;
 
 /// One dedupe bdev.
 pub struct Volume {
@@ -86,7 +86,7 @@ pub struct Volume {
     /// Whether the index is open.
     index: Mutex<IndexControl>,
     /// What it had counted before it was loaded.
-    kept: Kept,
+    kept: SavedCounters,
     /// Recoveries after crashes, and rebuilds, in its life.
     recoveries: Recoveries,
     control: Mutex<Control>,
@@ -174,7 +174,7 @@ impl Volume {
     }
 
     /// What it had counted before it was loaded.
-    pub fn kept(&self) -> &Kept {
+    pub fn kept(&self) -> &SavedCounters {
         &self.kept
     }
 

@@ -10,7 +10,7 @@ use core::ffi::c_void;
 use std::sync::Arc;
 
 use super::error::VolumeError;
-use super::tour::tour;
+use super::for_each_shard::for_each_shard;
 use super::{info, registry, State, Volume};
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::json::Writer;
@@ -89,7 +89,7 @@ impl Volume {
     pub fn abort_unmaps(self: &Arc<Volume>) {
         let volume = Arc::clone(self);
         tasks::spawn(async move {
-            tour(&volume, ShardHost::abort_unmaps).await;
+            for_each_shard(&volume, ShardHost::abort_unmaps).await;
         });
     }
 

@@ -10,11 +10,11 @@ use engine::{IndexImage, ReadOnlyReason};
 
 use super::control::Control;
 use super::error::VolumeError;
-use super::kept::Kept;
+use super::for_each_shard::for_each_shard;
 use super::load::Loaded;
 use super::memory_plan::Memory;
+use super::saved_counters::SavedCounters;
 use super::stop::save;
-use super::tour::tour;
 use super::{index, setup, storage, Recoveries, Volume};
 use crate::datapath::frontend::Frontend;
 use crate::datapath::plan::{arena_bytes, map_cache_bytes, Plan, DMA_BYTES};
@@ -43,14 +43,14 @@ pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
         volume.control().base_gone = true;
     }
     let start = move |shard: &ShardHost| plans.pop_front().map_or(Ok(()), |plan: Plan| shard.start(plan));
-    let results = tour(&volume, start).await;
+    let results = for_each_shard(&volume, start).await;
     let mut started = Ok(());
     for (shard, result) in volume.shards().iter().zip(results) {
         started =
             started.and(result.map_err(|error| VolumeError::Start { name: name.clone(), core: shard.core, error }));
     }
     if read_only {
-        tour(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+        for_each_shard(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
     }
     if started.is_ok() {
         volume.open_index().await;
@@ -58,10 +58,10 @@ pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     let outcome = started.and_then(|()| volume.check_base()).and_then(|()| volume.register());
     if let Err(error) = outcome {
         // No request ever came, so what there is to save is nothing that a recovery would miss.
-        tour(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+        for_each_shard(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
         save(&volume).await;
         volume.close_index(false).await;
-        tour(&volume, ShardHost::stop).await;
+        for_each_shard(&volume, ShardHost::stop).await;
         return Err(error);
     }
     Ok(volume)
@@ -97,7 +97,7 @@ fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHos
         compression: AtomicBool::new(config.compression),
         deduplication: AtomicBool::new(config.deduplication),
         index: Mutex::new(index),
-        kept: Kept::new(state.counters),
+        kept: SavedCounters::new(state.counters),
         recoveries: Recoveries { complete: state.complete_recoveries, read_only: state.read_only_recoveries },
         control: Mutex::new(Control { read_only, ..Control::default() }),
     }

@@ -13,9 +13,9 @@ use engine::ReadOnlyReason;
 use futures::channel::oneshot;
 use mpool::PoolError;
 
-use super::rest::{come_to_rest, wait_for_all, LOOK_AGAIN};
+use super::for_each_shard::for_each_shard;
+use super::quiesce::{come_to_rest, wait_for_all, LOOK_AGAIN};
 use super::storage::{self, Closing, End};
-use super::tour::tour;
 use super::{iostat, registry, Volume};
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::{tasks, timer};
@@ -40,7 +40,7 @@ impl Volume {
         if end == End::Destroy {
             control.end = end;
         }
-        control.farewells.push(sender);
+        control.waiters.push(sender);
         receiver
     }
 
@@ -71,10 +71,10 @@ impl Volume {
                 Err(error) => log::error!("{}: removed, but not all is well with its pool: {error}", self.name),
             }
             self.bdev.destructed();
-            let farewells = core::mem::take(&mut self.control().farewells);
-            for farewell in farewells {
+            let waiters = core::mem::take(&mut self.control().waiters);
+            for waiter in waiters {
                 // Nobody listens when the application ends.
-                let _ = farewell.send(outcome.clone());
+                let _ = waiter.send(outcome.clone());
             }
             registry::gone();
         });
@@ -86,14 +86,14 @@ impl Volume {
 async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
     let saves = end == End::Keep && !volume.control().base_gone;
     if !saves {
-        tour(volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
+        for_each_shard(volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
     }
     save(volume).await;
-    let statistics = tour(volume, ShardHost::statistics).await;
+    let statistics = for_each_shard(volume, ShardHost::statistics).await;
     iostat::keep(volume).await;
-    let clean = saves && tour(volume, ShardHost::is_writable).await.into_iter().all(|writable| writable);
+    let clean = saves && for_each_shard(volume, ShardHost::is_writable).await.into_iter().all(|writable| writable);
     volume.close_index(clean).await;
-    tour(volume, ShardHost::stop).await;
+    for_each_shard(volume, ShardHost::stop).await;
     if saves && !clean {
         log::warn!("{}: it takes no writes, so it was not saved; the next load recovers it", volume.name);
     }
@@ -103,12 +103,12 @@ async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
 /// Brings a volume to rest and saves its metadata; after a failure its shards are read-only.
 pub(super) async fn save(volume: &Arc<Volume>) {
     come_to_rest(volume).await;
-    tour(volume, ShardHost::save).await;
+    for_each_shard(volume, ShardHost::save).await;
     // Saving may make mail, and its delivery work.
     wait_for_all(volume, ShardHost::is_saved).await;
     come_to_rest(volume).await;
     wait_for_all(volume, ShardHost::is_saved).await;
-    tour(volume, ShardHost::quiesce).await;
+    for_each_shard(volume, ShardHost::quiesce).await;
 }
 
 fn closing(volume: &Volume, shards: &[Statistics]) -> Closing {

@@ -70,7 +70,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// What a member's block is for, if nothing is known of what it replaces.
     fn claim(&self, member: u32) -> Claim {
-        let is_own = |owner: &u32| self.members[*owner].anew;
+        let is_own = |owner: &u32| self.members[*owner].relocating;
         match self.members[member].packing {
             Packing::In(container) if self.packing.owners(container).as_slice().iter().any(is_own) => Claim::Upkeep,
             _ => Claim::New,

@@ -45,7 +45,7 @@
 use crate::arena::NONE;
 use crate::fingerprint::Fingerprint;
 use crate::format::Mapped;
-use crate::tally::Tally;
+use crate::owner_count::OwnerCount;
 use crate::wait_queue::WaitQueue;
 
 /// State of a hash lock.
@@ -107,7 +107,7 @@ pub struct HashLock {
     /// First member of the ring whose content can be compared.
     pub live: u32,
     /// Number of members.
-    pub members: Tally,
+    pub members: OwnerCount,
 }
 
 impl HashLock {
@@ -130,7 +130,7 @@ impl HashLock {
             waiters: WaitQueue::new(),
             late: WaitQueue::new(),
             live: NONE,
-            members: Tally::ZERO,
+            members: OwnerCount::ZERO,
         }
     }
 }

@@ -59,7 +59,7 @@ pub struct Member<Buf> {
     /// Where its fragment is.
     pub packing: Packing,
     /// The volume's own: it is stored already, and shall be stored in another place, compressed or not at all.
-    pub anew: bool,
+    pub relocating: bool,
     /// Somebody waits for its LBN: it waits for no company.
     pub awaited: bool,
     /// Bytes that it has been compressed to; 0 if it has not.
@@ -92,7 +92,7 @@ impl<Buf> Member<Buf> {
             allocation: None,
             scratch: None,
             packing: Packing::None,
-            anew: false,
+            relocating: false,
             awaited: false,
             compressed: 0,
             claimed: false,

@@ -13,7 +13,6 @@
 
 mod advice;
 mod allocation;
-mod call_back;
 mod contexts;
 mod dump;
 mod hash_lock;
@@ -21,6 +20,7 @@ mod level2;
 mod member;
 mod pack;
 mod query;
+mod repack;
 mod share;
 mod update;
 mod verify;
@@ -39,8 +39,8 @@ use crate::error::RequestError;
 use crate::fingerprint::Fingerprint;
 use crate::format::{Geometry, Mapped, MappingState};
 use crate::index::{ImageOf, Index};
+use crate::owner_count::OwnerCount;
 use crate::statistics::Statistics;
-use crate::tally::Tally;
 use crate::units::{Lbn, ShardId, MAX_REFERENCES};
 use hash_lock::{HashLock, LockState};
 use level2::Level2;
@@ -58,7 +58,7 @@ const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
 pub struct HashZone<Buf> {
     members: Arena<Member<Buf>>,
     /// Members in use.
-    in_use: Tally,
+    in_use: OwnerCount,
     locks: Arena<HashLock>,
     registered: HashTable<u32>,
     index: Index,
@@ -113,7 +113,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let (level1, index_restored) = index.level1();
         HashZone {
             members: Arena::new(members, Member::new(vio, Lbn(0), example, none)),
-            in_use: Tally::ZERO,
+            in_use: OwnerCount::ZERO,
             locks: Arena::new(members, HashLock::new(none)),
             registered: HashTable::with_capacity(members * 2),
             index: level1,
@@ -193,9 +193,10 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         while self.members.available() > 0 {
             let Some(arrival) = cx.handoff.arrivals.pop_front() else { break };
             let member = Member::new(arrival.vio, arrival.lbn, arrival.data, arrival.fingerprint);
-            let member = Member { anew: arrival.anew, old: arrival.old, awaited: arrival.awaited, ..member };
-            self.in_use += Tally::one(arrival.anew);
-            if !arrival.anew {
+            let member =
+                Member { relocating: arrival.relocating, old: arrival.old, awaited: arrival.awaited, ..member };
+            self.in_use += OwnerCount::one(arrival.relocating);
+            if !arrival.relocating {
                 self.allow_calls();
             }
             let member = self.members.acquire(member).expect("availability was checked");
@@ -216,7 +217,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.register(lock);
         self.join(lock, member);
         self.locks[lock].agent = member;
-        if self.members[member].anew {
+        if self.members[member].relocating {
             // The index would only name the place that is to come free.
             self.locks[lock].update_advice = true;
             return self.start_writing(cx, lock);
@@ -287,7 +288,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         self.locks[lock].live = member;
         self.locks[lock].awaited |= self.members[member].awaited;
-        self.locks[lock].members += Tally::one(self.members[member].anew);
+        self.locks[lock].members += OwnerCount::one(self.members[member].relocating);
     }
 
     /// Takes a member out of the ring of those whose content can be compared, if it is in it.
@@ -312,12 +313,12 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// A member cannot be stored.
     fn fail<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, error: RequestError) {
-        let Member { vio, lock, anew, .. } = self.members[member];
+        let Member { vio, lock, relocating, .. } = self.members[member];
         cx.write_failed(vio, error);
         self.leave_ring(member);
         if lock != NONE && self.locks[lock].state != LockState::Bypassing {
             debug_assert_eq!(self.locks[lock].agent, member, "only an agent can fail before DEDUPING");
-            if !(anew && self.hand_over(cx, lock)) {
+            if !(relocating && self.hand_over(cx, lock)) {
                 self.bypass(cx, lock);
             }
         }
@@ -328,7 +329,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// Returns false if there is none.
     fn hand_over<E: Env<Buf = Buf>>(&mut self, cx: &Context<'_, E>, lock: u32) -> bool {
         let HashLock { state, waiters, .. } = self.locks[lock];
-        let is_client = |waiter: u32| !self.members[waiter].anew;
+        let is_client = |waiter: u32| !self.members[waiter].relocating;
         if cx.is_read_only() || state != LockState::Writing || !waiters.first().is_some_and(is_client) {
             return false;
         }
@@ -359,14 +360,14 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     fn exit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         self.leave_ring(member);
         self.release_allocation(cx, member);
-        let Member { lock, anew, .. } = self.members[member];
+        let Member { lock, relocating, .. } = self.members[member];
         self.members.release(member);
-        self.in_use -= Tally::one(anew);
+        self.in_use -= OwnerCount::one(relocating);
         if lock == NONE {
             return;
         }
-        self.locks[lock].members -= Tally::one(anew);
-        if self.locks[lock].members == Tally::ZERO {
+        self.locks[lock].members -= OwnerCount::one(relocating);
+        if self.locks[lock].members == OwnerCount::ZERO {
             self.free_lock(lock);
         }
     }

@@ -30,9 +30,9 @@
 
 use mpool::units::Nanos;
 
-use super::call_back::COMPANY;
 use super::hash_lock::{HashLock, LockState};
 use super::member::{Member, Packing};
+use super::repack::COMPANY;
 use super::HashZone;
 use crate::arena::{Arena, NONE};
 use crate::context::{Context, Owner};
@@ -41,10 +41,10 @@ use crate::error::RequestError;
 use crate::format::compressed_block::MAX_FRAGMENTS;
 use crate::format::{Mapped, MappingState};
 use crate::message::Awaited;
+use crate::owner_count::OwnerCount;
+use crate::packing::candidates::RepackCandidates;
 use crate::packing::compression::Compressor;
 use crate::packing::packer::{Choice, Members, Packer, Parked, OWN_BOUND};
-use crate::packing::stock::Stock;
-use crate::tally::Tally;
 use crate::timers::TimerUser;
 use crate::units::{Block, Pbn, BLOCK_SIZE, MAX_REFERENCES};
 
@@ -65,14 +65,14 @@ pub(crate) struct Compression<Buf> {
     enabled: bool,
     compressor: Compressor,
     pub(super) packer: Packer,
-    pub(super) stock: Stock,
+    pub(super) stock: RepackCandidates,
     /// Blocks that may still be called back for what clients have written.
     pub(super) calls: usize,
     containers: Arena<Container<Buf>>,
     /// Memory for what is decompressed to be compared.
     pub(super) restored: Box<Block>,
     /// Members that are parked, or wait for one that is.
-    pub(super) held_up: Tally,
+    pub(super) held_up: OwnerCount,
     /// The packer's timer is set.
     timed: bool,
 }
@@ -89,11 +89,11 @@ impl<Buf: Copy + std::fmt::Debug> Compression<Buf> {
             enabled,
             compressor: Compressor::new(),
             packer: Packer::new(),
-            stock: Stock::new(),
+            stock: RepackCandidates::new(),
             calls: 0,
             containers,
             restored: Box::new([0; BLOCK_SIZE]),
-            held_up: Tally::ZERO,
+            held_up: OwnerCount::ZERO,
             timed: false,
         }
     }
@@ -121,7 +121,7 @@ impl<Buf: Copy + std::fmt::Debug> Compression<Buf> {
     /// Checks what must hold when nothing is in flight.
     pub fn audit_at_rest(&self) -> Result<(), String> {
         let (parked, expecting) = (self.packer.parked(), self.packer.expecting());
-        if parked > 0 || expecting > 0 || self.held_up != Tally::ZERO {
+        if parked > 0 || expecting > 0 || self.held_up != OwnerCount::ZERO {
             let held_up = self.held_up;
             return Err(format!(
                 "packer at rest has {parked} fragments, expects {expecting}; {held_up:?} wait behind it"
@@ -144,7 +144,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// Compresses a member's content and parks it. Returns false when it is to be stored as it is.
     pub(super) fn park<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) -> bool {
-        let Member { lock, data, lbn, retried, anew, .. } = self.members[member];
+        let Member { lock, data, lbn, retried, relocating, .. } = self.members[member];
         if lock == NONE || retried {
             return false;
         }
@@ -157,7 +157,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             return false;
         };
         self.members[member].compressed = size as u16;
-        let bin = match self.choose(size, lbn, anew) {
+        let bin = match self.choose(size, lbn, relocating) {
             Choice::Bin(bin) => bin,
             Choice::Replace(bin) => {
                 self.packing.packer.mark(bin);
@@ -219,7 +219,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// Writes bins when their time has come: `moving` data_vios of the logical zone and the members that move may bring
     /// company, and a client waits for a flush or not. Returns whether any bin was written.
-    pub fn pack<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, moving: Tally, flushing: bool) -> bool {
+    pub fn pack<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, moving: OwnerCount, flushing: bool) -> bool {
         while let Some(from) = cx.relocator.take_moved() {
             self.packing.packer.cancel(from);
         }
@@ -242,7 +242,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// Bins are due when no client's request can bring company any more. What the volume moves may bring some too: its own
     /// fragments wait for that. Clients do not, unless they are many and the block was called back for one of them.
-    fn mark_alone(&mut self, mut moving: Tally) {
+    fn mark_alone(&mut self, mut moving: OwnerCount) {
         moving += self.in_use - self.packing.held_up;
         if moving.clients > 0 {
             return;

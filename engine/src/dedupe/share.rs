@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::error::RequestError;
 use crate::format::{Mapped, MappingState};
-use crate::tally::Tally;
+use crate::owner_count::OwnerCount;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
     /// All members record their mappings to the copy. `done` is the agent if it has recorded its own already.
@@ -119,7 +119,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             self.locks[new].waiters.push(&mut self.members, waiter);
         }
         self.locks[new].agent = member;
-        if self.locks[old].members == Tally::ZERO {
+        if self.locks[old].members == OwnerCount::ZERO {
             // Only they were left, waiting for more increments.
             let HashLock { duplicate, lease, .. } = self.locks[old];
             cx.release(duplicate.expect("a lock in DEDUPING has a copy").pbn, lease, None);
@@ -131,7 +131,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     pub(super) fn move_member(&mut self, old: u32, new: u32, member: u32) {
         self.leave_ring(member);
-        self.locks[old].members -= Tally::one(self.members[member].anew);
+        self.locks[old].members -= OwnerCount::one(self.members[member].relocating);
         self.join(new, member);
     }
 
@@ -146,7 +146,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let lock = self.members[member].lock;
         let shared = lock != NONE && self.locks[lock].state == LockState::Deduping;
         if result.is_ok() {
-            if self.members[member].anew {
+            if self.members[member].relocating {
                 cx.stats.fragments_relocated += 1;
             } else if shared {
                 cx.stats.dedupe_hits += 1;

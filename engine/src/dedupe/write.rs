@@ -30,8 +30,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// Stores the content of a member that shares no block with others; what is stored already stays where it is then.
     pub(super) fn write_alone<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
-        let Member { anew, compressed, retried, .. } = self.members[member];
-        if anew {
+        let Member { relocating, compressed, retried, .. } = self.members[member];
+        if relocating {
             return self.fail(cx, member, RequestError::NoSpace);
         }
         if compressed > 0 && !retried {

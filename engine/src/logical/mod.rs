@@ -49,10 +49,10 @@ use crate::journal::Counters;
 use crate::logical::flush::FlushGenerations;
 use crate::logical::lbn_lock::LbnLocks;
 use crate::logical::range_decrement::RunCollector;
+use crate::owner_count::OwnerCount;
 use crate::packing::relocator::MAX_MOVING;
 use crate::request::{Operation, Piece};
 use crate::statistics::Statistics;
-use crate::tally::Tally;
 use crate::units::{Block, Lbn, BLOCK_SIZE, ENTRIES_PER_LEAF_PAGE};
 use crate::wait_queue::WaitQueue;
 use data_vio::DataVio;
@@ -132,7 +132,7 @@ pub struct LogicalZone<E: Env> {
     bounce_waiters: WaitQueue,
     /// data_vios that get further by themselves: neither do they wait for an LBN lock, a range operation or a bounce block
     /// that another one has, nor has a hash zone got them.
-    moving: Tally,
+    moving: OwnerCount,
     /// Memory for what is decompressed.
     restored: Box<Block>,
     /// data_vios and range operations that wait for room in the journal.
@@ -187,7 +187,7 @@ impl<E: Env> LogicalZone<E> {
             fingerprints: Vec::with_capacity(vios),
             bounce,
             bounce_waiters: WaitQueue::new(),
-            moving: Tally::ZERO,
+            moving: OwnerCount::ZERO,
             restored: Box::new([0; BLOCK_SIZE]),
             journal_waiters: VecDeque::with_capacity(vios + HOLDS + RANGE_OPERATIONS),
             page_allocations: Vec::with_capacity(MAX_ALLOCATIONS),
@@ -225,18 +225,18 @@ impl<E: Env> LogicalZone<E> {
 
     /// data_vios that this zone takes further, and that may bring the hash zone something to do. Those that wait for
     /// others are not among them.
-    pub fn moving(&self) -> Tally {
+    pub fn moving(&self) -> OwnerCount {
         self.moving
     }
 
     /// A data_vio gets no further by itself.
-    fn stops(&mut self, index: u32) {
-        self.moving -= Tally::one(self.vios[index].is_own());
+    fn mark_blocked(&mut self, index: u32) {
+        self.moving -= OwnerCount::one(self.vios[index].is_own());
     }
 
     /// A data_vio gets further by itself, from now on or again.
-    fn goes_on(&mut self, index: u32) {
-        self.moving += Tally::one(self.vios[index].is_own());
+    fn mark_runnable(&mut self, index: u32) {
+        self.moving += OwnerCount::one(self.vios[index].is_own());
     }
 
     /// True when a flush waits for older pieces.
@@ -426,7 +426,7 @@ impl<E: Env> LogicalZone<E> {
         }
         let vio = DataVio::new(piece.operation, lbn, part, index);
         let vio = self.vios.acquire(vio).expect("availability was checked");
-        self.goes_on(vio);
+        self.mark_runnable(vio);
         self.lock(cx, vio);
     }
 
@@ -440,7 +440,7 @@ impl<E: Env> LogicalZone<E> {
             if let Some(buf) = bounce {
                 self.bounce.push(buf);
                 if let Some(waiter) = self.bounce_waiters.pop(&mut self.vios) {
-                    self.goes_on(waiter);
+                    self.mark_runnable(waiter);
                     self.bounce(cx, waiter);
                 }
             }

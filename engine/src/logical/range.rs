@@ -168,7 +168,7 @@ impl<E: Env> LogicalZone<E> {
         self.ranges.release(index);
         let mut waiters = self.range_waiters.take();
         while let Some(waiter) = waiters.pop(&mut self.vios) {
-            self.goes_on(waiter);
+            self.mark_runnable(waiter);
             self.lock(cx, waiter);
         }
         self.block_done(cx, piece, result);

@@ -6,7 +6,7 @@
 //! if the block is no longer where it was said to be; and nobody is told if it fails, because its content stays where it
 //! was.
 //!
-//! A block that was called back ([`crate::packing::stock`]) is expected, by fragments of clients perhaps. It waits for nothing that
+//! A block that was called back ([`crate::packing::candidates`]) is expected, by fragments of clients perhaps. It waits for nothing that
 //! a client has, who might wait for it: it ends instead.
 
 use super::data_vio::DataVio;
@@ -49,7 +49,7 @@ impl<E: Env> LogicalZone<E> {
                 cx.relocated(location.pbn);
             } else if self.has_vio() && self.vios.in_use() <= self.vios.capacity() / 2 {
                 let vio = self.vios.acquire(DataVio::relocation(lbn, location)).expect("availability was checked");
-                self.goes_on(vio);
+                self.mark_runnable(vio);
                 self.lock(cx, vio);
             } else if is_expected(location) {
                 cx.relocated(location.pbn);

@@ -34,7 +34,7 @@ impl<E: Env> LogicalZone<E> {
 
     /// A write gives back all that it has.
     pub(super) fn park(&mut self, index: u32) {
-        self.stops(index);
+        self.mark_blocked(index);
         let vio = &mut self.vios[index];
         let lbn = vio.lbn;
         (vio.role, vio.stage, vio.member, vio.awaited) = (Role::Parked, Stage::LbnLock, None, false);
@@ -61,7 +61,7 @@ impl<E: Env> LogicalZone<E> {
         }
         let (piece, is_discard) = (vio.piece, vio.operation.is_discard());
         self.discards -= usize::from(is_discard);
-        self.stops(index);
+        self.mark_blocked(index);
         self.vios.release(index);
         self.block_done(cx, piece, Err(error));
         true
@@ -76,7 +76,7 @@ impl<E: Env> LogicalZone<E> {
         if vio.is_some() {
             self.vios[index].role = Role::Requester { swap, pbn };
         }
-        self.goes_on(index);
+        self.mark_runnable(index);
         self.lock(cx, index);
     }
 
@@ -87,7 +87,7 @@ impl<E: Env> LogicalZone<E> {
             vio.stage = Stage::Deduping;
             vio.check = vio.old.check();
             let mapping = vio.old;
-            self.stops(index);
+            self.mark_blocked(index);
             return cx.held(swap, index, Some(mapping));
         }
         if vio.is_own() {
@@ -111,7 +111,7 @@ impl<E: Env> LogicalZone<E> {
 
     /// All blocks of a swap are held: gets the content of the write that has asked for it.
     pub(super) fn fill(&mut self, cx: &mut Context<'_, E>, index: u32) {
-        self.goes_on(index);
+        self.mark_runnable(index);
         self.vios[index].stage = Stage::Mapped;
         self.bounce(cx, index);
     }

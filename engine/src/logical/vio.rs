@@ -13,10 +13,10 @@ use crate::format::journal_record::Entry;
 use crate::format::{Mapped, Mapping, MappingState, PageId};
 use crate::journal::Waiter;
 use crate::message::{Arrival, Awaited, MemberRef, ToLogical, VioRef};
+use crate::owner_count::OwnerCount;
 use crate::packing::compression::extract;
 use crate::read_check;
 use crate::request::Operation;
-use crate::tally::Tally;
 use crate::units::{Block, Lbn, BLOCK_SIZE};
 
 impl<E: Env> LogicalZone<E> {
@@ -24,12 +24,12 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn lock(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let lbn = self.vios[index].lbn;
         if self.page_has_range(PageId::leaf_of(lbn).index) {
-            self.stops(index);
+            self.mark_blocked(index);
             self.range_waiters.push(&mut self.vios, index);
         } else if self.locks.acquire(lbn, &mut self.vios, index) {
             self.locked(cx, index);
         } else {
-            self.stops(index);
+            self.mark_blocked(index);
             self.hasten(cx, lbn);
         }
     }
@@ -113,7 +113,7 @@ impl<E: Env> LogicalZone<E> {
                 self.buffered(cx, index);
             }
             None => {
-                self.stops(index);
+                self.mark_blocked(index);
                 self.bounce_waiters.push(&mut self.vios, index);
             }
         }
@@ -226,7 +226,7 @@ impl<E: Env> LogicalZone<E> {
         let fingerprint = cx.fingerprinter.fingerprint(block);
         vio.check = Fingerprinter::check_code(block);
         vio.stage = Stage::Deduping;
-        self.moving -= Tally::one(vio.is_own());
+        self.moving -= OwnerCount::one(vio.is_own());
         if let Role::Requester { swap, .. } = vio.role {
             vio.role = Role::Done;
             return cx.filled(swap, Some(data));
@@ -237,7 +237,7 @@ impl<E: Env> LogicalZone<E> {
             data,
             fingerprint,
             old: vio.old,
-            anew: vio.is_relocation(),
+            relocating: vio.is_relocation(),
             awaited: vio.awaited && !vio.is_own(),
         });
     }
@@ -264,18 +264,18 @@ impl<E: Env> LogicalZone<E> {
     pub(super) fn event(&mut self, cx: &mut Context<'_, E>, event: ToLogical) {
         match event {
             ToLogical::Remap { vio, member, location } => {
-                self.goes_on(vio);
+                self.mark_runnable(vio);
                 self.remap(cx, vio, member, location);
             }
             ToLogical::Relocate { lbn, location } => self.relocate(lbn, location),
             ToLogical::Hold { swap, lbn, pbn, vio } => self.hold(cx, (swap, pbn), lbn, vio),
             ToLogical::Park { vio } => {
-                self.goes_on(vio);
+                self.mark_runnable(vio);
                 self.park(vio);
             }
             ToLogical::Fill { vio } => self.fill(cx, vio),
             ToLogical::WriteFailed { vio, error } => {
-                self.goes_on(vio);
+                self.mark_runnable(vio);
                 if self.may_swap(vio, error) {
                     return self.ask_for_swap(cx, vio);
                 }
@@ -363,7 +363,7 @@ impl<E: Env> LogicalZone<E> {
             self.discards -= 1;
         }
         self.holds -= usize::from(matches!(vio.role, Role::Neighbour { .. }));
-        self.stops(index);
+        self.mark_blocked(index);
         self.unlock(lbn);
         self.vios.release(index);
         if compared || bounce.is_some() {
@@ -381,7 +381,7 @@ impl<E: Env> LogicalZone<E> {
         for at in before..self.granted.len() {
             let granted = self.granted[at];
             self.vios[granted].awaited = self.locks.is_awaited(lbn);
-            self.goes_on(granted);
+            self.mark_runnable(granted);
         }
     }
 }

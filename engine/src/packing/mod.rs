@@ -3,7 +3,7 @@
 //! What makes several blocks fit into one: compression, the packer's bins, and the search for blocks that could be
 //! packed better.
 
+pub mod candidates;
 pub mod compression;
 pub mod packer;
 pub mod relocator;
-pub mod stock;

@@ -38,8 +38,8 @@ use mpool::MediaClass;
 
 use self::append::Arrival;
 use self::shelf::Shelf;
-use super::rest::LOOK_AGAIN;
-use super::tour::tour;
+use super::for_each_shard::for_each_shard;
+use super::quiesce::LOOK_AGAIN;
 use super::Volume;
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::timer;
@@ -196,7 +196,7 @@ impl History {
     async fn forget(&self) {
         let oldest = self.shelf.borrow().oldest();
         if let Some(volume) = self.volume.upgrade() {
-            tour(&volume, move |shard: &ShardHost| shard.forget_sections(oldest)).await;
+            for_each_shard(&volume, move |shard: &ShardHost| shard.forget_sections(oldest)).await;
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use mpool::units::Nanos;
 
-use super::super::tour::tour;
+use super::super::for_each_shard::for_each_shard;
 use super::super::Volume;
 use super::{place_of, History, Progress, Task};
 use crate::datapath::shard_host::ShardHost;
@@ -77,7 +77,7 @@ impl History {
         let volume: Option<Arc<Volume>> = self.volume.upgrade();
         let (false, Some(volume)) = (self.stopping.get(), volume) else { return false };
         let section: Arc<[u8]> = Arc::from(section);
-        tour(&volume, move |shard: &ShardHost| shard.refill(place_of(number), &section)).await;
+        for_each_shard(&volume, move |shard: &ShardHost| shard.refill(place_of(number), &section)).await;
         let Progress { done, total } = self.refill.get();
         self.refill.set(Progress { done: done + 1, total });
         timer::sleep(PAUSE).await;

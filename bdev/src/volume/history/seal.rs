@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use mpool::units::Nanos;
 
-use super::super::tour::tour;
+use super::super::for_each_shard::for_each_shard;
 use super::{History, Task};
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::{tasks, timer};
@@ -41,6 +41,6 @@ impl History {
     pub async fn seal(&self, least: u64) {
         let Some(volume) = self.volume.upgrade() else { return };
         let _task = Task::of(self);
-        tour(&volume, move |shard: &ShardHost| shard.seal_section(least)).await;
+        for_each_shard(&volume, move |shard: &ShardHost| shard.seal_section(least)).await;
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use mpool::units::Nanos;
 
-use super::tour::tour;
+use super::for_each_shard::for_each_shard;
 use super::Volume;
 use crate::datapath::poll::Quiet;
 use crate::datapath::shard_host::ShardHost;
@@ -23,7 +23,7 @@ pub const LOOK_AGAIN: Nanos = Nanos(500_000);
 pub async fn come_to_rest(volume: &Arc<Volume>) {
     let mut before = None;
     loop {
-        let now = tour(volume, ShardHost::quiet).await;
+        let now = for_each_shard(volume, ShardHost::quiet).await;
         let at_rest = is_at_rest(&now);
         if at_rest && before.as_ref() == Some(&now) {
             return;
@@ -43,7 +43,7 @@ fn is_at_rest(shards: &[Quiet]) -> bool {
 
 /// Waits until `is_done` of every shard.
 pub async fn wait_for_all(volume: &Arc<Volume>, is_done: fn(&ShardHost) -> bool) {
-    while !tour(volume, is_done).await.into_iter().all(|done| done) {
+    while !for_each_shard(volume, is_done).await.into_iter().all(|done| done) {
         timer::sleep(LOOK_AGAIN).await;
     }
 }

@@ -50,12 +50,12 @@ fn is_gauge(name: &str) -> bool {
 
 /// What a volume had counted before it was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Kept(Vec<(u64, u64)>);
+pub struct SavedCounters(Vec<(u64, u64)>);
 
-impl Kept {
+impl SavedCounters {
     /// What was recorded: identities and values.
-    pub fn new(recorded: Vec<(u64, u64)>) -> Kept {
-        Kept(recorded)
+    pub fn new(recorded: Vec<(u64, u64)>) -> SavedCounters {
+        SavedCounters(recorded)
     }
 
     /// What a figure had come to; 0 for gauges.
@@ -83,13 +83,13 @@ mod tests {
     fn counters_go_on_and_gauges_do_not() {
         let first =
             Statistics { data_blocks_used: 7, dedupe_hits: 5, unique_blocks: u64::MAX, ..Statistics::default() };
-        let recorded = Kept::default().with(&first);
+        let recorded = SavedCounters::default().with(&first);
         assert_eq!(recorded.len(), 2);
-        let kept = Kept::new(recorded);
+        let kept = SavedCounters::new(recorded);
         assert_eq!((kept.of("dedupe_hits"), kept.of("unique_blocks")), (5, u64::MAX));
         assert_eq!((kept.of("data_blocks_used"), kept.of("zero_blocks")), (0, 0));
         let second = Statistics { dedupe_hits: 2, zero_blocks: 1, ..Statistics::default() };
-        let kept = Kept::new(kept.with(&second));
+        let kept = SavedCounters::new(kept.with(&second));
         assert_eq!((kept.of("dedupe_hits"), kept.of("zero_blocks")), (7, 1));
     }
 

@@ -9,20 +9,20 @@ use std::ops::{AddAssign, Sub, SubAssign};
 
 /// Clients' and the volume's own, counted apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct OwnerCount {
     /// Clients'.
     pub clients: u32,
     /// The volume's own.
     pub own: u32,
 }
 
-impl Tally {
+impl OwnerCount {
     /// None.
-    pub const ZERO: Tally = Tally { clients: 0, own: 0 };
+    pub const ZERO: OwnerCount = OwnerCount { clients: 0, own: 0 };
 
     /// One of the volume's own, or of a client.
-    pub const fn one(own: bool) -> Tally {
-        Tally { clients: !own as u32, own: own as u32 }
+    pub const fn one(own: bool) -> OwnerCount {
+        OwnerCount { clients: !own as u32, own: own as u32 }
     }
 
     /// All of them.
@@ -31,25 +31,25 @@ impl Tally {
     }
 }
 
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
+impl AddAssign for OwnerCount {
+    fn add_assign(&mut self, other: OwnerCount) {
         self.clients += other.clients;
         self.own += other.own;
     }
 }
 
-impl SubAssign for Tally {
-    fn sub_assign(&mut self, other: Tally) {
+impl SubAssign for OwnerCount {
+    fn sub_assign(&mut self, other: OwnerCount) {
         *self = *self - other;
     }
 }
 
-impl Sub for Tally {
-    type Output = Tally;
+impl Sub for OwnerCount {
+    type Output = OwnerCount;
 
-    fn sub(self, other: Tally) -> Tally {
+    fn sub(self, other: OwnerCount) -> OwnerCount {
         let difference =
             |from: u32, what: u32| from.checked_sub(what).expect("nothing is taken away that is not there");
-        Tally { clients: difference(self.clients, other.clients), own: difference(self.own, other.own) }
+        OwnerCount { clients: difference(self.clients, other.clients), own: difference(self.own, other.own) }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! In real data most fragments are larger than half a block, and need a small one beside them that the few requests in
 //! flight seldom bring. So what was stored alone is remembered with the size of its fragment. When a later fragment finds
-//! no bin of the packer, the stock is asked for one that fills up its block ([`Stock::take`]); that block is then called
+//! no bin of the packer, the stock is asked for one that fills up its block ([`RepackCandidates::take`]); that block is then called
 //! back, by the way of the relocator ([`super::relocator`]).
 //!
 //! Of the blocks that fit the largest is taken, and only if less than [`SLACK`] bytes are lost, so that it does not use up
@@ -14,7 +14,7 @@
 //! Invariants: all of it is advice, like the relocator's; whoever takes a block asks whether it is still there. At most
 //! [`CAPACITY`] blocks are remembered, the oldest are forgotten first, more or less, and all of them at a restart.
 //! Sizes are counted in classes of 16 bytes, rounded up; a block is in the list of its class. Nothing is allocated
-//! after [`Stock::new`].
+//! after [`RepackCandidates::new`].
 //!
 //! dm-vdo never looks again at what it has stored.
 
@@ -39,7 +39,7 @@ const _: () = assert!(CAPACITY < NONE as usize && CLASSES <= u8::MAX as usize);
 
 /// A block that was stored as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stocked {
+pub struct RepackCandidate {
     /// The block of the volume for which it was written.
     pub lbn: Lbn,
     /// Where it is.
@@ -70,7 +70,7 @@ struct Ends {
 
 /// The stock.
 #[derive(Debug)]
-pub struct Stock {
+pub struct RepackCandidates {
     entries: Vec<Entry>,
     unused: Vec<u16>,
     /// Newest and oldest entry of each class.
@@ -81,20 +81,20 @@ pub struct Stock {
     hand: u16,
 }
 
-impl Default for Stock {
-    fn default() -> Stock {
-        Stock::new()
+impl Default for RepackCandidates {
+    fn default() -> RepackCandidates {
+        RepackCandidates::new()
     }
 }
 
-impl Stock {
+impl RepackCandidates {
     /// Memory of a stock.
-    pub const BYTES: usize = CAPACITY * (size_of::<Entry>() + size_of::<u16>()) + size_of::<Stock>();
+    pub const BYTES: usize = CAPACITY * (size_of::<Entry>() + size_of::<u16>()) + size_of::<RepackCandidates>();
 
     /// An empty stock.
     #[must_use]
-    pub fn new() -> Stock {
-        Stock {
+    pub fn new() -> RepackCandidates {
+        RepackCandidates {
             entries: vec![UNUSED; CAPACITY],
             unused: (0..CAPACITY as u16).rev().collect(),
             ends: [Ends { newest: NONE, oldest: NONE }; CLASSES],
@@ -133,21 +133,21 @@ impl Stock {
         }
     }
 
-    /// Whether [`Stock::take`] would find a block.
+    /// Whether [`RepackCandidates::take`] would find a block.
     #[must_use]
-    pub fn has_company_for(&self, size: usize) -> bool {
+    pub fn has_partner_for(&self, size: usize) -> bool {
         self.best_class(size).is_some()
     }
 
     /// Gives away a block whose fragment fills up a block together with one of `size` bytes: of several of its size the
     /// oldest, to which clients come back least.
-    pub fn take(&mut self, size: usize) -> Option<Stocked> {
+    pub fn take(&mut self, size: usize) -> Option<RepackCandidate> {
         let class = self.best_class(size)?;
         let entry = self.ends[class].oldest;
         self.unlink(entry);
         self.unused.push(entry);
         let Entry { lbn, pbn, .. } = self.entries[usize::from(entry)];
-        Some(Stocked { lbn, pbn, size: (class * CLASS_BYTES).min(MAX_FRAGMENT) })
+        Some(RepackCandidate { lbn, pbn, size: (class * CLASS_BYTES).min(MAX_FRAGMENT) })
     }
 
     /// The class of the largest blocks that fit beside `size` bytes, if they leave little enough.
@@ -222,7 +222,7 @@ mod tests {
     /// Against a model that looks through all that it has: what is taken fits, is the largest that does, and leaves little.
     #[test]
     fn what_fills_a_block_best_is_taken() {
-        let (mut random, mut stock) = (Random(3), Stock::new());
+        let (mut random, mut stock) = (Random(3), RepackCandidates::new());
         let mut model: Vec<(u64, usize)> = Vec::new();
         let (mut taken, mut refused) = (0, 0);
         for number in 0..20_000u64 {
@@ -235,10 +235,10 @@ mod tests {
             let room = (ROOM - 2 * ENTRY_BYTES).saturating_sub(size);
             let best = model.iter().map(|(_, size)| *size).filter(|size| *size <= room).max();
             let best = best.filter(|best| room - best <= SLACK);
-            assert_eq!(stock.has_company_for(size), best.is_some(), "{size} bytes");
+            assert_eq!(stock.has_partner_for(size), best.is_some(), "{size} bytes");
             let found = stock.take(size);
             assert_eq!(found.map(|found| found.size), best, "{size} bytes");
-            let Some(Stocked { lbn, pbn, size }) = found else {
+            let Some(RepackCandidate { lbn, pbn, size }) = found else {
                 refused += 1;
                 continue;
             };
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_size_is_taken() {
-        let mut stock = Stock::new();
+        let mut stock = RepackCandidates::new();
         (0..5).for_each(|number| stock.add(Lbn(number), Pbn(number), 3000));
         let taken: Vec<_> = std::iter::from_fn(|| stock.take(800)).map(|stocked| stocked.lbn.0).collect();
         assert_eq!(taken, [0, 1, 2, 3, 4]);
@@ -262,12 +262,12 @@ mod tests {
     /// A stock that is full forgets the oldest, and gives what fits at all.
     #[test]
     fn a_full_stock_forgets_and_is_not_choosy() {
-        let mut stock = Stock::new();
+        let mut stock = RepackCandidates::new();
         for number in 0..CAPACITY as u64 {
-            assert!(!stock.has_company_for(1000), "{number} blocks of 1000 bytes leave half a block");
+            assert!(!stock.has_partner_for(1000), "{number} blocks of 1000 bytes leave half a block");
             stock.add(Lbn(number), Pbn(number), 1000);
         }
-        assert!(stock.has_company_for(1000));
+        assert!(stock.has_partner_for(1000));
         stock.add(Lbn(CAPACITY as u64), Pbn(0), 1000);
         assert_eq!(stock.len(), CAPACITY);
         let mut lbns: Vec<_> = Vec::new();
@@ -281,10 +281,10 @@ mod tests {
 
     #[test]
     fn what_needs_a_block_of_its_own_has_no_company() {
-        let mut stock = Stock::new();
+        let mut stock = RepackCandidates::new();
         stock.add(Lbn(1), Pbn(1), MAX_FRAGMENT);
         stock.add(Lbn(2), Pbn(2), 1);
-        assert!(!stock.has_company_for(ROOM) && !stock.has_company_for(usize::from(u16::MAX)));
+        assert!(!stock.has_partner_for(ROOM) && !stock.has_partner_for(usize::from(u16::MAX)));
         assert_eq!(stock.take(MAX_FRAGMENT).map(|stocked| stocked.lbn), Some(Lbn(2)));
         assert_eq!(stock.take(100).map(|stocked| stocked.lbn), Some(Lbn(1)));
     }

@@ -2,7 +2,7 @@
 
 //! Calling back blocks that were stored as they are, because nothing came that would have shared a block with them.
 //!
-//! They go into the stock ([`crate::packing::stock`]). A fragment for which no bin has room calls one back that fills up its
+//! They go into the stock ([`crate::packing::candidates`]). A fragment for which no bin has room calls one back that fills up its
 //! own, if there are at least [`COMPANY`] clients' requests: then company is what clients wait for anyway. With fewer, none
 //! of them waits for what the volume does on its own account. Then a block that has just been stored begins: it is stored
 //! anew at once if the stock has company for it, and calls that back. So the data of a client that has one request in
@@ -20,10 +20,10 @@ use crate::arena::NONE;
 use crate::context::Context;
 use crate::env::Env;
 use crate::format::Mapped;
+use crate::owner_count::OwnerCount;
+use crate::packing::candidates::RepackCandidate;
 use crate::packing::packer::Choice;
 use crate::packing::relocator::MAX_MOVING;
-use crate::packing::stock::Stocked;
-use crate::tally::Tally;
 use crate::units::{Lbn, Pbn};
 
 /// From so many clients' requests on a fragment may wait for a block that is called back.
@@ -66,8 +66,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
 
     /// A block of the volume's own shares the fate of others and will not be parked: no bin expects it any more.
     pub(super) fn will_not_park(&mut self, member: u32) {
-        let Member { lbn, anew, .. } = self.members[member];
-        if anew {
+        let Member { lbn, relocating, .. } = self.members[member];
+        if relocating {
             self.packing.packer.arrived(lbn);
         }
     }
@@ -78,7 +78,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             if !self.may_call(cx) {
                 return;
             }
-            let Some(Stocked { lbn, pbn, size: theirs }) = self.packing.stock.take(size) else { return };
+            let Some(RepackCandidate { lbn, pbn, size: theirs }) = self.packing.stock.take(size) else { return };
             // Given away, or shared by others, who would keep it where it is.
             if cx.physical.references(pbn) != Some(1) {
                 continue;
@@ -102,7 +102,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         let size = usize::from(compressed);
         let begins = self.in_use.clients < COMPANY && cx.relocator.may_begin() && self.may_call(cx);
-        if begins && self.packing.stock.has_company_for(size) {
+        if begins && self.packing.stock.has_partner_for(size) {
             self.call(cx, lbn, pbn);
         } else {
             self.packing.stock.add(lbn, pbn, size);
@@ -115,8 +115,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         if agent == NONE || self.members[agent].packing != Packing::Parked {
             return;
         }
-        let own = self.members[member].anew;
-        self.packing.held_up += Tally::one(own);
+        let own = self.members[member].relocating;
+        self.packing.held_up += OwnerCount::one(own);
         if !own {
             self.mark_bin_of(agent);
         }

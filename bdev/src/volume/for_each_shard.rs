@@ -13,33 +13,33 @@ use futures::channel::oneshot;
 use super::Volume;
 use crate::datapath::shard_host::ShardHost;
 
-/// Has `visit` run for each shard in turn, on its thread. Returns the answers, in the order of the shards. On the
+/// Has `work` run for each shard in turn, on its thread. Returns the answers, in the order of the shards. On the
 /// application thread.
-pub async fn tour<T: Send + 'static>(
+pub async fn for_each_shard<T: Send + 'static>(
     volume: &Arc<Volume>,
-    visit: impl FnMut(&ShardHost) -> T + Send + 'static,
+    work: impl FnMut(&ShardHost) -> T + Send + 'static,
 ) -> Vec<T> {
-    travel(volume, 0..volume.shards().len(), visit).await
+    travel(volume, 0..volume.shards().len(), work).await
 }
 
-/// Has `visit` run for one shard, on its thread. Returns the answer; none when there is no such shard. On the
+/// Has `work` run for one shard, on its thread. Returns the answer; none when there is no such shard. On the
 /// application thread.
-pub async fn visit<T: Send + 'static>(
+pub async fn on_shard<T: Send + 'static>(
     volume: &Arc<Volume>,
     shard: usize,
-    visit: impl FnMut(&ShardHost) -> T + Send + 'static,
+    work: impl FnMut(&ShardHost) -> T + Send + 'static,
 ) -> Option<T> {
-    travel(volume, shard..shard + 1, visit).await.pop()
+    travel(volume, shard..shard + 1, work).await.pop()
 }
 
 async fn travel<T: Send + 'static>(
     volume: &Arc<Volume>,
     route: Range<usize>,
-    visit: impl FnMut(&ShardHost) -> T + Send + 'static,
+    work: impl FnMut(&ShardHost) -> T + Send + 'static,
 ) -> Vec<T> {
     let (back, receiver) = oneshot::channel();
     let answers = Vec::with_capacity(route.len());
-    step(Arc::clone(volume), route, visit, answers, back);
+    step(Arc::clone(volume), route, work, answers, back);
     // The sender travels, too, and every journey comes to its end.
     receiver.await.unwrap_or_default()
 }
@@ -48,7 +48,7 @@ async fn travel<T: Send + 'static>(
 fn step<T: Send + 'static>(
     volume: Arc<Volume>,
     mut route: Range<usize>,
-    mut visit: impl FnMut(&ShardHost) -> T + Send + 'static,
+    mut work: impl FnMut(&ShardHost) -> T + Send + 'static,
     mut answers: Vec<T>,
     back: oneshot::Sender<Vec<T>>,
 ) {
@@ -63,7 +63,7 @@ fn step<T: Send + 'static>(
         return;
     };
     thread.run(move || {
-        answers.push(visit(&volume.shards()[index]));
-        step(volume, route, visit, answers, back);
+        answers.push(work(&volume.shards()[index]));
+        step(volume, route, work, answers, back);
     });
 }
