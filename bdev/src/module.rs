@@ -5,7 +5,7 @@
 //!
 //! Both of SPDK's registries are statically initialised lists, so the order of constructors does not matter.
 
-use crate::datapath::{channel, client};
+use crate::datapath::{channel, request};
 use crate::pool::{examine, runtime};
 use crate::rpc;
 use crate::spdk::module::{self, Hooks};
@@ -20,7 +20,7 @@ extern "C" fn constructor() {
         init,
         fini_start,
         fini,
-        context_bytes: client::CONTEXT_BYTES,
+        context_bytes: request::CONTEXT_BYTES,
         examine: examine::examine_disk,
         destruct: registration::destruct,
         write_info: registration::write_info,

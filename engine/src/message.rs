@@ -5,7 +5,7 @@
 //! A message carries everything that its receiver needs, so no state is shared. Invariant: a message fits one cache
 //! line, because the rings between reactors hold them by value.
 //!
-//! Zones of one shard tell each other the same through queues ([`Handoff`](crate::context::Handoff)), but for the physical zone:
+//! Zones of one shard tell each other the same through queues (`context.rs`), but for the physical zone:
 //! it answers at once, so it is called. Whether a step is a call, a queue or a message to another shard depends only on
 //! where the owner of the object lives, never on load, so the order between two shards is kept.
 

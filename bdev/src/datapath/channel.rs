@@ -19,9 +19,9 @@ use engine::request::Operation;
 use engine::{Lbn, BLOCK_SIZE};
 
 use super::cache_padded::CachePadded;
-use super::client::{Client, Command, Request};
 use super::frontend::Frontend;
 use super::list::{Inbox, List};
+use super::request::{Command, Request, RequestHandle};
 use super::shard_host::ShardHost;
 use crate::spdk::thread::Thread;
 use crate::spdk::{compat, ffi};
@@ -69,7 +69,7 @@ impl Port {
     ///
     /// # Safety
     /// The request came through a channel of this port's thread, is settled and in no list; the caller forgets it.
-    pub unsafe fn answer(&self, client: Client) {
+    pub unsafe fn answer(&self, client: RequestHandle) {
         if self.thread.is_current() {
             // SAFETY: on the channel's thread; the rest is the caller's promise.
             unsafe { client.complete() };
@@ -95,7 +95,7 @@ impl Port {
         let any = self.answers.take_all(&list);
         while let Some(node) = list.pop() {
             // SAFETY: on the channel's thread; each request was pushed once, settled.
-            unsafe { Client::of(node).complete() };
+            unsafe { RequestHandle::of(node).complete() };
         }
         any
     }
@@ -268,5 +268,5 @@ unsafe fn start(channel: *mut ffi::spdk_io_channel, bdev_io: *mut ffi::spdk_bdev
         Command::Flush | Command::Reset => (&frontend.shards()[channel.shard], 0..0),
     };
     // SAFETY: the request was just submitted; port and home live as long as the volume. From here on the home has it.
-    unsafe { home.accept(Client::begin(io, channel.port, home.id, command, bytes)) };
+    unsafe { home.accept(RequestHandle::begin(io, channel.port, home.id, command, bytes)) };
 }

@@ -14,8 +14,8 @@ use engine::{Block, Env, Event, Lbn, Message, Part, ReadOnlyReason, RequestError
 use mpool::units::Nanos;
 
 use super::app_calls::AppCalls;
-use super::client::{Client, Request};
 use super::list::List;
+use super::request::{Home, HomeRequest, Request, RequestHandle};
 use super::ring::Sender;
 use super::sgl::{self, Cursor};
 use super::transfer::Transfers;
@@ -26,11 +26,11 @@ use crate::spdk::ffi;
 #[derive(Debug)]
 pub enum Mail {
     /// Part of a request of the sender's, for the owner of its leaf page.
-    Piece(Piece<Client>),
+    Piece(Piece<RequestHandle>),
     /// The receiver's part of an unmap of many leaf pages, of a request of the sender's.
-    Sweep(Sweep<Client>),
+    Sweep(Sweep<RequestHandle>),
     /// The answer, for the request's home.
-    PieceDone(Client, Result<(), RequestError>),
+    PieceDone(RequestHandle, Result<(), RequestError>),
     /// From engine to engine.
     Engine(Message<Buf>),
 }
@@ -39,6 +39,7 @@ pub enum Mail {
 #[derive(Debug)]
 pub struct HostEnv {
     id: ShardId,
+    home: Home,
     geometry: Geometry,
     volume_name: Arc<str>,
     transfers: Rc<Transfers>,
@@ -51,7 +52,7 @@ pub struct HostEnv {
     mailed: u32,
     /// Where the last lookup in a client's memory ended, and whose it was.
     cursor: Cursor,
-    cursor_of: Option<Client>,
+    cursor_of: Option<RequestHandle>,
     nanos_per_tick: f64,
     timer: Option<Nanos>,
     /// Requests that can go on being cut.
@@ -61,9 +62,9 @@ pub struct HostEnv {
 }
 
 impl HostEnv {
-    /// A world for shard `id`.
+    /// The world of the shard that has this right.
     pub fn new(
-        id: ShardId,
+        home: Home,
         geometry: Geometry,
         volume_name: Arc<str>,
         transfers: Rc<Transfers>,
@@ -71,7 +72,8 @@ impl HostEnv {
         outgoing: Vec<Option<Sender<Mail>>>,
     ) -> HostEnv {
         HostEnv {
-            id,
+            id: home.id(),
+            home,
             geometry,
             volume_name,
             transfers,
@@ -165,15 +167,21 @@ impl HostEnv {
         self.outgoing.iter().flatten().map(Sender::sent).sum()
     }
 
+    /// A request whose home this is.
+    pub fn at_home(&self, client: RequestHandle) -> HomeRequest {
+        client.at(&self.home)
+    }
+
     /// Counts a piece of a request whose home this is, and queues the request where it belongs now.
-    pub fn piece_done(&mut self, client: Client, result: Result<(), RequestError>) {
-        client.piece_done(result);
-        self.sort(client);
+    pub fn piece_done(&mut self, client: RequestHandle, result: Result<(), RequestError>) {
+        let request = self.at_home(client);
+        request.piece_done(result);
+        self.sort(request);
     }
 
     /// Queues a request that can be cut further, or that is settled. One that stands in `ready` is sorted when its
     /// turn comes.
-    pub fn sort(&mut self, client: Client) {
+    pub fn sort(&mut self, client: HomeRequest) {
         if client.is_queued() {
             return;
         }
@@ -188,7 +196,7 @@ impl HostEnv {
         }
     }
 
-    fn cursor(&mut self, client: Client) -> &mut Cursor {
+    fn cursor(&mut self, client: RequestHandle) -> &mut Cursor {
         if self.cursor_of != Some(client) {
             self.cursor_of = Some(client);
             self.cursor = Cursor::default();
@@ -197,7 +205,13 @@ impl HostEnv {
     }
 
     /// Visits the client's memory for `part` of block `lbn`, run by run.
-    fn visit(&mut self, client: Client, lbn: Lbn, part: Part, visit: impl FnMut(sgl::Run, core::ops::Range<usize>)) {
+    fn visit(
+        &mut self,
+        client: RequestHandle,
+        lbn: Lbn,
+        part: Part,
+        visit: impl FnMut(sgl::Run, core::ops::Range<usize>),
+    ) {
         let Some(start) = client.offset_of(lbn, part.offset) else {
             log::error!("{}: {lbn} lies before its own request", self.volume_name);
             return;
@@ -211,7 +225,7 @@ impl HostEnv {
 
 impl Env for HostEnv {
     type Buf = Buf;
-    type Client = Client;
+    type Client = RequestHandle;
 
     fn now(&self) -> Nanos {
         // SAFETY: reads the time stamp counter.
@@ -231,7 +245,7 @@ impl Env for HostEnv {
         unsafe { buf.block_mut() }
     }
 
-    fn copy_from_client(&mut self, client: Client, lbn: Lbn, part: Part, to: Buf) {
+    fn copy_from_client(&mut self, client: RequestHandle, lbn: Lbn, part: Part, to: Buf) {
         let target = to.as_ptr().wrapping_add(usize::from(part.offset));
         self.visit(client, lbn, part, |run, place| {
             // SAFETY: the run lies in the client's memory, the place in a block of this shard's pool (`part` is
@@ -240,7 +254,7 @@ impl Env for HostEnv {
         });
     }
 
-    fn copy_to_client(&mut self, client: Client, lbn: Lbn, part: Part, from: Buf) {
+    fn copy_to_client(&mut self, client: RequestHandle, lbn: Lbn, part: Part, from: Buf) {
         let source = from.as_ptr().wrapping_add(usize::from(part.offset)).cast_const();
         self.visit(client, lbn, part, |run, place| {
             // SAFETY: as for `copy_from_client`. Memory regions of a read are the client's to be written.
@@ -248,7 +262,7 @@ impl Env for HostEnv {
         });
     }
 
-    fn zero_client(&mut self, client: Client, lbn: Lbn, part: Part) {
+    fn zero_client(&mut self, client: RequestHandle, lbn: Lbn, part: Part) {
         self.visit(client, lbn, part, |run, _| {
             // SAFETY: the run lies in the client's memory, which a read may write.
             unsafe { run.zero() };
@@ -287,7 +301,7 @@ impl Env for HostEnv {
         self.outgoing.get(to.index()).and_then(Option::as_ref).map_or(usize::MAX, Sender::room)
     }
 
-    fn complete(&mut self, client: Client, result: Result<(), RequestError>) {
+    fn complete(&mut self, client: RequestHandle, result: Result<(), RequestError>) {
         let home = client.home();
         if home == self.id {
             self.piece_done(client, result);

@@ -5,7 +5,6 @@
 pub mod app_calls;
 pub mod cache_padded;
 pub mod channel;
-pub mod client;
 pub mod env;
 pub mod frontend;
 pub mod gauges;
@@ -13,6 +12,7 @@ pub mod list;
 pub mod peers;
 pub mod plan;
 pub mod poll;
+pub mod request;
 pub mod ring;
 pub mod sgl;
 pub mod shard_host;

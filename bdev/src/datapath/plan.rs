@@ -17,9 +17,9 @@ use engine::swapper::{HOLDS, MAX_SWAPS};
 use engine::{HistoryConfig, IndexImage, MetadataConfig, BLOCK_SIZE};
 
 use super::app_calls::AppSide;
-use super::client::Client;
 use super::env::Mail;
 use super::peers::Peers;
+use super::request::RequestHandle;
 use super::ring::{self, Receiver, Sender};
 use super::transfer::SLOT_BYTES;
 use crate::spdk::buffer::Buf;
@@ -80,7 +80,7 @@ pub fn arena_bytes(shards: usize) -> u64 {
     let engine = (VIOS + HOLDS) * VIO_BYTES + VIOS * shards * MEMBER_BYTES + PIECES * PIECE_BYTES + REST_BYTES;
     let (ring, outbox) = ring::capacities(shards);
     let mail = (shards - 1) * (ring + outbox) * size_of::<Mail>();
-    let host = TRANSFERS * SLOT_BYTES + WAITING_PIECES * size_of::<Piece<Client>>() + mail;
+    let host = TRANSFERS * SLOT_BYTES + WAITING_PIECES * size_of::<Piece<RequestHandle>>() + mail;
     (engine + host) as u64 + COMPRESSION_BYTES
 }
 
@@ -233,7 +233,7 @@ mod tests {
         for shards in [1, 2, 4, 8, 16, 32] {
             let (ring, outbox) = ring::capacities(shards);
             let mail = (shards - 1) * (ring + outbox) * size_of::<Mail>();
-            let host = TRANSFERS * SLOT_BYTES + WAITING_PIECES * size_of::<Piece<Client>>() + mail;
+            let host = TRANSFERS * SLOT_BYTES + WAITING_PIECES * size_of::<Piece<RequestHandle>>() + mail;
             let taken = engine_bytes(shards) + host as u64;
             let planned = arena_bytes(shards) + map_cache_bytes(1, shards) / shards as u64 + (1 << 20);
             assert!((planned * 4 / 5..=planned).contains(&taken), "{shards} shards: {taken} of {planned} bytes");

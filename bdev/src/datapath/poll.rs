@@ -27,7 +27,6 @@ use mpool::drive::IoCounters;
 use mpool::units::Nanos;
 
 use super::app_calls::AppCalls;
-use super::client::{Client, Command, Request};
 use super::env::{HostEnv, Mail};
 use super::gauges::Gauges;
 use super::list::{Inbox, List};
@@ -35,6 +34,7 @@ use super::plan::{
     Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, RELOCATION_BLOCKS, SLAB_BLOCKS, SWAP_BLOCKS, TRANSFERS,
     VERIFY_BLOCKS, VIOS, WAITING_PIECES,
 };
+use super::request::{Command, Home, Request, RequestHandle};
 use super::ring::Receiver;
 use super::shard_host::{StartError, Waker};
 use super::transfer::Transfers;
@@ -85,9 +85,9 @@ pub struct Running {
     transfers: Rc<Transfers>,
     incoming: Vec<Option<Receiver<Mail>>>,
     /// Pieces of other shards' requests that the engine could not take yet.
-    waiting: VecDeque<Piece<Client>>,
+    waiting: VecDeque<Piece<RequestHandle>>,
     /// Sweeps that the engine could not take yet.
-    waiting_sweeps: VecDeque<Sweep<Client>>,
+    waiting_sweeps: VecDeque<Sweep<RequestHandle>>,
     /// Whose turn it is when the engine takes pieces again: theirs or ours.
     theirs_first: bool,
     was_busy: bool,
@@ -153,7 +153,9 @@ impl Running {
             },
         };
         let app_calls = AppCalls::new(plan.app, plan.app_side, plan.key, id, plan.peers);
-        let env = HostEnv::new(id, plan.geometry, plan.volume_name, Rc::clone(&transfers), app_calls, plan.outgoing);
+        // SAFETY: the caller is on the shard's thread, and starts it once.
+        let home = unsafe { Home::new(id) };
+        let env = HostEnv::new(home, plan.geometry, plan.volume_name, Rc::clone(&transfers), app_calls, plan.outgoing);
         Ok(Running {
             id,
             shard: Shard::new(config),
@@ -336,10 +338,10 @@ impl Running {
         let mut any = false;
         while let Some(node) = queues.arrivals.pop() {
             any = true;
-            let client = Client::of(node);
+            let client = RequestHandle::of(node);
             match client.command() {
                 Command::Range(_) => {
-                    client.set_queued(true);
+                    self.env.at_home(client).set_queued(true);
                     // SAFETY: just taken out of a list; completed only after it came out of `settled`.
                     unsafe { self.env.ready.push(node) };
                 }
@@ -354,9 +356,9 @@ impl Running {
     }
 
     /// Sends a flush piece to every shard.
-    fn flush(&mut self, client: Client) {
+    fn flush(&mut self, client: RequestHandle) {
         for index in 0..self.incoming.len() {
-            let piece = client.flush_piece();
+            let piece = self.env.at_home(client).flush_piece();
             if index == self.id.index() {
                 self.waiting.push_back(piece);
             } else {
@@ -394,7 +396,7 @@ impl Running {
     }
 
     /// Sends a sweep to every shard.
-    fn sweep(&mut self, sweep: Sweep<Client>) {
+    fn sweep(&mut self, sweep: Sweep<RequestHandle>) {
         for index in 0..self.incoming.len() {
             if index == self.id.index() {
                 self.waiting_sweeps.push_back(sweep);
@@ -413,7 +415,7 @@ impl Running {
         true
     }
 
-    fn enter(&mut self, piece: Piece<Client>) {
+    fn enter(&mut self, piece: Piece<RequestHandle>) {
         self.env.forget_cursor();
         self.shard.submit(&mut self.env, piece);
     }
@@ -421,7 +423,7 @@ impl Running {
     /// Cuts pieces off the request at the head of the line. Returns whether it came further.
     fn feed_ours(&mut self) -> bool {
         let Some(node) = self.env.ready.front() else { return false };
-        let client = Client::of(node);
+        let client = self.env.at_home(RequestHandle::of(node));
         let mut progress = false;
         loop {
             if let Some(sweep) = client.next_sweep(self.incoming.len()) {

@@ -30,12 +30,12 @@ use engine::{ReadOnlyReason, ShardId};
 use mpool::drive::IoCounters;
 
 use super::cache_padded::CachePadded;
-use super::client::{Client, Request};
 use super::gauges::Gauges;
 use super::list::{Inbox, List};
 use super::peers::Peers;
 use super::plan::{Plan, DMA_BYTES};
 use super::poll::{Queues, Quiet, Running};
+use super::request::{Request, RequestHandle};
 use crate::spdk::thread::Thread;
 use crate::spdk::{compat, ffi};
 
@@ -142,7 +142,7 @@ impl ShardHost {
     /// # Safety
     /// The request is in no list, and nobody touches it before it is completed, unless it is this shard that has it
     /// do so.
-    pub unsafe fn accept(&self, client: Client) {
+    pub unsafe fn accept(&self, client: RequestHandle) {
         if self.thread.is_current() {
             // SAFETY: this is the shard's thread; the rest is the caller's promise.
             unsafe { self.confined.arrivals.push(client.node()) };
@@ -336,7 +336,7 @@ impl ShardHost {
         let busy = self.with_running(|running| running.turn(&queues)).unwrap_or(false);
         // Answers may bring new requests at once; those wait in `arrivals`.
         while let Some(node) = self.confined.finished.pop() {
-            let client = Client::of(node);
+            let client = RequestHandle::of(node);
             // SAFETY: the port lives as long as the volume.
             let port = unsafe { client.port().as_ref() };
             // SAFETY: the request is settled and just left its last list; the port answers on the right thread.

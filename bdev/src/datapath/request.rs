@@ -9,10 +9,12 @@
 //!
 //! Invariants: a request is in at most one list ([`super::list`]); it is completed exactly once, after its last
 //! piece; after that its memory is SPDK's again and nobody touches it. Never is there a `&mut` to a request: what
-//! changes is in cells.
+//! changes is in cells. A [`RequestHandle`] travels and only reads; what the home alone may change is reached by
+//! [`RequestHandle::at`], on the home's thread.
 
 use core::cell::Cell;
 use core::ffi::c_int;
+use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
@@ -93,13 +95,13 @@ const _: () = assert!(align_of::<Request>() <= 8, "driver_ctx is aligned to 8 by
 
 /// The handle under which the engine knows a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Client(NonNull<Request>);
+pub struct RequestHandle(NonNull<Request>);
 
 // SAFETY: shards of other threads only read fields that do not change while they hold a piece of the request, and
 // hand it back to its home; see the module's documentation.
-unsafe impl Send for Client {}
+unsafe impl Send for RequestHandle {}
 
-impl Client {
+impl RequestHandle {
     /// Builds the request of a `spdk_bdev_io` in its own context memory.
     ///
     /// `byte_range` is empty for commands that have none.
@@ -113,7 +115,7 @@ impl Client {
         home: ShardId,
         command: Command,
         byte_range: core::ops::Range<u64>,
-    ) -> Client {
+    ) -> RequestHandle {
         // SAFETY: the bdev_io is valid; the context has the size that the module asked for and is aligned to 8
         // (asserted above). The parameters of a block request are the active member of the union for all commands
         // that have memory; a list has as many entries as it says.
@@ -145,7 +147,7 @@ impl Client {
                 under_way: Cell::new(0),
                 outcome: Cell::new(Outcome::Success),
             });
-            Client(NonNull::new_unchecked(place))
+            RequestHandle(NonNull::new_unchecked(place))
         }
     }
 
@@ -156,8 +158,8 @@ impl Client {
     }
 
     /// The handle of a request that was popped from a list.
-    pub fn of(node: NonNull<Request>) -> Client {
-        Client(node)
+    pub fn of(node: NonNull<Request>) -> RequestHandle {
+        RequestHandle(node)
     }
 
     /// The request as a list node.
@@ -209,10 +211,81 @@ impl Client {
         (lbn.0 * BLOCK_SIZE as u64 + u64::from(offset)).checked_sub(self.request().start)
     }
 
-    // The following is for the home shard alone.
+    /// The request as its home shard has it.
+    ///
+    /// # Panics
+    /// If this is another shard's request.
+    pub fn at(self, home: &Home) -> HomeRequest {
+        assert!(self.home() == home.id, "a request of {:?} is counted by {:?}", self.home(), home.id);
+        HomeRequest { handle: self, confined: PhantomData }
+    }
+
+    /// Answers the client. The handle, and every copy of it, is dead afterwards.
+    ///
+    /// # Safety
+    /// On the thread of the request's channel, once, when no piece is under way and the request is in no list.
+    pub unsafe fn complete(self) {
+        debug_assert!(self.request().under_way.get() == 0);
+        let bdev_io = self.bdev_io();
+        let outcome = self.request().outcome.get();
+        // SAFETY: the bdev_io was not completed yet (the caller), and this is its thread.
+        unsafe {
+            match outcome {
+                Outcome::Success => {
+                    ffi::spdk_bdev_io_complete(bdev_io, ffi::spdk_bdev_io_status::SPDK_BDEV_IO_STATUS_SUCCESS);
+                }
+                Outcome::Nvme(kind, code) => {
+                    ffi::spdk_bdev_io_complete_nvme_status(bdev_io, 0, c_int::from(kind), c_int::from(code));
+                }
+                Outcome::Failed => {
+                    ffi::spdk_bdev_io_complete(bdev_io, ffi::spdk_bdev_io_status::SPDK_BDEV_IO_STATUS_FAILED);
+                }
+            }
+        }
+    }
+}
+
+/// A shard's right to change its own requests: whoever has it is on the shard's thread, which it never leaves.
+#[derive(Debug)]
+pub struct Home {
+    id: ShardId,
+    confined: PhantomData<*const ()>,
+}
+
+impl Home {
+    /// That of a shard.
+    ///
+    /// # Safety
+    /// This is the shard's thread, and its only one.
+    pub unsafe fn new(id: ShardId) -> Home {
+        Home { id, confined: PhantomData }
+    }
+
+    /// The shard.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+}
+
+/// A request on the thread of its home shard, which cuts it, counts it and ends it.
+#[derive(Debug, Clone, Copy)]
+pub struct HomeRequest {
+    handle: RequestHandle,
+    confined: PhantomData<*const ()>,
+}
+
+impl HomeRequest {
+    fn request(&self) -> &Request {
+        self.handle.request()
+    }
+
+    /// The request as a list node.
+    pub fn node(self) -> NonNull<Request> {
+        self.handle.node()
+    }
 
     /// The next piece, which is now under way; none when there is no more or [`MAX_PIECES`] are.
-    pub fn next_piece(&self) -> Option<Piece<Client>> {
+    pub fn next_piece(&self) -> Option<Piece<RequestHandle>> {
         let request = self.request();
         let Command::Range(operation) = request.command else { return None };
         if request.under_way.get() >= MAX_PIECES {
@@ -222,7 +295,7 @@ impl Client {
         request.next.set(next);
         request.under_way.set(request.under_way.get() + 1);
         Some(Piece {
-            client: *self,
+            client: self.handle,
             operation,
             lbn: extent.lbn,
             blocks: extent.blocks,
@@ -238,7 +311,7 @@ impl Client {
 
     /// The whole leaf pages at the head of what is left of an unmap or zeroing, as a sweep for each of `shards` shards, which
     /// are now under way; none when they are so few that pieces do as well.
-    pub fn next_sweep(&self, shards: usize) -> Option<Sweep<Client>> {
+    pub fn next_sweep(&self, shards: usize) -> Option<Sweep<RequestHandle>> {
         let request = self.request();
         if !matches!(request.command, Command::Range(operation) if operation.is_discard()) {
             return None;
@@ -246,14 +319,14 @@ impl Client {
         let (pages, next) = split::whole_pages(request.next.get(), request.end)?;
         request.next.set(next);
         request.under_way.set(request.under_way.get() + shards as u8);
-        Some(Sweep { client: *self, first: pages.start, end: pages.end })
+        Some(Sweep { client: self.handle, first: pages.start, end: pages.end })
     }
 
     /// Counts a flush piece as under way.
-    pub fn flush_piece(&self) -> Piece<Client> {
+    pub fn flush_piece(&self) -> Piece<RequestHandle> {
         let request = self.request();
         request.under_way.set(request.under_way.get() + 1);
-        Piece { client: *self, operation: Operation::Flush, lbn: Lbn(0), blocks: 0, skip: 0, cut: 0 }
+        Piece { client: self.handle, operation: Operation::Flush, lbn: Lbn(0), blocks: 0, skip: 0, cut: 0 }
     }
 
     /// Counts a piece as done. The first error is the request's.
@@ -294,30 +367,6 @@ impl Client {
     /// Notes whether it stands in that list.
     pub fn set_queued(&self, queued: bool) {
         self.request().queued.set(queued);
-    }
-
-    /// Answers the client. The handle, and every copy of it, is dead afterwards.
-    ///
-    /// # Safety
-    /// On the thread of the request's channel, once, when no piece is under way and the request is in no list.
-    pub unsafe fn complete(self) {
-        debug_assert!(self.is_settled());
-        let bdev_io = self.bdev_io();
-        let outcome = self.request().outcome.get();
-        // SAFETY: the bdev_io was not completed yet (the caller), and this is its thread.
-        unsafe {
-            match outcome {
-                Outcome::Success => {
-                    ffi::spdk_bdev_io_complete(bdev_io, ffi::spdk_bdev_io_status::SPDK_BDEV_IO_STATUS_SUCCESS);
-                }
-                Outcome::Nvme(kind, code) => {
-                    ffi::spdk_bdev_io_complete_nvme_status(bdev_io, 0, c_int::from(kind), c_int::from(code));
-                }
-                Outcome::Failed => {
-                    ffi::spdk_bdev_io_complete(bdev_io, ffi::spdk_bdev_io_status::SPDK_BDEV_IO_STATUS_FAILED);
-                }
-            }
-        }
     }
 }
 
