@@ -12,8 +12,7 @@
 use engine::fingerprint::SECRET_BYTES;
 use engine::volume::inventory::InventoryRecord;
 use engine::Block;
-
-use crate::sim::random::mix;
+use mpool::testing::mix;
 
 /// Bytes of a stripe; the key of each one begins eight bytes after that of the one before.
 const STRIPE: usize = 64;

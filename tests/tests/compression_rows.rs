@@ -9,12 +9,12 @@ use engine::format::{Geometry, MappingState};
 use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Blocks, Direction, Message, Pbn, RequestError, ShardId};
+use mpool::testing::Random;
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::{Cluster, Step};
 use tests::sim::content::noise_of;
 use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
-use tests::sim::random::Random;
 use tests::sim::rig::{metadata, nothing, reads_from_disk, writes_to_disk, Rig};
 use tests::sim::sizes::Sizes;
 

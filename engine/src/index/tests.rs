@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::testing::{at, content, Random};
+use mpool::testing::Random;
+
+use super::testing::{at, content};
 use super::*;
 use crate::fingerprint::Fingerprint;
 use crate::format::MappingState;
@@ -321,7 +323,7 @@ fn restoring_does_not_replace_newer_records() {
 #[test]
 fn random_use_agrees_with_a_map() {
     for seed in 0..40 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         // The smallest table that occurs has 2 buckets; contents differ in the key that it uses.
         let contents = distinct_contents(2500, 17);
         let mut model: HashMap<usize, Mapped> = HashMap::new();

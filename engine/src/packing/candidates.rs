@@ -204,16 +204,9 @@ impl RepackCandidates {
 
 #[cfg(test)]
 mod tests {
+    use mpool::testing::Random;
+
     use super::*;
-
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) as usize % bound
-        }
-    }
 
     fn rounded(size: usize) -> usize {
         size.next_multiple_of(CLASS_BYTES).min(MAX_FRAGMENT)
@@ -222,7 +215,7 @@ mod tests {
     /// Against a model that looks through all that it has: what is taken fits, is the largest that does, and leaves little.
     #[test]
     fn what_fills_a_block_best_is_taken() {
-        let (mut random, mut stock) = (Random(3), RepackCandidates::new());
+        let (mut random, mut stock) = (Random::new(3), RepackCandidates::new());
         let mut model: Vec<(u64, usize)> = Vec::new();
         let (mut taken, mut refused) = (0, 0);
         for number in 0..20_000u64 {

@@ -118,23 +118,16 @@ fn looks_incompressible(block: &Block) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use mpool::testing::Random;
+
     use super::*;
-
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            self.0 >> 24
-        }
-    }
 
     /// A block of which so many bytes in 4096 are random, the others a pattern.
     fn block(random: &mut Random, random_bytes: usize) -> Block {
         let mut block = [0; BLOCK_SIZE];
-        let pattern = random.next() as u8;
+        let pattern = random.draw() as u8;
         for (at, byte) in block.iter_mut().enumerate() {
-            *byte = if at < random_bytes { (random.next() >> 8) as u8 } else { pattern ^ (at % 17) as u8 };
+            *byte = if at < random_bytes { (random.draw() >> 8) as u8 } else { pattern ^ (at % 17) as u8 };
         }
         block
     }
@@ -142,7 +135,7 @@ mod tests {
     /// vdo-94, partly: whatever compresses comes back byte by byte, and the size follows the content.
     #[test]
     fn fragments_come_back() {
-        let (mut random, mut compressor) = (Random(1), Compressor::new());
+        let (mut random, mut compressor) = (Random::new(1), Compressor::new());
         let mut last = 0;
         for share in 0..=14 {
             let random_bytes = share * BLOCK_SIZE / 16;
@@ -166,7 +159,7 @@ mod tests {
     /// vdo-94, partly: random data is refused, nearly always without trying.
     #[test]
     fn random_data_is_not_compressed() {
-        let (mut random, mut compressor) = (Random(2), Compressor::new());
+        let (mut random, mut compressor) = (Random::new(2), Compressor::new());
         let mut noticed = 0;
         for _ in 0..1000 {
             let original = block(&mut random, BLOCK_SIZE);
@@ -180,7 +173,7 @@ mod tests {
     /// The sample does not refuse data that compresses: text, machine words, data with a random half.
     #[test]
     fn compressible_data_is_not_refused_early() {
-        let mut random = Random(3);
+        let mut random = Random::new(3);
         let text = include_bytes!("compression.rs");
         for start in (0..text.len() - BLOCK_SIZE).step_by(100) {
             let block: &Block = text[start..start + BLOCK_SIZE].try_into().unwrap();
@@ -190,7 +183,7 @@ mod tests {
             assert!(!looks_incompressible(&block(&mut random, BLOCK_SIZE / 2)));
             let mut words = [0; BLOCK_SIZE];
             for word in words.chunks_exact_mut(8) {
-                word.copy_from_slice(&(random.next() & 0xffff_ffff).to_le_bytes());
+                word.copy_from_slice(&(random.draw() & 0xffff_ffff).to_le_bytes());
             }
             assert!(!looks_incompressible(&words), "an array of 32-bit numbers in 64 bits");
         }
@@ -199,21 +192,21 @@ mod tests {
     /// Any bytes are taken, and a damaged fragment never yields anything but a whole block or an error.
     #[test]
     fn hostile_fragments_are_refused_or_give_a_block() {
-        let (mut random, mut compressor) = (Random(4), Compressor::new());
+        let (mut random, mut compressor) = (Random::new(4), Compressor::new());
         let mut out = [0; BLOCK_SIZE];
         assert_eq!(decompress(&[], &mut out), Err(InvalidFragment));
         let mut refused = 0;
         for round in 0..20_000 {
             let mut bytes = [0; 600];
-            let len = (random.next() % 600) as usize;
-            bytes.iter_mut().for_each(|byte| *byte = (random.next() >> 8) as u8);
+            let len = (random.draw() % 600) as usize;
+            bytes.iter_mut().for_each(|byte| *byte = (random.draw() >> 8) as u8);
             refused += u32::from(decompress(&bytes[..len], &mut out).is_err());
             if round % 10 == 0 {
                 let original = block(&mut random, 800);
                 compressor.compress(&original).unwrap();
                 let mut damaged = compressor.fragment().to_vec();
-                let at = random.next() as usize % damaged.len();
-                damaged[at] ^= 1 << (random.next() % 8);
+                let at = random.draw() as usize % damaged.len();
+                damaged[at] ^= 1 << (random.draw() % 8);
                 let _ = decompress(&damaged, &mut out);
                 damaged.truncate(at);
                 assert_eq!(decompress(&damaged, &mut out), Err(InvalidFragment), "cut at {at}");

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::test_media::Random;
+use mpool::testing::Random;
+
 use super::test_zone::TestZone;
 use super::{PhysicalError, ReadLock};
 use crate::format::Geometry;
@@ -175,7 +176,7 @@ impl Model {
 }
 
 fn run(seed: u64, shards: usize, slab_blocks: u64, slabs: u64, capacity: usize) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     let mut model = Model::new(shards, slab_blocks, slabs, capacity);
     for batch in 0..150 {
         // Each batch leans another way, so that the zone is empty, full, and everything between.
@@ -217,7 +218,7 @@ fn random_histories_agree_with_the_model() {
 /// vdo-11, vdo-39: with one block and many holders the count reaches 254 and never passes it.
 #[test]
 fn a_crowded_block_reaches_its_maximum() {
-    let random = &mut Random(11);
+    let random = &mut Random::new(11);
     let mut model = Model::new(1, 8, 1, 8);
     let pbn = model.blocks[3];
     let mut reached = 0;

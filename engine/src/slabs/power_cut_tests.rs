@@ -8,8 +8,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use mpool::testing::Random;
+
 use super::event::{Applied, PhysicalEvent, Requester, Source};
-use super::test_media::{Areas, Random};
+use super::test_media::Areas;
 use super::test_zone::{Setup, TestZone, NONCE};
 use super::ReadLock;
 use crate::env::Direction;
@@ -96,11 +98,11 @@ impl Campaign {
         let zero = vec![0; slab_blocks as usize];
         let slab = ModelSlab { base: zero.clone(), changes: vec![], now: zero };
         let mut zone = setup.create();
-        zone.random = Random(seed ^ 0xff);
+        zone.random = Random::new(seed ^ 0xff);
         Campaign {
             setup,
             zone,
-            random: Random(seed),
+            random: Random::new(seed),
             slabs: vec![slab; slabs as usize],
             pages: HashSet::new(),
             next_entry: [0; JOURNALS],
@@ -173,7 +175,7 @@ impl Campaign {
             Allocation::Block(pbn) => {
                 let (slab, offset) = self.at(pbn);
                 assert_eq!(self.slabs[slab].now[offset as usize], 0, "{pbn} is in use");
-                if self.random.chance(8) {
+                if self.random.one_in(8) {
                     self.zone.release(pbn, 0).expect("held");
                 } else {
                     self.increment(pbn, 253);
@@ -217,7 +219,7 @@ impl Campaign {
 
     fn decrement(&mut self) {
         let first = self.any_block();
-        let most = if self.random.chance(4) { 504 } else { 1 };
+        let most = if self.random.one_in(4) { 504 } else { 1 };
         let (slab, offset) = self.at(first);
         let referenced = |&offset: &u32| {
             let count = self.slabs[slab].now.get(offset as usize);
@@ -310,7 +312,7 @@ impl Campaign {
         let random = self.zone.random.clone();
         self.zone = self.setup.load(left);
         self.zone.random = random;
-        if self.random.chance(2) {
+        if self.random.one_in(2) {
             self.slow_down();
         }
     }
@@ -402,7 +404,7 @@ impl Campaign {
                 _ => {}
             }
             // At any moment the media are right.
-            if self.random.chance(2) {
+            if self.random.one_in(2) {
                 let left = self.zone.media.cut(&mut self.random);
                 self.check(&left);
             }

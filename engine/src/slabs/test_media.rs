@@ -4,28 +4,13 @@
 
 use std::collections::HashMap;
 
+use mpool::testing::Random;
+
 use crate::env::{Direction, Run, RunToken};
 use crate::error::RequestError;
 use crate::format::Place;
 use crate::test_device::TestDevice;
 use crate::units::{Block, BLOCK_SIZE, SECTOR_SIZE};
-
-/// SplitMix64: small, seeded, good enough to choose operations.
-#[derive(Debug, Clone)]
-pub(super) struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as usize % bound
-    }
-
-    pub fn chance(&mut self, one_in: usize) -> bool {
-        self.below(one_in) == 0
-    }
-}
 
 /// A block of some slab's area.
 pub(super) type Address = (u64, u32);

@@ -4,10 +4,11 @@
 
 use std::ops::{Deref, DerefMut};
 
+use mpool::testing::Random;
 use mpool::units::Nanos;
 
 use super::event::{Applied, PhysicalEvent, Requester, Source};
-use super::test_media::{Areas, Random, TestMedia};
+use super::test_media::{Areas, TestMedia};
 use super::{PbnLocks, PhysicalConfig, PhysicalError, PhysicalZone, ReserveConfig};
 use crate::format::journal_record::Point;
 use crate::format::slab_summary::SlabSummary;
@@ -95,7 +96,7 @@ impl Setup {
             zone,
             media: TestMedia::new(self.bufs, areas, self.volatile_cache),
             io: MetadataIo::new(self.transfers, self.volatile_cache),
-            random: Random(1),
+            random: Random::new(1),
             next_entry: 0,
             events: vec![],
         }

@@ -15,6 +15,7 @@ use inspect::image::Image;
 use inspect::report::Inspection;
 use inspect::{json, text};
 use mpool::format::Record;
+use mpool::testing::Random;
 use mpool::{Extent, MediaClass, ObjectId};
 use serde_json::{json, Value};
 
@@ -227,20 +228,6 @@ fn one_log_named_by_many_is_read_once() {
     assert_eq!(shared, (fits - 7).div_ceil(2));
 }
 
-/// Draws numbers; the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 16
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.draw() % bound.max(1) as u64) as usize
-    }
-}
-
 /// Places that hold something: superblocks, and the first blocks of each log.
 fn place(random: &mut Random) -> usize {
     match random.below(4) {
@@ -300,7 +287,7 @@ fn any_change_is_survived() {
         let image = made.image();
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(&image).expect("the file can be written");
-        let (path, mut random, mut wrong) = (file.path().to_owned(), Random(1), 0_u64);
+        let (path, mut random, mut wrong) = (file.path().to_owned(), Random::new(1), 0_u64);
         for _ in 0..400 {
             let places = spoil(file.as_file(), &image, &mut random);
             wrong += u64::from(print_everything(&path) > 0);
@@ -317,7 +304,7 @@ fn the_program_ends_well_on_any_change_and_length() {
     let image = Made::original().image();
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(&image).expect("the file can be written");
-    let (path, mut random) = (file.path().to_owned(), Random(2));
+    let (path, mut random) = (file.path().to_owned(), Random::new(2));
     for round in 0..60 {
         let places = spoil(file.as_file(), &image, &mut random);
         if round % 3 == 0 {

@@ -13,7 +13,7 @@
 //! All numbers are little-endian. Duplicates name neither place nor request: their blocks are equal wherever they
 //! lie, which is what a deduplicating volume is to find out. A sector of zeros is content too.
 
-use crate::sim::random::mix;
+use mpool::testing::mix;
 
 /// Bytes of a sector.
 pub(super) const SECTOR_BYTES: usize = 512;

@@ -2,10 +2,11 @@
 
 //! Which requests come, drawn from a seed, and what each of them writes.
 
+use mpool::testing::{mix, Random};
+
 use super::content::{Content, BLOCK_BYTES};
 use super::spread::Spread;
 use crate::nvme_tcp::{Capabilities, IoCommand, Namespace};
-use crate::sim::random::{mix, Random};
 
 /// How often each kind of request comes, in per mille; the rest are reads.
 #[derive(Debug, Clone, Copy)]

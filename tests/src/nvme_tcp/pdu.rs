@@ -266,7 +266,7 @@ fn word(from: &[u8], at: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::random::Random;
+    use mpool::testing::Random;
 
     #[test]
     fn what_is_sent_has_golden_bytes() {

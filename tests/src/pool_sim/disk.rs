@@ -13,10 +13,10 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use mpool::testing::Random;
 use mpool::DeviceProperties;
 
 use super::image::{Filler, Image, ATOM, PAGE};
-use crate::sim::random::Random;
 
 /// What is written or discarded.
 #[derive(Debug, Clone)]

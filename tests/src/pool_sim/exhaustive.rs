@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mpool::lock::ordered;
+use mpool::testing::Random;
 use mpool::{DeviceError, DeviceProperties};
 
 use super::campaign::Totals;
@@ -25,7 +26,6 @@ use super::session::SharedModel;
 use super::session_manage::create;
 use super::wander::wander;
 use crate::seeds::campaigns::Options;
-use crate::sim::random::Random;
 
 /// What is done to a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::sim::random::mix;
+use mpool::testing::mix;
 
 /// Bytes in a sector that is written or lost as a whole.
 pub const ATOM: usize = 512;

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 
+use mpool::testing::Random;
 use mpool::units::Nanos;
 use mpool::{DeviceProperties, DeviceType, Level};
 use uuid::Uuid;
@@ -16,7 +17,6 @@ use super::faults::Faults;
 use super::host::SimHost;
 use super::image::Image;
 use super::machine::{Counts, Machine, Moment, Order};
-use crate::sim::random::Random;
 
 /// What a life begins with.
 #[derive(Debug, Clone)]

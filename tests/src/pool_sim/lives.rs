@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mpool::lock::ordered;
+use mpool::testing::Random;
 
 use super::campaign::Totals;
 use super::host::SimHost;
@@ -19,7 +20,6 @@ use super::revive::{revive, Found, CAPACITY, STAGING, ZONE};
 use super::session::{Session, SharedModel};
 use super::session_manage::{create, rename};
 use super::wander::wander;
-use crate::sim::random::Random;
 
 /// Runs one seed.
 ///

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use mpool::lock::ordered;
 use mpool::mlog::{LogFormat, LogIdentity, Mlog, OpenFlags};
+use mpool::testing::Random;
 use mpool::{DeviceProperties, Host, Kind, ObjectId, ObjectType, PoolError, Slot};
 use uuid::Uuid;
 
@@ -23,7 +24,6 @@ use super::life::{drawn_disk, Birth, Off};
 use super::log_media::DiskRange;
 use super::log_model::LogModel;
 use super::machine::Moment;
-use crate::sim::random::Random;
 
 /// Where the log lies on the disk.
 const START: u64 = 64 << 10;

@@ -10,7 +10,7 @@
 //!   not. So may what is acknowledged between a failure and its report.
 //! * Nothing else is there, nothing twice, and the order is that of the calls, as far as they did not overlap.
 
-use crate::sim::random::mix;
+use mpool::testing::mix;
 
 /// Bytes that make a record known again.
 const NAMED: usize = 8;

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::Waker;
 
+use mpool::testing::Random;
 use mpool::units::Nanos;
 use mpool::{DeviceError, Level};
 
@@ -17,7 +18,6 @@ use super::disk::{Change, Content, Disk, Fate, Keep};
 use super::faults::{Failure, Faults};
 use super::image::{Filler, Image};
 use super::operation::{Action, Call, Operation};
-use crate::sim::random::Random;
 
 /// When the power is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

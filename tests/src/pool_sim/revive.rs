@@ -11,6 +11,7 @@ use mpool::management::activate::ActivateRequest;
 use mpool::management::Flags;
 use mpool::params::ParamChanges;
 use mpool::registry::Registry;
+use mpool::testing::Random;
 use mpool::tunables::Tunables;
 use mpool::units::Nanos;
 use mpool::{Host, Kind, MediaClass, Object, ObjectId, ObjectState, ObjectType, PoolError, Usage};
@@ -19,7 +20,6 @@ use super::host::SimHost;
 use super::log_model::LogModel;
 use super::pool_model::{Content, ObjectModel, Possible, Standing};
 use super::session::{is_fault, Outcome, Session, SharedModel};
-use crate::sim::random::Random;
 
 /// Name of the disk for CAPACITY.
 pub const CAPACITY: &str = "capacity";

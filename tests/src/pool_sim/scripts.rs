@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use mpool::format::MediaFormat;
+use mpool::testing::Random;
 use mpool::units::Nanos;
 use mpool::{DeviceProperties, Host, MediaClass, ObjectId, ObjectType, PAGE_BYTES};
 
@@ -18,7 +19,6 @@ use super::revive::{registry_in, revive, Found, CAPACITY, STAGING, ZONE};
 use super::session::{Session, SharedModel};
 use super::session_manage::{create, create_in, destroy, rename};
 use super::wander::wander;
-use crate::sim::random::Random;
 
 /// What a call yields; when it was refused for a good reason, the script is over.
 macro_rules! done {

@@ -13,12 +13,12 @@ use futures::channel::oneshot;
 use mpool::device::PlainMemory;
 use mpool::lock::ordered;
 use mpool::registry::{ActivePool, Registry};
+use mpool::testing::{mix, Random};
 use mpool::{Host, IoBuf, Kind, MediaClass, ObjectId, Pool, PoolError, PAGE_BYTES};
 
 use super::host::SimHost;
 use super::pool_model::{Content, ObjectModel, PoolModel, Standing};
 use super::slab_model;
-use crate::sim::random::{mix, Random};
 
 /// The model, as all share it over all lives.
 pub type SharedModel = Rc<RefCell<PoolModel>>;

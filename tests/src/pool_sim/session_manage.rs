@@ -11,13 +11,13 @@ use mpool::management::drive_add::DriveAddRequest;
 use mpool::management::rename::RenameRequest;
 use mpool::params::{CreateParams, LayoutWish, ParamChanges};
 use mpool::registry::Registry;
+use mpool::testing::Random;
 use mpool::{DeviceProperties, Kind, MediaClass};
 
 use super::host::SimHost;
 use super::pool_model::Possible;
 use super::revive::{registry, zones_of, CAPACITY, CONTAINERS, STAGING, ZONE};
 use super::session::{is_fault, Outcome, Session, SharedModel};
-use crate::sim::random::Random;
 
 /// Spare zones of new pools, in percent.
 const SPARE: u8 = 10;

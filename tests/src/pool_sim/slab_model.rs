@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use mpool::testing::mix;
+
 use super::image::ATOM;
-use crate::sim::random::mix;
 
 /// A write that is not durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use mpool::lock::ordered;
 use mpool::management::import::ImportRequest;
 use mpool::management::scan::pools_among;
+use mpool::testing::Random;
 use mpool::DeviceProperties;
 use uuid::Uuid;
 
@@ -22,7 +23,6 @@ use super::revive::{registry, revive, Found, CAPACITY, STAGING, ZONE};
 use super::session::{is_fault, Session, SharedModel};
 use super::session_manage::create;
 use super::wander::wander;
-use crate::sim::random::Random;
 
 /// Names of the disks with the copy.
 const COPIES: [&str; 2] = ["copied capacity", "copied staging"];

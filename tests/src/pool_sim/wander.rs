@@ -7,12 +7,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mpool::logs::LogHandle;
+use mpool::testing::Random;
 use mpool::units::Nanos;
 use mpool::{Host, MediaClass, ObjectId, ObjectType, Search, PAGE_BYTES};
 
 use super::pool_model::{Content, Standing};
 use super::session::{Outcome, Session};
-use crate::sim::random::Random;
 
 /// Bytes of which all writes of mblocks but the last are multiples.
 const UNIT: usize = 16 << 10;

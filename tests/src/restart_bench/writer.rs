@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use mpool::testing::Random;
 use tests::nvme_tcp::{Controller, IoCommand};
-use tests::sim::random::Random;
 
 use super::block::{self, BLOCK_BYTES};
 use super::Outcome;

@@ -5,7 +5,7 @@
 //! The set itself comes first, block by block. Behind it lies what later lives write once more: a quarter of the set from its start, then a
 //! quarter from its end.
 
-use ::tests::sim::random::Random;
+use ::mpool::testing::Random;
 
 use super::oracle::BlockNumber;
 

@@ -10,8 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use engine::{HistoryConfig, IndexImage, SectionAt, ShardId};
-
-use super::random::Random;
+use mpool::testing::Random;
 
 /// Sections that a shard may have handed over and the host not yet written.
 const UNWRITTEN: usize = 2;

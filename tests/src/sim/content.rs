@@ -9,8 +9,7 @@
 //! tenth, others to a half, and some do not. Those of 64 bytes of noise and those of 360 just fill up a block together.
 
 use engine::{Block, BLOCK_SIZE, SECTOR_SIZE};
-
-use super::random::mix;
+use mpool::testing::mix;
 
 /// Content of a sector.
 pub type Token = u64;

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 
 use engine::{Block, Pbn, BLOCK_SIZE, SECTOR_SIZE};
+use mpool::testing::Random;
 
 use super::content::SECTORS;
 use super::model::SectorMask;
-use super::random::Random;
 
 /// A kind of damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

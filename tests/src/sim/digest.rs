@@ -3,8 +3,7 @@
 //! A digest of all events of a run, by which two runs are compared without keeping either.
 
 use engine::Place;
-
-use super::random::mix;
+use mpool::testing::mix;
 
 /// A kind of event.
 #[derive(Debug, Clone, Copy)]

@@ -7,9 +7,9 @@
 //! shard. So an error that comes out of nothing, or that two requests report for one fault, is noticed.
 
 use engine::{Direction, Pbn, Place};
+use mpool::testing::{mix, Random};
 
 use super::damage::{Damage, DamageCounts};
-use super::random::{mix, Random};
 
 /// How often things go wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -37,7 +37,6 @@ pub mod load;
 pub mod memory;
 pub mod model;
 pub mod plan;
-pub mod random;
 pub mod rig;
 pub mod runner;
 pub mod sabotage;

@@ -11,10 +11,10 @@ use engine::format::Geometry;
 use engine::slabs::ReserveConfig;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Blocks, Pbn};
+use mpool::testing::Random;
 
 use super::chapters::ChapterPlan;
 use super::faults::FaultRates;
-use super::random::Random;
 use super::schedule::Weights;
 use super::sizes::Sizes;
 

@@ -9,6 +9,7 @@ use engine::format::ROOT_LEVEL;
 use engine::request::Operation;
 use engine::statistics::Statistics;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
+use mpool::testing::Random;
 
 use super::audit::{audit, check_efficiency};
 use super::client::Request;
@@ -16,7 +17,6 @@ use super::cluster::Cluster;
 use super::counts::{DiskCounts, WorldCounts};
 use super::faults::{FaultCounts, FaultRates, Faults};
 use super::plan::{Flavour, Plan};
-use super::random::Random;
 use super::sabotage::Sabotage;
 use super::schedule::Schedule;
 use super::scribble::Scribbler;

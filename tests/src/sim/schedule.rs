@@ -6,11 +6,11 @@
 //! seed to seed, so that in some the disk is slow, in others messages lag, in others shards run rarely.
 
 use engine::ShardId;
+use mpool::testing::Random;
 
 use super::base::Base;
 use super::chapters::Chapters;
 use super::cluster::{Cluster, Step};
-use super::random::Random;
 
 /// How likely each kind of event is, and how fast time goes.
 #[derive(Debug, Clone, Copy)]

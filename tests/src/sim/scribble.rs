@@ -8,6 +8,7 @@
 //! since the engine last did.
 
 use engine::Lbn;
+use mpool::testing::Random;
 
 use super::base::Base;
 use super::client::{Client, RequestId};
@@ -16,7 +17,6 @@ use super::content::{self, Tokens};
 use super::digest::Happening;
 use super::model::{SectorMask, ALL_SECTORS};
 use super::plan::Plan;
-use super::random::Random;
 use super::world::{trace, World};
 
 /// First of the values that are written by nobody else.

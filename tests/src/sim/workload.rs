@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
+use mpool::testing::Random;
 
 use super::client::Request;
 use super::content::{self, Token, SECTORS};
 use super::plan::Plan;
-use super::random::Random;
 
 /// First value of blocks that are like no other.
 const UNIQUE: u64 = 1 << 32;

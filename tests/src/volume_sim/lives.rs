@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mpool::lock::ordered;
+use mpool::testing::Random;
 
 use super::campaign::Totals;
 use super::life::{live, Course};
@@ -17,7 +18,6 @@ use crate::pool_sim::faults::Faults;
 use crate::pool_sim::image::Image;
 use crate::pool_sim::life::{Birth, Life, Off};
 use crate::pool_sim::machine::{Moment, Order};
-use crate::sim::random::Random;
 
 /// Runs one seed.
 ///

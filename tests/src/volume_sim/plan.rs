@@ -7,6 +7,7 @@ use std::ops::Range;
 use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Blocks, Pbn};
+use mpool::testing::Random;
 use mpool::DeviceProperties;
 
 use crate::pool_sim::faults::Faults;
@@ -15,7 +16,6 @@ use crate::pool_sim::machine::Moment;
 use crate::pool_sim::revive::{CAPACITY, STAGING, ZONE};
 use crate::sim::faults::FaultRates;
 use crate::sim::plan::{draw_compression, draw_history, draw_range, Flavour, Mix, Plan};
-use crate::sim::random::Random;
 use crate::sim::schedule::Weights;
 use crate::sim::sizes::Sizes;
 

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use engine::request::Operation;
 use mpool::lock::ordered;
+use mpool::testing::Random;
 use mpool::units::Nanos;
 use mpool::{DeviceError, Host};
 
@@ -32,7 +33,6 @@ use crate::pool_sim::life::{Birth, Off};
 use crate::pool_sim::machine::{Moment, Order};
 use crate::seeds::campaigns::Options;
 use crate::sim::client::Request;
-use crate::sim::random::Random;
 
 /// What is done to a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use engine::request::Operation;
 use engine::ReadOnlyReason;
+use mpool::testing::Random;
 
 use super::machine_base::MachineBase;
 use super::open::Opened;
@@ -16,7 +17,6 @@ use crate::pool_sim::host::SimHost;
 use crate::sim::client::Request;
 use crate::sim::cluster::Cluster;
 use crate::sim::plan::Plan;
-use crate::sim::random::Random;
 use crate::sim::schedule::Schedule;
 use crate::sim::scribble::Scribbler;
 use crate::sim::workload::Workload;

@@ -8,13 +8,13 @@
 use std::ops::Range;
 
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
+use mpool::testing::Random;
 
 use super::plan::{draw_moment, Ending, LifePlan, Theme, VolumePlan, SLAB_BLOCKS};
 use crate::pool_sim::faults::Faults;
 use crate::sim::client::Request;
 use crate::sim::content::noise_of;
 use crate::sim::plan::Mix;
-use crate::sim::random::Random;
 
 /// Noise in blocks of which 14 fit a compressed block, and in those of which three do; both leave some bytes over.
 const NOISES: [usize; 2] = [0, 120];

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use mpool::testing::mix;
 use tests::nvme_tcp::{Controller, IoCommand, Shape, Status};
-use tests::sim::random::mix;
 use tests::target::{Export, Server};
 
 use crate::fixture::PATIENCE;

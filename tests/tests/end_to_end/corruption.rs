@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use mpool::testing::Random;
 use serde_json::{json, Value};
 use tests::nvme_tcp::IoCommand;
-use tests::sim::random::Random;
 use tests::target::{Rig, Server};
 
 use crate::base_file::BaseFile;

@@ -8,10 +8,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use mpool::testing::Random;
 use serde_json::json;
 use tests::durability::{Load, LoadError, LoadOptions, Mix, Spread};
 use tests::nvme_tcp::{Controller, Shape};
-use tests::sim::random::Random;
 use tests::target::{Export, Rig, Server, ServerOptions};
 
 use crate::fixture::{create, rig, rig_with, target_with, tree, MIB, PATIENCE};

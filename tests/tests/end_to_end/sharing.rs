@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 
+use mpool::testing::Random;
 use serde_json::json;
 use tests::collide::{colliding, find_secret};
-use tests::sim::random::Random;
 use tests::target::{Rig, Server};
 
 use crate::base_file::BaseFile;

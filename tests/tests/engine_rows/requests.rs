@@ -6,12 +6,12 @@ use engine::format::Geometry;
 use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Blocks, Direction, Pbn, RequestError};
+use mpool::testing::Random;
 use tests::sim::client::Request;
 use tests::sim::cluster::Cluster;
 use tests::sim::content::{block_of, Token};
 use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
-use tests::sim::random::Random;
 use tests::sim::rig::{nothing, reads_from_disk, transfers, writes_to_disk, Rig};
 use tests::sim::sizes::Sizes;
 

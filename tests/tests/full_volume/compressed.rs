@@ -6,9 +6,9 @@
 use engine::request::Operation;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Direction, RequestError};
+use mpool::testing::Random;
 use tests::sim::client::Request;
 use tests::sim::cluster::Cluster;
-use tests::sim::random::Random;
 use tests::sim::rig::{nothing, Rig};
 use tests::sim::sizes::Sizes;
 

@@ -10,11 +10,11 @@ mod plain;
 use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Blocks, Pbn, RequestError};
+use mpool::testing::Random;
 use tests::sim::client::Request;
 use tests::sim::cluster::Cluster;
 use tests::sim::content::noise_of;
 use tests::sim::faults::Faults;
-use tests::sim::random::Random;
 use tests::sim::rig::nothing;
 use tests::sim::sizes::Sizes;
 

@@ -8,11 +8,11 @@ use engine::request::Operation;
 use engine::slabs::ReserveConfig;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Blocks, Direction, Pbn, Place, ReadOnlyReason, RequestError, ShardId};
+use mpool::testing::Random;
 use tests::sim::client::{Request, RequestId};
 use tests::sim::cluster::Cluster;
 use tests::sim::directed::Pending;
 use tests::sim::faults::Faults;
-use tests::sim::random::Random;
 use tests::sim::rig::{nothing, Rig};
 use tests::sim::sizes::Sizes;
 

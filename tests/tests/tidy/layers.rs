@@ -31,27 +31,48 @@ fn layers() -> BTreeMap<String, Vec<Vec<String>>> {
 /// The modules at the top of a crate that a source names, each with the line.
 fn named(path: &str, text: &str, reexports: &BTreeMap<String, String>) -> Vec<(usize, String)> {
     let depth = path.split('/').count() - usize::from(path.ends_with("/mod.rs"));
+    let to_root = "super::".repeat(depth);
     let mut found = Vec::new();
-    for (number, line) in code(text) {
-        if line.trim_start().starts_with("//") {
+    // A declaration may take several lines.
+    let mut statement = String::new();
+    for (number, line) in code(text).filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        statement.push_str(line.trim());
+        let is_use = ["use ", "pub use ", "pub(crate) use "].iter().any(|start| statement.starts_with(start));
+        if is_use && !statement.ends_with(';') {
             continue;
         }
-        let to_root = "super::".repeat(depth);
         for prefix in ["crate::", &to_root] {
-            for (at, _) in line.match_indices(prefix) {
-                let before = line[..at].chars().next_back();
+            for (at, _) in statement.match_indices(prefix) {
+                let before = statement[..at].chars().next_back();
                 if before.is_some_and(|before| before.is_alphanumeric() || matches!(before, '_' | ':' | '$')) {
                     continue;
                 }
-                let rest = &line[at + prefix.len()..];
-                let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-                let name = &rest[..end];
-                assert!(!name.is_empty(), "{path}:{}: one module after {prefix}, not several: {line}", number + 1);
-                found.push((number + 1, reexports.get(name).cloned().unwrap_or_else(|| name.to_owned())));
+                let known = |name: &str| reexports.get(name).cloned().unwrap_or_else(|| name.to_owned());
+                found.extend(heads(&statement[at + prefix.len()..]).map(|name| (number + 1, known(name))));
             }
         }
+        statement.clear();
     }
     found
+}
+
+/// What a path begins with, or each of the paths in braces.
+fn heads(rest: &str) -> impl Iterator<Item = &str> {
+    let word = |text: &'_ str| text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let mut depth = 0;
+    let paths = rest.strip_prefix('{').map_or(&rest[..word(rest)], |paths| {
+        let end = paths.find(|c| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            depth < 0
+        });
+        &paths[..end.unwrap_or(paths.len())]
+    });
+    let mut depth = 0;
+    let apart = paths.split(move |c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    apart.map(|path| path.trim().split("::").next().unwrap_or_default()).filter(|name| !name.is_empty())
 }
 
 /// What `lib.rs` calls by another path: the item, and the module that has it.
@@ -138,6 +159,38 @@ fn unsafe_code_has_its_rooms() {
             if !line.trim_start().starts_with("//") && line.contains("unsafe") {
                 wrong.push(format!("{name}:{}: {}", number + 1, line.trim()));
             }
+        }
+    }
+    holds(&wrong);
+}
+
+/// A source that no module declares is built by nobody.
+#[test]
+fn every_source_is_a_module() {
+    let sources = files(&[".rs"]);
+    let text_of: BTreeMap<&str, &str> = sources.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let by_path = |file: &str| {
+        let end = format!("{file}\"]");
+        sources.iter().any(|(_, text)| text.lines().any(|line| line.starts_with("#[path") && line.ends_with(&end)))
+    };
+    let mut wrong = Vec::new();
+    for (name, _) in &sources {
+        let (directory, file) = name.rsplit_once('/').expect("sources lie in directories");
+        let is_root = matches!(file, "lib.rs" | "main.rs" | "build.rs") || directory.ends_with("src/bin");
+        let is_cargos = ["tests/tests", "engine/tests", "inspect/tests", "fuzz/fuzz_targets"].contains(&directory);
+        if is_root || is_cargos || directory.ends_with("/examples") {
+            continue;
+        }
+        let (beside, module) = match file {
+            "mod.rs" => directory.rsplit_once('/').expect("a directory in another"),
+            _ => (directory, file.trim_end_matches(".rs")),
+        };
+        let declaration = format!("mod {module};");
+        let parents = ["/mod.rs", "/lib.rs", "/main.rs", ".rs"].map(|end| format!("{beside}{end}"));
+        let texts = parents.iter().filter_map(|parent| text_of.get(parent.as_str()));
+        let is_declared = texts.flat_map(|text| text.lines()).any(|line| line.trim().ends_with(&declaration));
+        if !is_declared && !by_path(file) {
+            wrong.push(format!("{name}: no module declares it"));
         }
     }
     holds(&wrong);

@@ -14,6 +14,7 @@ use std::task::{Wake, Waker};
 use futures::future::{FutureExt, LocalBoxFuture};
 
 use super::*;
+use crate::testing::Random;
 
 /// Tasks that run in an order drawn from a seed, each only after it was woken.
 #[derive(Default)]
@@ -52,23 +53,6 @@ impl Crowd {
     fn run(&mut self, random: &mut Random) {
         while self.step(random) {}
         assert!(self.tasks.is_empty(), "{} tasks wait for ever", self.tasks.len());
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
     }
 }
 
@@ -150,12 +134,12 @@ fn a_waiter_dropped_after_the_hand_over_passes_the_lock_on() {
 fn random_operations_in_the_order_of_ranks_all_end() {
     const RANKS: [Rank; 5] = [Rank::Management, Rank::ClientObject, Rank::Uniquifier, Rank::Compaction, Rank::RootLog];
     for seed in 0..200 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let locks: Rc<Vec<Pair>> =
             Rc::new(RANKS.iter().map(|&rank| [0; 2].map(|zero| (Lock::new(rank), Cell::new(zero)))).collect());
         let mut crowd = Crowd::default();
         for _ in 0..12 {
-            let (locks, mut random) = (Rc::clone(&locks), Random(random.next()));
+            let (locks, mut random) = (Rc::clone(&locks), Random::new(random.draw()));
             crowd.add(async move {
                 for _ in 0..20 {
                     visit(&locks, &mut random).await;

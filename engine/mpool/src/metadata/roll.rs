@@ -88,7 +88,7 @@ mod tests {
     /// Against a tree, with ids that mostly grow, and with ids in any order.
     #[test]
     fn a_roll_agrees_with_a_tree() {
-        let mut random = crate::testing::Random(5);
+        let mut random = crate::testing::Random::new(5);
         for round in 0..200 {
             let (mut roll, mut tree) = (Roll::default(), BTreeMap::new());
             for step in 0..200_u64 {

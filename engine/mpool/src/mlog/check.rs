@@ -104,12 +104,12 @@ mod tests {
     /// mpool-65, partly: whatever is on media, recovery and reading end, and what recovery accepts can be read.
     #[test]
     fn damaged_images_end_in_a_result() {
-        let mut random = Random(5);
+        let mut random = Random::new(5);
         for round in 0..8_000 {
             let mut log = sample(if round % 2 == 0 { LogFormat::V1 } else { LogFormat::V2 });
             for _ in 0..=random.below(6) {
                 let at = random.below(log.image.len());
-                log.image[at] = [0, 1, 2, 3, 4, 0xff, random.next() as u8][random.below(7)];
+                log.image[at] = [0, 1, 2, 3, 4, 0xff, random.draw() as u8][random.below(7)];
             }
             let found = check_image(&log.image, ScanConfig { accept_v1: true, ..log.scan_config() });
             assert!(!matches!(found, Err(ContentError::Read(_))), "{found:?}");
@@ -119,7 +119,7 @@ mod tests {
     /// The same with check codes made to fit, so that the damage gets past them.
     #[test]
     fn damaged_records_under_good_check_codes_end_in_a_result() {
-        let mut random = Random(6);
+        let mut random = Random::new(6);
         for _ in 0..8_000 {
             let mut log = sample(LogFormat::V2);
             for _ in 0..=random.below(3) {

@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn any_bytes_end_in_a_result() {
-        let mut random = crate::testing::Random(1);
+        let mut random = crate::testing::Random::new(1);
         for _ in 0..20_000 {
             let length = random.below(600);
             let mut bytes: Vec<u8> = (0..length).map(|_| [0, 1, 2, 3, 4, 5, 6, 255][random.below(8)]).collect();

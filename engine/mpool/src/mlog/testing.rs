@@ -30,11 +30,11 @@ pub(crate) const STAMP: Stamp = Stamp { uuid: Uuid::from_u128(0x006d_706f_6f6c),
 
 /// A record that differs from all others, if it has more than a few bytes.
 pub(crate) fn record(number: u64, bytes: usize) -> Vec<u8> {
-    let mut random = Random(number);
+    let mut random = Random::new(number);
     let mut record: Vec<u8> = number.to_le_bytes().into_iter().take(bytes).collect();
     while record.len() < bytes {
         let left = bytes - record.len();
-        record.extend(random.next().to_le_bytes().into_iter().take(left));
+        record.extend(random.draw().to_le_bytes().into_iter().take(left));
     }
     record
 }

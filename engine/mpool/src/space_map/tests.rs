@@ -53,7 +53,7 @@ fn the_map_agrees_with_a_naive_one() {
 /// Many extents are inserted as one by one, or none of them.
 #[test]
 fn extents_in_order_are_inserted_as_one_by_one() {
-    let mut random = crate::testing::Random(3);
+    let mut random = crate::testing::Random::new(3);
     for _ in 0..500 {
         let mut before = map(100, 1 + random.below(5) as u64, 0);
         for _ in 0..random.below(8) {

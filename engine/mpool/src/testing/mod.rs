@@ -14,5 +14,5 @@ mod random;
 pub mod world;
 
 pub use host::TestHost;
-pub use random::Random;
+pub use random::{mix, Random};
 pub use world::World;

@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use mpool::testing::Random;
 use mpool::units::Nanos;
 
-use super::world::{At, Rng, World, NONCE};
+use super::world::{At, World, NONCE};
 use crate::block_map::page_memory::Entries;
 use crate::block_map::{BlockMap, EraInput, Fetch, Frame, Leaving, MapConfig, MapEvent, Purpose};
 use crate::env::ReadOnlyReason;
@@ -272,7 +273,7 @@ impl Bench {
     }
 
     /// Does one thing, chosen by chance, other than to begin an operation.
-    pub fn something(&mut self, rng: &mut Rng) {
+    pub fn something(&mut self, rng: &mut Random) {
         match rng.below(6) {
             0 if !self.wanted.is_empty() => self.allocate(rng.below(self.wanted.len() as u64) as usize),
             1 if !self.holding.is_empty() => self.let_go(rng.below(self.holding.len() as u64) as usize),
@@ -329,7 +330,7 @@ impl Bench {
     }
 
     /// What a power cut leaves, with the records that the map says it needs, is the model.
-    pub fn check_cut(&self, rng: &mut Rng) {
+    pub fn check_cut(&self, rng: &mut Random) {
         let need = self.map.oldest_need().unwrap_or(self.journal.len() as u64);
         let records = || self.journal.iter().enumerate().skip(need as usize);
         let turns = records().filter_map(|(at, record)| match *record {

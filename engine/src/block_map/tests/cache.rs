@@ -2,14 +2,15 @@
 
 //! The page cache against a model.
 
+use mpool::testing::Random;
+
 use super::bench::{data, Bench, Op};
-use super::world::Rng;
 use crate::block_map::{BlockMap, EraInput, MAX_ALLOCATIONS};
 use crate::format::Mapping;
 use crate::units::Lbn;
 
 /// Blocks all over the logical size: some in one region, some with nothing in common but a root, or not even that.
-fn places(rng: &mut Rng) -> Vec<u64> {
+fn places(rng: &mut Random) -> Vec<u64> {
     let region = rng.below(1 << 40);
     (0..400)
         .map(|number| match number % 4 {
@@ -21,7 +22,7 @@ fn places(rng: &mut Rng) -> Vec<u64> {
         .collect()
 }
 
-fn random_op(rng: &mut Rng, places: &[u64], bench: &Bench, discards: u64) -> Option<Op> {
+fn random_op(rng: &mut Random, places: &[u64], bench: &Bench, discards: u64) -> Option<Op> {
     let lbn = Lbn(places[rng.below(places.len() as u64) as usize]);
     if bench.users.iter().flatten().any(|op| op.lbn() == lbn) {
         return None;
@@ -36,7 +37,7 @@ fn random_op(rng: &mut Rng, places: &[u64], bench: &Bench, discards: u64) -> Opt
 
 /// Random operations on a cache of the smallest size, transfers ending in any order, and power cuts on the way.
 fn campaign(seed: u64, users: usize, bufs: usize, volatile_cache: bool, resize: bool) {
-    let mut rng = Rng(seed);
+    let mut rng = Random::new(seed);
     let minimum = BlockMap::<u32>::minimum_pages(users);
     let mut bench = Bench::new(minimum, users, bufs, volatile_cache);
     let places = places(&mut rng);

@@ -2,8 +2,10 @@
 
 //! Transfers that fail, and damage.
 
+use mpool::testing::Random;
+
 use super::bench::{data, geometry, Bench, Op, FIRST_PBN};
-use super::world::{image, At, Rng};
+use super::world::{image, At};
 use crate::block_map::BlockMap;
 use crate::env::{Direction, ReadOnlyReason};
 use crate::error::RequestError;
@@ -105,7 +107,7 @@ fn a_failed_write_ends_writing_but_not_reading() {
     assert_eq!(bench.world.written.len(), written, "no write is started any more");
     bench.run(Op::Write(Lbn(1 << 39), data(78)));
     assert_eq!(bench.failures, [(0, RequestError::ReadOnly)], "no page is made any more");
-    bench.check_cut(&mut Rng(1));
+    bench.check_cut(&mut Random::new(1));
 }
 
 /// vdo-103, partly: no write ends until every frame has a dirty page, then all fail: reads of other pages go on.
@@ -132,7 +134,7 @@ fn reads_go_on_when_every_page_is_dirty() {
     assert_eq!(bench.read_only, [ReadOnlyReason::WriteFailed("block map page")]);
     assert!(bench.map.statistics().dirty_pages >= minimum);
     bench.check_all();
-    bench.check_cut(&mut Rng(7));
+    bench.check_cut(&mut Random::new(7));
 }
 
 #[test]
@@ -145,14 +147,14 @@ fn a_failed_flush_keeps_what_it_was_to_make_durable() {
     assert_eq!(bench.read_only, [ReadOnlyReason::WriteFailed("block map page")]);
     assert_eq!(bench.map.oldest_need(), Some(0));
     assert!(!bench.map.is_clean());
-    bench.check_cut(&mut Rng(2));
+    bench.check_cut(&mut Random::new(2));
 }
 
 /// Transfers fail at random: everyone is answered, nothing panics, and what the journal has is never lost.
 #[test]
 fn random_failures_lose_nothing() {
     for seed in 0..12 {
-        let mut rng = Rng(seed);
+        let mut rng = Random::new(seed);
         let mut bench = reloaded(6);
         bench.journal.clear();
         for turn in 0..1500 {

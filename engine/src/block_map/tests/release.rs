@@ -2,8 +2,9 @@
 
 //! Pages that have become holes.
 
+use mpool::testing::Random;
+
 use super::bench::{data, Bench, Op};
-use super::world::Rng;
 use crate::block_map::EraInput;
 use crate::format::Mapping;
 use crate::units::Lbn;
@@ -23,7 +24,7 @@ fn pages_that_lead_to_nothing_go() {
     assert_eq!(bench.map.map_pages(), 3 + 3, "its neighbour keeps the pages above");
     bench.run(Op::Discard(Lbn(504 * 60)));
     assert_eq!((bench.map.map_pages(), bench.map.mapped()), (3, 1));
-    bench.check_cut(&mut Rng(1));
+    bench.check_cut(&mut Random::new(1));
     bench.save();
     let mut bench = bench.restart(200, 4, 8);
     bench.check_all();
@@ -50,7 +51,7 @@ fn a_page_waits_for_its_image() {
         bench.settle();
         assert_eq!((bench.releases, bench.map.map_pages()), (3, 0));
         assert!(bench.map.is_idle());
-        bench.check_cut(&mut Rng(2));
+        bench.check_cut(&mut Random::new(2));
     }
 }
 
@@ -70,7 +71,7 @@ fn writers_wait_for_a_page_to_be_gone() {
     assert!(bench.users[writer as usize].is_some());
     bench.settle();
     assert_eq!((bench.map.map_pages(), bench.map.mapped(), bench.releases), (3, 1, 1));
-    bench.check_cut(&mut Rng(3));
+    bench.check_cut(&mut Random::new(3));
     bench.save();
     bench.restart(200, 4, 8).check_all();
 }
@@ -119,7 +120,7 @@ fn pages_that_were_empty_go_when_they_are_touched() {
 #[test]
 fn regions_come_and_go() {
     for seed in 0..6 {
-        let mut rng = Rng(seed);
+        let mut rng = Random::new(seed);
         let users = 1 + rng.below(6) as usize;
         let minimum = crate::block_map::BlockMap::<u32>::minimum_pages(users);
         let mut bench = Bench::new(minimum, users, 4, seed % 2 == 0);

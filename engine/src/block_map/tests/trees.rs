@@ -2,8 +2,10 @@
 
 //! New pages.
 
+use mpool::testing::Random;
+
 use super::bench::{data, Bench, Op, Record};
-use super::world::{At, Rng};
+use super::world::At;
 use crate::block_map::{BlockMap, MAX_ALLOCATIONS};
 use crate::error::RequestError;
 use crate::format::PageId;
@@ -20,7 +22,7 @@ fn pages_made(bench: &Bench) -> Vec<PageId> {
 fn concurrent_first_writes_make_each_page_once() {
     for seed in 0..20 {
         let mut bench = Bench::new(BlockMap::<u32>::minimum_pages(100), 100, 8, seed % 2 == 0);
-        let mut rng = Rng(seed);
+        let mut rng = Random::new(seed);
         // 30 leaves of tree 0 and 30 of tree 7, in two level-1 pages each.
         let leaf = |number: u64| number % 2 * 7 + (490 + number / 2) * 60;
         for number in 0..90 {

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use mpool::testing::Random;
+
 use crate::block_map::page_memory::{Entries, ENTRIES};
 use crate::env::{Direction, Run, RunToken};
 use crate::error::RequestError;
@@ -13,21 +15,6 @@ use crate::test_device::TestDevice;
 use crate::units::{Block, BLOCK_SIZE, SECTOR_SIZE};
 
 pub const NONCE: u64 = 0x5eed;
-
-/// A sequence of numbers without visible order.
-#[derive(Debug, Clone)]
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// A block on the device: a root, or a block of a slab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +115,7 @@ impl World {
     }
 
     /// What is on the device after a power cut: of what was not durable, any sectors.
-    pub fn after_cut(&self, rng: &mut Rng) -> BTreeMap<At, Block> {
+    pub fn after_cut(&self, rng: &mut Random) -> BTreeMap<At, Block> {
         let mut left = self.durable.clone();
         let under_way = self.pending.iter().filter_map(|(_, work)| match work {
             Work::Write(at, buf) => Some((at, &self.memory[*buf as usize])),

@@ -2,8 +2,10 @@
 
 //! Eras, batches and what a page needs of the journal.
 
+use mpool::testing::Random;
+
 use super::bench::{data, Bench, Op};
-use super::world::{At, Rng};
+use super::world::At;
 use crate::block_map::EraInput;
 use crate::units::Lbn;
 
@@ -15,7 +17,7 @@ fn hot_pages_are_written_once_an_era() {
     const HOT: u64 = 50;
     for volatile_cache in [false, true] {
         let mut bench = Bench::new(2000, 4, 64, volatile_cache);
-        let mut rng = Rng(1);
+        let mut rng = Random::new(1);
         for page in 0..HOT {
             bench.run(Op::Write(Lbn(page * 504), data(page + 1)));
         }
@@ -104,7 +106,7 @@ fn a_page_can_change_while_it_is_written() {
         bench.era = EraInput { write_before: 0 };
         bench.settle();
         assert_eq!(bench.map.oldest_need(), Some(first + 1));
-        bench.check_cut(&mut Rng(3));
+        bench.check_cut(&mut Random::new(3));
         bench.save();
         bench.restart(100, 4, 8).check_all();
     }
@@ -132,7 +134,7 @@ fn entries_are_counted_anew_after_a_save() {
     bench.journal.clear();
     bench.run(Op::Write(Lbn(1), data(2)));
     assert_eq!(bench.map.oldest_need(), Some(0));
-    bench.check_cut(&mut Rng(4));
+    bench.check_cut(&mut Random::new(4));
     bench.save();
     bench.restart(100, 4, 8).check_all();
 }

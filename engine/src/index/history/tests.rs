@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::testing::{at, content, Random};
+use mpool::testing::Random;
+
+use super::super::testing::{at, content};
 use super::*;
 use crate::fingerprint::Fingerprint;
 use crate::format::MappingState;
@@ -318,7 +320,7 @@ enum Fate {
 #[test]
 fn hooks_lead_to_the_section_that_had_them_last() {
     for seed in 0..20 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut history = history(16, 0..=255);
         let mut index = Index::new(1 << 12);
         let mut fates = vec![Fate::Pending];

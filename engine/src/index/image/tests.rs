@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-use super::super::testing::{at, content, Random};
+use mpool::testing::Random;
+
+use super::super::testing::{at, content};
 use super::super::Update;
 use super::*;
 
@@ -125,7 +127,7 @@ fn an_image_fits_only_what_it_was_made_for() {
 #[test]
 fn damage_is_found() {
     let image = image(&mut filled(1 << 14, 1000));
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for _ in 0..300 {
         let mut bad = image.clone();
         let place = random.below(image.len() as u64) as usize;
@@ -140,7 +142,7 @@ fn damage_is_found() {
 fn any_bytes_survive() {
     let mut index = filled(1 << 12, 200);
     let good = image(&mut index);
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let mut served = 0;
     for round in 0..600 {
         let mut bad = good.clone();

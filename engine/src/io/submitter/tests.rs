@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-use super::*;
+use mpool::testing::Random;
 use Direction::{Read, Write};
+
+use super::*;
 
 /// A transfer as the base got it. A request's buffer is a number that the test chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -324,25 +326,12 @@ fn a_transfer_is_not_named_by_its_second_member() {
     bench.complete(RunToken(1), Ok(()));
 }
 
-/// A generator of well-spread numbers (splitmix64), so that every run of a test is the same.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % bound
-    }
-}
-
 /// Random requests, completions in random order and bad blocks: every owner is answered once, with its own block, and
 /// only requests for bad blocks fail. Requests for one block reach the base in the order they came.
 #[test]
 fn random_use_answers_everyone_once() {
     for seed in 0..60 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (capacity, max_run) = (1 + random.below(100) as usize, 1 + random.below(9) as usize);
         let span = 1 + random.below(200);
         let bad = |pbn: u64| pbn % 17 == 3;

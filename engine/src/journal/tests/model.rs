@@ -78,20 +78,20 @@ const RUNS: usize = 504;
 
 /// Runs that entries take theirs from.
 fn runs_of(number: u64) -> Vec<PbnRun> {
-    let mut random = Random(number);
+    let mut random = Random::new(number);
     let count = match random.below(8) {
         0 => RUNS,
         1..=3 => random.below(RUNS),
         _ => random.below(4),
     };
     let longest = RUNS / count.max(1);
-    let mut run = || PbnRun { first: Pbn(1 + random.next() % (1 << 30)), count: 1 + random.below(longest) as u32 };
+    let mut run = || PbnRun { first: Pbn(1 + random.draw() % (1 << 30)), count: 1 + random.below(longest) as u32 };
     (0..count).map(|_| run()).collect()
 }
 
 /// Calls with the entry that has a number: every number has its own.
 pub(super) fn with_entry<T>(number: u64, page: bool, then: impl FnOnce(&Entry<'_>) -> T) -> T {
-    let mut random = Random(number ^ 0x5555);
+    let mut random = Random::new(number ^ 0x5555);
     if page {
         return then(&Entry::Page {
             page: PageId { level: (number % 3) as u8, index: number },
@@ -103,8 +103,8 @@ pub(super) fn with_entry<T>(number: u64, page: bool, then: impl FnOnce(&Entry<'_
     if random.one_in(12) {
         return then(&Entry::Range { first: lbn, count: 504, runs: &runs_of(number) });
     }
-    let old = if random.one_in(2) { Pbn::ZERO } else { Pbn(1 + random.next() % (1 << 30)) };
-    let stored = Mapped::uncompressed(Pbn(1 + random.next() % (1 << 30)));
+    let old = if random.one_in(2) { Pbn::ZERO } else { Pbn(1 + random.draw() % (1 << 30)) };
+    let stored = Mapped::uncompressed(Pbn(1 + random.draw() % (1 << 30)));
     let new = if random.one_in(4) { Mapping::UNMAPPED } else { Mapping::new(stored, number as u32 & 0xff_ffff) };
     then(&Entry::Remap { lbn, old, new })
 }
@@ -152,7 +152,7 @@ impl Model {
             journal: Journal::new(&config),
             io: MetadataIo::new(MAX_SETS + 1, sizes.volatile_cache),
             medium: Medium::new(sizes.volatile_cache, sizes.blocks, segment_bytes),
-            random: Random(seed),
+            random: Random::new(seed),
             stable: 0,
             flushing: 0,
             popped: 0,
@@ -295,7 +295,7 @@ impl Model {
     /// The power is cut: of each sector that is not durable `keeps` says whether it is there. What the segments hold
     /// must be a run of entries without gap, with all that were told of as committed and that anybody needs.
     pub fn check_cut(&mut self, mut keeps: impl FnMut(&mut Random) -> bool) {
-        let mut random = Random(self.random.next());
+        let mut random = Random::new(self.random.draw());
         let images = self.medium.cut(|| keeps(&mut random));
         let mut segments = self.segments.clone();
         if let Some(number) = self.erasing.filter(|_| random.one_in(2)) {

@@ -56,8 +56,8 @@ fn check_cuts(model: &mut Model) {
 }
 
 fn run(seed: u64, acts: usize, failures: usize) -> Model {
-    let mut random = Random(seed);
-    let mut model = Model::new(sizes(&mut random), random.next());
+    let mut random = Random::new(seed);
+    let mut model = Model::new(sizes(&mut random), random.draw());
     model.failures = failures;
     for _ in 0..acts {
         act(&mut model);

@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+use mpool::testing::Random;
+
 use super::*;
 use crate::format::compressed_block::Fragments;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-}
 
 fn fragment(member: u32, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at as u32 ^ member) as u8).collect()
@@ -31,7 +24,7 @@ fn add(packer: &mut Packer, member: u32, size: usize) -> usize {
 /// vdo-94: bins are chosen by the rules, against a model that works with sorted lists; what was parked is in the block.
 #[test]
 fn choices_follow_the_rules() {
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let mut packer = Packer::new();
     // Of each bin: fragments (member, size) in order.
     let mut model: Vec<Vec<(u32, usize)>> = vec![vec![]; BINS];
@@ -175,7 +168,7 @@ fn online_packing_is_close_to_the_oracle() {
     for (smallest, largest, least) in
         [(100, 3800, 93), (1000, 1400, 98), (500, 2000, 98), (1500, 2600, 90), (50, 400, 97)]
     {
-        let (mut random, mut packer) = (Random(9), Packer::new());
+        let (mut random, mut packer) = (Random::new(9), Packer::new());
         let mut sizes: Vec<usize> = (0..4000).map(|_| smallest + random.below(largest - smallest)).collect();
         let mut blocks = 0;
         for (member, size) in (0..).zip(&sizes) {

@@ -49,11 +49,11 @@ fn the_log_ends_where_the_chain_does() {
         change(&mut image);
         image
     };
-    let mut random = Random(9);
+    let mut random = Random::new(9);
     for unused in [
         vec![0; 512],
         vec![0xff; 512],
-        (0..512).map(|_| random.next() as u8).collect(),
+        (0..512).map(|_| random.draw() as u8).collect(),
         foreign(&|image| image[2] ^= 1),
         block_of(Stamp { generation: 2, ..STAMP }, (5, 6), LogFormat::V2),
         foreign(&|image| image[511] ^= 1),

@@ -44,7 +44,7 @@ struct Run {
 
 /// Sizes of the records, by number.
 fn size_of(number: u64, sector: usize) -> usize {
-    let mut random = Random(number ^ 0xabcd);
+    let mut random = Random::new(number ^ 0xabcd);
     match random.below(4) {
         0 => 8 + random.below(40),
         1 => sector - 60 + random.below(30),
@@ -58,7 +58,7 @@ impl Run {
         let log = PureLog::small(sector, 14, policy, LogFormat::V2);
         Run {
             log,
-            random: Random(seed),
+            random: Random::new(seed),
             model: Model::default(),
             in_flight: Vec::new(),
             next: 1,
