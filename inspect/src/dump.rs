@@ -281,7 +281,7 @@ fn end_reason(log: &Log<'_>, scanned: &Scanned) -> String {
         ) => {
             format!("its block names {previous} as the set before, not {last_set}: it is left over from a cut write")
         }
-        (BlockKind::Foreign, header) => foreign(image, header, log),
+        (BlockKind::Foreign | BlockKind::Torn(_), header) => foreign(image, header, log),
     }
 }
 

@@ -97,11 +97,18 @@ impl Header {
     }
 }
 
+/// Bytes that every medium writes as a whole; a header lies in the first of them.
+pub const TORN_BYTES: usize = 512;
+
+const _: () = assert!(HEADER_BYTES <= TORN_BYTES, "no header is torn");
+
 /// What bytes at the place of a block are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockKind {
-    /// A block of another log or generation, or none: garbage, zeros, a torn write.
+    /// A block of another log or generation, or none: garbage, zeros, a write of which the beginning did not come.
     Foreign,
+    /// The beginning of a block of this log whose rest is another's: a torn write, or damage.
+    Torn(SetIds),
     /// A block of this log with a header of a version that is not read. Whether it is whole is not known.
     UnknownVersion {
         /// The version.
@@ -138,7 +145,7 @@ pub fn classify(block: &[u8], stamp: Stamp, accept_v1: bool) -> BlockKind {
     match header.version {
         1 if accept_v1 => BlockKind::Ours(header.ids),
         2 if header.matches(block) => BlockKind::Ours(header.ids),
-        2 => BlockKind::Foreign,
+        2 => BlockKind::Torn(header.ids),
         version => BlockKind::UnknownVersion { version, ids: header.ids },
     }
 }

@@ -11,8 +11,13 @@
 //! block of a set behind the logical end proves that a block before it was there and is damaged; the log is corrupt
 //! then, and not just shorter.
 //!
-//! Differs from mpool: damage is told from the end where it can be, as above. A block of version 2 whose check code is
-//! wrong is no block of the log. It can never become one, so its id does not matter. Set ids that go back are corrupt.
+//! Where the medium tears a block, what is left of one may be completed by a later write in its place: a beginning with the
+//! header, and a rest that both have in common, such as zeros. So the id of a torn block counts, too: what is written later
+//! has another one, and does not become its successor. And a header at the logical end ([`Recovered::remains`]) is wiped out before
+//! anything is written there.
+//!
+//! Differs from mpool: damage is told from the end where it can be, as above; torn blocks are told from others'. Set ids
+//! that go back are corrupt.
 
 use core::ops::Range;
 
@@ -50,12 +55,21 @@ pub struct Recovered {
     pub compaction_started: bool,
     /// CEND is there.
     pub compaction_ended: bool,
+    /// The block behind the last valid one is torn. Where blocks can be torn its header is to be wiped out, and that to be
+    /// durable, before the next set is written.
+    pub remains: bool,
 }
 
 impl Recovered {
     /// An empty log.
-    pub const EMPTY: Recovered =
-        Recovered { blocks: 0, last_set: 0, next_set: 1, compaction_started: false, compaction_ended: false };
+    pub const EMPTY: Recovered = Recovered {
+        blocks: 0,
+        last_set: 0,
+        next_set: 1,
+        compaction_started: false,
+        compaction_ended: false,
+        remains: false,
+    };
 
     /// The log has no valid block.
     #[must_use]
@@ -114,7 +128,11 @@ pub struct Scan {
     logical_end: Option<u64>,
     last_set: u32,
     max_set: u32,
+    remains: bool,
 }
+
+/// Flush sets that a torn block may be ahead of the last valid one: more would be damage, and leave no ids.
+const TORN_AHEAD: u32 = 1 << 20;
 
 impl Scan {
     /// Before the first block.
@@ -127,6 +145,7 @@ impl Scan {
             logical_end: None,
             last_set: 0,
             max_set: 0,
+            remains: false,
         }
     }
 
@@ -191,6 +210,12 @@ impl Scan {
             // No writer names a predecessor that is newer; but whatever stands here must not become a successor.
             self.max_set = self.max_set.max(current).max(previous);
         }
+        if let BlockKind::Torn(ids) = kind {
+            self.remains |= self.next_block == end;
+            if ids.current.saturating_sub(self.last_set) <= TORN_AHEAD {
+                self.max_set = self.max_set.max(ids.current);
+            }
+        }
         Ok(())
     }
 
@@ -203,6 +228,7 @@ impl Scan {
             next_set: u64::from(self.max_set) + 1,
             compaction_started: self.parser.compaction_started(),
             compaction_ended: self.parser.compaction_ended(),
+            remains: self.remains,
         }
     }
 

@@ -40,7 +40,7 @@ pub use self::read::NextError;
 
 use self::flush::{Flight, Tickets};
 use self::read::{Cache, Memory, ReadSide};
-use super::block::{LogFormat, Stamp};
+use super::block::{LogFormat, Stamp, TORN_BYTES};
 use super::geometry::{Geometry, Place, STALE_SCAN_BYTES};
 use super::media::{FlushMemory, LogMedia};
 use super::reader::Reader;
@@ -139,6 +139,9 @@ impl Mlog {
         let stamp = Stamp { uuid: identity.uuid, generation: identity.generation };
         let config = ScanConfig { geometry, stamp, compact_sem: flags.compact_sem, accept_v1, one_in_flight: true };
         let (recovered, kept) = recover(&*media, config, &object).await?;
+        if recovered.remains && !media.continue_allowed() {
+            wipe_header(&*media, recovered.blocks * geometry.sector_bytes as u64).await?;
+        }
         let reader = Reader::new(stamp, geometry, flags.compact_sem, accept_v1);
         let log = Rc::new_cyclic(|me| Mlog {
             me: Weak::clone(me),
@@ -324,6 +327,15 @@ impl State {
 fn writer_config(media: &dyn LogMedia, geometry: Geometry, stamp: Stamp, format: LogFormat) -> WriterConfig {
     let policy = if media.continue_allowed() { Policy::Continue } else { Policy::Fresh };
     WriterConfig { format, stamp, geometry, policy, buffers: 2, max_in_flight: 1 }
+}
+
+/// Wipes out the header of a torn block. All else stays as it is, so that a write that is torn itself completes nothing.
+async fn wipe_header(media: &dyn LogMedia, at: u64) -> Result<()> {
+    let bytes = media.sector_bytes();
+    let (mut block, outcome) = media.read(at, media.allocate(bytes)?, 0..bytes).await;
+    outcome?;
+    block.bytes_mut()[..TORN_BYTES].fill(0);
+    media.write_durable(at, block, 0..bytes).await.1
 }
 
 /// Most bytes of a container's log that are kept when it is opened: it is going to be read.

@@ -177,6 +177,20 @@ fn a_dead_set_is_not_attached_again() {
     assert!(log.content().is_err());
 }
 
+/// The id of a torn block counts, unless it is so far ahead that it must be damage.
+#[test]
+fn a_torn_blocks_id_is_not_used_again() {
+    for (id, next_set) in [(5, 6), (1 + (1 << 20), 2 + (1 << 20)), (2 + (1 << 20), 2)] {
+        for torn_at in [1, 2] {
+            let mut blocks = vec![v2((0, 1)), vec![0; 512], vec![0; 512]];
+            blocks[torn_at] = v2((1, id));
+            blocks[torn_at][100] ^= 1;
+            let found = scan_in_pieces(&blocks.concat(), config(3), 512).expect("the log is whole");
+            assert_eq!((found.blocks, found.next_set, found.remains), (1, next_set, torn_at == 1), "{id} at {torn_at}");
+        }
+    }
+}
+
 /// A block that rots in a log written set by set is told from the log's end by any set that began after it.
 #[test]
 fn damage_is_told_from_the_end() {

@@ -10,7 +10,7 @@ use futures::executor::block_on;
 
 use super::*;
 use crate::ids::{ObjectType, Slot};
-use crate::mlog::testing::{MemoryMedia, STAMP};
+use crate::mlog::testing::{record, MemoryMedia, STAMP};
 
 pub(super) const CSEM: OpenFlags = OpenFlags { compact_sem: true, skip_ser: false };
 pub(super) const PLAIN: OpenFlags = OpenFlags { compact_sem: false, skip_ser: false };
@@ -130,6 +130,30 @@ fn an_erased_log_is_empty() {
         };
         assert_eq!(read_all(&reopen(10)), [b"new"]);
         assert!(reopen(11).is_empty());
+    }
+}
+
+/// A later write in its place could complete what is left of a torn block: its header is gone before there is one. Where blocks
+/// are never torn, such a block is damaged, and stays as it is.
+#[test]
+fn what_is_left_of_a_torn_block_is_wiped_out() {
+    for whole in [true, false] {
+        let media = MemoryMedia::new(4096, 1 << 16, whole);
+        let log = open(&media);
+        for number in [1, 2] {
+            append(&log, &record(number, 4048), true);
+        }
+        let mut image = media.image.borrow().clone();
+        image[4096 + 1024..2 * 4096].fill(0);
+        let torn = MemoryMedia::of(4096, image.clone(), whole);
+        let log = open(&torn);
+        assert_eq!(read_all(&log), [record(1, 4048)]);
+        if !whole {
+            image[4096..4096 + 512].fill(0);
+        }
+        assert!(*torn.image.borrow() == image, "whole blocks: {whole}");
+        append(&log, &record(3, 4048), true);
+        assert_eq!(read_all(&open(&torn.cut())), [record(1, 4048), record(3, 4048)]);
     }
 }
 
