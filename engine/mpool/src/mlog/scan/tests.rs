@@ -182,7 +182,7 @@ fn a_dead_set_is_not_attached_again() {
 fn a_torn_blocks_id_is_not_used_again() {
     for (id, next_set) in [(5, 6), (1 + (1 << 20), 2 + (1 << 20)), (2 + (1 << 20), 2)] {
         for torn_at in [1, 2] {
-            let mut blocks = vec![v2((0, 1)), vec![0; 512], vec![0; 512]];
+            let mut blocks = [v2((0, 1)), vec![0; 512], vec![0; 512]];
             blocks[torn_at] = v2((1, id));
             blocks[torn_at][100] ^= 1;
             let found = scan_in_pieces(&blocks.concat(), config(3), 512).expect("the log is whole");
