@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An arena: objects in a number fixed once, so that nothing is allocated for a request.
+//! A pool of objects whose number is fixed at creation, so that serving a request never allocates memory.
 //!
-//! Objects are named by index, so that links between them are numbers and not references. Free slots are reused last
-//! in, first out: the slot used last is the one still in the cache. Invariant: a slot is either free or in use, and
-//! one that is free is not released again.
+//! Objects are named by index, so links between them are numbers and not references. Free slots are reused last in,
+//! first out: the slot used last is the one still in the CPU cache. Invariant: a slot is either free or in use, and a
+//! free slot is never released again.
 
 use std::ops::{Index, IndexMut};
 
-/// No object.
+/// The index that names no object.
 pub const NONE: u32 = u32::MAX;
 
-/// A fixed number of objects, handed out and taken back.
+/// A fixed number of objects, acquired and released by index.
 #[derive(Debug)]
 pub struct Arena<T> {
     items: Vec<T>,
@@ -29,7 +29,7 @@ impl<T: Clone> Arena<T> {
 }
 
 impl<T> Arena<T> {
-    /// Takes a free object and gives it a value; none when the arena is exhausted.
+    /// Takes a free object and sets it to `value`; `None` when the arena is exhausted.
     pub fn acquire(&mut self, value: T) -> Option<u32> {
         let index = self.free.pop()?;
         self.items[index as usize] = value;
@@ -37,14 +37,14 @@ impl<T> Arena<T> {
         Some(index)
     }
 
-    /// Takes a free object as it was left; none when the arena is exhausted.
+    /// Takes a free object and keeps the value of its last use; `None` when the arena is exhausted.
     pub fn acquire_kept(&mut self) -> Option<u32> {
         let index = self.free.pop()?;
         self.used[index as usize] = true;
         Some(index)
     }
 
-    /// Gives an object back.
+    /// Returns an object to the arena.
     pub fn release(&mut self, index: u32) {
         let used = std::mem::replace(&mut self.used[index as usize], false);
         assert!(used, "object {index} is released but not in use");
@@ -59,7 +59,6 @@ impl<T> Arena<T> {
             .map(|(index, (item, _))| (index, item))
     }
 
-    /// Objects in use.
     pub fn in_use(&self) -> usize {
         self.items.len() - self.free.len()
     }
@@ -69,7 +68,7 @@ impl<T> Arena<T> {
         self.free.len()
     }
 
-    /// Objects in all.
+    /// Objects in use and free together.
     pub fn capacity(&self) -> usize {
         self.items.len()
     }

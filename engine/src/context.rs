@@ -2,10 +2,10 @@
 
 //! What the zones of a shard share while one of them runs.
 //!
-//! Logical and hash zone hand work to each other through the queues of [`Handoff`], never by a call, so neither is ever
-//! entered from inside the other. The physical zone and the I/O submitter answer at once and are called. This module
-//! also decides between call, queue and message: by where the other end lives, never by load, so that order between two
-//! parties is kept.
+//! The logical and the hash zone hand work to each other through the queues of [`Handoff`], never by a call, so neither
+//! is ever entered from inside the other. The physical zone and the I/O submitter answer at once and are called
+//! directly. This module also chooses between call, queue and message: by where the other end lives, never by load, so
+//! the order between two parties is kept.
 
 pub mod swap;
 
@@ -27,42 +27,42 @@ use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
 use swap::HOLDS;
 
-/// Who gets the outcome of a transfer.
+/// Who gets the result of a transfer.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner {
     /// A data_vio that reads its block.
     Vio(u32),
     /// A hash-lock member that writes its block.
     Write(u32),
-    /// A hash-lock member that reads a candidate to compare.
+    /// A hash-lock member that reads a candidate in order to compare it.
     Verify(u32),
-    /// A compressed block of the hash zone that is written.
+    /// A compressed block that the hash zone writes.
     Container(u32),
     /// A compressed block that the relocator reads.
     Relocation(u32),
-    /// A compressed block that is swapped.
+    /// A compressed block that the swapper reads or writes.
     Swap(u32),
 }
 
 /// The queues between the zones of one shard.
 #[derive(Debug)]
 pub struct Handoff<Buf> {
-    /// Blocks that wait for the hash zone.
+    /// Blocks queued for the hash zone.
     pub arrivals: VecDeque<Arrival<Buf>>,
-    /// Blocks that somebody waits for; the hash zone is to be told.
+    /// Blocks whose LBN a request waits for; the hash zone is to be told.
     pub hastened: VecDeque<Awaited>,
-    /// Outcomes of remaps that wait for the hash zone.
+    /// Results of remaps, queued for the hash zone.
     pub finished: VecDeque<(u32, Result<(), RequestError>)>,
-    /// News that waits for the logical zone.
+    /// Messages queued for the logical zone.
     pub to_logical: VecDeque<ToLogical>,
-    /// News for the swapper.
+    /// Messages queued for the swapper.
     pub to_swapper: VecDeque<ToSwapper<Buf>>,
-    /// Places of content for the index.
+    /// Fingerprints and locations to be recorded in the index.
     pub advice: VecDeque<(Fingerprint, Mapped)>,
 }
 
 impl<Buf> Handoff<Buf> {
-    /// Queues with room for `capacity` entries each, and that of the swapper for `swaps`.
+    /// Queues with room for `capacity` entries each; the swapper's queue has room for `swaps`.
     pub fn new(capacity: usize, swaps: usize) -> Handoff<Buf> {
         Handoff {
             arrivals: VecDeque::with_capacity(capacity),
@@ -74,59 +74,47 @@ impl<Buf> Handoff<Buf> {
         }
     }
 
-    /// True when nothing waits.
+    /// True when no message is queued.
     pub fn is_empty(&self) -> bool {
         let is_told = self.hastened.is_empty() && self.advice.is_empty() && self.to_swapper.is_empty();
         is_told && self.arrivals.is_empty() && self.finished.is_empty() && self.to_logical.is_empty()
     }
 }
 
-/// The parts of a shard that its zones use, and the world.
+/// The parts of a shard that its zones use, and the environment.
 pub struct Context<'a, E: Env> {
-    /// The world.
     pub env: &'a mut E,
-    /// This shard.
     pub id: ShardId,
-    /// The volume's layout.
     pub geometry: &'a Geometry,
-    /// The volume's fingerprints.
+    /// Computes fingerprints with the volume's secret.
     pub fingerprinter: &'a Fingerprinter,
-    /// This shard's physical zone.
     pub physical: &'a mut PhysicalZone<E::Buf>,
-    /// This shard's recovery journal.
     pub journal: &'a mut Journal<E::Buf>,
-    /// This shard's metadata transfers.
     pub metadata: &'a mut MetadataIo<E::Buf>,
-    /// Why the shard takes no writes any more, once that is so.
+    /// Why the shard is read-only; `None` while it takes writes.
     pub read_only: &'a mut Option<ReadOnlyReason>,
-    /// This shard's I/O submitter.
     pub io: &'a mut Submitter<E::Buf, Owner>,
-    /// This shard's relocator.
     pub relocator: &'a mut Relocator<E::Buf>,
-    /// Queues between the zones.
     pub handoff: &'a mut Handoff<E::Buf>,
-    /// The operator's log.
+    /// Rate limit of the operator's log.
     pub reporter: &'a mut Reporter,
-    /// The shard's timers.
     pub timers: &'a mut Timers,
-    /// What the shard counts.
     pub stats: &'a mut Statistics,
 }
 
 impl<E: Env> Context<'_, E> {
-    /// Sends a message to another shard.
     pub fn send(&mut self, to: ShardId, message: Message<E::Buf>) {
         debug_assert_ne!(to, self.id, "a shard does not send messages to itself");
         self.stats.messages_sent += 1;
         self.env.send(to, message);
     }
 
-    /// Reports an event.
+    /// Reports an event, or counts it when the rate limit is reached.
     pub fn report(&mut self, event: Event) {
         self.reporter.report(self.env, self.timers, event);
     }
 
-    /// Counts queries of the index that were given up, and reports them now or with those to come.
+    /// Counts index queries that were given up, and reports them now or together with later ones.
     pub fn queries_timed_out(&mut self, count: u64) {
         if count > 0 {
             self.stats.dedupe_advice_timeouts += count;
@@ -139,7 +127,7 @@ impl<E: Env> Context<'_, E> {
         self.read_only.is_some()
     }
 
-    /// Ends writing, here and in every other shard. The first reason counts.
+    /// Makes the volume read-only: this shard at once, every other shard by message. Only the first reason is kept.
     pub fn enter_read_only(&mut self, reason: ReadOnlyReason) {
         if self.read_only.is_some() {
             return;
@@ -155,8 +143,8 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Counts and reports an error of the physical zone, and names what the client is told. Counts that contradict the
-    /// mappings end writing; what merely could not be locked does not.
+    /// Counts and reports an error of the physical zone, and returns the error for the client. Reference counts that
+    /// contradict the mappings make the volume read-only; a lock that merely could not be taken does not.
     pub fn physical_error(&mut self, error: &PhysicalError) -> RequestError {
         let (pbn, operation) = error.object();
         if matches!(error, PhysicalError::ReferenceCount { .. } | PhysicalError::NotOurs { .. }) {
@@ -168,25 +156,26 @@ impl<E: Env> Context<'_, E> {
         RequestError::Lock
     }
 
-    /// Reports that reference counts contradict the mappings, and ends writing.
+    /// Reports that reference counts contradict the mappings, and makes the volume read-only.
     pub fn inconsistent(&mut self, pbn: Pbn, operation: &'static str) {
         self.stats.lock_error_count += 1;
         self.report(Event::Inconsistent { pbn, operation });
         self.enter_read_only(ReadOnlyReason::Inconsistent(pbn));
     }
 
-    /// Journals an entry if there is room for it; `counters` are what is true after it. Returns false if not.
+    /// Appends an entry to the journal if there is room; `counters` are the values after the entry. Returns false if
+    /// there is no room.
     pub fn append(&mut self, entry: &Entry<'_>, waiter: Waiter, counters: Counters) -> bool {
         let fits = self.journal.fits(entry);
         if fits {
-            // First, because the entry may complete a record.
+            // Set the counters first: the entry may complete a record.
             self.journal.set_counters(counters);
             self.journal.append(entry, waiter);
         }
         fits
     }
 
-    /// Tells the zones of a shard: of this one by a queue, of another by a message.
+    /// Delivers a message to a zone: of this shard through a queue, of another shard as a message.
     #[inline]
     pub fn tell(&mut self, shard: ShardId, message: Message<E::Buf>) {
         if shard != self.id {
@@ -196,7 +185,7 @@ impl<E: Env> Context<'_, E> {
         debug_assert!(left.is_none(), "no queue of this shard takes {left:?}");
     }
 
-    /// Puts a message into the queue of the zone that it is for. Returns what is for no queue.
+    /// Puts a message into the queue of the zone that it is for. Returns a message that is for no queue.
     #[inline]
     pub fn take(&mut self, message: Message<E::Buf>) -> Option<Message<E::Buf>> {
         match message {
@@ -214,19 +203,19 @@ impl<E: Env> Context<'_, E> {
         None
     }
 
-    /// Logical to hash: hands a block over.
+    /// Logical to hash: hands over a block to be deduplicated.
     pub fn dedupe(&mut self, block: Arrival<E::Buf>) {
         let to = self.geometry.hash_shard(block.fingerprint.first_byte());
         self.tell(to, Message::Dedupe(block));
     }
 
-    /// Logical to hash: somebody waits for a block that was handed over.
+    /// Logical to hash: a request now waits for a block that was handed over.
     pub fn hasten(&mut self, awaited: Awaited) {
         let to = self.geometry.hash_shard(awaited.fingerprint.first_byte());
         self.tell(to, Message::Hasten(awaited));
     }
 
-    /// Logical to hash, or to the swapper: tells the outcome of a remap.
+    /// Logical to hash or to the swapper: the result of a remap.
     pub fn finished(&mut self, member: MemberRef, result: Result<(), RequestError>) {
         self.tell(member.shard, Message::Finished { member: member.index, result });
     }
@@ -242,7 +231,7 @@ impl<E: Env> Context<'_, E> {
         self.tell(vio.shard, Message::Logical(ToLogical::WriteFailed { vio: vio.index, error }));
     }
 
-    /// Logical to physical: one more reference. None when the answer will come later.
+    /// Logical to physical: adds one reference. `None` when the answer comes later.
     pub fn increment(&mut self, vio: u32, pbn: Pbn, point: Point) -> Option<Result<(), RequestError>> {
         let vio = VioRef { shard: self.id, index: vio };
         match self.owner(pbn) {
@@ -255,7 +244,7 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// One more reference to a block of this shard's own. None when the answer will come as an event of the zone.
+    /// Adds one reference to a block of this shard. `None` when the answer comes as an event of the zone.
     pub fn increment_here(
         &mut self,
         journal: ShardId,
@@ -270,7 +259,8 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Logical to physical: `count` blocks of one slab lose a reference each; `compressed`: some may hold fragments.
+    /// Logical to physical: drops one reference of each of `count` blocks of one slab; `compressed`: some may hold
+    /// fragments.
     pub fn decrement(&mut self, first: Pbn, count: u32, compressed: bool, point: Point) {
         match self.owner(first) {
             Err(_) => {}
@@ -279,27 +269,28 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// `count` blocks of one of this shard's slabs lose a reference each.
+    /// Drops one reference of each of `count` blocks of one of this shard's slabs.
     pub fn decrement_here(&mut self, journal: ShardId, first: Pbn, count: u32, compressed: bool, point: Point) {
         if let Err(error) = self.physical.decrement(first, count, Source { journal, point }) {
             self.physical_error(&error);
         } else if compressed {
             for pbn in (0..u64::from(count)).map(|block| first.plus(block)) {
-                // A decrement that waits for its slab's journal is not seen here; the next one of the block will be.
+                // A decrement that is queued for its slab's journal is not seen here; the next decrement of the block
+                // is.
                 let references = self.physical.references(pbn).unwrap_or(0);
                 self.stats.relocations_skipped += u64::from(!self.relocator.thinned(pbn, references));
             }
         }
     }
 
-    /// To logical: a block is to be stored in another place, if it still is at `location`, which is this shard's own.
+    /// To logical: store a block in another place if it still is at `location`, which belongs to this shard.
     pub fn relocate(&mut self, lbn: Lbn, location: Mapped) {
         self.relocator.moves();
         let owner = self.geometry.logical_shard(lbn);
         self.tell(owner, Message::Logical(ToLogical::Relocate { lbn, location }));
     }
 
-    /// Logical to physical: what [`ToLogical::Relocate`] has asked for is done with.
+    /// Logical to physical: a [`ToLogical::Relocate`] has ended, whatever its result.
     pub fn relocated(&mut self, from: Pbn) {
         match self.owner(from) {
             Err(_) => {}
@@ -308,7 +299,7 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Logical to physical: a recorded page of the block map gets the reference that it keeps.
+    /// Logical to physical: a block-map page is journaled; its block gets the reference that it keeps.
     pub fn reference_page(&mut self, pbn: Pbn, point: Point) {
         match self.owner(pbn) {
             Err(_) => {}
@@ -317,14 +308,14 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// A recorded page in one of this shard's slabs gets the reference that it keeps.
+    /// Gives the block of a journaled block-map page, in one of this shard's slabs, the reference that it keeps.
     pub fn reference_page_here(&mut self, journal: ShardId, pbn: Pbn, point: Point) {
         if let Err(error) = self.physical.reference_page(pbn, Source { journal, point }) {
             self.physical_error(&error);
         }
     }
 
-    /// Logical to physical: a page of the block map that is recorded to be gone gives its block back.
+    /// Logical to physical: the journal records that a block-map page is gone; its block is freed.
     pub fn free_page(&mut self, pbn: Pbn, point: Point) {
         match self.owner(pbn) {
             Err(_) => {}
@@ -333,14 +324,14 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// The block of a page that is gone, in one of this shard's slabs, is free.
+    /// Frees the block of a block-map page that is gone, in one of this shard's slabs.
     pub fn free_page_here(&mut self, journal: ShardId, pbn: Pbn, point: Point) {
         if let Err(error) = self.physical.free_page(pbn, Source { journal, point }) {
             self.physical_error(&error);
         }
     }
 
-    /// A free block of this shard's own. An error counts as a full zone.
+    /// Allocates a free block of this shard. An error counts as a full zone.
     pub fn allocate(&mut self, requester: Requester, claim: Claim, wait: bool) -> Allocation {
         self.physical.allocate(requester, claim, wait).unwrap_or_else(|error| {
             self.physical_error(&error);
@@ -348,8 +339,8 @@ impl<E: Env> Context<'_, E> {
         })
     }
 
-    /// A read lock on a block of this shard's own, with the increments leased with it, `at_most` so many; none when it
-    /// is not to be had.
+    /// Takes a read lock on a block of this shard and leases up to `at_most` increments with it; `None` when the lock
+    /// is refused.
     pub fn lock_for_read(&mut self, pbn: Pbn, at_most: u8) -> Option<u8> {
         match self.physical.lock_for_read_sharing(pbn, at_most) {
             Ok(ReadLock::Granted { lease }) => Some(lease),
@@ -361,8 +352,8 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// A read lock on a candidate of this shard's own, as [`Context::lock_for_read`]. None when its slab has to be loaded
-    /// first: then the answer will come as an event of the zone.
+    /// Takes a read lock on a candidate in this shard, like [`Context::lock_for_read`]. `None` when the slab has to be
+    /// loaded first; the answer then comes as an event of the zone.
     pub fn lock_candidate(&mut self, member: MemberRef, pbn: Pbn, at_most: u8) -> Option<Option<u8>> {
         let now = self.env.now();
         match self.physical.lock_candidate(member, pbn, at_most, now) {
@@ -379,14 +370,14 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Sets the timer for those who wait for slabs, if it is not set.
+    /// Arms the timer of the members that wait for slabs to be loaded, if it is not armed.
     fn set_slab_timer(&mut self) {
         if let Some(at) = self.physical.set_lock_timer() {
             self.timers.arm(self.env, TimerUser::Slab, at);
         }
     }
 
-    /// The timer has come: who has waited too long for a slab does without its block.
+    /// The slab timer fired: members that have waited too long for a slab go on without its block.
     pub fn slab_timer(&mut self) {
         let now = self.env.now();
         let given_up = self.physical.lock_timer_fired(now);
@@ -394,8 +385,8 @@ impl<E: Env> Context<'_, E> {
         self.set_slab_timer();
     }
 
-    /// Hash to physical: up to `at_most` more increments for a read lock that is held. None when the answer will come as a
-    /// message to `member`.
+    /// Hash to physical: leases up to `at_most` more increments for a read lock that is held. `None` when the answer
+    /// comes as a message to `member`.
     pub fn extend_lease(&mut self, member: u32, pbn: Pbn, at_most: u8) -> Option<u8> {
         match self.owner(pbn) {
             Err(_) => Some(0),
@@ -408,7 +399,7 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// More increments for a read lock on a block of this shard's own; none when there are no more.
+    /// Leases more increments for a read lock on a block of this shard; 0 when there are no more.
     pub fn extend_lease_here(&mut self, pbn: Pbn, at_most: u8) -> u8 {
         match self.physical.extend_lease(pbn, at_most) {
             Ok(lease) => lease,
@@ -419,8 +410,8 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Hash to physical: the owners of the fragments of a compressed block that is written come to hold its lock. None
-    /// when the answer, the increments leased to each, will come as a message.
+    /// Hash to physical: a compressed block is written, and the owners of its fragments become holders of its lock.
+    /// `None` when the answer, the increments leased to each holder, comes as a message.
     pub fn share_compressed(&mut self, container: u32, pbn: Pbn, holders: u8) -> Option<Option<u8>> {
         match self.owner(pbn) {
             Err(_) => Some(None),
@@ -432,7 +423,8 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// A compressed block of this shard's own gets its holders; none when its lock is in an impossible state.
+    /// Makes the owners of a compressed block of this shard holders of its lock; `None` when the lock is in an
+    /// impossible state.
     pub fn share_compressed_here(&mut self, pbn: Pbn, holders: u8) -> Option<u8> {
         match self.physical.share_compressed(pbn, holders) {
             Ok(lease) => Some(lease),
@@ -443,10 +435,10 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Hash to physical: one holder of a lock lets go. True when it is done, false when `waiting` will be told.
+    /// Hash to physical: one holder releases a lock. True when this is done, false when `waiting` gets a message.
     ///
-    /// In a read-only shard nobody lets go: a journal entry whose write failed may be on media nevertheless, and its
-    /// block must keep its content until the volume is loaded again, which finds out.
+    /// In a read-only shard no lock is released: a journal entry whose write failed may be on media nevertheless, and
+    /// its block must keep its content until the volume is loaded again, which finds out.
     pub fn release(&mut self, pbn: Pbn, unused: u8, waiting: Option<u32>) -> bool {
         if self.is_read_only() {
             return true;
@@ -467,7 +459,7 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// The shard that owns a block which must be a data block.
+    /// The shard that owns `pbn`, which must be a data block.
     fn owner(&mut self, pbn: Pbn) -> Result<ShardId, RequestError> {
         match self.geometry.physical_shard(pbn) {
             Some(owner) => Ok(owner),

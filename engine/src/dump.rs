@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a shard holds, and who waits for what: for an operator who asks why a request does not get done.
+//! What a shard holds and what each request waits for, for an operator who asks why a request does not complete.
 //!
-//! A dump is taken between two turns of the shard and changes nothing. Its lists are bounded by the caller, each with the
-//! number of all that there are, so that taking one costs the shard less than a millisecond whatever is in flight.
+//! A dump is taken between two polls of the shard and changes nothing. The caller bounds the length of the lists; each
+//! list also has the total number of entries. So a dump costs the shard less than a millisecond, whatever is in flight.
 
 use crate::message::VioRef;
 use crate::units::{Lbn, Pbn, ShardId};
@@ -11,18 +11,18 @@ use crate::units::{Lbn, Pbn, ShardId};
 /// Which part of a shard is dumped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DumpScope {
-    /// Entries of each list, at most.
+    /// Maximum number of entries of each list.
     pub most: usize,
-    /// Slabs from this number of the volume on, in order; none: those at which something goes on.
+    /// List all slabs in order, beginning with this number in the volume; `None`: only slabs with activity.
     pub first_slab: Option<u64>,
 }
 
-/// The beginning of a list.
+/// The first entries of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listed<T> {
-    /// All that there are.
+    /// Number of all entries, also of those not shown.
     pub total: usize,
-    /// Some of them.
+    /// The first entries, at most [`DumpScope::most`].
     pub shown: Vec<T>,
 }
 
@@ -32,63 +32,63 @@ impl<T> Listed<T> {
     }
 }
 
-/// How many are in each state, by the state's name.
+/// Number of objects in each state, with the state's name.
 pub type ByState = Vec<(&'static str, u64)>;
 
 /// What one shard holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardDump {
-    /// Its logical zone.
+    /// Requests, data_vios and ranges in progress.
     pub logical: LogicalDump,
-    /// Its hash zone.
+    /// Hash locks and their members.
     pub hash: HashDump,
-    /// Its physical zone.
+    /// PBN locks, slabs and the scrubber.
     pub physical: PhysicalDump,
-    /// Its recovery journal.
+    /// Positions and room of the recovery journal.
     pub journal: JournalDump,
-    /// Transfers of data under way.
+    /// Data transfers in flight.
     pub transfers: usize,
     /// Blocks of data that wait for a transfer.
     pub transfers_waiting: usize,
-    /// Transfers and flushes of metadata that can still be started.
+    /// Free slots for transfers and flushes of metadata.
     pub metadata_transfers_free: usize,
 }
 
 /// What a logical zone holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogicalDump {
-    /// Parts of clients' requests that are not answered.
+    /// Pieces of client requests that are not answered yet.
     pub requests: usize,
-    /// Those of them with blocks that have not begun.
+    /// Pieces that have blocks not started yet.
     pub requests_waiting: usize,
-    /// Unmaps and zeroes of whole pages that are under way.
+    /// Unmaps and zeroes of whole pages in progress.
     pub ranges: usize,
     /// data_vios in each stage.
     pub vios_by_stage: ByState,
-    /// data_vios.
+    /// The data_vios in use.
     pub vios: Listed<VioDump>,
     /// data_vios that wait for memory for their block.
     pub waiting_for_memory: usize,
     /// data_vios and ranges that wait for room in the recovery journal.
     pub waiting_for_journal: usize,
-    /// Pages of the block map that are being made.
+    /// Block-map pages being created.
     pub page_allocations: usize,
 }
 
 /// A data_vio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VioDump {
-    /// Its place in the zone.
+    /// Index in the zone's pool.
     pub index: u32,
-    /// Its stage.
+    /// Name of its stage.
     pub stage: &'static str,
-    /// What it does: read, write, unmap or write zeroes; or moves what is stored.
+    /// Its operation: read, write, unmap or write zeroes; or the relocation of a stored block.
     pub operation: &'static str,
-    /// Its block.
+    /// The logical block that it works on.
     pub lbn: Lbn,
-    /// Where the block is stored now, once that is known.
+    /// Current location of the block, once known.
     pub stored_at: Option<Pbn>,
-    /// Where it will be stored, once that is known.
+    /// New location of the block, once known.
     pub new_place: Option<Pbn>,
 }
 
@@ -97,38 +97,38 @@ pub struct VioDump {
 pub struct HashDump {
     /// Hash locks in each state.
     pub locks_by_state: ByState,
-    /// Hash locks.
+    /// The hash locks in use.
     pub locks: Listed<HashLockDump>,
-    /// Blocks that are being deduplicated, with a lock or without.
+    /// Blocks being deduplicated, with or without a lock.
     pub members: usize,
-    /// Blocks that wait to become one.
+    /// Blocks queued because no member is free.
     pub arrivals: usize,
-    /// Blocks that wait for memory for a verify read.
+    /// Blocks that wait for a buffer for a verify read.
     pub waiting_for_memory: usize,
-    /// Blocks in the packer.
+    /// Blocks parked in the packer.
     pub parked: usize,
 }
 
 /// A hash lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashLockDump {
-    /// Fingerprint of its content.
+    /// Fingerprint of the members' content.
     pub fingerprint: u128,
-    /// Its state.
+    /// Name of its state.
     pub state: &'static str,
-    /// Whether arrivals find it.
+    /// Whether new arrivals with this fingerprint find the lock.
     pub registered: bool,
-    /// The block that is shared, or may be.
+    /// The block that is shared or is a candidate for sharing.
     pub duplicate: Option<Pbn>,
-    /// Whether a PBN lock on that is held.
+    /// Whether the lock holds a PBN lock on `duplicate`.
     pub holds_duplicate: bool,
-    /// References that can still be added with that lock.
+    /// References that can still be added under that PBN lock.
     pub lease: u8,
-    /// The data_vio that acts for all.
+    /// The data_vio that acts for all members.
     pub agent: Option<VioRef>,
-    /// Blocks that have the lock in common.
+    /// Blocks that share this lock.
     pub members: u32,
-    /// Those of them that wait for the agent.
+    /// Members that wait for the agent.
     pub waiters: usize,
     /// Blocks that wait until the lock is gone.
     pub late: usize,
@@ -137,51 +137,51 @@ pub struct HashLockDump {
 /// What a physical zone holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhysicalDump {
-    /// PBN locks.
+    /// The PBN locks in use.
     pub locks: Listed<PbnLockDump>,
-    /// Slabs.
+    /// The slabs that [`DumpScope::first_slab`] selects.
     pub slabs: Listed<SlabDump>,
-    /// Who waits for a free block.
+    /// Requesters that wait for a free block.
     pub waiting_for_block: usize,
     /// Hash locks that wait for a slab to be loaded.
     pub waiting_for_slab: Listed<SlabWaiterDump>,
-    /// Changes of reference counts that wait for a slab journal.
+    /// Reference-count changes that wait for room in a slab journal.
     pub waiting_updates: usize,
-    /// The scrubber.
+    /// What the scrubber does.
     pub scrubber: ScrubberDump,
 }
 
 /// A PBN lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PbnLockDump {
-    /// The block.
+    /// The locked block.
     pub pbn: Pbn,
-    /// What its holders do with the block: read, write, or write a page of the block map.
+    /// Kind of lock: read, write, or write of a block-map page.
     pub kind: &'static str,
-    /// How many hold it.
+    /// Number of holders.
     pub holders: u16,
-    /// References that may be added while it is held.
+    /// References that may be added while the lock is held.
     pub increment_limit: u8,
-    /// Those of them that are out with holders, or used.
+    /// References of these that are leased to holders or used.
     pub leased: u8,
-    /// Whether the block is in use only because of the lock.
+    /// Whether only the lock keeps the block in use.
     pub provisional: bool,
 }
 
 /// A slab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlabDump {
-    /// Its number in the volume.
+    /// Number in the volume.
     pub number: u64,
-    /// Whether its counts are known: rebuilt, unloaded, or rebuilding.
+    /// State of its reference counts: rebuilt, unloaded, or rebuilding.
     pub status: &'static str,
-    /// Whether blocks are allocated from it now.
+    /// Whether blocks are currently allocated from the slab.
     pub is_open: bool,
-    /// Its place in the order of opening, higher first; none while it is open or not loaded.
+    /// Priority for being opened, higher first; `None` while the slab is open or not loaded.
     pub priority: Option<u8>,
-    /// Its free blocks, as far as its counts are known.
+    /// Free blocks, as far as its counts are known.
     pub free_blocks: u32,
-    /// The oldest block of its journal that is needed.
+    /// The oldest block of its journal that is still needed.
     pub journal_head: u64,
     /// All blocks of its journal before this one are on media.
     pub journal_committed: u64,
@@ -191,39 +191,39 @@ pub struct SlabDump {
     pub dirty_reference_blocks: usize,
     /// Changes that wait for its journal.
     pub waiting_updates: usize,
-    /// What they wait for.
+    /// What these changes wait for.
     pub obstacle: Option<&'static str>,
-    /// Shards whose recovery journal waits until what has come for the slab is on media.
+    /// Shards whose recovery journal waits until the changes sent to this slab are on media.
     pub awaited_by: Vec<ShardId>,
-    /// Hash locks that wait for it to be loaded.
+    /// Hash locks that wait for the slab to be loaded.
     pub lock_waiters: usize,
 }
 
 /// A hash lock that waits for a slab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlabWaiterDump {
-    /// The shard whose hash zone it is in.
+    /// Shard of the hash zone.
     pub shard: ShardId,
-    /// The block that it wants to lock.
+    /// The block to be locked.
     pub pbn: Pbn,
 }
 
 /// The scrubber of a physical zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScrubberDump {
-    /// The slab that it is at.
+    /// The slab being scrubbed.
     pub slab: Option<u64>,
-    /// What it does: nothing, wait until all that has come for the slab is on media, or read.
+    /// Current activity: idle, waiting until all changes received for the slab are on media, or reading.
     pub stage: &'static str,
-    /// Its reads under way.
+    /// Reads in flight.
     pub reads: usize,
-    /// Slabs that somebody waits for.
+    /// Slabs that a request waits for.
     pub awaited: usize,
-    /// Slabs that come next, as their journals are long.
+    /// Slabs scrubbed next because their journals are long.
     pub urgent: usize,
     /// All other slabs that are not loaded.
     pub queued: usize,
-    /// Slabs that it has loaded.
+    /// Slabs that the scrubber has loaded.
     pub scrubbed: u64,
 }
 
@@ -234,20 +234,20 @@ pub struct JournalDump {
     pub next_entry: u64,
     /// All entries before this one are on media.
     pub committed: u64,
-    /// All entries before this one are in the block map.
+    /// All entries before this one are applied to the block map.
     pub applied: u64,
     /// The block map needs the entries from this one on.
     pub map_head: u64,
     /// The slab journals need the entries from this one on.
     pub slab_head: u64,
-    /// Room in its segments, in sectors.
+    /// Free sectors in its segments.
     pub free_sectors: u64,
-    /// Flush sets that are being written.
+    /// Flush sets being written.
     pub sets: usize,
-    /// Whether somebody waits for room.
+    /// Whether an entry waits for room.
     pub full: bool,
     /// Whether a segment is being erased.
     pub erasing: bool,
-    /// Whether it has failed.
+    /// Whether the journal has failed.
     pub failed: bool,
 }

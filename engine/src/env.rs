@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The world as a shard sees it: memory, base bdev, other shards, clock and log, and nothing else.
+//! The outside world of a shard: memory, base bdev, other shards, clock and log, and nothing else.
 //!
-//! `bdev` implements [`Env`] on SPDK reactors, the simulator in `tests` on virtual ones. The engine keeps no thread, no
+//! `bdev` implements [`Env`] on SPDK reactors, the simulator in `tests` on virtual ones. The engine has no thread, no
 //! clock and no I/O of its own, so the same sequence of calls gives the same behaviour, bit for bit.
 //!
-//! Rules that an implementation keeps:
-//! * A shard is entered by one thread at a time, and never from inside one of these calls: completions and messages
-//!   that arise while a shard runs are delivered after it returns.
-//! * Messages from one shard to another arrive in the order they were sent. Between different pairs
-//!   of shards there is no order.
+//! Rules for an implementation:
+//! * One thread at a time enters a shard, and never from inside one of these calls: completions and messages that arise
+//!   while a shard runs are delivered after it returns.
+//! * Messages from one shard to another arrive in the order in which they were sent. There is no order between
+//!   different pairs of shards.
 //! * Every [`Env::submit`] and [`Env::flush`] is answered by exactly one [`crate::Shard::io_done`] with the same token.
-//! * An [`Env::Buf`] is one of those that the shards were built with, and what it names changes only by
-//!   [`Env::block_mut`], by [`Env::copy_from_client`] and by transfers that read.
+//! * An [`Env::Buf`] is one of those that the shards were built with. Its block changes only by [`Env::block_mut`], by
+//!   [`Env::copy_from_client`] and by transfers that read.
 //!
-//! A client's memory is not among them. A client may change it at any time, so the engine never looks at it: it takes each
-//! byte of a write once, by [`Env::copy_from_client`], and gives each byte of a read by [`Env::copy_to_client`], when that
-//! has been checked. What is hashed, compared, compressed, written and answered is the copy.
+//! A client's memory is never an [`Env::Buf`]. The client may change its memory at any time, so the engine never works
+//! on it: it copies each byte of a write once, by [`Env::copy_from_client`], and copies each byte of a read out, by
+//! [`Env::copy_to_client`], after checking the block. What is hashed, compared, compressed, written and answered is the
+//! copy.
 
 use core::fmt;
 
@@ -29,7 +30,7 @@ use crate::format::Place;
 use crate::message::Message;
 use crate::units::{Block, Lbn, Pbn, ShardId, BLOCK_SIZE};
 
-/// What a shard can do to the world. All calls return at once.
+/// What a shard can ask of the outside world. No call blocks.
 pub trait Env {
     /// Handle of one 4 KiB block of memory from some shard's pools. Readable from every shard.
     type Buf: Copy + fmt::Debug;
@@ -37,59 +38,59 @@ pub trait Env {
     /// Handle of the client request that a piece is part of.
     type Client: Copy + fmt::Debug;
 
-    /// The present time.
+    /// The current time.
     fn now(&self) -> Nanos;
 
-    /// The bytes of a block.
+    /// The content of a block.
     fn block(&self, buf: Self::Buf) -> &Block;
 
-    /// The bytes of a block, to be changed. Only for blocks of the shard's own pools.
+    /// The content of a block, for writing. Only for blocks of the shard's own pools.
     fn block_mut(&mut self, buf: Self::Buf) -> &mut Block;
 
-    /// Copies the client's bytes `part` of block `lbn`, as they are now, into the same place of `to`.
+    /// Copies bytes `part` of the client's block `lbn`, as they are now, to the same offset of `to`.
     fn copy_from_client(&mut self, client: Self::Client, lbn: Lbn, part: Part, to: Self::Buf);
 
-    /// Copies `part` of `from` to the same place of the client's block `lbn`.
+    /// Copies `part` of `from` to the same offset of the client's block `lbn`.
     fn copy_to_client(&mut self, client: Self::Client, lbn: Lbn, part: Part, from: Self::Buf);
 
-    /// Fills the client's bytes `part` of block `lbn` with zeros.
+    /// Fills bytes `part` of the client's block `lbn` with zeros.
     fn zero_client(&mut self, client: Self::Client, lbn: Lbn, part: Part);
 
     /// Starts one vectored transfer on the base bdev.
     fn submit(&mut self, run: Run<'_, Self::Buf>);
 
-    /// Makes every write that has ended durable, on all bdevs that the volume uses. Answered like a transfer. Only called
-    /// where there is a volatile cache ([`crate::MetadataConfig::volatile_cache`]).
+    /// Makes every completed write durable, on all bdevs that the volume uses. Answered like a transfer. Called only if
+    /// there is a volatile cache ([`crate::MetadataConfig::volatile_cache`]).
     fn flush(&mut self, token: RunToken);
 
-    /// Asks for the erasure of a journal segment of this shard's, whose entries are no longer needed. Answered by
+    /// Asks for the erasure of one of this shard's journal segments, whose entries are no longer needed. Answered by
     /// [`crate::Shard::segment_erased`].
     fn erase_segment(&mut self, segment: u32);
 
-    /// Hands over a section of the shard's history of the index, whole pages as [`crate::format::index_section`] lays them
+    /// Hands over a section of the shard's index history, in whole pages as [`crate::format::index_section`] lays them
     /// out, to be appended to the shard's open chapter. Sections are appended in the order of these calls; their place
-    /// becomes known when the chapter is closed ([`crate::Shard::chapter_closed`]). A host that cannot take the section
-    /// now drops it, and all others until it has told so by [`crate::Shard::section_dropped`], once for each, before the
-    /// shard runs again. Only called with [`crate::ShardConfig::history`].
+    /// is known when the chapter is closed ([`crate::Shard::chapter_closed`]). A host that cannot take a section drops
+    /// it, and every later one until it has called [`crate::Shard::section_dropped`], once for each dropped section,
+    /// before the shard runs again. Called only with [`crate::ShardConfig::history`].
     fn append_section(&mut self, section: Vec<u8>);
 
-    /// Asks for a section of a closed chapter. Answered by exactly one [`crate::Shard::section_read`], however late.
+    /// Reads a section of a closed chapter. Answered by exactly one [`crate::Shard::section_read`], however late.
     fn read_section(&mut self, at: SectionAt);
 
-    /// Queues a message to another shard. Never called with the shard's own number.
+    /// Queues a message to another shard. `to` is never the shard's own number.
     fn send(&mut self, to: ShardId, message: Message<Self::Buf>);
 
-    /// How many more messages to `to` can be queued before a shard should turn to other work. Range operations ask, and
-    /// begin only where there is room for a whole leaf page; so an empty channel has room for 504 at least.
+    /// How many more messages to `to` can be queued before the shard should do other work. Range operations ask, and
+    /// start only when there is room for a whole leaf page, so an empty channel must have room for at least 504.
     fn send_room(&self, to: ShardId) -> usize;
 
-    /// Answers one piece: `blocks` blocks of the client's request are done. Called once for each accepted piece.
+    /// Answers one piece of the client's request. Called once for each accepted piece.
     fn complete(&mut self, client: Self::Client, result: Result<(), RequestError>);
 
     /// Asks for one call of [`crate::Shard::timer`] at `at` or soon after. A later call replaces an earlier one.
     fn arm_timer(&mut self, at: Nanos);
 
-    /// Tells the operator of something that the statistics alone would not explain.
+    /// Reports an event that the statistics alone would not explain to the operator.
     fn report(&mut self, event: Event);
 }
 
@@ -133,10 +134,10 @@ pub enum Direction {
 pub struct RunToken(pub u32);
 
 impl RunToken {
-    /// Set in the tokens of metadata; those of data are smaller.
+    /// Set in the tokens of metadata; tokens of data are smaller.
     pub(crate) const METADATA: u32 = 1 << 31;
 
-    /// It is a transfer of metadata, or a flush. When a host cannot start all, those come first.
+    /// True for a metadata transfer or a flush. A host that cannot start everything starts these first.
     #[must_use]
     pub const fn is_metadata(self) -> bool {
         self.0 & RunToken::METADATA != 0
@@ -146,24 +147,24 @@ impl RunToken {
 /// One vectored transfer of consecutive blocks.
 #[derive(Debug)]
 pub struct Run<'a, Buf> {
-    /// Direction.
+    /// Read or write.
     pub direction: Direction,
-    /// Where it begins.
+    /// First block or sector on media.
     pub place: Place,
-    /// Memory for each block, in ascending order. The slice itself lives only as long as the call.
+    /// One buffer per block, in ascending order. The slice lives only as long as the call.
     pub bufs: &'a [Buf],
-    /// Bytes to be transferred: all of `bufs`, or for [`Place::Journal`] whole sectors that end in the last of them.
+    /// Number of bytes to transfer: all of `bufs`, or for [`Place::Journal`] whole sectors that end in the last buffer.
     pub bytes: usize,
-    /// Name for the answer.
+    /// Token of the completion.
     pub token: RunToken,
 }
 
-/// Something worth a line in the operator's log. The engine limits the rate (see [`crate::volume`]).
+/// An event worth a line in the operator's log. The engine limits the rate (see [`crate::volume`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A transfer of the base bdev failed.
     IoFailed {
-        /// Direction of the transfer.
+        /// Read or write.
         direction: Direction,
         /// The block that failed.
         pbn: Pbn,
@@ -172,48 +173,49 @@ pub enum Event {
     },
     /// A block read from the base does not have the content that was written there.
     CheckMismatch {
-        /// Block that the client asked for.
+        /// The block that the client asked for.
         lbn: Lbn,
-        /// Where it was stored.
+        /// Its location.
         pbn: Pbn,
         /// Check code in the mapping, 24 bits.
         expected: u32,
         /// Check code of what was read, 24 bits.
         found: u32,
     },
-    /// New data found no free block in any shard.
+    /// No shard has a free block for new data.
     OutOfSpace,
-    /// A write found room again after [`Event::OutOfSpace`].
+    /// A write found a free block again after [`Event::OutOfSpace`].
     SpaceReturned,
     /// The index named a block that cannot hold data.
     InvalidAdvice {
         /// The block it named.
         pbn: Pbn,
     },
-    /// So many queries of the index were given up since the last report; what was asked for is stored without advice.
+    /// This many index queries were given up since the last report; their blocks were stored without advice.
     QueriesTimedOut(u64),
     /// Reference counts and mappings disagree; the operation was refused.
     Inconsistent {
-        /// Block concerned.
+        /// The block whose count is wrong.
         pbn: Pbn,
-        /// What was being done to it.
+        /// The refused operation.
         operation: &'static str,
     },
-    /// The volume takes no writes any more; reads go on. The host records it and tells the other shards.
+    /// The volume became read-only: it takes no writes any more, reads continue. The host records this and tells the
+    /// other shards.
     ReadOnly(ReadOnlyReason),
-    /// The last slab of this shard has been scrubbed: its reference counts are all known again.
+    /// The last slab of this shard is scrubbed: all its reference counts are known again.
     ScrubbingDone,
-    /// So many events were not reported one by one since the last report.
+    /// This many events were not reported one by one since the last report.
     Suppressed(u64),
 }
 
-/// Why a volume takes no writes any more.
+/// Why a volume is read-only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReadOnlyReason {
-    /// A write of metadata failed, and failed again each time that it was tried.
+    /// A metadata write failed, and every retry failed too.
     #[error("a write of {0} failed")]
     WriteFailed(&'static str),
-    /// Metadata could not be read, twice.
+    /// A metadata read failed twice.
     #[error("{0} could not be read")]
     ReadFailed(&'static str),
     /// Metadata was read, but is not what was written there.
@@ -222,10 +224,10 @@ pub enum ReadOnlyReason {
     /// Reference counts and mappings disagree.
     #[error("the reference count of {0} and the mappings disagree")]
     Inconsistent(Pbn),
-    /// An erasure of a journal segment failed.
+    /// The erasure of a journal segment failed.
     #[error("a recovery journal segment could not be erased")]
     EraseFailed,
-    /// Another shard, or the operator, has decided so.
+    /// Another shard or the operator made the volume read-only.
     #[error("another shard or the operator has ended writing")]
     Told,
 }

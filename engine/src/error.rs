@@ -2,15 +2,15 @@
 
 //! Why a client's request fails.
 //!
-//! One small `Copy` type, because it travels in messages between shards. Detail for the operator goes through
-//! [`crate::Event`]; the client of a block device can only be told this much.
+//! One small `Copy` type, because it travels in messages between shards. Details go to the operator as
+//! [`crate::Event`]; a block device cannot tell its client more than this.
 
 use thiserror::Error;
 
-/// Result of a client's request when it is not success.
+/// Why a client's request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RequestError {
-    /// New unique data found no free physical block.
+    /// There is no free physical block for new unique data.
     #[error("no free physical block for new data")]
     NoSpace,
     /// The base bdev failed a transfer that the request needed.
@@ -25,10 +25,10 @@ pub enum RequestError {
     /// The volume takes no writes any more.
     #[error("the volume is read-only")]
     ReadOnly,
-    /// The volume is taken out of service before an unmap of many pages was done with.
+    /// The volume was taken out of service before an unmap of many pages had finished.
     #[error("aborted: the volume is taken out of service")]
     Aborted,
-    /// A lock pool or a reference count was found in an impossible state.
+    /// A lock pool or a reference count is in an impossible state.
     #[error("internal lock or reference count error")]
     Lock,
 }

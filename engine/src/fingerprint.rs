@@ -2,9 +2,9 @@
 
 //! Fingerprints (dm-vdo calls them record names) and check codes of 4 KiB blocks.
 //!
-//! Differs from dm-vdo, whose MurmurHash3-128 has a fixed seed: here the hash is XXH3-128 keyed by a secret
-//! of the volume. Nobody who lacks the secret can aim at a collision, and whoever finds one
-//! costs the volume one compare: every duplicate is compared byte by byte before it is shared.
+//! Differs from dm-vdo, whose MurmurHash3-128 has a fixed seed: here the hash is XXH3-128, keyed by a secret of the
+//! volume. Without the secret nobody can construct a collision. A collision that is found nevertheless costs one
+//! compare: every duplicate is compared byte by byte before it is shared.
 
 use std::fmt;
 
@@ -37,17 +37,17 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Bits of a fingerprint that the index keeps on media.
+/// Bits of a fingerprint that the index stores on media.
 pub const SHORT_BITS: u32 = 88;
 
-/// Where the bits lie that make a fingerprint a hook, and how many they are: one in 32 is one.
+/// Position and number of the bits that make a fingerprint a hook: all zero, that is one in 32.
 const HOOK_SHIFT: u32 = 72;
 const HOOK_BITS: u32 = 5;
 
-/// The low 88 bits of a fingerprint: all that a record of the index on media has of it.
+/// The low 88 bits of a fingerprint: all that an index record on media stores of it.
 ///
-/// They are enough for the index: partition (bits 0 to 7), key of the level-1 index (8 to 71), and whether it is a hook
-/// (72 to 76) are the same as those of the whole. They do not say that two blocks are equal.
+/// These bits are enough for the index: they contain the partition (bits 0 to 7), the key of the level-1 index (8 to
+/// 71) and the hook bits (72 to 76). They do not prove that two blocks are equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShortFingerprint(u128);
 
@@ -70,8 +70,7 @@ impl ShortFingerprint {
         self.0 as u8
     }
 
-    /// Whether this is one of the fingerprints by which a section of old records is found again: one in 32
-    /// is.
+    /// Whether this fingerprint is a hook, by which a section of old records is found again: one in 32 is.
     #[must_use]
     pub const fn is_hook(self) -> bool {
         self.0 >> HOOK_SHIFT & ((1 << HOOK_BITS) - 1) == 0
@@ -104,8 +103,8 @@ impl Fingerprinter {
         Fingerprinter { secret: Box::new(secret), mask: u128::MAX }
     }
 
-    /// A fingerprinter that keeps only the low `bits` bits of each fingerprint, so that collisions are common: for
-    /// tests that must see them. With 0 bits all blocks collide.
+    /// A fingerprinter that keeps only the low `bits` bits of each fingerprint, for tests that need many collisions.
+    /// With 0 bits all blocks collide.
     #[must_use]
     pub fn weakened(secret: [u8; SECRET_BYTES], bits: u32) -> Fingerprinter {
         let mask = 1u128.checked_shl(bits).map_or(u128::MAX, |bound| bound - 1);
@@ -130,7 +129,7 @@ impl Fingerprinter {
 
 impl fmt::Debug for Fingerprinter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The secret does not belong in a log.
+        // Never log the secret.
         write!(f, "Fingerprinter {{ bits: {} }}", self.mask.count_ones())
     }
 }

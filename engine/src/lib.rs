@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The engine of a deduplicating block device: state machines that consume requests, messages, completions and timers
+//! The engine of a deduplicating block device: state machines that consume requests, messages, completions and timers,
 //! and emit messages, I/O and answers. It has no threads, no clock, no randomness and no I/O of its own; see [`Env`].
 
 #![forbid(unsafe_code)]

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What shards tell each other.
+//! Messages between shards.
 //!
-//! A message carries everything that its receiver needs, so no state is shared. Invariant: a message fits one cache
-//! line, because the rings between reactors hold them by value.
+//! A message carries everything that its receiver needs, so shards share no state. Invariant: a message fits one cache
+//! line, because the rings between reactors hold messages by value.
 //!
-//! Zones of one shard tell each other the same through queues (`context.rs`), but for the physical zone:
-//! it answers at once, so it is called. Whether a step is a call, a queue or a message to another shard depends only on
-//! where the owner of the object lives, never on load, so the order between two shards is kept.
+//! The zones of one shard exchange the same messages through queues (`context.rs`), except for the physical zone, which
+//! answers at once and is called directly. Whether a step is a call, a queue entry or a message to another shard
+//! depends only on where the owner of the object lives, never on load, so the order between two shards is kept.
 
 use crate::error::RequestError;
 use crate::fingerprint::Fingerprint;
@@ -18,33 +18,34 @@ use crate::units::{Lbn, Pbn, ShardId};
 /// A data_vio in the logical zone of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VioRef {
-    /// Shard whose logical zone holds it.
+    /// Shard whose logical zone holds the data_vio.
     pub shard: ShardId,
-    /// Its place in that zone's pool.
+    /// Index in that zone's pool.
     pub index: u32,
 }
 
 /// A member of a hash lock in the hash zone of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberRef {
-    /// Shard whose hash zone holds it.
+    /// Shard whose hash zone holds the member.
     pub shard: ShardId,
-    /// Its place in that zone's pool.
+    /// Index in that zone's pool.
     pub index: u32,
 }
 
-/// From here on the index of a [`MemberRef`] names a swap ([`crate::swapper`]), which holds blocks as members do.
+/// From this value on, the index of a [`MemberRef`] names a swap ([`crate::swapper`]), which holds blocks as members
+/// do.
 const FIRST_SWAP: u32 = 1 << 31;
 
 impl MemberRef {
-    /// The name of a swap among members.
+    /// The reference to a swap in place of a member.
     #[must_use]
     pub const fn of_swap(shard: ShardId, swap: u32) -> MemberRef {
         MemberRef { shard, index: FIRST_SWAP | swap }
     }
 }
 
-/// The swap that an index of a [`MemberRef`] names, if it is none of a member.
+/// The swap that the index of a [`MemberRef`] names; `None` if it names a member.
 #[must_use]
 pub const fn swap_of(member: u32) -> Option<u32> {
     if member & FIRST_SWAP == 0 {
@@ -54,39 +55,41 @@ pub const fn swap_of(member: u32) -> Option<u32> {
     }
 }
 
-/// What a block is to be for.
+/// What a block is allocated for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// Data that needs room of its own.
+    /// New data, which needs a block of its own.
     New,
-    /// What needs room for a while, or little of it: a page of the block map, or blocks that the volume moves together.
+    /// A block that is needed only for a while, or few of them: a block-map page, or blocks that the volume moves
+    /// together.
     Upkeep,
-    /// Data in place of that in a block of the zone, to which the writer has the only reference, as far as it knows.
+    /// Data that replaces the content of a block of the zone, to which the writer has the only reference as far as it
+    /// knows.
     Instead(Pbn),
-    /// A compressed block in place of another of the zone: of those who have `references` to it, which are all as far as
-    /// the writer knows, each takes one to the new block instead.
+    /// A compressed block that replaces another of the zone: all `references` owners of the old block, as far as the
+    /// writer knows them, each drop their reference and take one to the new block.
     Replace {
-        /// The old block.
+        /// The old compressed block.
         pbn: Pbn,
-        /// Its references.
+        /// Its reference count as far as the writer knows.
         references: u8,
     },
-    /// Likewise, but of a block in another zone, which has nothing to lend.
+    /// Like `Instead` or `Replace`, but the old block is in another zone, so this zone gets no block back.
     Abroad(Pbn),
 }
 
-/// The answer to a request for a block.
+/// The answer to an allocation request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allocation {
-    /// A block, locked for the requester.
+    /// The allocated block, locked for the requester.
     Block(Pbn),
-    /// The zone has none for such a claim.
+    /// The zone has no block for this claim.
     Full,
-    /// The claim is a good one, but other zones have to meet it.
+    /// The claim is valid, but another zone has to serve it.
     Elsewhere,
-    /// The zone has none now; an event of the zone follows.
+    /// The zone has no block now; an event of the zone follows.
     Waiting,
-    /// After a wait: the zone has none. Others that had none before may have some now.
+    /// After a wait: the zone has no block. Other zones that had none before may have one now.
     Again,
     /// The zone takes no writes any more.
     ReadOnly,
@@ -97,79 +100,80 @@ pub enum Allocation {
 pub struct SwapRequest {
     /// The parked data_vio.
     pub vio: VioRef,
-    /// The block that it writes.
+    /// The block that the data_vio writes.
     pub lbn: Lbn,
-    /// The compressed block that held its old content.
+    /// The compressed block that holds the old content of `lbn`.
     pub pbn: Pbn,
 }
 
-/// A block that a hash zone has, and for whose LBN somebody waits.
+/// A block in a hash zone, for whose LBN a request waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Awaited {
-    /// The block.
+    /// The data_vio that writes the block.
     pub vio: VioRef,
-    /// Its fingerprint.
+    /// Fingerprint of the block, which selects the hash zone.
     pub fingerprint: Fingerprint,
 }
 
-/// A block for the hash zone.
+/// A block handed to the hash zone.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<Buf> {
-    /// Who asks.
+    /// The data_vio that gets the answer.
     pub vio: VioRef,
-    /// The block that it writes.
+    /// The block that the data_vio writes.
     pub lbn: Lbn,
     /// The content.
     pub data: Buf,
-    /// Its fingerprint.
+    /// Fingerprint of `data`.
     pub fingerprint: Fingerprint,
-    /// The mapping that it replaces.
+    /// The mapping to be replaced.
     pub old: Mapping,
-    /// It is stored, but shall be stored in another place.
+    /// The block is already stored and is to be stored in another place.
     pub relocating: bool,
-    /// Somebody waits for its LBN.
+    /// Another request waits for the LBN.
     pub awaited: bool,
 }
 
-/// What a logical zone is told or asked.
+/// Messages to a logical zone.
 #[derive(Debug, Clone, Copy)]
 pub enum ToLogical {
-    /// Hash to logical: the block's content is (or will stay) stored here; record it.
+    /// Hash to logical: the content is (or will stay) stored at `location`; record it.
     Remap {
         /// Index of the vio in the receiver.
         vio: u32,
-        /// The member to report back to.
+        /// The member that gets the result.
         member: MemberRef,
-        /// Where the content is.
+        /// Location of the content.
         location: Mapped,
     },
     /// Hash to logical: the block could not be stored.
     WriteFailed {
         /// Index of the vio in the receiver.
         vio: u32,
-        /// Why.
+        /// Reason of the failure.
         error: RequestError,
     },
-    /// Physical to logical: store a block in another place if this is still where it is; answered by
+    /// Physical to logical: store a block in another place if it is still at `location`; answered by
     /// [`Message::Relocated`].
     Relocate {
-        /// The block.
+        /// The block to be relocated.
         lbn: Lbn,
-        /// Where its content was stored.
+        /// The location at the time of the request.
         location: Mapped,
     },
-    /// Swapper to logical: hold a block, if it is stored in a compressed block; answered by [`ToSwapper::Held`].
+    /// Swapper to logical: hold a block if it is stored in compressed block `pbn`; answered by [`ToSwapper::Held`].
     Hold {
-        /// The swap.
+        /// The swap that gets the answer.
         swap: u32,
-        /// The block.
+        /// The block to be held.
         lbn: Lbn,
-        /// The compressed block.
+        /// The compressed block being swapped.
         pbn: Pbn,
-        /// The receiver's data_vio, which has asked for the swap; none for a new one.
+        /// The receiver's data_vio that has asked for the swap; `None`: take a new one.
         vio: Option<u32>,
     },
-    /// Swapper to logical: the write that has asked for a swap lets go of its block, and is parked again until that is held anew.
+    /// Swapper to logical: the write that has asked for a swap gives up its block, and is parked until it holds the
+    /// block again.
     Park {
         /// Index of the vio in the receiver.
         vio: u32,
@@ -181,224 +185,224 @@ pub enum ToLogical {
     },
 }
 
-/// What the swapper is told or asked.
+/// Messages to the swapper.
 #[derive(Debug, Clone, Copy)]
 pub enum ToSwapper<Buf> {
-    /// Logical to swapper: a write has found no space, but gives a fragment back. Answered by [`ToLogical::Hold`] with its
-    /// data_vio, or [`ToLogical::WriteFailed`].
+    /// Logical to swapper: a write has found no space, but will free a fragment. Answered by [`ToLogical::Hold`] with
+    /// its data_vio, or by [`ToLogical::WriteFailed`].
     Requested(SwapRequest),
-    /// Logical to swapper.
+    /// Logical to swapper: the answer to [`ToLogical::Hold`].
     Held {
-        /// The swap.
+        /// The swap that asked.
         swap: u32,
         /// The data_vio that holds the block.
         vio: u32,
-        /// The block's mapping; none if it is not stored there, and not held.
+        /// The block's mapping; `None` if the block is not stored there, and then it is not held.
         mapping: Option<Mapping>,
     },
-    /// Logical to swapper.
+    /// Logical to swapper: the answer to [`ToLogical::Fill`].
     Filled {
-        /// The swap.
+        /// The swap that asked.
         swap: u32,
-        /// The content, unchanged until the vio finishes; none if it needs no room, or there is none.
+        /// The content, unchanged until the vio finishes; `None` if the block needs no room, or there is no content.
         content: Option<Buf>,
     },
-    /// Physical to swapper.
+    /// Physical to swapper: the answer to [`Message::Settle`].
     Settled {
-        /// The swap.
+        /// The swap that asked.
         swap: u32,
     },
-    /// Logical to swapper: the remap that [`ToLogical::Remap`] asked for is over.
+    /// Logical to swapper: the remap requested by [`ToLogical::Remap`] has ended.
     Finished {
-        /// The swap.
+        /// The swap that asked.
         swap: u32,
         /// Whether the mapping now refers to the location.
         result: Result<(), RequestError>,
     },
 }
 
-/// One message. The comment of each variant names sender and receiver by zone.
+/// A message to a shard. The comment of each variant names the sending and the receiving zone.
 #[derive(Debug, Clone, Copy)]
 pub enum Message<Buf> {
-    /// Logical to hash: find or make one stored copy of this block. Answered by [`ToLogical::Remap`] or
+    /// Logical to hash: find or make a stored copy of this block. Answered by [`ToLogical::Remap`] or
     /// [`ToLogical::WriteFailed`].
     Dedupe(Arrival<Buf>),
     /// For the logical zone.
     Logical(ToLogical),
     /// For the swapper.
     Swapper(ToSwapper<Buf>),
-    /// Logical to hash: somebody waits for the LBN of a block that [`Message::Dedupe`] handed over. Not answered.
+    /// Logical to hash: a request waits for the LBN of a block that [`Message::Dedupe`] handed over. Not answered.
     Hasten(Awaited),
-    /// Logical to hash: the remap that [`ToLogical::Remap`] asked for is over.
+    /// Logical to hash: the remap requested by [`ToLogical::Remap`] has ended.
     Finished {
         /// Index of the member in the receiver.
         member: u32,
         /// Whether the mapping now refers to the location.
         result: Result<(), RequestError>,
     },
-    /// Logical to physical: one more reference; answered by [`Message::Incremented`].
+    /// Logical to physical: add one reference; answered by [`Message::Incremented`].
     Increment {
-        /// Who asks.
+        /// The data_vio that gets the answer.
         vio: VioRef,
-        /// The block.
+        /// The block that gets the reference.
         pbn: Pbn,
-        /// The change's place in the sender's recovery journal.
+        /// Position of the change in the sender's recovery journal.
         point: Point,
     },
-    /// Physical to logical.
+    /// Physical to logical: the answer to [`Message::Increment`].
     Incremented {
         /// Index of the vio in the receiver.
         vio: u32,
         /// Whether the count was raised.
         result: Result<(), RequestError>,
     },
-    /// Logical to physical: each of `count` blocks from `first` on loses one reference. Not answered.
+    /// Logical to physical: drop one reference of each of the `count` blocks from `first` on. Not answered.
     Decrement {
-        /// First block.
+        /// First block of the run.
         first: Pbn,
         /// Number of consecutive blocks, all in one slab.
         count: u32,
-        /// Some of them may hold fragments.
+        /// Whether some of the blocks may hold fragments.
         compressed: bool,
-        /// The change's place in the sender's recovery journal.
+        /// Position of the change in the sender's recovery journal.
         point: Point,
     },
-    /// Logical to physical: a block-map page that is recorded gets the reference that it keeps. Not answered.
+    /// Logical to physical: a block-map page is journaled; its block gets the reference that it keeps. Not answered.
     ReferencePage {
-        /// Its block, allocated by [`Message::AllocatePage`].
+        /// The page's block, allocated by [`Message::AllocatePage`].
         pbn: Pbn,
-        /// The change's place in the sender's recovery journal.
+        /// Position of the change in the sender's recovery journal.
         point: Point,
     },
-    /// Logical to physical: a block-map page that is recorded to be gone gives its block back. Not answered.
+    /// Logical to physical: the journal records that a block-map page is gone; free its block. Not answered.
     FreePage {
-        /// Its block.
+        /// The page's block.
         pbn: Pbn,
-        /// The change's place in the sender's recovery journal.
+        /// Position of the change in the sender's recovery journal.
         point: Point,
     },
-    /// Logical to physical: allocate a block for a page of the block map; answered by [`Message::PageAllocated`].
+    /// Logical to physical: allocate a block for a block-map page; answered by [`Message::PageAllocated`].
     AllocatePage {
-        /// The shard that asks, and its ticket for it.
+        /// The requesting shard and its ticket for the page.
         page: VioRef,
-        /// Wait for a block that may come free.
+        /// Whether to wait for a block that may become free.
         wait: bool,
     },
-    /// Physical to logical.
+    /// Physical to logical: the answer to [`Message::AllocatePage`].
     PageAllocated {
-        /// The receiver's ticket.
+        /// The receiver's ticket for the page.
         ticket: u32,
         /// The block, or why there is none.
         answer: Allocation,
     },
-    /// Journal to physical: commit the slab journals that hold changes of the sender's up to `up_to`; answered by
+    /// Journal to physical: commit the slab journals that hold changes of the sender up to `up_to`; answered by
     /// [`Message::SlabJournalsCommitted`].
     CommitSlabJournals {
-        /// The last change.
+        /// Position of the last change.
         up_to: Point,
     },
-    /// Physical to journal.
+    /// Physical to journal: the answer to [`Message::CommitSlabJournals`].
     SlabJournalsCommitted {
-        /// As it was asked for.
+        /// `up_to` of the request.
         up_to: Point,
     },
-    /// Logical to physical: one [`ToLogical::Relocate`] is done with, in whatever way.
+    /// Logical to physical: one [`ToLogical::Relocate`] has ended, whatever its result.
     Relocated {
-        /// Where the block was stored.
+        /// The old location.
         from: Pbn,
     },
-    /// Swapper to all, and on to the owner of a block: what was sent to it before this has arrived. Answered by
-    /// [`ToSwapper::Settled`].
+    /// Swapper to all shards, which forward it to the owner of a block: everything sent to the owner before this
+    /// message has arrived. Answered by [`ToSwapper::Settled`].
     Settle {
-        /// The swap.
+        /// The swap that gets the answer.
         swap: u32,
         /// The shard that owns the block.
         owner: ShardId,
     },
-    /// Swapper to hash: content is stored here now; for the index.
+    /// Swapper to hash: the content is now stored at `location`; record it in the index.
     Advise {
         /// Fingerprint of the content.
         fingerprint: Fingerprint,
-        /// Where it is.
+        /// Location of the content.
         location: Mapped,
     },
     /// The volume takes no writes any more.
     ReadOnly,
-    /// Hash to physical: try for a read lock on a candidate; answered by [`Message::Locked`].
+    /// Hash to physical: try to take a read lock on a candidate; answered by [`Message::Locked`].
     LockForRead {
-        /// Who asks.
+        /// The member that gets the answer.
         member: MemberRef,
         /// The candidate.
         pbn: Pbn,
-        /// Increments to be leased, at most.
+        /// Maximum number of increments to lease.
         at_most: u8,
     },
-    /// Physical to hash.
+    /// Physical to hash: the answer to [`Message::LockForRead`].
     Locked {
         /// Index of the member in the receiver.
         member: u32,
-        /// Increments leased with the lock, at least one; none when it was not obtained.
+        /// Increments leased with the lock, at least one; `None` when the lock was not granted.
         lease: Option<u8>,
     },
-    /// Hash to physical: more increments for the holder of a read lock; answered by [`Message::LeaseExtended`].
+    /// Hash to physical: lease more increments to the holder of a read lock; answered by [`Message::LeaseExtended`].
     ExtendLease {
-        /// Who asks.
+        /// The member that gets the answer.
         member: MemberRef,
         /// The locked block.
         pbn: Pbn,
-        /// Increments to be leased, at most.
+        /// Maximum number of increments to lease.
         at_most: u8,
     },
-    /// Physical to hash.
+    /// Physical to hash: the answer to [`Message::ExtendLease`].
     LeaseExtended {
         /// Index of the member in the receiver.
         member: u32,
-        /// Increments leased; none when the block has no more to give.
+        /// Increments leased; 0 when the block has none left.
         lease: u8,
     },
-    /// Hash to physical: allocate a block and write-lock it; answered by [`Message::Allocated`].
+    /// Hash to physical: allocate a block and take a write lock on it; answered by [`Message::Allocated`].
     Allocate {
-        /// Who asks.
+        /// The member that gets the answer.
         member: MemberRef,
-        /// What for.
+        /// What the block is for.
         claim: Claim,
-        /// Wait for a block that may come free.
+        /// Whether to wait for a block that may become free.
         wait: bool,
     },
-    /// Physical to hash.
+    /// Physical to hash: the answer to [`Message::Allocate`].
     Allocated {
         /// Index of the member in the receiver.
         member: u32,
         /// The block, or why there is none.
         answer: Allocation,
     },
-    /// Hash to physical: a compressed block is written; each of its owners becomes a holder of its lock.
-    /// Answered by [`Message::Shared`].
+    /// Hash to physical: a compressed block is written; each owner of a fragment becomes a holder of its lock. Answered
+    /// by [`Message::Shared`].
     ShareCompressed {
-        /// The compressed block, by the sender's name for it.
+        /// The sender's index of the compressed block.
         container: u32,
-        /// Where it is.
+        /// Location of the compressed block.
         pbn: Pbn,
         /// Number of its fragments.
         holders: u8,
     },
-    /// Physical to hash.
+    /// Physical to hash: the answer to [`Message::ShareCompressed`].
     Shared {
-        /// As it was asked for.
+        /// `container` of the request.
         container: u32,
-        /// Increments leased to each holder; none when the lock was found in an impossible state.
+        /// Increments leased to each holder; `None` when the lock was in an impossible state.
         lease: Option<u8>,
     },
-    /// Hash to physical: one holder lets go; answered by [`Message::Released`] if somebody waits for it.
+    /// Hash to physical: one holder releases a lock; answered by [`Message::Released`] if `waiting` is set.
     Release {
         /// The locked block.
         pbn: Pbn,
         /// Leased increments that were not used.
         unused: u8,
-        /// The agent of a hash lock in UNLOCKING.
+        /// The agent of a hash lock in UNLOCKING, which waits for the answer.
         waiting: Option<MemberRef>,
     },
-    /// Physical to hash.
+    /// Physical to hash: the answer to [`Message::Release`].
     Released {
         /// Index of the member in the receiver.
         member: u32,

@@ -1,31 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How many of something are clients', and how many the volume's own ([`crate::packing::relocator`]).
+//! Counts client and internal operations apart ([`crate::packing::relocator`] runs the internal ones).
 //!
-//! Kept apart where it matters whom somebody waits for: a client's request may wait for other clients' requests, but
-//! hardly for what the volume does on its own account.
+//! The split matters when a request has to wait: a client's request may wait for other clients' requests, but should
+//! hardly wait for the volume's own operations.
 
 use std::ops::{AddAssign, Sub, SubAssign};
 
-/// Clients' and the volume's own, counted apart.
+/// A number of client operations and a number of internal ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OwnerCount {
-    /// Clients'.
+    /// Operations of clients.
     pub clients: u32,
-    /// The volume's own.
+    /// The volume's own operations.
     pub own: u32,
 }
 
 impl OwnerCount {
-    /// None.
     pub const ZERO: OwnerCount = OwnerCount { clients: 0, own: 0 };
 
-    /// One of the volume's own, or of a client.
+    /// One operation: internal if `own`, else a client's.
     pub const fn one(own: bool) -> OwnerCount {
         OwnerCount { clients: !own as u32, own: own as u32 }
     }
 
-    /// All of them.
     pub const fn total(self) -> u32 {
         self.clients + self.own
     }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The check code of what was read from the base, for comparing it with the one that is stored in its mapping.
+//! The check code of a block read from the base, to be compared with the one stored in its mapping.
 //!
-//! Every block that is read is checked, and no option changes that. What it costs can be measured all the same: cargo
-//! feature `measure-unchecked`, which is for the benchmark's program alone, adds a switch. It is on until that program
-//! switches it off, so that even such a build checks in anyone else's hands.
+//! Every block that is read is checked, and no option changes that. The cost can still be measured: the cargo feature
+//! `measure-unchecked`, which is only for the benchmark program, adds a switch. The switch is on until that program
+//! turns it off, so even such a build checks when anyone else runs it.
 
 use crate::fingerprint::Fingerprinter;
 use crate::units::Block;
 
-/// The code of `block`, which should be `expected`. Where checks are switched off, `expected` itself, without a look at
-/// the block.
+/// The check code of `block`, which should be `expected`. When checks are switched off, returns `expected` without
+/// reading the block.
 #[inline]
 pub(crate) fn code_found(block: &Block, expected: u32) -> u32 {
     #[cfg(feature = "measure-unchecked")]
@@ -28,10 +28,10 @@ pub use switch::switch_read_checks;
 mod switch {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// Of the process, for the benchmark switches between two loads and no shard is concerned otherwise.
+    /// One switch per process: the benchmark flips it between two loads, and no shard uses it otherwise.
     static ON: AtomicBool = AtomicBool::new(true);
 
-    /// Whether what is read from now on is checked; for measuring alone. Unchecked, a damaged block reaches its client.
+    /// Switches read checks on or off; only for measuring. Unchecked, a damaged block reaches the client.
     pub fn switch_read_checks(on: bool) {
         ON.store(on, Ordering::Relaxed);
     }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Events for the operator, not more than a log can bear.
+//! Rate limit for events to the operator.
 //!
 //! A failing base bdev fails thousands of transfers a second. Within a window only the first few events are reported
-//! one by one; the others are counted, and the count is reported when the window ends (rate-limited, the
-//! unreported count carried over).
+//! one by one; the rest are counted, and the count is reported when the window ends.
 
 use mpool::units::Nanos;
 
@@ -22,16 +21,16 @@ pub const WINDOW: Nanos = Nanos(5_000_000_000);
 pub struct Reporter {
     reported: u32,
     suppressed: u64,
-    /// Queries that timed out since they were reported last.
+    /// Index queries that timed out since the last report.
     timed_out: u64,
-    /// Such a report was made in this window.
+    /// Whether timed-out queries were reported in this window.
     timeouts_reported: bool,
-    /// A window has begun; its end is a timer.
+    /// Whether a window is open; a timer ends it.
     open: bool,
 }
 
 impl Reporter {
-    /// Reports an event, or counts it.
+    /// Reports an event, or counts it when the window's limit is reached.
     pub fn report<E: Env>(&mut self, env: &mut E, timers: &mut Timers, event: Event) {
         self.open(env, timers);
         if self.reported < EVENTS_PER_WINDOW {
@@ -42,8 +41,9 @@ impl Reporter {
         }
     }
 
-    /// Counts queries of the index that timed out: a base that is slow lets thousands of them do so, and each would use up the
-    /// reports that others need. The first are reported at once, and one report a window has all that have come since.
+    /// Counts index queries that timed out. A slow base lets thousands time out, which would use up the reports that
+    /// other events need. So the first are reported at once, and one report per window covers all that have timed out
+    /// since.
     pub fn queries_timed_out<E: Env>(&mut self, env: &mut E, timers: &mut Timers, count: u64) {
         self.open(env, timers);
         self.timed_out += count;
@@ -52,7 +52,7 @@ impl Reporter {
         }
     }
 
-    /// Begins a window, unless there is one.
+    /// Opens a window unless one is open.
     fn open<E: Env>(&mut self, env: &mut E, timers: &mut Timers) {
         if !std::mem::replace(&mut self.open, true) {
             let ends = Nanos(env.now().0 + WINDOW.0);
@@ -60,7 +60,8 @@ impl Reporter {
         }
     }
 
-    /// Ends the window: its timer has come. What it has held back is reported, and queries among it begin the next window.
+    /// The timer fired and ends the window: reports the suppressed count. If queries timed out, their report opens the
+    /// next window.
     pub fn timer<E: Env>(&mut self, env: &mut E, timers: &mut Timers) {
         self.open = false;
         self.reported = 0;

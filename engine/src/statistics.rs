@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a shard counts. Names are those of dm-vdo wherever the thing counted is the same.
+//! Counters and gauges of a shard. Names are those of dm-vdo wherever the same thing is counted.
 //!
-//! Every field is a plain sum that one shard owns; a volume's statistics are the field-wise sum over its shards, taken
+//! Every field is a plain sum that one shard owns. A volume's statistics are the field-wise sum over its shards, taken
 //! shard by shard, so a total read under load is not a snapshot of one instant.
 
 macro_rules! counters {
@@ -14,7 +14,7 @@ macro_rules! counters {
         impl $name {
             /// Adds another shard's counters to these.
             pub fn add(&mut self, other: &$name) {
-                // A shard's share of what the volume uses may be below zero; only the sum means something.
+                // One shard's share of a volume-wide gauge may be below zero; only the sum is meaningful.
                 $(self.$field = self.$field.wrapping_add(other.$field);)*
             }
 
@@ -27,7 +27,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Requests or transfers by kind.
+    /// Blocks or flushes by kind of request.
     BioCounts {
         /// Blocks read.
         read,
@@ -43,13 +43,13 @@ counters! {
 counters! {
     /// Counters and gauges of one shard, or their sum over a volume.
     Statistics {
-        /// Data blocks of the shard's slabs.
+        /// Data blocks in the shard's slabs.
         data_blocks,
-        /// Data blocks that hold data (or are about to).
+        /// Data blocks that hold data or are allocated for it.
         data_blocks_used,
-        /// Data blocks that are kept for overwrites of what is stored.
+        /// Data blocks reserved for overwrites of stored blocks.
         reserved_blocks,
-        /// Data blocks that are kept until the operator releases them.
+        /// Data blocks reserved until the operator releases them.
         operator_reserve_blocks,
         /// Logical blocks that are mapped; zero blocks count, unmapped blocks do not.
         logical_blocks_used,
@@ -57,21 +57,21 @@ counters! {
         pieces_in,
         /// Pieces answered.
         pieces_done,
-        /// Blocks that clients asked to read.
+        /// Blocks that clients read.
         bios_in_read,
-        /// Blocks that clients asked to write.
+        /// Blocks that clients wrote.
         bios_in_write,
-        /// Blocks that clients asked to unmap or to zero by command.
+        /// Blocks that clients unmapped or zeroed by command.
         bios_in_discard,
-        /// Flushes that clients asked for, counted in each shard.
+        /// Flushes of clients, counted in each shard.
         bios_in_flush,
-        /// Blocks among them of which only a part was touched.
+        /// Blocks of client requests that touched only a part of the block.
         bios_in_partial,
-        /// Requests that failed, counted by piece.
+        /// Failed client requests, counted by piece.
         bios_failed,
-        /// Blocks in flight now.
+        /// Blocks currently in flight.
         current_vios_in_progress,
-        /// Blocks that can be in flight at once.
+        /// Maximum number of blocks in flight.
         max_vios,
         /// Blocks read from the base for clients.
         bios_out_read,
@@ -83,126 +83,126 @@ counters! {
         bios_submitted,
         /// Transfers completed by the base.
         bios_completed,
-        /// Transfers that the base failed.
+        /// Transfers that failed on the base.
         bios_out_failed,
         /// Blocks appended to a transfer that ended just before them.
         bios_merged_back,
         /// Blocks prepended to a transfer that began just after them.
         bios_merged_front,
-        /// Merged transfers that failed and were issued again block by block.
+        /// Merged transfers that failed and were retried block by block.
         bios_split_retries,
-        /// Data writes tried again in another block after the base failed the first.
+        /// Data writes retried in another block after the base had failed the first one.
         data_write_retries,
-        /// Written blocks found to be all zeros, and so stored nowhere.
+        /// Written blocks that were all zeros and so are stored nowhere.
         zero_blocks,
         /// Writes that ended by sharing a stored block.
         dedupe_hits,
         /// Writes that stored a new block.
         unique_blocks,
-        /// Blocks stored compressed, each with others in one block.
+        /// Blocks stored as fragments of a compressed block.
         compressed_fragments_written,
         /// Compressed blocks written.
         compressed_blocks_written,
-        /// Fragments that wait for company now.
+        /// Fragments currently parked until partners arrive.
         compressed_fragments_in_packer,
-        /// Blocks that were to be compressed, but did not become small enough, or looked as if they would not.
+        /// Blocks meant for compression that did not become small enough, or looked as if they would not.
         incompressible_blocks,
-        /// Compressed blocks that found no company, and were stored as they are.
+        /// Compressible blocks that found no partners and were stored uncompressed.
         fragments_written_plain,
-        /// Blocks that could be compressed, but were stored as they are, and may still be called back for company.
+        /// Repack candidates: compressible blocks that were stored uncompressed and may still be repacked with
+        /// partners.
         blocks_in_stock,
-        /// Blocks stored as they are that were moved to share a block with others, or were to be.
+        /// Repack candidates that were repacked with partners, or for which a repack was started.
         blocks_called_back,
-        /// Compressed blocks looked at because few of their fragments are in use.
+        /// Compressed blocks read because few of their fragments are in use.
         relocation_reads,
-        /// Blocks that were stored in another place: out of a compressed block that is to come free, or out of one of their
-        /// own.
+        /// Relocated blocks: moved out of a compressed block that is to be freed, or out of a block of their own.
         fragments_relocated,
-        /// Compressed blocks that wait to be looked at.
+        /// Compressed blocks queued for the relocator.
         relocations_waiting,
-        /// Compressed blocks not looked at, because too many waited.
+        /// Compressed blocks that the relocator skipped because its queue was full.
         relocations_skipped,
-        /// Compressed blocks written anew for overwrites of their fragments, because there was no space.
+        /// Compressed blocks rewritten for overwrites of their fragments when there was no space.
         blocks_swapped,
-        /// Blocks read from the base for clients that were compressed.
+        /// Compressed fragments read from the base for clients.
         compressed_fragments_read,
-        /// Index queries whose advice was right.
+        /// Index queries with correct advice.
         dedupe_advice_valid,
-        /// Index queries whose advice was not.
+        /// Index queries with stale advice.
         dedupe_advice_stale,
         /// Writes that found an equal block in flight.
         concurrent_data_matches,
         /// Writes that found a different block with the same fingerprint in flight.
         concurrent_hash_collisions,
-        /// Index queries running now.
+        /// Index queries in progress.
         curr_dedupe_queries,
-        /// Hash locks forked because a block had all its references.
+        /// Hash locks forked because a block had reached its maximum number of references.
         hash_lock_forks,
-        /// Hash locks in use now.
+        /// Hash locks currently in use.
         hash_locks,
-        /// Physical-block locks in use now.
+        /// PBN locks currently in use.
         pbn_locks,
         /// Advice that named no data block.
         invalid_advice_pbn_count,
         /// Blocks lent to overwrites when the volume was full.
         blocks_lent,
-        /// Requests failed for want of space.
+        /// Requests failed for lack of space.
         no_space_error_count,
         /// Blocks whose check code did not match when read.
         check_error_count,
-        /// Reference count or lock errors met.
+        /// Reference-count and lock errors.
         lock_error_count,
         /// Index records found by queries.
         posts_found,
-        /// Index queries that found nothing.
+        /// Index queries that found no record.
         posts_not_found,
-        /// Index records changed to a newer location.
+        /// Index records updated to a newer location.
         updates_found,
         /// Index records added.
         updates_not_found,
-        /// Index records pushed out by newer ones.
+        /// Index records evicted by newer ones.
         entries_discarded,
-        /// Index records now.
+        /// Records currently in the index.
         entries_indexed,
         /// Index records that fit.
         index_capacity,
-        /// Index queries that went on without advice because they had waited too long, or would have waited and there
-        /// was no dedupe context.
+        /// Index queries that went on without advice because they had waited too long, or had to wait and found no free
+        /// dedupe context.
         dedupe_advice_timeouts,
-        /// Those among them for which there was no dedupe context.
+        /// Queries of `dedupe_advice_timeouts` that found no free dedupe context.
         dedupe_context_busy,
         /// Hooks by which the index finds old sections.
         index_hooks,
-        /// Stale advice whose block could be locked and read, but holds other content: the index took another record for
-        /// this one's, or the block has been written anew since.
+        /// Stale advice whose block could be locked and read but holds other content: the index took another record for
+        /// this one, or the block has been rewritten since.
         index_false_tags,
-        /// Sections of the index's history that can be read.
+        /// Sections of the index history that can be read.
         index_sections_readable,
-        /// Sections handed to the host whose chapter is not closed.
+        /// Sections handed to the host whose chapter is still open.
         index_sections_pending,
         /// Sections handed to the host.
         index_sections_sealed,
-        /// Sections that the host could not take, or whose chapter was lost.
+        /// Sections that the host dropped, or whose chapter was lost.
         index_sections_dropped,
-        /// Sections read because a hook was met.
+        /// Sections read because a query hit a hook.
         index_sections_loaded,
-        /// Sections read to fill the index after a start.
+        /// Sections read to refill the index after a start.
         index_sections_refilled,
-        /// Sections that could not be read, or were damaged.
+        /// Sections that could not be read or were damaged.
         index_sections_failed,
-        /// Index records that came back from sections.
+        /// Index records restored from sections.
         index_records_restored,
-        /// Index records of old sections that went to new ones, because their section was used.
+        /// Index records copied from old sections to new ones because their section was used.
         index_records_carried,
-        /// Slabs.
+        /// Number of slabs.
         slabs,
         /// Slabs opened for the first time.
         slabs_opened,
-        /// Slabs opened again.
+        /// Slabs opened again after they had been closed.
         slabs_reopened,
         /// Slabs whose reference counts are not known yet.
         slabs_unrecovered,
-        /// Pages of the block map that lie in slabs.
+        /// Block-map pages that lie in slabs.
         block_map_pages,
         /// Requests failed because the volume had become read-only, counted by cause.
         read_only_error_count,
@@ -210,35 +210,35 @@ counters! {
         journal_disk_full,
         /// Times that the recovery journal asked slab journals to be committed.
         journal_slab_journal_commits_requested,
-        /// Journal entries begun.
+        /// Journal entries started.
         journal_entries_started,
-        /// Journal entries given to the base.
+        /// Journal entries submitted to the base.
         journal_entries_written,
         /// Journal entries that are durable.
         journal_entries_committed,
-        /// Journal writes begun.
+        /// Journal writes started.
         journal_blocks_started,
-        /// Journal writes given to the base.
+        /// Journal writes submitted to the base.
         journal_blocks_written,
         /// Journal writes that are durable.
         journal_blocks_committed,
-        /// Bytes of the journal given to the base.
+        /// Journal bytes submitted to the base.
         journal_bytes_written,
-        /// Block-map pages in memory that are newer than on media.
+        /// Cached block-map pages that are newer in memory than on media.
         block_map_dirty_pages,
-        /// Block-map pages in memory that are as on media.
+        /// Cached block-map pages that are the same in memory and on media.
         block_map_clean_pages,
-        /// Page frames that hold nothing.
+        /// Empty page frames.
         block_map_free_pages,
-        /// Pages being read.
+        /// Block-map pages being read.
         block_map_incoming_pages,
-        /// Pages being written.
+        /// Block-map pages being written.
         block_map_outgoing_pages,
-        /// Times that a page was wanted and no frame was to be had at once.
+        /// Times that a page was requested and no frame was free at once.
         block_map_cache_pressure,
-        /// Lookups of mappings to be read.
+        /// Mapping lookups for reading.
         block_map_read_count,
-        /// Lookups of mappings to be changed.
+        /// Mapping lookups for changing.
         block_map_write_count,
         /// Page reads that failed.
         block_map_failed_reads,
@@ -248,37 +248,37 @@ counters! {
         block_map_found_in_cache,
         /// Lookups that had to read their page.
         block_map_fetch_required,
-        /// Lookups that waited for a page that another was already reading.
+        /// Lookups that waited for a page that was already being read.
         block_map_wait_for_page,
-        /// Pages read.
+        /// Block-map pages read.
         block_map_pages_loaded,
-        /// Pages written.
+        /// Block-map pages written.
         block_map_pages_saved,
-        /// Flushes that page writes asked for.
+        /// Flushes requested by page writes.
         block_map_flush_count,
-        /// Times that a slab journal's next block was still needed.
+        /// Times that a slab journal wrapped to a block that was still needed.
         slab_journal_disk_full_count,
-        /// Times that a slab journal began to write reference counts to make room.
+        /// Times that a slab journal started to write reference counts to make room.
         slab_journal_flush_count,
         /// Times that a slab journal made changes wait.
         slab_journal_blocked_count,
         /// Slab journal blocks written.
         slab_journal_blocks_written,
-        /// Times that changes waited because a slab journal's block was on its way.
+        /// Times that changes waited because a slab journal block was in flight.
         slab_journal_tail_busy_count,
         /// Slab summaries written.
         slab_summary_blocks_written,
         /// Reference blocks written.
         ref_counts_blocks_written,
-        /// Metadata transfers that read.
+        /// Metadata reads.
         bios_meta_read,
-        /// Metadata transfers that wrote.
+        /// Metadata writes.
         bios_meta_write,
-        /// Bytes of metadata written, the journal's included.
+        /// Metadata bytes written, including the journal.
         bios_meta_bytes_written,
-        /// Flushes of the bdevs below for metadata's sake.
+        /// Flushes of the underlying bdevs for metadata.
         bios_meta_flush,
-        /// Metadata transfers tried again after a failure.
+        /// Metadata transfers retried after a failure.
         bios_meta_retries,
         /// Messages sent to other shards.
         messages_sent,

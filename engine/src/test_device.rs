@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The world of tests that look at metadata alone: memory and a device, and neither clients nor other shards.
+//! The environment of tests that use only metadata: memory and a device, no clients and no other shards.
 
 use mpool::units::Nanos;
 
@@ -10,7 +10,7 @@ use crate::format::index_section::SectionAt;
 use crate::message::Message;
 use crate::units::{Block, Lbn, ShardId};
 
-/// Memory, by number, and a device.
+/// Numbered blocks of memory and a device.
 pub trait TestDevice {
     /// See [`Env::block`].
     fn memory(&self, buf: u32) -> &Block;
@@ -109,14 +109,14 @@ impl<T: TestDevice> Env for T {
     }
 }
 
-/// A world of nothing but time and one timer.
+/// An environment with nothing but time and one timer.
 #[derive(Debug, Default)]
 pub struct Clock {
-    /// The present time.
+    /// The current time.
     pub now: Nanos,
-    /// When the world will call.
+    /// When the timer fires.
     pub armed: Option<Nanos>,
-    /// What it was told, oldest first.
+    /// Reported events, oldest first.
     pub reports: Vec<Event>,
 }
 

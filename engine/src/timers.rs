@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Several timers of a shard in the one that [`Env::arm_timer`] gives it.
+//! Multiplexes several timers of a shard onto the one of [`Env::arm_timer`].
 //!
-//! Each user has one timer, which a later call moves. The world is asked for a call at the earliest of them, and again
-//! only when that becomes earlier: a timer moved to later or stopped costs at most one call that finds nothing due.
-//! Invariant: while a timer is set, the world has been asked for a call not later than that.
+//! Each user has one timer, which a later call moves. The environment's timer is armed for the earliest of them, and
+//! armed again only when the earliest becomes earlier: a timer that is moved to later or stopped costs at most one call
+//! that finds nothing due. Invariant: while a timer is set, the environment's timer fires no later than that.
 
 use mpool::units::Nanos;
 
 use crate::env::Env;
 
-/// Who uses a timer.
+/// The users of timers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimerUser {
-    /// Limits the rate of events.
+    /// Ends the window of the event rate limit.
     Reporter,
-    /// Bounds how long a fragment waits for company.
+    /// Bounds how long a fragment waits for partners.
     Packer,
     /// Bounds how long an index query waits.
     Index,
     /// Bounds how long a hash lock waits for the slab of its candidate.
     Slab,
-    /// Tries writes of metadata again that have failed.
+    /// Retries failed metadata writes.
     Metadata,
 }
 
 impl TimerUser {
-    /// All of them, in the order in which they are served when due together.
+    /// All users, in the order in which they are served when due together.
     const ALL: [TimerUser; 5] =
         [TimerUser::Reporter, TimerUser::Packer, TimerUser::Index, TimerUser::Slab, TimerUser::Metadata];
 }
@@ -34,14 +34,14 @@ impl TimerUser {
 /// The timers of one shard.
 #[derive(Debug, Default)]
 pub struct Timers {
-    /// When each user wants to be called; by the number of the user.
+    /// When each user wants to be called, indexed by user.
     set: [Option<Nanos>; TimerUser::ALL.len()],
-    /// What the world has been asked for.
+    /// When the environment's timer fires, if it is armed.
     armed: Option<Nanos>,
 }
 
 impl Timers {
-    /// Sets the timer of `user`; an earlier setting is forgotten.
+    /// Sets the timer of `user` and replaces an earlier setting.
     pub fn arm<E: Env>(&mut self, env: &mut E, user: TimerUser, at: Nanos) {
         self.set[user as usize] = Some(at);
         self.ask(env);
@@ -52,7 +52,7 @@ impl Timers {
         self.set[user as usize] = None;
     }
 
-    /// To be called when the world's timer has come: the users whose time has come too, whose timers are no longer set.
+    /// The environment's timer fired: returns the users that are due and clears their timers.
     pub fn due<E: Env>(&mut self, env: &mut E) -> impl Iterator<Item = TimerUser> + use<E> {
         self.armed = None;
         let now = env.now();
@@ -64,7 +64,7 @@ impl Timers {
         TimerUser::ALL.into_iter().filter(move |user| due[*user as usize])
     }
 
-    /// Asks the world for a call at the earliest timer, unless it has been asked for one that early.
+    /// Arms the environment's timer for the earliest user, unless it already fires that early.
     fn ask<E: Env>(&mut self, env: &mut E) {
         let Some(earliest) = self.set.iter().flatten().min().copied() else { return };
         if self.armed.is_none_or(|armed| armed > earliest) {

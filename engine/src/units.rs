@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The units that the engine counts in, each its own type so that they cannot be mixed up.
+//! The units in which the engine counts, each with its own type so that they cannot be mixed up.
 //!
-//! Names follow the glossary of `dm-vdo` section 0: an LBN is what the client sees, a PBN is where a block lies on the
-//! base bdev. Both count 4096-byte blocks.
+//! An LBN is what the client addresses, a PBN is a block's position on the base bdev. Both count 4096-byte blocks.
 
 use core::fmt;
 
@@ -12,7 +11,7 @@ pub use mpool::units::Nanos;
 /// Bytes in a block: the unit of deduplication, of both block numbers and of every allocation.
 pub const BLOCK_SIZE: usize = 4096;
 
-/// One block's worth of memory.
+/// The content of one block.
 pub type Block = [u8; BLOCK_SIZE];
 
 /// Bytes in a sector: the smallest unit a client may address when the exposed block size is 512.
@@ -21,10 +20,10 @@ pub const SECTOR_SIZE: usize = 512;
 /// Mappings in one leaf page of the block map (8 sectors of 63 entries).
 pub const ENTRIES_PER_LEAF_PAGE: u64 = 504;
 
-/// References that one physical block can carry.
+/// Maximum number of references to one physical block.
 pub const MAX_REFERENCES: u8 = 254;
 
-/// Shards that a volume can have.
+/// Maximum number of shards of a volume.
 pub const MAX_SHARDS: usize = 32;
 
 /// Logical block number: a 4096-byte block as the client addresses it.
@@ -49,7 +48,7 @@ impl Pbn {
     /// The block of zeros that is stored nowhere.
     pub const ZERO: Pbn = Pbn(0);
 
-    /// The block `count` blocks further on.
+    /// The block `count` blocks after this one.
     #[must_use]
     pub const fn plus(self, count: u64) -> Pbn {
         Pbn(self.0 + count)
@@ -57,13 +56,13 @@ impl Pbn {
 }
 
 impl Lbn {
-    /// The block's entry in its leaf page.
+    /// Index of the block's entry in its leaf page.
     #[must_use]
     pub const fn slot(self) -> usize {
         (self.0 % ENTRIES_PER_LEAF_PAGE) as usize
     }
 
-    /// The block `count` blocks further on.
+    /// The block `count` blocks after this one.
     #[must_use]
     pub const fn plus(self, count: u64) -> Lbn {
         Lbn(self.0 + count)
@@ -71,7 +70,7 @@ impl Lbn {
 }
 
 impl ShardId {
-    /// The shard's number as an index into a table with one entry for each shard.
+    /// The shard's number as an index into a table with one entry per shard.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! FIFO queues whose links live in the waiting objects, so that waiting never allocates.
+//! FIFO queues whose links are in the waiting objects, so that queueing never allocates.
 //!
-//! Invariant: an object has one link, hence waits in at most one queue at a time.
+//! Invariant: an object has one link and so is in at most one queue at a time.
 
 use crate::arena::{Arena, NONE};
 
-/// An object that can wait.
+/// An object that can be queued.
 pub trait Linked {
-    /// The link to the object behind it.
+    /// The link to the next object of the queue, for changing.
     fn link(&mut self) -> &mut u32;
 
-    /// What the link says.
+    /// Index of the next object of the queue.
     fn next(&self) -> u32;
 }
 
@@ -28,12 +28,12 @@ impl WaitQueue {
         WaitQueue { head: NONE, tail: NONE }
     }
 
-    /// True when nobody waits.
+    /// True when no object is queued.
     pub const fn is_empty(&self) -> bool {
         self.head == NONE
     }
 
-    /// The object that has waited longest.
+    /// The oldest object of the queue.
     pub const fn first(&self) -> Option<u32> {
         if self.head == NONE {
             None
@@ -42,7 +42,6 @@ impl WaitQueue {
         }
     }
 
-    /// Appends an object.
     pub fn push<T: Linked>(&mut self, pool: &mut Arena<T>, index: u32) {
         *pool[index].link() = NONE;
         if self.head == NONE {
@@ -53,7 +52,7 @@ impl WaitQueue {
         self.tail = index;
     }
 
-    /// Puts an object before all others.
+    /// Puts an object at the head of the queue.
     pub fn push_front<T: Linked>(&mut self, pool: &mut Arena<T>, index: u32) {
         *pool[index].link() = self.head;
         if self.head == NONE {
@@ -62,7 +61,7 @@ impl WaitQueue {
         self.head = index;
     }
 
-    /// Takes the object that has waited longest.
+    /// Removes the oldest object.
     pub fn pop<T: Linked>(&mut self, pool: &mut Arena<T>) -> Option<u32> {
         let index = self.first()?;
         self.head = *pool[index].link();
@@ -72,7 +71,7 @@ impl WaitQueue {
         Some(index)
     }
 
-    /// How many wait. Visits them all.
+    /// Number of queued objects. Walks the whole queue.
     pub fn len<T: Linked>(&self, pool: &Arena<T>) -> usize {
         std::iter::successors(self.first(), |&index| Some(pool[index].next()).filter(|&next| next != NONE)).count()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the host does to the index of a hash zone, whatever queries are under way; see [`crate::Shard`].
+//! Operations of the host on the index of a hash zone, allowed while queries are in progress; see [`crate::Shard`].
 
 use super::level2::Level2;
 use super::HashZone;
@@ -11,27 +11,27 @@ use crate::statistics::Statistics;
 /// A saved level-1 index of a shard.
 #[derive(Debug)]
 pub struct IndexImage {
-    /// The load generation in which it was saved ([`crate::MetadataConfig::generation`]).
+    /// The load generation in which the index was saved ([`crate::MetadataConfig::generation`]).
     pub generation: u64,
-    /// The pieces that [`crate::Shard::save_index`] gave, one behind the other.
+    /// The concatenated chunks that [`crate::Shard::save_index`] returned.
     pub bytes: Vec<u8>,
 }
 
-/// What a hash zone's index is made of.
+/// Configuration of a hash zone's index.
 #[derive(Debug)]
 pub struct IndexConfig {
-    /// Bytes of level 1.
+    /// Size of level 1 in bytes.
     pub bytes: usize,
     /// The saved level 1, if it is to be used.
     pub image: Option<IndexImage>,
-    /// Whose image it has to be; the generation is the present one.
+    /// The volume and shard that the image must belong to; `generation` is the current one.
     pub of: ImageOf,
-    /// Level 2, if there is to be one.
+    /// Configuration of level 2, if there is one.
     pub level2: Option<HistoryConfig>,
 }
 
 impl IndexConfig {
-    /// Level 1, and whether it is the saved one.
+    /// Builds level 1; true if it is the saved one.
     pub fn level1(&self) -> (Index, bool) {
         let saved = self.image.as_ref().and_then(|image| {
             let of = ImageOf { generation: image.generation, ..self.of };
@@ -45,7 +45,7 @@ impl IndexConfig {
 }
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// Whether the index began with a saved one.
+    /// Whether the index was loaded from a saved image.
     pub fn index_restored(&self) -> bool {
         self.index_restored
     }
@@ -56,12 +56,12 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.index.resize(bytes);
     }
 
-    /// Whether the index is used.
+    /// Whether the index is queried and updated.
     pub fn set_deduplication(&mut self, enabled: bool) {
         self.deduplication = enabled;
     }
 
-    /// Forgets every record.
+    /// Discards every record.
     pub fn clear_index(&mut self) {
         self.index = Index::new(self.index_bytes);
         if let Some(level2) = &mut self.level2 {
@@ -74,25 +74,23 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.index.save(self.image_of)
     }
 
-    /// The history, if there is one.
     pub fn history(&mut self) -> Option<&mut History> {
         self.level2.as_mut().map(Level2::history)
     }
 
-    /// Takes a section of an earlier life; see [`History::refill`].
+    /// Loads a section of an earlier run; see [`History::refill`].
     pub fn refill(&mut self, at: SectionAt, image: &[u8]) {
         if let Some(level2) = &mut self.level2 {
-            // What is wrong with a section has been counted.
+            // An error of the section has already been counted.
             let _ = level2.history().refill(&mut self.index, at, image);
         }
     }
 
-    /// True when the host has answered all that the index has asked.
+    /// True when the host has answered every request of the index.
     pub fn is_answered(&self) -> bool {
         self.level2.as_ref().is_none_or(Level2::is_answered)
     }
 
-    /// Fills in the index's gauges and counters.
     pub(super) fn index_gauges(&self, stats: &mut Statistics) {
         let index = self.index.statistics();
         stats.curr_dedupe_queries = self.queries.len() as u64;

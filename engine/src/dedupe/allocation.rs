@@ -7,9 +7,9 @@
 //!        ^                          | waited in vain       | waited in vain     | lends nothing
 //!        `--------------------------+----------------------'                    `-> each other zone -> no space
 //! ```
-//! Who has waited in one zone is sent round all of them again: others may have come to have room meanwhile. What is kept
-//! back in a zone, and for whom, is told in `physical::reserve`; a write that replaces the only reference to a block is lent
-//! one. A compressed block has several owners: the old block of any of them will do.
+//! A member that has waited in vain in one zone asks all zones again: others may have free blocks by now.
+//! `slabs::reserve` describes what a zone keeps in reserve and for whom; a write that replaces the only reference to a
+//! block is lent a block. A compressed block has several owners: a loan against the old block of any of them will do.
 
 use super::member::{Member, Packing, Search};
 use super::HashZone;
@@ -20,18 +20,18 @@ use crate::message::{Allocation, Claim, MemberRef, Message};
 use crate::slabs::Requester;
 use crate::units::{Pbn, ShardId};
 
-/// Rounds of the other zones for a loan that the old block's own zone cannot give. A loan elsewhere may come back between
-/// two questions; in the second round it is found.
+/// Rounds over the other zones for a loan that the old block's own zone cannot give. A loan elsewhere may be returned
+/// between two questions; the second round finds it.
 const ROUNDS_ABROAD: u16 = 2;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// Stores a member's content as it is.
+    /// Stores a member's content uncompressed.
     pub(super) fn write_plain<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         self.members[member].search = Search::Round(0);
         self.allocate(cx, member);
     }
 
-    /// Asks the next zone for a block.
+    /// Asks the next zone in the search for a block.
     fn allocate<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let shards = cx.geometry.shards() as u16;
         let (zone, claim, wait) = match self.members[member].search {
@@ -50,7 +50,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.ask(cx, member, zone, (claim, wait));
     }
 
-    /// Asks a zone for a block.
+    /// Asks one zone for a block.
     fn ask<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -68,7 +68,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// What a member's block is for, if nothing is known of what it replaces.
+    /// The claim of a member's block if nothing is known about the block that it replaces.
     fn claim(&self, member: u32) -> Claim {
         let is_own = |owner: &u32| self.members[*owner].relocating;
         match self.members[member].packing {
@@ -77,7 +77,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The block that an owner of what a member writes replaces.
+    /// The block that owner number `owner` of the content that the member writes replaces.
     fn old_block(&self, member: u32, owner: u8) -> Option<Pbn> {
         let owner = match self.members[member].packing {
             Packing::In(container) => *self.packing.owners(container).as_slice().get(usize::from(owner))?,
@@ -87,7 +87,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         old.has_block().then(|| old.pbn())
     }
 
-    /// Every zone is full: asks for a loan in place of the block that this owner replaces, or the next that replaces one.
+    /// Every zone is full: asks for a loan against the block that owner `first` replaces, or the next owner that
+    /// replaces one.
     fn ask_for_loan<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, first: u8) {
         let owners = match self.members[member].packing {
             Packing::In(container) => self.packing.owners(container).as_slice().len() as u8,
@@ -102,7 +103,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.not_allocated(cx, member);
     }
 
-    /// A physical zone has given a block, or has none.
+    /// The answer of a physical zone: a block or none.
     pub fn allocated<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, answer: Allocation) {
         let search = &mut self.members[member].search;
         match (answer, *search) {
@@ -119,7 +120,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.allocate(cx, member);
     }
 
-    /// Writes what a member stores to its block.
+    /// Writes a member's content to its block.
     fn write_to<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, pbn: Pbn) {
         let Member { data, packing, search, .. } = self.members[member];
         if matches!(search, Search::Round(_)) && std::mem::replace(&mut self.full, false) {
@@ -144,7 +145,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.unwritten(cx, member, RequestError::NoSpace);
     }
 
-    /// What a member stores cannot be written.
+    /// A member's content cannot be written.
     fn unwritten<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, error: RequestError) {
         match self.members[member].packing {
             Packing::In(container) => self.container_failed(cx, container, error),

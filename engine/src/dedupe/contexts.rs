@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Dedupe contexts: the queries that wait for the history of the index, and how long they may.
+//! Dedupe contexts: the queries that wait for the index history, and how long they may wait.
 //!
-//! A query of level 1 is answered at once and needs no context. One that waits for a section to be loaded takes a context
+//! A query that level 1 can answer needs no context. A query that waits for a section to be loaded takes a context
 //! until the load has ended:
 //!
 //! ```text
 //!   Idle -> Pending              a query waits
-//!   Pending -> Idle              its load has ended: it looks again
+//!   Pending -> Idle              its load has ended: the query is retried
 //!   Pending -> TimedOut          it has waited too long: it goes on without advice
-//!   TimedOut -> Idle             its load has ended after all: nobody cares
+//!   TimedOut -> Idle             its load has ended after all: the late answer is dropped
 //! ```
 //!
-//! Invariants: every query that was taken comes back exactly once, by [`Contexts::take_answered`],
-//! [`Contexts::take_expired`] or [`Contexts::take_oldest`]; a context is in use until its load has ended, so a history that
-//! hangs makes at most so many queries wait, and then none. Pending contexts are in the order in which they were submitted,
-//! so the first is the one to expire first.
+//! Invariants: every accepted query comes back exactly once, by [`Contexts::take_answered`], [`Contexts::take_expired`]
+//! or [`Contexts::take_oldest`]; a context stays in use until its load has ended, so a history that hangs makes at most
+//! as many queries wait as there are contexts, and none after that. Pending contexts are in order of submission, so the
+//! first one expires first.
 //!
-//! Differs from dm-vdo: one thread does it all, so states change by assignment; many queries wait for one load, whose end
-//! recycles all their contexts, the late ones too, so there is no queue of late answers; nothing outside points to a
-//! context, so no pointer can be left behind by the one who waited.
+//! Differs from dm-vdo: a single thread does everything, so states change by assignment; many queries wait for one
+//! load, whose end recycles all their contexts, including timed-out ones, so there is no queue of late answers; nothing
+//! outside points to a context, so a requestor that has timed out cannot leave a pointer behind.
 
 use mpool::units::Nanos;
 
 use crate::arena::NONE;
 
-/// Loads that can be under way together; they have numbers from 0.
+/// Maximum number of loads in flight, numbered from 0.
 pub const LOADS: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,17 +38,17 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     state: State,
-    /// Who waits.
+    /// The query that waits: the number given to [`Contexts::submit`].
     requestor: u32,
     submitted: Nanos,
-    /// The next one that waits for the same load, or the next idle one.
+    /// The next context of the same load, or the next idle one.
     next: u32,
-    /// Neighbours among the pending ones.
+    /// Neighbours in the list of pending contexts.
     older: u32,
     newer: u32,
 }
 
-/// Contexts in a row.
+/// A list of contexts.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     first: u32,
@@ -57,12 +57,12 @@ struct Row {
 
 const EMPTY: Row = Row { first: NONE, last: NONE };
 
-/// How long queries may wait.
+/// Time limits of waiting queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// A query that has waited so long goes on without advice.
     pub timeout: Nanos,
-    /// The timer is not set to fire sooner than this, however many queries expire.
+    /// The timer never fires sooner than this after it was set, however many queries expire.
     pub minimum_interval: Nanos,
 }
 
@@ -71,7 +71,7 @@ pub struct Patience {
 pub struct Contexts {
     patience: Patience,
     slots: Vec<Slot>,
-    /// First idle slot.
+    /// First idle context.
     idle: u32,
     pending: Row,
     loads: [Row; LOADS],
@@ -81,7 +81,6 @@ pub struct Contexts {
 }
 
 impl Contexts {
-    /// `count` idle contexts.
     pub fn new(count: usize, patience: Patience) -> Contexts {
         let slot = |index: usize| Slot {
             state: State::Idle,
@@ -103,7 +102,7 @@ impl Contexts {
         }
     }
 
-    /// Contexts in use, those of queries that have given up included.
+    /// Contexts in use, including those of timed-out queries.
     pub const fn active(&self) -> u32 {
         self.active
     }
@@ -113,7 +112,7 @@ impl Contexts {
         self.waiting
     }
 
-    /// Makes a query wait for a load. False when there is no context for it: then it does not wait.
+    /// Makes a query wait for a load. Returns false when there is no free context; the query then does not wait.
     ///
     /// # Panics
     /// If there is no such load.
@@ -150,8 +149,8 @@ impl Contexts {
         row.last = at;
     }
 
-    /// A load has ended: takes the next query that waited for it, until there are no more. Contexts of queries that have
-    /// given up are recycled on the way.
+    /// A load has ended: takes the next query that waited for it, until there are no more. Also recycles the contexts
+    /// of timed-out queries of this load.
     pub fn take_answered(&mut self, load: usize) -> Option<u32> {
         loop {
             let at = self.loads[load].first;
@@ -173,7 +172,7 @@ impl Contexts {
         }
     }
 
-    /// Takes the query that has waited longest if it has waited too long.
+    /// Takes the oldest query if it has waited too long.
     pub fn take_expired(&mut self, now: Nanos) -> Option<u32> {
         let oldest = self.slots.get(self.pending.first as usize)?;
         let is_due = oldest.submitted.0.saturating_add(self.patience.timeout.0) <= now.0;
@@ -184,7 +183,7 @@ impl Contexts {
         }
     }
 
-    /// Takes the query that has waited longest, for whatever reason it shall wait no more.
+    /// Takes the oldest query unconditionally; it waits no more.
     pub fn take_oldest(&mut self) -> Option<u32> {
         let at = self.pending.first;
         let slot = self.slots.get_mut(at as usize)?;
@@ -209,7 +208,8 @@ impl Contexts {
         self.waiting -= 1;
     }
 
-    /// When the timer is to be set, if it is not and a query waits: when the oldest expires, but not too soon.
+    /// When to arm the timer, if it is not armed and a query waits: when the oldest query expires, but not before the
+    /// minimum interval.
     pub fn set_timer(&mut self, now: Nanos) -> Option<Nanos> {
         if self.timer_is_set {
             return None;
@@ -225,7 +225,7 @@ impl Contexts {
         self.timer_is_set = false;
     }
 
-    /// Whether the timer is set for nobody. It counts as stopped from now on.
+    /// Whether the timer is armed although no query waits. If so, it counts as stopped from now on.
     pub fn stop_timer(&mut self) -> bool {
         self.waiting == 0 && std::mem::replace(&mut self.timer_is_set, false)
     }

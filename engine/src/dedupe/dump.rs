@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the hash zone tells of itself in a dump.
+//! The hash zone's part of a dump.
 
 use super::hash_lock::{HashLock, LockState};
 use super::HashZone;
@@ -38,7 +38,7 @@ impl LockState {
 }
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// What it holds; `arrivals` blocks wait to become members.
+    /// Dumps the zone; `arrivals` is the number of blocks queued to become members.
     pub fn dump(&self, arrivals: usize, scope: &DumpScope) -> HashDump {
         let of_state = |state| self.locks.iter().filter(|(_, lock)| lock.state == state).count() as u64;
         HashDump {

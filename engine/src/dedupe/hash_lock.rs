@@ -2,8 +2,9 @@
 
 //! A hash lock: all blocks in flight whose content is equal.
 //!
-//! So that (a) one index query serves them all, (b) they share with each other and not only with old data, and (c) they
-//! hold one lock together on the physical copy. The transitions, all made in `zone.rs` by the function named:
+//! With the lock, (a) one index query serves them all, (b) they share with each other and not only with old data, and
+//! (c) they hold one lock together on the physical copy. The transitions, each made by the named function of the hash
+//! zone:
 //!
 //! | from | when | condition | to | function |
 //! |---|---|---|---|---|
@@ -30,17 +31,17 @@
 //! | any | agent failed | | Bypassing, waiters write alone | `fail` |
 //!
 //! Differs from dm-vdo:
-//! * A block is allocated when its lock enters Writing, not before hashing, so a duplicate
-//!   never takes a block that it must give back. Hence every lock that has written tells the index (POST and QUERY
-//!   differ no more), and no waiter ever has an allocation that the agent lacks.
-//! * Increments are leased to the lock by the physical zone and counted here, instead of by a shared atomic.
-//! * Content is the client's own memory, which is only sure to be unchanged until the client is answered. A member
-//!   whose logical zone is on another shard may be answered any time after it was sent to be remapped, so arrivals are
-//!   compared with *live* members only. If a lock has none, arrivals wait (`late`) until it is gone and start anew:
-//!   they find the fresh copy through the index. A lock whose last member has recorded its mapping has none, so nobody waits
-//!   for a lock in Updating, nor for one in Unlocking that is verified, and neither goes back to Deduping or Locking.
-//! * The fragments of a compressed block share its references. A lock on one is leased some, and asks for more before it
-//!   forks; members that find none left wait for the answer.
+//! * A block is allocated when its lock enters Writing, not before hashing, so a duplicate never takes a block that it
+//!   must give back. Hence every lock that has written updates the index (POST and QUERY are no longer different), and
+//!   no waiter ever has an allocation that the agent lacks.
+//! * The physical zone leases increments to the lock, which counts them itself; dm-vdo uses a shared atomic.
+//! * A member's content is only sure to be unchanged until its data_vio finishes. A data_vio on another shard may
+//!   finish any time after its member was sent to be remapped, so arrivals are compared with *live* members only. If a
+//!   lock has no live member, arrivals wait (`late`) until the lock is gone and then start again: they find the new
+//!   copy through the index. A lock whose last member has recorded its mapping has no live member, so no block waits
+//!   for a lock in Updating, nor for a verified lock in Unlocking, and neither state goes back to Deduping or Locking.
+//! * The fragments of a compressed block share its references. A lock on a fragment gets a small lease and asks for
+//!   more before it forks; members that find no increment left wait for the answer.
 
 use crate::arena::NONE;
 use crate::fingerprint::Fingerprint;
@@ -48,70 +49,67 @@ use crate::format::Mapped;
 use crate::owner_count::OwnerCount;
 use crate::wait_queue::WaitQueue;
 
-/// State of a hash lock.
+/// State of a hash lock; see the table above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockState {
-    /// Fresh from the pool.
+    /// Just acquired.
     Initializing,
-    /// The index is asked, in the next batch of probes, or the lock waits for its history.
+    /// The index is queried in the next batch, or the lock waits for the history.
     Querying,
-    /// The agent tries for a read lock on the advised block.
+    /// The agent asks for a read lock on the advised block.
     Locking,
     /// The advised block is read and compared.
     Verifying,
-    /// Members record their mappings to the copy, all at once; there is no agent.
+    /// All members record their mappings to the copy at the same time; there is no agent.
     Deduping,
     /// The agent stores a new copy.
     Writing,
-    /// The index is told, in the next batch.
+    /// The index is updated in the next batch.
     Updating,
-    /// The lock on the copy is given back.
+    /// The PBN lock on the copy is being released.
     Unlocking,
-    /// Terminal: members finish on their own.
+    /// Terminal state: the members finish on their own.
     Bypassing,
 }
 
-/// A hash lock.
+/// The shared state of all blocks in flight with equal content.
 #[derive(Debug, Clone, Copy)]
 pub struct HashLock {
-    /// Fingerprint of the content.
+    /// Fingerprint of the members' content.
     pub fingerprint: Fingerprint,
-    /// State.
     pub state: LockState,
-    /// Whether it is the one that new arrivals find.
+    /// Whether new arrivals find this lock.
     pub registered: bool,
-    /// Whether its query has waited for the history of the index, which it does once.
+    /// Whether its query has waited for the index history; a query waits at most once.
     pub has_waited: bool,
-    /// Whether the index does not know the right place yet.
+    /// Whether the index still has to be told the correct location.
     pub update_advice: bool,
-    /// Whether `duplicate` is a true copy.
+    /// Whether `duplicate` is known to be an equal copy.
     pub verified: bool,
     /// Whether the advice has been counted as valid or stale.
     pub verify_counted: bool,
-    /// Candidate, or copy once verified.
+    /// The candidate; the copy once `verified`.
     pub duplicate: Option<Mapped>,
-    /// Whether a PBN lock on `duplicate` is held.
+    /// Whether the lock holds a PBN lock on `duplicate`.
     pub holds_duplicate: bool,
-    /// Increments leased with that lock and not claimed by a member yet.
+    /// Increments leased with the PBN lock and not yet claimed by a member.
     pub lease: u8,
-    /// Whether more increments have been asked for; waiters wait for them.
+    /// Whether more increments have been requested; the waiters wait for them.
     pub extending: bool,
-    /// Somebody waits for the LBN of a member: the agent's fragment waits for no company.
+    /// A request waits for the LBN of a member, so the agent's fragment does not wait for partners.
     pub awaited: bool,
-    /// The member that performs the lock's operation.
+    /// The member that acts for the lock.
     pub agent: u32,
     /// Members that wait for the agent.
     pub waiters: WaitQueue,
     /// Arrivals that could not be compared; not members.
     pub late: WaitQueue,
-    /// First member of the ring whose content can be compared.
+    /// First of the live members, whose content can be compared.
     pub live: u32,
-    /// Number of members.
     pub members: OwnerCount,
 }
 
 impl HashLock {
-    /// A fresh lock.
     pub fn new(fingerprint: Fingerprint) -> HashLock {
         HashLock {
             fingerprint,

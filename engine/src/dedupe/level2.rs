@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The history of the index in a hash zone: which queries wait for it, and what is being read for them.
+//! The index history in a hash zone: the queries that wait for it, and the sections being read for them.
 //!
-//! A level-1 miss on a hook of a section that was not loaded lately asks the host for that section, and waits. So do all
-//! other misses while such a load is under way: what is written again mostly comes again in the order in which it came, so
-//! they are likely to find themselves in the section. When it has come its records are in level 1, and whoever waited looks
-//! again, once. Nobody waits for a load that is late already: a base that hangs costs each of a few loads one timeout, and
-//! not every write.
+//! A level-1 miss on a hook of a section that was not loaded lately asks the host for that section, and waits. All
+//! other misses wait too while such a load is in flight: data that is written again mostly comes in its old order, so
+//! these queries are likely to find their record in the section. When the section arrives, its records go to level 1
+//! and each waiting query is retried, once. No query waits for a load that is already late: a base that hangs costs
+//! each of a few loads one timeout, and not every write.
 //!
-//! Invariants: a query waits once, and not longer than [`PATIENCE`] says; a load is in its place from the time that the
-//! host was asked until it has answered; at most [`LOADS`] are under way.
+//! Invariants: a query waits once, and no longer than [`PATIENCE`] allows; a load keeps its slot from the request to
+//! the host until the host's answer; at most [`LOADS`] are in flight.
 
 use std::ops::RangeInclusive;
 
@@ -24,34 +24,34 @@ use crate::index::{History, HistoryConfig, Index};
 use crate::statistics::Statistics;
 use crate::timers::TimerUser;
 
-/// Queries that can wait in one shard.
+/// Maximum number of waiting queries per shard.
 const CONTEXTS: usize = 2048;
 
-/// How long a query waits, and how often it is looked whether it has waited too long. dm-vdo waits for 5 s, since there
-/// every query goes to the base.
+/// How long a query waits, and how often expired queries are looked for. dm-vdo waits 5 s, because there every query
+/// goes to the base.
 pub const PATIENCE: Patience = Patience { timeout: Nanos(20_000_000), minimum_interval: Nanos(1_000_000) };
 
-/// A section that is being read.
+/// A section being read.
 #[derive(Debug, Clone, Copy)]
 struct Load {
     at: SectionAt,
     begun: Nanos,
-    /// The index was cleared meanwhile.
+    /// The index was cleared while the section was being read.
     void: bool,
 }
 
-/// What becomes of a query that level 1 cannot answer.
+/// The outcome for a query that level 1 cannot answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// Nothing is known of it, and nothing that could be is under way.
+    /// No section is known that may have a record, and no load that may have one is in flight.
     Nothing,
-    /// It waits.
+    /// The query waits.
     Waits,
-    /// It would wait, but there is no context.
+    /// The query should wait, but there is no free context.
     Busy,
 }
 
-/// The history of a shard's index and those who wait for it.
+/// A shard's index history and the queries that wait for it.
 #[derive(Debug)]
 pub struct Level2 {
     config: HistoryConfig,
@@ -62,7 +62,7 @@ pub struct Level2 {
 }
 
 impl Level2 {
-    /// An empty history of the shard to which `partitions` belong.
+    /// An empty history for the shard that owns `partitions`.
     pub fn new(config: HistoryConfig, partitions: RangeInclusive<u8>) -> Level2 {
         Level2 {
             config,
@@ -73,23 +73,21 @@ impl Level2 {
         }
     }
 
-    /// The history.
     pub fn history(&mut self) -> &mut History {
         &mut self.history
     }
 
-    /// The contexts.
     pub fn contexts(&mut self) -> &mut Contexts {
         &mut self.contexts
     }
 
-    /// Forgets everything. What is being read is not wanted any more.
+    /// Discards everything. Sections being read are ignored when they arrive.
     pub fn clear(&mut self) {
         self.history = History::new(self.config, self.partitions.clone());
         self.loads.iter_mut().flatten().for_each(|load| load.void = true);
     }
 
-    /// True when the host has answered everything.
+    /// True when the host has answered every read.
     pub fn is_answered(&self) -> bool {
         self.loads.iter().all(Option::is_none)
     }
@@ -105,7 +103,7 @@ impl Level2 {
         Ok(())
     }
 
-    /// Fills in the gauges and what the history has counted.
+    /// Fills in the history's gauges and counters.
     pub fn gauges(&self, stats: &mut Statistics) {
         let history = self.history.statistics();
         stats.curr_dedupe_queries += u64::from(self.contexts.active());
@@ -120,7 +118,7 @@ impl Level2 {
         stats.index_records_carried = history.records_carried;
     }
 
-    /// Level 1 does not know a fingerprint: makes the query of `lock` wait if that promises anything.
+    /// Level 1 does not know a fingerprint: makes the query of `lock` wait if a load may bring the record.
     pub fn ask<E: Env>(&mut self, cx: &mut Context<'_, E>, fingerprint: Fingerprint, lock: u32) -> Asked {
         let wanted = self.history.hook(fingerprint);
         if wanted.is_none() && self.is_answered() {
@@ -139,7 +137,8 @@ impl Level2 {
         Asked::Waits
     }
 
-    /// A load has ended: its records go to `index`. Returns its number, by which those who wait for it can be taken.
+    /// A load has ended: its records go to `index`. Returns the number of the load, with which its waiting queries can
+    /// be taken.
     pub fn loaded<E: Env>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -152,7 +151,7 @@ impl Level2 {
         match result {
             _ if load.void => {}
             Ok(image) => {
-                // What is wrong with a section has been counted.
+                // An error of the section has already been counted.
                 if let Ok(Some(section)) = self.history.loaded(index, at, image) {
                     cx.env.append_section(section);
                 }
@@ -162,14 +161,14 @@ impl Level2 {
         Some(number)
     }
 
-    /// Sets the timer if somebody waits and it is not set.
+    /// Arms the timer if a query waits and it is not armed.
     pub fn set_timer<E: Env>(&mut self, cx: &mut Context<'_, E>) {
         if let Some(at) = self.contexts.set_timer(cx.env.now()) {
             cx.timers.arm(cx.env, TimerUser::Index, at);
         }
     }
 
-    /// Stops the timer if nobody waits.
+    /// Stops the timer if no query waits.
     pub fn stop_timer<E: Env>(&mut self, cx: &mut Context<'_, E>) {
         if self.contexts.stop_timer() {
             cx.timers.stop(TimerUser::Index);

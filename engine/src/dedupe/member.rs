@@ -2,8 +2,8 @@
 
 //! One block in the hash zone: a data_vio of some shard, as the hash zone sees it.
 //!
-//! A member usually belongs to a hash lock. Without one it writes alone: its content collided with another's
-//! fingerprint, or it came to a lock that was dying.
+//! A member usually belongs to a hash lock. A member without one writes alone: its fingerprint collided with that of
+//! other content, or its lock was in Bypassing when it arrived.
 
 use crate::arena::NONE;
 use crate::fingerprint::Fingerprint;
@@ -12,71 +12,69 @@ use crate::message::VioRef;
 use crate::units::{Lbn, Pbn};
 use crate::wait_queue::Linked;
 
-/// Where a member's fragment is.
+/// State of a member's fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// It has none.
+    /// The member has no fragment.
     None,
-    /// In the packer.
+    /// The fragment is in the packer.
     Parked,
-    /// In this compressed block of the zone, which is on its way.
+    /// The fragment is in this compressed block of the zone, which is in flight.
     In(u32),
 }
 
-/// How far the search for a free block is ([`super::HashZone`], module `allocation`).
+/// Progress of the search for a free block (module `allocation` of [`super::HashZone`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
-    /// So many zones have been asked, over both rounds.
+    /// Number of zones asked so far, over both rounds.
     Round(u16),
-    /// A loan is asked for, in place of the block that this owner of the content replaces.
+    /// Asking for a loan against the block that this owner of the content replaces.
     Loan(u8),
-    /// Likewise, in other zones, of which so many have been asked.
+    /// Likewise, but in other zones.
     Abroad {
-        /// The owner of the content.
+        /// Number of the owner whose old block the loan is against.
         owner: u8,
-        /// Zones asked.
+        /// Number of other zones asked so far.
         tried: u16,
     },
 }
 
-/// A block that is being deduplicated.
+/// A block being deduplicated.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<Buf> {
-    /// The data_vio that it stands for.
+    /// The data_vio that the member stands for.
     pub vio: VioRef,
-    /// The block that it writes.
+    /// The block that the data_vio writes.
     pub lbn: Lbn,
     /// The content. Valid while the member is in its lock's ring of live members, or has not been remapped.
     pub data: Buf,
-    /// Fingerprint of the content.
     pub fingerprint: Fingerprint,
-    /// Its hash lock, or [`NONE`].
+    /// The hash lock, or [`NONE`].
     pub lock: u32,
-    /// The block that was allocated for it, whose lock it holds.
+    /// The block allocated for the member, which holds a lock on it.
     pub allocation: Option<Pbn>,
-    /// Block of memory for a verify read.
+    /// Buffer for a verify read.
     pub scratch: Option<Buf>,
-    /// Where its fragment is.
+    /// State of the member's fragment.
     pub packing: Packing,
-    /// The volume's own: it is stored already, and shall be stored in another place, compressed or not at all.
+    /// An internal block: already stored, to be stored in another place, compressed or not at all.
     pub relocating: bool,
-    /// Somebody waits for its LBN: it waits for no company.
+    /// A request waits for the LBN, so the fragment does not wait for partners.
     pub awaited: bool,
-    /// Bytes that it has been compressed to; 0 if it has not.
+    /// Compressed size in bytes; 0 if not compressed.
     pub compressed: u16,
-    /// Whether it has claimed an increment of its lock's lease.
+    /// Whether the member has claimed an increment of its lock's lease.
     pub claimed: bool,
-    /// Whether its first write failed and it writes to another block.
+    /// Whether the first write failed and the member writes to another block.
     pub retried: bool,
-    /// The mapping that it replaces.
+    /// The mapping to be replaced.
     pub old: Mapping,
-    /// How far its search for a free block is.
+    /// Progress of the search for a free block.
     pub search: Search,
     /// Neighbours in the ring of live members.
     pub live_next: u32,
-    /// See `live_next`.
     pub live_prev: u32,
-    /// Link for waiting.
+    /// Link of the wait queue.
     pub next: u32,
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The hash zone of a shard: all hash locks whose fingerprints it owns, and its part of the index.
+//! The hash zone of a shard: all hash locks whose fingerprints the shard owns, and its part of the index.
 //!
-//! The state machine is described in `hash_lock.rs`; each of its transitions is one function, in the module of the state it
-//! leaves: [`query`], [`verify`], [`share`], [`write`], [`update`], and [`pack`], which is writing compressed. Arrivals,
-//! membership and endings are here. Work arrives through queues and leaves through the context, so no function here is
-//! entered from inside another zone. Index queries and updates are done in batches: first all buckets of the batch are
-//! touched, then probed, so that their cache misses overlap.
+//! `hash_lock.rs` describes the state machine. Each transition is one function, in the module of the state that it
+//! leaves: [`query`], [`verify`], [`share`], [`write`], [`update`], and [`pack`] for compressed writes. This module has
+//! the arrivals, the membership and the end of locks. Work arrives through queues and leaves through the context, so no
+//! function here is entered from inside another zone. Index queries and updates run in batches: all buckets of a batch
+//! are touched first and then probed, so that their cache misses overlap.
 //!
-//! Invariants: a fingerprint has at most one registered lock; every member of a lock has the same 4096 bytes; at most
-//! one of a lock and its fork updates the index (I3); nothing depends on the index being right (I13).
+//! Invariants: a fingerprint has at most one registered lock; all members of a lock have the same 4096 bytes; at most
+//! one of a lock and its fork updates the index (I3); correctness never depends on the index (I13).
 
 mod advice;
 mod allocation;
@@ -50,55 +50,55 @@ pub use advice::{IndexConfig, IndexImage};
 
 pub(crate) use pack::Compression;
 
-/// Increments that remain after the writer's own, when its write lock becomes a read lock.
+/// Increments left after the writer's own when its write lock becomes a read lock.
 const LEASE_OF_NEW_COPY: u8 = MAX_REFERENCES - 1;
 
-/// The hash zone.
+/// The hash locks, their members and the index of one shard.
 #[derive(Debug)]
 pub struct HashZone<Buf> {
     members: Arena<Member<Buf>>,
-    /// Members in use.
+    /// Members in use, for clients and for the volume itself.
     in_use: OwnerCount,
     locks: Arena<HashLock>,
     registered: HashTable<u32>,
     index: Index,
     level2: Option<Level2>,
-    /// Whether the index is asked and told.
+    /// Whether the index is queried and updated.
     deduplication: bool,
-    /// Bytes that level 1 shall have.
+    /// Size of level 1 in bytes, as configured.
     index_bytes: usize,
-    /// Whose index it is.
+    /// Identifies the index in its saved image.
     image_of: ImageOf,
     index_restored: bool,
-    /// Members that have not met their lock yet.
+    /// Members that are not yet assigned to a lock.
     entering: VecDeque<u32>,
     /// Locks in Querying that do not wait for the history.
     queries: Vec<u32>,
     /// Locks in Updating.
     updates: Vec<u32>,
-    /// Free memory for verify reads, and the members that wait for some.
+    /// Free buffers for verify reads, and the members that wait for one.
     scratch: Vec<Buf>,
     scratch_waiters: VecDeque<u32>,
     /// Whether the last allocation found every zone full.
     full: bool,
-    /// Compression, and what waits to be written compressed.
+    /// Compression, and the blocks that wait to be written compressed.
     packing: pack::Compression<Buf>,
 }
 
 fn hash(fingerprint: Fingerprint) -> u64 {
-    // A fingerprint is as good as random already, unless a test has weakened it.
+    // A fingerprint is already as good as random, unless a test has weakened it.
     let folded = (fingerprint.0 >> 64) as u64 ^ fingerprint.0 as u64;
     folded.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Whether advice names a place where a block's content can be: a data block of some slab, or a slot of it.
+/// Whether advice names a place that can hold a block's content: a data block of some slab, or a slot of one.
 fn is_plausible(geometry: &Geometry, advice: Mapped) -> bool {
     advice.state != MappingState::Unmapped && geometry.physical_shard(advice.pbn).is_some()
 }
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// An empty zone. `members` bounds the blocks that it works on at once; more arrivals wait. Nobody that is worked on
-    /// needs one that waits: fragments in the packer do not count on them.
+    /// An empty zone. `members` bounds the blocks processed at once; further arrivals are queued. A member never
+    /// depends on a queued arrival: fragments in the packer do not count on the arrivals to fill their block.
     pub fn new(
         members: usize,
         index: &IndexConfig,
@@ -132,7 +132,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Blocks that it works on at once, at most.
+    /// Maximum number of blocks processed at once.
     pub fn members_at_most(&self) -> usize {
         self.members.capacity()
     }
@@ -142,7 +142,6 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.members.in_use() == 0
     }
 
-    /// Fills in the gauges.
     pub fn gauges(&self, stats: &mut Statistics) {
         stats.hash_locks = self.locks.in_use() as u64;
         stats.compressed_fragments_in_packer = self.packing.parked() as u64;
@@ -164,7 +163,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.level2.as_ref().map_or(Ok(()), Level2::audit_at_rest)
     }
 
-    /// Does all that waits. Returns whether there was anything.
+    /// Processes everything that is queued. Returns whether there was anything.
     pub fn advance<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while let Some((member, result)) = cx.handoff.finished.pop_front() {
@@ -187,7 +186,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         progress | self.update_batch(cx)
     }
 
-    /// Makes members of arrivals, as long as there is room.
+    /// Turns arrivals into members while there are free members.
     fn admit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while self.members.available() > 0 {
@@ -206,7 +205,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         progress
     }
 
-    /// A member meets the lock of its fingerprint.
+    /// Assigns a member to the lock of its fingerprint.
     fn enter<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let fingerprint = self.members[member].fingerprint;
         if let Some(lock) = self.find(fingerprint) {
@@ -218,7 +217,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.join(lock, member);
         self.locks[lock].agent = member;
         if self.members[member].relocating {
-            // The index would only name the place that is to come free.
+            // The index would only name the old location, which is to be freed.
             self.locks[lock].update_advice = true;
             return self.start_writing(cx, lock);
         }
@@ -226,12 +225,12 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.queries.push(lock);
     }
 
-    /// The lock that arrivals with a fingerprint find.
+    /// The lock that arrivals with this fingerprint find.
     fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
         self.registered.find(hash(fingerprint), |lock| self.locks[*lock].fingerprint == fingerprint).copied()
     }
 
-    /// Makes `lock` the one that arrivals find, in place of an older one if there is one.
+    /// Makes `lock` the one that arrivals find, and replaces an older one if there is one.
     fn register(&mut self, lock: u32) {
         let fingerprint = self.locks[lock].fingerprint;
         let locks = &self.locks;
@@ -253,7 +252,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.locks[lock].registered = true;
     }
 
-    /// A member meets a lock that exists: it joins if the content is equal.
+    /// A member meets an existing lock: it joins if the content is equal.
     fn meet<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, member: u32) {
         let HashLock { state, live, .. } = self.locks[lock];
         if state == LockState::Bypassing {
@@ -277,7 +276,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Makes a member of a lock.
+    /// Makes a block a member of a lock.
     fn join(&mut self, lock: u32, member: u32) {
         let head = self.locks[lock].live;
         self.members[member].lock = lock;
@@ -291,7 +290,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.locks[lock].members += OwnerCount::one(self.members[member].relocating);
     }
 
-    /// Takes a member out of the ring of those whose content can be compared, if it is in it.
+    /// Removes a member from the ring of live members, whose content can be compared, if it is in the ring.
     fn leave_ring(&mut self, member: u32) {
         let Member { lock, live_next, live_prev, .. } = self.members[member];
         if lock == NONE {
@@ -311,7 +310,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.members[member].live_prev = NONE;
     }
 
-    /// A member cannot be stored.
+    /// A member's block cannot be stored.
     fn fail<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, error: RequestError) {
         let Member { vio, lock, relocating, .. } = self.members[member];
         cx.write_failed(vio, error);
@@ -325,8 +324,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.exit(cx, member);
     }
 
-    /// A block of the volume's own stays where it is: a client that waits to share it asks the index where that is.
-    /// Returns false if there is none.
+    /// An internal block, whose relocation failed, stays where it is: a client that waits to share the block becomes
+    /// the agent and asks the index for its location. Returns false if there is no such client.
     fn hand_over<E: Env<Buf = Buf>>(&mut self, cx: &Context<'_, E>, lock: u32) -> bool {
         let HashLock { state, waiters, .. } = self.locks[lock];
         let is_client = |waiter: u32| !self.members[waiter].relocating;
@@ -341,7 +340,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         true
     }
 
-    /// Ends a lock whose agent failed: whoever waits writes alone, still as a member.
+    /// Ends a lock whose agent failed: each waiter writes alone, still as a member.
     fn bypass<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
         self.locks[lock].state = LockState::Bypassing;
         self.locks[lock].update_advice = false;
@@ -356,7 +355,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A member leaves; the last one of a lock takes it along.
+    /// A member leaves its lock; the last one frees the lock.
     fn exit<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         self.leave_ring(member);
         self.release_allocation(cx, member);

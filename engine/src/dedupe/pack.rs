@@ -5,28 +5,31 @@
 //! ```text
 //!                    fits a bin           bin due, two or more         block allocated, written
 //!  agent of a lock -------------> parked --------------------> packed ----------------------------> remapped
-//!                 \                  | bin due, alone             | write failed: once more, each alone
-//!                  `-> as it is <----+----------------------------'      (the volume's own: stays where it is)
+//!                 \                  | bin due, alone             | write failed: retry, each alone
+//!                  `-> plain <-------+----------------------------'      (internal blocks stay where they are)
 //! ```
-//! The first member of a compressed block allocates for all. When it is written, all of them become holders of its PBN
-//! lock, with an equal share of its 254 references each; then each owner's hash lock holds a verified copy and goes on
-//! as if it had found one.
+//! The first member of a compressed block allocates the block for all. When the block is written, all members become
+//! holders of its PBN lock, each with an equal share of its 254 references; then each owner's hash lock holds a
+//! verified copy and goes on as if it had found one.
 //!
-//! A fragment waits only while something else moves in the shard that could bring it company ([`HashZone::pack`]): so
-//! with one request in flight nothing waits, and a host that stops offering requests finds the shard idle. Parked members
-//! and those that wait behind them do not move. No fragment waits longer than
-//! [`PACK_BOUND`](crate::packing::packer::PACK_BOUND), nor while a client waits for a flush, for an equal block or for its LBN.
+//! A fragment waits only while other work in the shard could bring it partners ([`HashZone::pack`]): with one request
+//! in flight nothing waits, and a host that stops sending requests finds the shard idle. Parked members and those that
+//! wait behind them do not count as such work. No fragment waits longer than
+//! [`PACK_BOUND`](crate::packing::packer::PACK_BOUND), nor while a client waits for a flush, for an equal block or for
+//! the fragment's LBN.
 //!
 //! Invariants: a parked member is the agent of a lock in WRITING, holds nothing but its content, and is in exactly one
-//! bin; a packed one is in exactly one compressed block that is on its way.
+//! bin; a packed member is in exactly one compressed block in flight.
 //!
 //! Differs from dm-vdo:
-//! * Nobody cancels. When somebody joins the lock of a parked agent, or waits for its LBN, its bin is written, with all in it.
-//! * The block is allocated when it is full, not before compression, so the others have none to give back. Without space
-//!   all its members fail alike.
-//! * What was stored as it is for want of company is stored anew when some comes; dm-vdo never looks at it again.
-//! * A lock with more members than the guaranteed share of references ([`FRAGMENT_LEASE`]) writes its copy as it is, which
-//!   gives all of them a reference.
+//! * Packing is never canceled. When a member joins the lock of a parked agent, or a request waits for the agent's LBN,
+//!   the bin is written with everything in it.
+//! * The block is allocated when it is full, not before compression, so the other members have no block to give back.
+//!   Without space all members fail alike.
+//! * A compressible block that was stored uncompressed for lack of partners is repacked when partners come; dm-vdo
+//!   never looks at it again.
+//! * A lock with more members than the guaranteed share of references ([`FRAGMENT_LEASE`]) writes its copy
+//!   uncompressed, which has a reference for each of them.
 
 use mpool::units::Nanos;
 
@@ -48,37 +51,37 @@ use crate::packing::packer::{Choice, Members, Packer, Parked, OWN_BOUND};
 use crate::timers::TimerUser;
 use crate::units::{Block, Pbn, BLOCK_SIZE, MAX_REFERENCES};
 
-/// References that each of 14 fragments in a block can have for certain.
+/// References that each of 14 fragments in a block is guaranteed.
 pub(super) const FRAGMENT_LEASE: u8 = MAX_REFERENCES / MAX_FRAGMENTS as u8;
 
-/// A compressed block on its way.
+/// A compressed block in flight.
 #[derive(Debug, Clone, Copy)]
 struct Container<Buf> {
     buf: Buf,
-    /// Owners of its fragments; the first has allocated the block.
+    /// Owners of the fragments; the first has allocated the block.
     members: Members,
 }
 
-/// What the zone needs to store blocks compressed.
+/// The hash zone's state for storing blocks compressed.
 #[derive(Debug)]
 pub(crate) struct Compression<Buf> {
     enabled: bool,
     compressor: Compressor,
     pub(super) packer: Packer,
     pub(super) stock: RepackCandidates,
-    /// Blocks that may still be called back for what clients have written.
+    /// Number of blocks that may still be repacked as the share of the clients' writes so far.
     pub(super) calls: usize,
     containers: Arena<Container<Buf>>,
-    /// Memory for what is decompressed to be compared.
+    /// Buffer for decompressing a candidate before the compare.
     pub(super) restored: Box<Block>,
-    /// Members that are parked, or wait for one that is.
+    /// Members that are parked or wait for a parked one.
     pub(super) held_up: OwnerCount,
-    /// The packer's timer is set.
+    /// Whether the packer's timer is armed.
     timed: bool,
 }
 
 impl<Buf: Copy + std::fmt::Debug> Compression<Buf> {
-    /// With memory for so many compressed blocks on their way, at least one.
+    /// With one buffer per compressed block in flight; at least one.
     pub fn new(enabled: bool, bufs: &[Buf]) -> Compression<Buf> {
         let buf = *bufs.first().expect("without memory for a compressed block none could be written");
         let mut containers = Arena::new(bufs.len(), Container { buf, members: Members::NONE });
@@ -98,22 +101,21 @@ impl<Buf: Copy + std::fmt::Debug> Compression<Buf> {
         }
     }
 
-    /// Whether new data is compressed.
     pub const fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Fragments that wait for company.
+    /// Fragments that wait for partners.
     pub const fn parked(&self) -> usize {
         self.packer.parked()
     }
 
-    /// Owners of the fragments of a compressed block on its way; the first has asked for its block.
+    /// Owners of the fragments of a compressed block in flight; the first has asked for the block.
     pub(super) fn owners(&self, container: u32) -> Members {
         self.containers[container].members
     }
 
-    /// Blocks that may be called back.
+    /// Number of repack candidates.
     pub fn stocked(&self) -> usize {
         self.stock.len()
     }
@@ -137,12 +139,13 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.packing.enabled
     }
 
-    /// Turns compression of new data on or off; fragments that wait are written with the next run.
+    /// Turns compression of new data on or off; after turning it off, the next [`HashZone::pack`] writes the parked
+    /// fragments.
     pub fn set_compression(&mut self, enabled: bool) {
         self.packing.enabled = enabled;
     }
 
-    /// Compresses a member's content and parks it. Returns false when it is to be stored as it is.
+    /// Compresses a member's content and parks it. Returns false when the content is to be stored uncompressed.
     pub(super) fn park<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) -> bool {
         let Member { lock, data, lbn, retried, relocating, .. } = self.members[member];
         if lock == NONE || retried {
@@ -166,12 +169,13 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             }
             Choice::GiveUp => return false,
         };
-        // The bin to be replaced may be waiting for memory, and what was written instead may have come back.
+        // The bin to be replaced may still wait for a buffer, and a block written instead may have come back here
+        // already.
         if !self.packing.packer.has_room(bin, size) || self.packing.compressor.fragment().len() != size {
             return false;
         }
         let now = cx.env.now();
-        // Where clients wait behind a block of the volume's own it counts as theirs.
+        // An internal block that clients wait behind counts as a client's.
         let own = members.clients == 0;
         let has_company = !self.packing.packer.members(bin).as_slice().is_empty();
         self.packing.packer.park(bin, Parked { member, lbn, own }, self.packing.compressor.fragment(), now);
@@ -189,12 +193,12 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         true
     }
 
-    /// Somebody waits for blocks that the zone has got: those that are parked go at once, with the company that they have, and
-    /// the others will not wait for any. Returns whether there were such.
+    /// Requests wait for blocks that the hash zone has: a parked one is written at once, with the partners that it has;
+    /// the others will not wait for partners. Returns whether there were such requests.
     pub(super) fn hasten<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let progress = !cx.handoff.hastened.is_empty();
         while let Some(Awaited { vio, fingerprint }) = cx.handoff.hastened.pop_front() {
-            // There may have been no room for it yet.
+            // The block may still be queued for a free member.
             if let Some(arrival) = cx.handoff.arrivals.iter_mut().find(|arrival| arrival.vio == vio) {
                 arrival.awaited = true;
             } else if let Some(lock) = self.find(fingerprint) {
@@ -211,14 +215,14 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         progress
     }
 
-    /// The bin in which a member is parked is due.
+    /// Marks the bin in which a member is parked as due.
     pub(super) fn mark_bin_of(&mut self, member: u32) {
         let bin = self.packing.packer.bin_of(member).expect("a parked fragment is in a bin");
         self.packing.packer.mark(bin);
     }
 
-    /// Writes bins when their time has come: `moving` data_vios of the logical zone and the members that move may bring
-    /// company, and a client waits for a flush or not. Returns whether any bin was written.
+    /// Writes the bins that are due. `moving` counts the runnable data_vios of the logical zone, which may bring
+    /// partners; `flushing` is true while a client waits for a flush. Returns whether any bin was written.
     pub fn pack<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, moving: OwnerCount, flushing: bool) -> bool {
         while let Some(from) = cx.relocator.take_moved() {
             self.packing.packer.cancel(from);
@@ -240,8 +244,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.packing.parked() != parked
     }
 
-    /// Bins are due when no client's request can bring company any more. What the volume moves may bring some too: its own
-    /// fragments wait for that. Clients do not, unless they are many and the block was called back for one of them.
+    /// Marks bins as due when no client request can bring partners any more. Internal operations may bring partners
+    /// too: internal fragments wait for these. Client fragments do not, unless there are many client requests and the
+    /// block was called for one of them.
     fn mark_alone(&mut self, mut moving: OwnerCount) {
         moving += self.in_use - self.packing.held_up;
         if moving.clients > 0 {
@@ -255,7 +260,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The packer's timer has come: bins that have waited long enough are written with the next run.
+    /// The packer's timer fired: marks bins that have waited long enough; the next [`HashZone::pack`] writes them.
     pub fn pack_timer<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
         let next = self.packing.packer.mark_expired(cx.env.now());
         self.packing.timed = next.is_some();
@@ -264,7 +269,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Writes the bins that are due, as far as there is memory for them. A fragment that is alone is not worth it.
+    /// Writes the bins that are due, as long as there are buffers. A single fragment is stored uncompressed, since a
+    /// block of its own saves nothing.
     fn write_due<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
         while let Some(bin) = self.packing.packer.next_due() {
             let members = self.packing.packer.members(bin);
@@ -286,14 +292,14 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A member waits no longer, and neither do those behind it.
+    /// A member leaves the packer; the members behind it are no longer held up either.
     fn leave_packer(&mut self, member: u32, packing: Packing) {
         let lock = self.members[member].lock;
         self.members[member].packing = packing;
         self.packing.held_up -= self.locks[lock].members;
     }
 
-    /// The volume takes no writes any more.
+    /// The volume is read-only: fails all parked members.
     fn fail_parked<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
         self.packing.packer.mark_all();
         while let Some(bin) = self.packing.packer.next_due() {
@@ -306,13 +312,13 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A compressed block has got a block of the volume.
+    /// A block is allocated for a compressed block: writes it.
     pub(super) fn write_container<E: Env<Buf = Buf>>(&self, cx: &mut Context<'_, E>, container: u32, pbn: Pbn) {
         cx.io.enqueue(Direction::Write, pbn, self.packing.containers[container].buf, Owner::Container(container));
     }
 
-    /// A compressed block is on the base bdev; or the write failed: then each member's content is written as it is, in a
-    /// block of its own.
+    /// A compressed block is on the base bdev, or its write failed. After a failure each member's content is written
+    /// uncompressed, to a block of its own.
     pub fn container_written<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -338,8 +344,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The members of a compressed block hold its lock, with `lease` references each; none when the lock was found in an
-    /// impossible state. Each can record its mapping now.
+    /// The members of a compressed block hold its lock, with `lease` references each, and can record their mappings;
+    /// `None` when the lock was in an impossible state.
     pub fn shared<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, container: u32, lease: Option<u8>) {
         let Some(lease) = lease else {
             return self.container_failed(cx, container, RequestError::Lock);
@@ -361,7 +367,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A compressed block cannot be stored: none of its members can.
+    /// A compressed block cannot be stored: fails all its members.
     pub(super) fn container_failed<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,

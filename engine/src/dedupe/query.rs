@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the hash zone asks of the index: QUERYING.
+//! Queries of the hash zone to the index: QUERYING.
 //!
-//! Queries are done in batches: first all buckets of the batch are touched, then probed, so that their cache misses
-//! overlap. Most are answered at once. The others wait for the history ([`super::level2`]), and come back to the batch or,
-//! when that takes too long, go on without advice.
+//! Queries run in batches: all buckets of a batch are touched first and then probed, so that their cache misses
+//! overlap. Most queries are answered at once. The others wait for the history ([`super::level2`]) and are retried in a
+//! later batch or, when that takes too long, go on without advice.
 //!
-//! While deduplication against stored data is off the index is not asked, and whoever waited goes on.
+//! While deduplication against stored data is off, the index is not queried, and waiting queries go on without advice.
 
 use super::hash_lock::HashLock;
 use super::level2::Asked;
@@ -17,7 +17,7 @@ use crate::format::index_section::SectionAt;
 use crate::format::Mapped;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// Asks the index for all locks in Querying that do not wait.
+    /// Queries the index for all locks in Querying that do not wait for the history.
     pub(super) fn query_batch<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let progress = !self.queries.is_empty() | self.end_waiting(cx);
         let mut queries = std::mem::take(&mut self.queries);
@@ -31,7 +31,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
                 self.answered(cx, lock, None);
             }
         }
-        // A lock whose agent could not be stored may have got another one, which asks in its turn.
+        // A lock whose agent failed may have got another agent, which is queried in the next batch.
         queries.append(&mut self.queries);
         self.queries = queries;
         progress
@@ -48,7 +48,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Whether a query that level 1 cannot answer waits for the history.
+    /// Whether a query that level 1 cannot answer has to wait for the history.
     fn must_wait<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) -> bool {
         let HashLock { fingerprint, has_waited, .. } = self.locks[lock];
         if has_waited || cx.is_read_only() {
@@ -69,7 +69,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A section has been read, or could not be: those who waited for it ask again.
+    /// A section was read, or the read failed: retries the queries that waited for it.
     pub fn section_read<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -84,7 +84,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         level2.stop_timer(cx);
     }
 
-    /// The timer has come: whoever has waited too long goes on without advice.
+    /// The timer fired: queries that have waited too long go on without advice.
     pub fn index_timer<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) {
         let now = cx.env.now();
         let Some(level2) = &mut self.level2 else { return };
@@ -100,7 +100,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Nobody waits in a shard that takes no writes any more, or does not use the index.
+    /// Ends all waiting in a shard that is read-only or does not use the index.
     fn end_waiting<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         if self.deduplication && !cx.is_read_only() {
             return false;
@@ -116,13 +116,13 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         progress
     }
 
-    /// The index knows nothing.
+    /// The index has no record.
     fn unanswered<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
         cx.stats.posts_not_found += 1;
         self.answered(cx, lock, None);
     }
 
-    /// The index has answered: only a block that can hold data is plausible.
+    /// The index has answered. Advice is plausible only if it names a block that can hold data.
     pub(super) fn answered<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, advice: Option<Mapped>) {
         let plausible = advice.filter(|advice| is_plausible(cx.geometry, *advice));
         if let (Some(advice), None) = (advice, plausible) {

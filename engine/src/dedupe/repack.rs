@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Calling back blocks that were stored as they are, because nothing came that would have shared a block with them.
+//! Repacking blocks that were stored uncompressed because no partners came.
 //!
-//! They go into the stock ([`crate::packing::candidates`]). A fragment for which no bin has room calls one back that fills up its
-//! own, if there are at least [`COMPANY`] clients' requests: then company is what clients wait for anyway. With fewer, none
-//! of them waits for what the volume does on its own account. Then a block that has just been stored begins: it is stored
-//! anew at once if the stock has company for it, and calls that back. So the data of a client that has one request in
-//! flight is packed behind it. Only a request for the very block that is being moved waits for that, a few milliseconds at
-//! most.
+//! These blocks become repack candidates ([`crate::packing::candidates`]). With at least [`COMPANY`] client requests, a
+//! fragment that finds no room in any bin has a candidate moved to fill its own bin: clients wait for partners anyway
+//! then. With fewer, no client waits for internal operations. Instead a block that has just been stored is the one to
+//! start: if there is a partner for it among the candidates, it is relocated at once, and has the candidate moved too.
+//! So the data of a client with one request in flight is packed behind it. Only a request for the very block being
+//! moved waits for the move, a few milliseconds at most.
 //!
-//! It works as fast as clients write ([`CALLS_A_WRITE`]), and comes to rest when they do.
+//! Repacking works as fast as clients write ([`CALLS_A_WRITE`]), and quiesces when they do.
 //!
-//! Invariant: nothing is taken for granted that the stock says. Whether the block is still there is looked up under its LBN
-//! lock ([`crate::logical`]), and whether somebody shares it when it is called.
+//! Invariant: a repack candidate is only a hint. Whether the block is still there is checked under its LBN lock
+//! ([`crate::logical`]), and whether it is shared is checked when the move starts.
 
 use super::member::{Member, Packing};
 use super::HashZone;
@@ -26,35 +26,35 @@ use crate::packing::packer::Choice;
 use crate::packing::relocator::MAX_MOVING;
 use crate::units::{Lbn, Pbn};
 
-/// From so many clients' requests on a fragment may wait for a block that is called back.
+/// From this number of client requests on, a fragment may wait for a candidate that is being moved.
 pub(super) const COMPANY: u32 = 8;
 
-/// Blocks that may be moved for each that a client writes: it, and its company.
+/// Blocks that may be moved for each block that a client writes: the block itself and its partner.
 const CALLS_A_WRITE: usize = 2;
 
-/// Blocks of the stock that are looked at for one fragment, at most; most are still there.
+/// Maximum number of candidates tried for one fragment; most are still in place.
 const TRIES: usize = 4;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// A client writes a block.
+    /// A client writes a block: allows more moves.
     pub(super) fn allow_calls(&mut self) {
         self.packing.calls = (self.packing.calls + CALLS_A_WRITE).min(MAX_MOVING);
     }
 
-    /// Whether one more block may be moved. While it is stored anew it has two places: the last free blocks are left to
-    /// clients.
+    /// Whether one more block may be moved. A block occupies two places while it is relocated: the last free blocks are
+    /// left to clients.
     fn may_call<E: Env<Buf = Buf>>(&self, cx: &Context<'_, E>) -> bool {
         self.packing.calls > 0 && cx.relocator.may_call_back() && cx.physical.free_blocks() > MAX_MOVING as u64
     }
 
-    /// Has a block moved that is stored as it is.
+    /// Starts the move of a block that is stored uncompressed.
     fn call<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lbn: Lbn, pbn: Pbn) {
         self.packing.calls -= 1;
         cx.stats.blocks_called_back += 1;
         cx.relocate(lbn, Mapped::uncompressed(pbn));
     }
 
-    /// Where a fragment should go; one of the volume's own to where it is expected.
+    /// Chooses a bin for a fragment; an internal fragment goes to the bin that expects it, if there is room.
     pub(super) fn choose(&mut self, size: usize, lbn: Lbn, own: bool) -> Choice {
         let packer = &mut self.packing.packer;
         let expecting = if own { packer.arrived(lbn) } else { None };
@@ -64,7 +64,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A block of the volume's own shares the fate of others and will not be parked: no bin expects it any more.
+    /// An internal block joins a lock and will not be parked: no bin expects it any more.
     pub(super) fn will_not_park(&mut self, member: u32) {
         let Member { lbn, relocating, .. } = self.members[member];
         if relocating {
@@ -72,14 +72,14 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Calls back a block that fills up a bin in which a fragment of `size` bytes is alone, if there is one.
+    /// Has a candidate moved to fill a bin in which a fragment of `size` bytes is alone, if there is a candidate.
     pub(super) fn call_company<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, bin: usize, size: usize) {
         for _ in 0..TRIES {
             if !self.may_call(cx) {
                 return;
             }
             let Some(RepackCandidate { lbn, pbn, size: theirs }) = self.packing.stock.take(size) else { return };
-            // Given away, or shared by others, who would keep it where it is.
+            // The block was freed, or is shared by others, whose mappings would keep it where it is.
             if cx.physical.references(pbn) != Some(1) {
                 continue;
             }
@@ -109,7 +109,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A member waits for the agent of its lock. If that is parked, a client does not wait for its company: its bin is due.
+    /// A member waits for the agent of its lock. If the agent is parked and the member is a client's, the bin is due: a
+    /// client does not wait for the agent's partners.
     pub(super) fn wait_for_agent(&mut self, lock: u32, member: u32) {
         let agent = self.locks[lock].agent;
         if agent == NONE || self.members[agent].packing != Packing::Parked {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sharing one copy: DEDUPING, rollover to a new lock, and what follows a member's remap.
+//! Sharing one copy: DEDUPING, the fork to a new lock, and what follows a member's remap.
 
 use super::hash_lock::{HashLock, LockState};
 use super::pack::FRAGMENT_LEASE;
@@ -13,7 +13,7 @@ use crate::format::{Mapped, MappingState};
 use crate::owner_count::OwnerCount;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// All members record their mappings to the copy. `done` is the agent if it has recorded its own already.
+    /// All members record their mappings to the copy. `done` is the agent if it has already recorded its own.
     pub(super) fn start_deduping<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, done: Option<u32>) {
         self.take_over_allocation(lock);
         self.locks[lock].state = LockState::Deduping;
@@ -30,7 +30,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The block that the agent wrote becomes the copy that all share, with the agent's lock on it.
+    /// The block that the agent wrote becomes the shared copy, with the agent's PBN lock on it.
     pub(super) fn take_over_allocation(&mut self, lock: u32) {
         if self.locks[lock].holds_duplicate {
             return;
@@ -44,7 +44,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         lock.verified = true;
     }
 
-    /// Sends one member to record its mapping to the copy; without an increment left, it starts a new copy instead.
+    /// Sends a member to record its mapping to the copy. If the lease is used up, the lock gets more increments or the
+    /// member starts a new copy.
     pub(super) fn launch<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let lock = self.members[member].lock;
         if !self.members[member].claimed {
@@ -58,8 +59,8 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.send_remap(cx, member, location);
     }
 
-    /// The lease of a lock is used up. If its copy is a fragment, others may have left references: asks for more, and `member`
-    /// and those behind it wait for the answer. Else `member` starts a new copy.
+    /// A lock's lease is used up. If the copy is a fragment, other fragments may have left references: asks for more,
+    /// and `member` and those behind it wait for the answer. Otherwise `member` starts a new copy.
     fn claim_more<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, member: u32) {
         let HashLock { duplicate, extending, .. } = self.locks[lock];
         let Mapped { pbn, state } = duplicate.expect("a lock in DEDUPING has a copy");
@@ -70,14 +71,14 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
             return self.fork(cx, lock, member);
         }
         self.locks[lock].extending = true;
-        // At the head: whoever launches the others finds it there.
+        // At the head of the queue, so that the loop that launches the waiters finds it there.
         self.locks[lock].waiters.push_front(&mut self.members, member);
         if let Some(lease) = cx.extend_lease(member, pbn, FRAGMENT_LEASE) {
             self.extended(cx, member, lease);
         }
     }
 
-    /// What `member` has asked for: so many more increments for its lock, none when the block has no more.
+    /// The answer to `member`'s request: `lease` more increments for its lock, 0 when the block has no more.
     pub fn extended<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, lease: u8) {
         let lock = self.members[member].lock;
         debug_assert_eq!(self.locks[lock].state, LockState::Deduping);
@@ -93,18 +94,18 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Asks the logical zone to record where a member's content is.
+    /// Asks the logical zone to record the location of a member's content.
     pub(super) fn send_remap<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32, location: Mapped) {
         let vio = self.members[member].vio;
         if vio.shard != cx.id {
-            // Its client may be answered, and may change the content, before we hear of it.
+            // Its client may be answered, and the buffer reused, before this shard learns of it.
             self.leave_ring(member);
         }
         cx.remap(vio, member, location);
     }
 
-    /// The copy has all its references: `member` and whoever still waits get a new lock, which writes a new copy and
-    /// takes the place of the old one.
+    /// The copy has all its references: `member` and the remaining waiters move to a new lock, which writes a new copy
+    /// and is registered in place of the old lock.
     pub(super) fn fork<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, old: u32, member: u32) {
         cx.stats.hash_lock_forks += 1;
         let fingerprint = self.locks[old].fingerprint;
@@ -120,7 +121,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
         self.locks[new].agent = member;
         if self.locks[old].members == OwnerCount::ZERO {
-            // Only they were left, waiting for more increments.
+            // The old lock had no other members: all waited for more increments.
             let HashLock { duplicate, lease, .. } = self.locks[old];
             cx.release(duplicate.expect("a lock in DEDUPING has a copy").pbn, lease, None);
             (self.locks[old].state, self.locks[old].holds_duplicate) = (LockState::Bypassing, false);
@@ -135,7 +136,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.join(new, member);
     }
 
-    /// A member's remap is over.
+    /// A member's remap has ended.
     pub(super) fn finished<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -181,7 +182,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A member has come back from recording its mapping; the last one cleans up.
+    /// A member has recorded its mapping; the last one ends the lock.
     pub(super) fn member_back<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32, member: u32) {
         if self.locks[lock].members.total() > 1 {
             return self.exit(cx, member);

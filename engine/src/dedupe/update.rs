@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the hash zone tells the index: UPDATING. Every record goes to both of its levels.
+//! Updates of the index: UPDATING. Every record goes to both levels.
 
 use super::hash_lock::{HashLock, LockState};
 use super::HashZone;
@@ -16,7 +16,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.updates.push(lock);
     }
 
-    /// Tells the index for all locks in Updating.
+    /// Updates the index for all locks in Updating.
     pub(super) fn update_batch<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let progress = !self.updates.is_empty();
         let mut updates = std::mem::take(&mut self.updates);

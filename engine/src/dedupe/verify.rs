@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! From advice to certainty: LOCKING, VERIFYING and UNLOCKING.
+//! Checking advice against the stored block: LOCKING, VERIFYING and UNLOCKING.
 
 use super::hash_lock::{HashLock, LockState};
 use super::member::Member;
@@ -15,8 +15,8 @@ use crate::packing::compression::extract;
 use crate::units::MAX_REFERENCES;
 
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// The agent tries for a read lock on the candidate. Not in a shard that takes no writes any more: it lets go of no lock
-    /// either, so each would be held for ever.
+    /// The agent asks for a read lock on the candidate. Not in a read-only shard, which never releases a lock: it would
+    /// be held for ever.
     pub(super) fn start_locking<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
         if cx.is_read_only() {
             return self.start_writing(cx, lock);
@@ -26,7 +26,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         let Some(Mapped { pbn, state }) = self.locks[lock].duplicate else {
             unreachable!("a lock in LOCKING has a candidate");
         };
-        // The fragments of one compressed block are likely to be wanted together, each by a lock of its own.
+        // The fragments of one compressed block are likely to be wanted together, each by its own hash lock.
         let at_most = if state == MappingState::Uncompressed { MAX_REFERENCES } else { FRAGMENT_LEASE };
         let member = MemberRef { shard: cx.id, index: agent };
         match cx.geometry.physical_shard(pbn) {
@@ -39,7 +39,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The agent has the read lock, or could not get it.
+    /// The agent has the read lock, or was refused.
     pub fn locked<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, agent: u32, lease: Option<u8>) {
         let lock = self.members[agent].lock;
         debug_assert_eq!(self.locks[lock].state, LockState::Locking);
@@ -55,7 +55,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.start_verify(cx, agent);
     }
 
-    /// Reads the candidate, when there is memory for it.
+    /// Reads the candidate, or queues the agent until a buffer is free.
     pub(super) fn start_verify<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, agent: u32) {
         let Some(Mapped { pbn, .. }) = self.locks[self.members[agent].lock].duplicate else {
             unreachable!("a lock in VERIFYING has a candidate");
@@ -70,7 +70,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The candidate is in memory, or could not be read; an error only means "not a duplicate".
+    /// The candidate was read, or the read failed; an error only means "not a duplicate".
     pub fn verify_done<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -101,7 +101,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// Whether what was read of a candidate is the agent's content. What cannot be decompressed is not.
+    /// Whether the candidate read is equal to the agent's content. A fragment that cannot be decompressed is not.
     fn is_equal<E: Env<Buf = Buf>>(&mut self, cx: &Context<'_, E>, agent: u32, read: Buf) -> bool {
         let Member { lock, data, .. } = self.members[agent];
         let (read, content) = (cx.env.block(read), cx.env.block(data));
@@ -114,7 +114,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The agent gives the lock on the copy back.
+    /// The agent releases the PBN lock on the copy.
     pub(super) fn start_unlocking<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, lock: u32) {
         self.locks[lock].state = LockState::Unlocking;
         let HashLock { agent, duplicate, lease, .. } = self.locks[lock];
@@ -124,7 +124,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// The lock on the copy is gone, which ends UNLOCKING.
+    /// The PBN lock on the copy is released, which ends UNLOCKING.
     pub fn released<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, agent: u32) {
         let lock = self.members[agent].lock;
         debug_assert_eq!(self.locks[lock].state, LockState::Unlocking);

@@ -17,7 +17,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.start_write(cx, self.locks[lock].agent);
     }
 
-    /// Stores a member's content in a block of its own.
+    /// Stores a member's content compressed if possible, otherwise in a block of its own.
     pub(super) fn start_write<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         if cx.is_read_only() {
             return self.fail(cx, member, RequestError::ReadOnly);
@@ -28,7 +28,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.write_alone(cx, member);
     }
 
-    /// Stores the content of a member that shares no block with others; what is stored already stays where it is then.
+    /// Stores a member's content in a block of its own; an internal block stays where it is instead.
     pub(super) fn write_alone<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let Member { relocating, compressed, retried, .. } = self.members[member];
         if relocating {
@@ -40,7 +40,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         self.write_plain(cx, member);
     }
 
-    /// The content is on the base bdev, or the write failed: then once more in another block.
+    /// The content is on the base bdev, or the write failed: then it is retried once, in another block.
     pub fn write_done<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,

@@ -11,8 +11,8 @@ use crate::format::journal_record::Point;
 use crate::journal::Waiter;
 
 impl<E: Env> LogicalZone<E> {
-    /// Takes all entries that are committed by now, and after a failure of the journal those that never will be.
-    /// Returns whether there were any.
+    /// Takes all entries that are committed and, after a failure of the journal, those that never will be. Returns
+    /// whether there were any.
     pub(super) fn take_committed(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while let Some((entry, waiter)) = cx.journal.pop_committed() {
@@ -39,7 +39,7 @@ impl<E: Env> LogicalZone<E> {
         progress
     }
 
-    /// A data_vio's entry is committed: the mapping changes, the new block gains a reference, the old one loses one.
+    /// A data_vio's entry is committed: the mapping changes, the new block gets a reference, the old block loses one.
     fn remapped(&mut self, cx: &mut Context<'_, E>, index: u32, entry: u64) {
         let vio = &mut self.vios[index];
         debug_assert_eq!(vio.stage, Stage::Journaling);
@@ -50,7 +50,7 @@ impl<E: Env> LogicalZone<E> {
         if new.has_block() {
             vio.stage = Stage::Incrementing;
         }
-        // The increment goes first, so that the points of a slab that gets both are in order.
+        // Increment first, so that the points are in order for a slab that gets both.
         let incremented = new.has_block().then(|| cx.increment(index, new.pbn(), Point::new(entry, 0)));
         if old.has_block() {
             cx.decrement(old.pbn(), 1, old.is_compressed(), Point::new(entry, 1));
@@ -62,7 +62,7 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// Journals what has waited for room, in order, as far as there is room. Returns whether anything was.
+    /// Journals what has waited for room, in order, while there is room. Returns whether there was progress.
     pub(super) fn use_journal_room(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = !self.pages_to_record.is_empty();
         if !self.use_room_for_pages(cx) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One block of a client's request on its way through the logical zone.
+//! One block of a client's request in the logical zone.
 //!
-//! The stages, and what moves a data_vio from one to the next:
+//! The stages, and the events that move a data_vio from one to the next:
 //!
 //! ```text
 //!             lock granted           leaf page there              bounce block free
@@ -28,9 +28,11 @@
 //!                                                                 no new block --- Incrementing -- done --> finished
 //! ```
 //!
-//! A data_vio is at NewPage only if there was no leaf page: one is made when it is known that the block is not zero.
+//! "Buffered" is not a [`Stage`] of its own: the data_vio is at [`Stage::Mapped`] and has its bounce block. A data_vio
+//! is at NewPage only if there was no leaf page: the page is created when it is known that the block is not zero.
 //!
-//! Differs from dm-vdo: a data_vio allocates nothing; the hash zone does when it knows that the block must be stored.
+//! Differs from dm-vdo: a data_vio allocates nothing; the hash zone allocates once it knows that the block must be
+//! stored.
 
 use super::lbn_lock::{Access, Locker};
 use crate::arena::NONE;
@@ -42,7 +44,7 @@ use crate::request::Operation;
 use crate::units::{Lbn, Pbn};
 use crate::wait_queue::Linked;
 
-/// Where a data_vio is; see the picture in the module's documentation.
+/// Stage of a data_vio; see the picture in the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Waits for its LBN lock.
@@ -51,75 +53,74 @@ pub enum Stage {
     MapPage,
     /// Knows its mapping; may wait for a bounce block.
     Mapped,
-    /// A transfer from the base is under way.
+    /// A read from the base is in flight.
     Reading,
-    /// Waits for the next batch of fingerprints, in which the client's bytes are taken.
+    /// Waits for the next batch of fingerprints, which copies the client's bytes.
     Fingerprinting,
-    /// Its content is taken, and no zeros; waits for a leaf page to be made.
+    /// Its content is copied and is not all zeros; waits for a leaf page to be created.
     NewPage,
-    /// The hash zone has it.
+    /// In the hash zone.
     Deduping,
     /// Waits for room in the recovery journal, or for its entry to be committed.
     Journaling,
-    /// The physical zone raises the reference count: another shard's, or one whose slab journal is busy.
+    /// The physical zone increments the reference count: another shard's zone, or one whose slab journal is busy.
     Incrementing,
 }
 
-/// What a data_vio has to do with a swap ([`crate::swapper`]).
+/// A data_vio's role in a swap ([`crate::swapper`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Nothing.
+    /// None.
     None,
-    /// A client's write that found no space. It waits for its swap, and holds nothing.
+    /// A client's write that found no space. It waits for its swap and holds nothing.
     Parked,
-    /// A client's write whose swap has begun: it is to lock its block, and then wait for the others.
+    /// A client's write whose swap has started: it locks its block and then waits for the other blocks.
     Requester {
-        /// The swap.
+        /// The swap that serves the write.
         swap: u32,
-        /// The compressed block.
+        /// The compressed block being swapped.
         pbn: Pbn,
     },
-    /// It holds a block for the swap of the compressed block in which it is stored.
+    /// Holds a block for the swap of the compressed block in which it is stored.
     Neighbour {
-        /// The swap.
+        /// The swap that needs the block.
         swap: u32,
-        /// The compressed block.
+        /// The compressed block being swapped.
         pbn: Pbn,
     },
-    /// A client's write whose content the swapper has, or does not need. If that finds no space, there is none.
+    /// A client's write whose content the swapper has, or does not need. If the write finds no space now, there is
+    /// none.
     Done,
 }
 
-/// One block of a request.
+/// One block of a request, or of an internal operation.
 #[derive(Debug, Clone)]
 pub struct DataVio<Buf> {
-    /// Where it is.
     pub stage: Stage,
-    /// What to do; never [`Operation::Flush`].
+    /// The operation; never [`Operation::Flush`].
     pub operation: Operation,
-    /// The block.
     pub lbn: Lbn,
-    /// The part of the block that the client means.
+    /// The part of the block that the client addresses.
     pub part: Part,
-    /// The piece that it belongs to, in the zone's pool of pieces; [`NONE`] for a relocation.
+    /// The piece that the block belongs to, in the zone's pool of pieces; [`NONE`] for an internal operation.
     pub piece: u32,
-    /// The bounce block with the block's content, to be given back.
+    /// The bounce block with the content, released at the end.
     pub data: Option<Buf>,
-    /// Its leaf page, held until the mapping has changed; none for reads, and where there is no page.
+    /// The leaf page, held until the mapping has changed; `None` for reads, and where there is no page.
     pub page: Option<Frame>,
-    /// The mapping that was in force when the lock was granted; it stays so until this data_vio changes it.
+    /// The mapping in force when the lock was granted; it stays in force until this data_vio changes it.
     pub old: Mapping,
     /// The mapping to be recorded.
     pub new: Mapping,
     /// Check code of the content.
     pub check: u32,
-    /// Somebody waits for the LBN; its hash zone knows, or is told with the block.
+    /// A request waits for the LBN; the hash zone knows this, or is told together with the block.
     pub awaited: bool,
-    /// What it has to do with a swap.
+    /// Role in a swap.
     pub role: Role,
-    /// The hash-lock member, or the swap, that awaits the outcome of the remap.
+    /// The hash-lock member, or the swap, that waits for the result of the remap.
     pub member: Option<MemberRef>,
-    /// Link for waiting.
+    /// Link of the wait queue.
     pub next: u32,
 }
 
@@ -146,23 +147,23 @@ impl<Buf> DataVio<Buf> {
 }
 
 impl<Buf> DataVio<Buf> {
-    /// A data_vio that stores a block in another place if it is stored at `location` ([`crate::packing::relocator`]).
+    /// A data_vio that relocates a block if it is stored at `location` ([`crate::packing::relocator`]).
     pub fn relocation(lbn: Lbn, location: Mapped) -> DataVio<Buf> {
         DataVio { new: Mapping::new(location, 0), ..DataVio::new(Operation::Write, lbn, Part::WHOLE, NONE) }
     }
 
-    /// A data_vio that holds a block for a swap, if it is stored in `pbn`.
+    /// A data_vio that holds a block for a swap if it is stored in `pbn`.
     pub fn neighbour(lbn: Lbn, swap: u32, pbn: Pbn) -> DataVio<Buf> {
         let role = Role::Neighbour { swap, pbn };
         DataVio { role, ..DataVio::new(Operation::Write, lbn, Part::WHOLE, NONE) }
     }
 
-    /// Whether it is the volume's own.
+    /// Whether it is an internal operation.
     pub const fn is_own(&self) -> bool {
         self.piece == NONE
     }
 
-    /// Whether it is the volume's own, to store a block in another place.
+    /// Whether it is an internal operation that relocates a block.
     pub const fn is_relocation(&self) -> bool {
         self.is_own() && matches!(self.role, Role::None)
     }

@@ -2,26 +2,28 @@
 
 //! The logical zone of a shard: takes pieces, locks their LBNs, journals and keeps their mappings.
 //!
-//! Files: `mod` (pieces: acceptance, beginning, answering), `vio` (one block from its lock to the hash zone and back),
-//! `range` (unmaps and zeroes by leaf page), `sweep` (of many leaf pages), `commit` (from the recovery journal to the
-//! block map), `pages` (what the block map asks for), `relocation` and `swap` (what the relocator and the swapper ask for).
+//! Files: `mod` (pieces: accept, start, answer), `vio` (one block from its lock to the hash zone and back), `range`
+//! (unmaps and zeroes by leaf page), `sweep` (unmaps of many leaf pages), `commit` (from the recovery journal to the
+//! block map), `pages` (requests of the block map), `relocation` and `swap` (requests of the relocator and the
+//! swapper).
 //!
 //! Invariants:
-//! * A data_vio holds its LBN lock from [`Stage::MapPage`] to the end, a range operation its blocks; so the mapping
-//!   they saw stays in force. Both hold the leaf page from when they know it to when they have changed it.
-//! * A mapping changes when its journal entry is committed, in the order of the entries; its new block has been locked
-//!   since before it was written, and gets its reference after that; then the old block loses its own. So
-//!   no mapping ever points to a block that could be given to somebody else, and what a power cut leaves undone the
-//!   journal can do again.
+//! * A data_vio holds its LBN lock from [`Stage::MapPage`] to the end, a range operation the locks of its blocks; so
+//!   the mapping that they read stays in force. Both hold the leaf page from the time they know it until they have
+//!   changed it.
+//! * A mapping changes when its journal entry is committed, in the order of the entries. Its new block has been locked
+//!   since before it was written, and gets its reference after the change; then the old block loses its reference. So
+//!   no mapping ever points to a block that could be allocated again, and the journal can redo what a power cut leaves
+//!   undone.
 //! * A piece is answered once, after its last block, with the first error met.
-//! * The content of a block is in a bounce block, the client's bytes copied once, in the pass that hashes them; nobody looks
-//!   at the client's memory, which may change at any time.
-//! * A bounce block is given up only in [`LogicalZone::retire`], when the hash zone of this shard has nothing left to
-//!   compare with it.
+//! * The content of a block is in a bounce block; the client's bytes are copied once, in the pass that hashes them. The
+//!   engine does not read the client's memory otherwise, since it may change at any time.
+//! * A bounce block is released only in [`LogicalZone::retire`], when the hash zone of this shard no longer compares
+//!   with it.
 //!
 //! Differs from dm-vdo: whole blocks are unmapped or zeroed by command without a data_vio, in one pass over the leaf
 //! page with one journal entry and decrements by run; only blocks that are locked, or touched in part, take a data_vio
-//! each. Blocks of one request are not atomic together, as with any block device.
+//! each. The blocks of one request are not atomic together, as with any block device.
 
 mod commit;
 mod data_vio;
@@ -61,25 +63,25 @@ use range::RangeOperation;
 use relocation::Relocation;
 use sweep::SweepState;
 
-/// A piece that was accepted and is not yet answered.
+/// A piece that is accepted and not yet answered.
 #[derive(Debug, Clone)]
 struct PieceState<Client> {
     piece: Piece<Client>,
-    /// First block that has not begun.
+    /// First block that is not started.
     next: u16,
-    /// Blocks and ranges that have begun and not ended, plus one until all have begun.
+    /// Blocks and ranges in flight, plus one until all are started.
     in_flight: u16,
     /// The first error met.
     error: Option<RequestError>,
     /// Flush generation.
     generation: u64,
-    /// Order of acceptance, over both waiting queues.
+    /// Order of acceptance, across both waiting queues.
     sequence: u64,
-    /// The sweep that it is part of; [`NONE`] for a host's own piece.
+    /// The sweep that the piece belongs to; [`NONE`] for a piece from the host.
     sweep: u32,
 }
 
-/// A block that is done, but whose content the hash zone may still look at.
+/// A block that is done, but whose content the hash zone may still compare.
 #[derive(Debug)]
 struct Retired<Buf> {
     piece: u32,
@@ -87,25 +89,26 @@ struct Retired<Buf> {
     bounce: Option<Buf>,
 }
 
-/// Pieces whose first blocks are brought near at a time: more would push each other out of the cache.
+/// Pieces whose first blocks are prefetched at a time: more would evict each other from the CPU cache.
 const TOUCHED_PIECES: usize = 64;
 
-/// Range operations under way at once: enough to keep the journal and the block map busy.
+/// Range operations in flight at once: enough to keep the journal and the block map busy.
 const RANGE_OPERATIONS: usize = 32;
 
-/// Sweeps that can be accepted together.
+/// Maximum number of sweeps accepted at a time.
 const SWEEPS: usize = 64;
 
-/// Who waits for a leaf page or a journal entry: a data_vio by its index, or a range operation with this bit set.
+/// Identifies a waiter for a leaf page or a journal entry: a data_vio by its index, or a range operation with this bit
+/// set.
 const RANGE_WAITER: u32 = 1 << 31;
 
-/// Requests that a zone can have waiting for a leaf page at once.
+/// Maximum number of a zone's requests that wait for a leaf page at once.
 #[must_use]
 pub const fn map_waiters(vios: usize) -> usize {
     vios + HOLDS + RANGE_OPERATIONS
 }
 
-/// The logical zone.
+/// The pieces, data_vios, LBN locks and block map of one shard.
 #[derive(Debug)]
 pub struct LogicalZone<E: Env> {
     pieces: Arena<Option<PieceState<E::Client>>>,
@@ -113,27 +116,28 @@ pub struct LogicalZone<E: Env> {
     locks: LbnLocks,
     map: BlockMap<E::Buf>,
     flushes: FlushGenerations,
-    /// Pieces with blocks that have not begun: reads and writes.
+    /// Reads and writes that have blocks not started.
     waiting: VecDeque<u32>,
-    /// Likewise unmaps and zeroes; apart, so that a flood of them does not hold up reads and writes.
+    /// Unmaps and zeroes that have blocks not started; in their own queue, so that a flood of them does not hold up
+    /// reads and writes.
     waiting_discards: VecDeque<u32>,
-    /// data_vios that hold blocks for swaps; [`HOLDS`] are kept for them.
+    /// data_vios that hold blocks for swaps; [`HOLDS`] data_vios are reserved for them.
     holds: usize,
-    /// data_vios of discards in use, and how many may be.
+    /// data_vios in use by discards, and their maximum.
     discards: usize,
     max_discards: usize,
     ranges: Arena<RangeOperation>,
-    /// data_vios whose block lies in a leaf page that a range operation has.
+    /// data_vios whose block lies in a leaf page that a range operation holds.
     range_waiters: WaitQueue,
-    /// data_vios that were granted their lock, or whose leaf page has come, and have not gone on yet.
+    /// data_vios whose lock was granted, or whose leaf page was loaded, and which have not been resumed yet.
     granted: VecDeque<u32>,
     fingerprints: Vec<u32>,
     bounce: Vec<E::Buf>,
     bounce_waiters: WaitQueue,
-    /// data_vios that get further by themselves: neither do they wait for an LBN lock, a range operation or a bounce block
-    /// that another one has, nor has a hash zone got them.
+    /// Runnable data_vios: those that do not wait for an LBN lock, a range operation or a bounce block that another one
+    /// holds, and are not in a hash zone.
     moving: OwnerCount,
-    /// Memory for what is decompressed.
+    /// Buffer for decompressing.
     restored: Box<Block>,
     /// data_vios and range operations that wait for room in the journal.
     journal_waiters: VecDeque<u32>,
@@ -141,20 +145,20 @@ pub struct LogicalZone<E: Env> {
     /// Pages that wait for room in the journal; writes wait behind them.
     pages_to_record: VecDeque<u32>,
     retired: Vec<Retired<E::Buf>>,
-    /// Spare room for [`LogicalZone::retire`], during which more blocks may end.
+    /// Second buffer for [`LogicalZone::retire`], during which more blocks may end.
     retiring: Vec<Retired<E::Buf>>,
     collector: RunCollector,
-    /// Counted when a change is journaled, so that each journal record says what is true after it.
+    /// Updated when a change is journaled, so that each journal record has the values after it.
     counters: Counters,
     accepted: u64,
-    /// Blocks that are to be stored in another place, and have no data_vio yet.
+    /// Blocks to be relocated that have no data_vio yet.
     relocations: VecDeque<Relocation>,
     sweeps: Arena<Option<SweepState<E::Client>>>,
-    /// All of them, the next to go on first.
+    /// All sweeps, the next to be continued first.
     waiting_sweeps: VecDeque<u32>,
-    /// Sweeps go on.
+    /// Whether sweeps may continue.
     sweeping: bool,
-    /// Steps that they may still take in this turn.
+    /// Steps left to sweeps in this poll.
     sweep_steps: u32,
 }
 
@@ -210,7 +214,7 @@ impl<E: Env> LogicalZone<E> {
         self.pieces.available() > 0
     }
 
-    /// True when no piece is in flight, no page is being made, and none is to go.
+    /// True when no piece is in flight, no page is being created or released, and no relocation is queued.
     pub fn is_idle(&self) -> bool {
         self.pieces.in_use() == 0
             && self.vios.in_use() == 0
@@ -219,22 +223,21 @@ impl<E: Env> LogicalZone<E> {
             && self.page_allocations.is_empty()
             && !self.map.is_releasing()
             && self.relocations.is_empty()
-            // Those that have stopped rest.
+            // Suspended sweeps do not count.
             && (self.sweeps.in_use() == 0 || !self.sweeping)
     }
 
-    /// data_vios that this zone takes further, and that may bring the hash zone something to do. Those that wait for
-    /// others are not among them.
+    /// Runnable data_vios, which may bring work to the hash zone. Blocked data_vios do not count.
     pub fn moving(&self) -> OwnerCount {
         self.moving
     }
 
-    /// A data_vio gets no further by itself.
+    /// Counts a data_vio as blocked.
     fn mark_blocked(&mut self, index: u32) {
         self.moving -= OwnerCount::one(self.vios[index].is_own());
     }
 
-    /// A data_vio gets further by itself, from now on or again.
+    /// Counts a data_vio as runnable, for the first time or again.
     fn mark_runnable(&mut self, index: u32) {
         self.moving += OwnerCount::one(self.vios[index].is_own());
     }
@@ -244,7 +247,7 @@ impl<E: Env> LogicalZone<E> {
         self.flushes.is_waiting()
     }
 
-    /// The block map.
+    /// The block map, read-only.
     pub fn map(&self) -> &BlockMap<E::Buf> {
         &self.map
     }
@@ -254,12 +257,11 @@ impl<E: Env> LogicalZone<E> {
         &mut self.map
     }
 
-    /// What the shard's part of the volume uses, as of the last journaled change.
+    /// The shard's share of the volume's usage, as of the last journaled change.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Fills in the gauges.
     pub fn gauges(&self, stats: &mut Statistics) {
         stats.current_vios_in_progress = self.vios.in_use() as u64;
         stats.max_vios = (self.vios.capacity() - HOLDS) as u64;
@@ -268,7 +270,7 @@ impl<E: Env> LogicalZone<E> {
     /// Accepts a piece.
     ///
     /// # Panics
-    /// If there is no room ([`LogicalZone::can_accept`]) or the piece contradicts itself: both are the host's errors.
+    /// If there is no room ([`LogicalZone::can_accept`]) or the piece is inconsistent: both are errors of the host.
     pub fn accept(&mut self, cx: &mut Context<'_, E>, piece: Piece<E::Client>) {
         assert!(piece.is_well_formed(), "malformed piece at {}", piece.lbn);
         cx.stats.pieces_in += 1;
@@ -311,7 +313,7 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// Who asked for a piece.
+    /// The client that a piece belongs to.
     fn client(&self, piece: u32) -> E::Client {
         self.pieces[piece].as_ref().expect("a piece in use").piece.client
     }
@@ -320,7 +322,7 @@ impl<E: Env> LogicalZone<E> {
         self.pieces[index].as_mut().expect("a piece in use")
     }
 
-    /// Does what can be done now. Returns whether anything was.
+    /// Does all work that is possible now. Returns whether there was any.
     pub fn advance(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while let Some(event) = cx.handoff.to_logical.pop_front() {
@@ -347,7 +349,7 @@ impl<E: Env> LogicalZone<E> {
         progress
     }
 
-    /// Begins blocks of waiting pieces, the older piece first, until data_vios run out.
+    /// Starts blocks of waiting pieces, the older piece first, until there are no free data_vios.
     fn begin_blocks(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         self.touch_batch(cx);
@@ -377,8 +379,8 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// Brings near what the first blocks of waiting pieces will need: their mappings, and for writes the reference
-    /// counts that will be lowered. One after the other these cache misses are a fifth of a random write.
+    /// Prefetches what the first blocks of waiting pieces will need: their mappings, and for writes the reference
+    /// counts to be decremented. Taken one after the other, these cache misses are a fifth of a random write.
     fn touch_batch(&self, cx: &Context<'_, E>) {
         if self.waiting.len() < 2 || !self.has_vio() {
             return;
@@ -393,7 +395,7 @@ impl<E: Env> LogicalZone<E> {
         std::hint::black_box(counts);
     }
 
-    /// Begins the blocks of a read or write. Returns whether all have begun.
+    /// Starts the blocks of a read or write. Returns whether all are started.
     fn begin_each(&mut self, cx: &mut Context<'_, E>, index: u32) -> bool {
         let blocks = self.piece(index).piece.blocks;
         while self.piece(index).next < blocks {
@@ -405,13 +407,13 @@ impl<E: Env> LogicalZone<E> {
         true
     }
 
-    /// Whether another block can begin. Blocks that are done but not retired count: they keep their place in line. Some
-    /// data_vios are kept for swaps.
+    /// Whether another block can start. Blocks that are done but not retired count as in use. Some data_vios are
+    /// reserved for swaps.
     fn has_vio(&self) -> bool {
         self.vios.in_use() - self.holds < self.vios.capacity() - HOLDS && self.retired.len() < self.vios.capacity()
     }
 
-    /// Begins the next block of a piece with a data_vio of its own.
+    /// Starts the next block of a piece with its own data_vio.
     fn begin_one(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let state = self.piece(index);
         let (piece, block) = (state.piece, state.next);
@@ -430,8 +432,8 @@ impl<E: Env> LogicalZone<E> {
         self.lock(cx, vio);
     }
 
-    /// Gives up the content of blocks that are done and answers pieces whose last block is done. The hash zone of this
-    /// shard must have taken note of every outcome first. Returns whether there is new work.
+    /// Releases the content of blocks that are done, and answers pieces whose last block is done. The hash zone of this
+    /// shard must have processed every result first. Returns whether there was anything to retire.
     pub fn retire(&mut self, cx: &mut Context<'_, E>) -> bool {
         let progress = !self.retired.is_empty();
         let mut retired = std::mem::take(&mut self.retiring);
@@ -455,7 +457,7 @@ impl<E: Env> LogicalZone<E> {
 
     fn block_done(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         if index == NONE {
-            // A relocation: nobody waits for it.
+            // A relocation belongs to no piece.
             return;
         }
         let state = self.piece(index);
