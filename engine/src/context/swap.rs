@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Steps of a swap between the zones, and how many there can be.
+//! Messages of a swap between the zones, and limits of swaps.
 
 use super::Context;
 use crate::env::Env;
@@ -10,22 +10,22 @@ use crate::format::{Mapped, Mapping};
 use crate::message::{Message, SwapRequest, ToLogical, ToSwapper, VioRef};
 use crate::units::{Lbn, Pbn, ShardId};
 
-/// Swaps that can be under way together.
+/// Maximum number of swaps in progress.
 pub const MAX_SWAPS: usize = 4;
 
-/// The shard that swaps for all.
+/// The shard whose swapper serves all shards.
 pub const HOME: ShardId = ShardId(0);
 
-/// Logical blocks that swaps hold in one logical zone at most, besides those of the clients' writes.
+/// Maximum number of logical blocks that swaps hold in one logical zone, besides those of the requesting writes.
 pub const HOLDS: usize = MAX_SWAPS * MAX_FRAGMENTS;
 
 impl<E: Env> Context<'_, E> {
-    /// Logical to swapper: a parked write asks for a swap.
+    /// Logical to swapper: a parked write requests a swap.
     pub fn request_swap(&mut self, request: SwapRequest) {
         self.tell(HOME, Message::Swapper(ToSwapper::Requested(request)));
     }
 
-    /// Swapper to logical: asks for a block to be held.
+    /// Swapper to logical: asks the zone to hold a block.
     pub fn hold(&mut self, swap: u32, lbn: Lbn, pbn: Pbn, vio: Option<u32>) {
         let owner = self.geometry.logical_shard(lbn);
         self.tell(owner, Message::Logical(ToLogical::Hold { swap, lbn, pbn, vio }));
@@ -36,7 +36,7 @@ impl<E: Env> Context<'_, E> {
         self.tell(HOME, Message::Swapper(ToSwapper::Held { swap, vio, mapping }));
     }
 
-    /// Swapper to logical: the write that has asked lets go of its block until that is held again.
+    /// Swapper to logical: the requesting write releases its block until it holds the block again.
     pub fn park(&mut self, vio: VioRef) {
         self.tell(vio.shard, Message::Logical(ToLogical::Park { vio: vio.index }));
     }
@@ -51,7 +51,7 @@ impl<E: Env> Context<'_, E> {
         self.tell(HOME, Message::Swapper(ToSwapper::Filled { swap, content }));
     }
 
-    /// Passes on to the owner of a block that all that this shard has sent to it before has arrived.
+    /// Forwards to the owner of a block: everything that this shard sent to the owner before has arrived.
     pub fn settle(&mut self, swap: u32, owner: ShardId) {
         if owner != self.id {
             self.send(owner, Message::Settle { swap, owner });
@@ -60,7 +60,7 @@ impl<E: Env> Context<'_, E> {
         }
     }
 
-    /// Swapper to hash: where content is stored now.
+    /// Swapper to hash: the current location of content.
     pub fn advise(&mut self, fingerprint: Fingerprint, location: Mapped) {
         let to = self.geometry.hash_shard(fingerprint.first_byte());
         self.tell(to, Message::Advise { fingerprint, location });

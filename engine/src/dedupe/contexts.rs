@@ -60,7 +60,7 @@ const EMPTY: Row = Row { first: NONE, last: NONE };
 /// Time limits of waiting queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// A query that has waited so long goes on without advice.
+    /// A query that has waited this long goes on without advice.
     pub timeout: Nanos,
     /// The timer never fires sooner than this after it was set, however many queries expire.
     pub minimum_interval: Nanos,

@@ -90,8 +90,9 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         }
     }
 
-    /// A client's block has a place. If that is one of its own, although the block could be compressed, it is for the
-    /// stock, or begins itself. Not if others share it, nor in another shard's slab: nobody here knows its references.
+    /// A client's block is stored. If it is compressible but stored uncompressed, it becomes a repack candidate or is
+    /// relocated at once. Not if others share it, nor if it is in another shard's slab: this shard does not know its
+    /// reference count.
     pub(super) fn stored<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, member: u32) {
         let Member { lock, lbn, compressed, allocation, .. } = self.members[member];
         let Some(pbn) = allocation else { return };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the recovery journal tells of itself in a dump.
+//! The recovery journal's part of a dump.
 
 use super::Journal;
 use crate::dump::JournalDump;
 
 impl<Buf: Copy> Journal<Buf> {
-    /// How far it is.
+    /// Positions and state of the journal.
     #[must_use]
     pub fn dump(&self) -> JournalDump {
         JournalDump {

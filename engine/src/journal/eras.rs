@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which changes in the block map are so old that their pages are to be written.
+//! Finds the changes of the block map that are so old that their pages must be written.
 //!
-//! Age is measured in the ring: how much of it was used since the entry was written. The pages that need an entry older
-//! than a third of the ring are written, which spreads the writes evenly and leaves two thirds for batching and for
-//! the time that the writes take. Differs from dm-vdo, where the age is counted in journal blocks of one size.
+//! Age is measured in the ring: how much of it was used since the entry was written. Pages that need an entry older
+//! than a third of the ring are written. This spreads the writes evenly and leaves two thirds for batching and for the
+//! time that the writes take. Differs from dm-vdo, which counts age in journal blocks of one size.
 
 use std::collections::VecDeque;
 
-/// Steps in which entries age, in the whole ring.
+/// Number of steps in which the ring measures age.
 const STEPS: u64 = 96;
 
-/// Entries and where in the ring they begin.
+/// Sampled positions in the ring and the entries that begin there.
 #[derive(Debug)]
 pub(super) struct Eras {
-    /// Sectors that make an entry old.
+    /// Age in sectors from which on an entry is old.
     age: u64,
     /// Sectors between marks.
     step: u64,
-    /// Sectors used since the journal began, and the first entry behind them.
+    /// Pairs of sectors used since the journal began and the first entry after them.
     marks: VecDeque<(u64, u64)>,
-    /// Everything before this entry is old.
+    /// Entries before this one are old.
     old_before: u64,
 }
 
@@ -30,7 +30,7 @@ impl Eras {
         Eras { age: ring_sectors / 3, step, marks: VecDeque::with_capacity(STEPS as usize), old_before: 0 }
     }
 
-    /// A record that begins with entry `first` goes behind `position` sectors used since the journal began.
+    /// A record whose first entry is `first` is written after `position` sectors used since the journal began.
     pub fn record_begins(&mut self, position: u64, first: u64) {
         if self.marks.back().is_none_or(|&(last, _)| position - last >= self.step) {
             self.marks.push_back((position, first));
@@ -44,7 +44,7 @@ impl Eras {
         }
     }
 
-    /// Everything before this entry is old.
+    /// Entries before this one are old.
     pub fn old_before(&self) -> u64 {
         self.old_before
     }

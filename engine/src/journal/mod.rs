@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The recovery journal of one shard: what the block map and the slabs change is recorded here first.
+//! The recovery journal of one shard: changes of the block map and the slabs are recorded here first.
 //!
 //! ```text
 //!   append --> staged --advance--> record in a log --write, flush--> committed --pop_committed--> applied
 //!              (batch)             (one flush set)                   (in order)                   by the owner
 //! ```
 //! The journal is a ring of logs of the pool, its segments. A batch of entries is one record of the log, and one flush
-//! set. A segment whose entries nobody needs any more is erased and used again: an entry is needed until the pages of
-//! the block map that it changed are written ([`Journal::set_map_head`]), and until every physical zone has confirmed
-//! that its slab journals hold the changes ([`Journal::slabs_committed`]).
+//! set. A segment whose entries are no longer needed is erased and reused: an entry is needed until the block-map pages
+//! that it changed are written ([`Journal::set_map_head`]), and until every physical zone has confirmed that its slab
+//! journals hold the changes ([`Journal::slabs_committed`]).
 //!
 //! Invariants:
-//! * An entry is committed when it, all before it, and the data that was written before it was appended are durable.
-//!   Without a volatile cache that is when its write and all before it have ended. With one it takes flush, write,
-//!   flush; the second flush of a batch is the first of the next, which is what is appended until then.
-//! * Entries are committed, and told of, in the order of their numbers: 0, 1, 2.. in each load generation.
-//! * What is appended has its place in the ring reserved.
-//! * When a write, a flush or an erasure has failed, nothing is committed, written or erased any more.
+//! * An entry is committed when the entry, all entries before it, and the data written before it was appended are
+//!   durable. Without a volatile cache this is the case when its write and all writes before it have ended. With a
+//!   volatile cache it takes flush, write, flush; the second flush of a batch is the first of the next batch, which is
+//!   everything appended until then.
+//! * Entries are committed and reported in the order of their numbers: 0, 1, 2.. in each load generation.
+//! * An appended entry has its place in the ring reserved.
+//! * After a failed write, flush or erasure nothing is committed, written or erased any more.
 //!
-//! That the ring cannot stay full: everything appended is written and so committed; then the oldest segment is full and
-//! all its entries can be applied; its pages are named by [`Journal::era`], its commits wanted by
-//! [`Journal::wanted_commit`]; when both have followed it is erased, and has room for the reserve and the longest entry
+//! Why the ring cannot stay full: everything appended is written and so committed; then the oldest segment is full and
+//! all its entries can be applied; [`Journal::era`] names its pages, and [`Journal::wanted_commit`] requests its
+//! commits; when both are done, the segment is erased, and has room for the reserve and the longest entry
 //! ([`JournalConfig::min_segment_bytes`]).
 //!
-//! Differs from dm-vdo: one journal a shard; no block is written twice, a batch that is not full takes the
-//! sectors that it needs; no locks for each block, as entries have numbers and their users tell the oldest that they
-//! need; the flush of the data is shared by the batch instead of a flag of each write.
+//! Differs from dm-vdo: one journal per shard; no block is written twice, since a batch that is not full takes only the
+//! sectors that it needs; no locks per journal block, since entries have numbers and their users report the oldest one
+//! that they need; the batch shares one flush of the data, where dm-vdo sets a flag on each write.
 
 mod config;
 mod dump;
@@ -56,33 +57,33 @@ use staging::{Heads, Staging};
 pub use config::{Counters, JournalConfig, Waiter, JOURNAL_BLOCKS, MAX_SETS, MIN_SEGMENTS, SET_BYTES};
 pub use statistics::{CommitCounts, JournalStatistics};
 
-/// The tag of the journal's flush; those of its writes are smaller.
+/// The tag of the journal's flush; tags of its writes are smaller.
 const FLUSH: u32 = u32::MAX;
 
-/// What this journal calls itself in errors.
+/// Name of this journal in errors.
 const NAME: &str = "recovery journal";
 
-/// A flush that is under way, with what becomes true when it has ended.
+/// A flush in flight, and what is durable when it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Barrier {
-    /// So many sets are durable.
+    /// Number of sets that become durable.
     sets: usize,
-    /// The data of so many staged records is durable.
+    /// Number of staged records whose data becomes durable.
     records: usize,
 }
 
-/// The recovery journal of one shard.
+/// The staged entries, the ring and the heads of one shard's recovery journal.
 #[derive(Debug)]
 pub struct Journal<Buf> {
     staging: Staging,
     ring: Ring,
     sets: FlushSets<Buf>,
     barrier: Option<Barrier>,
-    /// Staged records that may be written: a flush has ended since they were closed.
+    /// Number of staged records that may be written: a flush has ended since they were closed.
     stable_records: usize,
-    /// Who waits for the entries from `applied` on.
+    /// The waiters of the entries from `applied` on.
     waiters: VecDeque<Waiter>,
-    /// The first entry that [`Journal::pop_committed`] has not given out.
+    /// The first entry that [`Journal::pop_committed`] has not returned.
     applied: u64,
     /// The first entry that is not committed.
     committed: u64,
@@ -90,17 +91,17 @@ pub struct Journal<Buf> {
     slabs: SlabCommits,
     page_reserve: u64,
     volatile_cache: bool,
-    /// There was no room when it was last looked at.
+    /// Whether there was no room at the last check.
     full: bool,
     failed: Option<ReadOnlyReason>,
     statistics: JournalStatistics,
 }
 
 impl<Buf: Copy> Journal<Buf> {
-    /// A journal without entries.
+    /// An empty journal.
     ///
     /// # Panics
-    /// If there are fewer segments, smaller ones or less memory than [`JournalConfig`] says.
+    /// If there are fewer segments, smaller segments or less memory than [`JournalConfig`] demands.
     #[must_use]
     pub fn new(config: &JournalConfig<Buf>) -> Journal<Buf> {
         let JournalConfig { segments, page_reserve, .. } = config;
@@ -129,12 +130,12 @@ impl<Buf: Copy> Journal<Buf> {
         }
     }
 
-    /// Sectors that are not spoken for.
+    /// Free sectors, less those of staged entries.
     fn free_sectors(&self) -> u64 {
         self.ring.free_sectors().saturating_sub(self.staging.sectors())
     }
 
-    /// Entries of 24 bytes that can be appended now, whether each goes into a record of its own or not. Page entries
+    /// Number of 24-byte entries that can be appended now, even if each goes into a record of its own. Page entries
     /// have [`JournalConfig::page_reserve`] more.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -144,14 +145,14 @@ impl<Buf: Copy> Journal<Buf> {
         self.free_sectors().saturating_sub(self.page_reserve) as usize
     }
 
-    /// The entry can be appended now.
+    /// Whether the entry can be appended now.
     #[must_use]
     pub fn fits(&self, entry: &Entry<'_>) -> bool {
         let reserve = if matches!(entry, Entry::Page { .. }) { 0 } else { self.page_reserve };
         self.failed.is_none() && self.free_sectors() >= reserve + self.staging.sectors_alone(entry)
     }
 
-    /// Appends an entry, after all data that it refers to was written. Returns its number.
+    /// Appends an entry; all data that it refers to must be written already. Returns the entry's number.
     ///
     /// # Panics
     /// If the entry does not fit ([`Journal::fits`]), or the journal has failed.
@@ -172,13 +173,14 @@ impl<Buf: Copy> Journal<Buf> {
         Heads { committed: self.committed, map_head: self.map_head }
     }
 
-    /// The number that the next entry gets.
+    /// The number of the next entry.
     #[must_use]
     pub fn next_entry(&self) -> u64 {
         self.applied + self.waiters.len() as u64
     }
 
-    /// The life of the page that the next entry makes: 24 bits that differ from those of any earlier entry, but for chance.
+    /// Life number for the page that the next entry creates: 24 bits that differ from those of any earlier entry,
+    /// except by chance.
     #[must_use]
     pub fn next_life(&self) -> u32 {
         const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -193,13 +195,14 @@ impl<Buf: Copy> Journal<Buf> {
         self.full = full;
     }
 
-    /// What is recorded from now on as the counters behind the last entry of each record. A record is closed when an
-    /// entry does not fit any more, so this is exact when it is set after each entry that changes them.
+    /// Sets the counters to be recorded after the last entry of each record from now on. A record is closed when an
+    /// entry does not fit any more, so the record is exact if the counters are set after each entry that changes them.
     pub fn set_counters(&mut self, counters: Counters) {
         self.staging.counters = counters;
     }
 
-    /// Writes and flushes what can be. To be called once in each turn of the shard. Returns whether anything was begun.
+    /// Starts the writes and flushes that can start. To be called once per poll of the shard. Returns whether any
+    /// started.
     pub fn advance<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>) -> bool {
         if self.failed.is_some() || self.barrier.is_some() {
             return false;
@@ -240,10 +243,10 @@ impl<Buf: Copy> Journal<Buf> {
         written
     }
 
-    /// Takes the outcome of a write or flush. What follows from it begins with the next [`Journal::advance`].
+    /// Takes the result of a write or flush. The next [`Journal::advance`] starts what follows from it.
     ///
     /// # Panics
-    /// If nothing of that tag is under way.
+    /// If no transfer with that tag is in flight.
     pub fn io_done(&mut self, tag: u32, result: Result<(), RequestError>) {
         let ok = result.is_ok();
         if tag == FLUSH {
@@ -267,7 +270,7 @@ impl<Buf: Copy> Journal<Buf> {
         }
     }
 
-    /// The oldest sets that were written, up to `most`, are durable.
+    /// The oldest written sets, up to `most`, are durable.
     fn commit(&mut self, most: usize) {
         for _ in 0..most {
             let Some(Settled { batch, id, memory }) = self.sets.settle() else { break };
@@ -279,7 +282,7 @@ impl<Buf: Copy> Journal<Buf> {
         }
     }
 
-    /// Appends and commits nothing any more; what is not committed fails. The first reason counts.
+    /// Stops all appends and commits; entries that are not committed fail. Only the first reason is kept.
     pub fn fail(&mut self, reason: ReadOnlyReason) {
         self.failed.get_or_insert(reason);
     }
@@ -290,10 +293,10 @@ impl<Buf: Copy> Journal<Buf> {
         self.failed
     }
 
-    /// The next entry that is committed: its number, and who waits.
+    /// Takes the next committed entry: its number and its waiter.
     ///
-    /// The owner applies the entry at once: it changes the block map, and sends the changes to the slabs before anything
-    /// that it sends for [`Journal::wanted_commit`].
+    /// The owner applies the entry at once: it changes the block map, and sends the changes to the slabs before
+    /// anything that it sends for [`Journal::wanted_commit`].
     pub fn pop_committed(&mut self) -> Option<(u64, Waiter)> {
         if self.applied == self.committed {
             return None;
@@ -301,8 +304,8 @@ impl<Buf: Copy> Journal<Buf> {
         self.pop()
     }
 
-    /// The next entry that will never be committed, once the journal has failed and [`Journal::pop_committed`] has
-    /// nothing left.
+    /// Takes the next entry that will never be committed, once the journal has failed and [`Journal::pop_committed`]
+    /// has no more.
     pub fn pop_failed(&mut self) -> Option<(u64, Waiter)> {
         if self.failed.is_none() || self.applied < self.committed {
             return None;
@@ -316,29 +319,29 @@ impl<Buf: Copy> Journal<Buf> {
         Some((self.applied - 1, waiter))
     }
 
-    /// The first entry that [`Journal::pop_committed`] has not given out: the map's head when no page needs any.
+    /// The first entry that [`Journal::pop_committed`] has not returned: the map's head when no page needs any entry.
     #[must_use]
     pub fn next_to_apply(&self) -> u64 {
         self.applied
     }
 
-    /// No page of the block map needs an entry before this one any more, durably.
+    /// No page of the block map needs an entry before `head` any more; this is durable.
     ///
     /// # Panics
-    /// If the head goes back, or beyond what was applied.
+    /// If the head goes back, or beyond the applied entries.
     pub fn set_map_head(&mut self, head: u64) {
         assert!(self.map_head <= head && head <= self.applied, "the map's head goes from {} to {head}", self.map_head);
         self.map_head = head;
     }
 
-    /// How old the changes in pages of the block map may be.
+    /// Limit of the age of changes in cached block-map pages.
     #[must_use]
     pub fn era(&self) -> EraInput {
         EraInput { write_before: self.ring.write_before() }
     }
 
-    /// The zones are to be asked to commit the slab journals that hold changes before this point, all of which have
-    /// been sent. Not asked again before every zone has answered.
+    /// Returns a point if the zones are to be asked to commit the slab journals that hold changes before it; these
+    /// changes have all been sent. Returns none again until every zone has answered.
     pub fn wanted_commit(&mut self) -> Option<Point> {
         if self.failed.is_some() || !self.slabs.is_answered() {
             return None;
@@ -353,7 +356,7 @@ impl<Buf: Copy> Journal<Buf> {
         self.slabs.confirm(zone, up_to);
     }
 
-    /// A segment that is to be erased now.
+    /// Takes a segment that is to be erased now.
     pub fn take_erasure(&mut self) -> Option<u32> {
         if self.failed.is_some() {
             return None;
@@ -361,7 +364,7 @@ impl<Buf: Copy> Journal<Buf> {
         self.ring.take_erasure(self.map_head.min(self.slabs.head()), self.applied)
     }
 
-    /// The erasure of a segment has ended: it has this generation now, or has failed. Allocates.
+    /// The erasure of a segment has ended: the segment has this generation now, or the erasure failed. Allocates.
     ///
     /// # Panics
     /// If that segment is not being erased.
@@ -373,19 +376,19 @@ impl<Buf: Copy> Journal<Buf> {
         self.watch_room();
     }
 
-    /// A segment is being erased.
+    /// Whether a segment is being erased.
     #[must_use]
     pub fn is_erasing(&self) -> bool {
         self.ring.is_erasing()
     }
 
-    /// Nothing is on its way, and nobody waits. A segment may be being erased.
+    /// True when no write or flush is in flight and no entry has a waiter. A segment may be being erased.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.waiters.is_empty() && self.sets.writing() == 0 && self.barrier.is_none()
     }
 
-    /// What was counted so far.
+    /// The counts since the start.
     #[must_use]
     pub fn statistics(&self) -> JournalStatistics {
         self.statistics

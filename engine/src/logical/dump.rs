@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the logical zone tells of itself in a dump.
+//! The logical zone's part of a dump.
 
 use super::data_vio::{DataVio, Stage};
 use super::LogicalZone;
@@ -51,7 +51,7 @@ const fn operation_name<Buf>(vio: &DataVio<Buf>) -> &'static str {
 
 fn dump_vio<Buf>(index: u32, vio: &DataVio<Buf>) -> VioDump {
     let place = |mapping: Mapping| mapping.has_block().then(|| mapping.pbn());
-    // Of a relocation the new place is known when it has been remapped; until then the field says what it moves.
+    // The new place of a relocation is known when it is remapped; until then the field is the location to move from.
     let is_placed = matches!(vio.stage, Stage::Journaling | Stage::Incrementing);
     VioDump {
         index,
@@ -64,7 +64,7 @@ fn dump_vio<Buf>(index: u32, vio: &DataVio<Buf>) -> VioDump {
 }
 
 impl<E: Env> LogicalZone<E> {
-    /// What it holds.
+    /// Dumps the zone.
     pub fn dump(&self, scope: &DumpScope) -> LogicalDump {
         let of_stage = |stage| self.vios.iter().filter(|(_, vio)| vio.stage == stage).count() as u64;
         LogicalDump {

@@ -3,19 +3,19 @@
 //! Flush generations: a flush waits for the pieces accepted before it, and for no later ones.
 //!
 //! Each piece belongs to the generation that is open when it is accepted; a flush closes that generation. Invariant:
-//! generations end in order, each after its last piece and after all older ones. Differs from dm-vdo, which counts
-//! writes only: reads end quickly, and counting every piece alike needs no second rule.
+//! generations end in order, each after its last piece and after all older ones. Differs from dm-vdo, which counts only
+//! writes: reads end quickly, and counting every piece needs no second rule.
 //!
-//! What a flush must cover is what was answered before it, and that is durable by its answer. So a flush may leave out what
-//! is not answered yet, and it leaves out sweeps, which may take as long as the volume is large: it waits for those of their
-//! pieces that are under way, and not for the pages that they have still to come to.
+//! A flush must cover what was answered before it, and that is durable when it is answered. So a flush may ignore what
+//! is not answered yet, and it ignores sweeps, which may take a time proportional to the size of the volume: it waits
+//! for those of their pieces that are in flight, not for the pages that they have not reached.
 
 use std::collections::VecDeque;
 
 /// The open generation and the closed ones that still have work.
 #[derive(Debug)]
 pub struct FlushGenerations {
-    /// Number of the oldest generation that is kept.
+    /// Number of the oldest generation kept.
     oldest: u64,
     /// Pieces in flight of each generation, oldest first; the last entry is the open one.
     active: VecDeque<u32>,
@@ -24,14 +24,14 @@ pub struct FlushGenerations {
 }
 
 impl FlushGenerations {
-    /// Room for `capacity` flushes waiting at once.
+    /// Room for `capacity` queued flushes.
     pub fn new(capacity: usize) -> FlushGenerations {
         let mut active = VecDeque::with_capacity(capacity + 1);
         active.push_back(0);
         FlushGenerations { oldest: 0, active, flushes: VecDeque::with_capacity(capacity) }
     }
 
-    /// A piece begins; returns its generation.
+    /// A piece starts; returns its generation.
     pub fn begin(&mut self) -> u64 {
         let open = self.active.len() - 1;
         self.active[open] += 1;
@@ -56,7 +56,7 @@ impl FlushGenerations {
         !self.flushes.is_empty()
     }
 
-    /// The next flush whose turn has come, if any.
+    /// Takes the oldest flush if its generation and all older ones have ended.
     pub fn pop_done(&mut self) -> Option<u32> {
         if self.active[0] > 0 {
             return None;

@@ -2,11 +2,11 @@
 
 //! Locks on logical blocks: writes to one LBN are ordered, reads share.
 //!
-//! Invariant: an LBN has either one writer or any number of readers active; everyone else waits in
-//! order of arrival. A reader never overtakes a waiting writer, so neither starves.
+//! Invariant: an LBN has either one active writer or any number of active readers; everyone else waits in order of
+//! arrival. A reader never overtakes a waiting writer, so neither starves.
 //!
-//! Differs from dm-vdo: readers do not copy from a writer's buffer. A write is acknowledged only after its mapping
-//! is recorded (acknowledged means durable), and a read must not return what a failing write may yet take back.
+//! Differs from dm-vdo: readers do not copy from a writer's buffer. A write is acknowledged only after its mapping is
+//! recorded (acknowledged means durable), and a read must not return data of a write that may still fail.
 
 use hashbrown::hash_table::Entry;
 use hashbrown::HashTable;
@@ -15,25 +15,25 @@ use crate::arena::{Arena, NONE};
 use crate::units::Lbn;
 use crate::wait_queue::{Linked, WaitQueue};
 
-/// How a data_vio wants to use its LBN.
+/// How a data_vio locks its LBN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// With other readers.
+    /// Together with other readers.
     Shared,
-    /// Alone.
+    /// Exclusively.
     Exclusive,
 }
 
 /// An object that locks an LBN.
 pub trait Locker: Linked {
-    /// How it wants to use the LBN.
+    /// How the object locks its LBN.
     fn access(&self) -> Access;
 }
 
 #[derive(Debug)]
 struct LbnLock {
     lbn: Lbn,
-    /// Readers that hold the lock; 0 while a writer does.
+    /// Number of readers that hold the lock; 0 while a writer does.
     readers: u32,
     /// The writer that holds the lock, or [`NONE`].
     writer: u32,
@@ -53,7 +53,7 @@ fn hash(lbn: Lbn) -> u64 {
 }
 
 impl LbnLocks {
-    /// Room for `capacity` locks. The table is twice as large, so that it is tidied in place and never grows.
+    /// Room for `capacity` locks. The table has twice the capacity, so that it is rehashed in place and never grows.
     pub fn new(capacity: usize) -> LbnLocks {
         LbnLocks { locks: HashTable::with_capacity(capacity * 2) }
     }
@@ -75,12 +75,12 @@ impl LbnLocks {
         Some(lock.writer).filter(|writer| *writer != NONE)
     }
 
-    /// True when somebody waits for `lbn`.
+    /// True when an object waits for `lbn`.
     pub fn is_awaited(&self, lbn: Lbn) -> bool {
         self.locks.find(hash(lbn), |lock| lock.lbn == lbn).is_some_and(|lock| !lock.waiters.is_empty())
     }
 
-    /// Locks `lbn` for an object, or lets it wait. Returns whether it has the lock now.
+    /// Locks `lbn` for an object, or queues the object. Returns whether it has the lock now.
     pub fn acquire<T: Locker>(&mut self, lbn: Lbn, pool: &mut Arena<T>, index: u32) -> bool {
         let access = pool[index].access();
         match self.locks.entry(hash(lbn), |lock| lock.lbn == lbn, |lock| hash(lock.lbn)) {
@@ -102,10 +102,10 @@ impl LbnLocks {
         }
     }
 
-    /// Lets go of `lbn`; calls `granted` with each waiting object that has the lock now.
+    /// Releases `lbn`; calls `granted` with each waiting object that has the lock now.
     ///
     /// # Panics
-    /// If nobody holds the lock.
+    /// If the lock is not held.
     pub fn release<T: Locker>(&mut self, lbn: Lbn, pool: &mut Arena<T>, mut granted: impl FnMut(u32)) {
         let Ok(mut entry) = self.locks.find_entry(hash(lbn), |lock| lock.lbn == lbn) else {
             panic!("{lbn} is released but not locked");

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the block map asks of the zone: blocks for new pages, and journal entries that record them and the end of others.
+//! Requests of the block map to the zone: blocks for new pages, and journal entries that record new pages and pages
+//! that are gone.
 //!
-//! A page is made in four steps: a physical zone gives a block, the journal records it, the map enters it into the
-//! parent, the block's count becomes 254. A shard whose own zone is full asks the others in turn, first without
-//! waiting, then waiting for slabs that are being scrubbed; and who has waited, all of them again.
+//! A page is created in four steps: a physical zone allocates a block, the journal records it, the map enters it into
+//! the parent, and the block's reference count becomes 254. A shard whose own zone is full asks the others in turn:
+//! first without waiting, then waiting for slabs that are being scrubbed. A request that has waited in vain asks all of
+//! them again.
 
 use super::data_vio::Role;
 use super::{LogicalZone, RANGE_WAITER};
@@ -19,23 +21,23 @@ use crate::message::{Allocation, Claim, Message, VioRef};
 use crate::slabs::Requester;
 use crate::units::{Pbn, ShardId};
 
-/// A page that is being made.
+/// A page being created.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PageAllocation {
-    /// The block map's name for it.
+    /// The block map's ticket for the page.
     ticket: u32,
-    /// Zones asked so far, over both rounds, since it last waited.
+    /// Zones asked since the last wait, over both rounds.
     zones_tried: u16,
-    /// Its block, once there is one.
+    /// The allocated block.
     pbn: Option<Pbn>,
-    /// The page, once it has a block.
+    /// The page; known when the map asks for its journal entry.
     page: Option<PageId>,
-    /// Its life, once it is journaled.
+    /// Life number of the page, once journaled.
     life: u32,
 }
 
 impl<E: Env> LogicalZone<E> {
-    /// Does what the block map asks. Returns whether it asked for anything.
+    /// Serves the requests of the block map. Returns whether there were any.
     pub(super) fn take_map_events(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while let Some(event) = self.map.pop_event() {
@@ -62,7 +64,7 @@ impl<E: Env> LogicalZone<E> {
         progress
     }
 
-    /// A leaf page cannot be had.
+    /// A leaf page cannot be loaded or created.
     fn page_failed(&mut self, cx: &mut Context<'_, E>, waiter: u32, error: RequestError) {
         if error == RequestError::NoSpace {
             cx.stats.no_space_error_count += 1;
@@ -106,7 +108,7 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// A physical zone has given a block, or has none.
+    /// The answer of a physical zone: a block or none.
     pub fn page_allocated(&mut self, cx: &mut Context<'_, E>, ticket: u32, answer: Allocation) {
         let allocation = self.page_allocation(ticket);
         match answer {
@@ -124,7 +126,7 @@ impl<E: Env> LogicalZone<E> {
         self.allocate_page(cx, ticket);
     }
 
-    /// Journals a page, before any write that waits for room.
+    /// Journals a page, ahead of any write that waits for room.
     fn record_page(&mut self, cx: &mut Context<'_, E>, ticket: u32, page: PageId) {
         self.page_allocation(ticket).page = Some(page);
         if !self.pages_to_record.is_empty() || !self.try_record_page(cx, ticket) {
@@ -151,8 +153,8 @@ impl<E: Env> LogicalZone<E> {
         journaled
     }
 
-    /// Lets pages go that have become holes, as far as there is room in the journal that nobody waits for. Returns whether
-    /// any goes.
+    /// Releases pages that have become holes, while there is room in the journal that nothing else waits for. Returns
+    /// whether any release started.
     pub(super) fn release_pages(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         let nobody_waits = self.pages_to_record.is_empty() && self.journal_waiters.is_empty();
@@ -168,7 +170,7 @@ impl<E: Env> LogicalZone<E> {
         progress
     }
 
-    /// Journals the pages that have waited for room, in order, as far as there is room. Returns whether none is left.
+    /// Journals the pages that have waited for room, in order, while there is room. Returns whether none is left.
     pub(super) fn use_room_for_pages(&mut self, cx: &mut Context<'_, E>) -> bool {
         while let Some(&ticket) = self.pages_to_record.front() {
             if !self.try_record_page(cx, ticket) {
@@ -187,8 +189,8 @@ impl<E: Env> LogicalZone<E> {
         cx.reference_page(pbn, Point::new(entry, 0));
     }
 
-    /// The page was not journaled, or its entry was not written well, and writing has ended. Its block stays locked: the
-    /// entry may be on media nevertheless, and the next load finds out.
+    /// The page was not journaled, or writing its entry failed, and the volume is read-only. Its block stays locked:
+    /// the entry may be on media nevertheless, and the next load finds out.
     pub(super) fn page_unrecorded(&mut self, cx: &mut Context<'_, E>, ticket: u32) {
         debug_assert!(cx.is_read_only(), "an entry fails only when writing ends");
         self.forget_page(ticket);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Unmaps and zeroes of whole blocks, which are one and the same: one pass over a leaf page, one journal entry, decrements
-//! by run. Where there is no leaf page there is nothing to do.
+//! Unmaps and zeroes of whole blocks, which are the same operation: one pass over a leaf page, one journal entry,
+//! decrements by run. Without a leaf page there is nothing to do.
 //!
-//! A range operation has its blocks from its beginning to its end: it takes only blocks that nobody has locked, and
-//! until it ends no block of its leaf page can be locked anew. So it needs no lock for each block.
+//! A range operation owns its blocks from start to end: it takes only blocks that are not locked, and until it ends no
+//! block of its leaf page can be locked. So it needs no lock for each block.
 
 use super::{LogicalZone, RANGE_WAITER};
 use crate::block_map::{Fetch, Frame, Purpose};
@@ -16,16 +16,16 @@ use crate::format::{Mapping, PageId};
 use crate::journal::Waiter;
 use crate::units::{Lbn, ENTRIES_PER_LEAF_PAGE};
 
-/// One operation. Its list of runs is kept for the next when it has ended.
+/// One range operation. When it has ended, its list of runs is kept for the next operation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RangeOperation {
     piece: u32,
     first: Lbn,
     count: u32,
     frame: Option<Frame>,
-    /// Blocks of the range that are mapped.
+    /// Number of mapped blocks in the range.
     mapped: u32,
-    /// Whether any of them was stored compressed.
+    /// Whether any of these blocks is stored compressed.
     compressed: bool,
     /// Blocks that lose a reference when the entry is committed.
     runs: Vec<PbnRun>,
@@ -39,7 +39,7 @@ impl RangeOperation {
 }
 
 impl<E: Env> LogicalZone<E> {
-    /// Whether a range operation has a leaf page.
+    /// Whether a range operation owns a leaf page.
     pub(super) fn page_has_range(&self, page: u64) -> bool {
         self.ranges.in_use() > 0
             && (0..self.ranges.capacity() as u32).any(|index| {
@@ -48,8 +48,8 @@ impl<E: Env> LogicalZone<E> {
             })
     }
 
-    /// Begins what is left of an unmap or a zeroing by command: whole blocks that nobody has locked as range operations,
-    /// the others one by one. Returns whether all blocks have begun.
+    /// Starts the rest of an unmap or of zeroing by command: unlocked whole blocks as range operations, the others one
+    /// by one. Returns whether all blocks are started.
     pub(super) fn begin_ranges(&mut self, cx: &mut Context<'_, E>, index: u32) -> bool {
         let piece = self.piece(index).piece;
         if !self.collector.has_room(cx) || self.page_has_range(PageId::leaf_of(piece.lbn).index) {
@@ -67,7 +67,7 @@ impl<E: Env> LogicalZone<E> {
                 }
                 self.piece(index).next = end;
                 self.begin_range(cx, index, piece.lbn.plus(u64::from(next)), u32::from(end - next));
-                // What follows in this page waits for the operation, if it has not ended already.
+                // The rest of this page waits for the operation, unless it has already ended.
                 if self.page_has_range(PageId::leaf_of(piece.lbn).index) {
                     return self.piece(index).next == piece.blocks;
                 }
@@ -95,13 +95,13 @@ impl<E: Env> LogicalZone<E> {
         let range = &self.ranges[index];
         match self.map.fetch(range.first, Purpose::Discard, index | RANGE_WAITER) {
             Fetch::Wait => {}
-            // Nothing is mapped there.
+            // Nothing is mapped on a page that does not exist.
             Fetch::NoPage => self.end_range(cx, index, Ok(())),
             Fetch::Page(frame) => self.range_page_ready(cx, index, frame),
         }
     }
 
-    /// The leaf page is there, pinned: find out which blocks lose a reference, and journal that.
+    /// The leaf page is in memory and pinned: collects the blocks that lose a reference, and journals that.
     pub(super) fn range_page_ready(&mut self, cx: &mut Context<'_, E>, index: u32, frame: Frame) {
         let range = &mut self.ranges[index];
         range.frame = Some(frame);

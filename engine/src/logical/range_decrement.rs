@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Decrements of a range operation, joined into runs.
+//! Joins the decrements of a range operation into runs.
 //!
-//! What was written in sequence lies in sequence on each shard, so the old blocks of a range form a few runs for each
-//! physical shard even though they alternate between shards. One open run for each shard finds them all in one pass.
+//! Blocks that were written in sequence lie in sequence on each shard, so the old blocks of a range form a few runs per
+//! physical shard even though they alternate between shards. With one open run per shard, one pass finds them all.
 //! Invariant: a run lies in one slab, hence in one physical zone.
 
 use crate::context::Context;
@@ -19,19 +19,19 @@ pub struct RunCollector {
 }
 
 impl RunCollector {
-    /// No run open.
+    /// A collector without open runs.
     pub fn new(geometry: &Geometry) -> RunCollector {
         RunCollector { runs: vec![None; geometry.shards()] }
     }
 
-    /// Whether the mail to every other shard has room for the decrements of a whole leaf page.
+    /// Whether the message ring to every other shard has room for the decrements of a whole leaf page.
     pub fn has_room<E: Env>(&self, cx: &Context<'_, E>) -> bool {
         let needed = ENTRIES_PER_LEAF_PAGE as usize;
         cx.geometry.shard_ids().filter(|&shard| shard != cx.id).all(|shard| cx.env.send_room(shard) >= needed)
     }
 
-    /// Adds a block; a run that it ends goes to `out`. A block outside all slabs stands alone: whoever takes it reports
-    /// what is wrong with it.
+    /// Adds a block; a run that the block ends goes to `out`. A block outside all slabs becomes a run of its own: the
+    /// receiver reports what is wrong with it.
     pub fn add(&mut self, geometry: &Geometry, pbn: Pbn, out: &mut Vec<PbnRun>) {
         let Some(slab) = geometry.slab_of(pbn) else {
             out.push(PbnRun { first: pbn, count: 1 });

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Blocks that the volume itself stores in another place ([`crate::packing::relocator`]).
+//! Relocations: stored blocks that the volume itself stores in another place ([`crate::packing::relocator`]).
 //!
-//! Each is a data_vio without a piece. It takes the LBN lock like a write, so no client sees it half done; it ends at once
-//! if the block is no longer where it was said to be; and nobody is told if it fails, because its content stays where it
-//! was.
+//! Each relocation is a data_vio without a piece. It takes the LBN lock like a write, so no client sees it half done.
+//! It ends at once if the block is no longer at the expected location. A failure is not reported, because the content
+//! stays where it was.
 //!
-//! A block that was called back ([`crate::packing::candidates`]) is expected, by fragments of clients perhaps. It waits for nothing that
-//! a client has, who might wait for it: it ends instead.
+//! The relocation of a repack candidate ([`crate::packing::candidates`]) is expected by a bin of the packer, perhaps by
+//! fragments of clients in it. It never waits for anything that a client holds, since that client might wait for the
+//! bin: it ends instead.
 
 use super::data_vio::DataVio;
 use super::LogicalZone;
@@ -16,32 +17,31 @@ use crate::env::Env;
 use crate::format::{Mapped, MappingState, PageId};
 use crate::units::Lbn;
 
-/// A block to be stored in another place.
+/// A block to be relocated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Relocation {
     lbn: Lbn,
-    /// Where it was stored.
+    /// The expected location.
     location: Mapped,
 }
 
-/// Whether a block that is stored there was called back.
+/// Whether a block at this location is a repack candidate.
 fn is_expected(location: Mapped) -> bool {
     location.state == MappingState::Uncompressed
 }
 
 impl<E: Env> LogicalZone<E> {
-    /// Takes a block that is to be stored in another place if it still is at `location`. Answered by
-    /// [`Context::relocated`].
+    /// Queues a block for relocation if it still is at `location`. Answered by [`Context::relocated`].
     pub fn relocate(&mut self, lbn: Lbn, location: Mapped) {
         self.relocations.push_back(Relocation { lbn, location });
     }
 
-    /// Whether somebody has a block's lock, or its whole leaf page.
+    /// Whether a block is locked, or its whole leaf page is owned by a range operation.
     fn is_taken(&self, lbn: Lbn) -> bool {
         self.locks.is_locked(lbn) || self.page_has_range(PageId::leaf_of(lbn).index)
     }
 
-    /// Begins relocations, as long as most data_vios are left to clients. Returns whether any began.
+    /// Starts relocations, as long as most data_vios are left to clients. Returns whether there was progress.
     pub(super) fn begin_relocations(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while let Some(&Relocation { lbn, location }) = self.relocations.front() {
@@ -62,7 +62,7 @@ impl<E: Env> LogicalZone<E> {
         progress
     }
 
-    /// The mapping is known: get memory for the content if it is the one that is meant.
+    /// The mapping is known: gets a bounce block if the block is still at the expected location.
     pub(super) fn begin_move(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &self.vios[index];
         let must_wait = self.bounce.is_empty() && is_expected(vio.new.location());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Unmaps of many leaf pages: whatever the block map shows not to be there is passed over, whole subtrees at a time.
+//! Unmaps of many leaf pages: skips pages that the block map knows not to exist, whole subtrees at a time.
 //!
-//! A sweep goes through its trees one after the other. A page that may be there is unmapped as a piece of its own, a few at
-//! a time. Pages that have come to be behind it are left alone, as when a write comes after the unmap. A flush does not
-//! wait for a sweep, only for those of its pieces that were under way before.
+//! A sweep walks its trees one after the other. A page that may exist is unmapped as a piece of its own, a few at a
+//! time. Pages created behind the sweep are left alone, as if the write came after the unmap. A flush does not wait for
+//! a sweep, only for those of its pieces that are already in flight.
 //!
 //! Invariants: a sweep stops between two pages, for a pause ([`LogicalZone::set_sweeping`]) or for good
-//! ([`LogicalZone::abort_sweeps`]); it is answered once, after its last piece; in one turn no more than [`STEPS`] pages and
-//! subtrees are looked at.
+//! ([`LogicalZone::abort_sweeps`]); it is answered once, after its last piece; one poll visits at most [`STEPS`] pages
+//! and subtrees.
 
 use super::{LogicalZone, PieceState};
 use crate::context::Context;
@@ -18,31 +18,31 @@ use crate::format::{PageId, ROOTS};
 use crate::request::{Operation, Piece, Sweep};
 use crate::units::{Lbn, ShardId, ENTRIES_PER_LEAF_PAGE};
 
-/// Pages and subtrees that sweeps look at in one turn.
+/// Pages and subtrees that sweeps visit in one poll.
 const STEPS: u32 = 4096;
 
-/// Pieces of one sweep that are under way together.
+/// Pieces of one sweep in flight at once.
 const SWEEP_PIECES: u32 = 8;
 
-/// A sweep that is not over.
+/// A sweep in progress.
 #[derive(Debug, Clone)]
 pub(super) struct SweepState<Client> {
     sweep: Sweep<Client>,
-    /// The tree that it has come to; [`ROOTS`] when it is through.
+    /// The current tree; [`ROOTS`] when the walk has ended.
     tree: u64,
-    /// The next leaf page in it.
+    /// The next leaf page in the tree.
     next: u64,
-    /// Pieces under way.
+    /// Pieces in flight.
     in_flight: u32,
     error: Option<RequestError>,
 }
 
-/// The first leaf page of a tree from a page on.
+/// The first leaf page of a tree at or after page `from`.
 const fn first_of_tree(tree: u64, from: u64) -> u64 {
     from + (tree + ROOTS - from % ROOTS) % ROOTS
 }
 
-/// The first leaf page of the same tree that is not below a page.
+/// The first leaf page of the same tree after the subtree of a page.
 const fn behind(page: PageId) -> u64 {
     let leaves = ENTRIES_PER_LEAF_PAGE.pow(page.level as u32);
     (page.index / ROOTS + 1) * leaves * ROOTS + page.tree()
@@ -55,7 +55,7 @@ impl<Client> SweepState<Client> {
         SweepState { sweep, tree, next, in_flight: 0, error: None }
     }
 
-    /// The next leaf page of one of `shards` shards' trees, if there is one.
+    /// The next leaf page to visit in the trees of this shard, one of `shards`; `None` at the end.
     fn page(&mut self, shards: usize) -> Option<PageId> {
         while self.tree < ROOTS && self.next >= self.sweep.end {
             self.tree += shards as u64;
@@ -93,24 +93,24 @@ impl<E: Env> LogicalZone<E> {
         self.waiting_sweeps.push_back(index);
     }
 
-    /// Sweeps go on, or stop where they are.
+    /// Continues or suspends all sweeps.
     pub fn set_sweeping(&mut self, sweeping: bool) {
         self.sweeping = sweeping;
     }
 
-    /// Ends all sweeps at the page where they are.
+    /// Aborts all sweeps at their current page.
     pub fn abort_sweeps(&mut self) {
         for &index in &self.waiting_sweeps {
             self.sweeps[index].as_mut().expect("a sweep in use").stop(RequestError::Aborted);
         }
     }
 
-    /// A turn begins: sweeps may go on.
+    /// A poll begins: sweeps get new steps.
     pub fn begin_turn(&mut self) {
         self.sweep_steps = STEPS;
     }
 
-    /// Takes all sweeps as far as they can go now. Returns whether any got further.
+    /// Advances all sweeps as far as possible now. Returns whether there was progress.
     pub(super) fn sweep(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         for _ in 0..self.waiting_sweeps.len() {
@@ -153,7 +153,7 @@ impl<E: Env> LogicalZone<E> {
         progress
     }
 
-    /// Begins to unmap a whole leaf page for a sweep.
+    /// Starts the unmap of a whole leaf page for a sweep.
     fn unmap_page(&mut self, cx: &mut Context<'_, E>, sweep: u32, client: E::Client, page: PageId) {
         let blocks = ENTRIES_PER_LEAF_PAGE as u16;
         let piece = Piece { client, operation: Operation::Unmap, lbn: page.first_lbn(), blocks, skip: 0, cut: 0 };
@@ -165,7 +165,7 @@ impl<E: Env> LogicalZone<E> {
         self.waiting_discards.push_back(index);
     }
 
-    /// A piece of a sweep is over.
+    /// A piece of a sweep has ended.
     pub(super) fn sweep_piece_done(&mut self, sweep: u32, error: Option<RequestError>) {
         let state = self.sweeps[sweep].as_mut().expect("a sweep in use");
         state.in_flight -= 1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One block of a request, from its LBN lock to the hash zone and back, and its end. The picture is in `io::data_vio`.
+//! One block of a request, from its LBN lock to the hash zone and back, and its end. The picture is in `data_vio`.
 
 use super::data_vio::{Role, Stage};
 use super::{LogicalZone, Retired};
@@ -20,7 +20,8 @@ use crate::request::Operation;
 use crate::units::{Block, Lbn, BLOCK_SIZE};
 
 impl<E: Env> LogicalZone<E> {
-    /// Locks the block of a data_vio, or lets it wait: for the lock, or for a range operation on its leaf page.
+    /// Locks the block of a data_vio, or queues the data_vio: for the lock, or behind a range operation on its leaf
+    /// page.
     pub(super) fn lock(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let lbn = self.vios[index].lbn;
         if self.page_has_range(PageId::leaf_of(lbn).index) {
@@ -34,13 +35,13 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// Somebody waits for a block. If a hash zone has got it, it is told, so that the block waits for no company there. A block of
-    /// the volume's own does: it waits for no longer than a millisecond, and moving it alone would save nothing.
+    /// A request waits for a block. If a hash zone has the block, it is told, so that the block does not wait for
+    /// partners there. An internal block does wait: for a millisecond at most, and moving it alone would save nothing.
     fn hasten(&mut self, cx: &mut Context<'_, E>, lbn: Lbn) {
         let Some(writer) = self.locks.writer(lbn) else { return };
         let vio = &mut self.vios[writer];
         let is_known = std::mem::replace(&mut vio.awaited, true);
-        // What a swap has got no hash zone has.
+        // A block in a swap is not in a hash zone.
         if is_known || vio.stage != Stage::Deduping || vio.role != Role::None || vio.is_own() {
             return;
         }
@@ -49,7 +50,8 @@ impl<E: Env> LogicalZone<E> {
         cx.hasten(Awaited { vio: VioRef { shard: cx.id, index: writer }, fingerprint });
     }
 
-    /// The LBN lock is held: get the leaf page. None is made before it is known that the block has content.
+    /// The LBN lock is held: gets the leaf page. A missing page is created only when it is known that the block is not
+    /// zero.
     pub(super) fn locked(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         vio.stage = Stage::MapPage;
@@ -64,7 +66,7 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// The leaf page is there, pinned. A read needs it no longer than for a look.
+    /// The leaf page is in memory and pinned. A read unpins it right after looking up its mapping.
     pub(super) fn page_ready(&mut self, cx: &mut Context<'_, E>, index: u32, frame: Frame) {
         let vio = &mut self.vios[index];
         if vio.stage == Stage::NewPage {
@@ -79,7 +81,7 @@ impl<E: Env> LogicalZone<E> {
         self.mapped(cx, index);
     }
 
-    /// The mapping is known; it stays unmapped where no page is. Get the memory that is needed.
+    /// The mapping is known (unmapped where there is no page): gets a bounce block if one is needed.
     pub(super) fn mapped(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         vio.stage = Stage::Mapped;
@@ -119,7 +121,7 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// The data_vio has memory for a whole block.
+    /// The data_vio has a bounce block.
     fn buffered(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         let data = vio.data.expect("memory was just assigned");
@@ -133,13 +135,13 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// All but what the client writes is in memory.
+    /// Everything but the client's bytes is in memory.
     fn await_fingerprint(&mut self, index: u32) {
         self.vios[index].stage = Stage::Fingerprinting;
         self.fingerprints.push(index);
     }
 
-    /// A transfer that a data_vio asked for is over.
+    /// The read of a data_vio has ended.
     pub fn read_done(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let vio = &self.vios[index];
         debug_assert_eq!(vio.stage, Stage::Reading);
@@ -168,7 +170,7 @@ impl<E: Env> LogicalZone<E> {
         self.finish(cx, index, Ok(()));
     }
 
-    /// Puts what a slot of a compressed block holds in the place of that block. Returns whether it could.
+    /// Replaces a compressed block in `data` by the content of one of its slots. Returns whether this was possible.
     fn restore(&mut self, cx: &mut Context<'_, E>, data: E::Buf, slot: u8) -> bool {
         cx.stats.compressed_fragments_read += 1;
         let restored = extract(cx.env.block(data), slot, &mut self.restored).is_ok();
@@ -178,8 +180,9 @@ impl<E: Env> LogicalZone<E> {
         restored
     }
 
-    /// Completes the content of all blocks that wait for that, and hands them to their hash zones. Each block is taken from
-    /// the client, compared with zeros and hashed before the next, so it is in the nearest cache meanwhile.
+    /// Completes the content of all blocks that wait for their fingerprint, and hands them to their hash zones. Each
+    /// block is copied from the client, compared with zeros and hashed before the next, so it stays in the nearest CPU
+    /// cache.
     pub(super) fn fingerprint_batch(&mut self, cx: &mut Context<'_, E>) -> bool {
         let progress = !self.fingerprints.is_empty();
         let mut batch = std::mem::take(&mut self.fingerprints);
@@ -201,7 +204,7 @@ impl<E: Env> LogicalZone<E> {
         progress
     }
 
-    /// A block with content lies where there is no leaf page: get one.
+    /// A block with content has no leaf page: creates one.
     fn make_page(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         vio.stage = Stage::NewPage;
@@ -212,13 +215,13 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// The leaf page that was made for the block, or that another block has had made, is there.
+    /// The leaf page is in memory; this block or another one had it created.
     fn page_made(&mut self, cx: &mut Context<'_, E>, index: u32, frame: Frame) {
         self.vios[index].page = Some(frame);
         self.hand_over(cx, index);
     }
 
-    /// Hands a block whose content is in memory to its hash zone.
+    /// Hands a block with complete content to its hash zone.
     fn hand_over(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         let data = vio.data.expect("content has memory");
@@ -242,7 +245,7 @@ impl<E: Env> LogicalZone<E> {
         });
     }
 
-    /// Puts what the client writes into its place in the block, which is whole then.
+    /// Copies the client's bytes into the block, which is complete then.
     fn complete_content(&mut self, cx: &mut Context<'_, E>, index: u32) -> E::Buf {
         let vio = &self.vios[index];
         let data = vio.data.expect("content has memory");
@@ -290,7 +293,7 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// The content is stored: record where.
+    /// The content is stored: records its location.
     fn remap(&mut self, cx: &mut Context<'_, E>, index: u32, member: MemberRef, location: Mapped) {
         let vio = &mut self.vios[index];
         debug_assert_eq!(vio.stage, Stage::Deduping);
@@ -299,7 +302,7 @@ impl<E: Env> LogicalZone<E> {
         self.record(cx, index);
     }
 
-    /// Journals the new mapping, as soon as there is room; a mapping that stays as it is needs no entry.
+    /// Journals the new mapping as soon as there is room; an unchanged mapping without a block needs no entry.
     pub(super) fn record(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let vio = &mut self.vios[index];
         vio.stage = Stage::Journaling;
@@ -328,7 +331,7 @@ impl<E: Env> LogicalZone<E> {
         journaled
     }
 
-    /// The new mapping was not journaled and never will be.
+    /// The new mapping is not journaled and never will be.
     pub(super) fn unrecorded(&mut self, cx: &mut Context<'_, E>, index: u32, error: RequestError) {
         if let Some(member) = self.vios[index].member {
             cx.finished(member, Err(error));
@@ -336,7 +339,7 @@ impl<E: Env> LogicalZone<E> {
         self.finish(cx, index, Err(error));
     }
 
-    /// The block has its reference, or could not get it.
+    /// The block has its reference, or the increment failed.
     pub fn incremented(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         debug_assert_eq!(self.vios[index].stage, Stage::Incrementing);
         if let Some(member) = self.vios[index].member {
@@ -345,7 +348,7 @@ impl<E: Env> LogicalZone<E> {
         self.finish(cx, index, result);
     }
 
-    /// Ends a data_vio: the lock goes to whoever waits. If the hash zone may still look at its content, the rest
+    /// Ends a data_vio and grants its lock to the waiters. If the hash zone may still compare its content, the rest
     /// happens in [`LogicalZone::retire`].
     pub(super) fn finish(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         self.needs_no_swap(cx, index);
@@ -353,7 +356,7 @@ impl<E: Env> LogicalZone<E> {
         let (lbn, piece, compared) = (vio.lbn, vio.piece, vio.member.is_some());
         let bounce = vio.data;
         if vio.is_relocation() {
-            // Until it is recorded anew, `new` is where it was to be found.
+            // Until it is remapped, `new` is the expected location.
             cx.relocated(if compared { vio.old.pbn() } else { vio.new.pbn() });
         }
         if let Some(frame) = vio.page {
@@ -373,7 +376,7 @@ impl<E: Env> LogicalZone<E> {
         }
     }
 
-    /// The lock on a block goes to whoever waits.
+    /// Releases the lock on a block and queues the data_vios that get it.
     pub(super) fn unlock(&mut self, lbn: Lbn) {
         let before = self.granted.len();
         let granted = &mut self.granted;
@@ -386,7 +389,7 @@ impl<E: Env> LogicalZone<E> {
     }
 }
 
-/// Whether a block holds nothing but zeros. The first chunk tells for nearly every block that does not.
+/// Whether a block is all zeros. For nearly every block that is not, the first chunk decides.
 fn is_zero(block: &Block) -> bool {
     const CHUNK: usize = 128;
     const _: () = assert!(BLOCK_SIZE.is_multiple_of(CHUNK));

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The stock of a shard: blocks that could have been compressed, but were stored as they are because no company came.
+//! Repack candidates of a shard: compressible blocks that were stored uncompressed because no partners came.
 //!
-//! In real data most fragments are larger than half a block, and need a small one beside them that the few requests in
-//! flight seldom bring. So what was stored alone is remembered with the size of its fragment. When a later fragment finds
-//! no bin of the packer, the stock is asked for one that fills up its block ([`RepackCandidates::take`]); that block is then called
-//! back, by the way of the relocator ([`super::relocator`]).
+//! In real data most fragments are larger than half a block, and need a small partner that the few requests in flight
+//! seldom bring. So a block that was stored alone is remembered with the size of its fragment. When a later fragment
+//! finds no bin in the packer, [`RepackCandidates::take`] looks for a candidate that fills its block; the relocator
+//! ([`super::relocator`]) then moves that candidate there.
 //!
-//! Of the blocks that fit the largest is taken, and only if less than [`SLACK`] bytes are lost, so that it does not use up
-//! the place of a better one. A full stock has no better one to wait for, and gives what fits at all. On file-system trees
-//! one block in ten is called back, and three of those save a block.
+//! Of the candidates that fit, the largest is taken, and only if less than [`SLACK`] bytes are wasted, so that it does
+//! not use up the place of a better one. When the list is full, there is no point in waiting for a better one, and any
+//! candidate that fits is taken. On file-system trees one block in ten is repacked, and three repacked blocks save one
+//! block.
 //!
-//! Invariants: all of it is advice, like the relocator's; whoever takes a block asks whether it is still there. At most
-//! [`CAPACITY`] blocks are remembered, the oldest are forgotten first, more or less, and all of them at a restart.
-//! Sizes are counted in classes of 16 bytes, rounded up; a block is in the list of its class. Nothing is allocated
-//! after [`RepackCandidates::new`].
+//! Invariants: candidates are hints, like everything in the relocator; whoever takes a block checks whether it is still
+//! there. At most [`CAPACITY`] blocks are remembered, roughly the oldest are forgotten first, and all of them at a
+//! restart. Sizes are counted in classes of 16 bytes, rounded up; a block is in the list of its class. Nothing is
+//! allocated after [`RepackCandidates::new`].
 //!
 //! dm-vdo never looks again at what it has stored.
 
@@ -22,29 +23,29 @@ use super::compression::MAX_FRAGMENT;
 use crate::format::compressed_block::{ENTRY_BYTES, ROOM};
 use crate::units::{Lbn, Pbn};
 
-/// Blocks that are remembered.
+/// Maximum number of candidates.
 pub const CAPACITY: usize = 8192;
 
-/// Bytes of a block that may be lost, as long as the stock is not full: a tenth.
+/// Bytes of a block that may be wasted, as long as the list is not full: a tenth.
 pub const SLACK: usize = 400;
 
 const CLASS_BYTES: usize = 16;
 const CLASSES: usize = MAX_FRAGMENT.div_ceil(CLASS_BYTES) + 1;
 const WORDS: usize = CLASSES.div_ceil(64);
 
-/// No entry.
+/// The index of no entry.
 const NONE: u16 = u16::MAX;
 
 const _: () = assert!(CAPACITY < NONE as usize && CLASSES <= u8::MAX as usize);
 
-/// A block that was stored as it is.
+/// A compressible block that is stored uncompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepackCandidate {
-    /// The block of the volume for which it was written.
+    /// The logical block that it was written for.
     pub lbn: Lbn,
-    /// Where it is.
+    /// Its location.
     pub pbn: Pbn,
-    /// Bytes of its fragment, rounded up to those of its class.
+    /// Size of its fragment in bytes, rounded up to that of its class.
     pub size: usize,
 }
 
@@ -52,7 +53,7 @@ pub struct RepackCandidate {
 struct Entry {
     lbn: Lbn,
     pbn: Pbn,
-    /// Its class; 0 for an entry that is not in use.
+    /// Class of its size; 0 for an unused entry.
     class: u8,
     /// Neighbours in the list of the class.
     older: u16,
@@ -68,14 +69,14 @@ struct Ends {
     oldest: u16,
 }
 
-/// The stock.
+/// The repack candidates of a shard, by class of size.
 #[derive(Debug)]
 pub struct RepackCandidates {
     entries: Vec<Entry>,
     unused: Vec<u16>,
     /// Newest and oldest entry of each class.
     ends: [Ends; CLASSES],
-    /// A bit for each class that has entries.
+    /// One bit for each class, set if it has entries.
     filled: [u64; WORDS],
     /// The entry to be forgotten next.
     hand: u16,
@@ -88,10 +89,10 @@ impl Default for RepackCandidates {
 }
 
 impl RepackCandidates {
-    /// Memory of a stock.
+    /// Memory of the list in bytes.
     pub const BYTES: usize = CAPACITY * (size_of::<Entry>() + size_of::<u16>()) + size_of::<RepackCandidates>();
 
-    /// An empty stock.
+    /// An empty list.
     #[must_use]
     pub fn new() -> RepackCandidates {
         RepackCandidates {
@@ -103,22 +104,22 @@ impl RepackCandidates {
         }
     }
 
-    /// Blocks that are remembered.
+    /// Number of candidates.
     #[must_use]
     pub fn len(&self) -> usize {
         CAPACITY - self.unused.len()
     }
 
-    /// Whether none are.
+    /// Whether there are no candidates.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Remembers a block whose fragment has `size` bytes.
+    /// Adds a candidate whose fragment has `size` bytes.
     ///
     /// # Panics
-    /// If there is no such fragment.
+    /// If no fragment can have that size.
     pub fn add(&mut self, lbn: Lbn, pbn: Pbn, size: usize) {
         assert!((1..=MAX_FRAGMENT).contains(&size), "no fragment has {size} bytes");
         let entry = self.unused.pop().unwrap_or_else(|| self.forget());
@@ -139,8 +140,8 @@ impl RepackCandidates {
         self.best_class(size).is_some()
     }
 
-    /// Gives away a block whose fragment fills up a block together with one of `size` bytes: of several of its size the
-    /// oldest, to which clients come back least.
+    /// Takes the candidate that best fills a block together with a fragment of `size` bytes. Of several of the same
+    /// size it takes the oldest, which clients are least likely to access again.
     pub fn take(&mut self, size: usize) -> Option<RepackCandidate> {
         let class = self.best_class(size)?;
         let entry = self.ends[class].oldest;
@@ -150,7 +151,7 @@ impl RepackCandidates {
         Some(RepackCandidate { lbn, pbn, size: (class * CLASS_BYTES).min(MAX_FRAGMENT) })
     }
 
-    /// The class of the largest blocks that fit beside `size` bytes, if they leave little enough.
+    /// The class of the largest candidates that fit beside `size` bytes, if they waste little enough.
     fn best_class(&self, size: usize) -> Option<usize> {
         let room = ROOM.checked_sub(size + 2 * ENTRY_BYTES)?;
         let smallest = if self.unused.is_empty() { 1 } else { room.saturating_sub(SLACK).div_ceil(CLASS_BYTES).max(1) };
@@ -158,7 +159,7 @@ impl RepackCandidates {
         self.last_filled(largest).filter(|class| *class >= smallest)
     }
 
-    /// The last class with entries among the first ones up to `class`.
+    /// The highest class with entries, not above `class`.
     fn last_filled(&self, class: usize) -> Option<usize> {
         let (word, bit) = (class / 64, class % 64);
         let below = self.filled[word] & (u64::MAX >> (63 - bit));
@@ -167,7 +168,7 @@ impl RepackCandidates {
         Some(word * 64 + 63 - bits.leading_zeros() as usize)
     }
 
-    /// Forgets the block under the hand, which goes round in the order in which a full stock was filled.
+    /// Forgets the candidate under the hand, which goes round in the order in which the list was filled.
     fn forget(&mut self) -> u16 {
         let entry = self.hand;
         self.hand = (entry + 1) % CAPACITY as u16;

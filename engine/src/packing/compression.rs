@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! LZ4 of single blocks: what comes out is a fragment of a compressed block.
+//! LZ4 of single blocks: the output is a fragment of a compressed block.
 //!
-//! Invariants: a fragment that [`Compressor::compress`] gives is turned back by [`decompress`] into the very block;
-//! [`decompress`] takes any bytes, and yields 4096 bytes or an error. Nothing is allocated after [`Compressor::new`].
+//! Invariants: [`decompress`] restores exactly the block from a fragment that [`Compressor::compress`] produced;
+//! [`decompress`] accepts any bytes, and yields 4096 bytes or an error. Nothing is allocated after [`Compressor::new`].
 //!
-//! Compressing is the most expensive step of a write, and wasted on data that is compressed
-//! or encrypted already. So a block is looked at first: in a sample of [`SAMPLES`] bytes of such data nearly every byte
-//! value is as likely as any other, and about 101 different ones are found (standard deviation 4); machine code shows
-//! some 60, text some 40. From [`INCOMPRESSIBLE`] different values on the block is taken to be incompressible. What is
-//! lost is data whose single bytes look random but that repeats within the block.
+//! Compression is the most expensive step of a write, and wasted on data that is already compressed or encrypted. So a
+//! block is sampled first: among [`SAMPLES`] bytes of such data nearly all byte values are equally likely, which gives
+//! about 101 different ones (standard deviation 4); machine code has some 60, text some 40. From [`INCOMPRESSIBLE`]
+//! different values on, the block is taken to be incompressible. This misses data whose single bytes look random but
+//! that repeats within the block.
 //!
 //! Differs from dm-vdo: a fragment larger than [`MAX_FRAGMENT`] is not used, because nearly nothing fits beside it.
 
@@ -22,21 +22,21 @@ use crate::units::{Block, BLOCK_SIZE};
 /// Largest fragment worth keeping, in bytes.
 pub const MAX_FRAGMENT: usize = BLOCK_SIZE / 16 * 15;
 
-/// Bytes of a block that are looked at before it is compressed.
+/// Bytes of a block that are sampled before it is compressed.
 pub const SAMPLES: usize = 128;
 
-/// Different values among them that make a block look incompressible.
+/// Number of different values in the sample from which on a block looks incompressible.
 pub const INCOMPRESSIBLE: u32 = 94;
 
-/// Room that the encoder asks for, whatever it needs in the end.
+/// Size of the output buffer: the encoder asks for it whatever it needs in the end.
 const ROOM: usize = get_maximum_output_size(BLOCK_SIZE);
 
-/// Bytes that are no fragment of a block.
+/// The bytes are not a valid fragment of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the bytes are not the fragment of a 4096-byte block")]
 pub struct InvalidFragment;
 
-/// Compresses blocks, one after the other.
+/// Compresses blocks, one at a time, and keeps the last fragment.
 pub struct Compressor {
     table: CompressTable,
     output: Box<[u8; ROOM]>,
@@ -56,14 +56,14 @@ impl Default for Compressor {
 }
 
 impl Compressor {
-    /// A compressor; 12 KiB of memory.
+    /// A compressor; it uses 12 KiB of memory.
     #[must_use]
     pub fn new() -> Compressor {
         Compressor { table: CompressTable::small(), output: Box::new([0; ROOM]), len: 0 }
     }
 
-    /// Compresses a block. Returns the fragment's size in bytes, 1 to [`MAX_FRAGMENT`]; none when it looks
-    /// incompressible, or is too large in the end.
+    /// Compresses a block. Returns the fragment's size in bytes, 1 to [`MAX_FRAGMENT`]; `None` when the block looks
+    /// incompressible, or its fragment is too large.
     pub fn compress(&mut self, block: &Block) -> Option<usize> {
         self.len = 0;
         if looks_incompressible(block) {
@@ -77,14 +77,14 @@ impl Compressor {
         Some(size)
     }
 
-    /// The fragment that was compressed last; empty if it came to nothing.
+    /// The fragment compressed last; empty if that block was not compressible.
     #[must_use]
     pub fn fragment(&self) -> &[u8] {
         &self.output[..self.len]
     }
 }
 
-/// Restores the block from which a fragment was made.
+/// Restores the block from its fragment.
 ///
 /// # Errors
 /// [`InvalidFragment`] when the bytes are not LZ4, or not of exactly 4096 bytes; `block` then holds garbage.
@@ -98,14 +98,14 @@ pub fn decompress(fragment: &[u8], block: &mut Block) -> Result<(), InvalidFragm
 /// Restores the block whose fragment is in a slot of a compressed block.
 ///
 /// # Errors
-/// [`InvalidFragment`] when it is no compressed block, has no such slot, or its fragment is none.
+/// [`InvalidFragment`] when `container` is not a compressed block, has no such slot, or its fragment is invalid.
 pub fn extract(container: &Block, slot: u8, block: &mut Block) -> Result<(), InvalidFragment> {
     let fragment = Fragments::decode(container).and_then(|fragments| fragments.get(slot));
     decompress(fragment.map_err(|_| InvalidFragment)?, block)
 }
 
-/// Whether a sample of a block looks as if drawn from all byte values alike. The distance of the samples varies, so that
-/// they do not all fall into the same field of an array.
+/// Whether a sample of a block looks as if drawn from all byte values alike. The distance between the samples varies,
+/// so that they do not all fall into the same field of an array.
 fn looks_incompressible(block: &Block) -> bool {
     const STRIDE: usize = BLOCK_SIZE / SAMPLES;
     let mut seen = [0u64; 4];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What makes several blocks fit into one: compression, the packer's bins, and the search for blocks that could be
-//! packed better.
+//! Fitting several blocks into one: compression, the packer's bins, and the search for blocks that could be packed
+//! better.
 
 pub mod candidates;
 pub mod compression;

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The packer of a shard: bins in which fragments wait for company until they are written together.
+//! The packer of a shard: bins in which fragments wait for partners until they are written together.
 //!
-//! A pure data structure. The hash zone asks it where a fragment should go ([`Packer::choose`]), parks it there, says
-//! when bins should be written ([`Packer::mark_all`] and its like), and takes them one by one ([`Packer::next_due`]).
+//! A pure data structure. The hash zone asks where a fragment should go ([`Packer::choose`]), parks it there, marks
+//! bins as due ([`Packer::mark_all`] and the like), and takes the due bins one by one ([`Packer::next_due`]).
 //!
-//! Choice: the fullest bin that has room for the fragment; else a free bin; else, if the newcomer is at least as large as
-//! what the fullest bin holds, it is not packed; else the fullest bin is to be written first and gets the newcomer then.
-//! A bin is due at once when it has 14 members or less than [`USEFUL`] bytes left, where the smallest fragments could not
-//! go.
+//! Choice: the fullest bin that has room for the fragment; else a free bin; else, if the new fragment is at least as
+//! large as the content of the fullest bin, the fragment is not packed; else the fullest bin is written first and then
+//! gets the fragment. A bin is due at once when it has 14 members or less than [`USEFUL`] bytes left, into which not
+//! even the smallest fragments would fit.
 //!
-//! When nobody else is on the way all bins are due ([`Packer::mark_alone`]). To keep those that are hardly filled for the
-//! company that comes next saves little, since what is stored alone can be called back, and costs the tail: with a quarter
-//! written at a time, the 99th percentile was three times as high.
+//! When no other write is in flight, all bins are due ([`Packer::mark_alone`]). Keeping the nearly empty ones for later
+//! partners saves little, since a block stored uncompressed can be repacked, and costs tail latency: with a quarter of
+//! the bins written at a time, p99 was three times as high.
 //!
-//! A bin can expect the fragment of a block that has been called back from the stock ([`Packer::expect`]): its room is kept
-//! for it until it comes or the bin is written.
+//! A bin can expect the fragment of a repack candidate that is being moved ([`Packer::expect`]): room is kept for this
+//! fragment until it arrives or the bin is written.
 //!
-//! Invariants: a parked fragment is in exactly one bin; the fragments of a bin, and the one that it expects, fit a block
+//! Invariants: a parked fragment is in exactly one bin; the fragments of a bin and the one that it expects fit a block
 //! with their entries; nothing is allocated after [`Packer::new`].
 //!
-//! Differs from dm-vdo: there are 128 bins instead of 16, because with few of them the large fragments of real files
-//! find no partner (16 bins reached 91% of what could be saved on file system trees, 128 reach 93%); they are not kept
-//! sorted, since looking through the room that each has costs less than moving them; there is no canceled bin and no
-//! rendezvous, because nobody cancels: a fragment waits for a bounded time only, and whoever waits behind it waits as
-//! long. Sizes count with their entry in the head of the block.
+//! Differs from dm-vdo: there are 128 bins instead of 16, because with few bins the large fragments of real files find
+//! no partner (on file system trees 16 bins reached 91% of the possible savings, 128 reach 93%); the bins are not kept
+//! sorted, since searching an array of their free room costs less than moving them; there is no canceled bin and no
+//! rendezvous, because packing is never canceled: a fragment waits for a bounded time only, and so does whatever waits
+//! behind it. Sizes include the fragment's entry in the head of the block.
 
 use std::cmp::Reverse;
 
@@ -33,20 +33,19 @@ use mpool::units::Nanos;
 use crate::format::compressed_block::{encode, FragmentEntry, ENTRY_BYTES, MAX_FRAGMENTS, ROOM};
 use crate::units::{Block, Lbn, Pbn, BLOCK_SIZE};
 
-/// Bins: as many as fragments that a client with 128 requests in flight can have waiting.
+/// Number of bins: as many as a client with 128 requests in flight can have fragments waiting.
 pub const BINS: usize = 128;
 
-/// Room that is of use: about what the smallest fragment of a block takes.
+/// Smallest useful room in bytes: about what the smallest fragment of a block takes.
 pub const USEFUL: usize = 40;
 
 /// Longest time that a fragment waits.
 pub const PACK_BOUND: Nanos = Nanos(4_000_000);
 
-/// Longest time that fragments of the volume's own wait among themselves: clients who come back to their blocks wait as
-/// long.
+/// Longest time that internal fragments wait among themselves: clients that access these blocks wait as long.
 pub const OWN_BOUND: Nanos = Nanos(1_000_000);
 
-/// The room of an empty bin.
+/// Marks an empty bin in [`Packer::room`].
 const EMPTY: u16 = u16::MAX;
 
 const _: () = assert!(BINS <= 256, "a bin's number fits a byte");
@@ -56,33 +55,33 @@ const _: () = assert!(BINS <= 256, "a bin's number fits a byte");
 pub enum Choice {
     /// Into this bin.
     Bin(usize),
-    /// Into this bin, after it has been written.
+    /// Into this bin after the bin has been written.
     Replace(usize),
-    /// Into none: the block is better written as it is.
+    /// Into no bin: the block is better written uncompressed.
     GiveUp,
 }
 
-/// A fragment's owner.
+/// The owner of a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parked {
-    /// The hash zone's name for it.
+    /// Number of the member in the hash zone.
     pub member: u32,
-    /// The block that it is written for.
+    /// The logical block that the fragment is written for.
     pub lbn: Lbn,
-    /// The volume stores it anew on its own account; no client waits for it.
+    /// An internal operation stores the block; no client waits for it.
     pub own: bool,
 }
 
-/// A fragment that a bin expects.
+/// A fragment for which a bin keeps room.
 #[derive(Debug, Clone, Copy)]
 struct Expected {
     lbn: Lbn,
-    /// Where it is stored.
+    /// Its current location.
     from: Pbn,
     size: usize,
 }
 
-/// The owners of the fragments of a bin, in the order of their slots.
+/// The owners of the fragments of a bin, in slot order.
 #[derive(Debug, Clone, Copy)]
 pub struct Members {
     members: [u32; MAX_FRAGMENTS],
@@ -90,10 +89,10 @@ pub struct Members {
 }
 
 impl Members {
-    /// None.
+    /// No owners.
     pub const NONE: Members = Members { members: [0; MAX_FRAGMENTS], count: 0 };
 
-    /// The owners.
+    /// The owners in slot order.
     #[must_use]
     pub fn as_slice(&self) -> &[u32] {
         &self.members[..usize::from(self.count)]
@@ -111,12 +110,12 @@ struct Bin {
     entries: [FragmentEntry; MAX_FRAGMENTS],
     bytes: Box<[u8; BLOCK_SIZE]>,
     used: usize,
-    /// Fragments for which clients wait.
+    /// Number of fragments that clients wait for.
     clients: u8,
     expected: Option<Expected>,
-    /// When its first fragment came.
+    /// Arrival time of the first fragment.
     since: Nanos,
-    /// It shall be written.
+    /// Whether the bin is to be written.
     due: bool,
 }
 
@@ -138,18 +137,18 @@ impl Bin {
         self.members.count == 0
     }
 
-    /// When it has waited long enough.
+    /// When the first fragment has waited long enough.
     fn deadline(&self) -> Nanos {
         let bound = if self.clients > 0 { PACK_BOUND } else { OWN_BOUND };
         Nanos(self.since.0 + bound.0)
     }
 
-    /// Bytes in use.
+    /// Bytes in use, including entries.
     fn taken(&self) -> usize {
         self.used + self.members.as_slice().len() * ENTRY_BYTES
     }
 
-    /// Bytes that a fragment with its entry can have, if nothing is kept for one that is expected.
+    /// Free bytes for a fragment with its entry, including the room kept for an expected one.
     fn space(&self) -> usize {
         if self.members.as_slice().len() < MAX_FRAGMENTS {
             ROOM - self.taken()
@@ -158,7 +157,7 @@ impl Bin {
         }
     }
 
-    /// Bytes that a fragment with its entry can have.
+    /// Free bytes for a fragment with its entry.
     fn room(&self) -> usize {
         match self.expected {
             None => self.space(),
@@ -168,18 +167,18 @@ impl Bin {
     }
 }
 
-/// The packer.
+/// The bins in which fragments of a shard wait for partners.
 #[derive(Debug)]
 pub struct Packer {
     bins: Vec<Bin>,
-    /// The room of each bin, side by side to be looked through; [`EMPTY`] for an empty one.
+    /// The room of each bin, in one array for fast search; [`EMPTY`] for an empty bin.
     room: [u16; BINS],
-    /// Bins that are due.
+    /// Number of bins that are due.
     due: usize,
     parked: usize,
-    /// Fragments among those that are parked for which clients wait.
+    /// Number of parked fragments that clients wait for.
     clients: usize,
-    /// Bins that expect a fragment.
+    /// Number of bins that expect a fragment.
     expecting: usize,
 }
 
@@ -190,7 +189,7 @@ impl Default for Packer {
 }
 
 impl Packer {
-    /// Memory of a packer.
+    /// Memory of a packer in bytes.
     pub const BYTES: usize = BINS * (size_of::<Bin>() + BLOCK_SIZE) + size_of::<Packer>();
 
     /// An empty packer.
@@ -200,13 +199,13 @@ impl Packer {
         Packer { bins, room: [EMPTY; BINS], due: 0, parked: 0, clients: 0, expecting: 0 }
     }
 
-    /// Fragments that wait.
+    /// Number of parked fragments.
     #[must_use]
     pub const fn parked(&self) -> usize {
         self.parked
     }
 
-    /// Bins that expect a fragment.
+    /// Number of bins that expect a fragment.
     #[must_use]
     pub const fn expecting(&self) -> usize {
         self.expecting
@@ -227,19 +226,20 @@ impl Packer {
         }
     }
 
-    /// The bin in which a fragment is parked.
+    /// The bin in which a member's fragment is parked.
     #[must_use]
     pub fn bin_of(&self, member: u32) -> Option<usize> {
         self.bins.iter().position(|bin| bin.members.as_slice().contains(&member))
     }
 
-    /// Whether a fragment of `size` bytes fits a bin now. Room that is kept for another does not count.
+    /// Whether a fragment of `size` bytes fits a bin now. Room kept for an expected fragment does not count.
     #[must_use]
     pub fn has_room(&self, bin: usize, size: usize) -> bool {
         size + ENTRY_BYTES <= self.bins[bin].room()
     }
 
-    /// Keeps room in a bin for the fragment of a block that has been called back. Returns whether there is any.
+    /// Keeps room in a bin for the fragment of a repack candidate that is being moved. Returns false if there is no
+    /// room.
     ///
     /// # Panics
     /// If the bin is empty.
@@ -254,12 +254,13 @@ impl Packer {
         expects
     }
 
-    /// A block that was called back has come. Returns the bin that expected its fragment, and keeps no room for it any more.
+    /// A repack candidate has arrived. Returns the bin that expected its fragment; the bin keeps no room for it any
+    /// more.
     pub fn arrived(&mut self, lbn: Lbn) -> Option<usize> {
         self.expect_no_more(|expected| expected.lbn == lbn)
     }
 
-    /// The block that was called back from a place will not come any more, if it has not come yet.
+    /// The repack candidate at `from` will not arrive any more, unless it already has.
     pub fn cancel(&mut self, from: Pbn) {
         self.expect_no_more(|expected| expected.from == from);
     }
@@ -267,7 +268,7 @@ impl Packer {
     /// Parks a fragment in the bin that was chosen for it.
     ///
     /// # Panics
-    /// If it does not fit.
+    /// If the fragment does not fit.
     pub fn park(&mut self, bin: usize, parked: Parked, fragment: &[u8], now: Nanos) {
         assert!(self.has_room(bin, fragment.len()), "{} bytes of a fragment go where they do not fit", fragment.len());
         let index = bin;
@@ -288,17 +289,18 @@ impl Packer {
         self.clients += usize::from(!parked.own);
     }
 
-    /// All bins are due.
+    /// Marks all bins as due.
     pub fn mark_all(&mut self) {
         (0..BINS).for_each(|bin| self.make_due(bin));
     }
 
-    /// The bin is due.
+    /// Marks a bin as due.
     pub fn mark(&mut self, bin: usize) {
         self.make_due(bin);
     }
 
-    /// Nobody else is on the way: all bins are due, or those for which clients wait.
+    /// No other write is in flight: marks all bins as due, or with `of_clients` only those with fragments that clients
+    /// wait for.
     pub fn mark_alone(&mut self, of_clients: bool) {
         if of_clients && self.clients == 0 {
             return;
@@ -310,7 +312,8 @@ impl Packer {
         }
     }
 
-    /// Bins whose first fragment has waited for [`PACK_BOUND`], or [`OWN_BOUND`], are due. Returns when the next will be.
+    /// Marks the bins as due whose first fragment has waited for [`PACK_BOUND`], or [`OWN_BOUND`]. Returns when the
+    /// next one expires.
     pub fn mark_expired(&mut self, now: Nanos) -> Option<Nanos> {
         for bin in 0..BINS {
             if self.bins[bin].deadline() <= now {
@@ -321,7 +324,7 @@ impl Packer {
         waiting.map(|(_, bin)| bin.deadline()).min()
     }
 
-    /// The bin that has been due, or has waited, the longest of those that are due.
+    /// The due bin whose first fragment is the oldest.
     #[must_use]
     pub fn next_due(&self) -> Option<usize> {
         if self.due == 0 {
@@ -330,13 +333,12 @@ impl Packer {
         self.filled().filter(|(_, bin)| bin.due).min_by_key(|(_, bin)| bin.since).map(|(index, _)| index)
     }
 
-    /// The owners of the fragments in a bin.
     #[must_use]
     pub fn members(&self, bin: usize) -> Members {
         self.bins[bin].members
     }
 
-    /// Writes a bin into a block as a compressed block.
+    /// Writes a bin into `block` as a compressed block.
     ///
     /// # Panics
     /// If the bin is empty.
@@ -345,7 +347,6 @@ impl Packer {
         encode(&bin.entries[..bin.members.as_slice().len()], &bin.bytes[..bin.used], block);
     }
 
-    /// Empties a bin.
     pub fn empty(&mut self, bin: usize) {
         self.expecting -= usize::from(self.bins[bin].expected.is_some());
         self.room[bin] = EMPTY;
@@ -357,14 +358,14 @@ impl Packer {
         (bin.expected, bin.due) = (None, false);
     }
 
-    /// A bin is due, unless it is empty.
+    /// Marks a bin as due unless it is empty.
     fn make_due(&mut self, bin: usize) {
         let bin = &mut self.bins[bin];
         self.due += usize::from(!bin.due && !bin.is_empty());
         bin.due |= !bin.is_empty();
     }
 
-    /// Finds the bin that expects a fragment, and gives the room free that was kept for it.
+    /// Finds the bin that expects a fragment, and frees the room kept for it.
     fn expect_no_more(&mut self, is_it: impl Fn(&Expected) -> bool) -> Option<usize> {
         if self.expecting == 0 {
             return None;
@@ -376,7 +377,7 @@ impl Packer {
         Some(bin)
     }
 
-    /// The bin with the least room for so many bytes, of several the one that has waited longest.
+    /// The bin with the least room of at least `bytes`; among equals, the one whose first fragment is the oldest.
     fn tightest(&self, bytes: usize) -> Option<usize> {
         let mut best = None;
         let mut least = EMPTY;
@@ -396,7 +397,7 @@ impl Packer {
         self.bins.iter().enumerate().filter(|(_, bin)| !bin.is_empty())
     }
 
-    /// The fullest bin, of several the one that has waited longest.
+    /// The fullest bin; among equals, the one whose first fragment is the oldest.
     fn fullest(&self) -> Option<usize> {
         self.filled().max_by_key(|(_, bin)| (bin.taken(), Reverse(bin.since))).map(|(index, _)| index)
     }

@@ -2,23 +2,25 @@
 
 //! Swaps: overwrites of fragments on a full volume.
 //!
-//! A fragment that is overwritten gives nothing back by itself, because its compressed block holds others. So where no
-//! zone has a block for a client's write in place of a fragment, the block that holds the fragment is written anew with
-//! the new content in place of the old, and all its logical blocks are recorded there. The old block comes free for the
-//! one that was lent ([`crate::slabs`], module `reserve`): such an overwrite succeeds for ever, at any queue depth.
+//! Overwriting a fragment frees no block, because its compressed block holds other fragments. So when no zone has a
+//! block for a client's write in place of a fragment, the swapper rewrites the compressed block with the new content in
+//! place of the old, and records all its logical blocks at the new location. The old block is then freed and pays back
+//! the block that was lent ([`crate::slabs`], module `reserve`): such an overwrite succeeds for ever, at any queue
+//! depth.
 //!
 //! # What is promised
 //! An overwrite of a fragment succeeds on a full volume if
-//! * the new content fits, compressed, into the block with all its other fragments that are in use. What was never used of the
-//!   block, and what its dead fragments took, is room for it; and
+//! * the new content, compressed, fits into the block with all other fragments that are in use (the unused part of the
+//!   block and its dead fragments are room for it); and
 //! * each of these fragments is mapped by the logical block for which it was written, and by no other.
 //!
-//! All else is new data and gets no space, even if other compressed blocks have room. Only a block's head tells what room
-//! it has, so for a client who waits one would have to be found by reading; and to write it anew its logical blocks must be held
-//! in order together with the client's, so all that is held already would have to be let go and held again. Where more than half of
-//! a block is unused the relocator makes free blocks of such blocks, for this and all other data. A logical block that has come
-//! to share a fragment is known to nobody but its own mapping; it could be found only by reading the whole block map.
-//! A block that cannot be read, or is not what its mappings say, is not written anew either.
+//! Everything else is new data and gets no space, even if other compressed blocks have room. Only the head of a block
+//! tells how much room it has, so a block with room could only be found by reading while the client waits; and to
+//! rewrite it, its logical blocks must be held in order together with the client's, so all locks held so far would have
+//! to be released and taken again. Blocks of which more than half is unused are emptied by the relocator, which frees
+//! blocks for this and all other data. A logical block that shares a fragment without being its first owner is known
+//! only from its own mapping, and could be found only by reading the whole block map. A block that cannot be read, or
+//! is not what its mappings say, is not rewritten either.
 //!
 //! ```text
 //!  write without space: parked   each logical block, in order      client's content       a loan
@@ -31,29 +33,32 @@
 //!                                             ^
 //!       Writing ------> Sharing ------> Recording: each logical block journals its new mapping
 //! ```
-//! One shard's swapper (`HOME`) serves the volume; what it does on behalf of others it asks of the zones that own it.
+//! One shard's swapper (`HOME`) serves the volume; it sends requests to the zones that own the blocks.
 //!
-//! # Why nobody waits for ever
-//! * A parked write holds nothing but its data_vio: no LBN lock, no block of memory, no page, no member of a hash zone. It can
-//!   stand in nobody's way.
-//! * A swap takes LBN locks only in ascending order, over all shards, so swaps do not wait for each other in a circle. Who else
-//!   holds an LBN lock holds only that one, and needs none of a swap's to let go.
-//! * [`HOLDS`] data_vios of each logical zone, with room for their pages, are kept for swaps.
-//! * The client's content gets its memory when all locks are held. From there on a swap waits for transfers, the journal and
-//!   loans, and those who have loans wait for transfers and the journal.
+//! # No deadlock
+//! * A parked write holds nothing but its data_vio: no LBN lock, no buffer, no page, no member of a hash zone. It
+//!   cannot block anything.
+//! * A swap takes LBN locks only in ascending order, over all shards, so swaps do not wait for each other in a circle.
+//!   Any other holder of an LBN lock holds only that one, and needs no lock of a swap to release it.
+//! * [`HOLDS`] data_vios of each logical zone, with room for their pages, are reserved for swaps.
+//! * The client's content gets its buffer when all locks are held. From then on a swap waits only for transfers, the
+//!   journal and loans, and holders of loans wait only for transfers and the journal.
 //!
 //! # Why the loan comes back
-//! It is given when the block has exactly the references of the logical blocks that are held, and no PBN lock; while it is out
-//! nobody gets one. Each of them then moves to the new block, or writing ends. Where other logical blocks share a fragment of
-//! the block it could not come free: the overwrite beside them is new data.
-//! A decrement may be on its way from a shard that has let go of its block already: before a swap gives up for the number of
-//! references all shards are asked to pass that on ([`Message::Settle`]).
+//! The loan is given only if the block has exactly as many references as logical blocks are held, and no PBN lock;
+//! while the loan is out, no PBN lock on the block is granted. Each of the held blocks then moves to the new block, or
+//! the volume becomes read-only. If other logical blocks shared a fragment, the old block could not be freed: then the
+//! overwrite counts as new data. A decrement may still be in flight from a shard that has already given up its
+//! reference: before a swap gives up because of the reference count, all shards are asked to deliver their decrements
+//! ([`Message::Settle`]).
 //!
-//! Each fragment that moves is held against the check code of its mapping first, as what recovery finds in a block must be.
-//! The index is told of the new places.
+//! Each fragment that moves is first verified against the check code of its mapping, because recovery trusts what it
+//! finds in a block. The index gets the new locations.
 //!
-//! Invariants: at most [`MAX_SWAPS`] are under way, no two of one block; every request is answered by a mapping that is recorded
-//! or by `Context::write_failed`. Nothing is allocated after [`Swapper::new`].
+//! Invariants: at most [`MAX_SWAPS`] swaps are in progress, never two of one block; every request is answered by a
+//! recorded mapping or by `Context::write_failed`. Nothing is allocated after [`Swapper::new`].
+//!
+//! dm-vdo refuses overwrites when it is full.
 //!
 //! dm-vdo refuses overwrites when it is full.
 
@@ -76,29 +81,29 @@ use crate::slabs::Requester;
 use crate::units::{Block, Lbn, Pbn, ShardId, BLOCK_SIZE};
 use swap::{Step, Swap, MAX_PARTS, NO_PART};
 
-/// How often a swap begins anew because its block is another one than that it had looked at, as a base that answers otherwise each
-/// time would have it.
+/// How often a swap starts over because the block differs from the one that it read before, as happens without end on a
+/// base that returns different data each time.
 const LOOKS: u8 = 100;
 
-/// Rounds of the other zones for a loan that the block's own zone cannot give.
+/// Rounds over the other zones for a loan that the block's own zone cannot give.
 const ROUNDS_ABROAD: u16 = 2;
 
-/// The swapper of a shard.
+/// The requests and swaps of one shard's swapper.
 #[derive(Debug)]
 pub struct Swapper<Buf> {
     requests: VecDeque<SwapRequest>,
     swaps: Arena<Swap<Buf>>,
     compressor: Compressor,
-    /// Memory for what is decompressed to be checked, and for fragments to be put together.
+    /// Buffers: for decompressing fragments to check them, and for assembling the new block.
     restored: Box<Block>,
     packed: Box<Block>,
 }
 
 impl<Buf: Copy> Swapper<Buf> {
-    /// A swapper with one block of memory for each swap; room for so many requests.
+    /// A swapper with one buffer per swap and room for `requests` queued requests.
     ///
     /// # Panics
-    /// If there are no blocks, or more than [`MAX_SWAPS`].
+    /// If there are no buffers, or more than [`MAX_SWAPS`].
     #[must_use]
     pub fn new(bufs: &[Buf], requests: usize) -> Swapper<Buf> {
         assert!((1..=MAX_SWAPS).contains(&bufs.len()), "{} blocks of memory for swaps", bufs.len());
@@ -133,24 +138,24 @@ impl<Buf: Copy> Swapper<Buf> {
         }
     }
 
-    /// True when nobody waits for a swap.
+    /// True when no request is queued and no swap is in progress.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.requests.is_empty() && self.swaps.in_use() == 0
     }
 
-    /// Swaps that can be under way together; each holds one PBN lock at most.
+    /// Maximum number of swaps in progress; each holds at most one PBN lock.
     #[must_use]
     pub fn swaps_at_most(&self) -> usize {
         self.swaps.capacity()
     }
 
-    /// Takes a request.
+    /// Queues a request.
     fn request(&mut self, request: SwapRequest) {
         self.requests.push_back(request);
     }
 
-    /// The next request that can begin: no swap of its block is under way.
+    /// The next request that can start: no swap of its block is in progress.
     fn next(&mut self) -> Option<SwapRequest> {
         if self.swaps.available() == 0 {
             return None;
@@ -170,7 +175,7 @@ impl<Buf: Copy> Swapper<Buf> {
 }
 
 impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
-    /// Takes what the zones of this shard have told.
+    /// Processes the messages to the swapper.
     fn take_events<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = false;
         while let Some(event) = cx.handoff.to_swapper.pop_front() {
@@ -186,7 +191,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         progress
     }
 
-    /// Begins what can begin. Returns whether anything did.
+    /// Processes messages and starts the swaps that can start. Returns whether there was progress.
     pub fn advance<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>) -> bool {
         let mut progress = self.take_events(cx);
         if cx.is_read_only() {
@@ -208,7 +213,8 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         progress
     }
 
-    /// Asks for a read lock on the old block: as long as no part is held it may be given to somebody else and written.
+    /// Asks for a read lock on the old block: until a part is held, the block may be freed, allocated again and
+    /// overwritten.
     fn lock<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let pbn = self.swaps[index].request.pbn;
         let member = MemberRef::of_swap(cx.id, index);
@@ -222,8 +228,8 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// The old block is locked; or it is not to be had, because it has been given to somebody else, or has as many references as can
-    /// be. Then the client's block is looked at alone.
+    /// The old block is locked; or it cannot be locked, because it was allocated again or has the maximum number of
+    /// references. In that case only the client's block is held.
     pub fn locked<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, lease: Option<u8>) {
         let swap = &mut self.swaps[index];
         debug_assert_eq!(swap.step, Step::Locking);
@@ -237,7 +243,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         cx.io.enqueue_direct(Direction::Read, swap.request.pbn, swap.buf, Owner::Swap(index));
     }
 
-    /// A transfer of a swap is over.
+    /// A transfer of a swap has ended.
     pub fn io_done<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -252,7 +258,8 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// The block has been read, or what has come to be in its place: whoever it names is asked for. Nothing is taken for granted.
+    /// The block, or what is now stored in its place, has been read: asks for the logical blocks that it names. This
+    /// list is only a hint.
     fn looked<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let swap = &mut self.swaps[index];
         match result {
@@ -264,7 +271,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         self.hold_all(cx, index);
     }
 
-    /// Asks for all logical blocks that the old block names, and the client's.
+    /// Asks for all logical blocks that the old block names, and for the client's.
     fn hold_all<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let (geometry, swap) = (cx.geometry, &mut self.swaps[index]);
         let owners = Fragments::decode(&swap.old).ok().map(|fragments| fragments.owners());
@@ -274,7 +281,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         self.hold_next(cx, index);
     }
 
-    /// Asks for the next logical block; when all are held the block is read again, which nobody changes any more.
+    /// Asks for the next logical block. When all are held, reads the block again: nothing can change it any more.
     fn hold_next<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let swap = &mut self.swaps[index];
         if swap.at < swap.count {
@@ -287,7 +294,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         cx.io.enqueue_direct(Direction::Read, swap.request.pbn, swap.buf, Owner::Swap(index));
     }
 
-    /// A logical block is held by a data_vio, with a mapping to the block; or it has none there.
+    /// A logical block is held by a data_vio, with a mapping to the old block; or it has no mapping to the old block.
     pub fn held<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, vio: u32, mapping: Option<Mapping>) {
         let swap = &mut self.swaps[index];
         debug_assert_eq!(swap.step, Step::Holding);
@@ -295,16 +302,17 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         (part.vio, part.mapping) = (vio, mapping);
         swap.at += 1;
         if mapping.is_none() && part.lbn == swap.request.lbn {
-            // The client's write has to do with another block meanwhile.
+            // The client's block is no longer stored in the old block.
             swap.count = swap.at;
             return self.let_go(cx, index);
         }
         self.hold_next(cx, index);
     }
 
-    /// The old block is in memory, and stays what it is as long as the client's is held. It is the one that was looked at, and the
-    /// client's content is asked for; or it has come free meanwhile, and another one was written there that holds the client's
-    /// block, too: then others are to be held.
+    /// The old block is in memory, and cannot change as long as the client's block is held. Usually it is the block
+    /// that was read before, and the swapper asks for the client's content. If the block was freed meanwhile and
+    /// another one was written there that also holds the client's block, starts over with the logical blocks of that
+    /// one.
     fn read_done<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let swap = &mut self.swaps[index];
         if result.is_err() {
@@ -325,7 +333,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         cx.fill(vio);
     }
 
-    /// The client's content is there; or its write needs no room any more, or has failed.
+    /// The client's content is in memory; or the write needs no room any more, or has failed.
     pub fn filled<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, content: Option<E::Buf>) {
         debug_assert_eq!(self.swaps[index].step, Step::Filling);
         match content {
@@ -335,7 +343,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// Asks for a block to be lent in place of the old one: its own zone first, then the others.
+    /// Asks for a loan against the old block: first its own zone, then the others.
     fn allocate<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let swap = &mut self.swaps[index];
         swap.step = Step::Allocating;
@@ -359,7 +367,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// A zone has lent a block, or has none.
+    /// The answer of a zone: a block or none.
     pub fn allocated<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, answer: Allocation) {
         let shards = cx.geometry.shards() as u16;
         let swap = &mut self.swaps[index];
@@ -380,7 +388,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         self.allocate(cx, index);
     }
 
-    /// The old block has more references than are held: a decrement may be on its way.
+    /// The old block has more references than blocks are held: a decrement may be in flight.
     fn settle<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let swap = &mut self.swaps[index];
         (swap.step, swap.settled, swap.left) = (Step::Settling, true, cx.geometry.shards() as u16);
@@ -394,7 +402,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// One shard has passed on all that it had to say to the old block's.
+    /// One shard has delivered all its messages to the old block's shard.
     pub fn settled<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let swap = &mut self.swaps[index];
         debug_assert_eq!(swap.step, Step::Settling);
@@ -404,7 +412,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// The new block is on the base bdev; or the write failed: then once more in another block.
+    /// The new block is on the base bdev, or the write failed: then it is retried once, in another block.
     fn write_done<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, result: Result<(), RequestError>) {
         let swap = &mut self.swaps[index];
         let pbn = swap.allocation.expect("a write has a block");
@@ -427,10 +435,10 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// Each part holds the new block's lock, with `lease` references; none when the lock was found in an impossible state.
+    /// Each part holds the new block's lock, with `lease` references; `None` when the lock was in an impossible state.
     pub fn shared<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, lease: Option<u8>) {
         let Some(lease) = lease else {
-            // Its lock is in a state that cannot be: nobody can tell what a release would do.
+            // Do not release the lock: it is in an impossible state, so the effect of a release is unknown.
             return self.abort(cx, index, RequestError::Lock);
         };
         let swap = &mut self.swaps[index];
@@ -445,7 +453,7 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// One part has recorded its mapping, or could not. The last one ends the swap.
+    /// One part has recorded its mapping, or failed to. The last one ends the swap.
     pub fn finished<E: Env<Buf = Buf>>(
         &mut self,
         cx: &mut Context<'_, E>,
@@ -473,20 +481,20 @@ impl<Buf: Copy + core::fmt::Debug> Swapper<Buf> {
         }
     }
 
-    /// The client's write fails, and all other blocks stay where they are.
+    /// Fails the client's write; all other blocks stay where they are.
     fn abort<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32, error: RequestError) {
         let vio = self.swaps[index].request.vio;
         self.let_go(cx, index);
         cx.write_failed(vio, error);
     }
 
-    /// Ends a swap that came to nothing: what is held, but for the client's block, stays where it is.
+    /// Ends a swap without result: releases all held blocks except the client's; they stay where they are.
     fn let_go<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         self.release_neighbours(cx, index);
         self.end(index);
     }
 
-    /// What is held, but for the client's block, stays where it is.
+    /// Releases all held blocks except the client's; they stay where they are.
     fn release_neighbours<E: Env<Buf = Buf>>(&mut self, cx: &mut Context<'_, E>, index: u32) {
         let swap = &self.swaps[index];
         let (request, parts, count) = (swap.request, swap.parts, swap.count);

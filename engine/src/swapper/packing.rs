@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A compressed block is put together anew: the client's content in place of its old one, and what else is in use of the old
-//! block.
+//! Assembles the new compressed block: the client's content in place of its old one, and the other fragments in use of
+//! the old block.
 //!
-//! Each fragment that moves is held against the check code of its mapping: nothing is copied on trust.
+//! Each fragment that moves is verified against the check code of its mapping before it is copied.
 
 use super::{Swap, Swapper};
 use crate::context::Context;
@@ -13,7 +13,7 @@ use crate::format::MappingState;
 use crate::packing::compression::decompress;
 use crate::read_check;
 
-/// Puts the new block together; none if it does not fit, or a fragment is not what its mapping says.
+/// Assembles the new block; `None` if the content does not fit, or a fragment is not what its mapping says.
 pub(super) fn pack<Buf: Copy + core::fmt::Debug, E: Env<Buf = Buf>>(
     swapper: &mut Swapper<Buf>,
     cx: &mut Context<'_, E>,
