@@ -2,9 +2,9 @@
 
 //! New pages: a block, a journal entry, then the parent's entry and an empty page in the cache.
 //!
-//! The frame of the new page is taken, and the parent pinned, when the allocation begins, so that nothing can be
-//! lacking when its entry is committed. Differs from dm-vdo in that the reference to the block is the caller's
-//! matter: it follows from the committed journal entry.
+//! The allocation takes the frame of the new page and pins the parent when it starts, so that it cannot lack anything
+//! when its entry is committed. Differs from dm-vdo: the caller takes the reference to the block, which follows from
+//! the committed journal entry.
 
 use super::frame::FrameState;
 use super::requests::Lack;
@@ -15,14 +15,14 @@ use crate::error::RequestError;
 use crate::format::{Mapped, Mapping, PageId};
 use crate::units::Pbn;
 
-/// A page that is being made.
+/// A page being created.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allocation {
-    /// Frame of the parent, pinned.
+    /// Frame of the parent, which is pinned.
     parent: u32,
     /// Frame of the page.
     child: u32,
-    /// The page's block, once there is one.
+    /// The page's block, once allocated.
     pbn: Option<Pbn>,
 }
 
@@ -31,7 +31,7 @@ impl Allocation {
 }
 
 impl<Buf: Copy> BlockMap<Buf> {
-    /// Begins to make a page below the one in the frame `parent`, for a request.
+    /// Starts to create a page below the one in frame `parent`, for a request.
     pub(super) fn allocate(&mut self, request: u32, parent: u32, page: PageId) -> Step {
         if self.allocations.available() == 0 {
             return Step::Starved(Lack::Allocation);
@@ -47,8 +47,8 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.join(request, child)
     }
 
-    /// The answer to [`MapEvent::Allocate`]: a block, or none because there is no space. Then those who wait for the
-    /// page fail; later ones try again.
+    /// The answer to [`MapEvent::Allocate`]: a block, or none because there is no space. Without a block, all requests
+    /// that wait for the page fail; later ones try again.
     pub fn allocated(&mut self, ticket: u32, pbn: Option<Pbn>) {
         let Some(pbn) = pbn else {
             return self.refused(ticket, RequestError::NoSpace);
@@ -60,7 +60,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.events.push_back(MapEvent::Append { ticket, page, pbn });
     }
 
-    /// The answer to [`MapEvent::Append`]: the journal entry, which says that the page has this life, is durable.
+    /// The answer to [`MapEvent::Append`]: the journal entry, which gives the page this life number, is durable.
     pub fn committed(&mut self, ticket: u32, entry: u64, life: u32) {
         let Allocation { parent, child, pbn } = self.allocations[ticket];
         let pbn = pbn.expect("an allocation is recorded when it has its block");
@@ -80,7 +80,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.wake(child);
     }
 
-    /// Ends an allocation without a page, at any time before it is committed: those who wait for the page fail.
+    /// Ends an allocation without a page, at any time before it is committed: all requests that wait for the page fail.
     pub fn refused(&mut self, ticket: u32, error: RequestError) {
         let Allocation { parent, child, .. } = self.allocations[ticket];
         self.allocations.release(ticket);

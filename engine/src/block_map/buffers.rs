@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The blocks of memory through which pages are read and written, and what each is used for.
+//! The buffers through which pages are read and written, and their use.
 //!
-//! Neither reads nor writes can take all of them: a read that waits for a write to free a frame, and a write that waits
-//! for a read to free a block, would wait for ever.
+//! Neither reads nor writes can take all buffers. Otherwise a read that waits for a write to free a frame, and a write
+//! that waits for a read to free a buffer, would deadlock.
 
-/// What a block is used for.
+/// The use of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Nothing.
+    /// Not in use.
     Free,
-    /// The page of this frame is read.
+    /// Read of the page of this frame.
     Read(u32),
-    /// The page of this frame is written, as part of a batch.
+    /// Write of the page of this frame, as part of a batch.
     Write {
-        /// The frame.
+        /// The frame whose page is written.
         frame: u32,
-        /// The batch.
+        /// Number of the batch.
         batch: u32,
     },
 }
 
-/// The blocks, named by number.
+/// The buffers, identified by number.
 #[derive(Debug)]
 pub(super) struct Buffers<Buf> {
     bufs: Vec<Buf>,
@@ -32,29 +32,28 @@ pub(super) struct Buffers<Buf> {
 }
 
 impl<Buf: Copy> Buffers<Buf> {
-    /// Blocks, all free.
     pub fn new(bufs: Vec<Buf>) -> Buffers<Buf> {
         assert!(bufs.len() >= 2, "pages are read and written at the same time");
         let free = (0..bufs.len() as u32).rev().collect();
         Buffers { uses: vec![Use::Free; bufs.len()], bufs, free, reads: 0, writes: 0 }
     }
 
-    /// Blocks that reads may use together, and likewise writes.
+    /// Maximum number of buffers used by reads; the same limit holds for writes.
     pub fn share(&self) -> usize {
         self.bufs.len() - (self.bufs.len() / 4).max(1)
     }
 
-    /// Reads that can begin.
+    /// Number of reads that can start.
     pub fn room_for_reads(&self) -> usize {
         self.free.len().min(self.share() - self.reads)
     }
 
-    /// Writes that can begin.
+    /// Number of writes that can start.
     pub fn room_for_writes(&self) -> usize {
         self.free.len().min(self.share() - self.writes)
     }
 
-    /// Takes a block; its number names the transfer.
+    /// Takes a buffer; its number identifies the transfer.
     pub fn take(&mut self, for_use: Use) -> (u32, Buf) {
         let number = self.free.pop().expect("room was asked for");
         self.uses[number as usize] = for_use;
@@ -62,7 +61,7 @@ impl<Buf: Copy> Buffers<Buf> {
         (number, self.bufs[number as usize])
     }
 
-    /// Gives a block back, and says what it was used for. It stays readable until the next is taken.
+    /// Returns a buffer and tells its former use. The content stays readable until the next buffer is taken.
     pub fn give_back(&mut self, number: u32) -> (Use, Buf) {
         let was = std::mem::replace(&mut self.uses[number as usize], Use::Free);
         *self.counter(was) -= 1;
@@ -78,7 +77,7 @@ impl<Buf: Copy> Buffers<Buf> {
         }
     }
 
-    /// True when nothing is under way.
+    /// True when no transfer is in flight.
     pub fn all_free(&self) -> bool {
         self.free.len() == self.bufs.len()
     }

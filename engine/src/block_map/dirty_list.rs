@@ -2,9 +2,9 @@
 
 //! The dirty pages in the order of the oldest journal entry that each needs (eras).
 //!
-//! Pages become dirty in the order of journal entries, so they join at the end. Invariant: `oldest` does not fall from
-//! the head to the tail. Differs from dm-vdo: one list in order of entries instead of one for each era; an era is
-//! then an entry number before which nothing may stay in the list.
+//! Pages become dirty in the order of journal entries, so they are added at the end. Invariant: `oldest` never
+//! decreases from head to tail. Differs from dm-vdo: one list in the order of entries instead of one list per era; an
+//! era is an entry number before which no entry may stay in the list.
 
 use super::frame::FrameInfo;
 use crate::arena::NONE;
@@ -18,7 +18,6 @@ pub(super) struct DirtyList {
 }
 
 impl DirtyList {
-    /// An empty list.
     pub const fn new() -> DirtyList {
         DirtyList { head: NONE, tail: NONE, len: 0 }
     }
@@ -28,7 +27,7 @@ impl DirtyList {
         self.head
     }
 
-    /// Pages in the list.
+    /// Number of dirty pages.
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -39,7 +38,7 @@ impl DirtyList {
         self.insert_before(frames, frame, NONE);
     }
 
-    /// Adds a page whose oldest entry is among the oldest.
+    /// Adds a page whose oldest entry is among the oldest; searches from the head.
     pub fn insert(&mut self, frames: &mut [FrameInfo], frame: u32) {
         let oldest = frames[frame as usize].oldest;
         let mut at = self.head;
@@ -58,7 +57,7 @@ impl DirtyList {
         self.len += 1;
     }
 
-    /// Takes a page out.
+    /// Removes a page.
     pub fn remove(&mut self, frames: &mut [FrameInfo], frame: u32) {
         let FrameInfo { prev, next, .. } = frames[frame as usize];
         *(if prev == NONE { &mut self.head } else { &mut frames[prev as usize].next }) = next;

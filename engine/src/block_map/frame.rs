@@ -1,55 +1,56 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One frame of the page cache, but for its entries.
+//! One frame of the page cache, without its entries.
 
 use crate::arena::NONE;
 use crate::format::{Mapping, PageId};
 use crate::wait_queue::WaitQueue;
 
-/// What a frame holds.
+/// State of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameState {
-    /// No page.
+    /// Holds no page.
     Free,
-    /// A page that is being loaded.
+    /// The page is being loaded.
     Incoming,
-    /// A page that does not exist yet; a block for it is being allocated.
+    /// The page does not exist yet; a block for it is being allocated.
     Allocating,
-    /// A page.
+    /// The page is in memory.
     Resident,
-    /// A page without entries, whose end is being recorded: who reads need not wait, who writes waits for it to be gone.
+    /// The page has no entries, and its release is being recorded: readers need not wait, writers wait until the page
+    /// is gone.
     Leaving,
 }
 
-/// A frame but for its entries: one cache line.
+/// A frame without its entries: one cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct FrameInfo {
-    /// The page.
+    /// The page in the frame.
     pub page: PageId,
-    /// The entry that leads to it: its block, and its life. Unmapped for a root.
+    /// The parent's entry for the page: its block and its life number. Unmapped for a root.
     pub link: Mapping,
-    /// If dirty: the oldest journal entry that the page needs beside those of an outgoing image.
+    /// If dirty: the oldest journal entry that the page needs, not counting those of an outgoing image.
     pub oldest: u64,
-    /// Link of the dirty list: the page before.
+    /// Link of the dirty list: the previous page.
     pub prev: u32,
-    /// Link of the dirty list: the page behind.
+    /// Link of the dirty list: the next page.
     pub next: u32,
     /// Requests that wait for the page.
     pub waiters: WaitQueue,
-    /// Users that keep the page where it is.
+    /// Number of users that pin the page.
     pub pins: u32,
-    /// Entries that are not unmapped.
+    /// Number of mapped entries.
     pub mapped: u16,
-    /// What the frame holds.
+    /// State of the frame.
     pub state: FrameState,
-    /// How often the clock's hand passes by before the page goes.
+    /// How often the clock's hand passes before the page is evicted.
     pub chances: u8,
-    /// Holds changes that no image has.
+    /// Whether the page has changes that are in no image.
     pub dirty: bool,
-    /// An image of it is being written, or is not durable yet.
+    /// Whether an image of the page is being written, or is written but not yet durable.
     pub outgoing: bool,
-    /// Is in the list of pages that may have become holes.
+    /// Whether the page is in the list of pages that may have become holes.
     pub noted: bool,
 }
 
@@ -59,7 +60,7 @@ const LEAF_CHANCES: u8 = 1;
 const INTERIOR_CHANCES: u8 = 3;
 
 impl FrameInfo {
-    /// A frame without page.
+    /// A frame without a page.
     pub const FREE: FrameInfo = FrameInfo {
         page: PageId::root(0),
         link: Mapping::UNMAPPED,
@@ -76,19 +77,19 @@ impl FrameInfo {
         noted: false,
     };
 
-    /// True when another page can have the frame at once.
+    /// True when the frame can be given to another page at once.
     #[inline]
     pub fn is_evictable(&self) -> bool {
         self.state == FrameState::Resident && self.pins == 0 && !self.dirty && !self.outgoing
     }
 
-    /// True when nothing is below the page, and nobody uses it.
+    /// True when the page has no mapped entries and no users, and is not a root.
     #[inline]
     pub fn is_hole(&self) -> bool {
         self.mapped == 0 && self.pins == 0 && self.state == FrameState::Resident && !self.page.is_root()
     }
 
-    /// Counts as a use of the page.
+    /// Records a use of the page.
     #[inline]
     pub fn renew_chances(&mut self) {
         self.chances = if self.page.is_leaf() { LEAF_CHANCES } else { INTERIOR_CHANCES };

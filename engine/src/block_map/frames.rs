@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The frames of the page cache: which page each holds, what state it is in, and which goes when room is needed.
+//! The frames of the page cache: the page in each, its state, and the choice of the page to be evicted.
 //!
 //! ```text
 //!  Free --> Incoming ---> Resident ---> Free           Incoming --> Free        (load failed)
 //!  Free --> Allocating -> Resident                     Allocating --> Free      (no space, or refused)
 //!  Resident -> Leaving -> Free                         Leaving ---> Resident    (refused)
 //! ```
-//! A resident page may be dirty, and it may be OUTGOING: an image of it is being written. As the image is a copy, the
-//! page can be read and changed meanwhile; it is then dirty and outgoing at once. Differs from dm-vdo: there is no
-//! state FAILED, a frame whose load failed is free at once; and writers do not wait for an outgoing page.
+//! A resident page may be dirty, and it may be OUTGOING: an image of it is being written. Since the image is a copy,
+//! the page can be read and changed meanwhile; it is then both dirty and outgoing. Differs from dm-vdo: there is no
+//! FAILED state, a frame whose load failed is free at once; and writers do not wait for an outgoing page.
 //!
-//! Replacement is by second chances (CLOCK): a hit writes the frame's own cache line and no list. Interior pages, each
-//! the way to 504 others, have more chances than leaves.
+//! Eviction is by second chances (CLOCK): a hit writes only the frame's own cache line, and no list. Interior pages,
+//! each of which leads to 504 others, have more chances than leaves.
 //!
-//! Invariants: the table names exactly the frames that are not free; a page has at most one frame; `evictable` counts
-//! the frames that hold a page which is resident, clean, not outgoing and not pinned.
+//! Invariants: the table contains exactly the frames that are not free; a page has at most one frame; `evictable`
+//! counts the frames whose page is resident, clean, not outgoing and not pinned.
 
 use hashbrown::HashTable;
 
@@ -32,29 +32,29 @@ fn hash(page: PageId) -> u64 {
     product ^ product >> 32
 }
 
-/// All frames of a cache.
+/// All frames of a cache and the lists over them.
 #[derive(Debug)]
 pub(super) struct Frames {
     info: Vec<FrameInfo>,
-    /// Their entries.
+    /// The entries of the pages in the frames.
     pub entries: PageMemory,
     table: HashTable<u32>,
     free: Vec<u32>,
-    /// Frames that there shall be; more while the cache shrinks.
+    /// Configured number of frames; there are more while the cache shrinks.
     limit: usize,
     hand: usize,
     evictable: usize,
     dirty: DirtyList,
-    /// Pages with an image under way.
+    /// Number of pages with an image in flight.
     outgoing: usize,
-    /// Pages with an image under way and changes since.
+    /// Number of pages with an image in flight that were changed since.
     dirty_again: usize,
-    /// Pages that have not come to be.
+    /// Number of pages being loaded or allocated.
     incoming: usize,
 }
 
 impl Frames {
-    /// Room for `limit` pages.
+    /// Frames for `limit` pages, all free.
     pub fn new(limit: usize) -> Frames {
         let mut frames = Frames {
             info: Vec::new(),
@@ -73,8 +73,8 @@ impl Frames {
         frames
     }
 
-    /// Changes the number of frames. More are there at once; fewer as soon as [`Frames::trim`] finds the last ones
-    /// without use. Allocates.
+    /// Changes the number of frames. They grow at once, and shrink as soon as [`Frames::trim`] finds the last ones
+    /// unused. Allocates.
     pub fn set_limit(&mut self, limit: usize) {
         assert!(limit < NONE as usize, "a cache has fewer than 2^32 - 1 pages");
         let former = std::mem::replace(&mut self.limit, limit);
@@ -84,22 +84,22 @@ impl Frames {
             self.info.reserve_exact(limit - there);
             self.info.resize(limit, FrameInfo::FREE);
             self.entries.resize(limit);
-            // The table is twice as large as need be, so that it is tidied in place and never grows.
+            // The table has twice the needed capacity, so that it is rehashed in place and never grows.
             self.table.reserve(2 * limit - self.table.len(), |&frame| hash(self.info[frame as usize].page));
             self.free.reserve(limit - self.free.len());
         }
-        // In ascending order of use: the free frame taken first is the last in the list.
+        // In descending order: frames are taken from the end of the list, so the lowest is used first.
         let added = (former..limit).rev().filter(|&frame| self.info[frame].state == FrameState::Free);
         self.free.extend(added.map(|frame| frame as u32));
         self.trim();
     }
 
-    /// True while there are more frames than there shall be.
+    /// True while there are more frames than the limit.
     pub fn is_shrinking(&self) -> bool {
         self.info.len() > self.limit
     }
 
-    /// Takes away the last frames as far as they are without use, down to the limit. Returns whether any were.
+    /// Removes the last frames while they are unused, down to the limit. Returns whether any were removed.
     pub fn trim(&mut self) -> bool {
         let before = self.info.len();
         while self.is_shrinking() {
@@ -118,30 +118,30 @@ impl Frames {
         self.info.len() < before
     }
 
-    /// A frame but for its entries.
+    /// A frame without its entries.
     #[inline]
     pub fn info(&self, frame: u32) -> &FrameInfo {
         &self.info[frame as usize]
     }
 
-    /// The requests that wait for a frame.
+    /// The requests that wait for the page of a frame.
     pub fn waiters(&mut self, frame: u32) -> &mut WaitQueue {
         &mut self.info[frame as usize].waiters
     }
 
-    /// The frame of a page, in whatever state.
+    /// The frame of a page, in any state.
     #[inline]
     pub fn find(&self, page: PageId) -> Option<u32> {
         self.table.find(hash(page), |&frame| self.info[frame as usize].page == page).copied()
     }
 
-    /// The frame of a page if the page is there.
+    /// The frame of a page if the page is resident.
     #[inline]
     pub fn find_resident(&self, page: PageId) -> Option<u32> {
         self.find(page).filter(|&frame| self.info(frame).state == FrameState::Resident)
     }
 
-    /// Changes a frame and keeps count of what can be evicted.
+    /// Changes a frame and updates the number of evictable frames.
     #[inline]
     fn change(&mut self, frame: u32, change: impl FnOnce(&mut FrameInfo)) {
         let info = &mut self.info[frame as usize];
@@ -150,7 +150,7 @@ impl Frames {
         self.evictable = self.evictable + usize::from(info.is_evictable()) - before;
     }
 
-    /// Keeps a page where it is, and counts as a use of it.
+    /// Keeps a page in its frame, and records a use of the page.
     #[inline]
     pub fn pin(&mut self, frame: u32) {
         self.change(frame, |info| {
@@ -159,7 +159,7 @@ impl Frames {
         });
     }
 
-    /// Ends [`Frames::pin`].
+    /// Undoes one [`Frames::pin`].
     #[inline]
     pub fn unpin(&mut self, frame: u32) {
         self.change(frame, |info| {
@@ -168,17 +168,18 @@ impl Frames {
         });
     }
 
-    /// Counts as a use of a page.
+    /// Records a use of a page.
     pub fn renew(&mut self, frame: u32) {
         self.info[frame as usize].renew_chances();
     }
 
-    /// Frames that hold no page, or one that can go at once.
+    /// Number of frames that are free or evictable.
     pub fn available(&self) -> usize {
         self.free.len() + self.evictable
     }
 
-    /// A frame for a page that has none: a free one, or that of the page least used lately. None if all are in use.
+    /// Takes a frame for a page that has none: a free one, or that of a page evicted by the clock. `None` if all are in
+    /// use.
     pub fn acquire(&mut self, page: PageId, state: FrameState) -> Option<u32> {
         let frame = match self.free.pop() {
             Some(frame) => frame,
@@ -190,7 +191,7 @@ impl Frames {
         Some(frame)
     }
 
-    /// Frees a frame whose page did not come to be, for use by others.
+    /// Frees a frame whose page could not be loaded or allocated.
     pub fn release(&mut self, frame: u32) {
         debug_assert!(self.info(frame).state != FrameState::Resident, "pages go by eviction");
         self.incoming -= 1;
@@ -200,7 +201,7 @@ impl Frames {
         }
     }
 
-    /// The page of a frame has come to be.
+    /// The page of a frame is loaded or created, with `mapped` mapped entries.
     pub fn arrive(&mut self, frame: u32, mapped: u16) {
         self.incoming -= 1;
         self.change(frame, |info| {
@@ -210,28 +211,28 @@ impl Frames {
         });
     }
 
-    /// The entry that leads to the page of a frame.
+    /// Sets the parent's entry for the page of a frame.
     pub fn set_link(&mut self, frame: u32, link: Mapping) {
         self.info[frame as usize].link = link;
     }
 
-    /// Whether the page of a frame is in the list of those that may have become holes.
+    /// Sets whether the page of a frame is in the list of pages that may have become holes.
     pub fn set_noted(&mut self, frame: u32, noted: bool) {
         self.info[frame as usize].noted = noted;
     }
 
-    /// A page that is a hole, and has no image under way, is on its way out: it is not written any more.
+    /// A hole without an image in flight is being released: it is not written any more.
     pub fn leave(&mut self, frame: u32) {
         debug_assert!(self.info(frame).is_hole() && !self.info(frame).outgoing, "{:?} is in use", self.info(frame));
         self.change(frame, |info| info.state = FrameState::Leaving);
     }
 
-    /// A page that was on its way out stays.
+    /// The release of a page was refused: the page stays.
     pub fn stay(&mut self, frame: u32) {
         self.change(frame, |info| info.state = FrameState::Resident);
     }
 
-    /// A page that was on its way out is gone; its changes need no image any more.
+    /// A released page is gone; its changes need no image any more.
     pub fn dissolve(&mut self, frame: u32) {
         debug_assert!(self.info(frame).state == FrameState::Leaving, "{:?} is in use", self.info(frame));
         if self.info(frame).dirty {
@@ -243,7 +244,7 @@ impl Frames {
         }
     }
 
-    /// Changes the count of entries that are not unmapped.
+    /// Changes the number of mapped entries.
     #[inline]
     pub fn add_mapped(&mut self, frame: u32, more: i16) {
         let info = &mut self.info[frame as usize];
@@ -270,7 +271,7 @@ impl Frames {
         None
     }
 
-    /// Ends the connection of a frame with its page.
+    /// Detaches a frame from its page.
     fn forget(&mut self, frame: u32) {
         let page = self.info(frame).page;
         let Ok(entry) = self.table.find_entry(hash(page), |&other| other == frame) else {
@@ -280,7 +281,7 @@ impl Frames {
         self.change(frame, |info| info.state = FrameState::Free);
     }
 
-    /// A page has a change that needs `entry` of the journal. Entries come in ascending order.
+    /// A page has a change that needs journal entry `entry`. Entries come in ascending order.
     #[inline]
     pub fn mark_dirty(&mut self, frame: u32, entry: u64) {
         if self.info(frame).dirty {
@@ -294,7 +295,8 @@ impl Frames {
         self.dirty.push(&mut self.info, frame);
     }
 
-    /// The first page that can be written, from one in the dirty list on: no image of it is under way, and it stays.
+    /// The first page at or after `from` in the dirty list that can be written: it is neither outgoing nor being
+    /// released.
     pub fn first_to_write(&self, from: u32) -> Option<u32> {
         let mut frame = from;
         while frame != NONE && (self.info(frame).outgoing || self.info(frame).state == FrameState::Leaving) {
@@ -308,7 +310,7 @@ impl Frames {
         self.dirty.head()
     }
 
-    /// An image with all changes of a page exists now. Returns the oldest entry that they need.
+    /// An image with all changes of a page has been made. Returns the oldest entry that these changes need.
     pub fn begin_write(&mut self, frame: u32) -> u64 {
         debug_assert!(self.info(frame).dirty && !self.info(frame).outgoing, "one image at a time");
         self.dirty.remove(&mut self.info, frame);
@@ -328,7 +330,7 @@ impl Frames {
         self.outgoing -= 1;
     }
 
-    /// The image of a page did not become durable; what it needed is needed on.
+    /// The write of a page's image failed; the page still needs the journal from `oldest` on.
     pub fn fail_write(&mut self, frame: u32, oldest: u64) {
         if self.info(frame).dirty {
             self.dirty_again -= 1;
@@ -343,32 +345,32 @@ impl Frames {
         self.dirty.insert(&mut self.info, frame);
     }
 
-    /// Pages with changes that no image has.
+    /// Number of pages with changes that are in no image.
     pub const fn dirty(&self) -> usize {
         self.dirty.len()
     }
 
-    /// Those of them that are not being written.
+    /// Number of these pages that are not outgoing.
     pub const fn dirty_not_outgoing(&self) -> usize {
         self.dirty.len() - self.dirty_again
     }
 
-    /// Pages with an image under way.
+    /// Number of pages with an image in flight.
     pub const fn outgoing(&self) -> usize {
         self.outgoing
     }
 
-    /// Pages that are being loaded or allocated.
+    /// Number of pages being loaded or allocated.
     pub const fn incoming(&self) -> usize {
         self.incoming
     }
 
-    /// Frames without page.
+    /// Number of frames without a page.
     pub fn free(&self) -> usize {
         self.free.len()
     }
 
-    /// Frames with a page, in whatever state.
+    /// Number of frames with a page, in any state.
     pub fn used(&self) -> usize {
         self.table.len()
     }

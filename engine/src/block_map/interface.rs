@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the block map is asked and what it answers.
+//! Requests to the block map and its answers.
 
 use crate::env::ReadOnlyReason;
 use crate::error::RequestError;
 use crate::format::{Geometry, PageId};
 use crate::units::Pbn;
 
-/// What the map of a shard is made of.
+/// Configuration of a shard's block map.
 #[derive(Debug, Clone, Copy)]
 pub struct MapConfig {
-    /// The volume's layout; says which blocks can be pages.
+    /// The volume's layout, which tells the blocks that can hold pages.
     pub geometry: Geometry,
-    /// The volume's nonce.
+    /// The volume's nonce, part of a page's identity on media.
     pub nonce: u64,
-    /// Size of the page cache, at least [`super::BlockMap::minimum_pages`].
+    /// Size of the page cache in pages, at least [`super::BlockMap::minimum_pages`].
     pub pages: usize,
-    /// Most users at a time: pages that are pinned through [`super::BlockMap::fetch`] and requests that wait, together.
+    /// Maximum number of users: pages pinned through [`super::BlockMap::fetch`] plus waiting requests.
     pub users: usize,
-    /// Logical blocks in use when the map is loaded, or a shard's part of that.
+    /// Mapped logical blocks at load, or a shard's part of them.
     pub mapped: i64,
-    /// Map pages in slabs when the map is loaded, or a shard's part of that.
+    /// Map pages in slabs at load, or a shard's part of them.
     pub map_pages: i64,
 }
 
 /// What a page is fetched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To read entries. No page is made.
+    /// To read entries. No page is created.
     Read,
-    /// To change entries. The page is made if need be.
+    /// To change entries. The page is created if it does not exist.
     Write,
-    /// To change entries of a page that there is. No page is made.
+    /// To change entries of an existing page. No page is created.
     Discard,
 }
 
-/// A page in the cache that is pinned: it stays there until [`super::BlockMap::unpin`].
+/// A pinned page in the cache: it stays there until [`super::BlockMap::unpin`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame(pub(super) u32);
 
@@ -44,55 +44,56 @@ pub struct Frame(pub(super) u32);
 pub enum Fetch {
     /// The leaf page, pinned.
     Page(Frame),
-    /// There is no page, so no block of it is mapped. Not for [`Purpose::Write`].
+    /// The page does not exist, so none of its blocks is mapped. Not for [`Purpose::Write`].
     NoPage,
     /// An event with the waiter's number will follow.
     Wait,
 }
 
-/// What became of something that took time.
+/// Results of requests that had to wait, and requests of the map to its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MapEvent {
-    /// The leaf page that a waiter wants, pinned for it.
+    /// The leaf page of a waiter is in memory and pinned for it.
     Ready {
         /// The number given to [`super::BlockMap::fetch`].
         waiter: u32,
-        /// The page.
+        /// The pinned page.
         frame: Frame,
     },
-    /// There is no such page, so no block of it is mapped. Not for [`Purpose::Write`].
+    /// The page does not exist, so none of its blocks is mapped. Not for [`Purpose::Write`].
     NoPage {
         /// The number given to [`super::BlockMap::fetch`].
         waiter: u32,
     },
-    /// A waiter's page cannot be had.
+    /// The page of a waiter could not be loaded or created.
     Failed {
         /// The number given to [`super::BlockMap::fetch`].
         waiter: u32,
-        /// Why.
+        /// The reason.
         error: RequestError,
     },
-    /// A block is wanted for a new page: answer with [`super::BlockMap::allocated`].
+    /// A new page needs a block: answer with [`super::BlockMap::allocated`].
     Allocate {
-        /// Name of the allocation.
+        /// Identifies the allocation.
         ticket: u32,
     },
-    /// The allocation is to be recorded in the journal: answer with [`super::BlockMap::committed`] or [`super::BlockMap::refused`].
+    /// The allocation is to be recorded in the journal: answer with [`super::BlockMap::committed`] or
+    /// [`super::BlockMap::refused`].
     Append {
-        /// Name of the allocation.
+        /// Identifies the allocation.
         ticket: u32,
         /// The new page.
         page: PageId,
-        /// Its block.
+        /// The block allocated for the page.
         pbn: Pbn,
     },
-    /// The map cannot be kept any more; it has gone read-only. Told once.
+    /// The map has failed and is read-only now. Sent once.
     ReadOnly(ReadOnlyReason),
 }
 
-/// How far the recovery journal has come.
+/// Position of the recovery journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EraInput {
-    /// Pages that need an entry before this one shall be written now. 0: none need be.
+    /// Pages that need an entry before this one are to be written now; 0 for none.
     pub write_before: u64,
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Pages from media into the cache.
+//! Loads pages from media into the cache.
 
 use super::buffers::Use;
 use super::frame::{FrameInfo, FrameState};
@@ -14,10 +14,10 @@ use crate::format::{Mapping, PageId, Place};
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::units::Block;
 
-/// What the operator is told that could not be read, or is damaged.
+/// Name of a page in reports to the operator.
 const WHAT: &str = "block map page";
 
-/// Where a page is.
+/// Location of a page on media.
 pub(super) fn place(info: &FrameInfo) -> Place {
     if info.page.is_root() {
         Place::Roots { block: info.page.tree() as u32 }
@@ -27,7 +27,7 @@ pub(super) fn place(info: &FrameInfo) -> Place {
 }
 
 impl<Buf: Copy> BlockMap<Buf> {
-    /// Gets the page that a request needs next from media. `link` is its parent's entry; unmapped for a root.
+    /// Loads the page that a request needs next. `link` is the parent's entry for it; unmapped for a root.
     pub(super) fn load(&mut self, request: u32, page: PageId, link: Mapping) -> Step {
         let Some(frame) = self.frames.acquire(page, FrameState::Incoming) else {
             return Step::Starved(Lack::Frame);
@@ -38,7 +38,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.join(request, frame)
     }
 
-    /// Starts the loads for which there is room. Returns whether any were.
+    /// Starts the queued loads while there are buffers. Returns whether any started.
     pub(super) fn start_loads<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>) -> bool {
         let mut started = false;
         while self.buffers.room_for_reads() > 0 && io.room() > 0 {
@@ -67,13 +67,13 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.abandon(frame, error);
     }
 
-    /// What the images of a frame's page are known by.
+    /// Identity of a frame's page, which its image on media must carry.
     pub(super) fn name(&self, frame: u32) -> PageName {
         let info = self.frames.info(frame);
         PageName::new(info.page, self.nonce, info.link)
     }
 
-    /// Decodes a page into its frame and returns how many entries are not unmapped; none if the page is damaged.
+    /// Decodes a page into its frame. Returns the number of mapped entries; `None` if the page is damaged.
     fn take_in(&mut self, block: &Block, frame: u32) -> Option<u16> {
         let name = self.name(frame);
         let entries = self.frames.entries.page_mut(frame);

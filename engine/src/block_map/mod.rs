@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The block map of one shard: a cache of pages, the trees that lead to them, pages made when they are first needed,
-//! and write-back.
+//! The block map of one shard: a cache of pages, the trees that lead to them, pages created on first use, and
+//! write-back.
 //!
-//! A synchronous state machine. Its user asks for the page of a block with [`BlockMap::fetch`] and gets it pinned, at
-//! once or by an event; it reads and changes entries, and unpins the page. [`BlockMap::advance`] starts transfers,
-//! [`BlockMap::io_done`] takes their outcomes, [`BlockMap::pop_event`] says what has come of it.
+//! A synchronous state machine. Its user asks for the page of a block with [`BlockMap::fetch`] and gets the page
+//! pinned, at once or by an event; it reads and changes entries, and unpins the page. [`BlockMap::advance`] starts
+//! transfers, [`BlockMap::io_done`] takes their results, [`BlockMap::pop_event`] returns events for the user.
 //!
 //! ```text
 //!  fetch -- cached --------------------------------------------------------------> Page, pinned
@@ -18,25 +18,25 @@
 //! ```
 //!
 //! Invariants:
-//! * Only what the recovery journal has made durable gets into a page: changes and new pages come with the number of
+//! * A page contains only what the recovery journal has made durable: changes and new pages come with the number of
 //!   their committed entry. So a page can be written at any time.
-//! * A page needs the journal from the first entry that no durable image of it contains; [`BlockMap::oldest_need`] is
-//!   the smallest of these. A new page, and the page above it, need the entry of its allocation.
-//! * A page that is dirty, being written or pinned stays in the cache, unless it is a hole and goes for good.
-//! * A page of the trees is loaded, or allocated, once at a time; all who want it wait for that.
+//! * A page needs the journal from the first entry that is in no durable image of the page; [`BlockMap::oldest_need`]
+//!   is the smallest of these. A new page and its parent need the entry of its allocation.
+//! * A dirty, outgoing or pinned page stays in the cache, unless it is a hole that is released.
+//! * Each page of the trees has at most one load or allocation in flight; all requests that need the page wait for it.
 //! * Nothing is allocated after construction, except by [`BlockMap::set_capacity`] and [`BlockMap::read_only`].
 //!
-//! Why no one waits for ever in the smallest cache ([`BlockMap::minimum_pages`]): a user holds one pinned page, or
-//! waits. One that waits is behind one incoming page, or behind an allocation, which holds its page and the one above;
-//! allocations are limited in number. All other frames hold pages that can go at once, or once they are written, which
-//! waits for nothing but the device. When the volume goes read-only nothing is written any more, and the cache grows by
-//! as many frames as its users can need, so that reads go on.
+//! Why there is no deadlock in the smallest cache ([`BlockMap::minimum_pages`]): a user holds one pinned page or waits.
+//! A waiting user waits for one incoming page, or for an allocation, which holds its page and the parent; the number of
+//! allocations is limited. All other frames hold pages that can be evicted at once or after a write, which waits only
+//! for the device. When the volume becomes read-only, nothing is written any more, and the cache grows by as many
+//! frames as its users can need, so that reads go on.
 //!
 //! Differs from dm-vdo: pages above the leaves are in the same cache as leaves instead of in memory of their own, so a
-//! volume of any size can be served by a cache of any size; a page that has become a hole gives its block back; a new
-//! page is written once, not twice, as each of its sectors has a check code and the journal has its entries until then;
-//! there are no generations of tree pages, as a page's write never waits for the journal, and one flush after a batch
-//! ends the need of all its pages.
+//! cache of any size can serve a volume of any size; a page that has become a hole is released and its block freed; a
+//! new page is written once, not twice, since each of its sectors has a check code and the journal keeps its entries
+//! until then; there are no generations of tree pages, since the write of a page never waits for the journal, and one
+//! flush after a batch ends the need of all its pages.
 
 mod allocation;
 mod buffers;
@@ -73,16 +73,16 @@ pub use interface::{EraInput, Fetch, Frame, MapConfig, MapEvent, Purpose};
 pub use release::Leaving;
 pub use statistics::MapStatistics;
 
-/// Allocations of pages that can be under way together.
+/// Maximum number of page allocations in progress.
 pub const MAX_ALLOCATIONS: usize = 32;
 
-/// Pages that can be on their way out together.
+/// Maximum number of page releases in progress.
 const MAX_RELEASES: usize = 32;
 
-/// Frames beyond those that users can hold: for the pages on the way down a tree, and some to choose from.
+/// Frames beyond those that users can hold: for the pages on the way down a tree, and some for the choice of a victim.
 const SPARE_PAGES: usize = 16;
 
-/// The block map of one shard.
+/// The page cache, the trees and the transfers of one shard's block map.
 #[derive(Debug)]
 pub struct BlockMap<Buf> {
     geometry: Geometry,
@@ -91,22 +91,22 @@ pub struct BlockMap<Buf> {
     frames: Frames,
     requests: Arena<Request>,
     starved: Starved,
-    /// Frames whose load has not been started.
+    /// Frames whose load is not started.
     to_load: VecDeque<u32>,
     allocations: Arena<Allocation>,
     /// Pages that may have become holes.
     holes: VecDeque<PageId>,
-    /// A request of the map's own is under way, for one of them or the page above it.
+    /// Whether an internal request is in progress, for a hole or for its parent.
     fetches_own: bool,
     releases: Arena<Release>,
     buffers: Buffers<Buf>,
     batches: [Batch; MAX_BATCHES],
     events: VecDeque<MapEvent>,
-    /// Size of the cache that was asked for.
+    /// Configured size of the cache.
     pages: usize,
     saving: bool,
     read_only: bool,
-    /// The latest entry that a page has a change of.
+    /// The latest entry whose change is in a page.
     latest: u64,
     mapped: i64,
     map_pages: i64,
@@ -124,7 +124,7 @@ impl<Buf: Copy> BlockMap<Buf> {
     /// A map with an empty cache. Pages are transferred through `bufs`, at least two blocks.
     ///
     /// # Panics
-    /// If the cache is smaller than [`BlockMap::minimum_pages`], or there are not two blocks or not one user.
+    /// If the cache is smaller than [`BlockMap::minimum_pages`], if there are fewer than two blocks, or no users.
     #[must_use]
     pub fn new(config: &MapConfig, bufs: Vec<Buf>) -> BlockMap<Buf> {
         let MapConfig { geometry, nonce, pages, users, mapped, map_pages } = *config;
@@ -139,7 +139,7 @@ impl<Buf: Copy> BlockMap<Buf> {
             nonce,
             users,
             frames: Frames::new(pages),
-            // One for the map itself.
+            // One request is the map's own.
             requests: Arena::new(users + 1, Request::NONE),
             starved: Starved::new(),
             to_load: VecDeque::with_capacity(users),
@@ -149,7 +149,7 @@ impl<Buf: Copy> BlockMap<Buf> {
             releases: Arena::new(MAX_RELEASES, Release::NONE),
             buffers,
             batches: std::array::from_fn(|_| Batch::new(batch)),
-            // Each user is told once, each allocation asks for one thing at a time, and read-only is told once.
+            // One event per user, one per allocation, and one for read-only.
             events: VecDeque::with_capacity(users + allocations + 1),
             pages,
             saving: false,
@@ -161,10 +161,10 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// The leaf page of a block. With [`Fetch::Wait`] an event tells `waiter` the outcome.
+    /// Gets the leaf page of a block. After [`Fetch::Wait`] an event with the number `waiter` follows.
     ///
     /// # Panics
-    /// If more users wait than was said to be possible.
+    /// If more than the configured number of users wait.
     #[inline]
     pub fn fetch(&mut self, lbn: Lbn, purpose: Purpose, waiter: u32) -> Fetch {
         *(if purpose != Purpose::Read { &mut self.counts.write_count } else { &mut self.counts.read_count }) += 1;
@@ -177,9 +177,9 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.fetch_absent(leaf, purpose, waiter)
     }
 
-    /// A block's raw entry if its page is in the cache, else 0: for its cache lines alone. Calls for the blocks of a
-    /// batch overlap their cache misses, as long as no call needs the result of another; the caller gives all results to
-    /// `black_box`.
+    /// Prefetches a block's entry: returns the raw entry if its page is in the cache, else 0. Calls for the blocks of a
+    /// batch overlap their cache misses, as long as no call needs the result of another; the caller passes all results
+    /// to `black_box`.
     #[inline]
     #[must_use]
     pub fn touch(&self, lbn: Lbn) -> u64 {
@@ -189,15 +189,15 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// An entry of a pinned page.
+    /// Reads an entry of a pinned page.
     #[inline]
     #[must_use]
     pub fn get(&self, frame: Frame, slot: usize) -> Mapping {
         Mapping::from_raw(self.frames.entries.get(frame.0, slot))
     }
 
-    /// Changes an entry of a pinned page and returns what it was. `entry` is the journal entry of the change, which is
-    /// durable; entries come in ascending order, from any number on after a save.
+    /// Changes an entry of a pinned page and returns the old one. `entry` is the number of the change's journal entry,
+    /// which is durable; entries come in ascending order, from any number on after a save.
     #[inline]
     pub fn set(&mut self, frame: Frame, slot: usize, new: Mapping, entry: u64) -> Mapping {
         debug_assert!(self.frames.info(frame.0).pins > 0, "a page is changed by those who have pinned it");
@@ -219,22 +219,22 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.frames.mark_dirty(frame, entry);
     }
 
-    /// Entries of a pinned page that are not unmapped.
+    /// Number of mapped entries of a pinned page.
     #[cfg(test)]
     fn mapped_in(&self, frame: Frame) -> u16 {
         self.frames.info(frame.0).mapped
     }
 
-    /// Gives a page back.
+    /// Unpins a page.
     ///
     /// # Panics
-    /// If it is not pinned.
+    /// If the page is not pinned.
     #[inline]
     pub fn unpin(&mut self, frame: Frame) {
         self.let_go(frame.0);
     }
 
-    /// Does what can be done now. Returns whether anything was.
+    /// Does all work that is possible now. Returns whether there was any.
     pub fn advance<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>, era: EraInput) -> bool {
         let mut progress = self.frames.trim();
         progress |= self.feed_starved();
@@ -242,7 +242,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         progress | self.write_back(env, io, era)
     }
 
-    /// Takes the outcome of a transfer or flush that was started for [`crate::io::MetadataOwner::Map`] with this tag.
+    /// Takes the result of a transfer or flush that was started for [`crate::io::MetadataOwner::Map`] with this tag.
     pub fn io_done<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -261,16 +261,16 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// What its user has not been told yet.
+    /// Takes the next event for the user.
     pub fn pop_event(&mut self) -> Option<MapEvent> {
         self.events.pop_front()
     }
 
-    /// Changes the size of the cache while it is in use. More is there at once; less as pages become clean and unused.
-    /// Allocates.
+    /// Changes the size of the cache while it is in use. It grows at once, and shrinks as pages become clean and
+    /// unused. Allocates.
     ///
     /// # Panics
-    /// If that is less than [`BlockMap::minimum_pages`].
+    /// If `pages` is less than [`BlockMap::minimum_pages`].
     pub fn set_capacity(&mut self, pages: usize) {
         let minimum = BlockMap::<Buf>::minimum_pages(self.users);
         assert!(pages >= minimum, "a cache of {pages} pages: {} users need {minimum}", self.users);
@@ -280,20 +280,21 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.holes.reserve(pages.saturating_sub(self.holes.len()));
     }
 
-    /// The mapping of a block whose page is in memory; for those who look at a volume at rest.
+    /// The mapping of a block whose page is in memory; for inspecting an idle volume.
     #[must_use]
     pub fn cached(&self, lbn: Lbn) -> Option<Mapping> {
         let frame = self.frames.find_resident(PageId::leaf_of(lbn))?;
         Some(self.get(Frame(frame), lbn.slot()))
     }
 
-    /// The volume has grown.
+    /// The volume has grown to a new geometry.
     pub fn set_geometry(&mut self, geometry: &Geometry) {
         self.geometry = *geometry;
     }
 
-    /// No more writes are started; pages that are not in the cache are read on. Dirty pages stay there for good, so the
-    /// cache grows by what its users can need beside them. Allocates. Does nothing when called again.
+    /// Starts no more writes; pages that are not in the cache can still be read. Dirty pages stay in the cache for
+    /// good, so it grows by as many frames as its users can need beside them. Allocates. Does nothing when called
+    /// again.
     pub fn read_only(&mut self) {
         if !self.read_only {
             self.read_only = true;
@@ -302,7 +303,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// The map cannot be kept any more.
+    /// The map has failed and becomes read-only.
     fn fail(&mut self, reason: ReadOnlyReason) {
         if !self.read_only {
             self.events.push_back(MapEvent::ReadOnly(reason));
@@ -310,20 +311,20 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// Logical blocks in use: the number at the load and every change since.
+    /// Mapped logical blocks: the number at load plus all changes since.
     #[must_use]
     pub const fn mapped(&self) -> i64 {
         self.mapped
     }
 
-    /// Map pages in slabs: the number at the load, every one made since, less those that are gone.
+    /// Map pages in slabs: the number at load plus the pages created since, less those released.
     #[must_use]
     pub const fn map_pages(&self) -> i64 {
         self.map_pages
     }
 
-    /// True when nothing is under way or wanted: no transfer, no request that waits, no allocation. Dirty pages and
-    /// pinned ones there may be.
+    /// True when nothing is in flight or requested: no transfer, no waiting request, no allocation. There may be dirty
+    /// and pinned pages.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.requests.in_use() == 0

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Memory for the decoded entries of cached pages, in chunks, so that it grows without being copied.
+//! Memory for the decoded entries of cached pages, in chunks, so that it grows without copying.
 //!
-//! A chunk is asked for as zeroed memory, which the operating system provides page by page when it is first written:
-//! frames that were never used cost address space only.
+//! A chunk is allocated as zeroed memory, which the operating system provides page by page on first write: frames that
+//! were never used cost only address space.
 
 use crate::units::ENTRIES_PER_LEAF_PAGE;
 
-/// Entries in a page.
+/// Number of entries in a page.
 pub(super) const ENTRIES: usize = ENTRIES_PER_LEAF_PAGE as usize;
 
 /// The raw entries of a page.
@@ -23,7 +23,7 @@ pub(super) struct PageMemory {
 }
 
 impl PageMemory {
-    /// Provides memory for `frames` frames, or gives back what more there is.
+    /// Provides memory for `frames` frames, and frees the chunks beyond.
     pub fn resize(&mut self, frames: usize) {
         self.chunks.resize_with(frames.div_ceil(CHUNK_FRAMES), || vec![0; CHUNK_FRAMES * ENTRIES]);
     }
@@ -41,7 +41,7 @@ impl PageMemory {
         self.chunks[chunk][at]
     }
 
-    /// Changes one entry and returns what it was.
+    /// Changes one entry and returns the old one.
     #[inline]
     pub fn replace(&mut self, frame: u32, slot: usize, new: u64) -> u64 {
         let (chunk, at) = PageMemory::position(frame, slot);
@@ -54,7 +54,7 @@ impl PageMemory {
         self.chunks[chunk][at..].first_chunk().expect("chunks hold whole pages")
     }
 
-    /// All entries of a frame, to be changed.
+    /// All entries of a frame, for writing.
     pub fn page_mut(&mut self, frame: u32) -> &mut Entries {
         let (chunk, at) = PageMemory::position(frame, 0);
         self.chunks[chunk][at..].first_chunk_mut().expect("chunks hold whole pages")

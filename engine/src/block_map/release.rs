@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Pages go that have become holes: a journal entry, then the parent's entry is cleared and the block is free.
+//! Releases pages that have become holes: a journal entry, then the parent's entry is cleared and the block is free.
 //!
-//! A page is noted when it has no entries and its last user lets go of it; also one that was loaded so. From when its entry
-//! is appended to when that is committed it is on its way out ([`FrameState::Leaving`]): nothing of it changes, nobody
-//! has it, and it is not written. A page that has left the cache meanwhile, or whose parent has, is loaded again first.
+//! A page is noted when its last user unpins it and it has no entries; a page that is loaded without entries is noted
+//! too. From the append of its entry until the commit, the page is leaving ([`FrameState::Leaving`]): it does not
+//! change, has no users, and is not written. If the page, or its parent, was evicted before that, it is loaded again
+//! first.
 //!
 //! Invariants:
-//! * When the entry is appended, no change of the page waits for the journal: those who make one hold the page. So the
-//!   entry is behind all of them, and no other entry of the page is behind it before the page is made anew.
-//! * When the block is given back no image of the page is under way, and none will be.
-//! * What the page needed of the journal is needed no more: replay leaves out all that lies before the page's end. The
-//!   parent needs the entry from now on.
+//! * When the entry is appended, no change of the page waits for the journal, since whoever makes a change pins the
+//!   page. So the entry is after all of them, and no other entry of the page follows it before the page is created
+//!   again.
+//! * When the block is freed, no image of the page is in flight, and none will be.
+//! * The page no longer needs the journal: replay ignores its entries before the release. The parent needs the release
+//!   entry from then on.
 //!
-//! Differs from dm-vdo, where a page of the block map stays for ever.
+//! Differs from dm-vdo, where a block-map page stays for ever.
 
 use super::frame::FrameState;
 use super::requests::Request;
@@ -23,10 +25,10 @@ use crate::arena::NONE;
 use crate::format::{Mapping, PageId};
 use crate::units::Pbn;
 
-/// A page on its way out.
+/// A page being released.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Release {
-    /// Frame of the parent, pinned.
+    /// Frame of the parent, which is pinned.
     parent: u32,
     /// Frame of the page.
     child: u32,
@@ -36,14 +38,14 @@ impl Release {
     pub const NONE: Release = Release { parent: NONE, child: NONE };
 }
 
-/// A page that is to be recorded as gone: answer with [`BlockMap::released`] or [`BlockMap::release_refused`].
+/// A page whose release is to be recorded: answer with [`BlockMap::released`] or [`BlockMap::release_refused`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leaving {
-    /// Name of the release.
+    /// Identifies the release.
     pub ticket: u32,
-    /// The page.
+    /// The page to be released.
     pub page: PageId,
-    /// Its block.
+    /// The block that the page frees.
     pub pbn: Pbn,
 }
 
@@ -66,19 +68,19 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// True while pages may have to go, or are on their way out.
+    /// True while pages may have to be released, or are being released.
     #[must_use]
     pub fn is_releasing(&self) -> bool {
         !self.holes.is_empty() || self.releases.in_use() > 0 || self.fetches_own
     }
 
-    /// Forgets which pages may have to go.
+    /// Clears the list of pages that may have to be released.
     #[cfg(test)]
     pub fn forget_holes(&mut self) {
         self.holes.clear();
     }
 
-    /// Lets the next page go that has become a hole, if there is one that can.
+    /// Starts the release of the next page that has become a hole, if one can be released.
     pub fn begin_release(&mut self) -> Option<Leaving> {
         for _ in 0..self.holes.len() {
             if self.releases.available() == 0 {
@@ -86,13 +88,14 @@ impl<Buf: Copy> BlockMap<Buf> {
             }
             let page = self.holes.pop_front()?;
             let Some(child) = self.frames.find_resident(page) else {
-                // Not one that is on its way, or gone; one that was evicted is noted again when it has come back.
+                // Skip a page that is being loaded or already gone. Fetch an evicted one: it is noted again when it is
+                // loaded.
                 if self.frames.find(page).is_none() && !self.fetch_own(page) {
                     self.holes.push_back(page);
                 }
                 continue;
             };
-            // One that is used again is noted another time.
+            // A page that is in use again is noted another time.
             self.frames.set_noted(child, false);
             if !self.frames.info(child).is_hole() {
                 continue;
@@ -119,8 +122,8 @@ impl<Buf: Copy> BlockMap<Buf> {
         Some(Leaving { ticket, page: info.page, pbn: info.link.pbn() })
     }
 
-    /// Gets a hole, or the page above one, into the cache, if there is such a page; one at a time. Returns whether it is this
-    /// one's turn.
+    /// Loads a hole or its parent into the cache, if that page exists; one page at a time. Returns false if another one
+    /// is being loaded.
     fn fetch_own(&mut self, page: PageId) -> bool {
         if self.fetches_own {
             return false;
@@ -133,7 +136,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         true
     }
 
-    /// Acts on how far a request of the map's own has come.
+    /// Handles the result of a step of an internal request.
     pub(super) fn settle_own(&mut self, request: u32, step: Step) {
         match step {
             Step::Waits => return,
@@ -145,7 +148,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.fetches_own = false;
     }
 
-    /// The page's entry is committed: it is gone. Those who wait for it to be gone make it anew.
+    /// The release entry is committed: the page is gone. Requests that wait for that create it again.
     pub fn released(&mut self, ticket: u32, entry: u64) {
         let Release { parent, child } = self.releases[ticket];
         self.releases.release(ticket);
@@ -167,7 +170,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.let_go(parent);
     }
 
-    /// The page's entry will not be committed, as writing has ended: it stays.
+    /// The release entry will not be committed, because the volume is read-only: the page stays.
     pub fn release_refused(&mut self, ticket: u32) {
         let Release { parent, child } = self.releases[ticket];
         self.releases.release(ticket);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Those who wait for a leaf page.
+//! The requests that wait for a leaf page.
 
 use super::Purpose;
 use crate::arena::NONE;
 use crate::format::PageId;
 use crate::wait_queue::{Linked, WaitQueue};
 
-/// A request for a leaf page that is not in the cache. It waits for a page on the way to it, or for means to get one.
+/// A request for a leaf page that is not in the cache. It waits for a page on the path to the leaf, or for a resource.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request {
     pub leaf: PageId,
     pub purpose: Purpose,
-    /// The caller's number.
+    /// The caller's number for the request.
     pub waiter: u32,
     pub next: u32,
 }
@@ -31,16 +31,16 @@ impl Linked for Request {
     }
 }
 
-/// What a request can lack.
+/// The resource that a request lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// A frame for the next page on its way.
+    /// A frame for the next page on the path.
     Frame,
-    /// Room for another allocation.
+    /// A free allocation.
     Allocation,
 }
 
-/// Requests that lack something, in order of arrival.
+/// Requests that lack a resource, in order of arrival.
 #[derive(Debug)]
 pub(super) struct Starved {
     frame: WaitQueue,
@@ -48,12 +48,11 @@ pub(super) struct Starved {
 }
 
 impl Starved {
-    /// None.
     pub const fn new() -> Starved {
         Starved { frame: WaitQueue::new(), allocation: WaitQueue::new() }
     }
 
-    /// Those that lack something.
+    /// The queue of requests that lack `lack`.
     pub fn of(&mut self, lack: Lack) -> &mut WaitQueue {
         match lack {
             Lack::Frame => &mut self.frame,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The way of a request down a tree, page by page.
+//! The walk of a request down a tree, page by page.
 //!
-//! Each time the page that it waited for has come, a request looks again from its leaf upwards for the nearest page in
-//! the cache. So nothing needs to be remembered of the way, and no page on it needs to stay for the request.
+//! Each time the page that a request waits for has arrived, the walk searches again from the leaf upwards for the
+//! nearest page in the cache. So a request keeps no state of its walk, and pins no page on the path.
 
 use super::frame::FrameState;
 use super::requests::{Lack, Request};
@@ -12,23 +12,23 @@ use crate::arena::NONE;
 use crate::error::RequestError;
 use crate::format::{Mapping, PageId};
 
-/// How far a request has come.
+/// Result of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// At its leaf page, pinned.
+    /// The leaf page, pinned.
     Page(u32),
-    /// At an entry that says that there is no page further down.
+    /// An entry on the path shows that the leaf page does not exist.
     NoPage,
-    /// It cannot go on.
+    /// The request fails.
     Failed(RequestError),
-    /// It waits in the queue of a frame.
+    /// The request waits in the queue of a frame.
     Waits,
-    /// It lacks something, and waits in no queue.
+    /// The request lacks a resource, and is in no queue yet.
     Starved(Lack),
 }
 
 impl<Buf: Copy> BlockMap<Buf> {
-    /// [`BlockMap::fetch`] of a page that is not in the cache, or not yet.
+    /// [`BlockMap::fetch`] of a page that is not resident in the cache.
     #[cold]
     pub(super) fn fetch_absent(&mut self, leaf: PageId, purpose: Purpose, waiter: u32) -> Fetch {
         let request = Request { leaf, purpose, waiter, ..Request::NONE };
@@ -45,14 +45,14 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// The topmost page on the way to a leaf that is not there, as far as pages in the cache tell.
+    /// The topmost missing page on the path to a leaf, as far as cached pages tell.
     #[must_use]
     pub fn absent(&self, leaf: PageId) -> Option<PageId> {
         let mut page = leaf;
         loop {
             let (parent, slot) = page.parent()?;
             match self.frames.find(page).map(|frame| self.frames.info(frame).state) {
-                // What is being made, or goes, is nothing yet, or nothing any more.
+                // A page being allocated does not exist yet, a leaving page is as good as gone.
                 Some(FrameState::Allocating | FrameState::Leaving) => return Some(page),
                 Some(_) => return None,
                 None => {}
@@ -64,7 +64,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// Takes a request as far as it can go now.
+    /// Advances a request as far as possible now.
     pub(super) fn step(&mut self, request: u32) -> Step {
         let Request { leaf, purpose, .. } = self.requests[request];
         let mut page = leaf;
@@ -89,7 +89,7 @@ impl<Buf: Copy> BlockMap<Buf> {
                 self.counts.wait_for_page += 1;
                 self.join(request, frame)
             }
-            // Until the allocation is committed there is no page for those who do not make one; one that leaves is a hole.
+            // A page being allocated does not exist yet for requests that create none; a leaving page is a hole.
             (FrameState::Allocating | FrameState::Leaving, _) if purpose != Purpose::Write => Step::NoPage,
             (FrameState::Allocating | FrameState::Leaving, _) => {
                 self.counts.wait_for_page += 1;
@@ -99,7 +99,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// Takes a request from a page in the cache to the page below it that is not there.
+    /// Advances a request from a cached page to the child that is not cached.
     fn step_below(&mut self, request: u32, frame: u32, (child, slot): (PageId, usize)) -> Step {
         self.frames.renew(frame);
         let entry = Mapping::from_raw(self.frames.entries.get(frame, slot));
@@ -113,13 +113,13 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// Lets a request wait for the page of a frame.
+    /// Queues a request for the page of a frame.
     pub(super) fn join(&mut self, request: u32, frame: u32) -> Step {
         self.frames.waiters(frame).push(&mut self.requests, request);
         Step::Waits
     }
 
-    /// Acts on how far a request has come.
+    /// Handles the result of a walk.
     pub(super) fn settle(&mut self, request: u32, step: Step) {
         if self.requests[request].waiter == NONE {
             return self.settle_own(request, step);
@@ -133,7 +133,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// Lets a request wait for what it lacks.
+    /// Queues a request for the resource that it lacks.
     pub(super) fn starve(&mut self, request: u32, lack: Lack) {
         self.counts.cache_pressure += u64::from(lack == Lack::Frame);
         self.starved.of(lack).push(&mut self.requests, request);
@@ -144,9 +144,9 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.requests.release(request);
     }
 
-    /// The page of a frame has come: those who wait for it go on.
+    /// The page of a frame has arrived: wakes up the requests that wait for it.
     pub(super) fn wake(&mut self, frame: u32) {
-        // It must not go for the sake of the page that the first of them needs next.
+        // Pin the page: otherwise the first request could evict it for the next page that it needs.
         self.frames.pin(frame);
         let mut queue = self.frames.waiters(frame).take();
         while let Some(request) = queue.pop(&mut self.requests) {
@@ -156,7 +156,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.let_go(frame);
     }
 
-    /// The page of a frame will not come: those who wait for it have failed, and the frame is free.
+    /// The page of a frame cannot be loaded or created: fails the requests that wait for it, and frees the frame.
     pub(super) fn abandon(&mut self, frame: u32, error: RequestError) {
         let mut queue = self.frames.waiters(frame).take();
         self.frames.release(frame);
@@ -165,8 +165,8 @@ impl<Buf: Copy> BlockMap<Buf> {
         }
     }
 
-    /// Lets requests that lacked something go on, the first first, as far as there is of it. Returns whether any did.
-    /// One that finds that it is still lacking gives way to the others.
+    /// Resumes the requests that lacked a resource, oldest first, while the resource lasts. Returns whether any was
+    /// resumed. A request that still lacks the resource goes to the end of the queue.
     pub(super) fn feed_starved(&mut self) -> bool {
         self.feed(Lack::Allocation) | self.feed(Lack::Frame)
     }
@@ -189,7 +189,7 @@ impl<Buf: Copy> BlockMap<Buf> {
     fn has(&self, lack: Lack) -> bool {
         match lack {
             Lack::Frame => self.frames.available() > 0,
-            // Without allocations there is nobody to give way, and whoever waits is to be told.
+            // In a read-only map no allocation will be released, and the waiting requests must get their answer.
             Lack::Allocation => self.allocations.available() > 0 || self.read_only,
         }
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Dirty pages to media, the one that has been dirty longest first.
+//! Writes dirty pages to media, the one that has been dirty longest first.
 //!
-//! Pages are written in batches: images of them, then one flush, and only then their need of the journal ends. A page
-//! is written when its era has ended, when pages that can go are becoming few, or when everything is to be saved. While
-//! two batches are under way no other begins, so with a slow flush batches become larger, not more.
+//! Pages are written in batches: first their images, then one flush; only after the flush their need of the journal
+//! ends. A page is written when its era has ended, when evictable pages become scarce, or when everything is saved. At
+//! most two batches are in flight, so with a slow flush batches become larger, not more numerous.
 //!
-//! Invariant: there is at most one image of a page under way, so the one on media is always the latest that ended.
+//! Invariant: at most one image of a page is in flight, so the image on media is always that of the last completed
+//! write.
 
 use super::buffers::Use;
 use super::load::place;
@@ -17,41 +18,41 @@ use crate::error::RequestError;
 use crate::format::map_page;
 use crate::io::{MetadataIo, MetadataOwner};
 
-/// Batches under way together: one that writes, one that flushes.
+/// Maximum number of batches in flight: one that writes, one that flushes.
 pub(super) const MAX_BATCHES: usize = 2;
 
-/// Set in the tags of flushes; the others are numbers of blocks of memory.
+/// Set in the tags of flushes; the other tags are numbers of buffers.
 const FLUSH: u32 = 1 << 31;
 
-/// One in so many pages is kept ready to go, so that a load need not wait for a write.
+/// Keep 1/N of the pages evictable, so that a load never waits for a write.
 const READY_PART: usize = 8;
 
-/// What the operator is told that could not be written.
+/// Name of a page in reports to the operator.
 const WHAT: &str = "block map page";
 
-/// Pages that are written together.
+/// Pages that share one flush.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Frames and the oldest entry that the image of each needs, in ascending order of that. Those that failed are
-    /// taken out.
+    /// Frames, and the oldest entry that the image of each needs, in ascending order of the entries. Failed pages are
+    /// removed.
     pages: Vec<(u32, u64)>,
-    /// Writes that have not ended.
+    /// Number of writes in flight.
     writing: usize,
     flushing: bool,
 }
 
 impl Batch {
-    /// Room for `pages` pages.
+    /// A free batch with room for `pages` pages.
     pub fn new(pages: usize) -> Batch {
         Batch { pages: Vec::with_capacity(pages), writing: 0, flushing: false }
     }
 
-    /// True when nothing of it is under way.
+    /// True when no write or flush of the batch is in flight.
     pub fn is_free(&self) -> bool {
         self.writing == 0 && !self.flushing
     }
 
-    /// The batch whose flush has a tag.
+    /// The batch whose flush has this tag.
     pub const fn flushed_by(tag: u32) -> Option<u32> {
         if tag & FLUSH == 0 {
             None
@@ -62,8 +63,8 @@ impl Batch {
 }
 
 impl<Buf: Copy> BlockMap<Buf> {
-    /// The oldest journal entry that a page needs which is dirty or not durable yet. None: all entries up to the last
-    /// that pages were given are on media.
+    /// The oldest journal entry that a dirty or not yet durable page needs. `None`: all changes given to pages are on
+    /// media.
     #[must_use]
     pub fn oldest_need(&self) -> Option<u64> {
         let dirty = self.frames.dirty_head();
@@ -72,7 +73,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         outgoing.chain(dirty).min()
     }
 
-    /// Writes everything that is dirty, and goes on until [`BlockMap::is_clean`].
+    /// Starts to write all dirty pages, and continues until [`BlockMap::is_clean`].
     pub fn begin_save(&mut self) {
         self.saving = !self.is_clean();
     }
@@ -83,7 +84,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.frames.dirty() == 0 && self.frames.outgoing() == 0
     }
 
-    /// Begins to write what is to be written, as far as there is room. Returns whether anything was begun.
+    /// Starts the writes that are due, while there is room. Returns whether any started.
     pub(super) fn write_back<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -109,13 +110,13 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.batches[batch].writing > 0
     }
 
-    /// Pages that can go are becoming few.
+    /// Whether evictable pages are becoming scarce.
     fn is_pressed(&self) -> bool {
         let ready = self.frames.available() + self.frames.outgoing();
         !self.starved.frames_suffice() || ready < self.pages.div_ceil(READY_PART)
     }
 
-    /// Begins to write a page.
+    /// Starts the write of a page.
     fn write<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>, (frame, batch): (u32, u32)) {
         let (tag, buf) = self.buffers.take(Use::Write { frame, batch });
         let oldest = self.frames.begin_write(frame);
@@ -164,7 +165,7 @@ impl<Buf: Copy> BlockMap<Buf> {
         self.saving &= !self.is_clean();
     }
 
-    /// The image of a page is not on media. The page stays dirty, and readable.
+    /// The image of a page is not on media. The page stays dirty and readable.
     fn write_failed(&mut self, frame: u32, oldest: u64) {
         self.counts.failed_writes += 1;
         self.frames.fail_write(frame, oldest);

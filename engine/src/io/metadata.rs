@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Transfers of metadata, and flushes: what the recovery journal, the block map and the slabs have under way.
+//! Metadata transfers and flushes of the recovery journal, the block map and the slabs.
 //!
-//! They go straight to the host, neither merged nor queued. A transfer that fails is tried again: a read once, a
-//! write as often as [`DELAYS`] says, because the volume takes no writes any more when it fails for good; a path that is switched
-//! or a controller that is reset is overcome. The last failure is the owner's. A flush that fails is not tried again: what was in
-//! the cache may be lost, whatever a later flush says. A flush makes every write durable that had ended
-//! when it was asked for; those asked for while one is under way share the next. Without a volatile cache there is
-//! nothing to flush, and the answer is there at the next [`MetadataIo::take_ended`].
+//! Metadata transfers go straight to the host, without merging or queueing. A failed read is retried once, a failed
+//! write as often as [`DELAYS`] says, because a final failure makes the volume read-only; so a path failover or a
+//! controller reset is survived. The owner gets only the last failure. A failed flush is not retried: data in the cache
+//! may be lost, whatever a later flush reports. A flush makes every write durable that had completed when it was
+//! requested; flushes requested while one is in flight share the next one. Without a volatile cache there is nothing to
+//! flush, and the answer is ready at the next [`MetadataIo::take_ended`].
 //!
-//! Invariants: every request is answered exactly once; nothing begins while the volume is quiescent, since what is on media is
-//! recorded to be all there is; nothing is allocated once as many transfers of as many blocks
-//! have been under way together as ever will be.
+//! Invariants: every request is answered exactly once; nothing starts while the volume is quiescent, because its
+//! recorded state says that media are complete; nothing is allocated once the largest number of concurrent transfers,
+//! with the largest number of blocks, has been reached.
 
 use std::collections::VecDeque;
 
@@ -23,13 +23,13 @@ use crate::error::RequestError;
 use crate::format::Place;
 use crate::units::BLOCK_SIZE;
 
-/// How long after each failure a write is tried again. A read is once, at once.
+/// Delay after each failure before a write is retried. A read is retried once, without delay.
 const DELAYS: [Nanos; 5] = [Nanos(0), Nanos(1_000_000), Nanos(10_000_000), Nanos(50_000_000), Nanos(250_000_000)];
 
-/// The token of the one flush that can be under way.
+/// The token of the only flush in flight.
 const FLUSH: RunToken = RunToken(u32::MAX);
 
-/// Who gets the outcome. The number is the owner's own.
+/// The owner of a transfer, which gets the result. The number is the owner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetadataOwner {
     /// The recovery journal.
@@ -40,10 +40,10 @@ pub enum MetadataOwner {
     Physical(u32),
 }
 
-/// The outcome of a transfer or flush.
+/// The result of a transfer or flush.
 pub type MetadataOutcome = (MetadataOwner, Result<(), RequestError>);
 
-/// A transfer under way.
+/// A transfer in flight, or waiting for its retry.
 #[derive(Debug, Clone)]
 struct Transfer<Buf> {
     owner: MetadataOwner,
@@ -51,7 +51,7 @@ struct Transfer<Buf> {
     place: Place,
     bufs: Vec<Buf>,
     bytes: usize,
-    /// Failures so far.
+    /// Number of failures so far.
     failures: u8,
 }
 
@@ -59,23 +59,23 @@ struct Transfer<Buf> {
 #[derive(Debug)]
 pub struct MetadataIo<Buf> {
     transfers: Arena<Transfer<Buf>>,
-    /// Writes that are to be tried again, and when.
+    /// Transfers to be retried, and when.
     later: Vec<(Nanos, u32)>,
-    /// Room for the blocks of transfers, kept from earlier ones.
+    /// Vectors of earlier transfers, for reuse.
     spare: Vec<Vec<Buf>>,
     volatile_cache: bool,
-    /// The volume is saved: nothing may begin.
+    /// The volume is saved: nothing may start.
     quiescent: bool,
-    /// Owners whose flush is under way; empty when none is.
+    /// Owners of the flush in flight; empty when there is none.
     flushing: Vec<MetadataOwner>,
-    /// Owners whose flush comes next.
+    /// Owners that share the next flush.
     flush_next: Vec<MetadataOwner>,
     ended: VecDeque<MetadataOutcome>,
-    /// Blocks written and read, flushes.
+    /// Counts of transfers and flushes.
     counts: MetadataCounts,
 }
 
-/// What was done (the class `bios_meta`).
+/// Counts of transfers (dm-vdo's class `bios_meta`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MetadataCounts {
     /// Transfers that read.
@@ -84,14 +84,14 @@ pub struct MetadataCounts {
     pub write: u64,
     /// Bytes written.
     pub written_bytes: u64,
-    /// Flushes of the bdevs below.
+    /// Flushes of the underlying bdevs.
     pub flush: u64,
-    /// Transfers tried again.
+    /// Transfers retried.
     pub retries: u64,
 }
 
 impl<Buf: Copy> MetadataIo<Buf> {
-    /// Room for `capacity` transfers under way together.
+    /// Room for `capacity` transfers in flight.
     #[must_use]
     pub fn new(capacity: usize, volatile_cache: bool) -> MetadataIo<Buf> {
         let transfer = Transfer {
@@ -115,34 +115,34 @@ impl<Buf: Copy> MetadataIo<Buf> {
         }
     }
 
-    /// Transfers that can be started now. Owners ask before they start one.
+    /// Number of transfers that can start now. Owners ask before they start one.
     #[must_use]
     pub fn room(&self) -> usize {
         self.transfers.available()
     }
 
-    /// True when nothing is under way and no outcome waits.
+    /// True when nothing is in flight and no result is queued.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.transfers.in_use() == 0 && self.flushing.is_empty() && self.flush_next.is_empty() && self.ended.is_empty()
     }
 
-    /// The volume is saved, and from now on nothing may begin; or it goes back to normal operation.
+    /// Forbids all transfers, because the volume is saved; or returns to normal operation.
     ///
     /// # Panics
-    /// If something is under way in a volume that is saved.
+    /// If something is in flight in a volume that is saved.
     pub fn set_quiescent(&mut self, quiescent: bool) {
         assert!(!quiescent || self.is_idle(), "metadata is under way in a volume that is saved");
         self.quiescent = quiescent;
     }
 
-    /// Writes that have ended may be in a volatile cache.
+    /// Whether completed writes may be in a volatile cache.
     #[must_use]
     pub const fn volatile_cache(&self) -> bool {
         self.volatile_cache
     }
 
-    /// What was done so far.
+    /// The counts since the start.
     #[must_use]
     pub const fn counts(&self) -> MetadataCounts {
         self.counts
@@ -162,7 +162,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
         self.submit_bytes(env, (direction, place), bufs, bufs.len() * BLOCK_SIZE, owner);
     }
 
-    /// Starts a transfer that ends in the last block, for [`Place::Journal`].
+    /// Starts a transfer that ends inside the last block, for [`Place::Journal`].
     ///
     /// # Panics
     /// If there is no [`MetadataIo::room`], `bytes` does not end in the last of `bufs`, or the volume is quiescent.
@@ -190,7 +190,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
         env.submit(Run { direction, place, bufs, bytes, token: RunToken(RunToken::METADATA | index) });
     }
 
-    /// Asks for a flush: every write that has ended by now is durable when it is answered.
+    /// Requests a flush: when it is answered, every write that has completed by now is durable.
     ///
     /// # Panics
     /// If the volume is quiescent.
@@ -213,10 +213,10 @@ impl<Buf: Copy> MetadataIo<Buf> {
         token.is_metadata()
     }
 
-    /// Takes the outcome of a transfer or flush; [`MetadataIo::take_ended`] gives it to its owner.
+    /// Takes the result of a transfer or flush; [`MetadataIo::take_ended`] passes it to its owner.
     ///
     /// # Panics
-    /// If nothing of that name is under way.
+    /// If no transfer or flush with that token is in flight.
     pub fn done<E: Env<Buf = Buf>>(&mut self, env: &mut E, token: RunToken, result: Result<(), RequestError>) {
         if token == FLUSH {
             return self.flushed(env, result);
@@ -239,13 +239,13 @@ impl<Buf: Copy> MetadataIo<Buf> {
         self.transfers.release(index);
     }
 
-    /// When a write is to be tried again, if one is.
+    /// Time of the next retry, if there is one.
     #[must_use]
     pub fn next_try(&self) -> Option<Nanos> {
         self.later.iter().map(|(at, _)| *at).min()
     }
 
-    /// Tries again what is due.
+    /// Starts the retries that are due.
     pub fn try_again<E: Env<Buf = Buf>>(&mut self, env: &mut E, now: Nanos) {
         while let Some(due) = self.later.iter().position(|(at, _)| *at <= now) {
             let (_, index) = self.later.swap_remove(due);
@@ -266,7 +266,7 @@ impl<Buf: Copy> MetadataIo<Buf> {
         }
     }
 
-    /// The next outcome that its owner has not been told.
+    /// Takes the next result that its owner has not got.
     pub fn take_ended(&mut self) -> Option<MetadataOutcome> {
         self.ended.pop_front()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Transfers: what goes to the base bdev, data and metadata.
+//! Transfers of data and metadata on the base bdev.
 
 mod metadata;
 mod submitter;

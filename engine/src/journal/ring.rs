@@ -7,8 +7,9 @@
 //!     ^                      (one)                                                          (one)         |
 //!     `---------------------------------------------------------------------------------------------------'
 //! ```
-//! Segments are erased one at a time and oldest first: whenever the power fails, what is left is a run of consecutive
-//! entries that ends with the newest. A record never crosses to the next segment; its sectors at the end are lost.
+//! Segments are erased one at a time and oldest first: whenever the power fails, the ring holds a run of consecutive
+//! entries that ends with the newest. A record never crosses into the next segment; the unused sectors at the end of
+//! its segment are lost.
 
 use std::collections::VecDeque;
 
@@ -20,7 +21,7 @@ use super::config::{MAX_SETS, SET_BYTES};
 use super::eras::Eras;
 use crate::format::JournalSegment;
 
-/// Sizes of records and sectors.
+/// Converts between sizes of records and numbers of sectors.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
     sector_bytes: usize,
@@ -35,7 +36,7 @@ impl Sizes {
         self.sector_bytes - HEADER_BYTES - DESCRIPTOR_BYTES
     }
 
-    /// Sectors of a record of so many bytes.
+    /// Sectors of a record of `record_bytes` bytes.
     pub const fn sectors(self, record_bytes: usize) -> u64 {
         record_bytes.div_ceil(self.payload_bytes()) as u64
     }
@@ -51,14 +52,14 @@ impl Sizes {
     }
 }
 
-/// One log of the ring.
+/// One log of the ring, with the number of the volume's segment.
 #[derive(Debug)]
 struct Segment {
     number: u32,
     config: WriterConfig,
-    /// None from the time that nothing is written any more until it is erased.
+    /// `None` from the time that nothing is written any more until the segment is erased.
     writer: Option<LogWriter<Vec<u8>>>,
-    /// The number behind that of its last entry.
+    /// The number of its last entry plus one.
     end: u64,
 }
 
@@ -81,7 +82,7 @@ impl Segment {
         self.config.geometry.blocks
     }
 
-    /// Sectors in use.
+    /// Sectors in use, including the whole of a full segment.
     fn consumed(&self) -> u64 {
         self.writer.as_ref().map_or(self.sectors(), |writer| writer.end().block)
     }
@@ -95,22 +96,22 @@ fn erased_log(config: WriterConfig) -> LogWriter<Vec<u8>> {
     writer
 }
 
-/// The ring.
+/// The segments of a journal and their states.
 #[derive(Debug)]
 pub(super) struct Ring {
     segments: Vec<Segment>,
-    /// Those with entries, oldest first; the last is being written.
+    /// Indices of the segments with entries, oldest first; the last one is being written.
     used: VecDeque<usize>,
-    /// Those without, in the order of their use.
+    /// Indices of the erased segments, in the order of their use.
     erased: VecDeque<usize>,
-    /// The oldest is being erased.
+    /// Whether the oldest segment is being erased.
     erasing: bool,
     sizes: Sizes,
-    /// Sectors of all segments.
+    /// Sectors of all segments together.
     sectors: u64,
     /// Sectors of the erased segments.
     erased_sectors: u64,
-    /// Sectors of all segments that were full, since the journal began.
+    /// Sectors of all segments that became full since the journal began.
     passed_sectors: u64,
     eras: Eras,
 }
@@ -140,23 +141,23 @@ impl Ring {
         self.sizes
     }
 
-    /// Number in the volume of the segment with an index in the ring.
+    /// The volume's number of the segment with this index in the ring.
     pub fn number(&self, segment: usize) -> u32 {
         self.segments[segment].number
     }
 
-    /// Sectors that records can fill, whatever their sizes are.
+    /// Sectors that records can fill, whatever their sizes.
     pub fn free_sectors(&self) -> u64 {
         let here = self.used.back().map_or(0, |&last| self.segments[last].sectors() - self.segments[last].consumed());
         let lost = (self.sizes.max_record_sectors() - 1) * self.erased.len() as u64;
         here + self.erased_sectors.saturating_sub(lost)
     }
 
-    /// Puts a record with entries from `first` up to `end` into the ring. Returns the segment's index and what is to be
-    /// written.
+    /// Puts a record with the entries from `first` up to `end` into the ring. Returns the segment's index and the set
+    /// to be written.
     ///
     /// # Panics
-    /// If there is no room: what is appended has its place reserved.
+    /// If there is no room: every appended entry has its place reserved.
     pub fn put(&mut self, record: &[u8], first: u64, end: u64) -> (usize, FlushSet<Vec<u8>>) {
         let index = self.segment_for(record.len());
         let position = self.passed_sectors + self.segments[index].consumed();
@@ -171,7 +172,7 @@ impl Ring {
         (index, set.expect("fewer sets are under way than the log allows"))
     }
 
-    /// The segment that takes a record: the last, or the next erased one.
+    /// The segment that takes a record: the last used one, or the next erased one.
     fn segment_for(&mut self, record_bytes: usize) -> usize {
         let fits = |segment: &Segment| segment.sectors() - segment.consumed() >= self.sizes.sectors(record_bytes);
         if let Some(&last) = self.used.back() {
@@ -187,7 +188,7 @@ impl Ring {
         next
     }
 
-    /// A set of a segment is durable. Gives its memory back.
+    /// A set of a segment is durable. Returns its memory to the log.
     pub fn settled(&mut self, segment: usize, id: SetId, memory: Vec<u8>) {
         let writer = self.segments[segment].writer.as_mut().expect("a log with a set under way has a writer");
         writer.flushed(id, memory, true);
@@ -196,7 +197,7 @@ impl Ring {
         }
     }
 
-    /// Drops the writer of a full segment when nothing of it is under way.
+    /// Drops the writer of a full segment when none of its sets is in flight.
     fn retire(&mut self, segment: usize) {
         self.segments[segment].writer.take_if(|writer| writer.is_idle());
     }
@@ -207,8 +208,9 @@ impl Ring {
         self.used.range(..count).map(|&index| &self.segments[index])
     }
 
-    /// Up to where the entries of full segments, all before `applied`, are to be confirmed, if half of the ring
-    /// waits for that. It does when the ring is full and its oldest segment is not confirmed: then none is.
+    /// The end of the full segments' applied entries, up to which the zones are to confirm, if half of the ring waits
+    /// for that. This is always the case when the ring is full and its oldest segment is not confirmed: then no segment
+    /// is.
     pub fn wanted_commit(&self, confirmed: u64, applied: u64) -> Option<u64> {
         let end = self.full().rev().map(|segment| segment.end).find(|&end| end <= applied)?;
         let waiting = self.used.iter().map(|&index| &self.segments[index]).filter(|segment| segment.end > confirmed);
@@ -216,15 +218,15 @@ impl Ring {
         (end > confirmed && waiting > self.sectors / 2).then_some(end)
     }
 
-    /// Pages that need an entry before this one are to be written: an old entry, or one that keeps the oldest segment
-    /// when there is none left to go on in. With segments of different sizes its entries need not be old.
+    /// Pages that need an entry before this one are to be written: an old entry, or an entry in the oldest segment when
+    /// no erased segment is left. With segments of different sizes the entries of the oldest segment need not be old.
     pub fn write_before(&self) -> u64 {
         let oldest = self.full().next().filter(|_| self.erased.is_empty()).map_or(0, |segment| segment.end);
         oldest.max(self.eras.old_before())
     }
 
-    /// Takes the oldest segment to be erased when nothing before `head` is needed, unless one is being erased. Some
-    /// entry behind it is durable, so there is always a last record that says what the volume uses.
+    /// Takes the oldest segment to be erased when no entry before `head` is needed, unless a segment is being erased
+    /// already. Some entry after the segment is durable, so there is always a last record with the volume's counters.
     pub fn take_erasure(&mut self, head: u64, applied: u64) -> Option<u32> {
         let is_old = |segment: &&Segment| segment.end <= head && segment.end < applied && segment.writer.is_none();
         let oldest = self.full().next().filter(is_old)?;
@@ -232,12 +234,12 @@ impl Ring {
         (!std::mem::replace(&mut self.erasing, true)).then_some(number)
     }
 
-    /// A segment is being erased.
+    /// Whether a segment is being erased.
     pub fn is_erasing(&self) -> bool {
         self.erasing
     }
 
-    /// The erasure of a segment has ended: it has `generation` now, or is lost to the ring.
+    /// The erasure of a segment has ended: the segment has `generation` now, or is lost to the ring.
     ///
     /// # Panics
     /// If that segment is not being erased.

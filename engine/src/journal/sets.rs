@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Flush sets on their way to the medium.
+//! Flush sets in flight.
 //!
-//! Each has a place of its own with memory for its transfer; the places are used in turn. Sets end in any order and
-//! settle in that of their entries. Invariant: the memory of a place is written only when its set has settled.
+//! Each set has a slot with memory for its transfer; the slots are used in turn. Transfers end in any order; sets
+//! settle in the order of their entries. Invariant: the memory of a slot is rewritten only after its set has settled.
 
 use std::ops::Range;
 
@@ -20,43 +20,43 @@ use crate::units::BLOCK_SIZE;
 pub(super) struct Batch {
     /// Index of the segment in the ring.
     pub segment: usize,
-    /// Their numbers.
+    /// Range of their numbers.
     pub entries: Range<u64>,
 }
 
-/// A set that has settled.
+/// A set that is written, like all sets before it.
 #[derive(Debug)]
 pub(super) struct Settled {
     pub batch: Batch,
-    /// Identity for the log.
+    /// Identifies the set to the log.
     pub id: SetId,
-    /// Memory of the log.
+    /// Memory to be returned to the log.
     pub memory: Vec<u8>,
 }
 
-/// A set on its way.
+/// A set in flight.
 #[derive(Debug)]
 struct UnderWay {
     settled: Settled,
     written: bool,
 }
 
-/// A place.
+/// Memory for a transfer, and the set that uses it.
 #[derive(Debug)]
 struct Slot<Buf> {
     bufs: [Buf; SET_BLOCKS],
     set: Option<UnderWay>,
 }
 
-/// The sets on their way.
+/// The sets in flight, in a ring of slots.
 #[derive(Debug)]
 pub(super) struct FlushSets<Buf> {
     slots: Vec<Slot<Buf>>,
-    /// Place of the oldest set.
+    /// Slot of the oldest set.
     first: usize,
     /// Sets that have not settled.
     len: usize,
-    /// Transfers under way.
+    /// Transfers in flight.
     writing: usize,
 }
 
@@ -70,22 +70,23 @@ impl<Buf: Copy> FlushSets<Buf> {
         FlushSets { slots, first: 0, len: 0, writing: 0 }
     }
 
-    /// Sets that have not settled.
+    /// Number of sets that have not settled.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Another set can be written.
+    /// Whether another set can be written.
     pub fn has_room(&self) -> bool {
         self.len < self.slots.len()
     }
 
-    /// Transfers under way.
+    /// Number of transfers in flight.
     pub fn writing(&self) -> usize {
         self.writing
     }
 
-    /// Starts the transfer of a set to segment number `segment` of the volume. There is room here and in `io`.
+    /// Starts the transfer of a set to segment number `segment` of the volume. The caller has checked that there is
+    /// room here and in `io`.
     pub fn write<E: Env<Buf = Buf>>(
         &mut self,
         (env, io): (&mut E, &mut MetadataIo<Buf>),
@@ -101,7 +102,7 @@ impl<Buf: Copy> FlushSets<Buf> {
         }
         let place = Place::Journal { segment, offset: set.at };
         let bufs = &slot.bufs[..bytes.len().div_ceil(BLOCK_SIZE)];
-        // At most MAX_SETS places.
+        // The cast is safe: there are at most MAX_SETS slots.
         let owner = MetadataOwner::Journal(index as u32);
         io.submit_bytes(env, (Direction::Write, place), bufs, bytes.len(), owner);
         slot.set = Some(UnderWay { settled: Settled { batch, id: set.id, memory: set.buffer }, written: false });
@@ -109,10 +110,10 @@ impl<Buf: Copy> FlushSets<Buf> {
         self.writing += 1;
     }
 
-    /// The transfer of the set at a place has ended. When `ok`, the set counts as written; returns its entries.
+    /// The transfer of the set in a slot has ended. If `ok`, the set counts as written. Returns its entries.
     ///
     /// # Panics
-    /// If no transfer is under way there.
+    /// If no transfer is in flight there.
     pub fn ended(&mut self, place: u32, ok: bool) -> &Batch {
         let set = self.slots[place as usize].set.as_mut().filter(|set| !set.written);
         let set = set.expect("a transfer of the journal that ends is under way");
@@ -121,7 +122,7 @@ impl<Buf: Copy> FlushSets<Buf> {
         &set.settled.batch
     }
 
-    /// Takes the oldest set, if it was written.
+    /// Takes the oldest set if it is written.
     pub fn settle(&mut self) -> Option<Settled> {
         let set = self.slots[self.first].set.take_if(|set| set.written)?;
         self.first = (self.first + 1) % self.slots.len();

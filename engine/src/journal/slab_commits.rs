@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the physical zones have confirmed to be in committed slab journals.
+//! Which changes the physical zones have confirmed to be in committed slab journals.
 //!
-//! Invariant: one request at a time; the next may be made when every zone has answered the last.
+//! Invariant: one request at a time; the next one starts when every zone has answered the last one.
 
 use crate::format::journal_record::Point;
 use crate::units::ShardId;
 
-/// Requests and answers.
+/// The last request, and each zone's latest answer.
 #[derive(Debug)]
 pub(super) struct SlabCommits {
     asked: Point,
@@ -19,12 +19,12 @@ impl SlabCommits {
         SlabCommits { asked: Point::default(), confirmed: vec![Point::default(); usize::from(zones)] }
     }
 
-    /// The first entry that some zone may still need.
+    /// The first entry that a zone may still need.
     pub fn head(&self) -> u64 {
         self.confirmed.iter().min().map_or(0, |point| point.entry())
     }
 
-    /// Every zone has answered the last request.
+    /// Whether every zone has answered the last request.
     pub fn is_answered(&self) -> bool {
         self.confirmed.iter().all(|&confirmed| confirmed >= self.asked)
     }

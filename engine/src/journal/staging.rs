@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Entries that are appended but not given to a write: records in the making.
+//! Entries that are appended but not yet given to a write: the records being filled or waiting.
 //!
-//! Invariant: every record here fits into one flush set. Nothing is allocated once as many records have been here
-//! together as ever will be.
+//! Invariant: every record here fits into one flush set. Nothing is allocated once the largest number of records ever
+//! staged together has been reached.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -19,7 +19,7 @@ const _: () = assert!(
     "the largest entry fits into a flush set"
 );
 
-/// A batch of entries that no entry is added to any more.
+/// A closed batch of entries: no entry is added any more.
 #[derive(Debug)]
 pub(super) struct Record {
     builder: RecordBuilder,
@@ -27,18 +27,18 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// The numbers of its entries.
+    /// The numbers of the record's entries.
     pub fn entries(&self) -> Range<u64> {
         self.header.first..self.header.first + u64::from(self.builder.entries())
     }
 
-    /// The record as it goes on media.
+    /// The record as it is written to media.
     pub fn finish(&mut self) -> &[u8] {
         self.builder.finish(self.header)
     }
 }
 
-/// What the header of a record says of the time when it is closed.
+/// Positions that the header of a record states as of its closing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heads {
     /// The first entry that is not committed.
@@ -47,22 +47,22 @@ pub(super) struct Heads {
     pub map_head: u64,
 }
 
-/// Records that wait to be written.
+/// Records that wait to be written, and the one being filled.
 #[derive(Debug)]
 pub(super) struct Staging {
-    /// Those that no entry will be added to, oldest first.
+    /// Closed records, oldest first.
     closed: VecDeque<Record>,
-    /// The one that entries are added to, and the number of its first.
+    /// The record being filled, and the number of its first entry.
     filling: RecordBuilder,
     first: u64,
-    /// Memory of earlier records.
+    /// Memory of earlier records, for reuse.
     spare: Vec<RecordBuilder>,
     /// Sectors of the closed records.
     closed_sectors: u64,
     sizes: Sizes,
-    /// What all headers have in common.
+    /// Fields that all headers have in common.
     header: RecordHeader,
-    /// What goes into the headers of records as they are closed.
+    /// Goes into the headers of records as they are closed.
     pub counters: Counters,
 }
 
@@ -96,7 +96,7 @@ impl Staging {
         self.header.generation
     }
 
-    /// Nothing is here.
+    /// True when there are no staged entries.
     pub fn is_empty(&self) -> bool {
         self.closed.is_empty() && self.filling.is_empty()
     }
@@ -106,24 +106,24 @@ impl Staging {
         self.closed.len()
     }
 
-    /// The first entry that is here, or the next one.
+    /// The first staged entry, or the next one.
     #[cfg(test)]
     pub fn first_entry(&self) -> u64 {
         self.closed.front().map_or(self.first, |record| record.header.first)
     }
 
-    /// Sectors that the records here will take.
+    /// Sectors that the staged records will take.
     pub fn sectors(&self) -> u64 {
         let filling = if self.filling.is_empty() { 0 } else { self.sizes.sectors(self.filling.len()) };
         self.closed_sectors + filling
     }
 
-    /// Sectors that a record with nothing but `entry` would take: never less than what it adds to those here.
+    /// Sectors of a record with only `entry`: never fewer than the entry adds to the staged records.
     pub fn sectors_alone(&self, entry: &Entry<'_>) -> u64 {
         self.sizes.sectors(HEADER_BYTES + encoded_len(entry))
     }
 
-    /// Adds an entry. Returns whether it is the first of a record.
+    /// Adds an entry. Returns whether it is the first of its record.
     pub fn push(&mut self, entry: &Entry<'_>, heads: Heads) -> bool {
         if self.filling.len() + encoded_len(entry) > self.sizes.max_record_bytes() {
             self.close(heads);
@@ -133,7 +133,7 @@ impl Staging {
         first
     }
 
-    /// Closes the record that is filled, if it has entries.
+    /// Closes the record being filled, if it has entries.
     pub fn close(&mut self, heads: Heads) {
         if self.filling.is_empty() {
             return;
@@ -160,7 +160,7 @@ impl Staging {
         Some(record)
     }
 
-    /// Takes the memory of a record back.
+    /// Takes back the memory of a written record.
     pub fn recycle(&mut self, mut record: Record) {
         record.builder.begin();
         self.spare.push(record.builder);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a journal counts.
+//! Counters of a journal.
 
-/// Things on their way to the medium.
+/// Counts at each stage from append to durable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CommitCounts {
-    /// Begun.
+    /// Started.
     pub started: u64,
-    /// Written: the transfer has ended well.
+    /// Written: the transfer has succeeded.
     pub written: u64,
-    /// Committed: durable, as is all before them.
+    /// Committed: durable, together with all before them.
     pub committed: u64,
 }
 
@@ -20,12 +20,12 @@ pub struct JournalStatistics {
     pub disk_full: u64,
     /// Times that the zones were asked to commit their slab journals.
     pub slab_journal_commits_requested: u64,
-    /// Entries.
+    /// Journal entries.
     pub entries: CommitCounts,
     /// Blocks: batches of entries, each a record of its log and a flush set.
     pub blocks: CommitCounts,
-    /// Bytes given to writes, framing and padding included.
+    /// Bytes written, including framing and padding.
     pub bytes_written: u64,
-    /// Flushes waited for.
+    /// Flushes that batches waited for.
     pub flushes: u64,
 }

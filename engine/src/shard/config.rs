@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Everything that a shard is made of.
+//! Configuration of a shard.
 
 use crate::block_map::{BlockMap, MapConfig, MAX_ALLOCATIONS};
 use crate::dedupe::IndexImage;
@@ -13,50 +13,51 @@ use crate::logical::map_waiters;
 use crate::slabs::{PbnLocks, PhysicalConfig, PhysicalZone, ReserveConfig};
 use crate::units::ShardId;
 
-/// Everything that a shard is made of.
+/// Configuration of a shard.
 #[derive(Debug)]
 pub struct ShardConfig<Buf> {
-    /// Its number.
+    /// Number of the shard in its volume.
     pub id: ShardId,
     /// The volume's layout.
     pub geometry: Geometry,
-    /// Blocks that can be in flight in this shard's logical zone (dm-vdo: 2048).
+    /// Blocks in flight in the shard's logical zone, at most (dm-vdo: 2048).
     pub vios: usize,
-    /// Pieces that the shard holds at once.
+    /// Maximum number of pieces that the shard holds.
     pub pieces: usize,
-    /// Memory for the content of blocks in flight, at least one block. Requests wait where there are fewer than data_vios.
+    /// Buffers for the content of blocks in flight, at least one. If there are fewer than data_vios, requests wait for
+    /// them.
     pub bounce: Vec<Buf>,
-    /// Memory for verify reads; at least one block.
+    /// Buffers for verify reads, at least one.
     pub verify: Vec<Buf>,
-    /// Memory for compressed blocks on their way to the base; at least one block.
+    /// Buffers for compressed blocks being written, at least one.
     pub containers: Vec<Buf>,
-    /// Memory for compressed blocks whose fragments may be moved; at least one block.
+    /// Buffers for compressed blocks that the relocator reads, at least one.
     pub relocation: Vec<Buf>,
-    /// Memory for swaps; 1 to [`MAX_SWAPS`](crate::context::swap::MAX_SWAPS) blocks.
+    /// Buffers for swaps, 1 to [`MAX_SWAPS`](crate::context::swap::MAX_SWAPS).
     pub swaps: Vec<Buf>,
-    /// Whether new data is compressed, to begin with.
+    /// Whether new data is compressed at the start.
     pub compression: bool,
-    /// Bytes of the shard's part of the level-1 index.
+    /// Size of the shard's part of the level-1 index in bytes.
     pub index_bytes: usize,
-    /// The index as it was saved when the volume was stopped, if it is to be used. What does not fit is not used
+    /// The index as saved when the volume was stopped, if it is to be used. An image that does not match is ignored
     /// ([`crate::Shard::index_restored`]).
     pub index_image: Option<IndexImage>,
-    /// The history of the index, level 2; none where the index is to be level 1 alone.
+    /// The index history, level 2; `None` for an index with level 1 only.
     pub history: Option<HistoryConfig>,
-    /// The volume's fingerprinter.
+    /// Computes fingerprints with the volume's secret.
     pub fingerprinter: Fingerprinter,
-    /// What load has found on media, and the memory to go on from there.
+    /// The metadata that load has found on media, and the memory for working on it.
     pub metadata: MetadataConfig<Buf>,
 }
 
-/// Blocks that a hash zone works on at once: as many as one shard has in flight. Those of other shards may all have the same
-/// hash zone; what is more waits there.
+/// Blocks that a hash zone processes at once: as many as one shard has in flight. Blocks of other shards may all have
+/// the same hash zone; the excess is queued there.
 pub(super) const fn members(vios: usize) -> usize {
     vios
 }
 
-/// The locks of a physical zone, by who holds them: the members of all hash zones, the relocator's reads and swaps; and of new pages
-/// twice as many as one shard makes at a time.
+/// The locks of a physical zone, by holder: for data the members of all hash zones, the relocator's reads and the
+/// swaps; for new pages twice as many as one shard creates at a time.
 pub(super) fn pbn_locks(shards: usize, vios: usize, moving: usize) -> PbnLocks {
     PbnLocks { data: shards * members(vios) + moving, pages: 2 * MAX_ALLOCATIONS }
 }
@@ -68,52 +69,52 @@ pub struct MetadataConfig<Buf> {
     pub nonce: u64,
     /// Load generation: larger than any before.
     pub generation: u64,
-    /// Writes that have ended may be in a volatile cache.
+    /// Completed writes may be in a volatile cache.
     pub volatile_cache: bool,
-    /// Block-map pages kept in memory.
+    /// Number of block-map pages to cache.
     pub map_pages_cached: usize,
-    /// Blocks for block-map transfers.
+    /// Buffers for block-map transfers.
     pub map_bufs: Vec<Buf>,
-    /// Blocks for journal transfers.
+    /// Buffers for journal transfers.
     pub journal_bufs: Vec<Buf>,
-    /// Blocks for transfers of slab metadata.
+    /// Buffers for transfers of slab metadata.
     pub slab_bufs: Vec<Buf>,
     /// Erased segments for the shard's journal.
     pub segments: Vec<JournalSegment>,
-    /// What is kept back when the shard's part of the volume is full.
+    /// Blocks to be reserved when the shard's part of the volume is full.
     pub reserve: ReserveConfig,
     /// Summaries of the shard's slabs, in the order of their numbers.
     pub summaries: Vec<SlabSummary>,
-    /// The shard's share of the logical blocks in use: all of them for shard 0, none for the others, whose shares may
-    /// then fall below zero.
+    /// The shard's share of the mapped logical blocks: shard 0 gets all of them, the others get 0, and their share may
+    /// later fall below zero.
     pub logical_blocks_used: i64,
-    /// Likewise of the pages of the block map.
+    /// The shard's share of the block-map pages, split likewise.
     pub map_pages: i64,
 }
 
 impl<Buf: Copy> MetadataConfig<Buf> {
-    /// What an index that this shard saves belongs to.
+    /// Identity of an index image that this shard saves.
     pub(super) fn image_of(&self, geometry: &Geometry, id: ShardId) -> ImageOf {
         ImageOf { nonce: self.nonce, generation: self.generation, shard: id.0, shards: geometry.shards() as u16 }
     }
 
-    /// Fewest pages that a shard of so many data_vios can keep in memory.
+    /// Minimum number of block-map pages that a shard with `vios` data_vios can cache.
     #[must_use]
     pub const fn minimum_map_pages(vios: usize) -> usize {
         BlockMap::<Buf>::minimum_pages(map_waiters(vios))
     }
 
-    /// Transfers of metadata that can be under way together: each has a block at least.
+    /// Maximum number of metadata transfers in flight: each needs at least one block.
     pub(super) fn transfers(&self) -> usize {
         self.map_bufs.len() + self.journal_bufs.len() + self.slab_bufs.len()
     }
 
-    /// What the shard's part of the volume uses at its start.
+    /// The shard's share of the volume's usage at its start.
     pub(super) const fn counters(&self) -> Counters {
         Counters { logical_blocks_used: self.logical_blocks_used, map_pages: self.map_pages }
     }
 
-    /// Makes the parts of a shard that have metadata.
+    /// Builds the parts of a shard that have metadata.
     pub(super) fn build(
         self,
         geometry: &Geometry,

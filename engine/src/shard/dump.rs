@@ -7,7 +7,7 @@ use crate::dump::{DumpScope, ShardDump};
 use crate::env::Env;
 
 impl<E: Env> Shard<E> {
-    /// What the shard holds now, and who waits. Changes nothing; allocates memory for the answer.
+    /// What the shard holds now, and what waits. Changes nothing; allocates memory for the answer.
     #[must_use]
     pub fn dump(&self, scope: &DumpScope) -> ShardDump {
         ShardDump {

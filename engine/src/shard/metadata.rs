@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a shard's metadata needs between requests: outcomes of transfers, news of the physical zone, write-back, and the
-//! agreement between the recovery journal and what its entries changed about how far it can be forgotten.
+//! Maintenance of a shard's metadata between requests: results of transfers, events of the physical zone, write-back,
+//! and the heads of the recovery journal, which depend on how far its entries are applied and durable elsewhere.
 
 use super::Shard;
 use crate::block_map::MapStatistics;
@@ -17,7 +17,7 @@ use crate::slabs::{PhysicalEvent, PhysicalStatistics, Requester};
 use crate::statistics::Statistics;
 use crate::swapper::Swapper;
 
-/// Gives the outcomes of metadata transfers to their owners. Returns whether there were any.
+/// Passes the results of metadata transfers to their owners. Returns whether there were any.
 pub(super) fn take_outcomes<E: Env>(cx: &mut Context<'_, E>, logical: &mut LogicalZone<E>) -> bool {
     let mut progress = false;
     while let Some((owner, result)) = cx.metadata.take_ended() {
@@ -28,14 +28,14 @@ pub(super) fn take_outcomes<E: Env>(cx: &mut Context<'_, E>, logical: &mut Logic
             MetadataOwner::Physical(tag) => cx.physical.io_done(cx.env, cx.metadata, tag, result),
         }
     }
-    // Before anybody hears of entries that failed: their blocks must not be used again.
+    // Before anything learns of failed entries: their blocks must not be reused.
     if let Some(reason) = cx.journal.failed() {
         cx.enter_read_only(reason);
     }
     progress
 }
 
-/// Passes on what the physical zone has to say. Returns whether it had anything.
+/// Forwards the events of the physical zone. Returns whether there were any.
 pub(super) fn take_physical_events<E: Env>(
     cx: &mut Context<'_, E>,
     logical: &mut LogicalZone<E>,
@@ -69,7 +69,7 @@ pub(super) fn take_physical_events<E: Env>(
     progress
 }
 
-/// An increment that had to wait was made.
+/// An increment that had to wait is done.
 fn incremented<E: Env>(
     cx: &mut Context<'_, E>,
     logical: &mut LogicalZone<E>,
@@ -83,7 +83,7 @@ fn incremented<E: Env>(
     }
 }
 
-/// An allocation that had to wait was made, or there is nothing left to wait for in this zone.
+/// An allocation that had to wait is done, or nothing is left to wait for in this zone.
 fn allocated<E: Env>(
     cx: &mut Context<'_, E>,
     logical: &mut LogicalZone<E>,
@@ -130,7 +130,7 @@ pub(super) fn advance<E: Env>(cx: &mut Context<'_, E>, logical: &mut LogicalZone
     progress
 }
 
-/// Adds what the metadata of a shard counts.
+/// Adds the counters of a shard's metadata.
 pub(super) fn count<E: Env>(shard: &Shard<E>, stats: &mut Statistics) {
     count_journal(&shard.journal.statistics(), stats);
     count_map(&shard.logical.map().statistics(), stats);

@@ -2,9 +2,9 @@
 
 //! One shard: a logical, a hash and a physical zone and an I/O submitter on one reactor.
 //!
-//! A host feeds a shard with pieces, messages, completions and timers in any order, then calls [`Shard::run`], which
-//! takes everything as far as it can go without waiting and starts the transfers that came of it. What the calls before
-//! `run` leave behind is a batch: fingerprints, index probes and adjacent blocks of it are worked on together.
+//! A host gives a shard pieces, messages, completions and timers in any order, then calls [`Shard::run`], which does
+//! all work that is possible without waiting and starts the resulting transfers. The work from the calls before `run`
+//! is a batch: its fingerprints, index probes and adjacent blocks are processed together.
 //!
 //! Invariants: nothing is allocated after [`Shard::new`]; every accepted piece is answered exactly once; the same calls
 //! with the same answers of [`Env`] give the same behaviour.
@@ -30,12 +30,12 @@ use crate::units::{Lbn, Pbn, ShardId};
 
 pub use config::{MetadataConfig, ShardConfig};
 
-/// Most blocks in one transfer: dm-vdo's default rotation interval, 256 KiB.
+/// Maximum number of blocks in one transfer: dm-vdo's default rotation interval, 256 KiB.
 pub const MAX_RUN_BLOCKS: usize = 64;
 
 type Outcome = (Owner, Pbn, Direction, Result<(), RequestError>);
 
-/// One shard.
+/// The zones of one shard, its journal, its transfers and its counters.
 #[derive(Debug)]
 pub struct Shard<E: Env> {
     id: ShardId,
@@ -53,9 +53,9 @@ pub struct Shard<E: Env> {
     reporter: Reporter,
     timers: Timers,
     stats: Statistics,
-    /// Outcomes of the transfer that has just completed.
+    /// Results of the transfer that has just completed.
     outcomes: Vec<Outcome>,
-    /// Why the volume takes no writes any more, once that is so.
+    /// Why the volume is read-only; `None` while it takes writes.
     read_only: Option<ReadOnlyReason>,
 }
 
@@ -86,7 +86,7 @@ macro_rules! split {
     };
 }
 
-// Behind the macro, which they use.
+// After the macro, which they use.
 mod administration;
 mod config;
 mod dump;
@@ -96,7 +96,7 @@ mod receive;
 mod relocation;
 
 impl<E: Env> Shard<E> {
-    /// Builds an empty shard; all the memory that it will ever use is reserved here.
+    /// Builds an empty shard and reserves all memory that it will ever use.
     ///
     /// # Panics
     /// If a pool of the configuration is empty: no request could ever be answered.
@@ -121,7 +121,7 @@ impl<E: Env> Shard<E> {
         } = config;
         let compression = Compression::new(compression, &containers);
         let example = *bounce.first().expect("a shard needs at least one bounce block");
-        // Every block in flight in the volume may have the same hash zone or the same physical zone.
+        // All blocks in flight in the volume may have the same hash zone or the same physical zone.
         let in_flight = vios * geometry.shards();
         let members = config::members(vios);
         let locks = config::pbn_locks(geometry.shards(), vios, relocation.len() + swaps.len());
@@ -137,10 +137,11 @@ impl<E: Env> Shard<E> {
         let (journal, map, physical) = metadata.build(&geometry, id, vios, locks);
         let hash = HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example);
         let relocator = Relocator::new(&relocation);
-        // The others' swappers have nothing to do.
+        // The swappers of the other shards have nothing to do.
         let swapper = Swapper::new(&swaps, if id == HOME { in_flight } else { 0 });
-        // A member of a hash lock holds one PBN lock at most, and lets go of it before it ends; messages between two shards
-        // keep their order. So no more than these are ever held, pages apart, of which more than their share wait.
+        // A member of a hash lock holds at most one PBN lock, and releases it before it ends; messages between two
+        // shards keep their order. So no more locks than these are ever held, except for pages, which wait beyond their
+        // share.
         let holders = hash.members_at_most() * geometry.shards() + relocator.reads_at_most();
         let holders = holders + swapper.swaps_at_most();
         assert!(physical.locks_at_most() > holders, "{} PBN locks, {holders} holders", physical.locks_at_most());
@@ -176,11 +177,11 @@ impl<E: Env> Shard<E> {
         self.logical.can_accept()
     }
 
-    /// Accepts a piece whose range this shard owns; another's, or one outside the volume, is answered with
+    /// Accepts a piece whose range this shard owns. A piece of another shard, or outside the volume, is answered with
     /// [`RequestError::OutOfRange`].
     ///
     /// # Panics
-    /// If the shard cannot accept a piece now, or the piece contradicts itself.
+    /// If the shard cannot accept a piece now, or the piece is inconsistent.
     pub fn submit(&mut self, env: &mut E, piece: Piece<E::Client>) {
         let (mut cx, logical, ..) = split!(self, env);
         logical.accept(&mut cx, piece);
@@ -192,7 +193,7 @@ impl<E: Env> Shard<E> {
         self.logical.can_accept_sweep()
     }
 
-    /// Accepts a sweep: this shard's part of it.
+    /// Accepts a sweep, of which this shard does its part.
     ///
     /// # Panics
     /// If the shard cannot accept a sweep now.
@@ -201,10 +202,10 @@ impl<E: Env> Shard<E> {
         logical.accept_sweep(&cx, sweep);
     }
 
-    /// Takes the outcome of a transfer.
+    /// Takes the result of a transfer.
     ///
     /// # Panics
-    /// If no transfer of that name is under way.
+    /// If no transfer with that token is in flight.
     pub fn io_done(&mut self, env: &mut E, token: RunToken, result: Result<(), RequestError>) {
         if MetadataIo::<E::Buf>::is_ours(token) {
             self.metadata.done(env, token, result);
@@ -226,7 +227,7 @@ impl<E: Env> Shard<E> {
         self.outcomes = outcomes;
     }
 
-    /// Takes the timer that [`Env::arm_timer`] asked for.
+    /// The timer armed by [`Env::arm_timer`] has fired.
     pub fn timer(&mut self, env: &mut E) {
         for user in self.timers.due(env) {
             match user {
@@ -252,21 +253,21 @@ impl<E: Env> Shard<E> {
         }
     }
 
-    /// Sets the timer for the writes of metadata that are to be tried again.
+    /// Arms the timer for the next retry of a metadata write.
     fn set_metadata_timer(&mut self, env: &mut E) {
         if let Some(at) = self.metadata.next_try() {
             self.timers.arm(env, TimerUser::Metadata, at);
         }
     }
 
-    /// True while a write of metadata that has failed waits to be tried again.
+    /// True while a failed metadata write waits for its retry.
     #[must_use]
     pub fn tries_again(&self) -> bool {
         self.metadata.next_try().is_some()
     }
 
-    /// Does the work that the calls above left to be done in batches, and starts the transfers that came of it.
-    /// A host calls it after a round of the calls above. Returns whether there was anything to do.
+    /// Does the work that the calls above have queued, in batches, and starts the resulting transfers. A host calls it
+    /// after a round of the calls above. Returns whether there was anything to do.
     pub fn run(&mut self, env: &mut E) -> bool {
         let mut progress = false;
         self.logical.begin_turn();
@@ -277,7 +278,7 @@ impl<E: Env> Shard<E> {
             worked |= swapper.advance(&mut cx);
             worked |= logical.advance(&mut cx) | hash.advance(&mut cx);
             worked |= metadata::take_physical_events(&mut cx, logical, hash, swapper);
-            // The hash zone has nothing left to look at, so content can be given up and clients answered; and what was
+            // The hash zone has nothing left to compare, so content can be released and clients answered; and what is
             // journaled so far makes a batch.
             if !worked {
                 worked |= logical.retire(&mut cx);
@@ -298,8 +299,8 @@ impl<E: Env> Shard<E> {
         progress
     }
 
-    /// True when no request is in flight: no piece, no lock, no data transfer, no journal entry, no reference to be
-    /// counted. Metadata may still be on its way to the media.
+    /// True when no request is in flight: no piece, no lock, no data transfer, no journal entry, no pending reference
+    /// count. Metadata transfers may still be in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.logical.is_idle()
@@ -312,13 +313,13 @@ impl<E: Env> Shard<E> {
             && self.physical.is_idle()
     }
 
-    /// True while compressed blocks are written anew for overwrites of their fragments, or are about to be.
+    /// True while compressed blocks are rewritten for overwrites of their fragments, or such a request is queued.
     #[must_use]
     pub fn is_swapping(&self) -> bool {
         !self.swapper.is_idle()
     }
 
-    /// Counters and gauges.
+    /// The current counters and gauges.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let mut stats = self.stats;
@@ -335,22 +336,22 @@ impl<E: Env> Shard<E> {
         stats
     }
 
-    /// Reference count of a block of this shard's slabs, 255 for a provisional reference.
+    /// Reference count of a block in this shard's slabs; 255 for a provisional reference.
     #[must_use]
     pub fn references(&self, pbn: Pbn) -> Option<u8> {
         self.physical.references(pbn)
     }
 
-    /// Where a block of this shard is stored, if the page that says so is in memory.
+    /// Location of a block of this shard, if its block-map page is in memory.
     #[must_use]
     pub fn mapping(&self, lbn: Lbn) -> Option<Mapping> {
         self.logical.map().cached(lbn)
     }
 
-    /// Checks the invariants that can be checked from inside one shard; at rest also that nothing is held.
+    /// Checks the invariants that can be checked inside one shard; in an idle shard also that nothing is held.
     ///
     /// # Errors
-    /// A sentence that says what does not hold.
+    /// A sentence that describes the violated invariant.
     pub fn audit(&self) -> Result<(), String> {
         self.physical.audit()?;
         if self.is_idle() {

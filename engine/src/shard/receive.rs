@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a shard does with the messages of others: what is for a zone's queue goes there ([`Context::take`]), the rest is done
+//! Handles messages of other shards: messages for a zone's queue go there ([`Context::take`]), the others are processed
 //! at once.
 
 use super::Shard;
@@ -11,7 +11,7 @@ use crate::slabs::Requester;
 use crate::units::ShardId;
 
 impl<E: Env> Shard<E> {
-    /// Takes a message from another shard.
+    /// Receives a message from another shard.
     pub fn receive(&mut self, env: &mut E, from: ShardId, message: Message<E::Buf>) {
         debug_assert_ne!(from, self.id, "a shard does not send messages to itself");
         let (mut cx, logical, hash, swapper) = split!(self, env);
@@ -58,7 +58,7 @@ impl<E: Env> Shard<E> {
     }
 }
 
-/// What other shards ask of this one's physical zone.
+/// Handles requests of other shards to this shard's physical zone.
 fn ask_physical<E: Env>(cx: &mut Context<'_, E>, from: ShardId, message: Message<E::Buf>) {
     match message {
         Message::Increment { vio, pbn, point } => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The relocator's reads: blocks that may be worth it are read, and the logical zones are asked to move what is in them.
+//! The relocator's reads: reads blocks that may be worth it, and asks the logical zones to relocate their fragments.
 
 use crate::context::{Context, Owner};
 use crate::env::{Direction, Env};
@@ -8,7 +8,7 @@ use crate::error::RequestError;
 use crate::format::compressed_block::{Fragments, MAX_FRAGMENTS};
 use crate::format::{Mapped, MappingState};
 
-/// Begins to read blocks that wait, if `enabled`. Returns whether any.
+/// Starts reads of queued blocks, if `enabled`. Returns whether any started.
 pub(super) fn advance<E: Env>(cx: &mut Context<'_, E>, enabled: bool) -> bool {
     let pieces = cx.stats.pieces_in;
     cx.relocator.allow(pieces);
@@ -21,7 +21,7 @@ pub(super) fn advance<E: Env>(cx: &mut Context<'_, E>, enabled: bool) -> bool {
         if references == 0 || usize::from(references) > MAX_FRAGMENTS / 2 {
             continue;
         }
-        // The lock keeps the block from being given to somebody else and written while it is read.
+        // The lock keeps the block from being allocated again and overwritten while it is read.
         let Some(lease) = cx.lock_for_read(pbn, 1) else { continue };
         let (read, buf) = cx.relocator.begin(pbn, lease);
         cx.stats.relocation_reads += 1;
@@ -31,13 +31,13 @@ pub(super) fn advance<E: Env>(cx: &mut Context<'_, E>, enabled: bool) -> bool {
     progress
 }
 
-/// A block has been read, or could not be: that, and bytes that are no compressed block, is left to whoever reads a
-/// fragment of it.
+/// The read of a block has ended. Read errors and blocks that cannot be decoded are ignored here; the next client read
+/// of a fragment reports them.
 pub(super) fn read_done<E: Env>(cx: &mut Context<'_, E>, read: u32, result: Result<(), RequestError>) {
     let (pbn, buf, lease) = cx.relocator.end(read);
     cx.release(pbn, lease, None);
     let references = cx.physical.references(pbn).unwrap_or(0);
-    // Copied out: sending needs the world that the block is a part of.
+    // Copy the owners: sending needs `cx`, from which the block is borrowed.
     let Ok(fragments) = Fragments::decode(cx.env.block(buf)).map(|fragments| fragments.owners()) else { return };
     if result.is_err() || usize::from(references) > fragments.count() / 2 {
         return;
