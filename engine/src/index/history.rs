@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The level-2 index of a shard: what was stored before the time that level 1 remembers.
+//! The level-2 index of a shard: records older than those that level 1 holds.
 //!
-//! Every record that is made goes to the open *section* too. A full section is sealed ([`index_section`]) and handed to
-//! the host, which appends it to a *chapter*; when the chapter is closed its sections can be read. Content that is written
-//! again mostly comes again in the order in which it came, so nobody looks for a single record: when a *hook* of a section is
-//! written again (one fingerprint in 32 is a hook), the whole section comes back to level 1, and those who write its
-//! neighbours find them there.
+//! Every new record also goes to the open *section*. A full section is sealed ([`index_section`]) and handed to the
+//! host, which appends it to a *chapter*; when the chapter is closed, its sections can be read. Content that is written
+//! again mostly comes in its old order, so level 2 never looks for a single record: when a *hook* of a section is
+//! written again (one fingerprint in 32 is a hook), the whole section is loaded into level 1, where the writes of
+//! neighbouring content find their records.
 //!
 //! ```text
 //!   update -> add -> open section -> handed over (pending) -> chapter closed: readable
@@ -14,16 +14,16 @@
 //!   start -> the host reads all sections, newest first -> refill -> level 1 while it has room, and hooks
 //! ```
 //!
-//! **What is met stays**: when the window is nearly full and a section of its older half is loaded, its
-//! records go to the open section once more, those excepted of which level 1 knows better. So chapters that fall off take
-//! only what was not met during half a window.
+//! **Used records stay**: when the window is nearly full and a section of its older half is loaded, its records go to
+//! the open section again, except those for which level 1 has a different location. So when chapters fall out of the
+//! window, only records that were not used during half a window are lost.
 //!
 //! Differs from dm-vdo: no delta index and no search in chapters (see [`index_section`]), no dense part of the window
-//! (that is level 1), no zones that close a chapter together (shards have chapters of their own), and the refresh is by
+//! (that is level 1), no zones that close a chapter together (each shard has its own chapters), and the refresh is by
 //! sections.
 //!
-//! Invariants: all of it is advice. No memory is taken after start but for the sections handed over, one piece of 64 KiB
-//! each, what sorting one takes, and 16 bytes for each run of sections that can be read.
+//! Invariants: everything here is advice. After start, memory is allocated only for the sections handed over (64 KiB
+//! each), for sorting a section, and 16 bytes for each run of readable sections.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -37,39 +37,40 @@ pub use crate::format::index_section::SectionAt;
 use crate::format::index_section::{Section, SectionError, SectionRecord, SECTION_RECORDS};
 use crate::format::Mapped;
 
-/// Sections that were loaded last, which are not asked for again for a while: a miss on a hook of theirs has another
-/// reason than that nobody has loaded them.
+/// Number of recently loaded sections that are not requested again for a while: a miss on one of their hooks has
+/// another cause than that the section is not loaded.
 const RECENT_SECTIONS: usize = 16;
 
-/// A section that could not be read is asked for again when so many records have been made.
+/// Records to be made before a section that could not be read is requested again.
 const PAUSE_AFTER_FAILURE: u64 = 4 * SECTION_RECORDS as u64;
 
-/// A section that was loaded is asked for again when so much of level 1 has come in since: some of it can be gone.
+/// A loaded section is requested again when 1/N of level 1 has been filled since, because some of its records may have
+/// been evicted.
 const PART_OF_INDEX_TO_RELOAD: u64 = 4;
 
-/// What a shard must know of the volume's history.
+/// A shard's configuration of the index history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryConfig {
     /// The volume's nonce.
     pub nonce: u64,
-    /// Full sections of this shard that the window holds: for so many there is room for hooks.
+    /// Number of full sections of this shard in the window, which is also the room for hooks in sections.
     pub window_sections: u32,
-    /// Records that fill a section, at most [`SECTION_RECORDS`]. A volume keeps to one number.
+    /// Number of records that fill a section, at most [`SECTION_RECORDS`]. It never changes for a volume.
     pub section_records: u16,
 }
 
-/// What the history of a shard has, and has done since it was made.
+/// Gauges of a shard's index history, and counts since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HistoryStatistics {
-    /// Hooks held.
+    /// Number of hooks held.
     pub hooks: u64,
     /// Sections that can be read.
     pub sections_readable: u64,
-    /// Sections handed over whose chapter is not closed.
+    /// Sections handed over whose chapter is still open.
     pub sections_pending: u64,
     /// Sections handed over.
     pub sections_sealed: u64,
-    /// Sections that the host did not take, or whose chapter was lost.
+    /// Sections that the host dropped, or whose chapter was lost.
     pub sections_dropped: u64,
     /// Sections loaded because of a hook.
     pub sections_loaded: u64,
@@ -77,7 +78,7 @@ pub struct HistoryStatistics {
     pub sections_refilled: u64,
     /// Sections that could not be read, or were damaged.
     pub sections_failed: u64,
-    /// Records of old sections that went to the open one again.
+    /// Records of old sections copied to the open one.
     pub records_carried: u64,
 }
 
@@ -85,21 +86,21 @@ pub struct HistoryStatistics {
 #[derive(Debug)]
 pub struct History {
     config: HistoryConfig,
-    /// Partitions that are this shard's.
+    /// Partitions that this shard owns.
     partitions: RangeInclusive<u8>,
     open: Vec<SectionRecord>,
     open_number: SectionNumber,
     sections: Sections,
     hooks: Hooks,
-    /// What was loaded last, each until when it is not asked for again.
+    /// Recently loaded sections, each with the clock value until which it is not requested again.
     recent: VecDeque<(SectionAt, u64)>,
-    /// Records that have come to level 1, made or restored.
+    /// Number of records that came to level 1, new or restored.
     clock: u64,
     statistics: HistoryStatistics,
 }
 
 impl History {
-    /// An empty history of the shard to which `partitions` belong (`Geometry::hash_partitions`).
+    /// An empty history for the shard that owns `partitions` (`Geometry::hash_partitions`).
     #[must_use]
     pub fn new(config: HistoryConfig, partitions: RangeInclusive<u8>) -> History {
         let mut sections = Sections::default();
@@ -116,7 +117,7 @@ impl History {
         }
     }
 
-    /// Takes a record that level 1 was told of. Returns a section that is to be handed over, when it fills one.
+    /// Adds a record that was given to level 1. Returns the section to be handed over if this record fills it.
     ///
     /// # Panics
     /// If no content can be stored at the location: see [`SectionRecord::new`].
@@ -135,7 +136,7 @@ impl History {
         }
     }
 
-    /// Ends the open section before it is full, for a volume that stops; `None` if it has no records.
+    /// Closes the open section before it is full, for a volume that stops; `None` if it has no records.
     #[must_use]
     pub fn seal(&mut self) -> Option<Vec<u8>> {
         if self.open.is_empty() {
@@ -149,37 +150,37 @@ impl History {
         Some(image)
     }
 
-    /// Records that fill no section yet.
+    /// Number of records in the open section.
     #[must_use]
     pub fn open_records(&self) -> u64 {
         self.open.len() as u64
     }
 
-    /// The section handed over last could not be taken.
+    /// The host has dropped the last section that was handed over.
     pub fn section_dropped(&mut self) {
         self.statistics.sections_dropped += u64::from(self.sections.drop_last());
     }
 
-    /// The chapter that holds the oldest `sections` of those handed over is closed: they can be read.
+    /// The chapter with the oldest `sections` pending sections is closed: they can be read.
     pub fn chapter_closed(&mut self, chapter: u32, sections: u16) {
         self.sections.closed(chapter, sections);
     }
 
-    /// The chapter that held the oldest `sections` of those handed over could not be written: they are lost.
+    /// The chapter with the oldest `sections` pending sections could not be written: they are lost.
     pub fn chapter_lost(&mut self, sections: u16) {
         self.statistics.sections_dropped += self.sections.lose(sections) as u64;
     }
 
-    /// Chapters before `oldest` are no more.
+    /// Chapters before `oldest` are deleted.
     pub fn forget_before(&mut self, oldest: u32) {
         self.sections.forget_before(oldest);
     }
 
-    /// The section to load when level 1 does not know a fingerprint: `None` if it is no hook, nobody knows it, or its
-    /// section is not readable yet or was loaded just before.
+    /// The section to load when level 1 does not know a fingerprint: `None` if the fingerprint is not a hook or is
+    /// unknown, or if its section is not readable yet or was loaded recently.
     ///
-    /// The same section is answered until [`History::loaded`] or [`History::load_failed`] has been called for it: who has
-    /// asked for it already must not do so again.
+    /// The same section is returned until [`History::loaded`] or [`History::load_failed`] is called for it; the caller
+    /// must not request it twice.
     #[must_use]
     pub fn hook(&mut self, fingerprint: impl Into<ShortFingerprint>) -> Option<SectionAt> {
         let hook = fingerprint.into();
@@ -197,11 +198,11 @@ impl History {
         (!recent).then_some(at)
     }
 
-    /// A section that a hook asked for has been read: its records go to level 1. Returns a section that is to be handed
-    /// over, if records that are carried on have filled one.
+    /// A section requested for a hook was read: its records go to level 1. Returns a section to be handed over if
+    /// copied records have filled one.
     ///
     /// # Errors
-    /// What is wrong with the section. It counts as loaded, so that it is not asked for at once again.
+    /// The defect of the section. The section counts as loaded, so that it is not requested again at once.
     pub fn loaded(&mut self, index: &mut Index, at: SectionAt, image: &[u8]) -> Result<Option<Vec<u8>>, SectionError> {
         self.remember(at, PAUSE_AFTER_FAILURE);
         let section = self.decode(image)?;
@@ -216,7 +217,7 @@ impl History {
             self.clock += u64::from(matches!(restored, Restored::Added | Restored::Replaced(_)));
             if carry && !matches!(restored, Restored::Known(known) if known != location) {
                 self.statistics.records_carried += 1;
-                // At most one: a section has no more records than the open one has room for before it is empty again.
+                // At most one: a section does not have enough records to fill the open section twice.
                 filled = self.add(fingerprint, location).or(filled);
             }
         }
@@ -224,18 +225,18 @@ impl History {
         Ok(filled)
     }
 
-    /// A section that a hook asked for could not be read.
+    /// A section requested for a hook could not be read.
     pub fn load_failed(&mut self, at: SectionAt) {
         self.statistics.sections_failed += 1;
         self.remember(at, PAUSE_AFTER_FAILURE);
     }
 
-    /// A section of an earlier life of the volume, or of another shard, has been read: what of it is this shard's goes to
-    /// level 1 as long as there is room, and its hooks are known from now on. Newest sections are to come first. Returns
-    /// the records that level 1 took.
+    /// A section of an earlier run of the volume, or of another shard, was read: the records that this shard owns go to
+    /// level 1 while it has room, and its hooks are added. Newest sections must come first. Returns the number of
+    /// records that level 1 took.
     ///
     /// # Errors
-    /// What is wrong with the section.
+    /// The defect of the section.
     pub fn refill(&mut self, index: &mut Index, at: SectionAt, image: &[u8]) -> Result<u64, SectionError> {
         let section = self.decode(image)?;
         self.statistics.sections_refilled += 1;
@@ -254,7 +255,7 @@ impl History {
         Ok(added.count() as u64)
     }
 
-    /// What it has and has done.
+    /// The current gauges and counts.
     #[must_use]
     pub fn statistics(&self) -> HistoryStatistics {
         HistoryStatistics {
@@ -271,7 +272,7 @@ impl History {
         section
     }
 
-    /// A section is not asked for until so many more records have come.
+    /// Does not request a section again until `records` more records have come.
     fn remember(&mut self, at: SectionAt, records: u64) {
         self.recent.retain(|&(recent, _)| recent != at);
         if self.recent.len() == RECENT_SECTIONS {
@@ -280,7 +281,7 @@ impl History {
         self.recent.push_back((at, self.clock + records));
     }
 
-    /// Whether the records of a section that is in use again would fall off before long.
+    /// Whether the records of a section that is in use again would soon fall out of the window.
     const fn must_carry(&self, at: SectionAt) -> bool {
         let window = self.config.window_sections as u64;
         self.sections.readable() >= window - window / 4 && self.sections.is_in_older_half(at.chapter)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The image of a shard's level-1 index: written at a clean stop, so that the index is there at once afterwards.
+//! The image of a shard's level-1 index: written at a clean stop, so that the index is complete at the next start.
 //!
 //! An image is a row of pages of 4096 bytes, a head page and then as many as the buckets need:
 //! ```text
@@ -21,10 +21,11 @@
 //!      88    4  bits of the key
 //!      92 4004  0
 //! ```
-//! An image fits one size of index and one number of shards. Whoever changes either refills the index from chapters.
+//! An image fits only one size of index and one number of shards. After a change of either, the index is refilled from
+//! chapters.
 //!
-//! Invariant: an index that was loaded is one that could have been made by updates, whatever the bytes were; that it is
-//! the newest is for the caller to see to (the generation tells). It is only advice in any case.
+//! Invariant: whatever the bytes were, a loaded index is one that updates could have produced. The caller has to check
+//! that the image is the newest (by its generation). The index is only advice in any case.
 
 use mpool::format::fields::{FieldReader, FieldWriter, Truncated};
 use thiserror::Error;
@@ -34,10 +35,9 @@ use super::table::Table;
 use super::{buckets_in, Index};
 use crate::format::index_section::check_code;
 
-/// Bytes of a page.
 const PAGE_BYTES: usize = 4096;
 
-/// Where the content of a page begins.
+/// Offset of the content in a page.
 const CONTENT: usize = 64;
 
 const BUCKETS_PER_PAGE: usize = (PAGE_BYTES - CONTENT) / size_of::<Bucket>();
@@ -45,68 +45,68 @@ const BUCKETS_PER_PAGE: usize = (PAGE_BYTES - CONTENT) / size_of::<Bucket>();
 const _: () = assert!(CONTENT + BUCKETS_PER_PAGE * size_of::<Bucket>() == PAGE_BYTES, "buckets fill a page");
 const _: () = assert!(size_of::<Bucket>() == SLOTS * 8, "a bucket has the same size in an image");
 
-/// Pages that are made at a time: 1 MiB.
+/// Pages written at a time: 1 MiB.
 const PAGES_PER_PIECE: usize = 256;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DDIX");
 const VERSION: u16 = 1;
 
-/// What an image belongs to.
+/// Identity of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageOf {
     /// The volume's nonce.
     pub nonce: u64,
-    /// The load generation in which the volume stopped.
+    /// The load generation in which the volume was stopped.
     pub generation: u64,
-    /// The shard.
+    /// Number of the shard.
     pub shard: u16,
-    /// Shards of the volume.
+    /// Number of shards of the volume.
     pub shards: u16,
 }
 
-/// Why bytes are no image for an index.
+/// Why an image cannot be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ImageError {
-    /// There are fewer pages than the index needs.
+    /// The image has fewer pages than the index needs.
     #[error("an index image of {pages} pages does not fit {bytes} bytes")]
     Size {
-        /// Pages needed.
+        /// Number of pages needed.
         pages: usize,
-        /// Bytes that there are.
+        /// Size of the image in bytes.
         bytes: usize,
     },
-    /// A page is damaged, or another volume's.
+    /// A page is damaged, or belongs to another volume.
     #[error("page {0} of an index image is damaged or of another volume")]
     Damaged(u32),
-    /// A page is of another kind, version, shard, generation or place.
+    /// A page has a wrong kind, version, shard, generation or page number.
     #[error("page {0} of an index image belongs elsewhere")]
     Elsewhere(u32),
-    /// The index that was saved had another size, or a key that it cannot have had.
+    /// The saved index had another size, or a key that an index of this size cannot have.
     #[error("the index image is of {buckets} buckets with keys of {key_bits} bits, where {wanted} buckets are wanted")]
     Shape {
-        /// Buckets saved.
+        /// Number of buckets saved.
         buckets: u64,
-        /// Bits of their keys.
+        /// Bits of the saved keys.
         key_bits: u32,
-        /// Buckets wanted.
+        /// Number of buckets of the index to be loaded.
         wanted: usize,
     },
-    /// Records that cannot be where they are.
+    /// A page has records in places where they cannot be.
     #[error("page {0} of an index image has records that cannot be there")]
     Records(u32),
-    /// The number of records is not the one that was saved.
+    /// The number of records differs from the saved one.
     #[error("the index image has {found} records where {saved} were saved")]
     Count {
-        /// Records saved.
+        /// Number of records saved.
         saved: u64,
-        /// Records found.
+        /// Number of records found.
         found: u64,
     },
 }
 
 impl Index {
-    /// The image, in pieces of up to 1 MiB, each a whole number of pages of 4096 bytes. Completes a resize first, which
-    /// takes some milliseconds for each 16 MiB.
+    /// The image, in chunks of up to 1 MiB, each a whole number of pages of 4096 bytes. Completes a resize first, which
+    /// takes some milliseconds per 16 MiB.
     pub fn save(&mut self, of: ImageOf) -> impl Iterator<Item = Vec<u8>> + use<'_> {
         while self.migrate(usize::MAX) {}
         let table = &self.table;
@@ -134,7 +134,7 @@ impl Index {
     /// An index in at most `bytes` bytes of memory (see [`Index::new`]) with the records of an image.
     ///
     /// # Errors
-    /// Why the image does not serve.
+    /// Why the image cannot be used.
     pub fn load(bytes: usize, of: ImageOf, image: &[u8]) -> Result<Index, ImageError> {
         let count = buckets_in(bytes);
         let (all, _) = image.as_chunks::<PAGE_BYTES>();
@@ -163,7 +163,7 @@ impl Index {
     }
 }
 
-/// Pages of an image.
+/// Number of pages of an image.
 const fn pages(buckets: usize) -> usize {
     1 + buckets.div_ceil(BUCKETS_PER_PAGE)
 }
@@ -178,7 +178,7 @@ fn write_head(table: &Table, page: &mut [u8; PAGE_BYTES]) {
     writer.u64(table.count() as u64).u64(table.generation()).u64(table.len()).u32(table.key_bits());
 }
 
-/// The content of a page that is what it must be.
+/// Checks a page and returns its content.
 fn open(of: ImageOf, number: u32, page: &[u8; PAGE_BYTES]) -> Result<&[u8], ImageError> {
     let (code, checked) = page.split_first_chunk().ok_or(ImageError::Damaged(number))?;
     if u32::from_le_bytes(*code) != check_code(of.nonce, checked) {
@@ -192,7 +192,7 @@ fn open(of: ImageOf, number: u32, page: &[u8; PAGE_BYTES]) -> Result<&[u8], Imag
     Ok(&page[CONTENT..])
 }
 
-/// What the head page says.
+/// Content of the head page.
 #[derive(Debug)]
 struct Head {
     buckets: u64,

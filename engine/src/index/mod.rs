@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The level-1 index: where a block's content was stored before, as advice.
+//! The level-1 index: advises where a block's content was stored before.
 //!
-//! One shard's part of it, wholly in memory, 8 bytes a record, allocated when it is made or resized and never else. It
-//! differs from the UDS index of dm-vdo, which costs two reads per hit: here advice costs two cache lines.
+//! This is one shard's part, wholly in memory, 8 bytes per record; memory is allocated only when the index is created
+//! or resized. Differs from the UDS index of dm-vdo, which costs two reads per hit: here advice costs two cache lines.
 //!
-//! What it promises:
-//! * **Advice only.** A record holds 16 bits of its key and no fingerprint, so a lookup may answer with the location of
-//!   other content: 1.2 to 2.4 times in 10000 when the index is full (8 candidates on average, each of which agrees by
-//!   chance once in 65536, or in 32768 when the number of buckets is just below a power of two). Whoever asks must
-//!   compare the content before sharing it. For the same reason an update may take over a record of other
-//!   content; the price of either is a duplicate not found or a read in vain.
-//! * **The least recently used go.** See the module `table` for how recency is kept.
-//! * **The latest update wins**: after `update(f, x)` a lookup of `f` answers `x`, nothing, or, where a later update
-//!   was given another fingerprint with the same key, what that one recorded. Never an earlier location of `f`.
+//! What the index promises:
+//! * **Advice only.** A record has 16 bits of its key and no fingerprint, so a lookup may return the location of other
+//!   content: 1.2 to 2.4 times in 10000 when the index is full (8 candidates on average, each of which matches by
+//!   chance once in 65536, or in 32768 when the number of buckets is just below a power of two). The caller must
+//!   compare the content before sharing it. For the same reason an update may take over a record of other content; the
+//!   price of either is a duplicate not found or a useless read.
+//! * **The least recently used records are evicted.** The module `table` describes how recency is kept.
+//! * **The latest update wins**: after `update(f, x)` a lookup of `f` returns `x`, nothing, or, if a later update had
+//!   another fingerprint with the same key, what that one recorded. Never an earlier location of `f`.
 //!
 //! **Resizing** is online and in small steps, taken by some updates and by [`Index::migrate`]: the groups of the old
-//! table are emptied into the new one in the order of their keys, so that every key is in one table or in the other,
-//! and which one is known. Memory of the new table is allocated as it is reached, that of the old one given back as it
-//! is left, both by the megabyte. What is lost on the way:
+//! table are emptied into the new one in the order of their keys, so that every key is in exactly one table, and it is
+//! known in which. Memory of the new table is allocated as it is reached, memory of the old one is freed as it is left,
+//! both by the megabyte. What is lost by resizing:
 //! * shrinking: the least recently used records that no longer fit, and of those whose keys become equal (one in some
 //!   thousands) all but one;
-//! * growing by up to 16 times (after rounding to powers of two): nothing but a record that finds its buckets full. The
-//!   larger table keeps the smaller one's key, so wrong advice is up to 16 times more frequent until the index is made
-//!   anew;
+//! * growing by up to 16 times (after rounding to powers of two): only records whose buckets are full. The larger table
+//!   keeps the smaller one's key, so wrong advice is up to 16 times more frequent until the index is created again;
 //! * growing by more: every record. They are at most one in 16 of those that will fit.
 
 mod history;
@@ -41,84 +40,83 @@ use crate::format::Mapped;
 use record::{Bucket, SLOTS};
 use table::{Inserted, Place, Spread, Table, GROUP};
 
-/// Buckets of a new table that are cleared in one step of a resize: a few pages of memory.
+/// Buckets of a new table cleared in one step of a resize: a few pages of memory.
 const CLEARED_PER_STEP: usize = 8 * GROUP;
 
-/// A resize takes one step in so many updates. A step moves up to 512 records, which takes about ten microseconds.
+/// Updates per step of a resize. A step moves up to 512 records, which takes about ten microseconds.
 const UPDATES_PER_STEP: u32 = 8;
 
-/// Fingerprints whose places are worked out before the first of them is read.
+/// Fingerprints whose places are computed before the first of them is read.
 const TOUCH_BATCH: usize = 32;
 
-/// Generations since the supposed last use of a record that was restored because those around it are in use. It must
-/// stay until it is its turn, and of several streams each takes its turn.
+/// Assumed age, in generations, of a record that was restored because its neighbours are in use. It must survive until
+/// it is used, and with several streams each has to wait for its turn.
 const YOUNG: u64 = 2;
 
-/// Generations for which a record must not have been used for such a one to push it out. So what is used again before
-/// six sixteenths of the index have been renewed stays, however much is restored in vain.
+/// Age in generations from which a record may be evicted for a restored young one. So records that are used again
+/// before six sixteenths of the index have been renewed stay, however much is restored in vain.
 const YIELDS_TO_YOUNG: u64 = 6;
 
-/// Generations since the supposed last use of a record that fills memory which nobody else wants: as old as those that
-/// go next.
+/// Assumed age, in generations, of a record that only fills unused memory: as old as those that are evicted next.
 const OLD: u64 = 16;
 
-/// How old a record is that comes back from a chapter, and what it may push out.
+/// Assumed age of a record restored from a chapter, and which records it may evict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
-    /// It is wanted soon, as it seems: it may push out what has not been used for a good while.
+    /// It is likely to be used soon: it may evict records that have not been used for a good while.
     Young,
     /// It only fills free memory.
     Old,
 }
 
-/// What restoring a record did.
+/// Result of restoring a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restored {
-    /// There was room.
+    /// The record went into a free slot.
     Added,
-    /// It took the place of a record that named this location.
+    /// The record replaced one with this location.
     Replaced(Mapped),
-    /// The fingerprint has a record, which is newer or was used since, and names this location.
+    /// The fingerprint already has a record with this location, which is newer or was used since.
     Known(Mapped),
-    /// There was no room for a record of its age.
+    /// There was no room for a record of this age.
     Refused,
 }
 
-/// What an index holds, and has done since it was made.
+/// Gauges of an index, and counts since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexStatistics {
     /// Records that fit.
     pub capacity: u64,
-    /// Records held.
+    /// Records currently held.
     pub entries: u64,
-    /// Lookups.
+    /// Number of lookups.
     pub lookups: u64,
-    /// Lookups that were answered.
+    /// Lookups that returned a location.
     pub hits: u64,
-    /// Records pushed out by others, or lost by resizing.
+    /// Records evicted by others, or lost by resizing.
     pub evictions: u64,
     /// Records restored from chapters.
     pub restored: u64,
 }
 
-/// What an update did.
+/// Result of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
-    /// A record was added to an empty slot.
+    /// The record went into an empty slot.
     Added,
-    /// The fingerprint had a record, which now names the given location (if it did not before).
+    /// The fingerprint had a record, which now has the given location.
     Changed,
-    /// A record was added in the place of another's, which named this location.
+    /// The record replaced another one, which had this location.
     Replaced(Mapped),
 }
 
-/// The index of one shard.
+/// The level-1 index of one shard.
 #[derive(Debug)]
 pub struct Index {
     table: Table,
     /// The table that is being emptied into `table`.
     old: Option<Table>,
-    /// Buckets that the next resize shall give.
+    /// Number of buckets for the next resize.
     wanted: Option<usize>,
     updates_to_step: u32,
     discarded: u64,
@@ -128,8 +126,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// An index in at most `bytes` bytes of memory, rounded down: to pages of 4096 bytes, or below that
-    /// to a power of two of buckets of 64 bytes, of which it has two at least.
+    /// An index in at most `bytes` bytes of memory, rounded down: to pages of 4096 bytes, or below one page to a power
+    /// of two of 64-byte buckets, of which it has at least two.
     #[must_use]
     pub fn new(bytes: usize) -> Index {
         Index::with(Table::new(buckets_in(bytes)))
@@ -148,13 +146,13 @@ impl Index {
         }
     }
 
-    /// Records that fit.
+    /// Number of records that fit.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         (self.table.count() * SLOTS) as u64
     }
 
-    /// Records held; while a smaller table is being filled that can be more than fit.
+    /// Number of records held; during a shrink this can be more than fit.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.table.len() + self.old.as_ref().map_or(0, Table::len)
@@ -166,13 +164,13 @@ impl Index {
         self.len() == 0
     }
 
-    /// Records pushed out by others since the index was made, those lost by resizing included, removed ones not.
+    /// Number of records evicted since the index was created, including those lost by resizing, not those removed.
     #[must_use]
     pub const fn discarded(&self) -> u64 {
         self.discarded
     }
 
-    /// What it holds and has done.
+    /// The current gauges and counts.
     #[must_use]
     pub fn statistics(&self) -> IndexStatistics {
         IndexStatistics {
@@ -185,11 +183,11 @@ impl Index {
         }
     }
 
-    /// Brings the cache lines of a fingerprint near: touch a batch of fingerprints first, then look them up, and their
+    /// Prefetches the cache lines of a fingerprint: touch a batch of fingerprints first, then look them up, and their
     /// cache misses overlap.
     ///
-    /// The result means nothing, but the reads happen only if it is used: combine those of a batch, for instance with
-    /// `^`, and give that to [`black_box`]. Better, use [`Index::touch_all`].
+    /// The result has no meaning, but the reads happen only if it is used: combine the results of a batch, for instance
+    /// with `^`, and pass that to [`black_box`]. Better, use [`Index::touch_all`].
     #[must_use]
     #[inline]
     pub fn touch(&self, fingerprint: impl Into<ShortFingerprint>) -> u64 {
@@ -203,9 +201,8 @@ impl Index {
         self.table.touch(self.table.place(spread))
     }
 
-    /// Brings the cache lines of many fingerprints near, as [`Index::touch`] does for one, but with more of them on
-    /// their way at a time: a processor looks only some hundred instructions ahead, so where to read is worked out
-    /// before the first read.
+    /// Prefetches the cache lines of many fingerprints, like [`Index::touch`] but with more reads in flight: a
+    /// processor looks only some hundred instructions ahead, so all addresses are computed before the first read.
     pub fn touch_all(&self, fingerprints: impl IntoIterator<Item = impl Into<ShortFingerprint>>) {
         let mut fingerprints = fingerprints.into_iter();
         if self.old.is_some() {
@@ -226,7 +223,7 @@ impl Index {
         }
     }
 
-    /// Where the content with this fingerprint may be stored. Counts as a use of the record.
+    /// The location where content with this fingerprint may be stored. Counts as a use of the record.
     #[inline]
     pub fn lookup(&mut self, fingerprint: impl Into<ShortFingerprint>) -> Option<Mapped> {
         self.lookups += 1;
@@ -238,10 +235,10 @@ impl Index {
         Some(location)
     }
 
-    /// Records that the content with this fingerprint is stored at `location`. May take a step of a resize.
+    /// Records that content with this fingerprint is stored at `location`. May take a step of a resize.
     ///
     /// # Panics
-    /// If the location is the zero block, unmapped, or beyond 36 bits: no content is stored there.
+    /// If no content can be stored at the location: the zero block, unmapped, or beyond 36 bits.
     pub fn update(&mut self, fingerprint: impl Into<ShortFingerprint>, location: Mapped) -> Update {
         if self.old.is_some() {
             self.pace();
@@ -260,7 +257,7 @@ impl Index {
         }
     }
 
-    /// Records what a chapter says, unless the fingerprint has a record: that one is newer, or as good.
+    /// Restores a record from a chapter, unless the fingerprint already has one, which is newer or as good.
     ///
     /// # Panics
     /// As [`Index::update`].
@@ -284,13 +281,13 @@ impl Index {
         }
     }
 
-    /// True while there is so much free memory that a record mostly finds some.
+    /// True while enough memory is free for most records to find a free slot.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.len() < self.capacity() - self.capacity() / 16
     }
 
-    /// Forgets the record of a fingerprint if it still names `location`; says whether it did.
+    /// Removes the record of a fingerprint if it still has this location; returns whether it did.
     pub fn remove(&mut self, fingerprint: impl Into<ShortFingerprint>, location: Mapped) -> bool {
         let (table, place) = self.table_of(fingerprint.into());
         match table.find(place) {
@@ -302,16 +299,16 @@ impl Index {
         }
     }
 
-    /// Asks for another size, rounded as by [`Index::new`]; the work is done by and by. A resize under way is completed
-    /// first; of several that wait for it, the last counts.
+    /// Requests another size, rounded as in [`Index::new`]; the work is done step by step. A resize in progress is
+    /// completed first; of several requests that wait for it, the last one counts.
     pub fn resize(&mut self, bytes: usize) {
         self.wanted = Some(buckets_in(bytes));
         self.start_resize();
     }
 
-    /// Takes up to `steps` steps of a resize, each about ten microseconds; says whether there are more to take.
+    /// Takes up to `steps` steps of a resize, each about ten microseconds; returns whether steps remain.
     ///
-    /// A shard with nothing else to do may call it to finish sooner.
+    /// An idle shard may call this to finish sooner.
     pub fn migrate(&mut self, steps: usize) -> bool {
         for _ in 0..steps {
             let Some(mut old) = self.old.take() else { return false };
@@ -326,7 +323,7 @@ impl Index {
         self.old.is_some()
     }
 
-    /// The table that has a fingerprint's record, if there is one, and where.
+    /// The table that a fingerprint's record would be in, and its place there.
     #[inline]
     fn table_of(&mut self, fingerprint: ShortFingerprint) -> (&mut Table, Place) {
         let spread = Spread::of(fingerprint);
@@ -340,7 +337,7 @@ impl Index {
         (&mut self.table, place)
     }
 
-    /// Starts the resize that is wanted, unless one is under way.
+    /// Starts the requested resize, unless one is in progress.
     fn start_resize(&mut self) {
         if self.old.is_some() {
             return;
@@ -351,7 +348,7 @@ impl Index {
         }
     }
 
-    /// Takes a step of a resize when it is time for one.
+    /// Counts updates, and takes a step of a resize when one is due.
     #[cold]
     fn pace(&mut self) {
         self.updates_to_step -= 1;
@@ -361,7 +358,7 @@ impl Index {
         }
     }
 
-    /// Clears memory for the next group of the old table, or, when there is enough, moves its records.
+    /// Clears memory for the next group of the old table or, when there is enough, moves the group's records.
     fn step(&mut self, old: &mut Table) {
         let needed = self.table.reach(old, old.taken() + GROUP);
         if self.table.cleared() < needed {
@@ -371,16 +368,16 @@ impl Index {
         let known = old.key_bits() >= self.table.key_bits();
         old.take_group(|spread, location, age| {
             let place = self.table.place(spread);
-            // Keys can have become equal.
+            // Different keys of the old table can be equal in the new one.
             let kept =
                 known && self.table.find(place).is_none() && self.table.insert(place, location, age) == Inserted::Added;
-            // If not, then this record was dropped, or else another that it replaced.
+            // If not kept, this record was dropped, or it evicted another one.
             self.discarded += u64::from(!kept);
         });
     }
 }
 
-/// Buckets for `bytes`: whole groups, or a power of two.
+/// Number of buckets for `bytes`: whole groups, or a power of two.
 const fn buckets_in(bytes: usize) -> usize {
     let buckets = bytes / size_of::<Bucket>();
     if buckets >= GROUP {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One record of the level-1 index: 8 bytes that say where a block's content was stored.
+//! One record of the level-1 index: 8 bytes with the location of a block's content.
 //!
 //! ```text
 //!  63        48 47   46    40 39   36 35                                   0
@@ -9,22 +9,22 @@
 //! +------------+----+--------+-------+--------------------------------------+
 //! ```
 //! * `tag`: the low 16 bits of the record's key (see [`super::table`]).
-//! * `side`: which of its two buckets the record lies in. A bucket tells its records apart by tag and side.
-//! * `stamp`: the generation, modulo 128, in which it was last used.
+//! * `side`: in which of its two buckets the record is. A bucket tells its records apart by tag and side.
+//! * `stamp`: the generation, modulo 128, in which the record was last used.
 //!
 //! A bucket keeps its eight tags together, then the next 16 bits of all eight, then the rest, so that the compiler can
-//! look at all eight at once with the vector instructions that every x86-64 and ARMv8 has.
+//! compare all eight at once with the vector instructions that every x86-64 and ARMv8 has.
 //!
-//! Invariant: a location has a state other than unmapped, so 16 bits of zero after the tag are an empty slot, and only
-//! that.
+//! Invariant: the state of a location is never unmapped, so 16 zero bits after the tag always and only mean an empty
+//! slot.
 
 use crate::format::{Mapped, MappingState};
 use crate::units::Pbn;
 
-/// Bits of the tag.
+/// Number of bits of the tag.
 pub(super) const TAG_BITS: u32 = 16;
 
-/// Records in a bucket.
+/// Number of records in a bucket.
 pub(super) const SLOTS: usize = 8;
 
 const PBN_BITS: u32 = 36;
@@ -34,7 +34,7 @@ const TAG_SHIFT: u32 = SIDE_SHIFT + 1;
 const PBN_MASK: u64 = (1 << PBN_BITS) - 1;
 const STAMP_MASK: u64 = 0x7f << STAMP_SHIFT;
 
-/// Where `Bucket::middle` begins, and the fields in it.
+/// Position of `Bucket::middle`, and of the fields in it.
 const MIDDLE_SHIFT: u32 = 32;
 const MIDDLE_SIDE: u16 = 1 << (SIDE_SHIFT - MIDDLE_SHIFT);
 const MIDDLE_STAMP_SHIFT: u32 = STAMP_SHIFT - MIDDLE_SHIFT;
@@ -42,29 +42,29 @@ const MIDDLE_STAMP_SHIFT: u32 = STAMP_SHIFT - MIDDLE_SHIFT;
 const _: () = assert!(TAG_SHIFT + TAG_BITS == 64, "the fields fill the word");
 const _: () = assert!(MIDDLE_SHIFT < PBN_BITS && MIDDLE_SHIFT + 16 == TAG_SHIFT, "state, stamp and side in one number");
 
-/// Number of distinct stamps. A record must be visited before it is that old, or it would look young again.
+/// Number of distinct stamps. The sweep must visit a record before it is that old, or it would look young again.
 pub(super) const STAMPS: u64 = 128;
 
-/// The two buckets that a record can lie in.
+/// The two buckets in which a record can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
-    /// The bucket that the key names.
+    /// The bucket given by the key.
     Primary,
-    /// The other one.
+    /// The other bucket.
     Partner,
 }
 
-/// A record, or an empty slot.
+/// A record or an empty slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record(u64);
 
 impl Record {
-    /// A slot without record.
+    /// An empty slot.
     pub(super) const EMPTY: Record = Record(0);
 
     /// A record used in `generation`.
     ///
-    /// Panics for a location that no content has: the zero block is stored nowhere, so nothing may advise to share it.
+    /// Panics for a location that no content can have: the zero block is stored nowhere, so no advice may name it.
     pub(super) fn new(tag: u16, side: Side, location: Mapped, generation: u64) -> Record {
         let Mapped { pbn, state } = location;
         let valid = pbn != Pbn::ZERO && pbn.0 <= PBN_MASK && state != MappingState::Unmapped;
@@ -113,7 +113,7 @@ pub(super) struct Bucket {
     tags: [u16; SLOTS],
     /// Bits 47 to 32: side, stamp, state and four bits of the PBN.
     middle: [u16; SLOTS],
-    /// The rest.
+    /// Bits 31 to 0 of each record.
     low: [u32; SLOTS],
 }
 
@@ -121,23 +121,22 @@ const _: () = assert!(size_of::<Bucket>() == SLOTS * 8, "a record takes 8 bytes 
 const _: () = assert!(align_of::<Bucket>() == 64, "a bucket is one cache line");
 
 impl Bucket {
-    /// A bucket without records.
+    /// A bucket of empty slots.
     pub(super) const EMPTY: Bucket = Bucket { tags: [0; SLOTS], middle: [0; SLOTS], low: [0; SLOTS] };
 
-    /// Reads something of the bucket, only to have it in the processor's cache.
+    /// Reads a word of the bucket to bring it into the CPU cache.
     #[inline]
     pub(super) const fn touch(&self) -> u64 {
         self.low[0] as u64
     }
 
-    /// The record in a slot.
     #[inline]
     pub(super) const fn get(&self, slot: usize) -> Record {
         let (tag, middle) = (self.tags[slot] as u64, self.middle[slot] as u64);
         Record(tag << TAG_SHIFT | middle << MIDDLE_SHIFT | self.low[slot] as u64)
     }
 
-    /// Puts a record into a slot, or empties it.
+    /// Puts a record into a slot, or empties the slot.
     #[inline]
     pub(super) const fn set(&mut self, slot: usize, record: Record) {
         self.tags[slot] = record.tag();
@@ -145,12 +144,12 @@ impl Bucket {
         self.low[slot] = record.0 as u32;
     }
 
-    /// The records, and empty slots, in order.
+    /// All slots in order, as records.
     pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
         (0..SLOTS).map(|slot| self.get(slot))
     }
 
-    /// The slots whose record has this tag and lies on this side, as bits.
+    /// The slots whose record has this tag and is on this side, as a bit mask.
     #[inline]
     pub(super) fn matches(&self, tag: u16, side: Side) -> u32 {
         let side = if side == Side::Partner { MIDDLE_SIDE } else { 0 };
@@ -159,14 +158,14 @@ impl Bucket {
             let differs = self.tags[slot] ^ tag | (self.middle[slot] ^ side) & MIDDLE_SIDE;
             mask |= if differs == 0 { 1_u16 << slot } else { 0 };
         }
-        // Only a record with tag 0 looks like an empty slot.
+        // Only a record with tag 0 can be confused with an empty slot.
         if tag == 0 {
             mask &= !(self.free() as u16);
         }
         u32::from(mask)
     }
 
-    /// The empty slots, as bits.
+    /// The empty slots, as a bit mask.
     #[inline]
     pub(super) fn free(&self) -> u32 {
         let mut mask = 0;
@@ -176,19 +175,19 @@ impl Bucket {
         u32::from(mask)
     }
 
-    /// Age and slot of the record not used for the longest time, the first of several. Only for a full bucket.
+    /// Age and slot of the least recently used record, the first one among equals. Only for a full bucket.
     #[inline]
     pub(super) fn oldest(&self, generation: u64) -> (u64, usize) {
         let mut oldest = 0;
         for slot in 0..SLOTS {
             let age = (generation as u16).wrapping_sub(self.middle[slot] >> MIDDLE_STAMP_SHIFT) % STAMPS as u16;
-            // Age above, the complement of the slot below, in one number.
+            // One number with the age above the complement of the slot.
             oldest = oldest.max(age << 8 | (SLOTS - 1 - slot) as u16);
         }
         (u64::from(oldest >> 8), SLOTS - 1 - usize::from(oldest & 0xff))
     }
 
-    /// The bucket in an image of the table: its numbers in order, little-endian.
+    /// The bucket as in an image: its numbers in order, little-endian.
     pub(super) fn to_bytes(self) -> [u8; SLOTS * 8] {
         let mut bytes = [0; SLOTS * 8];
         let (tags, rest) = bytes.split_at_mut(2 * SLOTS);
@@ -208,7 +207,7 @@ impl Bucket {
         bytes
     }
 
-    /// The bucket of an image, which need not be valid.
+    /// A bucket from an image; it may be invalid.
     pub(super) fn from_bytes(bytes: &[u8; SLOTS * 8]) -> Bucket {
         let mut bucket = Bucket::EMPTY;
         let (tags, rest) = bytes.split_at(2 * SLOTS);
@@ -224,7 +223,7 @@ impl Bucket {
         bucket
     }
 
-    /// Whether every slot is empty or has a record of a place where content can be.
+    /// Whether every slot is empty or has a record with a possible location.
     pub(super) fn is_valid(&self) -> bool {
         self.records().all(|record| {
             let Mapped { pbn, state } = record.location();
@@ -232,7 +231,7 @@ impl Bucket {
         })
     }
 
-    /// Makes records older than `most` generations just that old.
+    /// Sets the age of records older than `most` generations to `most`.
     pub(super) fn limit_age(&mut self, generation: u64, most: u64) {
         for slot in 0..SLOTS {
             let record = self.get(slot);

@@ -11,38 +11,38 @@
 //!
 //! Differs from dm-vdo: no lock, since one thread has it all; the counters live in the shards.
 
-/// What an operator can ask for.
+/// A request of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexRequest {
-    /// A new, empty index, open; one that is open is closed first.
+    /// Open a new, empty index; an open index is closed first.
     Create,
-    /// Closed. Whether deduplication is on stays as it is.
+    /// Close the index. Whether deduplication is on stays as it is.
     Close,
-    /// Open, but not used.
+    /// Open the index, but do not use it.
     Disable,
-    /// Open and used.
+    /// Open and use the index.
     Enable,
 }
 
-/// What the host's worker is to do.
+/// Work for the host's worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexWork {
     /// Save the index and close it.
     Close,
-    /// Open an empty one.
+    /// Open an empty index.
     Create,
-    /// Open the one that was saved.
+    /// Open the saved index.
     Load,
 }
 
-/// How work has ended.
+/// Outcome of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexOutcome {
-    /// Well.
+    /// The work succeeded.
     Done,
-    /// There is nothing that could be loaded.
+    /// There is no saved index to load.
     Missing,
-    /// It could not be done.
+    /// The work failed.
     Failed,
 }
 
@@ -52,7 +52,7 @@ enum State {
     Opened,
 }
 
-/// The state of a volume's index.
+/// Current and target state of a volume's index.
 #[derive(Debug, Clone, Copy)]
 pub struct IndexControl {
     state: State,
@@ -61,7 +61,7 @@ pub struct IndexControl {
     deduplication: bool,
     failed: bool,
     suspended: bool,
-    /// What the worker is doing.
+    /// The work in progress.
     work: Option<IndexWork>,
 }
 
@@ -86,7 +86,7 @@ impl IndexControl {
         }
     }
 
-    /// Takes a request. The host's worker is to ask for work afterwards.
+    /// Takes a request. The host's worker has to ask for work afterwards.
     pub fn request(&mut self, request: IndexRequest) {
         self.target = if request == IndexRequest::Close { State::Closed } else { State::Opened };
         match request {
@@ -97,7 +97,7 @@ impl IndexControl {
         }
     }
 
-    /// What is to be done next, if anything; the worker tells the outcome by [`IndexControl::work_done`].
+    /// The next work, if there is any; the worker reports the outcome with [`IndexControl::work_done`].
     pub fn next_work(&mut self) -> Option<IndexWork> {
         if self.suspended || self.work.is_some() || (self.state == self.target && !self.create) {
             return None;
@@ -116,11 +116,11 @@ impl IndexControl {
         self.work
     }
 
-    /// Takes the outcome of work. A failed closing closes nevertheless; what cannot be loaded because it does not exist is
-    /// created.
+    /// Takes the outcome of work. A failed close still closes the index; an index that cannot be loaded because it does
+    /// not exist is created.
     ///
     /// # Panics
-    /// If no work is under way.
+    /// If no work is in progress.
     pub fn work_done(&mut self, outcome: IndexOutcome) {
         let work = self.work.take().expect("only work that was given out can end");
         self.state = State::Closed;
@@ -135,13 +135,13 @@ impl IndexControl {
         }
     }
 
-    /// No work is given out any more; what is under way ends as usual.
+    /// Stops giving out work; work in progress ends as usual.
     pub fn suspend(&mut self) {
         self.suspended = true;
     }
 
-    /// Work goes on, towards what the volume's configuration says; requests made before are forgotten. Not to
-    /// be called for a volume that is read-only.
+    /// Resumes work towards the state in the volume's configuration; earlier requests are dropped. Not to be called for
+    /// a read-only volume.
     pub fn resume(&mut self, deduplication: bool) {
         self.suspended = false;
         self.deduplication = deduplication;
@@ -154,7 +154,7 @@ impl IndexControl {
         self.state == State::Opened && self.work.is_none() && self.deduplication && !self.suspended
     }
 
-    /// The state's name, as operators know it.
+    /// The state's name as shown to the operator.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match (self.work, self.state, self.target) {

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A table of index records in buckets of one cache line: where a record may lie, and which one makes room.
+//! A table of index records in buckets of one cache line: where a record may be, and which record is evicted.
 //!
-//! **Key.** A table knows a fingerprint by its *key*: the top W bits of 64 bits taken from the fingerprint. The key
-//! names the primary bucket, `key * N / 2^W` of N (a multiple of 64, or a power of two below), and its low 16 bits are
-//! the tag. W is at most `16 + log2 N` rounded down, so the keys of one bucket are an interval of at most 2^16 numbers,
-//! and bucket and tag together determine the key. That is what lets a record move to a table of another size although
-//! it does not hold its fingerprint.
+//! **Key.** A table identifies a fingerprint by its *key*: the top W bits of 64 bits taken from the fingerprint. The
+//! key gives the primary bucket, `key * N / 2^W` of N (a multiple of 64, or a power of two below), and its low 16 bits
+//! are the tag. W is at most `16 + log2 N` rounded down, so the keys of one bucket are an interval of at most 2^16
+//! numbers, and bucket and tag together determine the key. This is why a record can move to a table of another size
+//! although it does not contain its fingerprint.
 //!
-//! **Two choices.** Buckets form groups of 64, one page of memory (a table of fewer is one group), and a record's other
-//! bucket is in the same group: the number of the one, exclusive-or an odd number that the tag gives, is the other. So
-//! it follows from where the record lies. A record goes into the emptier of the two. Records are told apart by tag
-//! *and* side, hence a lookup matches exactly the records with its own key, and nothing else. Of the records that fill
-//! a table to 85% and to 90%, 0.3% and 1% find no room and push another out.
+//! **Two choices.** Buckets form groups of 64, one page of memory (a table with fewer buckets is one group), and a
+//! record's other bucket is in the same group: the number of one bucket, exclusive-or an odd number given by the tag,
+//! is the number of the other. So it follows from the bucket that the record is in. A record goes into the emptier of
+//! the two. Records are told apart by tag *and* side, so a lookup matches exactly the records with its own key. Of the
+//! records that fill a table to 85% and to 90%, 0.3% and 1% find no room and evict another one.
 //!
-//! **Order.** Keys ascend with groups, in tables of every size. So a table can be emptied group by group into another,
-//! whose memory is needed only as far as the keys moved so far reach; see [`Table::reach`].
+//! **Order.** Keys ascend with groups, in tables of every size. So a table can be emptied group by group into another
+//! one, whose memory is needed only as far as the keys moved so far reach; see [`Table::reach`].
 //!
-//! **Recency.** Time is counted in *generations* of N/2 events (an insertion, or a hit on a record that was not used in
-//! the present generation), so a table's worth of insertions is 16 generations. When both buckets are full, the record
-//! not used for the longest time of all 16 goes. Stamps have 7 bits; a sweep visits each bucket within 32 N events and
-//! makes every age above 63 generations 63, so no record gets old enough (128) to look young.
+//! **Recency.** Time is counted in *generations* of N/2 events (an insertion, or a hit on a record that was not yet
+//! used in the current generation), so a table's worth of insertions is 16 generations. When both buckets are full, the
+//! least recently used of all 16 records is evicted. Stamps have 7 bits; a sweep visits each bucket within 32 N events
+//! and sets every age above 63 generations to 63, so no record gets old enough (128) to look young.
 //!
 //! Invariants: no two records have the same key; `len` counts the slots in use.
 
@@ -30,31 +30,31 @@ use super::record::{Bucket, Record, Side, SLOTS, STAMPS, TAG_BITS};
 use crate::fingerprint::ShortFingerprint;
 use crate::format::Mapped;
 
-/// The oldest age that is told apart.
+/// The highest age that is kept.
 const OLDEST: u64 = STAMPS / 2 - 1;
 
-/// Bits of the tag that must be left to tell records apart, for a table to go on with a smaller one's key.
+/// Minimum number of tag bits that must be left to tell records apart when a table keeps a smaller one's key.
 const LEAST_TAG_BITS: u32 = TAG_BITS - 4;
 
-/// Events for each bucket that the sweep visits.
+/// Events per bucket visited by the sweep.
 const EVENTS_PER_SWEPT_BUCKET: u32 = 16;
 
 /// Buckets of a group: one page of memory.
 pub(super) const GROUP: usize = 64;
 
-/// Buckets that are allocated, and given back, together: 1 MiB.
+/// Buckets allocated and freed together: 1 MiB.
 const SEGMENT: usize = 256 * GROUP;
 
-/// Buckets that the sweep visits at a time: neighbours, so that their cache misses overlap.
+/// Buckets visited at a time by the sweep: neighbours, so that their cache misses overlap.
 const SWEEP_BATCH: usize = 16;
 
-/// Fractional powers of two that spread bits: the golden ratio in 64 bits.
+/// A multiplier that spreads bits: the golden ratio in 64 bits.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// 64 bits of a fingerprint from which every table takes its key.
+/// The 64 bits of a fingerprint from which every table takes its key.
 ///
-/// Bits 8 to 71: the first byte chose the shard and is the same, or nearly so, for all of them. The multiplication
-/// loses nothing, and puts to use what a fingerprint with few bits (a test's) has.
+/// Bits 8 to 71: the first byte selects the shard and is the same, or nearly so, for all of them. The multiplication
+/// loses nothing, and spreads the few bits that a test's fingerprint has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spread(u64);
 
@@ -63,14 +63,14 @@ impl Spread {
         Spread(((fingerprint.to_bits() >> 8) as u64).wrapping_mul(SPREAD))
     }
 
-    /// The key of a table that uses so many bits.
+    /// The key of a table that uses `bits` bits.
     #[cfg(test)]
     pub(super) const fn top_bits(self, bits: u32) -> u64 {
         self.0 >> (u64::BITS - bits)
     }
 }
 
-/// Where a key's record may lie.
+/// Where the record of a key may be.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
     primary: usize,
@@ -85,27 +85,27 @@ pub(super) struct At {
     slot: usize,
 }
 
-/// What became of a record that was to be inserted.
+/// Result of an insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inserted {
-    /// There was room.
+    /// The record went into a free slot.
     Added,
-    /// It took the place of this one.
+    /// The record replaced this one.
     Evicted(Record),
-    /// Every record that it could have replaced was used since it was.
+    /// Every record that it could have replaced was used more recently.
     Refused,
 }
 
-/// The table.
+/// The buckets of an index, or of its part that is not taken yet.
 #[derive(Debug)]
 pub(super) struct Table {
     segments: Vec<Vec<Bucket>>,
-    /// N.
+    /// Number of buckets (N).
     count: usize,
-    /// For the numbers that lead from a bucket to its partner: one less than the buckets of a group.
+    /// Mask for the numbers that lead from a bucket to its partner: the buckets of a group, less one.
     partner_mask: usize,
-    /// Buckets from the start whose records have been taken, and those up to which memory has been cleared. What lies
-    /// between is in use.
+    /// Number of buckets from the start whose records were taken, and number of buckets whose memory is cleared. The
+    /// buckets in between are in use.
     taken: usize,
     cleared: usize,
     key_bits: u32,
@@ -127,17 +127,17 @@ const fn high_product(a: u64, b: usize) -> usize {
 }
 
 impl Table {
-    /// A table of `count` buckets, at least 2, complete and empty.
+    /// A complete, empty table of `count` buckets, at least 2.
     pub(super) fn new(count: usize) -> Table {
         let mut table = Table::reserve(count, key_bits_for(count, TAG_BITS));
         table.clear(count);
         table
     }
 
-    /// A table without memory (see [`Table::clear`]) that the records of `other` can move to.
+    /// A table without memory (see [`Table::clear`]) to which the records of `other` can move.
     ///
-    /// A larger table keeps the key of the smaller, because its records have no more bits to give; then fewer bits of
-    /// the tag tell records apart. Down to 12 of them that is worth it, below the table starts with a key of its own.
+    /// A larger table keeps the key of the smaller one, because its records have no more bits; then fewer bits of the
+    /// tag tell records apart. This is worth it down to 12 bits; below that the table starts with a key of its own.
     pub(super) fn reserve_for(other: &Table, count: usize) -> Table {
         let full = key_bits_for(count, TAG_BITS);
         let key_bits =
@@ -178,23 +178,23 @@ impl Table {
         }
     }
 
-    /// Buckets that have memory, from the start.
+    /// Number of buckets from the start that have memory.
     pub(super) const fn cleared(&self) -> usize {
         self.cleared
     }
 
-    /// Buckets, from the start and in whole groups, that this table needs for the keys of the first `buckets` buckets
-    /// of `other`.
+    /// Number of buckets, from the start and in whole groups, that this table needs for the keys of the first `buckets`
+    /// buckets of `other`.
     pub(super) fn reach(&self, other: &Table, buckets: usize) -> usize {
         if buckets >= other.count {
             return self.count;
         }
-        // The first key beyond those is at least `buckets / other.count` of all keys.
+        // The first key after those is at least `buckets / other.count` of all keys.
         let last = (buckets as u128 * self.count as u128 / other.count as u128) as usize;
         (last / GROUP * GROUP + GROUP).min(self.count)
     }
 
-    /// Buckets from the start whose records have been taken.
+    /// Number of buckets from the start whose records were taken.
     pub(super) const fn taken(&self) -> usize {
         self.taken
     }
@@ -238,7 +238,7 @@ impl Table {
         self.key_bits
     }
 
-    /// Where the record of a fingerprint may lie.
+    /// Where the record of a fingerprint may be.
     #[inline]
     pub(super) fn place(&self, spread: Spread) -> Place {
         let shift = u64::BITS - self.key_bits;
@@ -248,7 +248,7 @@ impl Table {
         Place { primary, partner: self.partner(primary, tag), tag }
     }
 
-    /// The other bucket for a tag.
+    /// The other bucket of a record with this tag.
     #[inline]
     const fn partner(&self, bucket: usize, tag: u16) -> usize {
         bucket ^ (tag as usize & self.partner_mask | 1)
@@ -269,7 +269,7 @@ impl Table {
         first + record.tag().wrapping_sub(first as u16) as u64
     }
 
-    /// The top bits of the key of a record found in `bucket`, in the place where [`Spread::of`] has them.
+    /// The top bits of the key of a record found in `bucket`, in the position in which [`Spread::of`] has them.
     fn spread_of(&self, bucket: usize, record: Record) -> Spread {
         let spread = self.key_of(bucket, record) << (u64::BITS - self.key_bits);
         debug_assert_eq!(
@@ -280,17 +280,17 @@ impl Table {
         Spread(spread)
     }
 
-    /// Reads a word of each bucket of a place.
+    /// Prefetches both buckets of a place: reads a word of each.
     #[inline]
     pub(super) fn touch(&self, place: Place) -> u64 {
         let (primary, partner) = self.pair(place);
         primary.touch() ^ partner.touch()
     }
 
-    /// The record with the place's key.
+    /// The slot of the record with the place's key.
     #[inline]
     pub(super) fn find(&self, place: Place) -> Option<At> {
-        // Both buckets at once: asking for the second only after the first has answered would cost a second cache miss.
+        // Read both buckets at once: reading the second only after a miss in the first would cost a second cache miss.
         let (primary, partner) = self.pair(place);
         let primary = primary.matches(place.tag, Side::Primary);
         let partner = partner.matches(place.tag, Side::Partner);
@@ -298,25 +298,25 @@ impl Table {
         if found == 0 {
             return None;
         }
-        // Which of the two it is cannot be predicted, so this is written as a choice and not as a branch.
+        // Which bucket it is cannot be predicted, so this is a selection and not a branch.
         let slot = found.trailing_zeros() as usize;
         let bucket = [place.primary, place.partner][slot / SLOTS % 2];
         Some(At { bucket, slot: slot % SLOTS })
     }
 
-    /// True when the records of a place have been taken.
+    /// True when the records of a place were taken.
     #[inline]
     pub(super) const fn is_taken(&self, place: Place) -> bool {
         place.primary < self.taken
     }
 
-    /// The location in a slot.
+    /// The location in a slot's record.
     #[inline]
     pub(super) fn location(&self, at: At) -> Mapped {
         self.record(at).location()
     }
 
-    /// Notes that a slot's record was used.
+    /// Records a use of a slot's record.
     #[inline]
     pub(super) fn refresh(&mut self, at: At) {
         let record = self.record(at);
@@ -326,7 +326,7 @@ impl Table {
         }
     }
 
-    /// Gives a slot's record another location, and notes that it was used.
+    /// Changes the location of a slot's record, and records a use.
     pub(super) fn change(&mut self, at: At, location: Mapped) {
         let record = self.record(at);
         self.set(at, Record::new(record.tag(), record.side(), location, self.generation));
@@ -339,10 +339,10 @@ impl Table {
         self.len -= 1;
     }
 
-    /// Inserts a record, last used `age` generations ago, whose key the table does not hold.
+    /// Inserts a record, last used `age` generations ago, whose key is not in the table.
     pub(super) fn insert(&mut self, place: Place, location: Mapped, age: u64) -> Inserted {
         let age = age.min(OLDEST);
-        // A record that moves here from an older table yields to those that were used since it was.
+        // A record that moves here from an older table does not evict records that were used more recently.
         let inserted = self.put(place, location, age, if age > 0 { age + 1 } else { 0 });
         if inserted != Inserted::Refused {
             self.tick();
@@ -350,13 +350,13 @@ impl Table {
         inserted
     }
 
-    /// Inserts a record that nobody has used or asked for, whose key the table does not hold. It may push out another
-    /// that has not been used for `least` generations. Not an event: what is only supposed makes nothing older.
+    /// Inserts a record that is only assumed to be useful, and whose key is not in the table. It may evict a record
+    /// that has not been used for `least` generations. This is not an event: assumed records make nothing older.
     pub(super) fn suppose(&mut self, place: Place, location: Mapped, age: u64, least: u64) -> Inserted {
         self.put(place, location, age.min(OLDEST), least)
     }
 
-    /// Puts a record into a free slot, or into that of one not used for `least` generations.
+    /// Puts a record into a free slot, or replaces one that has not been used for `least` generations.
     fn put(&mut self, place: Place, location: Mapped, age: u64, least: u64) -> Inserted {
         let (at, side) = match self.room(place) {
             Some(room) => room,
@@ -378,7 +378,7 @@ impl Table {
         Inserted::Evicted(before)
     }
 
-    /// A free slot in the emptier bucket of a place, the primary when they are equal.
+    /// A free slot in the emptier bucket of a place; in the primary one if they are equal.
     fn room(&self, place: Place) -> Option<(At, Side)> {
         let (primary, partner) = self.pair(place);
         let primary = primary.free();
@@ -393,7 +393,7 @@ impl Table {
         })
     }
 
-    /// The record not used for the longest time of all in a place whose buckets are both full.
+    /// The least recently used record of a place whose buckets are both full, with its age.
     fn oldest(&self, place: Place) -> (u64, At, Side) {
         let (primary, partner) = self.pair(place);
         let primary = primary.oldest(self.generation);
@@ -405,8 +405,8 @@ impl Table {
         }
     }
 
-    /// Takes all records out of the next group of buckets, and hands each on with what can be known of its
-    /// fingerprint, its location and its age. Returns the memory of a segment once all its records have been taken.
+    /// Takes all records out of the next group of buckets, and passes each on with the known bits of its fingerprint,
+    /// its location and its age. Frees the memory of a segment once all its records are taken.
     pub(super) fn take_group(&mut self, mut each: impl FnMut(Spread, Mapped, u64)) {
         let end = (self.taken + GROUP).min(self.count);
         for bucket in self.taken..end {
@@ -438,7 +438,7 @@ impl Table {
         self.events_to_sweep -= 1;
     }
 
-    /// Keeps the ages of some buckets within what a stamp can tell.
+    /// Limits the ages in some buckets to what a stamp can represent.
     fn sweep(&mut self) {
         let batch = SWEEP_BATCH.min(self.count);
         self.events_to_sweep = batch as u32 * EVENTS_PER_SWEPT_BUCKET;

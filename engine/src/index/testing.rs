@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the tests of the index share.
+//! Helpers for the tests of the index.
 
 use mpool::testing::Random;
 

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The I/O submitter: merges data requests for neighbouring blocks into runs, and starts each run as
-//! one vectored transfer.
+//! The I/O submitter: merges data requests for neighbouring blocks into runs, and starts each run as one vectored
+//! transfer.
 //!
-//! Requests are for one block each. They wait from [`Submitter::enqueue`] to the next [`Submitter::issue`], and may
-//! join a waiting run at either end: the same direction, exactly the block before or after, not longer than the limit.
-//! A request that fills a gap joins the higher neighbour; the two runs are not joined.
+//! Each request is for one block. It waits from [`Submitter::enqueue`] to the next [`Submitter::issue`], and may join a
+//! waiting run at either end: same direction, exactly the block before or after, not longer than the limit. A request
+//! that fills a gap joins the higher neighbour; the two runs are not joined.
 //!
 //! Differs from dm-vdo:
-//! * One submitter for each shard, on its own thread: no lock, no bio queue to select, and the merge map is emptied at
-//!   each issue instead of a key at a time.
-//! * There is no elevator below, so a run is one transfer. A transfer of several blocks that fails is
-//!   issued again block by block, so that the blocks that can be had are had. Only a block that fails alone has failed.
-//!   Apart from that the submitter never retries.
+//! * One submitter per shard, on its own thread: no lock, no choice of a bio queue, and the merge map is emptied at
+//!   each issue instead of key by key.
+//! * There is no elevator below, so a run is one transfer. A failed transfer of several blocks is retried block by
+//!   block, so that every good block succeeds. Only a block that fails alone has failed. Apart from that the submitter
+//!   never retries.
 //! * A second request for a block starts a run of its own, where dm-vdo may append it to an earlier one. So two waiting
-//!   requests for one block are started in the order in which they came.
+//!   requests for one block are started in the order of their arrival.
 //!
-//! Invariants: each request is answered exactly once; a run's requests have consecutive PBNs; a run is named by one
-//! of its own requests, so there are never more runs than requests, and all memory is allocated at the start.
+//! Invariants: each request is answered exactly once; a run's requests have consecutive PBNs; a run is identified by
+//! one of its own requests, so there are never more runs than requests, and all memory is allocated at the start.
 
 mod merge_map;
 
@@ -30,27 +30,27 @@ use crate::statistics::Statistics;
 use crate::units::{Pbn, BLOCK_SIZE};
 use merge_map::MergeMap;
 
-/// No request.
+/// The index of no request.
 const NONE: u32 = u32::MAX;
 
-/// What a submitter counts. Requests that wait or are merged are not transfers; at rest
-/// `bios_submitted == bios_completed`, and both are the number of requests, less the merged ones, plus those that were
-/// issued again.
+/// Counters of a submitter. Requests that wait or are merged are not transfers. When nothing is in flight,
+/// `bios_submitted == bios_completed`, and both are the number of requests, less the merged ones, plus the retried
+/// ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SubmitterStatistics {
     /// Transfers started.
     pub bios_submitted: u64,
-    /// Transfers completed, well or not.
+    /// Transfers completed, successfully or not.
     pub bios_completed: u64,
-    /// Transfers that failed, those that were then split included.
+    /// Transfers that failed, including those that were then split.
     pub bios_out_failed: u64,
     /// Requests appended to a run.
     pub bios_merged_back: u64,
     /// Requests prepended to a run.
     pub bios_merged_front: u64,
-    /// Transfers of several blocks that failed and were issued again block by block.
+    /// Transfers of several blocks that failed and were retried block by block.
     pub bios_split_retries: u64,
-    /// Requests issued again because of that.
+    /// Requests in these transfers.
     pub requests_retried: u64,
     /// Data requests enqueued.
     pub data_requests: u64,
@@ -58,23 +58,23 @@ pub struct SubmitterStatistics {
     pub direct_requests: u64,
 }
 
-/// The outcome of one request: whom to tell, the block, the direction and the result.
+/// The result of one request: its owner, the block, the direction and the result.
 pub type Outcome<Owner> = (Owner, Pbn, Direction, Result<(), RequestError>);
 
-/// What a slot is used for.
+/// Use of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// For nothing.
+    /// Not in use.
     Free,
-    /// For a request in the run of another slot.
+    /// A request in the run of another slot.
     Member,
-    /// For a request, and its run, which waits.
+    /// A request whose own run waits.
     Waiting,
-    /// For a request, and its run, which the base has.
+    /// A request whose own run is in flight.
     InFlight,
 }
 
-/// A request, and the run that is named by it.
+/// A request, and the run that is identified by it.
 #[derive(Debug)]
 struct Slot<Buf, Owner> {
     buf: Buf,
@@ -82,7 +82,7 @@ struct Slot<Buf, Owner> {
     /// The request for the next block of the run.
     next: u32,
     state: State,
-    // The rest describes the run, and means nothing in state `Free` or `Member`.
+    // The other fields describe the run and are meaningless in state `Free` or `Member`.
     direction: Direction,
     first: Pbn,
     blocks: u32,
@@ -107,11 +107,11 @@ impl<Buf, Owner> Slot<Buf, Owner> {
     }
 }
 
-/// Block numbers whose neighbours below may lie elsewhere on the base: the first blocks of slabs.
+/// Positions at which neighbouring block numbers may be apart on the base: the first blocks of slabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seams {
     first: Pbn,
-    /// Blocks between two seams, less one.
+    /// Number of blocks between two seams, less one.
     mask: u64,
 }
 
@@ -123,30 +123,30 @@ impl Seams {
         Seams { first, mask: blocks - 1 }
     }
 
-    /// True when a block and the one below it may not be in one transfer.
+    /// True when a block and its predecessor may not be in one transfer.
     #[must_use]
     pub const fn before(self, pbn: Pbn) -> bool {
         pbn.0.wrapping_sub(self.first.0) & self.mask == 0
     }
 }
 
-/// Requests that one shard has on their way to the base bdev.
+/// The requests that one shard has queued or in flight.
 #[derive(Debug)]
 pub struct Submitter<Buf, Owner> {
     capacity: usize,
     max_run: u32,
     seams: Seams,
-    /// As many as were ever in use at once; room for `capacity`.
+    /// Grows to the largest number ever in use at once; room for `capacity`.
     slots: Vec<Slot<Buf, Owner>>,
-    /// Free slots, the one used last on top.
+    /// Free slots; the one used last is on top.
     free: Vec<u32>,
-    /// Waiting runs of each class, in the order in which they were made.
+    /// Waiting runs of each class, in the order of their creation.
     direct: Vec<u32>,
     retries: Vec<u32>,
     data: Vec<u32>,
-    /// The data requests among them, by block.
+    /// The waiting data requests by block.
     map: MergeMap,
-    /// Memory of the run being started.
+    /// Buffers of the run being started.
     bufs: Vec<Buf>,
     in_flight: usize,
     statistics: SubmitterStatistics,
@@ -178,7 +178,7 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         }
     }
 
-    /// Takes a data request, to be started by the next [`Submitter::issue`].
+    /// Queues a data request for the next [`Submitter::issue`].
     ///
     /// # Panics
     /// If the submitter holds `capacity` requests.
@@ -187,8 +187,8 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         let request = self.take_slot(direction, pbn, buf, owner);
         let (at, first_for_block) = self.map.add(pbn, request);
         if first_for_block {
-            // As in dm-vdo, the next block's run is preferred. One run cannot be both neighbours, because
-            // it would have to end before this block and to begin after it.
+            // As in dm-vdo, the next block's run is preferred. One run cannot be both neighbours: it would have to end
+            // before this block and begin after it.
             if let Some(run) = self.run_from(pbn, direction) {
                 self.prepend(run, request);
                 self.map.set(at, run);
@@ -203,7 +203,7 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         self.data.push(request);
     }
 
-    /// Takes a request that is merged with none and started before all data: a verify read.
+    /// Queues a request that is never merged and starts before all data: a verify read.
     ///
     /// # Panics
     /// If the submitter holds `capacity` requests.
@@ -213,8 +213,8 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         self.direct.push(request);
     }
 
-    /// Starts all that waits: direct requests, then those that are issued again, then data, each in the order in which
-    /// they (for data: the first of each run) came. Every [`Run::token`] is to be given to one [`Submitter::complete`].
+    /// Starts everything that is queued: direct requests, then retries, then data, each in order of arrival (for data,
+    /// that of each run's first request). Every [`Run::token`] must be passed to one [`Submitter::complete`].
     pub fn issue(&mut self, mut start: impl FnMut(Run<'_, Buf>)) {
         self.map.clear();
         for queue in [&mut self.direct, &mut self.retries, &mut self.data] {
@@ -244,11 +244,11 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
     }
 
     /// Takes the result of a transfer and appends the outcome of each of its requests to `out`, in ascending order of
-    /// PBN. A failed transfer of several blocks has no outcome yet: the next [`Submitter::issue`] starts it again block
-    /// by block.
+    /// PBN. A failed transfer of several blocks has no outcome yet: the next [`Submitter::issue`] retries it block by
+    /// block.
     ///
     /// # Panics
-    /// If no transfer of that name is in flight: the host answered one twice, or one that it was never given.
+    /// If no transfer with that token is in flight: the host completed one twice, or one that it never got.
     pub fn complete(&mut self, token: RunToken, result: Result<(), RequestError>, out: &mut Vec<Outcome<Owner>>) {
         let index = token.0;
         let run = match self.slots.get(index as usize) {
@@ -274,19 +274,19 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         debug_assert_eq!(member, NONE, "a run has as many requests as blocks");
     }
 
-    /// Transfers that the base has now.
+    /// Number of transfers in flight.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Transfers that the next [`Submitter::issue`] starts.
+    /// Number of transfers that the next [`Submitter::issue`] starts.
     #[must_use]
     pub const fn waiting(&self) -> usize {
         self.direct.len() + self.retries.len() + self.data.len()
     }
 
-    /// Requests held, waiting or in flight.
+    /// Number of requests held, waiting or in flight.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -298,13 +298,13 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         self.len() == 0
     }
 
-    /// What was counted.
+    /// The counts since the start.
     #[must_use]
     pub const fn statistics(&self) -> SubmitterStatistics {
         self.statistics
     }
 
-    /// Sets the shard's counters of transfers.
+    /// Sets the shard's transfer counters.
     pub const fn count(&self, stats: &mut Statistics) {
         let counted = &self.statistics;
         stats.bios_submitted = counted.bios_submitted;
@@ -315,7 +315,7 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         stats.bios_split_retries = counted.bios_split_retries;
     }
 
-    /// A slot for a request, as a waiting run of its own.
+    /// Takes a slot for a request, as a waiting run of its own.
     fn take_slot(&mut self, direction: Direction, pbn: Pbn, buf: Buf, owner: Owner) -> u32 {
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = Slot::alone(index, direction, pbn, buf, owner);
@@ -327,7 +327,7 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         index
     }
 
-    /// The waiting run that begins just after a block and can take it.
+    /// The waiting run that begins just after a block and has room for it.
     fn run_from(&self, pbn: Pbn, direction: Direction) -> Option<u32> {
         let next = Pbn(pbn.0.checked_add(1)?);
         let index = self.map.get(next).filter(|_| !self.seams.before(next))?;
@@ -335,7 +335,7 @@ impl<Buf: Copy, Owner: Copy> Submitter<Buf, Owner> {
         (run.first.0 == pbn.0 + 1 && self.can_join(run, direction)).then_some(index)
     }
 
-    /// The waiting run that ends just before a block and can take it.
+    /// The waiting run that ends just before a block and has room for it.
     fn run_up_to(&self, pbn: Pbn, direction: Direction) -> Option<u32> {
         let index = self.map.get(Pbn(pbn.0.checked_sub(1)?)).filter(|_| !self.seams.before(pbn))?;
         let run = &self.slots[index as usize];

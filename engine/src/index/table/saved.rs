@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A table as an image keeps it, and how it is made again from one.
+//! Converts a table to and from the buckets of an image.
 //!
-//! Invariant: a table made of any buckets holds only records that updates could have put where they are.
+//! Invariant: a table made from any buckets holds only records that updates could have put where they are.
 
 use super::{high_product, key_bits_for, Table, LEAST_TAG_BITS, OLDEST};
 use crate::index::record::{Bucket, Record, SLOTS, TAG_BITS};
@@ -14,12 +14,12 @@ impl Table {
         self.segments.iter().flatten()
     }
 
-    /// The present generation.
+    /// The current generation.
     pub(in crate::index) const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// An empty table with the key and the time of a saved one; `None` if no table can be so.
+    /// An empty table with the key and the generation of a saved one; `None` if no table can have them.
     pub(in crate::index) fn like_saved(count: usize, key_bits: u32, generation: u64) -> Option<Table> {
         let possible = key_bits_for(count, LEAST_TAG_BITS)..=key_bits_for(count, TAG_BITS);
         if !possible.contains(&key_bits) {
@@ -31,7 +31,7 @@ impl Table {
         Some(table)
     }
 
-    /// Puts a bucket of a saved table into its place. False if there is none, or a record in it cannot be there.
+    /// Restores a bucket of a saved table. False if the table has no such bucket, or a record cannot be in it.
     pub(in crate::index) fn restore_bucket(&mut self, at: usize, mut saved: Bucket) -> bool {
         if at >= self.count || !saved.is_valid() {
             return false;
@@ -46,7 +46,8 @@ impl Table {
         true
     }
 
-    /// Whether a key leads from `bucket` to a record: not to every tag, if a bucket's keys are fewer than there are tags.
+    /// Whether some key leads from `bucket` to a record. If a bucket has fewer keys than there are tags, some tags are
+    /// impossible.
     fn can_hold(&self, bucket: usize, record: Record) -> bool {
         let key = self.key_of(bucket, record);
         let primary = self.primary_of(bucket, record);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The merge map of the I/O submitter: which run of waiting requests a block belongs to.
+//! The merge map of the I/O submitter: maps a block to the run of waiting requests that contains it.
 //!
-//! A hash table of fixed size that only grows between two emptyings, so nothing is ever removed from it: emptying
-//! makes a new generation, and entries of an older one are empty slots. That costs nothing when nothing was merged,
-//! which is the common case.
+//! A hash table of fixed size. Single entries are never removed: clearing the map starts a new generation, and entries
+//! of older generations count as empty slots. Clearing costs nothing when nothing was enqueued, which is the common
+//! case.
 //!
-//! It holds every block enqueued since it was emptied, where dm-vdo keeps only both ends of each run. An entry for
-//! a block inside a run is as harmless as dm-vdo's stale entries (whoever asks checks that the block is at the run's
-//! end), needs no removal, and shows that a second request for the same block is waiting.
+//! The map has every block enqueued since it was cleared, where dm-vdo keeps only both ends of each run. An entry for a
+//! block inside a run is as harmless as dm-vdo's stale entries (the caller checks that the block is at the run's end),
+//! needs no removal, and shows that another request for the same block is waiting.
 //!
-//! Invariant: at most half of the slots are in use, so a probe ends soon.
+//! Invariant: at most half of the slots are in use, so probes are short.
 
 use crate::home_slot::home_slot;
 use crate::units::Pbn;
@@ -22,29 +22,29 @@ struct Entry {
     run: u32,
 }
 
-/// Where a block's entry is, until the map is emptied.
+/// Position of a block's entry, valid until the map is cleared.
 #[derive(Debug, Clone, Copy)]
 pub struct Position(usize);
 
-/// The map from block to run.
+/// Maps blocks to runs.
 #[derive(Debug)]
 pub struct MergeMap {
-    /// A power of two of slots.
+    /// The slots; their number is a power of two.
     entries: Vec<Entry>,
-    /// Entries of other generations are empty slots. Never 0, which is what new entries have.
+    /// Entries of other generations are empty slots. Never 0, the generation of new slots.
     generation: u32,
-    /// Slots in use.
+    /// Number of slots in use.
     used: usize,
 }
 
 impl MergeMap {
-    /// A map with room for so many blocks.
+    /// A map with room for `blocks` blocks.
     pub fn new(blocks: usize) -> MergeMap {
         let slots = (2 * blocks).next_power_of_two().max(2);
         MergeMap { entries: vec![Entry::default(); slots], generation: 1, used: 0 }
     }
 
-    /// Forgets all blocks.
+    /// Removes all blocks.
     pub fn clear(&mut self) {
         if self.used == 0 {
             return;
@@ -57,17 +57,17 @@ impl MergeMap {
         }
     }
 
-    /// The run of a block.
+    /// The run of a block, if it has an entry.
     #[inline]
     pub fn get(&self, pbn: Pbn) -> Option<u32> {
         let entry = &self.entries[self.probe(pbn)];
         (entry.generation == self.generation).then_some(entry.run)
     }
 
-    /// Gives a block an entry, or finds the one it has; says which.
+    /// Sets the entry of a block. Returns its position, and true if the block had no entry before.
     ///
     /// # Panics
-    /// If more blocks are given entries than the map was made for.
+    /// If there are more entries than the map was made for.
     #[inline]
     pub fn add(&mut self, pbn: Pbn, run: u32) -> (Position, bool) {
         let at = self.probe(pbn);
@@ -86,7 +86,7 @@ impl MergeMap {
         self.entries[at.0].run = run;
     }
 
-    /// The slot of a block: its entry's, or the empty one where that would be.
+    /// The slot of a block's entry, or the empty slot where it would go.
     #[inline]
     fn probe(&self, pbn: Pbn) -> usize {
         let mask = self.entries.len() - 1;
