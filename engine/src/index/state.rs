@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Whether a volume's index is open, and who is at work on that.
+//! Whether a volume's index is open, and which work on it is in progress.
 //!
-//! One for each volume, kept by its host. Requests of the operator change what is wanted; the host's worker asks what to do
-//! ([`IndexControl::next_work`]), does it, and tells the outcome, until nothing is left. Shards are asked and told nothing of
-//! the index but while it is open and deduplication is on ([`IndexControl::is_used`]).
+//! There is one per volume, kept by its host. Requests of the operator change the target state; the host's worker asks
+//! for work ([`IndexControl::next_work`]), does it, and reports the outcome, until there is no work left. Shards query
+//! and update the index only while it is open and deduplication is on ([`IndexControl::is_used`]).
 //!
-//! Invariants: one piece of work at a time; requests made meanwhile only change what is wanted; a failed opening leaves the
-//! index closed, and the volume goes on without.
+//! Invariants: one piece of work at a time; requests made meanwhile only change the target; if opening fails, the index
+//! stays closed and the volume goes on without it.
 //!
-//! Differs from dm-vdo: no lock, since one thread has it all; the counters live in the shards.
+//! Differs from dm-vdo: no lock, since a single thread uses it; the counters live in the shards.
 
 /// A request of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
