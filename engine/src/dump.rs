@@ -244,7 +244,7 @@ pub struct JournalDump {
     pub free_sectors: u64,
     /// Flush sets being written.
     pub sets: usize,
-    /// Whether an entry waits for room.
+    /// Whether the journal has no room for another entry.
     pub full: bool,
     /// Whether a segment is being erased.
     pub erasing: bool,

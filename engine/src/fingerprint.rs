@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(full.fingerprint(&block(1)), Fingerprinter::new([1; SECRET_BYTES]).fingerprint(&block(1)));
     }
 
-    /// Bits 72 to 76 make a hook; bits from 88 on are gone; the first byte is kept.
+    /// A short fingerprint keeps the first byte and the hook bits, 72 to 76; bits from 88 on are cut off.
     #[test]
     fn a_short_fingerprint_is_the_low_88_bits() {
         let whole = Fingerprint(0xffff_ffff_ff12_2034_5678_9abc_def0_1122);

@@ -29,7 +29,7 @@ mod tests {
             let homes: Vec<usize> = (start..start + 64).map(|pbn| home_slot(Pbn(pbn), mask)).collect();
             assert!(homes.windows(2).all(|pair| pair[1] == pair[0] + 1));
         }
-        // 64 runs, each a table's length after the other, do not share a home group.
+        // 64 runs, each a table's length after the previous one, do not share a home group.
         let mut groups: Vec<usize> = (0..64u64).map(|run| home_slot(Pbn(run << 14), mask) >> GROUP_BITS).collect();
         groups.sort_unstable();
         groups.dedup();

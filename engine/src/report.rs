@@ -82,7 +82,7 @@ mod tests {
     use crate::test_device::Clock;
     use crate::units::Pbn;
 
-    /// Time passes until the timer of the window is due, which fires if it is set.
+    /// Advances the time by a window, and fires the window's timer if it is set.
     fn pass(reporter: &mut Reporter, timers: &mut Timers, clock: &mut Clock) -> Vec<Event> {
         clock.now = Nanos(clock.now.0 + WINDOW.0);
         if timers.due(clock).count() > 0 {

@@ -73,9 +73,9 @@ counters! {
         current_vios_in_progress,
         /// Maximum number of blocks in flight.
         max_vios,
-        /// Blocks read from the base for clients.
+        /// Data blocks read from the base for clients and for relocations.
         bios_out_read,
-        /// Blocks written to the base for clients.
+        /// Data blocks written to the base for clients, relocations and swaps; a compressed block counts once.
         bios_out_write,
         /// Blocks read from the base to verify advice.
         bios_verify_read,
@@ -112,7 +112,7 @@ counters! {
         /// Repack candidates: compressible blocks that were stored uncompressed and may still be repacked with
         /// partners.
         blocks_in_stock,
-        /// Repack candidates that were repacked with partners, or for which a repack was started.
+        /// Blocks stored uncompressed for which a repack with partners was started.
         blocks_called_back,
         /// Compressed blocks read because few of their fragments are in use.
         relocation_reads,
@@ -152,7 +152,7 @@ counters! {
         check_error_count,
         /// Reference-count and lock errors.
         lock_error_count,
-        /// Index records found by queries.
+        /// Index queries that found a record.
         posts_found,
         /// Index queries that found no record.
         posts_not_found,
@@ -204,7 +204,7 @@ counters! {
         slabs_unrecovered,
         /// Block-map pages that lie in slabs.
         block_map_pages,
-        /// Requests failed because the volume had become read-only, counted by cause.
+        /// Times that a shard became read-only: at most once per shard.
         read_only_error_count,
         /// Times that the recovery journal was full.
         journal_disk_full,
@@ -212,25 +212,25 @@ counters! {
         journal_slab_journal_commits_requested,
         /// Journal entries started.
         journal_entries_started,
-        /// Journal entries submitted to the base.
+        /// Journal entries whose write has succeeded.
         journal_entries_written,
         /// Journal entries that are durable.
         journal_entries_committed,
         /// Journal writes started.
         journal_blocks_started,
-        /// Journal writes submitted to the base.
+        /// Journal writes that have succeeded.
         journal_blocks_written,
         /// Journal writes that are durable.
         journal_blocks_committed,
         /// Journal bytes submitted to the base.
         journal_bytes_written,
-        /// Cached block-map pages that are newer in memory than on media.
+        /// Cached block-map pages that are newer in memory than on media and not being written.
         block_map_dirty_pages,
         /// Cached block-map pages that are the same in memory and on media.
         block_map_clean_pages,
         /// Empty page frames.
         block_map_free_pages,
-        /// Block-map pages being read.
+        /// Block-map pages being read or allocated.
         block_map_incoming_pages,
         /// Block-map pages being written.
         block_map_outgoing_pages,
@@ -246,9 +246,9 @@ counters! {
         block_map_failed_writes,
         /// Lookups that found their page in memory.
         block_map_found_in_cache,
-        /// Lookups that had to read their page.
+        /// Pages that had to be read for lookups.
         block_map_fetch_required,
-        /// Lookups that waited for a page that was already being read.
+        /// Times that a lookup waited for a page that was already being read or allocated.
         block_map_wait_for_page,
         /// Block-map pages read.
         block_map_pages_loaded,

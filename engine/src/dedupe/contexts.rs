@@ -327,7 +327,7 @@ mod tests {
             (random >> 33) % below
         };
         let mut contexts = Contexts::new(40, PATIENCE);
-        // Who waits, for what, and since when; in order.
+        // Waiting queries with their load and start time, oldest first.
         let mut waiting: Vec<(u32, usize, u64)> = Vec::new();
         let mut given_up = [0u32; LOADS];
         let mut now = 0;

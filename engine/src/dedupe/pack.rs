@@ -69,7 +69,7 @@ pub(crate) struct Compression<Buf> {
     compressor: Compressor,
     pub(super) packer: Packer,
     pub(super) stock: RepackCandidates,
-    /// Number of blocks that may still be repacked as the share of the clients' writes so far.
+    /// Number of blocks that may still be moved, in return for the clients' writes so far.
     pub(super) calls: usize,
     containers: Arena<Container<Buf>>,
     /// Buffer for decompressing a candidate before the compare.

@@ -173,7 +173,7 @@ impl IndexControl {
 mod tests {
     use super::*;
 
-    /// Works until nothing is left, with the outcomes given and then well. Returns the work done.
+    /// Works until nothing is left, with the given outcomes first and success after them. Returns the work done.
     fn work(control: &mut IndexControl, outcomes: &[IndexOutcome]) -> Vec<IndexWork> {
         let mut outcomes = outcomes.iter().copied();
         let mut did = Vec::new();

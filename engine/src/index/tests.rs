@@ -10,12 +10,12 @@ use crate::fingerprint::Fingerprint;
 use crate::format::MappingState;
 use crate::units::Pbn;
 
-/// What a table that uses `key_bits` tells fingerprints apart by.
+/// The key of a fingerprint in a table that uses `key_bits`.
 fn key(fingerprint: Fingerprint, key_bits: u32) -> u64 {
     Spread::of(fingerprint.into()).top_bits(key_bits)
 }
 
-/// The contents 0.. of which no two have the same key of so many bits.
+/// Contents from 0 on, of which no two have the same key of `key_bits` bits.
 fn distinct_contents(count: usize, key_bits: u32) -> Vec<Fingerprint> {
     let mut keys = HashSet::new();
     (0..).map(content).filter(|&f| keys.insert(key(f, key_bits))).take(count).collect()
@@ -42,7 +42,7 @@ fn a_location_is_found_after_its_update_and_not_after_its_removal() {
     assert_eq!((index.len(), index.is_empty(), index.discarded()), (0, true, 0));
 }
 
-/// Key 0 has tag 0, which is what an empty slot looks like.
+/// Key 0 has tag 0, which looks like an empty slot.
 #[test]
 fn the_zero_fingerprint_is_like_any_other() {
     let zero = Fingerprint(0);
@@ -75,7 +75,7 @@ fn fingerprints_of_few_bits_are_told_apart() {
     assert!(right > 4080, "{right} of 4096");
 }
 
-/// At 85% and 90% of capacity nearly every record has found room without pushing another out.
+/// At 85% and 90% of capacity nearly every record has found room without evicting another one.
 #[test]
 fn recall_of_a_nearly_full_index() {
     for (bytes, percent, least) in [(1 << 22, 85, 0.995), (5_000_000, 85, 0.995), (1 << 22, 90, 0.99)] {
@@ -106,7 +106,7 @@ fn false_advice_is_rare() {
     }
 }
 
-/// A record in regular use survives a flood of four times the capacity; records that are not, do not.
+/// A record in regular use survives a flood of four times the capacity; records that are not used do not.
 #[test]
 fn what_is_used_stays_and_what_is_not_goes() {
     for bytes in [1 << 13, 1 << 18] {
@@ -136,7 +136,7 @@ fn what_is_used_stays_and_what_is_not_goes() {
     }
 }
 
-/// Two fingerprints with one key: the later update answers for both, and removal asks for the location.
+/// Two fingerprints with one key: the later update answers for both, and removal checks the location.
 #[test]
 fn a_collision_only_misleads() {
     let mut index = Index::new(0);
@@ -151,7 +151,7 @@ fn a_collision_only_misleads() {
     assert_eq!(index.lookup(one), None);
 }
 
-/// Touching is for speed alone, in a resize too.
+/// Touching only affects speed, also during a resize.
 #[test]
 fn touching_changes_nothing() {
     let mut index = Index::new(1 << 16);
@@ -169,7 +169,7 @@ fn touching_changes_nothing() {
     assert_eq!((index.lookup(content(100)), index.len(), index.discarded()), (None, 100, 0));
 }
 
-/// Growing by up to 16 times loses no record, and those used meanwhile are found at every moment.
+/// Growing by up to 16 times loses no record, and records used meanwhile are found at every moment.
 #[test]
 fn growing_loses_nothing() {
     for (before, after) in [(64 * 128, 64 * 192), (64 * 128, 64 * 256), (64 * 64, 64 * 960), (64 * 64, 64 * 1024)] {
@@ -196,7 +196,7 @@ fn growing_loses_nothing() {
     }
 }
 
-/// Growing further forgets what was, and is of full use afterwards.
+/// Growing by more loses the records, and the index is fully usable afterwards.
 #[test]
 fn growing_by_far_starts_anew() {
     let mut index = Index::new(64 * 64);
@@ -215,7 +215,7 @@ fn growing_by_far_starts_anew() {
     assert!(found > 19_980, "{found}");
 }
 
-/// Shrinking keeps the records used last.
+/// Shrinking keeps the most recently used records.
 #[test]
 fn shrinking_keeps_the_most_recently_used() {
     let mut index = Index::new(1 << 18);
@@ -237,7 +237,7 @@ fn shrinking_keeps_the_most_recently_used() {
     assert!(first < capacity / 4 / 100, "{first} of the first {}", capacity / 4);
 }
 
-/// A resize asked for during another follows it; asking for the present size is no resize.
+/// A resize requested during another one follows it; a request for the current size does nothing.
 #[test]
 fn the_last_of_several_sizes_counts() {
     let mut index = Index::new(1 << 12);
@@ -252,7 +252,7 @@ fn the_last_of_several_sizes_counts() {
     assert!(!index.migrate(0));
 }
 
-/// Updates alone bring a resize to its end.
+/// Updates alone complete a resize.
 #[test]
 fn updates_finish_a_resize() {
     for (before, after) in [(1_usize << 20, 1_usize << 21), (1 << 21, 1 << 16), (1 << 16, 1 << 21)] {
@@ -270,7 +270,7 @@ fn updates_finish_a_resize() {
     }
 }
 
-/// Records from chapters come in behind those that were used, and never in their place.
+/// Records from chapters count as older than used ones, and never evict them.
 #[test]
 fn restoring_pushes_out_nothing_that_is_used() {
     let mut index = Index::new(1 << 16);
@@ -305,7 +305,7 @@ fn restoring_pushes_out_nothing_that_is_used() {
     assert_eq!((after.entries, after.capacity), (index.len(), capacity));
 }
 
-/// A record that is there is not changed by what a chapter says; one that was restored is like any other.
+/// A restore does not change an existing record; a restored record behaves like any other.
 #[test]
 fn restoring_does_not_replace_newer_records() {
     let mut index = Index::new(1 << 12);
@@ -318,13 +318,13 @@ fn restoring_does_not_replace_newer_records() {
     assert!(index.has_room());
 }
 
-/// Random use against a map, with resizes up and down: advice is what the last update said, or nothing, and every
+/// Random use against a map, with resizes up and down: advice is what the last update recorded, or nothing, and every
 /// record that was not removed is held or was counted as discarded.
 #[test]
 fn random_use_agrees_with_a_map() {
     for seed in 0..40 {
-        let mut random = Random::new(seed);
-        // The smallest table that occurs has 2 buckets; contents differ in the key that it uses.
+        let mut random = Random(seed);
+        // The smallest table that occurs has 2 buckets; the contents differ in the key that it uses.
         let contents = distinct_contents(2500, 17);
         let mut model: HashMap<usize, Mapped> = HashMap::new();
         let mut index = Index::new(random.below(40_000) as usize);
@@ -339,7 +339,7 @@ fn random_use_agrees_with_a_map() {
                     };
                     let discarded = index.discarded();
                     let held = index.lookup(contents[n]).is_some();
-                    // A record that is held can be lost after all: in a step of a resize inside the update.
+                    // A record that is held can still be lost: in a step of a resize inside the update.
                     let update = index.update(contents[n], location);
                     let lost = index.discarded() - discarded;
                     match update {

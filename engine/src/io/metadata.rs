@@ -278,7 +278,7 @@ mod tests {
     use crate::test_device::TestDevice;
     use crate::units::Block;
 
-    /// Notes what is asked of it.
+    /// Records the requests that it gets.
     #[derive(Default)]
     struct Device {
         started: Vec<(Direction, Place, Vec<u32>, usize, RunToken)>,
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!((read, write, written_bytes, retries), (1, 1, 4608, 2));
     }
 
-    /// A write is tried again and again, for a third of a second, and not in vain while it may still succeed.
+    /// A write is retried for a third of a second, and succeeds if a retry does.
     #[test]
     fn a_write_is_tried_for_a_while() {
         for succeeds in [None, Some(3)] {

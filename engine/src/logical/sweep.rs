@@ -179,7 +179,7 @@ impl<E: Env> LogicalZone<E> {
 mod tests {
     use super::*;
 
-    /// Each leaf page of a range comes up once, at the shard that owns it, in the order of the trees.
+    /// Each leaf page of a range is visited once, by the shard that owns it, in the order of the trees.
     #[test]
     fn pages_are_dealt_to_the_shards_that_own_them() {
         for shards in [1, 2, 7, 32] {

@@ -213,7 +213,7 @@ mod tests {
         size.next_multiple_of(CLASS_BYTES).min(MAX_FRAGMENT)
     }
 
-    /// Against a model that looks through all that it has: what is taken fits, is the largest that does, and leaves little.
+    /// Against a model that searches all candidates: the one taken fits, is the largest that fits, and wastes little.
     #[test]
     fn what_fills_a_block_best_is_taken() {
         let (mut random, mut stock) = (Random::new(3), RepackCandidates::new());
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(taken, [0, 1, 2, 3, 4]);
     }
 
-    /// A stock that is full forgets the oldest, and gives what fits at all.
+    /// A full list forgets the oldest candidates, and gives any that fits.
     #[test]
     fn a_full_stock_forgets_and_is_not_choosy() {
         let mut stock = RepackCandidates::new();

@@ -122,7 +122,16 @@ mod tests {
 
     use super::*;
 
-    /// A block of which so many bytes in 4096 are random, the others a pattern.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 >> 24
+        }
+    }
+
+    /// A block with `random_bytes` of 4096 bytes random, the others a pattern.
     fn block(random: &mut Random, random_bytes: usize) -> Block {
         let mut block = [0; BLOCK_SIZE];
         let pattern = random.draw() as u8;
@@ -170,7 +179,7 @@ mod tests {
         assert!(noticed > 930, "only {noticed} of 1000");
     }
 
-    /// The sample does not refuse data that compresses: text, machine words, data with a random half.
+    /// The sample does not reject data that compresses: text, machine words, data with a random half.
     #[test]
     fn compressible_data_is_not_refused_early() {
         let mut random = Random::new(3);
@@ -189,7 +198,7 @@ mod tests {
         }
     }
 
-    /// Any bytes are taken, and a damaged fragment never yields anything but a whole block or an error.
+    /// Any bytes are accepted, and a damaged fragment yields a whole block or an error, nothing else.
     #[test]
     fn hostile_fragments_are_refused_or_give_a_block() {
         let (mut random, mut compressor) = (Random::new(4), Compressor::new());

@@ -45,7 +45,7 @@ pub const PACK_BOUND: Nanos = Nanos(4_000_000);
 /// Longest time that internal fragments wait among themselves: clients that access these blocks wait as long.
 pub const OWN_BOUND: Nanos = Nanos(1_000_000);
 
-/// Marks an empty bin in [`Packer::room`].
+/// Marks an empty bin in `Packer::room`.
 const EMPTY: u16 = u16::MAX;
 
 const _: () = assert!(BINS <= 256, "a bin's number fits a byte");

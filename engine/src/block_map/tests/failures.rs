@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Transfers that fail, and damage.
+//! Failing transfers and damaged pages.
 
 use mpool::testing::Random;
 
@@ -14,7 +14,7 @@ use crate::units::{Lbn, Pbn};
 
 const PAGES: u64 = 300;
 
-/// A map of some leaves on a device, and another map that knows nothing of them yet.
+/// A map with some leaves on a device, and another map that has not loaded them yet.
 fn reloaded(users: usize) -> Bench {
     let mut bench = Bench::new(600, users, 8, false);
     for page in 0..PAGES {
@@ -24,7 +24,7 @@ fn reloaded(users: usize) -> Bench {
     bench.restart(BlockMap::<u32>::minimum_pages(users), users, 8)
 }
 
-/// The first page in a slab is that of level 2 of tree 0, then level 1, then the leaf, which entry 2 makes.
+/// The first page in a slab is that of level 2 of tree 0, then level 1, then the leaf, which entry 2 creates.
 const LEAF_0: At = At::Pbn(FIRST_PBN + 2);
 const LIFE_0: u32 = 2;
 
@@ -38,7 +38,7 @@ fn a_failed_read_fails_those_who_wait_for_it() {
     assert_eq!(bench.failures, [(0, RequestError::Io), (1, RequestError::Io)]);
     assert_eq!(bench.read_only, [ReadOnlyReason::ReadFailed("block map page")]);
     assert_eq!(bench.map.statistics().failed_reads, 1);
-    // Others can be read on, and so can this one when the device has recovered: nothing wrong is in the cache.
+    // Other pages can still be read, and so can this one when the device has recovered: the cache has no wrong content.
     bench.world.bad.clear();
     bench.failures.clear();
     bench.check_all();
@@ -58,7 +58,8 @@ fn damage_is_never_read() {
     }
 }
 
-/// Entries that are well sealed but impossible: blocks outside the slabs, and above the leaves what is no page.
+/// Entries with valid check codes that are impossible: blocks outside the slabs, and above the leaves blocks that
+/// cannot be pages.
 #[test]
 fn impossible_entries_are_damage() {
     let end = geometry().slab_start(geometry().slabs()).0;
@@ -150,7 +151,7 @@ fn a_failed_flush_keeps_what_it_was_to_make_durable() {
     bench.check_cut(&mut Random::new(2));
 }
 
-/// Transfers fail at random: everyone is answered, nothing panics, and what the journal has is never lost.
+/// Transfers fail at random: every user gets an answer, nothing panics, and nothing in the journal is lost.
 #[test]
 fn random_failures_lose_nothing() {
     for seed in 0..12 {

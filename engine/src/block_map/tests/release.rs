@@ -9,7 +9,7 @@ use crate::block_map::EraInput;
 use crate::format::Mapping;
 use crate::units::Lbn;
 
-/// A page without entries goes, and so do those above it that lead to nothing else; what is there stays.
+/// A page without entries is released, and so are the pages above that lead to nothing else; all others stay.
 #[test]
 fn pages_that_lead_to_nothing_go() {
     let mut bench = Bench::new(200, 4, 8, false);
@@ -33,7 +33,7 @@ fn pages_that_lead_to_nothing_go() {
     assert!(bench.restart(200, 4, 8).model.is_empty());
 }
 
-/// A page whose image is under way goes when that has ended, and not before: its block may be another's at once.
+/// A page with an image in flight is released after the write has ended, not before: its block may be reused at once.
 #[test]
 fn a_page_waits_for_its_image() {
     for volatile_cache in [false, true] {
@@ -55,7 +55,7 @@ fn a_page_waits_for_its_image() {
     }
 }
 
-/// Who writes to a page that is on its way out waits, and gets a new one; who reads does not wait.
+/// A writer of a page that is being released waits, and gets a new page; a reader does not wait.
 #[test]
 fn writers_wait_for_a_page_to_be_gone() {
     let mut bench = Bench::new(200, 4, 8, false);
@@ -76,7 +76,7 @@ fn writers_wait_for_a_page_to_be_gone() {
     bench.restart(200, 4, 8).check_all();
 }
 
-/// A page whose end cannot be recorded stays as it was.
+/// A page whose release cannot be recorded stays as it was.
 #[test]
 fn a_journal_that_refuses_keeps_the_page() {
     let mut bench = Bench::new(200, 4, 8, false);
@@ -96,7 +96,7 @@ fn a_journal_that_refuses_keeps_the_page() {
     bench.check_all();
 }
 
-/// A page that was empty before it was loaded goes as well; so does one whose parent has left the cache.
+/// A page that was loaded without entries is released too; so is one whose parent was evicted.
 #[test]
 fn pages_that_were_empty_go_when_they_are_touched() {
     let minimum = crate::block_map::BlockMap::<u32>::minimum_pages(2);
@@ -105,7 +105,7 @@ fn pages_that_were_empty_go_when_they_are_touched() {
     bench.begin(Op::Discard(Lbn(0)));
     bench.let_go(0);
     bench.commit();
-    // As if the power had been cut before the page could go.
+    // As if the power had been cut before the page was released.
     bench.map.forget_holes();
     bench.save();
     assert_eq!(bench.releases, 0);
@@ -115,7 +115,7 @@ fn pages_that_were_empty_go_when_they_are_touched() {
     bench.check_all();
 }
 
-/// Whole regions come and go in the smallest cache; blocks of pages are used again at once, and the power may be cut at any
+/// Whole regions come and go in the smallest cache; blocks of pages are reused at once, and the power may be cut at any
 /// time.
 #[test]
 fn regions_come_and_go() {

@@ -95,7 +95,7 @@ fn a_journal_that_refuses_ends_an_allocation() {
     assert!(bench.map.is_idle() && bench.map.is_clean());
 }
 
-/// Allocations beyond the limit take turns; with the smallest cache they have the frames that they need.
+/// Allocations beyond the limit wait for others to end; in the smallest cache they have the frames that they need.
 #[test]
 fn allocations_are_limited() {
     let users = 3 * MAX_ALLOCATIONS;
@@ -113,7 +113,7 @@ fn allocations_are_limited() {
     bench.check_all();
 }
 
-/// A reader at a page that is being made is told at once that there is none.
+/// A reader of a page that is being created is told at once that it does not exist.
 #[test]
 fn readers_do_not_wait_for_allocations() {
     let mut bench = Bench::new(200, 4, 4, false);
@@ -130,7 +130,7 @@ fn readers_do_not_wait_for_allocations() {
     bench.check_all();
 }
 
-/// What is not there is known from the topmost page that is not there, as far as the cache tells.
+/// Missing pages are known from the topmost missing page, as far as cached pages tell.
 #[test]
 fn absent_pages_are_known_from_the_top() {
     let mut bench = Bench::new(200, 4, 4, false);
@@ -150,7 +150,7 @@ fn absent_pages_are_known_from_the_top() {
     assert_eq!(bench.map.absent(leaf(1)), None);
 }
 
-/// An empty volume costs nothing but its roots, however large; nor does reading it.
+/// An empty volume costs only its roots, however large; reading it costs nothing more.
 #[test]
 fn reading_makes_no_pages() {
     let mut bench = Bench::new(200, 4, 4, false);

@@ -16,6 +16,21 @@ use crate::units::{Block, BLOCK_SIZE, SECTOR_SIZE};
 
 pub const NONCE: u64 = 0x5eed;
 
+/// A sequence of random-looking numbers.
+#[derive(Debug, Clone)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
 /// A block on the device: a root, or a block of a slab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
@@ -27,24 +42,24 @@ pub enum At {
 enum Work {
     Read(At, u32),
     Write(At, u32),
-    /// With what had been written when it was asked for.
+    /// A flush, with the writes that had completed when it was requested.
     Flush(BTreeMap<At, Block>),
 }
 
-/// The device, the memory for transfers, and what is under way.
+/// The device, the memory for transfers, and the requests in flight.
 #[derive(Debug)]
 pub struct World {
     memory: Vec<Block>,
     pub durable: BTreeMap<At, Block>,
-    /// Written, but not durable.
+    /// Blocks written but not durable.
     volatile: BTreeMap<At, Block>,
     volatile_cache: bool,
     pending: Vec<(RunToken, Work)>,
-    /// Blocks whose transfers fail in a direction.
+    /// Blocks whose transfers fail, with the direction.
     pub bad: Vec<(Direction, At)>,
     pub bad_flush: bool,
     pub bad_writes: bool,
-    /// What was written, in order of completion.
+    /// Written blocks, in order of completion.
     pub written: Vec<At>,
 }
 
@@ -76,12 +91,12 @@ impl World {
         self.pending.iter().filter(|(_, work)| matches!(work, Work::Write(..))).count()
     }
 
-    /// The number of a write that is under way.
+    /// The number of a write in flight.
     pub fn first_write(&self) -> usize {
         self.pending.iter().position(|(_, work)| matches!(work, Work::Write(..))).expect("a write")
     }
 
-    /// The number of a read that is under way.
+    /// The number of a read in flight.
     pub fn first_read(&self) -> usize {
         self.pending.iter().position(|(_, work)| matches!(work, Work::Read(..))).expect("a read")
     }
@@ -114,7 +129,7 @@ impl World {
         (token, result)
     }
 
-    /// What is on the device after a power cut: of what was not durable, any sectors.
+    /// Content of the device after a power cut: any subset of the sectors that were not durable.
     pub fn after_cut(&self, rng: &mut Random) -> BTreeMap<At, Block> {
         let mut left = self.durable.clone();
         let under_way = self.pending.iter().filter_map(|(_, work)| match work {
@@ -133,7 +148,7 @@ impl World {
     }
 }
 
-/// A page as it is on the device.
+/// A page as stored on the device.
 pub fn image(page: PageId, life: u32, entries: &Entries) -> Block {
     let mut block = [0; BLOCK_SIZE];
     map_page::encode(PageName { page, nonce: NONCE, life }, 0, entries, &mut block);

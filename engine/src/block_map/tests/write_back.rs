@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Eras, batches and what a page needs of the journal.
+//! Eras, batches and the need of pages for the journal.
 
 use mpool::testing::Random;
 
@@ -39,7 +39,7 @@ fn hot_pages_are_written_once_an_era() {
                 last_written[leaf(&at) as usize] = now;
                 writes += 1;
             }
-            // A page is dirty some time after it was written, so this is an era and the time to the next change.
+            // A page is dirty some time after it was written, so this is an era plus the time to the next change.
             assert!(last_written.iter().all(|&last| last + ERA + 1000 > now), "at {now}: {last_written:?}");
         }
         assert!((HOT * 8..=HOT * 10).contains(&writes), "{writes} writes of {HOT} pages in 10 eras");
@@ -83,7 +83,7 @@ fn a_batch_of_pages_has_one_flush() {
     assert_eq!(bench.io.counts().flush, statistics.flush_count);
 }
 
-/// A page that is changed while its image is written keeps the need of the change, and only that.
+/// A page that is changed while its image is written keeps the need of that change, and only that.
 #[test]
 fn a_page_can_change_while_it_is_written() {
     for volatile_cache in [false, true] {
@@ -112,7 +112,7 @@ fn a_page_can_change_while_it_is_written() {
     }
 }
 
-/// Pages are kept ready to go, so that a load finds room without waiting for a write.
+/// Pages are kept evictable, so that a load finds room without waiting for a write.
 #[test]
 fn loads_do_not_wait_for_writes() {
     let mut bench = Bench::new(400, 4, 16, true);

@@ -12,25 +12,25 @@ use crate::units::Pbn;
 
 const NONCE: u64 = 0x1234_5678_9abc_def0;
 
-/// Memory of level 1 for one full section.
+/// Size of a level 1 for one full section, in bytes.
 const SECTION_OF_INDEX: usize = SECTION_RECORDS * 8;
 
 const SECTIONS_PER_CHAPTER: u16 = 2;
 
-/// A shard's index and the host that keeps its chapters.
+/// A shard's index, and the host that keeps its chapters.
 struct World {
     index: Index,
     history: Option<History>,
     store: BTreeMap<SectionAt, Vec<u8>>,
     handed_over: Vec<Vec<u8>>,
     chapter: u32,
-    /// Chapters that the window holds.
+    /// Number of chapters in the window.
     chapters: u32,
     loads: u64,
 }
 
 impl World {
-    /// A level 1 for so many sections, and a level 2 for so many, if any.
+    /// A level 1 for `index_sections` sections, and a level 2 for `window_sections`, if any.
     fn new(index_sections: usize, window_sections: Option<u32>) -> World {
         World {
             index: Index::new(index_sections * SECTION_OF_INDEX),
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// Content number `n` is written, which is stored in block `n + 1`; says whether the index knew it.
+    /// Writes content number `n`, stored in block `n + 1`; returns whether the index knew it.
     fn write(&mut self, n: u64) -> bool {
         let fingerprint = content(n);
         let mut advice = self.index.lookup(fingerprint);
@@ -85,13 +85,13 @@ impl World {
         history.forget_before(oldest);
     }
 
-    /// Share of some contents that the index knew when they were written.
+    /// Writes some contents; returns the share that the index knew.
     fn write_all(&mut self, contents: std::ops::Range<u64>) -> f64 {
         let count = contents.end - contents.start;
         contents.filter(|&n| self.write(n)).count() as f64 / count as f64
     }
 
-    /// A crash: what was in memory is gone, chapters are there and are read, newest first.
+    /// A crash: everything in memory is lost, the chapters are read, newest first.
     fn crash_and_refill(&mut self, window_sections: u32) {
         self.index = Index::new(self.index.capacity() as usize * 8);
         self.handed_over.clear();
@@ -112,7 +112,7 @@ fn history(window_sections: u32, partitions: RangeInclusive<u8>) -> History {
     History::new(HistoryConfig { nonce: NONCE, window_sections, section_records }, partitions)
 }
 
-/// Numbers of contents for so many full sections.
+/// Numbers of the contents of the full sections `first` to `end`.
 fn sections(first: u64, end: u64) -> std::ops::Range<u64> {
     first * SECTION_RECORDS as u64..end * SECTION_RECORDS as u64
 }
@@ -136,7 +136,7 @@ fn a_sequence_that_is_repeated_is_found() {
     assert!(world.statistics().sections_sealed < 50, "what was found is not recorded again");
 }
 
-/// The same when the second pass is several streams at once, each somewhere else in the sequence.
+/// The same when the second pass is several interleaved streams, each at another place of the sequence.
 #[test]
 fn streams_that_are_interleaved_are_found() {
     let mut world = World::new(8, Some(100));
@@ -183,7 +183,7 @@ fn chapters_bring_the_index_back_after_a_crash() {
     assert!(known as f64 > 0.97 * newest.len() as f64, "{known} of the newest {}", newest.len());
     assert!(world.write_all(sections(0, 30)) > 0.98, "old sequences");
 
-    // New chapters go on behind the old ones.
+    // New chapters continue after the old ones.
     world.write_all(sections(40, 45));
     world.crash_and_refill(100);
     let kept = world.write_all(sections(40, 43));
@@ -192,7 +192,7 @@ fn chapters_bring_the_index_back_after_a_crash() {
     assert!(lost < 0.02, "{lost} of a section whose chapter was not closed");
 }
 
-/// A clean stop in the shape of a test: image for level 1, chapters for the hooks.
+/// A clean stop as the test simulates it: an image for level 1, chapters for the hooks.
 #[test]
 fn an_image_brings_the_index_back_after_a_clean_stop() {
     let mut world = World::new(8, Some(100));
@@ -209,7 +209,7 @@ fn an_image_brings_the_index_back_after_a_clean_stop() {
     assert!(world.write_all(sections(0, 12)) > 0.98);
 }
 
-/// Records are found by however many shards read what however many have written.
+/// Records are found, however many shards wrote them and however many read them.
 #[test]
 fn chapters_do_not_depend_on_the_number_of_shards() {
     let of_shard = |shard: u32, shards: u32| {
@@ -248,7 +248,7 @@ fn hook(n: u64) -> Fingerprint {
     Fingerprint(content(n).0 & !(0x1f << 72))
 }
 
-/// What level 1 was told later than a chapter is right; the same for hooks.
+/// What level 1 learned after a chapter was written takes precedence; the same for hooks.
 #[test]
 fn old_records_do_not_replace_newer_ones() {
     let mut history = history(100, 0..=255);
@@ -296,7 +296,7 @@ fn what_cannot_be_read_is_not_asked_for_at_once_again() {
     assert_eq!(history.hook(no_hook), None);
 }
 
-/// The seal of nothing is nothing, and host and shard may disagree on what is pending without harm.
+/// An empty section is not sealed, and host and shard may disagree on what is pending without harm.
 #[test]
 fn an_empty_history_has_nothing_to_hand_over() {
     let mut history = history(1, 0..=255);
@@ -308,7 +308,7 @@ fn an_empty_history_has_nothing_to_hand_over() {
     assert_eq!(history.statistics(), HistoryStatistics::default());
 }
 
-/// Where the model thinks that a section is.
+/// State of a section in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Pending,
@@ -316,7 +316,7 @@ enum Fate {
     Gone,
 }
 
-/// Random use against a model that knows of every hook which section had it last, and where each section is.
+/// Random use against a model that knows for every hook which section had it last, and the place of each section.
 #[test]
 fn hooks_lead_to_the_section_that_had_them_last() {
     for seed in 0..20 {
@@ -414,7 +414,7 @@ fn hooks_lead_to_the_section_that_had_them_last() {
     }
 }
 
-/// A location of every kind comes back as it was.
+/// Locations of every kind are restored unchanged.
 #[test]
 fn compressed_locations_survive() {
     let mut history = history(10, 0..=255);

@@ -12,7 +12,7 @@ fn image(index: &mut Index) -> Vec<u8> {
     index.save(OF).flatten().collect()
 }
 
-/// Completes pages that were changed.
+/// Writes the check codes of changed pages.
 fn seal(image: &mut [u8]) {
     for page in image.as_chunks_mut::<PAGE_BYTES>().0 {
         let code = check_code(OF.nonce, &page[4..]);
@@ -28,7 +28,7 @@ fn filled(bytes: usize, records: u64) -> Index {
     index
 }
 
-/// Head by another implementation of the layout above.
+/// A head page made by another implementation of the layout above.
 #[test]
 fn golden_bytes() {
     let mut index = Index::new(0);
@@ -67,7 +67,7 @@ fn what_was_saved_is_there_again() {
     }
 }
 
-/// What had been used last before the stop stays longest after it.
+/// Records used last before the stop stay longest after it.
 #[test]
 fn recency_is_saved() {
     let mut index = filled(1 << 18, (1 << 15) * 9 / 10);
@@ -85,7 +85,7 @@ fn recency_is_saved() {
     assert!(kept as f64 > 0.99 * held.len() as f64, "{kept} of {}", held.len());
 }
 
-/// A resize that is under way is completed, whatever the sizes are.
+/// A resize in progress is completed, whatever the sizes.
 #[test]
 fn a_resize_is_completed_first() {
     for (before, after) in [(1 << 16, 1 << 18), (1 << 18, 1 << 16)] {
@@ -98,7 +98,7 @@ fn a_resize_is_completed_first() {
         let newest = before as u64 / 16 - 1;
         assert_eq!(loaded.lookup(content(newest)), Some(at(newest + 1)));
         assert!(matches!(Index::load(before, OF, &image), Err(ImageError::Shape { .. })));
-        // Keys that a smaller table has left behind can move on.
+        // Keys that a smaller table has left can still move on.
         loaded.resize(before);
         while loaded.migrate(1) {}
         assert_eq!(loaded.lookup(content(newest)), Some(at(newest + 1)));
@@ -137,7 +137,7 @@ fn damage_is_found() {
     }
 }
 
-/// Pages that are sealed but say anything: an error, or an index that works, resizes included.
+/// Pages with valid check codes but any content: an error, or an index that works, including resizes.
 #[test]
 fn any_bytes_survive() {
     let mut index = filled(1 << 12, 200);

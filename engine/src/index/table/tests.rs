@@ -7,7 +7,7 @@ fn spread(bits: u128) -> Spread {
     Spread::of(ShortFingerprint::from_bits(bits))
 }
 
-/// Every key of a table is recovered from where its record lies, in tables of any size.
+/// Every key of a table is recovered from its record's position, in tables of any size.
 #[test]
 fn bucket_and_tag_determine_the_key() {
     for count in [2, 4, 8, 64, 128, 640, 1 << 20, (1 << 20) + 64 * 123] {
@@ -36,7 +36,7 @@ fn growth_by_up_to_16_keeps_the_key() {
     assert_eq!(Table::reserve_for(&small, 2).key_bits, 17);
 }
 
-/// A record that nobody uses must never look younger than one in use, however long the table runs.
+/// A record that is not used must never look younger than one in use, however long the table runs.
 #[test]
 fn ages_saturate() {
     for count in [2, 4, 16, 64, 192] {
@@ -58,7 +58,7 @@ fn ages_saturate() {
     }
 }
 
-/// `len` is what the slots say.
+/// `len` equals the number of used slots.
 #[test]
 fn len_counts_slots() {
     let mut table = Table::new(4);
@@ -74,7 +74,7 @@ fn len_counts_slots() {
     }
 }
 
-/// Where the keys of an old table's first buckets lie in a new one, there is memory for them.
+/// The new table has memory wherever the keys of an old table's first buckets go.
 #[test]
 fn keys_ascend_with_buckets_in_tables_of_every_size() {
     for (before, after) in [(2, 4), (16, 64), (960, 64), (64, 960), (128, 192), (4992, 4928), (1 << 14, 1 << 18)] {
@@ -90,7 +90,7 @@ fn keys_ascend_with_buckets_in_tables_of_every_size() {
     }
 }
 
-/// Memory comes by the segment as it is cleared, and goes as its records are taken.
+/// Memory is allocated by the segment as it is cleared, and freed as its records are taken.
 #[test]
 fn memory_is_held_only_for_what_is_in_use() {
     let mut table = Table::reserve(SEGMENT + 2 * GROUP, 30);

@@ -3,9 +3,7 @@
 use mpool::testing::Random;
 use Direction::{Read, Write};
 
-use super::*;
-
-/// A transfer as the base got it. A request's buffer is a number that the test chooses.
+/// A transfer as the base got it. The buffer of a request is a number chosen by the test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Started {
     direction: Direction,
@@ -14,18 +12,18 @@ struct Started {
     token: RunToken,
 }
 
-/// A submitter whose owners are the numbers 0.., and what it has started.
+/// A submitter whose owners are the numbers 0.., and the transfers that it has started.
 struct Bench {
     submitter: Submitter<u32, u32>,
-    /// What each owner asked for.
+    /// The request of each owner.
     asked: Vec<(Direction, u64)>,
-    /// What each owner was answered.
+    /// The answer to each owner.
     answers: Vec<Option<Result<(), RequestError>>>,
 }
 
 impl Bench {
     fn new(capacity: usize, max_run: usize) -> Bench {
-        // No block of the tests but block 0 lies at a seam, unless a test asks for some.
+        // Only block 0 lies at a seam, unless a test asks for more.
         Bench::with_seams(capacity, max_run, Seams::new(Pbn(0), 1 << 40))
     }
 
@@ -33,7 +31,7 @@ impl Bench {
         Bench { submitter: Submitter::new(capacity, max_run, seams), asked: Vec::new(), answers: Vec::new() }
     }
 
-    /// The next owner asks; its buffer has the owner's number plus 1000.
+    /// The next owner makes a request; its buffer is the owner's number plus 1000.
     fn ask(&mut self, direction: Direction, pbn: u64) {
         let owner = self.asked.len() as u32;
         self.asked.push((direction, pbn));
@@ -62,7 +60,7 @@ impl Bench {
         started
     }
 
-    /// Completes a transfer, and returns the owners answered.
+    /// Completes a transfer, and returns the answered owners.
     fn complete(&mut self, token: RunToken, result: Result<(), RequestError>) -> Vec<u32> {
         let mut out = Vec::new();
         self.submitter.complete(token, result, &mut out);
@@ -74,7 +72,7 @@ impl Bench {
         out.into_iter().map(|(owner, ..)| owner).collect()
     }
 
-    /// Issues and completes until nothing is left; `good` says which blocks the base can do.
+    /// Issues and completes until nothing is left; `good` tells which blocks the base can transfer.
     fn finish(&mut self, good: impl Fn(u64) -> bool) {
         while self.submitter.waiting() > 0 {
             for run in self.issue() {
@@ -111,9 +109,9 @@ fn requests_for_one_block_are_started_in_order() {
     let mut bench = Bench::new(16, 64);
     bench.ask(Read, 8);
     bench.ask(Write, 10);
-    // Joins the read of 8, because the write of 10 goes the other way.
+    // Joins the read of 8, because the write of 10 has the other direction.
     bench.ask(Read, 9);
-    // By dm-vdo this would join the reads and so overtake the write of the same block.
+    // In dm-vdo this would join the reads and so overtake the write of the same block.
     bench.ask(Read, 10);
     let started = bench.issue();
     assert_eq!(shapes(&started), [(8, 2), (10, 1), (10, 1)]);
@@ -179,7 +177,7 @@ fn merge_conditions() {
     bench.ask(Write, 101);
     bench.ask(Write, 99);
     assert_eq!(shapes(&bench.issue()), [(101, 1), (99, 1)]);
-    // A block inside a run, or one that merely was at its end, is no neighbour.
+    // A block inside a run, or one that was its end earlier, is no neighbour.
     for pbn in [200, 201, 202, 200, 201] {
         bench.ask(Write, pbn);
     }
@@ -196,7 +194,7 @@ fn one_bad_block_fails_alone() {
     let started = bench.issue();
     assert_eq!(bench.complete(started[0].token, Err(RequestError::Io)), [], "nobody has failed yet");
     assert_eq!((bench.submitter.waiting(), bench.submitter.len()), (5, 5));
-    // New requests do not join blocks that are issued again, and come after them.
+    // New requests do not join retried blocks, and come after them.
     bench.ask(Write, 105);
     let started = bench.issue();
     assert_eq!(shapes(&started), [(100, 1), (101, 1), (102, 1), (103, 1), (104, 1), (105, 1)]);
@@ -220,7 +218,7 @@ fn several_requests_for_one_block() {
     }
     let started = bench.issue();
     assert_eq!(started.iter().map(|run| run.bufs.len()).sum::<usize>(), 6);
-    // More of the same while those are in flight.
+    // More requests for the same blocks while those are in flight.
     for pbn in [101, 100, 101, 102] {
         bench.ask(Read, pbn);
     }
@@ -237,7 +235,7 @@ fn direct_requests_are_never_merged() {
     bench.ask(Read, 100);
     bench.ask_direct(Read, 101);
     bench.ask_direct(Read, 102);
-    // Neighbours of direct requests, which are not in the map: no run to join.
+    // Neighbours of direct requests, which are not in the map: there is no run to join.
     bench.ask(Read, 103);
     assert_eq!((bench.submitter.map.get(Pbn(101)), bench.submitter.map.get(Pbn(102))), (None, None));
     let started = bench.issue();
@@ -279,7 +277,7 @@ fn runs_do_not_exceed_the_limit() {
     (0..10).for_each(|pbn| bench.ask(Write, pbn));
     (30..40).rev().for_each(|pbn| bench.ask(Write, pbn));
     assert_eq!(shapes(&bench.issue()), [(0, 4), (4, 4), (8, 2), (36, 4), (32, 4), (30, 2)]);
-    // The higher neighbour is full, so a gap is filled from below.
+    // The higher neighbour is full, so the gap is filled from below.
     for pbn in [101, 102, 103, 104, 99, 100] {
         bench.ask(Write, pbn);
     }
@@ -289,7 +287,7 @@ fn runs_do_not_exceed_the_limit() {
     assert_eq!(shapes(&single.issue()), [(0, 1), (1, 1), (2, 1)]);
 }
 
-/// The ends of the address range have one neighbour each.
+/// The first and the last block have one neighbour each.
 #[test]
 fn first_and_last_block() {
     let mut bench = Bench::new(8, 4);
@@ -326,8 +324,21 @@ fn a_transfer_is_not_named_by_its_second_member() {
     bench.complete(RunToken(1), Ok(()));
 }
 
-/// Random requests, completions in random order and bad blocks: every owner is answered once, with its own block, and
-/// only requests for bad blocks fail. Requests for one block reach the base in the order they came.
+/// A generator of well-spread numbers (splitmix64), so that every run of a test is the same.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % bound
+    }
+}
+
+/// Random requests, completions in random order and bad blocks: every owner is answered once, for its own block, and
+/// only requests for bad blocks fail. Requests for one block reach the base in the order of their arrival.
 #[test]
 fn random_use_answers_everyone_once() {
     for seed in 0..60 {

@@ -10,7 +10,7 @@ use crate::format::Place;
 use crate::test_device::TestDevice;
 use crate::units::{Block, BLOCK_SIZE, SECTOR_SIZE};
 
-/// A write of a piece of a segment.
+/// A write to part of a segment.
 #[derive(Debug, Clone)]
 struct Piece {
     segment: usize,
@@ -18,7 +18,7 @@ struct Piece {
     bytes: Vec<u8>,
 }
 
-/// What the journal has asked for.
+/// A request of the journal.
 #[derive(Debug)]
 pub(super) enum Request {
     Write {
@@ -27,22 +27,22 @@ pub(super) enum Request {
         bufs: Vec<u32>,
         bytes: Vec<u8>,
     },
-    /// With the number of cached writes that it makes durable.
+    /// A flush, with the number of cached writes that it makes durable.
     Flush {
         covers: usize,
     },
 }
 
-/// The medium, and the memory that is written from.
+/// The medium, and the memory that writes come from.
 #[derive(Debug)]
 pub(super) struct Medium {
     blocks: Vec<Block>,
     images: Vec<Vec<u8>>,
     cached: Vec<Piece>,
     pub volatile_cache: bool,
-    /// Requests under way.
+    /// Requests in flight.
     pub under_way: Vec<(RunToken, Request)>,
-    /// Everything asked for so far: "flush", or the length of a write in sectors.
+    /// All requests so far: "flush", or the length of a write in sectors.
     pub trace: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Medium {
         }
     }
 
-    /// Ends a request. A write that fails may have come to the medium in part.
+    /// Ends a request. A failed write may have reached the medium in part.
     pub fn end(&mut self, index: usize, ok: bool, random: &mut Random) -> (RunToken, Result<(), RequestError>) {
         let (token, request) = self.under_way.swap_remove(index);
         match request {
@@ -84,7 +84,7 @@ impl Medium {
         (token, if ok { Ok(()) } else { Err(RequestError::Io) })
     }
 
-    /// The segments as a power cut would leave them: of what is not durable, the sectors that `keeps` says.
+    /// The segments as after a power cut: of the sectors that are not durable, those for which `keeps` is true.
     pub fn cut(&self, mut keeps: impl FnMut() -> bool) -> Vec<Vec<u8>> {
         let mut images = self.images.clone();
         for piece in &self.cached {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Journals on a medium in memory, in which writes end in any order, fail, and are lost in a power cut by the sector.
+//! Journals on a medium in memory, on which writes end in any order, fail, and lose single sectors in a power cut.
 
 mod medium;
 mod model;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A journal in use: what its owner does with it, and what must be true.
+//! A journal in use: the actions of its owner, and the checks.
 
 use mpool::mlog::block::Stamp;
 use mpool::testing::Random;
@@ -22,12 +22,12 @@ use crate::ReadOnlyReason;
 pub(super) struct Sizes {
     pub sector_bytes: usize,
     pub segments: usize,
-    /// Bytes of a segment beyond the smallest.
+    /// Bytes of a segment beyond the minimum.
     pub extra_bytes: usize,
     /// Bytes of the first segment beyond the others.
     pub first_extra_bytes: usize,
     pub page_reserve: usize,
-    /// Blocks of memory.
+    /// Blocks of memory for transfers.
     pub blocks: usize,
     pub zones: u16,
     pub volatile_cache: bool,
@@ -52,23 +52,23 @@ pub(super) struct Model {
     pub io: MetadataIo<u32>,
     pub medium: Medium,
     pub random: Random,
-    /// Entries from here on are not durable, and neither is the data written before they were appended.
+    /// Entries from this one on are not durable, and neither is the data written before they were appended.
     stable: u64,
-    /// The first entry that was not appended when the flush that is under way began.
+    /// The first entry that was not appended yet when the flush in flight started.
     flushing: u64,
     pub popped: u64,
-    /// Entries whose pages are written.
+    /// Entries before this one are in written pages.
     pub map_head: u64,
-    /// Requests that zones have not answered.
+    /// Requests to zones that are not answered.
     asked: Vec<(ShardId, Point)>,
     /// The generation of each segment.
     segments: Vec<JournalSegment>,
     zones: u16,
     pub erasing: Option<u32>,
     pub erasures: u64,
-    /// One transfer in so many fails; 0: none.
+    /// One in this many transfers fails; 0: none.
     pub failures: usize,
-    /// Transfers that fail whenever they are tried.
+    /// Transfers that fail at every attempt.
     pub doomed: Vec<RunToken>,
 }
 
@@ -76,7 +76,7 @@ pub(super) const GENERATION: u64 = 7;
 
 const RUNS: usize = 504;
 
-/// Runs that entries take theirs from.
+/// Runs of the entry with this number.
 fn runs_of(number: u64) -> Vec<PbnRun> {
     let mut random = Random::new(number);
     let count = match random.below(8) {
@@ -89,7 +89,7 @@ fn runs_of(number: u64) -> Vec<PbnRun> {
     (0..count).map(|_| run()).collect()
 }
 
-/// Calls with the entry that has a number: every number has its own.
+/// Calls `then` with the entry of this number: each number has its own entry.
 pub(super) fn with_entry<T>(number: u64, page: bool, then: impl FnOnce(&Entry<'_>) -> T) -> T {
     let mut random = Random::new(number ^ 0x5555);
     if page {
@@ -109,7 +109,7 @@ pub(super) fn with_entry<T>(number: u64, page: bool, then: impl FnOnce(&Entry<'_
     then(&Entry::Remap { lbn, old, new })
 }
 
-/// Appends remaps, whatever the numbers of the entries are.
+/// Appends remaps, independent of the entries' numbers.
 pub(super) fn remaps(model: &mut Model, count: usize) {
     for _ in 0..count {
         let entry = Entry::Remap { lbn: Lbn(1), old: Pbn(1), new: Mapping::UNMAPPED };
@@ -118,7 +118,7 @@ pub(super) fn remaps(model: &mut Model, count: usize) {
     }
 }
 
-/// Whether an entry is that of a page.
+/// Whether the entry with this number is a page entry.
 pub(super) fn is_page(number: u64) -> bool {
     number % 7 == 3
 }
@@ -193,7 +193,7 @@ impl Model {
         begun
     }
 
-    /// Ends a request of the medium's.
+    /// Ends a request of the medium.
     pub fn end(&mut self, index: usize) {
         let token = self.medium.under_way[index].0;
         let fails = self.failures > 0 && self.random.one_in(self.failures);
@@ -224,7 +224,7 @@ impl Model {
         under_way > 0
     }
 
-    /// The owner applies the entries that are committed.
+    /// The owner applies the committed entries.
     pub fn apply(&mut self) {
         while let Some((number, found)) = self.journal.pop_committed() {
             assert_eq!((number, found), (self.popped, waiter(number)));
@@ -232,7 +232,7 @@ impl Model {
         }
     }
 
-    /// The block map writes pages: all that are due, or some more.
+    /// The block map writes pages: those that are due, or `eagerly` some more.
     pub fn write_pages(&mut self, eagerly: bool) {
         let due = self.journal.era().write_before.min(self.popped);
         let more =
@@ -241,7 +241,7 @@ impl Model {
         self.journal.set_map_head(self.map_head);
     }
 
-    /// Asks the zones, if the journal wants it.
+    /// Asks the zones to commit if the journal requests it.
     pub fn ask(&mut self) {
         if let Some(up_to) = self.journal.wanted_commit() {
             assert!(self.asked.is_empty(), "asked again before all have answered");
@@ -275,7 +275,7 @@ impl Model {
         true
     }
 
-    /// One round in which everybody does what is due, to the end.
+    /// Does everything that is due, until nothing is left.
     pub fn settle(&mut self) {
         loop {
             let mut busy = self.advance();
@@ -292,8 +292,8 @@ impl Model {
         }
     }
 
-    /// The power is cut: of each sector that is not durable `keeps` says whether it is there. What the segments hold
-    /// must be a run of entries without gap, with all that were told of as committed and that anybody needs.
+    /// Cuts the power: for each sector that is not durable, `keeps` tells whether it survives. The segments must hold a
+    /// run of entries without a gap, with every entry that was reported as committed and is still needed.
     pub fn check_cut(&mut self, mut keeps: impl FnMut(&mut Random) -> bool) {
         let mut random = Random::new(self.random.draw());
         let images = self.medium.cut(|| keeps(&mut random));
@@ -309,7 +309,7 @@ impl Model {
         assert!(found.end <= self.journal.next_entry());
     }
 
-    /// After a failure: everything that is not committed fails, in order.
+    /// After a failure: every entry that is not committed fails, in order.
     pub fn check_failed(&mut self) {
         assert_eq!(self.journal.failed(), Some(ReadOnlyReason::WriteFailed("recovery journal")));
         assert_eq!(self.journal.room(), 0);

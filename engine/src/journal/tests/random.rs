@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Random use of journals of many sizes, power cuts in between.
+//! Random use of journals of many sizes, with power cuts.
 
 use mpool::testing::Random;
 
@@ -20,7 +20,7 @@ fn sizes(random: &mut Random) -> Sizes {
     }
 }
 
-/// One thing happens.
+/// Does one random action.
 fn act(model: &mut Model) {
     match model.random.below(16) {
         0..=4 => {

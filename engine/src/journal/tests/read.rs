@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What is found in segments after a power cut.
+//! Reads segments after a power cut.
 
 use std::ops::Range;
 

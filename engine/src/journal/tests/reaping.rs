@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which segments are erased, and when, and what room there is.
+//! Which segments are erased, and when, and how much room there is.
 
 use super::model::{is_page, remaps, with_entry, Model, Sizes, SMALL};
 use crate::format::journal_record::{Entry, Point};
@@ -23,7 +23,7 @@ fn fill_most_of_a_segment(model: &mut Model) -> u64 {
 #[test]
 fn zones_are_asked_when_half_of_the_ring_waits() {
     let mut model = Model::new(Sizes { segments: 8, extra_bytes: 0, ..SMALL }, 1);
-    // Each segment takes two records of 32 sectors and has 66.
+    // Each segment has 66 sectors, room for two records of 32 sectors.
     for record in 1..=8 {
         fill_most_of_a_segment(&mut model);
         assert_eq!(model.journal.wanted_commit(), None, "{record} records");
@@ -70,7 +70,7 @@ fn segments_are_erased_in_order_when_nobody_needs_them() {
     assert!(!journal.is_erasing());
 }
 
-/// The map's need keeps a segment as well.
+/// The need of the block map also keeps a segment.
 #[test]
 fn the_map_keeps_what_it_needs() {
     let mut model = Model::new(SMALL, 1);
@@ -86,7 +86,7 @@ fn the_map_keeps_what_it_needs() {
     assert_eq!(model.journal.take_erasure(), Some(0));
 }
 
-/// An erasure that fails ends the journal.
+/// A failed erasure ends the journal.
 #[test]
 fn a_failed_erasure_ends_the_journal() {
     let mut model = Model::new(SMALL, 1);
@@ -106,13 +106,13 @@ fn a_failed_erasure_ends_the_journal() {
     assert_eq!(model.journal.pop_failed(), Some((3 * 616, Waiter::Vio(3 * 616))));
 }
 
-/// Room is that for entries each in a record of its own, and page entries have a reserve behind it; then the journal is
-/// full, which counts once.
+/// There is room for entries even if each is in a record of its own, and page entries have a reserve beyond it; then
+/// the journal is full, which counts once.
 #[test]
 fn room_and_reserve_hold_for_any_records() {
     for seed in 0..20 {
         let mut model = Model::new(Sizes { page_reserve: 5, segments: 4, ..SMALL }, seed);
-        // Records of all sizes, among them the longest.
+        // Records of all sizes, including the longest.
         while model.journal.room() > 40 {
             let number = model.journal.next_entry();
             if with_entry(number, is_page(number), |entry| model.journal.fits(entry)) {
@@ -145,7 +145,7 @@ fn room_and_reserve_hold_for_any_records() {
     }
 }
 
-/// Records of the greatest length lose the most at the ends of segments; what was taken still finds its place.
+/// The longest records lose the most at the ends of segments; accepted entries still find their place.
 #[test]
 fn room_allows_for_what_long_records_lose() {
     for extra in [0, 28, 29, 30] {
@@ -161,7 +161,7 @@ fn room_allows_for_what_long_records_lose() {
     }
 }
 
-/// What was not committed when the journal failed fails, even if a flush ends well later.
+/// Entries that are not committed when the journal fails do fail, even if a flush succeeds later.
 #[test]
 fn nothing_is_committed_after_a_failure() {
     let mut model = Model::new(Sizes { volatile_cache: true, ..SMALL }, 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the medium is asked for, step by step, and when entries are committed.
+//! The requests to the medium, step by step, and when entries are committed.
 
 use super::model::{remaps, Model, Sizes, SMALL};
 use crate::env::Direction;
@@ -9,13 +9,13 @@ use crate::io::{MetadataIo, MetadataOwner};
 use crate::journal::MAX_SETS;
 use crate::ReadOnlyReason;
 
-/// Lets the journal go on, and returns what it has asked for since the last time.
+/// Advances the journal, and returns its requests since the last call.
 fn advance(model: &mut Model) -> Vec<String> {
     model.advance();
     std::mem::take(&mut model.medium.trace)
 }
 
-/// Ends the request that was made so many before the last, and lets the journal go on.
+/// Ends the request that was made `before_last` requests before the last one, and advances the journal.
 fn end(model: &mut Model, before_last: usize) -> Vec<String> {
     model.end(model.medium.under_way.len() - 1 - before_last);
     let asked = advance(model);
@@ -72,7 +72,7 @@ fn batches_settle_in_order() {
     assert!(model.journal.is_idle());
 }
 
-/// Group commit: what is appended while all places are taken goes into one record.
+/// Group commit: entries that are appended while all slots are taken go into one record.
 #[test]
 fn entries_gather_while_the_medium_is_busy() {
     let mut model = Model::new(SMALL, 1);
@@ -89,7 +89,7 @@ fn entries_gather_while_the_medium_is_busy() {
     assert_eq!(model.popped, 1);
 }
 
-/// A batch larger than a flush set is several records; one that does not fit into a segment goes to the next.
+/// A batch larger than a flush set becomes several records; a record that does not fit into a segment goes to the next.
 #[test]
 fn large_batches_are_split() {
     let mut model = Model::new(SMALL, 1);
@@ -103,7 +103,7 @@ fn large_batches_are_split() {
     assert_eq!(model.popped, 616 + 85 + 616 + 1);
 }
 
-/// With memory for one set there is one at a time, and a batch takes several rounds of flush and write.
+/// With memory for one set only one is in flight, and a batch takes several rounds of flush and write.
 #[test]
 fn little_memory_is_enough() {
     let mut model = Model::new(Sizes { volatile_cache: true, blocks: 4, ..SMALL }, 1);
@@ -119,7 +119,7 @@ fn little_memory_is_enough() {
     assert_eq!(model.popped, 617);
 }
 
-/// A flush that fails ends the journal as a write does.
+/// A failed flush ends the journal, like a failed write.
 #[test]
 fn a_failed_flush_ends_the_journal() {
     let mut model = Model::new(Sizes { volatile_cache: true, ..SMALL }, 1);
@@ -131,8 +131,8 @@ fn a_failed_flush_ends_the_journal() {
     model.check_failed();
 }
 
-/// A batch that fails takes those behind it along, whether their writes end well before it fails or afterwards: nothing is
-/// committed, or appended, behind what is missing.
+/// A failed batch takes the later ones along, whether their writes succeed before it fails or afterwards: nothing is
+/// committed, or appended, after a missing entry.
 #[test]
 fn a_failed_batch_takes_the_later_ones_along() {
     for later_first in [true, false] {
@@ -161,7 +161,7 @@ fn a_failed_batch_takes_the_later_ones_along() {
     }
 }
 
-/// What may be written waits for a transfer to become free, not for another flush.
+/// Records that may be written wait for a free transfer, not for another flush.
 #[test]
 fn a_lack_of_transfers_brings_no_flushes() {
     let mut model = Model::new(Sizes { volatile_cache: true, ..SMALL }, 1);

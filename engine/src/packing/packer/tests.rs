@@ -14,7 +14,7 @@ fn park(packer: &mut Packer, bin: usize, member: u32, size: usize) {
     packer.park(bin, parked, &fragment(member, size), Nanos(u64::from(member)));
 }
 
-/// Parks where the packer chooses, which must be a bin with room.
+/// Parks a fragment where the packer chooses, which must be a bin with room.
 fn add(packer: &mut Packer, member: u32, size: usize) -> usize {
     let Choice::Bin(bin) = packer.choose(size) else { panic!("{size} bytes find no bin") };
     park(packer, bin, member, size);
@@ -26,12 +26,12 @@ fn add(packer: &mut Packer, member: u32, size: usize) -> usize {
 fn choices_follow_the_rules() {
     let mut random = Random::new(5);
     let mut packer = Packer::new();
-    // Of each bin: fragments (member, size) in order.
+    // The fragments (member, size) of each bin, in order.
     let mut model: Vec<Vec<(u32, usize)>> = vec![vec![]; BINS];
     let (mut given_up, mut replaced, mut filled) = (0, 0, 0);
     let left = |bin: &[(u32, usize)]| ROOM - bin.iter().map(|(_, size)| size + ENTRY_BYTES).sum::<usize>();
     for member in 0..10_000 {
-        // At first none that could share a bin, so that bins run out.
+        // At first only fragments that cannot share a bin, so that bins run out.
         let size = match (member < 3000, random.below(3)) {
             (true, _) => 2100 + random.below(1740),
             (false, 0) => 1 + random.below(500),
@@ -73,7 +73,7 @@ fn choices_follow_the_rules() {
     assert!(given_up > 5 && replaced > 400 && filled > 250, "{given_up} {replaced} {filled}");
 }
 
-/// Writes the bin that is due and compares what comes out with the model.
+/// Writes the due bin and compares the block with the model.
 fn write(packer: &mut Packer, model: &mut [Vec<(u32, usize)>], bin: usize) {
     assert_eq!(packer.next_due(), Some(bin));
     let mut block = [0; BLOCK_SIZE];
@@ -104,7 +104,7 @@ fn fourteen_fragments_fill_a_bin() {
     assert_eq!((packer.parked(), packer.next_due()), (1, None));
 }
 
-/// A large fragment waits for a small one, and they share a block.
+/// A large fragment waits for a small one, and both share a block.
 #[test]
 fn a_large_fragment_pairs_with_a_small_one() {
     let mut packer = Packer::new();
@@ -114,13 +114,13 @@ fn a_large_fragment_pairs_with_a_small_one() {
     assert_eq!(packer.next_due(), Some(0));
 }
 
-/// Nobody on the way: all bins are due, the one that has waited longest first.
+/// No other write is in flight: all bins are due, the oldest first.
 #[test]
 fn alone_all_bins_are_due() {
     let mut packer = Packer::new();
     packer.mark_alone(false);
     assert_eq!(packer.next_due(), None);
-    // None of these share a bin.
+    // No two of these fit one bin.
     for member in 0..9 {
         add(&mut packer, member, 2100 + 100 * member as usize);
     }
@@ -149,7 +149,7 @@ fn bins_are_due_after_the_bound() {
     assert_eq!(packer.mark_expired(Nanos(0)), None, "nobody waits any more");
 }
 
-/// Blocks needed for sizes that are all there at once, by first-fit decreasing.
+/// Number of blocks needed if all sizes are known at once, by first-fit decreasing.
 fn first_fit_decreasing(sizes: &mut [usize]) -> usize {
     sizes.sort_unstable();
     let mut bins: Vec<usize> = vec![];
@@ -201,7 +201,7 @@ fn park_own(packer: &mut Packer, bin: usize, member: u32, size: usize) {
     packer.park(bin, parked, &fragment(member, size), Nanos(u64::from(member)));
 }
 
-/// Room is kept for a fragment that is expected, until it comes, is cancelled, or the bin is written.
+/// Room is kept for an expected fragment until it arrives, is cancelled, or the bin is written.
 #[test]
 fn room_is_kept_for_what_is_expected() {
     let mut packer = Packer::new();
@@ -227,7 +227,7 @@ fn room_is_kept_for_what_is_expected() {
     assert_eq!((packer.expecting(), packer.arrived(Lbn(1004))), (0, None));
 }
 
-/// A slot is kept, too: 13 fragments and the one that is expected are all that a block takes.
+/// A slot is kept as well: 13 fragments and the expected one fill a block.
 #[test]
 fn a_slot_is_kept_for_what_is_expected() {
     let mut packer = Packer::new();
@@ -242,7 +242,7 @@ fn a_slot_is_kept_for_what_is_expected() {
     assert_eq!(packer.next_due(), Some(0));
 }
 
-/// When few clients wait, only bins in which they do are due.
+/// When few clients wait, only bins with their fragments are due.
 #[test]
 fn bins_of_clients_are_due_alone() {
     let mut packer = Packer::new();
