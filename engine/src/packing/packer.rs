@@ -333,6 +333,7 @@ impl Packer {
         self.filled().filter(|(_, bin)| bin.due).min_by_key(|(_, bin)| bin.since).map(|(index, _)| index)
     }
 
+    /// The owners of the fragments in a bin, in slot order.
     #[must_use]
     pub fn members(&self, bin: usize) -> Members {
         self.bins[bin].members
@@ -347,6 +348,7 @@ impl Packer {
         encode(&bin.entries[..bin.members.as_slice().len()], &bin.bytes[..bin.used], block);
     }
 
+    /// Empties a bin, and frees the room that it keeps for an expected fragment.
     pub fn empty(&mut self, bin: usize) {
         self.expecting -= usize::from(self.bins[bin].expected.is_some());
         self.room[bin] = EMPTY;
