@@ -323,7 +323,7 @@ fn restoring_does_not_replace_newer_records() {
 #[test]
 fn random_use_agrees_with_a_map() {
     for seed in 0..40 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         // The smallest table that occurs has 2 buckets; the contents differ in the key that it uses.
         let contents = distinct_contents(2500, 17);
         let mut model: HashMap<usize, Mapped> = HashMap::new();

@@ -122,15 +122,6 @@ mod tests {
 
     use super::*;
 
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            self.0 >> 24
-        }
-    }
-
     /// A block with `random_bytes` of 4096 bytes random, the others a pattern.
     fn block(random: &mut Random, random_bytes: usize) -> Block {
         let mut block = [0; BLOCK_SIZE];

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+use super::*;
 use mpool::testing::Random;
+
 use Direction::{Read, Write};
 
 /// A transfer as the base got it. The buffer of a request is a number chosen by the test.
@@ -322,19 +324,6 @@ fn a_transfer_is_not_named_by_its_second_member() {
     bench.ask(Read, 2);
     bench.issue();
     bench.complete(RunToken(1), Ok(()));
-}
-
-/// A generator of well-spread numbers (splitmix64), so that every run of a test is the same.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % bound
-    }
 }
 
 /// Random requests, completions in random order and bad blocks: every owner is answered once, for its own block, and
