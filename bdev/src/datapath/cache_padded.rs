@@ -2,12 +2,13 @@
 
 //! Keeps data of different writers in different cache lines.
 //!
-//! A shard's inbox is written by other cores, its lists by its own at every turn, its thread and number by nobody:
-//! side by side, each write would take the others' lines away. 128 bytes, because processors fetch lines in pairs.
+//! Other cores write a shard's inbox, the shard's own core writes its lists at every poll, and nobody writes its thread
+//! and number. Side by side, each write would invalidate the others' lines. 128 bytes, because processors fetch lines
+//! in pairs.
 
 use core::ops::Deref;
 
-/// A value with cache lines of its own.
+/// A value in cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct CachePadded<T>(pub T);

@@ -2,14 +2,14 @@
 
 //! I/O channels: where clients' requests come in and answers go out.
 //!
-//! A request goes straight to the shard that owns its first leaf page, its home, whatever thread it came from. (The
-//! alternative, a home shard for each channel, would send the many requests that lie in one page through a second
-//! shard for nothing.) Commands that have no range go to the shard on the channel's own core, or to one that the
-//! channel was dealt.
+//! A request goes straight to its home, the shard that owns its first leaf page, whatever thread it came from. (The
+//! alternative, a home shard for each channel, would send the many requests that lie in one page through a second shard
+//! for nothing.) Commands without a range go to the shard on the channel's own core, or else to one assigned to the
+//! channel.
 //!
-//! Answers are given on the channel's thread. A [`Port`] takes them there from other threads. There is one port for
-//! each thread that ever had a channel of the volume; it lives as long as the volume, so that a shard may still be
-//! about to wake it when its channel goes away.
+//! Answers are given on the channel's thread; a [`Port`] takes them there from other threads. Each thread that ever had
+//! a channel of the volume has one port. A port lives as long as the volume, because a shard may still be about to wake
+//! it when its channel goes away.
 
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
@@ -32,9 +32,9 @@ pub struct Port {
     thread: Thread,
     interrupt_mode: bool,
     answers: CachePadded<Inbox<Request>>,
-    /// A delivery is scheduled that has not begun.
+    /// A delivery is scheduled and has not begun.
     scheduled: AtomicBool,
-    /// Messages sent to the port that have not ended.
+    /// Messages to the port that have not been fully processed.
     messages: AtomicUsize,
 }
 
@@ -44,7 +44,7 @@ unsafe impl Sync for Port {}
 unsafe impl Send for Port {}
 
 impl Port {
-    /// A port for the calling thread.
+    /// A port for `thread`. Called on that thread.
     pub fn new(thread: Thread) -> Port {
         Port {
             thread,
@@ -55,17 +55,16 @@ impl Port {
         }
     }
 
-    /// Its thread.
     pub fn thread(&self) -> Thread {
         self.thread
     }
 
-    /// True when no message to the port is under way.
+    /// True when no message to the port is in flight.
     pub fn is_quiet(&self) -> bool {
         self.messages.load(Ordering::Acquire) == 0
     }
 
-    /// Answers a request, here or through the inbox.
+    /// Answers a request: directly on the port's thread, else through the inbox.
     ///
     /// # Safety
     /// The request came through a channel of this port's thread, is settled and in no list; the caller forgets it.
@@ -89,7 +88,7 @@ impl Port {
         }
     }
 
-    /// Gives the answers that have arrived. On the port's thread. Returns whether there were any.
+    /// Completes the requests in the inbox. On the port's thread. Returns whether there were any.
     fn deliver(&self) -> bool {
         let list = List::default();
         let any = self.answers.take_all(&list);
@@ -120,16 +119,16 @@ unsafe extern "C" fn scheduled_delivery(context: *mut c_void) {
     port.messages.fetch_sub(1, Ordering::Release);
 }
 
-/// The module's memory in an I/O channel.
+/// The module's context in an SPDK I/O channel.
 struct Channel {
     frontend: NonNull<Frontend>,
     port: NonNull<Port>,
-    /// For commands without a range.
+    /// Index of the shard for commands without a range.
     shard: usize,
     poller: *mut ffi::spdk_poller,
 }
 
-/// Size to ask SPDK for in each channel.
+/// Size of the context to ask SPDK for.
 pub const CHANNEL_BYTES: usize = size_of::<Channel>();
 
 /// SPDK's callback for a new channel.
@@ -146,7 +145,7 @@ pub unsafe extern "C" fn create(device: *mut c_void, context: *mut c_void) -> c_
     let frontend = unsafe { frontend_ptr.as_ref() };
     let Some(thread) = Thread::current() else { return -libc::EINVAL };
     let port = frontend.port(thread);
-    // With a single shard on this very thread all answers are given directly.
+    // If every shard runs on this very thread, all answers are given directly.
     let all_here = frontend.shards().iter().all(|shard| shard.thread == thread);
     let mut poller = ptr::null_mut();
     if !all_here && !compat::interrupt_mode() {
@@ -241,7 +240,7 @@ unsafe extern "C" fn memory_ready(channel: *mut ffi::spdk_io_channel, bdev_io: *
     }
 }
 
-/// Hands the request to its home.
+/// Hands the request to its home shard.
 ///
 /// # Safety
 /// As for [`submit`], with the request's memory in place.
@@ -267,6 +266,6 @@ unsafe fn start(channel: *mut ffi::spdk_io_channel, bdev_io: *mut ffi::spdk_bdev
         }
         Command::Flush | Command::Reset => (&frontend.shards()[channel.shard], 0..0),
     };
-    // SAFETY: the request was just submitted; port and home live as long as the volume. From here on the home has it.
+    // SAFETY: the request was just submitted; port and home live as long as the volume. From here on the home owns it.
     unsafe { home.accept(RequestHandle::begin(io, channel.port, home.id, command, bytes)) };
 }

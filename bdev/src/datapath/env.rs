@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The engine's view of the world ([`engine::Env`]) on an SPDK thread.
+//! The engine's environment ([`engine::Env`]) on an SPDK thread.
 //!
-//! Nothing here calls a client back: a finished request goes into a list that the shard's turn works off after the
-//! engine has returned, so the engine is never entered from inside one of its own calls.
+//! Nothing here calls a client back: a finished request goes into a list, which the shard's poll processes after the
+//! engine has returned. So the engine is never entered from inside one of its own calls.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,20 +22,19 @@ use super::transfer::Transfers;
 use crate::spdk::buffer::Buf;
 use crate::spdk::ffi;
 
-/// What one shard sends to another.
+/// A message from one shard to another.
 #[derive(Debug)]
 pub enum Mail {
-    /// Part of a request of the sender's, for the owner of its leaf page.
+    /// A piece of a request of the sender's, for the owner of its leaf page.
     Piece(Piece<RequestHandle>),
-    /// The receiver's part of an unmap of many leaf pages, of a request of the sender's.
+    /// The receiver's part of an unmap of many leaf pages; the sender is the request's home.
     Sweep(Sweep<RequestHandle>),
-    /// The answer, for the request's home.
+    /// The result of a piece or sweep, for the request's home.
     PieceDone(RequestHandle, Result<(), RequestError>),
-    /// From engine to engine.
     Engine(Message<Buf>),
 }
 
-/// The world of one shard.
+/// The environment of one shard's engine.
 #[derive(Debug)]
 pub struct HostEnv {
     id: ShardId,
@@ -44,25 +43,25 @@ pub struct HostEnv {
     volume_name: Arc<str>,
     transfers: Rc<Transfers>,
     app_calls: AppCalls,
-    /// Sections of the index that were not taken, and of which the engine has not heard.
+    /// Sections of the index that were dropped, of which the engine has not been told yet.
     sections_dropped: usize,
     /// One sender for each other shard; none for this one.
     outgoing: Vec<Option<Sender<Mail>>>,
-    /// Shards that got mail in this turn, as bits.
+    /// Shards that got messages in this poll, as bits.
     mailed: u32,
-    /// Where the last lookup in a client's memory ended, and whose it was.
+    /// Where the last lookup in a client's memory ended; `cursor_of` is the request it was for.
     cursor: Cursor,
     cursor_of: Option<RequestHandle>,
     nanos_per_tick: f64,
     timer: Option<Nanos>,
-    /// Requests that can go on being cut.
+    /// Requests that can be cut further.
     pub ready: List<Request>,
-    /// Requests whose pieces are all done.
+    /// Requests of which all pieces are done.
     pub settled: List<Request>,
 }
 
 impl HostEnv {
-    /// The world of the shard that has this right.
+    /// The environment of the shard whose right `home` is.
     pub fn new(
         home: Home,
         geometry: Geometry,
@@ -91,7 +90,7 @@ impl HostEnv {
         }
     }
 
-    /// Takes the timer if its time has come. The clock is read only while a timer is set.
+    /// Clears the timer if it has expired, and returns whether it had. The clock is read only while a timer is set.
     pub fn take_timer(&mut self) -> bool {
         let due = self.timer.is_some_and(|at| at <= self.now());
         if due {
@@ -100,46 +99,44 @@ impl HostEnv {
         due
     }
 
-    /// When the timer will be due.
+    /// When the timer expires.
     pub fn timer(&self) -> Option<Nanos> {
         self.timer
     }
 
-    /// Forgets where the last lookup ended. The host calls it before a piece enters the engine: the request's
+    /// Forgets where the last lookup ended. The host calls this before a piece enters the engine, because the request's
     /// memory may have been another request's before.
     pub fn forget_cursor(&mut self) {
         self.cursor_of = None;
     }
 
-    /// The way to the application thread.
+    /// The calls to the application thread.
     pub fn app_calls(&mut self) -> &mut AppCalls {
         &mut self.app_calls
     }
 
-    /// Sections of the index that were not taken since the last call. They are the last that the engine has handed
-    /// over.
+    /// Sections of the index dropped since the last call. They are the last ones that the engine has handed over.
     pub fn take_sections_dropped(&mut self) -> usize {
         core::mem::take(&mut self.sections_dropped)
     }
 
-    /// True when nothing that was asked of the application thread is open.
+    /// True when no call to the application thread is unanswered.
     pub fn is_answered(&self) -> bool {
         self.app_calls.is_idle()
     }
 
-    /// The shard that owns `lbn`; none when it is this one.
+    /// The shard that owns `lbn`; none if it is this one.
     pub fn owner(&self, lbn: Lbn) -> Option<ShardId> {
         Some(self.geometry.logical_shard(lbn)).filter(|owner| *owner != self.id)
     }
 
-    /// Sends to another shard.
     pub fn mail(&mut self, to: ShardId, mail: Mail) {
         self.mailed |= 1 << to.0;
         let sender = self.outgoing[to.index()].as_mut().expect("a shard has a ring to every other shard");
         sender.send(mail);
     }
 
-    /// Moves outboxes on. Returns whether anything moved.
+    /// Moves messages from the outboxes into the rings. Returns whether any moved.
     pub fn flush_mail(&mut self) -> bool {
         let mut moved = false;
         for (index, sender) in self.outgoing.iter_mut().enumerate() {
@@ -152,35 +149,36 @@ impl HostEnv {
         moved
     }
 
-    /// Shards that got mail since the last call, as bits.
+    /// Shards that got messages since the last call, as bits.
     pub fn take_mailed(&mut self) -> u32 {
         core::mem::take(&mut self.mailed)
     }
 
-    /// True when no outbox holds mail.
+    /// True when no outbox holds a message.
     pub fn is_flushed(&self) -> bool {
         self.outgoing.iter().flatten().all(Sender::is_flushed)
     }
 
-    /// Mails sent so far to all shards.
+    /// Messages sent so far to all shards.
     pub fn sent(&self) -> u64 {
         self.outgoing.iter().flatten().map(Sender::sent).sum()
     }
 
-    /// A request whose home this is.
+    /// A request whose home is this shard.
     pub fn at_home(&self, client: RequestHandle) -> HomeRequest {
         client.at(&self.home)
     }
 
-    /// Counts a piece of a request whose home this is, and queues the request where it belongs now.
+    /// Counts a finished piece of a request whose home is this shard, and queues the request again if it can go on or
+    /// is settled.
     pub fn piece_done(&mut self, client: RequestHandle, result: Result<(), RequestError>) {
         let request = self.at_home(client);
         request.piece_done(result);
         self.sort(request);
     }
 
-    /// Queues a request that can be cut further, or that is settled. One that stands in `ready` is sorted when its
-    /// turn comes.
+    /// Queues a request that can be cut further in `ready`, a settled one in `settled`. A request that is in `ready`
+    /// already is sorted when it leaves that list.
     pub fn sort(&mut self, client: HomeRequest) {
         if client.is_queued() {
             return;
@@ -234,13 +232,13 @@ impl Env for HostEnv {
     }
 
     fn block(&self, buf: Buf) -> &Block {
-        // SAFETY: handles are of the pools of this volume's shards, which outlive their engines; the engine reads only
-        // blocks that nobody changes meanwhile (contract of `Env`).
+        // SAFETY: buffers are from the pools of this volume's shards, which outlive their engines; the engine reads
+        // only blocks that nobody changes meanwhile (contract of `Env`).
         unsafe { buf.block() }
     }
 
     fn block_mut(&mut self, buf: Buf) -> &mut Block {
-        // SAFETY: the engine changes only blocks of its shard's own pools that it lent to nobody; `self` is
+        // SAFETY: the engine changes only blocks of its own shard's pools that it has lent to nobody; `self` is
         // borrowed meanwhile, so the shard has no other reference to any block.
         unsafe { buf.block_mut() }
     }
@@ -248,8 +246,8 @@ impl Env for HostEnv {
     fn copy_from_client(&mut self, client: RequestHandle, lbn: Lbn, part: Part, to: Buf) {
         let target = to.as_ptr().wrapping_add(usize::from(part.offset));
         self.visit(client, lbn, part, |run, place| {
-            // SAFETY: the run lies in the client's memory, the place in a block of this shard's pool (`part` is
-            // inside a block) that the engine has to itself.
+            // SAFETY: the run lies in the client's memory; the target lies in a block of this shard's pool (`part` is
+            // inside a block) that only the engine uses.
             unsafe { run.copy_to(target.add(place.start)) };
         });
     }
@@ -257,7 +255,7 @@ impl Env for HostEnv {
     fn copy_to_client(&mut self, client: RequestHandle, lbn: Lbn, part: Part, from: Buf) {
         let source = from.as_ptr().wrapping_add(usize::from(part.offset)).cast_const();
         self.visit(client, lbn, part, |run, place| {
-            // SAFETY: as for `copy_from_client`. Memory regions of a read are the client's to be written.
+            // SAFETY: as for `copy_from_client`. The memory of a read may be written.
             unsafe { run.copy_from(source.add(place.start)) };
         });
     }
@@ -341,7 +339,7 @@ impl Env for HostEnv {
             Event::Inconsistent { pbn, operation } => {
                 log::error!("{name} {shard}: reference count of {pbn} and mappings disagree; refused: {operation}");
             }
-            // The shard, or the operator, that has told it has been heard already.
+            // Whichever shard or operator told this one has been reported already.
             Event::ReadOnly(ReadOnlyReason::Told) => log::debug!("{name} {shard}: no more writes"),
             Event::ReadOnly(reason) => {
                 log::error!("{name} {shard}: no more writes: {reason}; reads go on");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Intrusive lists: a FIFO for one thread and an inbox that many threads fill and one empties.
+//! Intrusive lists: a FIFO for one thread, and an inbox that many threads fill and one empties.
 //!
-//! Both link nodes through a field of the node, so that queueing never allocates. Invariants:
-//! * A node is in at most one list at a time, and stays where it is in memory until it has been popped.
-//! * [`List`] is touched by one thread only. [`Inbox::push`] may be called by any thread, [`Inbox::take_all`] by one.
-//! * An inbox keeps the order in which nodes were pushed (by each thread, and as far as pushes of several threads are
-//!   ordered at all).
+//! Both link nodes through a field of the node, so queueing never allocates. Invariants:
+//! * A node is in at most one list at a time, and stays in place until it has been popped.
+//! * Only one thread touches a [`List`]. Any thread may call [`Inbox::push`], only one [`Inbox::take_all`].
+//! * An inbox keeps the order in which nodes were pushed: by each thread, and across threads as far as their pushes are
+//!   ordered at all.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -15,9 +15,9 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 /// A node that can be queued.
 ///
 /// # Safety
-/// `link` returns the same field of the node at every call, and nothing but this module writes to it.
+/// `link` returns the same field of the node at every call, and only this module writes to it.
 pub unsafe trait Linked: Sized {
-    /// The field that holds the next node.
+    /// The link to the next node.
     fn link(&self) -> &Cell<*const Self>;
 }
 
@@ -35,7 +35,6 @@ impl<T: Linked> Default for List<T> {
 }
 
 impl<T: Linked> List<T> {
-    /// True when nothing is queued.
     pub fn is_empty(&self) -> bool {
         self.head.get().is_null()
     }
@@ -45,8 +44,7 @@ impl<T: Linked> List<T> {
     /// # Safety
     /// The node is in no list, and stays valid and in place until it has been popped.
     pub unsafe fn push(&self, node: NonNull<T>) {
-        // SAFETY: the caller vouches for the node; the tail is a node that was pushed under the same promise and
-        // not yet popped.
+        // SAFETY: the caller vouches for the node. The tail was pushed under the same promise and is not popped yet.
         unsafe {
             node.as_ref().link().set(ptr::null());
             match self.tail.get().as_ref() {
@@ -75,7 +73,6 @@ impl<T: Linked> List<T> {
         NonNull::new(self.head.get().cast_mut())
     }
 
-    /// Takes the node at the front.
     pub fn pop(&self) -> Option<NonNull<T>> {
         let node = self.front()?;
         // SAFETY: the node was pushed with the promise to stay valid until it is popped, which happens here.
@@ -88,8 +85,8 @@ impl<T: Linked> List<T> {
     }
 }
 
-/// A queue that any thread fills and one thread empties as a whole. Lock-free: a stack of pushed nodes, turned
-/// round when taken.
+/// A queue that any thread fills and one thread empties as a whole. Lock-free: a stack of pushed nodes, reversed when
+/// taken.
 #[derive(Debug)]
 pub struct Inbox<T> {
     top: AtomicPtr<T>,
@@ -102,12 +99,12 @@ impl<T: Linked> Default for Inbox<T> {
 }
 
 impl<T: Linked> Inbox<T> {
-    /// True when nothing was queued when it looked.
+    /// True when the inbox was empty at the moment of the check.
     pub fn is_empty(&self) -> bool {
         self.top.load(Ordering::Relaxed).is_null()
     }
 
-    /// Queues a node. The node may be taken, finished and gone before this returns: the caller does not touch it
+    /// Queues a node. Before this returns, the node may be taken, finished and gone: the caller must not touch it
     /// again.
     ///
     /// # Safety
@@ -118,7 +115,7 @@ impl<T: Linked> Inbox<T> {
         loop {
             // SAFETY: until the exchange below succeeds, the node belongs to this thread alone.
             unsafe { node.as_ref() }.link().set(top);
-            // Release: whoever takes the node sees everything that this thread wrote to it.
+            // Release: the thread that takes the node sees everything that this thread wrote to it.
             match self.top.compare_exchange_weak(top, node.as_ptr(), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => top = now,
@@ -126,17 +123,17 @@ impl<T: Linked> Inbox<T> {
         }
     }
 
-    /// Moves everything to the end of `to`, oldest first. Returns whether there was anything.
+    /// Moves all nodes to the end of `to`, oldest first. Returns whether there were any.
     pub fn take_all(&self, to: &List<T>) -> bool {
         if self.is_empty() {
             return false;
         }
-        // Acquire: pairs with the release of every push whose node is in the chain (each later push continues its
+        // Acquire: pairs with the release of every push whose node is in the chain (each later push continues the
         // release sequence).
         let mut node = self.top.swap(ptr::null_mut(), Ordering::Acquire).cast_const();
         let mut oldest_first: *const T = ptr::null();
         while !node.is_null() {
-            // SAFETY: the chain was detached by the swap, so it is this thread's alone; its nodes are valid by the
+            // SAFETY: the swap detached the chain, so it belongs to this thread alone; its nodes are valid by the
             // promise of `push`.
             let link = unsafe { &*node }.link();
             let next = link.get();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The way of a request: from the channel of the thread that sent it through the shards to the bdevs below, and back.
+//! The path of a request: from the channel of the submitting thread through the shards to the bdevs below, and back.
 
 pub mod app_calls;
 pub mod cache_padded;

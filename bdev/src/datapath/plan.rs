@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a shard is started with.
+//! What a shard is started with, and how much memory it takes.
 
 use std::sync::Arc;
 
@@ -26,36 +26,35 @@ use crate::spdk::buffer::Buf;
 use crate::spdk::open_bdev::BaseHandle;
 use crate::spdk::thread::Thread;
 
-/// Blocks in flight in one shard (2048 data_vios).
+/// Blocks in flight in one shard (dm-vdo: 2048 data_vios).
 pub const VIOS: usize = 2048;
 /// Pieces in one shard.
 pub const PIECES: usize = 2048;
-/// Blocks for the content of blocks in flight. Fewer than those: with 4 MiB under way any base has enough to do, and what
-/// is parked, or waits for a lock or the journal, leaves it the rest.
+/// Buffers for the content of blocks in flight. Fewer than `VIOS`: 4 MiB in flight keep any base busy, and a block that
+/// is parked, or waits for a lock or the journal, leaves its buffer to the others.
 pub const BOUNCE_BLOCKS: usize = 1024;
-/// Blocks for verify reads.
 pub const VERIFY_BLOCKS: usize = 512;
-/// Blocks for compressed blocks on their way to the base.
+/// Buffers for compressed blocks that are being written to the base.
 pub const CONTAINER_BLOCKS: usize = 128;
-/// Blocks for compressed blocks whose fragments may be moved.
+/// Buffers for compressed blocks whose fragments may be moved.
 pub const RELOCATION_BLOCKS: usize = 8;
-/// Blocks for compressed blocks that are written anew because the volume is full.
+/// Buffers for compressed blocks that are relocated because the volume is full.
 pub const SWAP_BLOCKS: usize = MAX_SWAPS;
-/// Blocks for transfers of block-map pages.
+/// Buffers for transfers of block-map pages.
 pub const MAP_BLOCKS: usize = 128;
-/// Blocks for transfers of slab journals, reference counts and summaries.
+/// Buffers for transfers of slab journals, reference counts and summaries.
 pub const SLAB_BLOCKS: usize = 256;
 /// DMA memory of one shard, in bytes.
 pub const DMA_BYTES: u64 = (TRANSFERS * BLOCK_SIZE) as u64;
 
-/// What a shard takes for compression in bytes, whether that is on or off, besides buffers.
+/// What a shard needs for compression besides buffers, in bytes, whether compression is on or off.
 const COMPRESSION_BYTES: u64 = (Packer::BYTES + Relocator::<Buf>::QUEUE_BYTES + RepackCandidates::BYTES) as u64;
 
-/// Foreign pieces that wait for the engine without memory being allocated.
+/// Pieces of other shards' requests that can wait for the engine before the queue allocates more memory.
 pub const WAITING_PIECES: usize = 4096;
-/// Transfers that can be under way without memory being allocated. A volume of one shard never has more: each has at least
-/// one block of a pool. With several, a shard may have more blocks of others' requests to write than others have of its
-/// own, and then may need more.
+/// Transfers that can be in flight before another slot is allocated. A volume of one shard never exceeds this: each
+/// transfer has at least one buffer of a pool. With several shards, one shard may have to write more blocks of the
+/// other shards' requests than those have buffers of their own, and then may need more.
 pub const TRANSFERS: usize = BOUNCE_BLOCKS
     + VERIFY_BLOCKS
     + CONTAINER_BLOCKS
@@ -65,17 +64,17 @@ pub const TRANSFERS: usize = BOUNCE_BLOCKS
     + MAP_BLOCKS
     + SLAB_BLOCKS;
 
-/// What a block in flight takes in its logical zone, as was measured.
+/// Memory of a block in flight in its logical zone, measured.
 const VIO_BYTES: usize = 944;
-/// What a block in flight anywhere in the volume takes in the hash zone and the physical zone of each shard, as was
-/// measured: all of them may have the same.
+/// Memory of a block in flight in the hash zone and the physical zone, measured. Every shard has room for all blocks in
+/// flight in the volume, because all of them may have the same content.
 const MEMBER_BYTES: usize = 432;
-/// What a piece takes, as was measured.
+/// Memory of a piece, measured.
 const PIECE_BYTES: usize = 128;
-/// What a shard takes besides, as was measured: mostly tables of the block map's cache, journal and index.
+/// Other memory of a shard, measured: mostly tables of the block map's cache, the journal and the index.
 const REST_BYTES: usize = 3 << 20;
 
-/// Memory of the arenas of one of so many shards, in bytes, rounded up: requests, locks, rings, compression.
+/// Memory of the arenas of one of `shards` shards, in bytes, rounded up: requests, locks, rings, compression.
 pub fn arena_bytes(shards: usize) -> u64 {
     let engine = (VIOS + HOLDS) * VIO_BYTES + VIOS * shards * MEMBER_BYTES + PIECES * PIECE_BYTES + REST_BYTES;
     let (ring, outbox) = ring::capacities(shards);
@@ -87,71 +86,64 @@ pub fn arena_bytes(shards: usize) -> u64 {
 /// What a shard is started with.
 #[derive(Debug)]
 pub struct Plan {
-    /// The volume's layout.
     pub geometry: Geometry,
-    /// The bdevs that the pool's drives are, in the order in which the placement numbers them.
+    /// The bdevs of the pool's drives, in the order in which the placement numbers them.
     pub bases: Vec<BaseHandle>,
-    /// Where the volume's objects lie on them.
+    /// Where the volume's objects lie on the bdevs.
     pub placement: Arc<Placement>,
-    /// SPDK's application thread.
     pub app: Thread,
-    /// What it does there for the shard.
+    /// What the application thread does for the shard.
     pub app_side: &'static dyn AppSide,
-    /// The volume's key there.
+    /// The volume's key on the application thread.
     pub key: u64,
-    /// Bytes of this shard's part of the index.
+    /// Size of this shard's part of the index.
     pub index_bytes: usize,
-    /// This shard's part of the index as the last stop has left it.
+    /// This shard's part of the index, as the last stop left it.
     pub index_image: Option<IndexImage>,
-    /// This shard's part of the index's history; none without one.
+    /// This shard's part of the index's history, if the volume has one.
     pub history: Option<HistoryConfig>,
-    /// Compression is on.
     pub compression: bool,
-    /// The volume's fingerprints.
     pub fingerprinter: Fingerprinter,
-    /// The volume's name, for the log.
+    /// For the log.
     pub volume_name: Arc<str>,
-    /// What load has found on media.
+    /// What the load found on media.
     pub metadata: MetadataPlan,
-    /// Rings to the other shards.
+    /// Rings to the other shards; none for the shard itself.
     pub outgoing: Vec<Option<Sender<Mail>>>,
-    /// Rings from the other shards.
+    /// Rings from the other shards; none for the shard itself.
     pub incoming: Vec<Option<Receiver<Mail>>>,
-    /// All shards of the volume.
+    /// All shards of the volume, this one included.
     pub peers: Peers,
 }
 
-/// A shard's metadata at its start.
 #[derive(Debug)]
 pub struct MetadataPlan {
-    /// The volume's nonce.
     pub nonce: u64,
-    /// Load generation.
     pub generation: u64,
-    /// Writes that have ended may be in a volatile cache.
+    /// Completed writes may still be in a volatile cache.
     pub volatile_cache: bool,
-    /// What is kept back when the volume is full.
+    /// Space kept back when the volume is full.
     pub reserve: ReserveConfig,
-    /// Block-map pages of this shard kept in memory.
+    /// Block-map pages that this shard caches.
     pub map_pages_cached: usize,
     /// Erased segments for the shard's journal.
     pub segments: Vec<JournalSegment>,
-    /// Summaries of the shard's slabs, in the order of their numbers.
+    /// Summaries of the shard's slabs, in the order of the slabs' numbers.
     pub summaries: Vec<SlabSummary>,
-    /// Logical blocks in use, for the shard that begins with all of them.
+    /// Logical blocks in use: all of the volume's for one shard, none for the others.
     pub logical_blocks_used: i64,
-    /// Likewise pages of the block map.
+    /// Pages of the block map, likewise.
     pub map_pages: i64,
 }
 
-/// Block-map pages that each of `shards` shards keeps in memory when all have `mib` MiB for them, but as many as its
-/// blocks in flight need.
+/// Block-map pages that each of `shards` shards caches when all together have `mib` MiB for them, but at least as many
+/// as its blocks in flight need.
 pub fn map_pages_cached(mib: u64, shards: usize) -> usize {
     let share = (mib << 20) / BLOCK_SIZE as u64 / shards as u64;
     (share as usize).max(MetadataConfig::<Buf>::minimum_map_pages(VIOS))
 }
 
-/// Memory of the block map's cache over all shards.
+/// Memory of the block map's cache over all shards, in bytes.
 pub fn map_cache_bytes(mib: u64, shards: usize) -> u64 {
     (map_pages_cached(mib, shards) * shards * BLOCK_SIZE) as u64
 }
@@ -178,13 +170,14 @@ mod tests {
         assert_eq!(map_cache_bytes(1, 32), (32 * least * BLOCK_SIZE) as u64);
     }
 
-    /// What the engine of the first of so many shards allocates, with a small cache of the block map and 1 MiB of index.
+    /// Memory that the engine of the first of `shards` shards allocates, with a small block-map cache and 1 MiB of
+    /// index.
     fn engine_bytes(shards: usize) -> u64 {
         const SLABS: usize = 32;
         const SLAB_BLOCKS_EACH: u64 = 64;
         let end = Pbn(1 + SLABS as u64 * SLAB_BLOCKS_EACH);
         let geometry = Geometry::new(shards, Blocks(504 * 64), Pbn(1), end, SLAB_BLOCKS_EACH).expect("a valid layout");
-        // The engine is built and does nothing.
+        // The engine is only built; it does not run.
         let buf = Buf::at(NonNull::dangling());
         let bufs = |count| vec![buf; count];
         let segment = |number| JournalSegment {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A shard while it runs: the engine, its world, and the turn that drives them.
+//! A running shard: the engine, its [`HostEnv`], and the poll ([`Running::turn`]) that drives both.
 //!
-//! A turn takes what has arrived in a fixed order (finished transfers, mail, requests), feeds the engine, lets it
-//! work once in a batch, and sorts what came of it. It calls no client back: requests that are finished are left in
-//! [`Queues::finished`] for the host to answer afterwards.
+//! Each poll takes finished transfers, then messages of other shards, then requests; feeds the engine; runs the engine
+//! once, as a batch; and sorts the results. A poll never calls a client back: finished requests are left in
+//! [`Queues::finished`], and the host answers them afterwards.
 //!
-//! Pieces of other shards' requests and of our own clients' enter the engine in turn, each kind in the order of its
-//! arrival, when the engine has no room for all of them.
+//! When the engine has no room for all pieces, pieces of other shards' requests and pieces of the shard's own requests
+//! enter the engine alternately, each kind in order of arrival.
 
 mod index;
 
@@ -40,61 +40,60 @@ use super::shard_host::{StartError, Waker};
 use super::transfer::Transfers;
 use crate::spdk::buffer::DmaPool;
 
-/// Busy turns after which gauges are brought up to date, at the latest.
+/// Busy polls after which the gauges are updated at the latest.
 const GAUGE_TURNS: u32 = 4096;
 
-/// Where requests come in and go out.
+/// Where a shard's requests come in and go out.
 pub struct Queues<'a> {
-    /// Requests from other threads.
     pub inbox: &'a Inbox<Request>,
-    /// Requests from the shard's own thread.
+    /// Requests from channels of the shard's own thread.
     pub arrivals: &'a List<Request>,
-    /// Requests to be answered.
+    /// Requests for the host to answer after the poll.
     pub finished: &'a List<Request>,
-    /// Figures for other threads.
+    /// Figures that other threads read.
     pub gauges: &'a Gauges,
 }
 
-/// How quiet a shard is; compared over all shards and over time to find that a volume has come to rest.
+/// How quiet a shard is. The volume compares it over all shards and over time to find that it has quiesced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quiet {
-    /// Nothing in flight here.
+    /// Nothing is in flight in this shard.
     pub idle: bool,
-    /// Mails sent so far.
+    /// Messages sent so far.
     pub sent: u64,
-    /// Mails received so far.
+    /// Messages received so far.
     pub received: u64,
 }
 
-/// What is left to see to after a turn in interrupt mode.
+/// What the host must still arrange after a poll in interrupt mode.
 #[derive(Debug, Clone, Copy)]
 pub struct Wakeups {
-    /// Shards that got mail, as bits.
+    /// Shards that got messages, as bits.
     pub mailed: u32,
-    /// Mail waits for room in a ring, which only another turn can find.
+    /// A message waits for room in a ring, and only another poll of this shard can find that room.
     pub unsent: bool,
     /// When the engine wants to be woken.
     pub timer: Option<Nanos>,
 }
 
-/// What a started shard is made of. Fields are dropped in this order: the engine before the memory it uses.
+/// The parts of a started shard. Fields are dropped in this order: the engine before the memory it uses.
 pub struct Running {
     id: ShardId,
     shard: Shard<HostEnv>,
     env: HostEnv,
     transfers: Rc<Transfers>,
     incoming: Vec<Option<Receiver<Mail>>>,
-    /// Pieces of other shards' requests that the engine could not take yet.
+    /// Pieces of other shards' requests for which the engine has had no room yet.
     waiting: VecDeque<Piece<RequestHandle>>,
-    /// Sweeps that the engine could not take yet.
+    /// Sweeps for which the engine has had no room yet.
     waiting_sweeps: VecDeque<Sweep<RequestHandle>>,
-    /// Whose turn it is when the engine takes pieces again: theirs or ours.
+    /// Which pieces the engine takes first next time: other shards' (true) or this shard's own.
     theirs_first: bool,
     was_busy: bool,
     turns_since_gauges: u32,
-    /// Requests are taken; else they wait.
+    /// Requests are accepted; else they stay queued.
     is_open: bool,
-    /// What is left of unmaps is given up.
+    /// Unmaps of many pages are aborted.
     aborts: bool,
     _pools: [DmaPool; 8],
 }
@@ -103,7 +102,7 @@ impl Running {
     /// Builds the engine of shard `id`. On the shard's thread.
     ///
     /// # Errors
-    /// SPDK lacks memory or gives no channel of the base.
+    /// SPDK has too little DMA memory, or gives no channel for a base bdev.
     pub fn new(id: ShardId, plan: Plan, waker: Waker) -> Result<Running, StartError> {
         let pool = |blocks| DmaPool::new(blocks).ok_or(StartError::DmaMemory);
         let pools = [
@@ -117,9 +116,10 @@ impl Running {
             pool(SLAB_BLOCKS)?,
         ];
         let [bounce, verify, containers, relocation, swaps, journal, map, slabs] =
-            // SAFETY: the engine below gets them; it is dropped first, and only when all shards of the volume rest.
+            // SAFETY: only the engine below gets the blocks. It is dropped before the pools, and only when all shards
+            // of the volume are quiescent.
             pools.each_ref().map(|pool| unsafe { pool.bufs() }.collect());
-        // And one flush, with a part for each bdev: the engine has one under way at a time.
+        // One slot for a flush and one for its part on each bdev: the engine has one flush in flight at a time.
         let slots = TRANSFERS + 1 + plan.bases.len();
         let transfers = Transfers::new(&plan.bases, plan.placement, slots, waker).ok_or(StartError::Channel)?;
         let config = ShardConfig {
@@ -153,7 +153,7 @@ impl Running {
             },
         };
         let app_calls = AppCalls::new(plan.app, plan.app_side, plan.key, id, plan.peers);
-        // SAFETY: the caller is on the shard's thread, and starts it once.
+        // SAFETY: the caller is on the shard's thread and starts the shard once.
         let home = unsafe { Home::new(id) };
         let env = HostEnv::new(home, plan.geometry, plan.volume_name, Rc::clone(&transfers), app_calls, plan.outgoing);
         Ok(Running {
@@ -173,93 +173,89 @@ impl Running {
         })
     }
 
-    /// The engine's counters.
     pub fn statistics(&self) -> Statistics {
         self.shard.statistics()
     }
 
-    /// What was done with each bdev.
+    /// Reads, writes and flushes of each bdev.
     pub fn io_counters(&self) -> Vec<IoCounters> {
         self.transfers.io_counters()
     }
 
-    /// What the engine holds.
     pub fn dump(&self, scope: &DumpScope) -> ShardDump {
         self.shard.dump(scope)
     }
 
-    /// Changes the size of the engine's index.
     pub fn resize_index(&mut self, bytes: usize) {
         self.shard.resize_index(bytes);
     }
 
-    /// Takes the outcome of an erasure that the engine asked for: the segment's new generation, if it succeeded.
+    /// Takes the result of an erasure that the engine asked for: the segment's new generation, or an error.
     pub fn segment_erased(&mut self, segment: u32, result: Result<u64, ()>) {
         self.env.app_calls().answered();
         self.shard.segment_erased(&mut self.env, segment, result);
     }
 
-    /// Changes the number of block-map pages that the engine keeps in memory.
+    /// Changes the number of block-map pages that the engine caches.
     pub fn set_map_pages(&mut self, pages: usize) {
         self.shard.set_map_pages(pages);
     }
 
-    /// Changes what the engine keeps until the operator releases it.
+    /// Changes the share of space that the engine keeps back until the operator releases it.
     pub fn set_reserve(&mut self, percent: u8) {
         self.shard.set_reserve(percent);
     }
 
-    /// Whether requests are taken from now on. Those that are partly under way stop where they are.
+    /// Opens or closes the shard for requests. When it closes, a request of which some pieces are in flight is cut no
+    /// further.
     pub fn set_open(&mut self, open: bool) {
         self.is_open = open;
         self.shard.set_sweeping(open);
     }
 
-    /// What is left of unmaps of many pages is given up from now on, with an error: the volume is taken out of service.
+    /// From now on, aborts with an error what remains of unmaps of many pages: the volume is going out of service.
     pub fn abort_unmaps(&mut self) {
         self.aborts = true;
     }
 
-    /// Begins to save all metadata.
     pub fn save(&mut self) {
         self.shard.save();
     }
 
-    /// Whether all metadata is saved, and nothing under way.
+    /// Whether all metadata is saved, no transfer is in flight and every call to the application thread is answered.
     pub fn is_saved(&self) -> bool {
         self.shard.is_saved() && self.transfers.is_idle() && self.env.is_answered()
     }
 
-    /// All shards are saved: no metadata may be transferred before [`Running::resume`].
+    /// All shards are saved: no metadata may be transferred until [`Running::resume`].
     pub fn quiesce(&mut self) {
         self.shard.quiesce();
     }
 
-    /// Goes back to normal operation after [`Running::save`].
+    /// Returns to normal operation after [`Running::save`].
     pub fn resume(&mut self) {
         self.shard.resume();
     }
 
-    /// Ends writing.
     pub fn enter_read_only(&mut self, reason: ReadOnlyReason) {
         self.shard.enter_read_only(&mut self.env, reason);
     }
 
-    /// Whether the engine takes writes.
+    /// Whether the engine accepts writes.
     pub fn is_writable(&self) -> bool {
         self.shard.read_only().is_none()
     }
 
-    /// Takes a larger layout.
+    /// Takes over a larger layout.
     pub fn grow(&mut self, geometry: Geometry, placement: Arc<Placement>, summaries: Vec<SlabSummary>) {
         self.transfers.set_placement(placement);
         self.shard.grow(geometry, summaries);
     }
 
-    /// Whether anything of requests is in flight, and how much mail there was; with `nothing_new` no request waits to
-    /// be taken.
+    /// Whether anything of requests is in flight, and how many messages were exchanged. `nothing_new`: neither inbox
+    /// nor arrivals holds a request.
     pub fn quiet(&self, nothing_new: bool) -> Quiet {
-        // While the shard is closed, requests that wait are not under way.
+        // While the shard is closed, queued requests do not count as in flight.
         let nothing_waits =
             !self.is_open || (nothing_new && self.env.ready.is_empty() && self.waiting_sweeps.is_empty());
         Quiet {
@@ -269,7 +265,7 @@ impl Running {
         }
     }
 
-    /// What the host must see to in interrupt mode, where nobody looks by himself.
+    /// What the host must arrange in interrupt mode, where no poller runs again on its own.
     pub fn wakeups(&mut self) -> Wakeups {
         Wakeups { mailed: self.env.take_mailed(), unsent: !self.env.is_flushed(), timer: self.env.timer() }
     }
@@ -282,7 +278,7 @@ impl Running {
             && self.incoming.iter().flatten().all(|ring| ring.waiting() == 0)
     }
 
-    /// Takes one turn. Returns whether there was anything to do.
+    /// Polls once. Returns whether there was anything to do.
     pub fn turn(&mut self, queues: &Queues<'_>) -> bool {
         let mut busy = self.take_transfers();
         busy |= self.take_mail();
@@ -346,8 +342,8 @@ impl Running {
                     unsafe { self.env.ready.push(node) };
                 }
                 Command::Flush => self.flush(client),
-                // Nothing to be done: a reset of the bdevs below would end the I/O of the pool and of other volumes
-                // with errors. (SPDK's logical volumes are the same.)
+                // Nothing to do: resetting the bdevs below would fail the I/O of the pool and of other volumes. (SPDK's
+                // logical volumes do the same.)
                 // SAFETY: just taken out of a list.
                 Command::Reset => unsafe { self.env.settled.push(node) },
             }
@@ -367,7 +363,7 @@ impl Running {
         }
     }
 
-    /// Gives the engine pieces as long as it takes them: other shards' and our own clients' in turn.
+    /// Gives the engine pieces while it has room, alternating between other shards' requests and this shard's own.
     fn feed(&mut self) -> bool {
         let mut any = self.feed_sweeps();
         loop {
@@ -381,7 +377,7 @@ impl Running {
         }
     }
 
-    /// Gives the engine sweeps as long as it takes them.
+    /// Gives the engine sweeps while it has room.
     fn feed_sweeps(&mut self) -> bool {
         let mut any = false;
         while self.shard.can_accept_sweep() {
@@ -420,7 +416,7 @@ impl Running {
         self.shard.submit(&mut self.env, piece);
     }
 
-    /// Cuts pieces off the request at the head of the line. Returns whether it came further.
+    /// Cuts pieces off the first queued request. Returns whether any progress was made.
     fn feed_ours(&mut self) -> bool {
         let Some(node) = self.env.ready.front() else { return false };
         let client = self.env.at_home(RequestHandle::of(node));
@@ -442,7 +438,8 @@ impl Running {
                 Some(other) => self.env.mail(other, Mail::Piece(piece)),
             }
         }
-        // Cut to its end, or as many pieces under way as there may be: a piece that finishes sorts it in again.
+        // The request is cut to its end, or has as many pieces in flight as are allowed; then the next piece that
+        // finishes queues it again.
         self.env.ready.pop();
         client.set_queued(false);
         if !client.has_more() {
@@ -451,7 +448,7 @@ impl Running {
         true
     }
 
-    /// Sends settled requests on to their clients. A flush needs nothing more: what the engine has answered is durable.
+    /// Passes settled requests to the host. A flush needs nothing more: what the engine has answered is durable.
     fn settle(&mut self, finished: &List<Request>) -> bool {
         let mut any = false;
         while let Some(node) = self.env.settled.pop() {

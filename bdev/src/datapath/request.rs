@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A client's request: what this module keeps in the `driver_ctx` of its `spdk_bdev_io` from submission to
-//! completion.
+//! A client's request: what this module keeps in the `driver_ctx` of an `spdk_bdev_io` from submission to completion.
 //!
-//! A request has one *home* shard, the owner of its first leaf page. The home cuts it into pieces, counts them, and
-//! completes it, so everything that changes is changed by the home's thread alone; other shards read the fields
-//! that do not change. At most [`MAX_PIECES`] pieces are under way at once, and a sweep in each shard.
+//! A request has one *home* shard, the owner of its first leaf page. The home cuts the request into pieces, counts them
+//! and completes it, so only the home's thread changes a request; other shards read the fields that never change. At
+//! most [`MAX_PIECES`] pieces are in flight at once, besides one sweep in each shard.
 //!
-//! Invariants: a request is in at most one list ([`super::list`]); it is completed exactly once, after its last
-//! piece; after that its memory is SPDK's again and nobody touches it. Never is there a `&mut` to a request: what
-//! changes is in cells. A [`RequestHandle`] travels and only reads; what the home alone may change is reached by
-//! [`RequestHandle::at`], on the home's thread.
+//! Invariants: a request is in at most one list ([`super::list`]). It is completed exactly once, after its last piece;
+//! from then on its memory is SPDK's again and nobody touches it. There is never a `&mut` to a request: what changes is
+//! in cells. A [`RequestHandle`] may travel to other threads and only reads; what only the home may change is reached
+//! by [`RequestHandle::at`], on the home's thread.
 
 use core::cell::Cell;
 use core::ffi::c_int;
@@ -28,7 +27,7 @@ use super::list::Linked;
 use super::split;
 use crate::spdk::ffi;
 
-/// Pieces of one request that may be under way at once.
+/// Pieces of one request that may be in flight at once.
 pub const MAX_PIECES: u8 = 16;
 
 /// What the client asked for.
@@ -36,16 +35,14 @@ pub const MAX_PIECES: u8 = 16;
 pub enum Command {
     /// Reads, writes, unmaps or zeroes a range.
     Range(Operation),
-    /// Makes everything that completed before durable.
+    /// Makes everything durable that completed before.
     Flush,
-    /// Resets the bdev.
     Reset,
 }
 
 /// How a request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done.
     Success,
     /// NVMe status code type and status code.
     Nvme(u8, u8),
@@ -53,31 +50,31 @@ pub enum Outcome {
     Failed,
 }
 
-/// The request itself: one cache line where SPDK aligns its memory so (24.09 on), because it may travel to another core
-/// and back.
+/// The request itself. It fits one cache line where SPDK aligns its memory to that (24.09 on), because it may travel to
+/// another core and back.
 #[derive(Debug)]
 pub struct Request {
     link: Cell<*const Request>,
     port: NonNull<Port>,
-    /// First byte of the range.
+    /// First byte of the range, in the volume.
     start: u64,
     /// First byte behind the range.
     end: u64,
-    /// First byte that is in no piece yet.
+    /// First byte that has not been cut into a piece yet.
     next: Cell<u64>,
-    /// Of a read or write: the client's memory if it is in one piece; with a null base it is in several, listed in the
-    /// bdev_io.
+    /// For a read or write: the client's memory if the request has one entry. A null base means several entries, which
+    /// the bdev_io lists.
     memory: iovec,
     home: u8,
     command: Command,
-    /// In the home's list of requests that can go on.
+    /// In the home's list of requests that can be cut further.
     queued: Cell<bool>,
-    /// Pieces under way.
+    /// Pieces in flight.
     under_way: Cell<u8>,
     outcome: Cell<Outcome>,
 }
 
-// SAFETY: `link` is one field, private to this module, which does not write to it.
+// SAFETY: `link` always returns the same field, which is private to this module; this module does not write to it.
 unsafe impl Linked for Request {
     fn link(&self) -> &Cell<*const Request> {
         &self.link
@@ -98,13 +95,13 @@ const _: () = assert!(align_of::<Request>() <= 8, "driver_ctx is aligned to 8 by
 pub struct RequestHandle(NonNull<Request>);
 
 // SAFETY: shards of other threads only read fields that do not change while they hold a piece of the request, and
-// hand it back to its home; see the module's documentation.
+// return the piece to its home; see the module's documentation.
 unsafe impl Send for RequestHandle {}
 
 impl RequestHandle {
-    /// Builds the request of a `spdk_bdev_io` in its own context memory.
+    /// Builds the request of an `spdk_bdev_io` in its own context memory.
     ///
-    /// `byte_range` is empty for commands that have none.
+    /// `byte_range` is empty for commands without a range.
     ///
     /// # Safety
     /// `bdev_io` was just submitted to this module and not yet completed; its buffers are in place. `port` is the
@@ -151,7 +148,7 @@ impl RequestHandle {
         }
     }
 
-    /// The bdev_io that the request lies in.
+    /// The bdev_io that contains the request.
     fn bdev_io(&self) -> *mut ffi::spdk_bdev_io {
         // SAFETY: `begin` put the request at this place of a bdev_io.
         unsafe { self.0.byte_sub(offset_of!(ffi::spdk_bdev_io, driver_ctx)).cast().as_ptr() }
@@ -173,28 +170,27 @@ impl RequestHandle {
         unsafe { self.0.as_ref() }
     }
 
-    /// What is asked.
     pub fn command(&self) -> Command {
         self.request().command
     }
 
-    /// Where the answer goes.
+    /// The port of the channel that the request came through.
     pub fn port(&self) -> NonNull<Port> {
         self.request().port
     }
 
-    /// The shard that cuts, counts and completes it.
+    /// The shard that cuts, counts and completes the request.
     pub fn home(&self) -> ShardId {
         ShardId(u16::from(self.request().home))
     }
 
-    /// The client's memory.
+    /// The client's memory; empty for a command without data.
     pub fn memory(&self) -> &[iovec] {
         if !matches!(self.command(), Command::Range(Operation::Read | Operation::Write)) {
             return &[];
         }
-        // SAFETY: the request lies where it does, and its memory does not change. The list in the bdev_io belongs to it
-        // and does not change until it is completed.
+        // SAFETY: the request stays in place and its memory does not change. The list in the bdev_io belongs to the
+        // request and does not change until completion.
         unsafe {
             let memory = &self.0.as_ref().memory;
             if !memory.iov_base.is_null() {
@@ -206,29 +202,29 @@ impl RequestHandle {
         }
     }
 
-    /// Byte `offset` of block `lbn`, counted from the start of the request; none when it lies before the request.
+    /// Where byte `offset` of block `lbn` lies, counted from the start of the request; none if before it.
     pub fn offset_of(&self, lbn: Lbn, offset: u16) -> Option<u64> {
         (lbn.0 * BLOCK_SIZE as u64 + u64::from(offset)).checked_sub(self.request().start)
     }
 
-    /// The request as its home shard has it.
+    /// The request, for changing it on its home's thread.
     ///
     /// # Panics
-    /// If this is another shard's request.
+    /// If `home` is not the request's home.
     pub fn at(self, home: &Home) -> HomeRequest {
         assert!(self.home() == home.id, "a request of {:?} is counted by {:?}", self.home(), home.id);
         HomeRequest { handle: self, confined: PhantomData }
     }
 
-    /// Answers the client. The handle, and every copy of it, is dead afterwards.
+    /// Answers the client. From then on the handle and all its copies are dead.
     ///
     /// # Safety
-    /// On the thread of the request's channel, once, when no piece is under way and the request is in no list.
+    /// On the thread of the request's channel, once, when no piece is in flight and the request is in no list.
     pub unsafe fn complete(self) {
         debug_assert!(self.request().under_way.get() == 0);
         let bdev_io = self.bdev_io();
         let outcome = self.request().outcome.get();
-        // SAFETY: the bdev_io was not completed yet (the caller), and this is its thread.
+        // SAFETY: the bdev_io was not completed yet (the caller's promise), and this is its thread.
         unsafe {
             match outcome {
                 Outcome::Success => {
@@ -245,7 +241,7 @@ impl RequestHandle {
     }
 }
 
-/// A shard's right to change its own requests: whoever has it is on the shard's thread, which it never leaves.
+/// A shard's right to change the requests whose home it is. It never leaves the shard's thread.
 #[derive(Debug)]
 pub struct Home {
     id: ShardId,
@@ -253,21 +249,20 @@ pub struct Home {
 }
 
 impl Home {
-    /// That of a shard.
+    /// The right of shard `id`.
     ///
     /// # Safety
-    /// This is the shard's thread, and its only one.
+    /// The caller is on the shard's thread, and creates the shard's only right.
     pub unsafe fn new(id: ShardId) -> Home {
         Home { id, confined: PhantomData }
     }
 
-    /// The shard.
     pub fn id(&self) -> ShardId {
         self.id
     }
 }
 
-/// A request on the thread of its home shard, which cuts it, counts it and ends it.
+/// A request on the thread of its home shard, which cuts, counts and completes it.
 #[derive(Debug, Clone, Copy)]
 pub struct HomeRequest {
     handle: RequestHandle,
@@ -284,7 +279,7 @@ impl HomeRequest {
         self.handle.node()
     }
 
-    /// The next piece, which is now under way; none when there is no more or [`MAX_PIECES`] are.
+    /// Cuts the next piece and counts it as in flight. None when nothing is left, or [`MAX_PIECES`] are in flight.
     pub fn next_piece(&self) -> Option<Piece<RequestHandle>> {
         let request = self.request();
         let Command::Range(operation) = request.command else { return None };
@@ -304,13 +299,13 @@ impl HomeRequest {
         })
     }
 
-    /// First block of what is in no piece yet.
+    /// First block that has not been cut into a piece yet.
     pub fn next_lbn(&self) -> Lbn {
         Lbn(self.request().next.get() / BLOCK_SIZE as u64)
     }
 
-    /// The whole leaf pages at the head of what is left of an unmap or zeroing, as a sweep for each of `shards` shards, which
-    /// are now under way; none when they are so few that pieces do as well.
+    /// Cuts the whole leaf pages at the start of what is left of an unmap or zeroing, as one sweep for each of `shards`
+    /// shards, and counts these as in flight. None when there are so few pages that pieces do as well.
     pub fn next_sweep(&self, shards: usize) -> Option<Sweep<RequestHandle>> {
         let request = self.request();
         if !matches!(request.command, Command::Range(operation) if operation.is_discard()) {
@@ -322,14 +317,14 @@ impl HomeRequest {
         Some(Sweep { client: self.handle, first: pages.start, end: pages.end })
     }
 
-    /// Counts a flush piece as under way.
+    /// Makes a flush piece and counts it as in flight.
     pub fn flush_piece(&self) -> Piece<RequestHandle> {
         let request = self.request();
         request.under_way.set(request.under_way.get() + 1);
         Piece { client: self.handle, operation: Operation::Flush, lbn: Lbn(0), blocks: 0, skip: 0, cut: 0 }
     }
 
-    /// Counts a piece as done. The first error is the request's.
+    /// Counts a piece as done. The first error becomes the request's outcome.
     pub fn piece_done(&self, result: Result<(), RequestError>) {
         let request = self.request();
         let under_way = request.under_way.get();
@@ -340,7 +335,7 @@ impl HomeRequest {
         }
     }
 
-    /// Notes a failure, unless there is one already; pieces not yet cut are given up.
+    /// Records a failure unless one is recorded already, and cuts no more pieces.
     pub fn fail(&self, outcome: Outcome) {
         let request = self.request();
         if request.outcome.get() == Outcome::Success {
@@ -349,22 +344,22 @@ impl HomeRequest {
         request.next.set(request.end);
     }
 
-    /// True when no piece is under way.
+    /// True when no piece is in flight.
     pub fn is_settled(&self) -> bool {
         self.request().under_way.get() == 0
     }
 
-    /// True when there is more to cut.
+    /// True when part of the range has not been cut yet.
     pub fn has_more(&self) -> bool {
         self.request().next.get() < self.request().end
     }
 
-    /// Whether it stands in the home's list of requests that can go on.
+    /// Whether the request is in the home's list of requests that can be cut further.
     pub fn is_queued(&self) -> bool {
         self.request().queued.get()
     }
 
-    /// Notes whether it stands in that list.
+    /// Records whether the request is in that list.
     pub fn set_queued(&self, queued: bool) {
         self.request().queued.set(queued);
     }
@@ -375,7 +370,7 @@ const GENERIC: u8 = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_GENERIC as u8
 const NAMESPACE_IS_WRITE_PROTECTED: u8 = 0x20;
 const MEDIA: u8 = ffi::spdk_nvme_status_code_type::SPDK_NVME_SCT_MEDIA_ERROR as u8;
 
-/// What the client is told of an engine's error.
+/// The status that the client gets for an error of the engine.
 pub fn outcome_of(error: RequestError) -> Outcome {
     use ffi::{spdk_nvme_generic_command_status_code as generic, spdk_nvme_media_error_status_code as media};
     match error {

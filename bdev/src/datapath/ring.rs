@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Mail between the shards of a volume: one single-producer single-consumer ring for each ordered pair.
+//! Message rings between the shards of a volume: one single-producer single-consumer ring for each ordered pair.
 //!
-//! Invariants: mail from one shard to another arrives in the order it was sent, whether it went through the ring at
-//! once or waited in the outbox; sending never fails. The outbox is used when a ring is full; it is allocated at
-//! start for as much as a shard can have in flight, and grows only beyond that.
+//! Invariants: messages from one shard to another arrive in the order in which they were sent, whether they entered the
+//! ring at once or waited in the outbox; sending never fails. The outbox takes messages while the ring is full. It is
+//! allocated at start for as much as a shard can have in flight, and grows only beyond that.
 
 use std::collections::VecDeque;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-/// The sending end of one ring, with its outbox.
+/// The sending end of a ring, with its outbox.
 #[derive(Debug)]
 pub struct Sender<T> {
     ring: Producer<T>,
@@ -18,7 +18,7 @@ pub struct Sender<T> {
     sent: u64,
 }
 
-/// The receiving end of one ring.
+/// The receiving end of a ring.
 #[derive(Debug)]
 pub struct Receiver<T> {
     ring: Consumer<T>,
@@ -33,8 +33,8 @@ pub fn ring<T>(capacity: usize, outbox: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Sends, or puts into the outbox. Sent at once and not once a turn: the other end begins the sooner, which was
-    /// measured to be worth more than the stores it costs.
+    /// Sends a message, or queues it in the outbox if the ring is full. Each message is sent at once and not once per
+    /// poll: the receiver starts sooner, which measured better than saving the stores.
     pub fn send(&mut self, mail: T) {
         self.sent += 1;
         if self.outbox.is_empty() {
@@ -46,7 +46,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Moves what waits into the ring as far as there is room. Returns whether anything moved.
+    /// Moves messages from the outbox into the ring while there is room. Returns whether any moved.
     pub fn flush(&mut self) -> bool {
         if self.outbox.is_empty() {
             return false;
@@ -54,49 +54,47 @@ impl<T> Sender<T> {
         let count = self.outbox.len().min(self.ring.slots());
         match self.ring.write_chunk_uninit(count) {
             Ok(chunk) => chunk.fill_from_iter(self.outbox.drain(..count)) > 0,
-            // Nobody else writes, so there is the room that was just seen.
+            // There is no other writer, so the room seen above is still there.
             Err(_) => false,
         }
     }
 
-    /// How much more can be sent before mail begins to wait.
+    /// How many more messages can be sent before they go to the outbox.
     pub fn room(&self) -> usize {
         self.ring.slots().saturating_sub(self.outbox.len())
     }
 
-    /// True when nothing waits here for room in the ring.
+    /// True when the outbox is empty.
     pub fn is_flushed(&self) -> bool {
         self.outbox.is_empty()
     }
 
-    /// Mails sent so far.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 }
 
 impl<T> Receiver<T> {
-    /// Mails that have arrived.
+    /// Messages that have arrived and are not taken yet.
     pub fn waiting(&self) -> usize {
         self.ring.slots()
     }
 
-    /// Takes all that is there now, oldest first; what arrives meanwhile waits for the next call.
+    /// Takes all messages that are there now, oldest first; what arrives meanwhile waits for the next call.
     pub fn take_all(&mut self) -> impl Iterator<Item = T> + '_ {
         let count = self.ring.slots();
         self.received += count as u64;
-        // Nobody else reads, so what was seen is still there.
+        // There is no other reader, so what was seen is still there.
         self.ring.read_chunk(count).into_iter().flatten()
     }
 
-    /// Mails taken so far.
     pub fn received(&self) -> u64 {
         self.received
     }
 }
 
-/// Ring capacity and outbox size for a volume of `shards` shards, so that all rings together stay within some tens
-/// of MiB.
+/// Capacities of ring and outbox for a volume of `shards` shards, such that all rings together take a few tens of MiB
+/// at most.
 pub fn capacities(shards: usize) -> (usize, usize) {
     let ring = (16384 / shards).next_power_of_two().clamp(512, 4096);
     let outbox = (8192 / shards).next_power_of_two().clamp(256, 2048);

@@ -2,11 +2,11 @@
 
 //! A client's memory: finding the bytes of a request in its scatter list, and copying them.
 //!
-//! A client may write to its memory at any time, from a guest or another thread. So there is never a reference to it,
-//! and nobody looks at it but the copies made here: what is taken is looked at in the copy only.
+//! A client may write to its memory at any time, from a guest or from another thread. So there is never a reference to
+//! that memory, and only the copies made here read it: everything else looks at the copy.
 //!
-//! A request has one entry in most cases, and then a lookup is one addition. With more entries, a [`Cursor`]
-//! remembers where the last lookup ended, because blocks are asked for in ascending order.
+//! Most requests have one entry, and then a lookup is one addition. With more entries, a [`Cursor`] remembers where the
+//! last lookup ended, because blocks are asked for in ascending order.
 
 use core::ops::Range;
 use core::ptr;
@@ -14,32 +14,31 @@ use core::sync::atomic::{compiler_fence, Ordering};
 
 use libc::iovec;
 
-/// Where a lookup stopped: an entry of the list and the offset in the request at which it starts.
+/// Where a lookup stopped: the index of a list entry, and the offset in the request at which that entry starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cursor {
     index: usize,
     start: u64,
 }
 
-/// One run of the client's memory.
+/// A contiguous run of the client's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// First byte.
     pub base: *mut u8,
     /// Length in bytes, at least 1.
     pub len: usize,
 }
 
 impl Run {
-    /// Copies the client's bytes, each as it is at some moment of the call, to `to`.
+    /// Copies the client's bytes to `to`. A byte that changes meanwhile is copied as it is at some moment of the call.
     ///
     /// # Safety
-    /// The run lies in the memory of a request that is not completed; `to` is the start of as many bytes of a pool, which
+    /// The run lies in the memory of a request that is not completed; `to` is the start of `len` bytes of a pool, which
     /// nobody else uses.
     pub unsafe fn copy_to(self, to: *mut u8) {
-        // SAFETY: the caller's promise; pools are never clients' memory, so they do not overlap.
+        // SAFETY: the caller's promise; pool memory is never a client's, so the two do not overlap.
         unsafe { ptr::copy_nonoverlapping(self.base, to, self.len) };
-        // What is read from `to` is never read from the client instead, where it might be something else by then.
+        // Keeps the compiler from reading the client's memory again instead of `to`: it might have changed by then.
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -52,7 +51,7 @@ impl Run {
         unsafe { ptr::copy_nonoverlapping(from, self.base, self.len) };
     }
 
-    /// Makes the client's bytes zeros.
+    /// Zeroes the client's bytes.
     ///
     /// # Safety
     /// The run lies in the memory of a read that is not completed.
@@ -62,7 +61,7 @@ impl Run {
     }
 }
 
-/// The memory at `offset` of the request up to the end of its list entry, or none beyond the end of the list.
+/// The memory from `offset` of the request to the end of its list entry; none beyond the end of the list.
 fn find(list: &[iovec], cursor: &mut Cursor, offset: u64) -> Option<Run> {
     if offset < cursor.start {
         *cursor = Cursor::default();
@@ -81,8 +80,8 @@ fn find(list: &[iovec], cursor: &mut Cursor, offset: u64) -> Option<Run> {
     None
 }
 
-/// Calls `visit(run, part)` for each run of memory of the request's bytes `range`, where `part` counts from the
-/// start of the range. Returns false when the list ends first.
+/// Calls `visit(run, part)` for each run of memory of the request's bytes `range`, where `part` counts from the start
+/// of the range. Returns false if the list ends first.
 pub fn walk(list: &[iovec], cursor: &mut Cursor, range: Range<u64>, mut visit: impl FnMut(Run, Range<usize>)) -> bool {
     let mut done = 0;
     let total = (range.end - range.start) as usize;

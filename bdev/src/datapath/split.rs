@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Cutting a client's byte range into pieces, each inside one leaf page and so inside one shard.
+//! Cutting a client's byte range into pieces, each inside one leaf page and hence inside one shard.
 //!
-//! Invariants: the pieces of a range are disjoint, in ascending order and cover it exactly; each is well formed in
-//! the engine's sense (1 to 504 blocks, `skip` and `cut` below one block). Any multiple of 512 bytes is a valid
-//! start and end.
+//! Invariants: the pieces of a range are disjoint, ascending and cover it exactly. Each is well formed for the engine
+//! (1 to 504 blocks; `skip` and `cut` below one block). Any multiple of 512 bytes is a valid start and end.
 
 use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE;
@@ -13,13 +12,12 @@ use engine::{Lbn, BLOCK_SIZE};
 /// The blocks of one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// First block.
     pub lbn: Lbn,
-    /// Number of blocks that are touched, 1 to 504.
+    /// Number of blocks touched, 1 to 504.
     pub blocks: u16,
-    /// Bytes at the start of the first block that are not part of the range.
+    /// Bytes at the start of the first block outside the range.
     pub skip: u16,
-    /// Bytes at the end of the last block that are not part of the range.
+    /// Bytes at the end of the last block outside the range.
     pub cut: u16,
 }
 
@@ -30,16 +28,15 @@ const PAGE: u64 = ENTRIES_PER_LEAF_PAGE * BLOCK;
 /// Fewest whole leaf pages for which a sweep is made.
 const SWEPT_PAGES: u64 = 64;
 
-/// The whole leaf pages at the start of the byte range `from..end`, and where the rest of it starts. None unless it starts at a
-/// page's start, and has many.
+/// The whole leaf pages at the start of the byte range `from..end`, and where the rest of the range starts. None unless
+/// the range starts at a page boundary and has at least `SWEPT_PAGES` whole pages.
 pub fn whole_pages(from: u64, end: u64) -> Option<(core::ops::Range<u64>, u64)> {
     let pages = from / PAGE..end / PAGE;
     let many = from.is_multiple_of(PAGE) && end >= from && pages.end - pages.start >= SWEPT_PAGES;
     many.then_some((pages.clone(), pages.end * PAGE))
 }
 
-/// The first piece of the byte range `from..end` of the volume, and where the next one starts. None when the range
-/// is empty.
+/// The first piece of the volume's byte range `from..end`, and where the next one starts. None if the range is empty.
 pub fn first_piece(from: u64, end: u64) -> Option<(Extent, u64)> {
     if from >= end {
         return None;

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Refuses to run inside another SPDK than the one this module was built for.
+//! Refuses to run in a process with another SPDK than the one this module was built for.
 //!
-//! SPDK's structures differ from release to release, and between builds of one release. The library names the
-//! soname of its libspdk_bdev (`DT_NEEDED`), so ld.so refuses most mixtures; but two different trees can share a
-//! soname. Here the build-id of the libspdk_bdev that is loaded is compared with that of the one
-//! built for, before anything is registered. A process without such a library (linked statically, from the tree
-//! built for) has nothing to compare.
+//! SPDK's structures differ between releases, and between builds of one release. The library names the soname of its
+//! libspdk_bdev (`DT_NEEDED`), so ld.so refuses most mixtures; but two different trees can share a soname. So before
+//! anything is registered, the build-id of the loaded libspdk_bdev is compared with that of the libspdk_bdev that this
+//! module was built for. A process without such a library (linked statically, from the tree built for) has nothing to
+//! compare.
 
 use core::ffi::{c_int, c_void};
 use std::ffi::CStr;
 
-/// Build-id of the libspdk_bdev that this was built for, in hex; empty when it has none.
+/// Build-id, in hex, of the libspdk_bdev that this module was built for; empty when that has none.
 const BUILT_FOR: &str = env!("SPDK_BUILT_FOR_BUILD_ID");
 
-/// What was found of libspdk_bdev in this process.
+/// A libspdk_bdev in this process.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
-    /// Where it was loaded from.
     path: String,
-    /// Its build-id in hex; empty when it has none.
+    /// Build-id in hex; empty when it has none.
     build_id: String,
 }
 
-/// Ends the process with a message when the SPDK in it is not the one built for.
+/// Ends the process with a message if its SPDK is not the one built for.
 pub fn check() {
     let found = loaded();
     if let Some(message) = mismatch(&found) {
@@ -33,7 +32,7 @@ pub fn check() {
     }
 }
 
-/// The message for the first library that does not fit; none when all do.
+/// The message for the first library that does not match; none if all do.
 fn mismatch(found: &[Found]) -> Option<String> {
     let other = found.iter().find(|library| !BUILT_FOR.is_empty() && library.build_id != BUILT_FOR)?;
     let id = if other.build_id.is_empty() { "none" } else { &other.build_id };
@@ -49,7 +48,7 @@ fn mismatch(found: &[Found]) -> Option<String> {
     ))
 }
 
-/// Every libspdk_bdev in this process.
+/// Finds every libspdk_bdev in this process.
 fn loaded() -> Vec<Found> {
     let mut found = Vec::new();
     // SAFETY: the callback gets the vector back, during this call only.
@@ -65,7 +64,7 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, context:
     if info.dlpi_name.is_null() || info.dlpi_phdr.is_null() {
         return 0;
     }
-    // SAFETY: a C string of the loader's.
+    // SAFETY: a C string that ld.so owns.
     let path = unsafe { CStr::from_ptr(info.dlpi_name) }.to_string_lossy();
     let file = path.rsplit('/').next().unwrap_or_default();
     if !file.starts_with("libspdk_bdev.so") {
@@ -83,7 +82,7 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, context:
     0
 }
 
-/// The build-id among ELF notes, in hex.
+/// The build-id in ELF notes, in hex.
 fn build_id(mut notes: &[u8]) -> Option<String> {
     const GNU_BUILD_ID: u32 = 3;
     while let Some((header, rest)) = notes.split_at_checked(12) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What lives on SPDK's application thread alone.
+//! Values that belong to SPDK's application thread.
 //!
-//! An `spdk_thread` may be polled by different threads of the operating system in turn (fio does so), so this is not
-//! thread-local; it is confined to the `spdk_thread` instead.
+//! Different threads of the operating system may poll an `spdk_thread` in turn (fio does), so such a value is not
+//! thread-local but confined to the `spdk_thread`.
 
 use core::cell::UnsafeCell;
 use std::rc::Rc;
@@ -11,10 +11,11 @@ use std::sync::OnceLock;
 
 use super::thread::Thread;
 
-/// The application thread: the one that SPDK initialised the module on.
+/// The application thread: the one on which SPDK initialised the module.
 static APP_THREAD: OnceLock<Thread> = OnceLock::new();
 
-/// Notes that the calling thread is the application thread, if none was noted before. Returns it when it is.
+/// Records the calling thread as the application thread, unless one is recorded. Returns it if it is the application
+/// thread.
 pub fn enter() -> Option<Thread> {
     let thread = Thread::current()?;
     Some(*APP_THREAD.get_or_init(|| thread)).filter(|app| app.is_current())
@@ -24,20 +25,19 @@ fn is_here() -> bool {
     APP_THREAD.get().is_some_and(|thread| thread.is_current())
 }
 
-/// A value, or none, of the application thread's.
+/// A value, or none, that belongs to the application thread.
 pub struct AppLocal<T>(UnsafeCell<Option<Rc<T>>>);
 
-// SAFETY: touched by `get` and `set` only, which do so on the application thread alone; each takes a reference that ends
-// before anything else runs.
+// SAFETY: only `get` and `set` touch the cell, on the application thread; each takes a reference that ends before
+// anything else runs.
 unsafe impl<T> Sync for AppLocal<T> {}
 
 impl<T> AppLocal<T> {
-    /// Nothing yet.
     pub const fn new() -> AppLocal<T> {
         AppLocal(UnsafeCell::new(None))
     }
 
-    /// The value. None on other threads, before it was set and after it was taken away.
+    /// The value. None on other threads, before it is set and after it is removed.
     pub fn get(&self) -> Option<Rc<T>> {
         if !is_here() {
             return None;
@@ -46,10 +46,10 @@ impl<T> AppLocal<T> {
         unsafe { (*self.0.get()).clone() }
     }
 
-    /// Sets the value, or takes it away. Does nothing on other threads.
+    /// Sets or removes the value. Does nothing on other threads.
     pub fn set(&self, value: Option<Rc<T>>) {
         if is_here() {
-            // SAFETY: on the application thread, and no other reference into the cell lives. What was there is dropped
+            // SAFETY: on the application thread, and no other reference into the cell lives. The old value is dropped
             // after the cell has been written.
             let before = unsafe { core::mem::replace(&mut *self.0.get(), value) };
             drop(before);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What bdevs there are, on SPDK's application thread, where they come and go.
+//! Queries about existing bdevs, on SPDK's application thread, where bdevs are registered and unregistered.
 
 use std::ffi::{CStr, CString};
 
 use super::{compat, ffi};
 use crate::spdk::module;
 
-/// A bdev that exists, for the time of a call.
+/// Calls `ask` on the bdev of this name, if there is one.
 fn with<R>(name: &str, ask: impl FnOnce(&ffi::spdk_bdev) -> R) -> Option<R> {
     let name = CString::new(name).ok()?;
-    // SAFETY: the name is a C string. A bdev that is found stays while the app thread is in this call, for it is
-    // unregistered there, and its owner changes only internals that are not read here.
+    // SAFETY: the name is a C string. A bdev that is found stays while the app thread is in this call, because it is
+    // unregistered there; its owner changes only internals that are not read here.
     unsafe { ffi::spdk_bdev_get_by_name(name.as_ptr()).as_ref() }.map(ask)
 }
 
@@ -19,42 +19,41 @@ fn name_of(bdev: &ffi::spdk_bdev) -> String {
     if bdev.name.is_null() {
         return String::new();
     }
-    // SAFETY: the name of a bdev is a C string that lives as long as it does.
+    // SAFETY: the name of a bdev is a C string that lives as long as the bdev.
     unsafe { CStr::from_ptr(bdev.name) }.to_string_lossy().into_owned()
 }
 
-/// Whether SPDK knows a bdev of this name.
 pub fn exists(name: &str) -> bool {
     with(name, |_| ()).is_some()
 }
 
-/// The name of a bdev that was given by its name or an alias; what was given when there is none.
+/// The name of the bdev that `name`, a name or an alias, denotes; `name` itself if there is no such bdev.
 pub fn canonical(name: &str) -> String {
     with(name, name_of).unwrap_or_else(|| name.to_owned())
 }
 
-/// What tells a bdev from others of its name that were there before or will be: none when there is none.
+/// Distinguishes a bdev from earlier and later ones of the same name; none if there is no such bdev.
 pub fn registration(name: &str) -> Option<usize> {
     with(name, |bdev| core::ptr::from_ref(bdev).addr())
 }
 
-/// The size of a bdev.
+/// The size of a bdev in bytes.
 pub fn bytes_of(name: &str) -> Option<u64> {
     with(name, |bdev| bdev.blockcnt.saturating_mul(u64::from(bdev.blocklen)))
 }
 
-/// Whether a bdev is claimed, and by whom.
+/// Who has claimed a bdev.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody has claimed it.
+    /// Nobody.
     None,
-    /// This module has.
+    /// This module.
     Ours,
-    /// Another module has.
+    /// Another module.
     Other,
 }
 
-/// Who has claimed a bdev; none when there is no such bdev.
+/// Who has claimed a bdev; none if there is no such bdev.
 pub fn claim_of(name: &str) -> Option<Claim> {
     with(name, |bdev| {
         // SAFETY: the bdev is registered, and this is the app thread, where claims change.
@@ -66,7 +65,7 @@ pub fn claim_of(name: &str) -> Option<Claim> {
     })
 }
 
-/// Who uses a bdev: none when nobody has claimed it or has it open.
+/// Who uses a bdev; none if nobody has claimed it or has it open.
 pub fn user_of(name: &str) -> Option<String> {
     with(name, |bdev| {
         // SAFETY: the bdev is registered, and this is the app thread.
@@ -81,10 +80,9 @@ pub fn user_of(name: &str) -> Option<String> {
     .flatten()
 }
 
-/// The names of all bdevs.
 pub fn all() -> Vec<String> {
     let mut names = Vec::new();
-    // SAFETY: bdevs come and go on this thread, so none does during the walk.
+    // SAFETY: bdevs are registered and unregistered on this thread, so none is during the walk.
     unsafe {
         let mut bdev = ffi::spdk_bdev_first();
         while let Some(found) = bdev.as_ref() {

@@ -2,10 +2,10 @@
 
 //! Memory for blocks: handles that the engine passes around, and the pools that back them.
 //!
-//! A [`Buf`] is a bare address of 4096 bytes of a pool, valid on every thread of the process. It cannot be made of anything
-//! else, a client's memory least of all. Who takes handles from a pool vouches that only an engine gets them, one that
-//! is gone before the pool; and the engine's contract ([`engine::Env`]) is that a block is written by its shard only, and
-//! that nobody reads it then.
+//! A [`Buf`] is the bare address of 4096 bytes of a pool, valid on every thread of the process. It cannot be made from
+//! anything else, in particular not from a client's memory. Whoever takes handles from a pool vouches that only an
+//! engine gets them, which is gone before the pool. The engine's contract ([`engine::Env`]) is that only a block's
+//! shard writes it, and that nobody reads it meanwhile.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -14,11 +14,10 @@ use engine::{Block, BLOCK_SIZE};
 
 use super::ffi;
 
-/// The address of one block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Buf(NonNull<Block>);
 
-// SAFETY: shards of other threads read the block between its owner's messages, which order the accesses.
+// SAFETY: shards of other threads read the block only between messages of its owner, which order the accesses.
 unsafe impl Send for Buf {}
 
 impl core::fmt::Debug for Buf {
@@ -28,37 +27,36 @@ impl core::fmt::Debug for Buf {
 }
 
 impl Buf {
-    /// A block at any address, for tests that never look at it.
+    /// A block at any address, for tests that never access it.
     #[cfg(test)]
     pub fn at(base: NonNull<u8>) -> Buf {
         Buf(base.cast())
     }
 
-    /// The address.
     pub fn as_ptr(self) -> *mut u8 {
         self.0.as_ptr().cast()
     }
 
-    /// The bytes.
+    /// The block, for reading.
     ///
     /// # Safety
-    /// The memory is still there, and nobody writes to it as long as the result lives.
+    /// The memory is still allocated, and nobody writes to it while the result lives.
     pub unsafe fn block<'a>(self) -> &'a Block {
-        // SAFETY: a handle is made only of 4096 readable bytes; the rest is the caller's promise.
+        // SAFETY: a handle is made only from 4096 readable bytes; the rest is the caller's promise.
         unsafe { self.0.as_ref() }
     }
 
-    /// The bytes, to be changed.
+    /// The block, for changing.
     ///
     /// # Safety
-    /// The memory is still there, and nobody else reads or writes it as long as the result lives.
+    /// The memory is still allocated, and nobody else reads or writes it while the result lives.
     pub unsafe fn block_mut<'a>(mut self) -> &'a mut Block {
-        // SAFETY: as for `block`, and the caller promises to be alone.
+        // SAFETY: as for `block`, and the caller promises exclusive use.
         unsafe { self.0.as_mut() }
     }
 }
 
-/// Blocks in memory that the base bdev can reach.
+/// Blocks in memory that the base bdev can access.
 #[derive(Debug)]
 pub struct DmaPool {
     base: NonNull<u8>,
@@ -66,7 +64,7 @@ pub struct DmaPool {
 }
 
 impl DmaPool {
-    /// Allocates zeroed blocks. None when there is not enough DMA memory.
+    /// Allocates zeroed blocks. None if there is not enough DMA memory.
     pub fn new(blocks: usize) -> Option<DmaPool> {
         // SAFETY: plain allocation; the third argument is unused in all releases.
         let base = unsafe { ffi::spdk_dma_zmalloc(blocks * BLOCK_SIZE, BLOCK_SIZE, ptr::null_mut()) };
@@ -76,7 +74,8 @@ impl DmaPool {
     /// A handle for each block.
     ///
     /// # Safety
-    /// They are used by an engine alone, whose shards are all at rest, and this one's dropped, before the pool is.
+    /// Only an engine uses the handles. All shards of that engine's volume are quiescent, and the pool's own shard is
+    /// dropped, before the pool is dropped.
     pub unsafe fn bufs(&self) -> impl Iterator<Item = Buf> + '_ {
         // SAFETY: the offsets are inside the allocation.
         (0..self.blocks).map(|index| Buf(unsafe { self.base.add(index * BLOCK_SIZE) }.cast()))

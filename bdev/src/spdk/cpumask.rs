@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Core masks as SPDK writes them: `0x3`, `3` or `[0,2-5]`.
+//! Core masks in SPDK's notation: `0x3`, `3` or `[0,2-5]`.
 //!
-//! Read here rather than by `spdk_cpuset_parse`, which accepts garbage after a list and says nothing of what is
-//! wrong.
+//! Parsed here and not by `spdk_cpuset_parse`, which accepts garbage after a list and does not say what is wrong.
 
 use thiserror::Error;
 
-/// Cores beyond this cannot be named (SPDK_CPUSET_SIZE).
+/// Cores are numbered below this (SPDK_CPUSET_SIZE).
 pub const MAX_CORES: u32 = 1024;
 
-/// Why a mask cannot be read.
+/// Why a mask is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MaskError {
     /// Neither a hexadecimal number nor a list.
     #[error("is neither a hexadecimal mask like \"0x3\" nor a list like \"[0,2-5]\"")]
     Syntax,
-    /// No core is named.
     #[error("names no core")]
     Empty,
     /// A core number that SPDK cannot have.
@@ -24,7 +22,7 @@ pub enum MaskError {
     Core(u64),
 }
 
-/// The cores that a mask names, ascending.
+/// The cores of a mask, ascending.
 ///
 /// # Errors
 /// The mask is malformed, empty or names a core of [`MAX_CORES`] or above.

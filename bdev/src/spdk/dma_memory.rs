@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Memory of SPDK's that devices transfer to and from.
+//! SPDK memory that devices can transfer to and from.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -10,7 +10,7 @@ use mpool::IoMemory;
 
 use super::ffi;
 
-/// DMA-able memory, zeroed when it is made and freed when it is dropped.
+/// DMA-able memory, zeroed when allocated and freed when dropped.
 #[derive(Debug)]
 pub struct DmaMemory {
     start: NonNull<u8>,
@@ -18,9 +18,9 @@ pub struct DmaMemory {
 }
 
 impl DmaMemory {
-    /// Allocates, aligned to a page and to `alignment`, a power of two. None when SPDK has no such memory left.
+    /// Allocates memory, aligned to a page and to `alignment`, a power of two. None if SPDK has no such memory left.
     pub fn new(bytes: usize, alignment: usize) -> Option<DmaMemory> {
-        // An empty piece has an address, too.
+        // Empty memory has an address, too.
         let (size, alignment) = (bytes.max(1), alignment.max(PAGE_BYTES));
         // SAFETY: plain allocation; the third argument is unused in all releases.
         let start = unsafe { ffi::spdk_dma_zmalloc(size, alignment, ptr::null_mut()) };
@@ -30,15 +30,15 @@ impl DmaMemory {
 
 impl AsRef<[u8]> for DmaMemory {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `new` allocated so many initialised bytes, and they are this value's alone. While a device writes
-        // to them the value is held by the transfer, out of anybody's reach.
+        // SAFETY: `new` allocated `bytes` initialised bytes, which belong to this value alone. While a device writes to
+        // them the transfer holds the value, so nobody else can reach it.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
     }
 }
 
 impl AsMut<[u8]> for DmaMemory {
     fn as_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as for `as_ref`, and `self` is borrowed for changing.
+        // SAFETY: as for `as_ref`, and `self` is borrowed mutably.
         unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
     }
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Runs the pool's tasks on one thread, only when something woke them.
+//! Runs the pool's tasks on one thread, and only when a task was woken.
 //!
-//! A wake notes its task in a queue and, unless that has been done already, *kicks*: asks the thread to call
-//! [`Executor::run`] soon. On SPDK a kick is a message of the thread to itself, so an idle pool costs nothing, in
-//! polled mode and in interrupt mode alike.
+//! A wake queues its task and, unless a kick is already in flight, *kicks*: asks the thread to call [`Executor::run`]
+//! soon. On SPDK a kick is a message of the thread to itself, so an idle pool costs nothing, in polled mode and in
+//! interrupt mode alike.
 //!
 //! Invariants:
-//! * Futures are made, polled and dropped on the thread that made the executor; wakers may be used anywhere.
-//! * A task is polled at least once after each wake that came before its end.
-//! * A task takes the pool's locks in their order; one that does not is found out at once ([`ordered`]).
-//! * While tasks are queued a kick is under way.
+//! * Futures are created, polled and dropped on the thread that created the executor; wakers may be used on any thread.
+//! * A task is polled at least once after each wake before its end.
+//! * A task takes the pool's locks in their order; a task that does not is detected at once ([`ordered`]).
+//! * While tasks are queued, a kick is in flight.
 
 use core::cell::RefCell;
 use core::fmt;
@@ -23,10 +23,9 @@ use std::task::Wake;
 use futures::future::LocalBoxFuture;
 use mpool::lock::ordered;
 
-/// What tasks run.
 pub type Task = LocalBoxFuture<'static, ()>;
 
-/// Tasks to be polled, and how to have that done.
+/// Tasks to be polled, and the way to have [`Executor::run`] called.
 struct Ready {
     queue: Mutex<VecDeque<Arc<TaskWaker>>>,
     kicked: AtomicBool,
@@ -42,10 +41,9 @@ impl Ready {
     }
 }
 
-/// Wakes one task.
 struct TaskWaker {
     index: usize,
-    /// It stands in the queue.
+    /// The task is in the queue.
     queued: AtomicBool,
     ready: Arc<Ready>,
 }
@@ -62,7 +60,7 @@ impl Wake for TaskWaker {
     }
 }
 
-/// A place for a task. It has no future while it is free and while its task is being polled.
+/// A slot for a task. It has no future while it is free and while its task is being polled.
 struct Slot {
     waker: Arc<TaskWaker>,
     future: Option<Task>,
@@ -82,7 +80,8 @@ impl fmt::Debug for Executor {
 }
 
 impl Executor {
-    /// An executor without tasks. `kick` has [`Executor::run`] called soon, on this thread, and not from inside.
+    /// An executor without tasks. `kick` arranges for [`Executor::run`] to be called soon, on this thread, and not from
+    /// inside `kick`.
     pub fn new(kick: impl Fn() + Send + Sync + 'static) -> Executor {
         let ready = Ready { queue: Mutex::new(VecDeque::new()), kicked: AtomicBool::new(false), kick: Box::new(kick) };
         Executor { slots: RefCell::default(), free: RefCell::default(), ready: Arc::new(ready) }
@@ -93,7 +92,7 @@ impl Executor {
         self.slots.borrow().len() - self.free.borrow().len()
     }
 
-    /// Adds a task. It is first polled by the next run, not by this call.
+    /// Adds a task. The next run polls it first, not this call.
     pub fn spawn(&self, task: Task) {
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(slots.len());
@@ -109,7 +108,7 @@ impl Executor {
 
     /// Polls each task that was woken before this call.
     pub fn run(&self) {
-        // Before the queue is taken: a wake that comes later kicks again.
+        // Before the queue is taken: a later wake kicks again.
         self.ready.kicked.store(false, Ordering::Release);
         let woken = core::mem::take(&mut *self.ready.queue.lock().unwrap_or_else(PoisonError::into_inner));
         for task in woken {
@@ -118,13 +117,13 @@ impl Executor {
             let waker = Waker::from(Arc::clone(&task));
             match future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Pending => self.put_back(task.index, future),
-                // Freed first, because dropping the future may add tasks.
+                // The slot is freed first, because dropping the future may add tasks.
                 Poll::Ready(()) => self.free.borrow_mut().push(task.index),
             }
         }
     }
 
-    /// The future of a task, unless the task has ended (its place may be another's by now).
+    /// The future of a task, unless the task has ended (its slot may belong to another task by now).
     fn take(&self, task: &Arc<TaskWaker>) -> Option<Task> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.get_mut(task.index).filter(|slot| Arc::ptr_eq(&slot.waker, task))?;
@@ -137,7 +136,7 @@ impl Executor {
         }
     }
 
-    /// Drops all tasks, also those that the dropping of others adds. Not from inside a task.
+    /// Drops all tasks, including those that are added while others are dropped. Not from inside a task.
     pub fn clear(&self) {
         loop {
             let slots = core::mem::take(&mut *self.slots.borrow_mut());
@@ -241,7 +240,7 @@ mod tests {
         assert_eq!(polls.get(), 1);
     }
 
-    /// The order of the pool's locks is checked in tasks, and each has its own.
+    /// The order of the pool's locks is checked in tasks, and each task has its own.
     #[test]
     fn a_task_that_takes_locks_out_of_order_is_found_out() {
         let executor = Rc::new(executor().0);

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The little JSON that the module speaks, over SPDK's: reading a parameter object, writing results.
+//! The JSON that the module needs, on top of SPDK's: reading a parameter object, writing results.
 
 use core::ptr::NonNull;
 use std::ffi::CString;
 
 use super::ffi;
 
-/// A JSON value as far as parameters need it. Numbers keep their text.
+/// A JSON value, as far as parameters need it. Numbers keep their text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// A string.
     String(String),
     /// A number, as written.
     Number(String),
-    /// `true` or `false`.
     Bool(bool),
     /// `null`: the parameter counts as not given.
     Null,
@@ -38,11 +36,11 @@ impl Value {
 /// The members of a parameter object, in the order given.
 pub type Fields = Vec<(String, Value)>;
 
-/// Reads the members of the object at `params`. None when it is not an object; no members for null (no parameters
-/// given).
+/// Reads the members of the object at `params`. None if it is not an object; no members for a null pointer (no
+/// parameters given).
 ///
 /// # Safety
-/// `params` is null or the first value of a decoded JSON document of SPDK's.
+/// `params` is null or the first value of a JSON document that SPDK decoded.
 pub unsafe fn read_object(params: *const ffi::spdk_json_val) -> Option<Fields> {
     // SAFETY: the caller vouches for the pointer.
     let Some(object) = (unsafe { params.as_ref() }) else { return Some(Fields::new()) };
@@ -62,7 +60,7 @@ pub unsafe fn read_object(params: *const ffi::spdk_json_val) -> Option<Fields> {
     Some(fields)
 }
 
-/// Places that a value takes in a decoded document.
+/// Number of entries that a value takes in a decoded document.
 fn value_len(value: &ffi::spdk_json_val) -> usize {
     match value.type_ {
         ffi::spdk_json_val_type::SPDK_JSON_VAL_OBJECT_BEGIN | ffi::spdk_json_val_type::SPDK_JSON_VAL_ARRAY_BEGIN => {
@@ -98,7 +96,7 @@ unsafe fn read_value(value: &ffi::spdk_json_val) -> Value {
     }
 }
 
-/// Writes to a JSON document that SPDK keeps. Errors are ignored: SPDK marks a document that ran out of memory and
+/// Writes to a JSON document that SPDK holds. Errors are ignored: SPDK marks a document that ran out of memory and
 /// refuses it at its end.
 #[derive(Debug)]
 pub struct Writer(NonNull<ffi::spdk_json_write_ctx>);
@@ -116,62 +114,61 @@ impl Writer {
         NonNull::new(document).map(Writer)
     }
 
-    /// The document.
     pub fn as_ptr(&self) -> *mut ffi::spdk_json_write_ctx {
         self.0.as_ptr()
     }
 
-    /// A string without a name.
+    /// Writes a string without a name.
     pub fn string(&mut self, value: &str) {
         let value = c_string(value);
         // SAFETY: the document is valid by the promise of `new`; SPDK copies the string.
         unsafe { ffi::spdk_json_write_string(self.as_ptr(), value.as_ptr()) };
     }
 
-    /// `true` or `false` without a name.
+    /// Writes `true` or `false` without a name.
     pub fn boolean(&mut self, value: bool) {
         // SAFETY: the document is valid by the promise of `new`.
         unsafe { ffi::spdk_json_write_bool(self.as_ptr(), value) };
     }
 
-    /// A member that is `true` or `false`.
+    /// Writes a member that is `true` or `false`.
     pub fn named_boolean(&mut self, name: &str, value: bool) {
         self.name(name);
         self.boolean(value);
     }
 
-    /// A member that is a string.
+    /// Writes a member that is a string.
     pub fn named_string(&mut self, name: &str, value: &str) {
         self.name(name);
         self.string(value);
     }
 
-    /// A member that is a whole number.
+    /// Writes a member that is an unsigned integer.
     pub fn named_number(&mut self, name: &str, value: u64) {
         self.name(name);
         self.number(value);
     }
 
-    /// A member that is a whole number, possibly below zero.
+    /// Writes a member that is a signed integer.
     pub fn named_signed(&mut self, name: &str, value: i64) {
         self.name(name);
         // SAFETY: the document is valid by the promise of `new`.
         unsafe { ffi::spdk_json_write_int64(self.as_ptr(), value) };
     }
 
-    /// A whole number without a name.
+    /// Writes an unsigned integer without a name.
     pub fn number(&mut self, value: u64) {
         // SAFETY: the document is valid by the promise of `new`.
         unsafe { ffi::spdk_json_write_uint64(self.as_ptr(), value) };
     }
 
-    /// A member that is an object, filled by `fill`.
+    /// Writes a member that is an object, filled by `fill`.
     pub fn named_object(&mut self, name: &str, fill: impl FnOnce(&mut Writer)) {
         self.name(name);
         self.object(fill);
     }
 
-    /// An object without a name, filled by `fill`.
+    /// Writes an object without a name, filled by `fill`.
     pub fn object(&mut self, fill: impl FnOnce(&mut Writer)) {
         // SAFETY: the document is valid by the promise of `new`.
         unsafe { ffi::spdk_json_write_object_begin(self.as_ptr()) };
@@ -180,13 +177,13 @@ impl Writer {
         unsafe { ffi::spdk_json_write_object_end(self.as_ptr()) };
     }
 
-    /// A member that is an array, filled by `fill`.
+    /// Writes a member that is an array, filled by `fill`.
     pub fn named_array(&mut self, name: &str, fill: impl FnOnce(&mut Writer)) {
         self.name(name);
         self.array(fill);
     }
 
-    /// An array without a name, filled by `fill`.
+    /// Writes an array without a name, filled by `fill`.
     pub fn array(&mut self, fill: impl FnOnce(&mut Writer)) {
         // SAFETY: the document is valid by the promise of `new`.
         unsafe { ffi::spdk_json_write_array_begin(self.as_ptr()) };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! JSON-RPC as SPDK has it: methods are registered, requests come and are answered.
+//! JSON-RPC on top of SPDK's: registering methods, receiving and answering requests.
 
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -10,17 +10,17 @@ use std::ffi::CString;
 use super::ffi;
 use super::json::{read_object, Fields, Writer};
 
-/// A request that is to be answered once. Answering consumes it.
+/// A request that is answered exactly once: answering consumes it.
 #[derive(Debug)]
 pub struct Request(NonNull<ffi::spdk_jsonrpc_request>);
 
-// SAFETY: the request is answered on the app thread, where it came in; it only travels through other threads.
+// SAFETY: the request is answered on the app thread, where it arrived; it only travels through other threads.
 unsafe impl Send for Request {}
 
 impl Request {
-    /// Answers with what `write` writes, one value.
+    /// Answers with the one value that `write` writes.
     pub fn reply(self, write: impl FnOnce(&mut Writer)) {
-        // SAFETY: not answered yet. Releases up to 20.07 give no document for a notification, which wants no answer.
+        // SAFETY: not answered yet. Releases up to 20.07 give no document for a notification, which needs no answer.
         let document = unsafe { ffi::spdk_jsonrpc_begin_result(self.0.as_ptr()) };
         // SAFETY: the document is valid until it is ended.
         if let Some(mut writer) = unsafe { Writer::new(document) } {
@@ -38,16 +38,14 @@ impl Request {
     }
 }
 
-/// A method.
 pub trait Serve {
-    /// Its name.
     const NAME: &'static CStr;
 
-    /// Answers a request, now or later. `given` are its parameters; none when they are no object.
+    /// Answers a request, now or later. `given` are the request's parameters; none if they are not an object.
     fn serve(request: Request, given: Option<Fields>);
 }
 
-/// Makes a method known, to be called when SPDK has been started. Called by the module's constructor.
+/// Registers a method, which can be called once SPDK is started. Called by the module's constructor.
 pub fn register<M: Serve>() {
     // SAFETY: name and handler are static; SPDK's list of methods is usable before `main`.
     unsafe { ffi::spdk_rpc_register_method(M::NAME.as_ptr(), Some(handle::<M>), ffi::SPDK_RPC_RUNTIME) };

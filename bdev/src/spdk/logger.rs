@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sends the `log` crate's records to SPDK's log, so that the module's lines stand among SPDK's own.
+//! Sends the `log` crate's records to SPDK's log, so that the module's lines appear among SPDK's own.
 //!
-//! What SPDK calls INFO is shown when the log flag `dedupe` is set (`-L dedupe`, or `log_set_flag`), as with SPDK's own
+//! SPDK's level INFO is shown when the log flag `dedupe` is set (`-L dedupe`, or `log_set_flag`), as with SPDK's own
 //! modules. Where SPDK's public headers have no log flags (20.07) it is never shown.
 
 use std::ffi::CString;
@@ -23,7 +23,7 @@ pub fn install() {
     }
 }
 
-/// `Info` is what SPDK calls a notice: shown by default.
+/// `Info` becomes what SPDK calls a notice, which is shown by default.
 fn level(level: Level) -> ffi::spdk_log_level::Type {
     match level {
         Level::Error => ffi::spdk_log_level::SPDK_LOG_ERROR,
@@ -43,7 +43,7 @@ impl Log for SpdkLog {
         if record.level() >= Level::Debug && !flag::is_set() {
             return;
         }
-        // A NUL inside a message ends it early in C; better than losing the line.
+        // A NUL inside a message would end it early in C; replacing it keeps the line.
         let text = record.args().to_string().replace('\0', "?");
         let file = record.file().unwrap_or("bdev_dedupe").rsplit('/').next().unwrap_or("bdev_dedupe");
         let (Ok(text), Ok(file)) = (CString::new(text), CString::new(file)) else { return };
@@ -73,7 +73,7 @@ mod flag {
 
     struct Flag(UnsafeCell<ffi::spdk_log_flag>);
 
-    // SAFETY: SPDK's alone once it is registered; here one byte of it is read, which SPDK's own macros do in the same way.
+    // SAFETY: SPDK's alone once registered; this module reads one byte of it, as SPDK's own macros do.
     unsafe impl Sync for Flag {}
 
     static FLAG: Flag = Flag(UnsafeCell::new(
@@ -91,7 +91,7 @@ mod flag {
     }
 
     pub fn is_set() -> bool {
-        // SAFETY: the flag is static; a bool that SPDK's RPC thread may be setting is read once.
+        // SAFETY: the flag is static; this reads once a bool that SPDK's RPC thread may be setting.
         unsafe { core::ptr::addr_of!((*FLAG.0.get()).enabled).read_volatile() }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! SPDK as this module uses it, and the only room that differs between SPDK's releases.
+//! SPDK as this module uses it. All differences between SPDK's releases are handled here.
 
 pub mod abi_guard;
 pub mod app_local;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The module's own structure, by which SPDK knows it, and what SPDK calls.
+//! The module structure by which SPDK knows this module, and the callbacks that SPDK calls.
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void, CStr};
@@ -12,22 +12,23 @@ use super::{compat, ffi};
 /// What the module does when SPDK calls it.
 #[derive(Debug)]
 pub struct Hooks {
-    /// SPDK begins.
+    /// SPDK initialises the module.
     pub init: fn(),
-    /// SPDK is about to unregister the first bdev at its end; followed by [`compat::module_fini_start_done`].
+    /// SPDK is about to unregister the first bdev at its end; the module answers with
+    /// [`compat::module_fini_start_done`].
     pub fini_start: fn(),
-    /// SPDK ends; followed by [`compat::module_fini_done`].
+    /// SPDK ends; the module answers with [`compat::module_fini_done`].
     pub fini: fn(),
-    /// Bytes in each `spdk_bdev_io` for the module.
+    /// Bytes that the module needs in each `spdk_bdev_io`.
     pub context_bytes: usize,
-    /// A bdev of this name was registered that nobody has claimed while its configuration was examined; followed by
-    /// [`examined`].
+    /// A bdev of this name was registered, and nobody claimed it while its configuration was examined; the module
+    /// answers with [`examined`].
     pub examine: fn(String),
-    /// SPDK has no more use for the bdev of this io_device.
+    /// SPDK no longer uses the bdev of this io_device.
     pub destruct: fn(*mut c_void),
-    /// Writes what is to be known of the bdev of this io_device into the open object.
+    /// Writes information on the bdev of this io_device into the open object.
     pub write_info: fn(*mut c_void, &mut Writer),
-    /// Takes a request. It is called with a channel of the io_device on the calling thread and a request that was just
+    /// Takes a request. Called with a channel of the io_device on the calling thread and a request that was just
     /// submitted to it.
     pub submit: unsafe fn(*mut ffi::spdk_io_channel, *mut ffi::spdk_bdev_io),
 }
@@ -36,7 +37,7 @@ static HOOKS: OnceLock<Hooks> = OnceLock::new();
 
 struct Module(UnsafeCell<ffi::spdk_bdev_module>);
 
-// SAFETY: filled in by the constructor, before there are other threads; SPDK's alone after that.
+// SAFETY: the constructor fills it in, before there are other threads; SPDK's alone after that.
 unsafe impl Sync for Module {}
 
 static MODULE: Module = Module(UnsafeCell::new(
@@ -44,21 +45,21 @@ static MODULE: Module = Module(UnsafeCell::new(
     unsafe { core::mem::zeroed() },
 ));
 
-/// The module as SPDK knows it.
+/// The module, as SPDK knows it.
 pub fn handle() -> *mut ffi::spdk_bdev_module {
     MODULE.0.get()
 }
 
-/// What SPDK calls. There is nothing that it could call before [`register`].
+/// The callbacks. SPDK has nothing to call before [`register`].
 pub(super) fn hooks() -> &'static Hooks {
     HOOKS.get().expect("the module is registered")
 }
 
-/// Registers the module. Called once, by its constructor, before there are other threads.
+/// Registers the module. Its constructor calls this once, before there are other threads.
 pub fn register(hooks: Hooks) {
     HOOKS.set(hooks).expect("the module registers once");
-    // SAFETY: runs once, before `main`, in one thread (the line above sees to the first, the caller to the rest); the module
-    // and its name are static. SPDK keeps the pointers for the life of the process.
+    // SAFETY: runs once, before `main`, in one thread (the line above ensures the first, the caller the rest); the
+    // module and its name are static. SPDK keeps the pointers for the life of the process.
     unsafe {
         let module = &mut *handle();
         module.name = c"dedupe".as_ptr();

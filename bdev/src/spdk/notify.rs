@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What SPDK's notifications tell (`notify_get_notifications`), besides what its bdev layer tells itself.
+//! The notifications (`notify_get_notifications`) that this module adds to those of SPDK's bdev layer.
 
 use core::ffi::CStr;
 use std::ffi::CString;
@@ -9,16 +9,16 @@ use mpool::host::PoolStatus;
 
 use super::ffi;
 
-/// A volume takes no writes any more.
+/// A volume accepts no more writes.
 const READ_ONLY: &CStr = c"bdev_dedupe_read_only";
 
-/// A pool has a fault, or another one: `mpool_list` says which.
+/// A pool has become faulted, or has another fault: `mpool_list` says which.
 const FAULTED: &CStr = c"mpool_faulted";
 
 /// A pool has no fault any more.
 const OPTIMAL: &CStr = c"mpool_optimal";
 
-/// Makes the types known. Called once, by the module's constructor.
+/// Registers the notification types. Called once, by the module's constructor.
 pub fn register() {
     for kind in [READ_ONLY, FAULTED, OPTIMAL] {
         // SAFETY: the type is a C string that lives as long as the process; SPDK's list is usable before `main`.
@@ -35,12 +35,12 @@ fn send(kind: &CStr, name: &str) {
     unsafe { ffi::spdk_notify_send(kind.as_ptr(), name.as_ptr()) };
 }
 
-/// The volume of this name takes no writes any more.
+/// Notifies that the volume of this name accepts no more writes.
 pub fn read_only(name: &str) {
     send(READ_ONLY, name);
 }
 
-/// How the pool of this name fares has changed.
+/// Notifies that the status of the pool of this name has changed.
 pub fn pool_changed(name: &str, status: PoolStatus) {
     let kind = match status {
         PoolStatus::Optimal => OPTIMAL,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An open bdev: opened, checked, claimed, watched, and closed again, on SPDK's application thread.
+//! An open bdev on SPDK's application thread: opened, checked, claimed, watched, and closed again.
 //!
-//! It is closed once: when the last that uses it lets go, or, when the bdev is removed, as soon as nothing is in
-//! flight on it and nobody has a lease any more. SPDK's removal waits for that, so a removal never hangs on a pool.
+//! A bdev is closed once: when its last user drops it, or, when it is removed, as soon as nothing is in flight on it
+//! and nobody holds a lease. SPDK's removal waits for the close, so a removal never hangs on a pool.
 //!
-//! A *lease* lets other threads use the descriptor: volumes, whose shards do I/O on it past the pool's own code. Its
-//! holder is told of the removal, and gives the lease back when its own I/O has ended.
+//! A *lease* lets other threads use the descriptor: a volume's shards do I/O on the bdev past the pool's own code. Its
+//! holder is told of the removal, and returns the lease when its own I/O has ended.
 //!
-//! Invariants: what is in flight and each lease keeps a counted reference; `desc` and `channel` are given up only when
-//! `in_flight` and `leases` are 0 and SPDK holds no wait entry.
+//! Invariants: every operation in flight and every lease holds a counted reference; `desc` and `channel` are given up
+//! only when `in_flight` and `leases` are 0 and SPDK holds no wait entry.
 
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ffi::{c_void, CStr};
@@ -28,31 +28,29 @@ use super::open_bdev_io::Piece;
 use super::{compat, ffi, product};
 use crate::spdk::module;
 
-/// What a shard needs to know of a bdev.
+/// What a shard needs of a bdev.
 #[derive(Debug, Clone, Copy)]
 pub struct BaseHandle {
-    /// The open descriptor.
     pub desc: NonNull<ffi::spdk_bdev_desc>,
-    /// The bdev behind it.
     pub bdev: NonNull<ffi::spdk_bdev>,
-    /// Bytes in its blocks, as a power of two: 9 or 12.
+    /// Block size as a power of two: 9 or 12.
     pub block_shift: u32,
-    /// Whether it can be flushed.
+    /// The bdev supports flush.
     pub can_flush: bool,
 }
 
-// SAFETY: descriptor and bdev may be used from every thread that has a channel of the bdev; the descriptor is
-// closed after the last such thread has given its channel back.
+// SAFETY: descriptor and bdev may be used on every thread that has a channel of the bdev; the descriptor is closed
+// after the last such thread has returned its channel.
 unsafe impl Send for BaseHandle {}
 // SAFETY: as above.
 unsafe impl Sync for BaseHandle {}
 
-/// What a bdev is opened for.
+/// The purpose of opening a bdev.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// To read what is on it, whoever has it.
+    /// Reading, whoever else uses the bdev.
     Look,
-    /// To be used by this module alone.
+    /// Exclusive use by this module.
     Claim,
 }
 
@@ -65,20 +63,20 @@ fn note_claimed(bdev: &Rc<OpenBdev>) {
     CLAIMED.set(Some(claimed));
 }
 
-/// The bdev of a name that is claimed and has not been removed.
+/// The claimed bdev of a name that has not been removed.
 pub fn find_claimed(name: &str) -> Option<Rc<OpenBdev>> {
     let claimed = CLAIMED.get()?;
     let claimed = claimed.borrow();
     claimed.iter().filter_map(Weak::upgrade).find(|bdev| bdev.name() == name && !bdev.is_removed())
 }
 
-/// Whom SPDK tells of events. Leaked as long as the descriptor is open.
+/// Whom SPDK tells of events. Leaked while the descriptor is open.
 type Watch = RefCell<Weak<OpenBdev>>;
 
 /// Called when a leased bdev is removed.
 type Lessee = Box<dyn FnOnce()>;
 
-/// The use of an open bdev's descriptor by other threads. Given back when dropped, on the application thread.
+/// Permission for other threads to use an open bdev's descriptor. Returned when dropped, on the application thread.
 #[derive(Debug)]
 pub struct Lease {
     bdev: Rc<OpenBdev>,
@@ -86,7 +84,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// What other threads need.
+    /// What the other threads need.
     pub fn handle(&self) -> BaseHandle {
         self.bdev.handle()
     }
@@ -106,25 +104,25 @@ pub struct OpenBdev {
     properties: DeviceProperties,
     bytes: Cell<u64>,
     access: Access,
-    /// Buffers must be aligned to this.
+    /// Required alignment of buffers.
     pub(super) alignment: usize,
     pub(super) desc: NonNull<ffi::spdk_bdev_desc>,
     pub(super) bdev: NonNull<ffi::spdk_bdev>,
-    /// None once it is closed.
+    /// None once the bdev is closed.
     pub(super) channel: Cell<Option<NonNull<ffi::spdk_io_channel>>>,
     pub(super) can_flush: bool,
     pub(super) removed: Cell<bool>,
     pub(super) in_flight: Cell<usize>,
     /// Pieces that found no spdk_bdev_io.
     pub(super) unsent: RefCell<VecDeque<Piece>>,
-    /// Keeps this alive while SPDK holds the wait entry.
+    /// Keeps the bdev alive while SPDK holds the wait entry.
     pub(super) blocked: RefCell<Option<Rc<OpenBdev>>>,
     pub(super) wait_entry: UnsafeCell<ffi::spdk_bdev_io_wait_entry>,
     leases: Cell<usize>,
     /// Whom to tell of the removal, by the number of the lease.
     lessees: RefCell<Vec<(u64, Lessee)>>,
     next_lease: Cell<u64>,
-    /// Whom to tell of the removal when all lessees know.
+    /// Called on removal, after all lessees.
     removal: Cell<Option<fn(&str)>>,
     watch: NonNull<Watch>,
 }
@@ -144,17 +142,17 @@ impl OpenBdev {
     /// Opens a bdev by name or alias, checks that a pool can use it, and with [`Access::Claim`] claims it.
     ///
     /// # Errors
-    /// There is none (not found), another has it (busy), it cannot be used (invalid), or SPDK fails.
+    /// There is no such bdev (not found), another module has it (busy), a pool cannot use it (invalid), or SPDK fails.
     pub fn open(name: &str, access: Access) -> Result<Rc<OpenBdev>, PoolError> {
         let missing = || PoolError::new(Kind::NotFound, drive(name), "there is no bdev of that name");
         let c_name = CString::new(name).map_err(|_| missing())?;
-        // SAFETY: the name is a C string. Asked for first, because 20.07 does not tell a bdev that is missing from
-        // other errors.
+        // SAFETY: the name is a C string. Asked for first, because 20.07 does not distinguish a missing bdev from other
+        // errors.
         let found = NonNull::new(unsafe { ffi::spdk_bdev_get_by_name(c_name.as_ptr()) }).ok_or_else(missing)?;
         let watch = NonNull::from(Box::leak(Box::<Watch>::default()));
         let mut desc = ptr::null_mut();
         let write = access == Access::Claim;
-        // SAFETY: the name is a C string; the watch outlives the descriptor (freed after its closing only).
+        // SAFETY: the name is a C string; the watch outlives the descriptor (it is freed only after the close).
         let rc =
             unsafe { ffi::spdk_bdev_open_ext(c_name.as_ptr(), write, Some(event), watch.as_ptr().cast(), &mut desc) };
         let Some(desc) = NonNull::new(desc).filter(|_| rc == 0) else {
@@ -211,13 +209,13 @@ impl OpenBdev {
         Ok(this)
     }
 
-    /// Has `tell` called with the name when the bdev is removed, on this thread.
+    /// Registers `tell` to be called with the name when the bdev is removed, on this thread.
     pub fn on_removal(&self, tell: fn(&str)) {
         self.removal.set(Some(tell));
     }
 
-    /// Lets other threads use the descriptor; `on_removed` is called when the bdev is removed, on this thread. None
-    /// when it has been removed.
+    /// Lets other threads use the descriptor; `on_removed` is called on this thread when the bdev is removed. None if
+    /// it has been removed already.
     pub fn lease(self: &Rc<Self>, on_removed: impl FnOnce() + 'static) -> Option<Lease> {
         if self.removed.get() {
             return None;
@@ -238,42 +236,39 @@ impl OpenBdev {
         }
     }
 
-    /// What it is, of its present size.
+    /// The bdev's properties, with its present size.
     pub fn properties(&self) -> DeviceProperties {
         DeviceProperties { bytes: self.bytes.get(), ..self.properties.clone() }
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.properties.name
     }
 
-    /// Bytes in a block.
+    /// Block size in bytes.
     pub fn block_bytes(&self) -> u64 {
         u64::from(self.properties.sector_bytes)
     }
 
-    /// Whether it has been removed.
     pub fn is_removed(&self) -> bool {
         self.removed.get()
     }
 
-    /// Whether it can be unmapped.
+    /// The bdev supports unmap.
     pub fn can_unmap(&self) -> bool {
         self.properties.discard
     }
 
-    /// Buffers must be aligned to this.
+    /// Required alignment of buffers.
     pub fn alignment(&self) -> usize {
         self.alignment
     }
 
-    /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
     }
 
-    /// Closes it when it has been removed and nothing uses it.
+    /// Closes the bdev if it has been removed and nothing uses it.
     pub(super) fn close_if_removed(&self) {
         let used = self.in_flight.get() > 0 || self.leases.get() > 0 || self.blocked.borrow().is_some();
         if self.removed.get() && !used {
@@ -284,8 +279,8 @@ impl OpenBdev {
     /// Gives up channel, claim and descriptor. A second call does nothing.
     fn close(&self) {
         let Some(channel) = self.channel.take() else { return };
-        // SAFETY: open until here (the channel was there), on the app thread that opened it, and nothing is in
-        // flight; after the closing SPDK does not call `event` any more, so the watch can go.
+        // SAFETY: open until here (the channel was there), on the app thread that opened it, and nothing is in flight.
+        // After the close SPDK no longer calls `event`, so the watch can be freed.
         unsafe {
             ffi::spdk_put_io_channel(channel.as_ptr());
             if self.access == Access::Claim {
@@ -296,11 +291,11 @@ impl OpenBdev {
         }
     }
 
-    /// The bdev goes away.
+    /// The bdev is being removed.
     fn on_removed(&self) {
         self.removed.set(true);
         self.fail_unsent();
-        // Taken out first, because a lessee may give its lease back at once.
+        // Taken out first, because a lessee may return its lease at once.
         let lessees = self.lessees.take();
         for (_, tell) in lessees {
             tell();
@@ -322,7 +317,7 @@ impl OpenBdev {
 
 impl Drop for OpenBdev {
     fn drop(&mut self) {
-        // What is in flight or waits, and each lease, keeps a reference, so there is none.
+        // Everything in flight or waiting, and each lease, holds a reference, so there is none left.
         self.close();
     }
 }
@@ -343,7 +338,7 @@ impl Drop for Unchecked {
     }
 }
 
-/// A claim that is given up when dropped. Dropped before the descriptor.
+/// A claim that is released when dropped. Dropped before the descriptor.
 struct Claim(Option<NonNull<ffi::spdk_bdev>>);
 
 impl Drop for Claim {
@@ -377,16 +372,16 @@ fn supports(bdev: &ffi::spdk_bdev, kind: ffi::spdk_bdev_io_type::Type) -> bool {
     unsafe { ffi::spdk_bdev_io_type_supported(ptr::from_ref(bdev).cast_mut(), kind) }
 }
 
-/// The text at a pointer of SPDK's, or nothing for null.
+/// The text at an SPDK pointer; empty for null.
 fn text(pointer: *const core::ffi::c_char) -> String {
     if pointer.is_null() {
         return String::new();
     }
-    // SAFETY: names in a bdev are C strings that live as long as it does.
+    // SAFETY: names in a bdev are C strings that live as long as the bdev.
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
-/// Reads what a bdev is. Fails with what stands against a pool on it.
+/// Reads a bdev's properties. Fails with the reason why a pool cannot use it.
 fn inspect(bdev: &ffi::spdk_bdev) -> Result<DeviceProperties, String> {
     let block = bdev.blocklen;
     if block != 512 && block != 4096 {
@@ -420,17 +415,17 @@ fn inspect(bdev: &ffi::spdk_bdev) -> Result<DeviceProperties, String> {
         dif: false,
         sed: false,
         sector_updatable: true,
-        // Several bdevs do not pass `write_cache` on from what they stand on (raid, lvol) or do not know (uring).
-        // One that can be flushed may have something to flush.
+        // Several bdevs do not pass `write_cache` on from the bdev below (raid, lvol) or do not know it (uring). A bdev
+        // that can be flushed may have something to flush.
         volatile_cache: bdev.write_cache != 0 || can_flush,
         fua: false,
-        // What every disk keeps whole. NVMe promises a logical block only for a write of that one block (AWUPF), and
-        // flush sets are longer; `acwu` is the unit of compare-and-write and says nothing of power cuts.
+        // What every disk writes atomically. NVMe guarantees one logical block, and only for a write of that one block
+        // (AWUPF), and flush sets are longer; `acwu` is the unit of compare-and-write and says nothing of power cuts.
         atomic_write: 512,
     })
 }
 
-/// Writes should be multiples of this: what the bdev prefers, where that makes sense for pages.
+/// The size of which writes should be multiples: the bdev's preference, where it makes sense for pages.
 fn optimal_write_bytes(granularity_blocks: u32, block: u32) -> u32 {
     const PAGE: u32 = PAGE_BYTES as u32;
     const LARGEST: u32 = 1 << 20;
@@ -445,8 +440,8 @@ fn optimal_write_bytes(granularity_blocks: u32, block: u32) -> u32 {
 /// # Safety
 /// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn event(kind: ffi::spdk_bdev_event_type::Type, _: *mut ffi::spdk_bdev, context: *mut c_void) {
-    // SAFETY: SPDK calls this on the opening thread with the context of an open descriptor. The reference ends
-    // before the bdev is told, which may close the descriptor and free the watch.
+    // SAFETY: SPDK calls this on the opening thread with the context of an open descriptor. The reference ends before
+    // the bdev is told, which may close the descriptor and free the watch.
     let bdev = unsafe { (*context.cast::<Watch>()).borrow().upgrade() };
     let Some(bdev) = bdev else { return };
     match kind {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! I/O on an open bdev: pieces handed to SPDK, together, and the future that ends with the last of them.
+//! I/O on an open bdev: an operation's pieces, handed to SPDK together, and the future that ends with the last of them.
 //!
-//! Who owns what: the operation owns the memory; each piece that SPDK has, and each that waits for an
-//! `spdk_bdev_io`, holds a counted reference to the operation; the operation holds one to the bdev. So neither
-//! memory nor bdev goes while anything is in flight, whatever happens to the future.
+//! Ownership: the operation owns the memory; each piece that SPDK has, and each that waits for an `spdk_bdev_io`, holds
+//! a counted reference to the operation; the operation holds one to the bdev. So neither memory nor bdev goes away
+//! while anything is in flight, whatever happens to the future.
 //!
-//! When SPDK has no `spdk_bdev_io` left (-ENOMEM), what could not be submitted waits in order, with everything
-//! submitted after it, until SPDK says that there are some again.
+//! When SPDK has no `spdk_bdev_io` left (-ENOMEM), a piece that could not be submitted, and everything submitted after
+//! it, waits in order until SPDK reports free ones.
 
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
@@ -21,14 +21,11 @@ use mpool::{DeviceError, IoBuf};
 use super::open_bdev::OpenBdev;
 use super::{ffi, tasks};
 
-/// What is asked of the bdev.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Fill memory.
     Read,
-    /// Store memory.
     Write,
-    /// Make all that was written durable.
+    /// Make everything durable that was written.
     Flush,
     /// Discard.
     Unmap,
@@ -43,7 +40,7 @@ pub struct Operation {
     buf: RefCell<Option<IoBuf>>,
     /// Pieces that have not ended.
     left: Cell<usize>,
-    /// How the first piece that failed did so.
+    /// The error of the first piece that failed.
     failed: Cell<Option<DeviceError>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -52,16 +49,13 @@ pub struct Operation {
 #[derive(Debug)]
 pub struct Piece {
     operation: Rc<Operation>,
-    /// First block.
     block: u64,
-    /// Number of blocks.
     blocks: u64,
-    /// Its memory, inside the operation's; null for what has none.
+    /// The piece's memory, inside the operation's; null for commands without data.
     memory: *mut u8,
 }
 
 impl OpenBdev {
-    /// Reads or writes.
     pub async fn transfer(self: &Rc<Self>, command: Command, transfer: Transfer) -> Ended {
         let Transfer { at, mut buf, range, chunk } = transfer;
         let unit = self.block_bytes();
@@ -84,7 +78,7 @@ impl OpenBdev {
         (buf, outcome)
     }
 
-    /// Makes all writes that have ended durable, where the bdev has a command for that.
+    /// Makes all completed writes durable, if the bdev supports flush.
     pub async fn flush(self: &Rc<Self>) -> Result<(), DeviceError> {
         if !self.can_flush {
             return if self.removed.get() { Err(DeviceError::Gone) } else { Ok(()) };
@@ -93,7 +87,7 @@ impl OpenBdev {
         self.start(Command::Flush, None, &[whole]).end().await
     }
 
-    /// Discards, where the bdev can. SPDK divides what is too large for the device.
+    /// Discards, if the bdev supports unmap. SPDK splits ranges that are too large for the device.
     pub async fn unmap(self: &Rc<Self>, at: u64, bytes: u64) -> Result<(), DeviceError> {
         let unit = self.block_bytes();
         let inside = at.checked_add(bytes).is_some_and(|end| end <= self.bytes());
@@ -133,7 +127,7 @@ impl OpenBdev {
         }
     }
 
-    /// Hands a piece to SPDK. Gives it back when it found no spdk_bdev_io.
+    /// Hands a piece to SPDK. Returns the piece if SPDK has no spdk_bdev_io for it.
     fn issue(&self, piece: Piece) -> Result<(), Piece> {
         let Some(channel) = self.channel.get() else {
             piece.operation.end_piece(Err(DeviceError::Gone));
@@ -145,8 +139,8 @@ impl OpenBdev {
         let context = Rc::into_raw(Rc::clone(&piece.operation)).cast_mut().cast::<c_void>();
         self.in_flight.set(self.in_flight.get() + 1);
         // SAFETY: descriptor and channel are open, and stay so while `in_flight` is not 0; the blocks are inside the
-        // bdev or SPDK refuses them; the memory lies inside the operation's buffer (`transfer`), which stays in
-        // place and untouched until the callback has given back the reference that the context is.
+        // bdev or SPDK refuses them; the memory lies inside the operation's buffer (`transfer`), which stays in place
+        // and untouched until the callback has dropped the reference that the context is.
         let rc = unsafe {
             match command {
                 Command::Read => {
@@ -163,7 +157,7 @@ impl OpenBdev {
             return Ok(());
         }
         self.in_flight.set(self.in_flight.get() - 1);
-        // SAFETY: made above; SPDK did not take it, so the callback does not come.
+        // SAFETY: made above; SPDK refused the piece, so the callback does not come.
         drop(unsafe { Rc::from_raw(context.cast::<Operation>().cast_const()) });
         if rc == -libc::ENOMEM {
             return Err(piece);
@@ -173,12 +167,12 @@ impl OpenBdev {
         Ok(())
     }
 
-    /// Asks SPDK to say when there are spdk_bdev_io again.
+    /// Asks SPDK to report when it has spdk_bdev_io again.
     fn wait_for_bdev_io(self: &Rc<Self>) {
         let Some(channel) = self.channel.get() else { return };
         let entry = self.wait_entry.get();
-        // SAFETY: the entry is queued only while `blocked` is set, and it is not set here, so SPDK does not hold it.
-        // While it does, `blocked` keeps the bdev, and the entry in it, alive and open.
+        // SAFETY: SPDK holds the entry only while `blocked` is set; here it is not. While it is set, `blocked` keeps
+        // the bdev, and the entry in it, alive and open.
         let rc = unsafe {
             (*entry).bdev = self.bdev.as_ptr();
             (*entry).cb_fn = Some(available);
@@ -188,13 +182,13 @@ impl OpenBdev {
         if rc == 0 {
             *self.blocked.borrow_mut() = Some(Rc::clone(self));
         } else {
-            // Refused when some became free in between.
+            // Refused because some became free in between.
             let this = Rc::clone(self);
             tasks::spawn(async move { this.resume() });
         }
     }
 
-    /// Submits again what found no spdk_bdev_io.
+    /// Resubmits pieces that found no spdk_bdev_io.
     fn resume(self: &Rc<Self>) {
         while self.blocked.borrow().is_none() {
             let Some(piece) = self.unsent.borrow_mut().pop_front() else { return };
@@ -206,7 +200,7 @@ impl OpenBdev {
         }
     }
 
-    /// Ends what waits, because the bdev is gone.
+    /// Fails the waiting pieces, because the bdev is gone.
     pub(super) fn fail_unsent(&self) {
         let unsent = core::mem::take(&mut *self.unsent.borrow_mut());
         for piece in unsent {
@@ -216,7 +210,7 @@ impl OpenBdev {
 }
 
 impl Operation {
-    /// Notes the end of a piece.
+    /// Records the end of a piece.
     fn end_piece(&self, outcome: Result<(), DeviceError>) {
         if let (Err(error), None) = (outcome, self.failed.get()) {
             self.failed.set(Some(error));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the product name of a bdev says about it.
+//! What the product name of a bdev says about the bdev.
 //!
-//! A name that is not in the tables, of a module that is not SPDK's, counts as standing on another bdev, with an identity
-//! that does not last: so a pool is never taken from what may be beneath it without being told to.
+//! A name that is not in the tables, from a module that is not SPDK's, counts as layered on another bdev, with a UUID
+//! that does not last. So a pool is never taken from a bdev underneath without an explicit order.
 
-/// Products of bdevs that stand on no other bdev.
+/// Products of bdevs that are not layered on another bdev.
 const LEAVES: &[&str] = &[
     "AIO disk",
     "Ceph Rbd Disk",
@@ -23,20 +23,20 @@ const LEAVES: &[&str] = &[
     "xNVMe bdev",
 ];
 
-/// Products whose UUID is kept on media, or follows from what identifies the medium. Others are given a new one at each
+/// Products whose UUID is stored on media, or derived from what identifies the medium. Others get a new one at each
 /// start unless a configuration has it.
 const LASTING: &[&str] = &["FTL disk", "GPT Disk", "Logical Volume", "dedupe"];
 
-/// Those of NVMe, where SPDK makes a UUID of the serial number if the namespace has none (since about when it has types of
-/// claims).
+/// NVMe products: SPDK derives a UUID from the serial number if the namespace has none (since about the release that
+/// introduced claim types).
 const NVME: &[&str] = &["NVMe Passthrough disk", "NVMe ZNS disk", "NVMe disk"];
 
-/// True when a bdev of this product stands on another bdev, or may.
+/// True when a bdev of this product is, or may be, layered on another bdev.
 pub fn is_layered(product: &str) -> bool {
     !LEAVES.contains(&product)
 }
 
-/// True when the UUID of a bdev of this product is the same after a restart.
+/// True when the UUID of a bdev of this product survives a restart.
 pub fn has_lasting_uuid(product: &str) -> bool {
     LASTING.contains(&product) || (cfg!(spdk_has_claim_type) && NVME.contains(&product))
 }

@@ -13,12 +13,12 @@ use super::thread::Thread;
 
 static EXECUTOR: AppLocal<Executor> = AppLocal::new();
 
-/// Begins. On the application thread, when SPDK initialises the module; false on any other.
+/// Creates the executor. On the application thread, when SPDK initialises the module; false on any other.
 pub fn start() -> bool {
     let Some(app_thread) = app_local::enter() else { return false };
     EXECUTOR.set(Some(Rc::new(Executor::new(move || {
         if !app_thread.send(run, ptr::null_mut()) {
-            // As in `Thread::post`: nothing would ever end any more.
+            // As in `Thread::post`: without messages no task would ever end.
             log::error!("cannot send a message to SPDK's application thread: out of memory, or it has exited");
             std::process::abort();
         }
@@ -26,7 +26,7 @@ pub fn start() -> bool {
     true
 }
 
-/// Drops all tasks, and takes no more. On the application thread, not from inside a task.
+/// Drops all tasks and accepts no more. On the application thread, not from inside a task.
 pub fn stop() {
     if let Some(executor) = EXECUTOR.get() {
         EXECUTOR.set(None);
@@ -34,7 +34,7 @@ pub fn stop() {
     }
 }
 
-/// Runs a task on the application thread, which is the calling one. It is not begun by this call.
+/// Runs a task on the application thread, which must be the calling one. The task does not start inside this call.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
     match EXECUTOR.get() {
         Some(executor) => executor.spawn(Box::pin(task)),
@@ -42,7 +42,7 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     }
 }
 
-/// Runs `task`, and then `done` when the task is gone. At once `done` alone where there are no tasks.
+/// Runs `task`, and calls `done` when the task is gone. Calls `done` alone, at once, if there is no executor.
 pub fn finish(task: impl Future<Output = ()> + 'static, done: impl FnOnce() + Send + 'static) {
     let (Some(_), Some(thread)) = (EXECUTOR.get(), Thread::current()) else { return done() };
     spawn(async move {

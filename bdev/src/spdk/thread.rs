@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! SPDK threads as far as this module uses them: who am I, run this over there, be created, exit.
+//! SPDK threads, as far as this module uses them: the current thread, work on another thread, creation, exit.
 //!
-//! Only calls of SPDK's thread library, none of its reactors: hosts without reactors (fio's plugin) poll threads
+//! Only SPDK's thread library is used, not its reactors: hosts without reactors (fio's plugin) poll threads themselves.
+//! [`Thread::run`] allocates and is for the control path; the data path has its own queues.
 //! themselves. [`Thread::run`] allocates and is for the control path; the data path has its own queues.
 
 use core::ffi::c_void;
@@ -11,35 +12,32 @@ use std::ffi::CString;
 
 use super::{compat, ffi};
 
-/// An `spdk_thread`. The handle may be used from anywhere; the thread must not have exited when something is sent
-/// to it.
+/// An `spdk_thread`. The handle may be used on any thread; nothing may be sent to a thread that has exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thread(NonNull<ffi::spdk_thread>);
 
-// SAFETY: the handle is only compared, and passed to `spdk_thread_send_msg`, which is made to be called from any
-// thread.
+// SAFETY: the handle is only compared, and passed to `spdk_thread_send_msg`, which any thread may call.
 unsafe impl Send for Thread {}
 // SAFETY: as above.
 unsafe impl Sync for Thread {}
 
 impl Thread {
-    /// The thread behind a pointer of SPDK's; none for null.
+    /// The thread behind an SPDK pointer; none for null.
     pub fn from_raw(thread: *mut ffi::spdk_thread) -> Option<Thread> {
         NonNull::new(thread).map(Thread)
     }
 
-    /// The thread that is calling; none outside any.
+    /// The calling thread; none outside SPDK threads.
     pub fn current() -> Option<Thread> {
         // SAFETY: reads a thread-local pointer.
         Thread::from_raw(unsafe { ffi::spdk_get_thread() })
     }
 
-    /// True when this is the thread that is calling.
     pub fn is_current(self) -> bool {
         Thread::current() == Some(self)
     }
 
-    /// Creates a thread for one core. None when SPDK has no memory for it.
+    /// Creates a thread for one core. None if SPDK has no memory for it.
     pub fn create(name: &str, core: u32) -> Option<Thread> {
         let name = CString::new(name).ok()?;
         // SAFETY: the set is allocated and freed here and not null in between; SPDK copies both it and the name.
@@ -52,7 +50,7 @@ impl Thread {
         }
     }
 
-    /// Runs `work` on this thread, at once when it is the calling one.
+    /// Runs `work` on this thread; at once if this is the calling thread.
     pub fn run<F: FnOnce() + Send + 'static>(self, work: F) {
         if self.is_current() {
             work();
@@ -61,10 +59,10 @@ impl Thread {
         }
     }
 
-    /// Runs `work` on this thread at its next poll, also when it is the calling one.
+    /// Runs `work` on this thread at its next poll, even if this is the calling thread.
     ///
-    /// Without memory for a message nothing can be started or stopped any more; later releases of SPDK abort in
-    /// that case, so this does.
+    /// Without memory for a message nothing can be started or stopped any more. Later releases of SPDK abort in that
+    /// case, and so does this.
     pub fn post<F: FnOnce() + Send + 'static>(self, work: F) {
         /// # Safety
         /// SPDK calls it, with what it was registered with.
@@ -80,13 +78,13 @@ impl Thread {
         }
     }
 
-    /// Sends a bare message. False when SPDK cannot take it.
+    /// Sends a bare message. False if SPDK cannot take it.
     pub fn send(self, function: unsafe extern "C" fn(*mut c_void), context: *mut c_void) -> bool {
-        // SAFETY: the thread has not exited (promise of the type); what the message does is the caller's.
+        // SAFETY: the thread has not exited (promise of the type); the caller answers for what the message does.
         unsafe { ffi::spdk_thread_send_msg(self.0.as_ptr(), Some(function), context) == 0 }
     }
 
-    /// Lets the calling thread exit once its pollers and channels are gone. Does nothing outside any.
+    /// Lets the calling thread exit once its pollers and channels are gone. Does nothing outside SPDK threads.
     pub fn exit_current() {
         if let Some(thread) = Thread::current() {
             // SAFETY: the thread is the calling one, as SPDK demands.
@@ -95,7 +93,7 @@ impl Thread {
     }
 }
 
-/// Cores that the process was given, ascending.
+/// The process's cores, ascending.
 pub fn cores() -> Vec<u32> {
     // SAFETY: the environment is initialised before any module is; the calls only read it.
     let mut core = unsafe { ffi::spdk_env_get_first_core() };
@@ -108,7 +106,7 @@ pub fn cores() -> Vec<u32> {
     cores
 }
 
-/// The core of the calling thread; none where the environment does not know it.
+/// The core of the calling thread; none if the environment does not know it.
 pub fn current_core() -> Option<u32> {
     // SAFETY: reads a thread-local number.
     Some(unsafe { ffi::spdk_env_get_current_core() }).filter(|core| *core != u32::MAX)

@@ -13,14 +13,13 @@ use mpool::units::Nanos;
 
 use super::ffi;
 
-/// The present time.
 pub fn now() -> Nanos {
     // SAFETY: reads the time stamp counter, and its rate, which SPDK measured at start.
     let (ticks, rate) = unsafe { (ffi::spdk_get_ticks(), ffi::spdk_get_ticks_hz().max(1)) };
     Nanos((u128::from(ticks) * 1_000_000_000 / u128::from(rate)) as u64)
 }
 
-/// What the poller knows of a sleep. At one place until the sleep is dropped.
+/// What the poller knows of a sleep. Stays in place until the sleep is dropped.
 #[derive(Debug)]
 struct Alarm {
     waker: RefCell<Option<Waker>>,
@@ -31,27 +30,26 @@ impl Alarm {
     fn unregister(&self) {
         let mut poller = self.poller.replace(ptr::null_mut());
         if !poller.is_null() {
-            // SAFETY: registered on this thread and not yet unregistered, for the cell held it. SPDK allows it from
-            // inside the poller, too.
+            // SAFETY: the cell held the poller, so it was registered on this thread and is not unregistered yet. SPDK
+            // allows this from inside the poller, too.
             unsafe { ffi::spdk_poller_unregister(&mut poller) };
         }
     }
 }
 
-/// Ends after some time.
+/// A future that ends at `until`.
 #[derive(Debug)]
 pub struct Sleep {
     until: Nanos,
     alarm: Option<NonNull<Alarm>>,
 }
 
-/// Waits.
 pub fn sleep(time: Nanos) -> Sleep {
     Sleep { until: Nanos(now().0.saturating_add(time.0)), alarm: None }
 }
 
 impl Sleep {
-    /// Has a poller ring, unless one is registered.
+    /// Registers a poller for the end of the sleep, unless one is registered.
     fn arm(&mut self) -> &Alarm {
         let pointer = *self.alarm.get_or_insert_with(|| {
             let alarm = Alarm { waker: RefCell::new(None), poller: Cell::new(ptr::null_mut()) };
@@ -61,7 +59,7 @@ impl Sleep {
         let alarm = unsafe { pointer.as_ref() };
         if alarm.poller.get().is_null() {
             let micros = self.until.0.saturating_sub(now().0).div_ceil(1000).max(1);
-            // SAFETY: the alarm outlives its poller, which is unregistered when it rings or the sleep is dropped.
+            // SAFETY: the alarm outlives its poller, which is unregistered when it fires or the sleep is dropped.
             let poller = unsafe {
                 let context = pointer.as_ptr().cast();
                 ffi::spdk_poller_register_named(Some(ring), context, micros, c"bdev_dedupe_pool_timer".as_ptr())
@@ -82,7 +80,7 @@ impl Future for Sleep {
         let alarm = self.arm();
         *alarm.waker.borrow_mut() = Some(context.waker().clone());
         if alarm.poller.get().is_null() {
-            // No memory for a poller: look again at the next turn.
+            // No memory for a poller: check again at the next poll.
             context.waker().wake_by_ref();
         }
         Poll::Pending

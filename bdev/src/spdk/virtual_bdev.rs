@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A bdev of this module's, as SPDK sees it.
+//! A bdev of this module, as SPDK sees it.
 //!
 //! Invariant: what SPDK was given stays in place from [`VirtualBdev::register`] to [`VirtualBdev::destructed`].
 
@@ -14,18 +14,17 @@ use std::io;
 use super::json::Writer;
 use super::{compat, ffi, module};
 
-/// What SPDK is told of a bdev.
+/// The properties of a bdev that SPDK is told.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// Its identity.
     pub uuid: [u8; 16],
-    /// Bytes in a block.
+    /// Block size in bytes.
     pub block_bytes: u32,
-    /// Number of blocks.
+    /// Size in blocks.
     pub blocks: u64,
-    /// Blocks that are worked on together.
+    /// Preferred I/O unit in blocks.
     pub optimal_blocks: u32,
-    /// The io_device whose channels its requests come on; also what [`module::Hooks`] are called with.
+    /// The io_device whose channels carry the bdev's requests; also the argument of the [`module::Hooks`].
     pub io_device: *mut c_void,
 }
 
@@ -37,28 +36,27 @@ pub struct VirtualBdev {
     is_registered: AtomicBool,
 }
 
-// SAFETY: the structure is SPDK's while it is registered, and touched by nobody else.
+// SAFETY: while registered the structure is SPDK's, and nobody else touches it.
 unsafe impl Send for VirtualBdev {}
 // SAFETY: as above.
 unsafe impl Sync for VirtualBdev {}
 
 impl VirtualBdev {
-    /// One that SPDK does not know yet.
+    /// A bdev that SPDK does not know yet.
     pub fn new(name: &str) -> VirtualBdev {
         // SAFETY: plain data of SPDK's that expects to be zeroed; filled in before it is registered.
         let bdev = Box::new(UnsafeCell::new(unsafe { core::mem::zeroed() }));
         VirtualBdev { bdev, name: CString::new(name).unwrap_or_default(), is_registered: AtomicBool::new(false) }
     }
 
-    /// Its name.
     pub fn name(&self) -> &CStr {
         &self.name
     }
 
-    /// Makes it known.
+    /// Registers the bdev with SPDK.
     ///
     /// # Errors
-    /// What SPDK says.
+    /// SPDK's error.
     pub fn register(&self, shape: &Shape) -> Result<(), c_int> {
         assert!(!self.is_registered.swap(true, Ordering::AcqRel), "{:?} is registered", self.name);
         // SAFETY: not yet registered, so this thread's alone.
@@ -69,10 +67,10 @@ impl VirtualBdev {
         bdev.uuid = compat::uuid_from_bytes(shape.uuid);
         bdev.blocklen = shape.block_bytes;
         bdev.blockcnt = shape.blocks;
-        // A request that changes the volume completes when it is durable; flush has nothing to add, and is allowed.
+        // A request that changes the volume completes when it is durable; a flush is accepted and has nothing to add.
         bdev.write_cache = 0;
         bdev.write_unit_size = 1;
-        // Of a client's memory, which is copied.
+        // No requirement on clients' memory, because it is copied.
         bdev.required_alignment = 0;
         compat::set_hints(bdev, shape.optimal_blocks);
         bdev.module = module::handle();
@@ -87,10 +85,10 @@ impl VirtualBdev {
         }
     }
 
-    /// Gives it another name.
+    /// Adds another name.
     ///
     /// # Errors
-    /// What SPDK says.
+    /// SPDK's error.
     pub fn add_alias(&self, alias: &str) -> io::Result<()> {
         let Ok(alias) = CString::new(alias) else { return Err(io::ErrorKind::InvalidInput.into()) };
         // SAFETY: the bdev is registered; SPDK copies the alias.
@@ -100,28 +98,28 @@ impl VirtualBdev {
     /// Shows clients another size.
     ///
     /// # Errors
-    /// What SPDK says.
+    /// SPDK's error.
     pub fn resize(&self, blocks: u64) -> io::Result<()> {
         // SAFETY: registered, and this is the app thread.
         errno(unsafe { ffi::spdk_bdev_notify_blockcnt_change(self.bdev.get(), blocks) })
     }
 
-    /// Has SPDK take it away, which comes to [`module::Hooks::destruct`].
+    /// Asks SPDK to unregister the bdev; SPDK then calls [`module::Hooks::destruct`].
     pub fn unregister(&self) {
-        // SAFETY: registered; SPDK bears with being asked twice.
+        // SAFETY: registered; SPDK tolerates a second call.
         unsafe { ffi::spdk_bdev_unregister(self.bdev.get(), None, ptr::null_mut()) };
     }
 
-    /// Takes its aliases away. Releases that do not forget them themselves keep the memory of their names else.
+    /// Removes the bdev's aliases. Releases that do not do so themselves would leak the memory of the names.
     pub fn forget_aliases(&self) {
         // SAFETY: registered before, and still in place.
         unsafe { ffi::spdk_bdev_alias_del_all(self.bdev.get()) };
     }
 
-    /// Tells SPDK that it is gone. SPDK does not use it afterwards.
+    /// Tells SPDK that the bdev is gone. SPDK does not use it afterwards.
     pub fn destructed(&self) {
         if self.is_registered.swap(false, Ordering::AcqRel) {
-            // SAFETY: `destruct` promised to say so.
+            // SAFETY: `destruct` promised this call.
             unsafe { ffi::spdk_bdev_destruct_done(self.bdev.get(), 0) };
         }
     }
@@ -161,7 +159,7 @@ static TABLE: FnTable = FnTable({
 /// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn destruct(context: *mut c_void) -> c_int {
     (module::hooks().destruct)(context);
-    // Not over yet: `VirtualBdev::destructed` says when.
+    // Not finished yet: `VirtualBdev::destructed` reports the end.
     1
 }
 

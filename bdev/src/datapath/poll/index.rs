@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A running shard's part of the index, as the host drives it ([`crate::volume::history`]), and compression.
+//! A running shard's part of the index, driven by the host ([`crate::volume::history`]), and compression.
 
 use engine::{Env, SectionAt};
 
 use super::Running;
 
 impl Running {
-    /// Whether the engine's index has begun with the image that was given.
+    /// Whether the engine's index has started from the image it was given.
     pub fn index_restored(&self) -> bool {
         self.shard.index_restored()
     }
 
-    /// Takes the answer to a section of the index: its number; none if it is lost.
+    /// Takes the number under which the history stored a section of the index; none if the section is lost. An answer
+    /// from before the index was last cleared is ignored.
     pub fn section_stored(&mut self, era: u64, number: Option<u32>) {
         let counts = self.env.app_calls().section_stored(era);
         match number {
@@ -22,24 +23,24 @@ impl Running {
         }
     }
 
-    /// Takes a section of the index that the engine asked for.
+    /// Takes a section of the index that the engine asked to read.
     pub fn section_read(&mut self, at: SectionAt, result: Result<&[u8], ()>) {
         self.env.app_calls().answered();
         self.shard.section_read(&mut self.env, at, result);
         self.tell_dropped();
     }
 
-    /// Gives the engine's index a section of its history.
+    /// Feeds the engine's index a section of its history.
     pub fn refill(&mut self, at: SectionAt, section: &[u8]) {
         self.shard.refill(at, section);
     }
 
-    /// Tells the engine that sections below a number are no more.
+    /// Tells the engine that sections below number `oldest` are gone.
     pub fn forget_sections(&mut self, oldest: u32) {
         self.shard.forget_chapters(oldest);
     }
 
-    /// Sends the records that fill no section of the index yet, if there are as many as `least`.
+    /// Sends the records that do not yet fill a section to the history, if there are at least `least`.
     pub fn seal_section(&mut self, least: u64) {
         if self.shard.open_records() < least || !self.env.app_calls().takes_section() {
             return;
@@ -49,28 +50,27 @@ impl Running {
         }
     }
 
-    /// The engine's index as the next start takes it.
+    /// The image of the engine's index for the next start.
     pub fn save_index(&mut self) -> Vec<u8> {
         self.shard.save_index().flatten().collect()
     }
 
-    /// Has the engine's index asked, or not.
+    /// Turns deduplication on or off.
     pub fn set_deduplication(&mut self, enabled: bool) {
         self.shard.set_deduplication(enabled);
     }
 
-    /// Turns the engine's compression on or off.
     pub fn set_compression(&mut self, enabled: bool) {
         self.shard.set_compression(enabled);
     }
 
-    /// Begins the engine's index anew.
+    /// Clears the engine's index and starts a new era.
     pub fn clear_index(&mut self) {
         self.env.app_calls().begin_index_anew();
         self.shard.clear_index();
     }
 
-    /// Tells the engine which sections of its index were not taken.
+    /// Tells the engine how many sections of its index were dropped.
     pub(super) fn tell_dropped(&mut self) {
         for _ in 0..self.env.take_sections_dropped() {
             self.shard.section_dropped();

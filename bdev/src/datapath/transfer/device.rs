@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A bdev of the pool as one shard uses it: an I/O channel, and what waits for SPDK.
+//! A bdev of the pool as one shard uses it: an I/O channel, and the transfers that wait for SPDK.
 //!
-//! When SPDK has no `spdk_bdev_io` left (-ENOMEM), what could not be submitted waits in order, with everything
-//! submitted after it, until SPDK says that there are some again. Metadata and flushes go first then: data wait for
-//! journal entries anyway, and many clients' transfers would keep a journal waiting that all of them wait for.
+//! When SPDK has no `spdk_bdev_io` left (-ENOMEM), a transfer that could not be submitted, and everything submitted
+//! after it, waits in order until SPDK reports free ones. Metadata and flushes then go first: data wait for journal
+//! entries anyway, and otherwise many clients' transfers would delay the journal that all of them wait for.
 //!
 //! Invariant: a device stays in place while SPDK holds its wait entry.
 
@@ -20,14 +20,14 @@ use crate::datapath::shard_host::Waker;
 use crate::spdk::ffi;
 use crate::spdk::open_bdev::BaseHandle;
 
-/// What became of a transfer that was handed to SPDK.
+/// The result of handing a transfer to SPDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Issued {
-    /// Its callback comes.
+    /// SPDK's callback will come.
     Started,
-    /// It waits for an spdk_bdev_io.
+    /// The transfer waits for an spdk_bdev_io.
     Waits,
-    /// SPDK does not take it; no callback comes.
+    /// SPDK refuses the transfer; no callback comes.
     Refused,
 }
 
@@ -36,16 +36,16 @@ pub struct Device {
     base: BaseHandle,
     channel: NonNull<ffi::spdk_io_channel>,
     waker: Waker,
-    /// What found no spdk_bdev_io.
+    /// Transfers that found no spdk_bdev_io.
     unsent: Waiting<Slot>,
-    /// SPDK has not yet said that there are some again.
+    /// SPDK has not yet reported free spdk_bdev_io.
     blocked: Cell<bool>,
     counters: Cell<IoCounters>,
     wait_entry: UnsafeCell<ffi::spdk_bdev_io_wait_entry>,
 }
 
 impl Device {
-    /// Gets a channel for the calling thread. None when SPDK has no memory for one.
+    /// Gets a channel for the calling thread. None if SPDK has no memory for one.
     pub fn new(base: BaseHandle, waker: Waker) -> Option<Device> {
         // SAFETY: the descriptor is open.
         let channel = NonNull::new(unsafe { ffi::spdk_bdev_get_io_channel(base.desc.as_ptr()) })?;
@@ -56,17 +56,16 @@ impl Device {
             unsent: Waiting::new(),
             blocked: Cell::new(false),
             counters: Cell::default(),
-            // SAFETY: plain data of SPDK's, for which zero is a valid state; filled in before it is used.
+            // SAFETY: plain data of SPDK's, for which zero is a valid state; filled in before use.
             wait_entry: UnsafeCell::new(unsafe { core::mem::zeroed() }),
         })
     }
 
-    /// The bdev.
     pub fn base(&self) -> &BaseHandle {
         &self.base
     }
 
-    /// Counts what has ended.
+    /// Counts a finished transfer.
     pub fn count(&self, slot: &Slot, ok: bool) {
         let mut counters = self.counters.get();
         match slot.work.get() {
@@ -77,12 +76,12 @@ impl Device {
         self.counters.set(counters);
     }
 
-    /// What was done with it.
+    /// Reads, writes and flushes so far.
     pub fn io_counters(&self) -> IoCounters {
         self.counters.get()
     }
 
-    /// Hands a transfer to SPDK, or lets it wait behind those that do.
+    /// Hands a transfer to SPDK, or queues it behind those that wait.
     pub fn start(&self, node: NonNull<Slot>) -> Issued {
         let waits = self.blocked.get() || !self.unsent.is_empty();
         let issued = if waits { Issued::Waits } else { self.issue(node) };
@@ -93,7 +92,7 @@ impl Device {
         issued
     }
 
-    /// Submits again the first that waits. None when none does, or when it still has to.
+    /// Resubmits the first waiting transfer. None if there is none, or if it must go on waiting.
     pub fn resume(&self) -> Option<(NonNull<Slot>, Issued)> {
         if self.blocked.get() {
             return None;
@@ -127,7 +126,7 @@ impl Device {
                     ffi::spdk_bdev_writev_blocks(desc, channel, iovs, iovcnt, offset, count, callback, context)
                 }
                 Work::Flush => {
-                    // Its present size: it may have grown.
+                    // The present size: the bdev may have grown.
                     let all = ffi::spdk_bdev_get_num_blocks(self.base.bdev.as_ptr());
                     ffi::spdk_bdev_flush_blocks(desc, channel, 0, all, callback, context)
                 }
@@ -143,17 +142,17 @@ impl Device {
         }
     }
 
-    /// Asks SPDK to say when there are spdk_bdev_io again.
+    /// Asks SPDK to report when it has spdk_bdev_io again.
     fn block(&self) {
         let entry = self.wait_entry.get();
-        // SAFETY: the entry is queued only while `blocked` is set, and it is not set here, so SPDK does not hold it.
+        // SAFETY: SPDK holds the entry only while `blocked` is set; here it is not.
         let rc = unsafe {
             (*entry).bdev = self.base.bdev.as_ptr();
             (*entry).cb_fn = Some(available);
             (*entry).cb_arg = ptr::from_ref(self).cast_mut().cast();
             ffi::spdk_bdev_queue_io_wait(self.base.bdev.as_ptr(), self.channel.as_ptr(), entry)
         };
-        // Refused when some became free in between: the next poll tries again.
+        // Refused because some became free in between: the next poll tries again.
         self.blocked.set(rc == 0);
         if rc != 0 {
             self.waker.wake();
@@ -163,7 +162,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // SAFETY: got by `new` on this thread, given back once; nothing is under way on it.
+        // SAFETY: got by `new` on this thread, given back once; nothing is in flight on it.
         unsafe { ffi::spdk_put_io_channel(self.channel.as_ptr()) };
     }
 }
@@ -171,8 +170,8 @@ impl Drop for Device {
 /// # Safety
 /// SPDK calls it, with what it was registered with.
 unsafe extern "C" fn available(context: *mut c_void) {
-    // SAFETY: SPDK calls this on the shard's thread with the device that queued its entry, which is not dropped while
-    // anything waits.
+    // SAFETY: SPDK calls this on the shard's thread with the device that queued its entry; a device is not dropped
+    // while anything waits.
     let device = unsafe { &*context.cast::<Device>() };
     device.blocked.set(false);
     device.waker.wake();

@@ -2,15 +2,15 @@
 
 //! One shard's I/O on the bdevs of its volume's pool: vectored transfers and flushes.
 //!
-//! Completions never enter the engine: SPDK's callbacks only put the transfer into a list, and the shard's poller
-//! takes it from there. All state is in cells and reached by shared references, because a callback may come from
-//! inside a submission.
+//! Completions never enter the engine: SPDK's callbacks only put the transfer into a list, from which the shard's
+//! poller takes it. All state is in cells and reached by shared references, because a callback may come from inside a
+//! submission.
 //!
-//! A flush is of every [`device`] that can be flushed, and has ended when the last of them has; its parts are transfers
-//! like others.
+//! A flush goes to every [`device`] that can be flushed and ends when the last of them has; its parts are handled like
+//! transfers.
 //!
-//! Transfers are named by [`slot`]s, allocated at start; only if a shard ever had more under way than it has slots
-//! would another be allocated.
+//! A [`slot`] holds each transfer. Slots are allocated at start; another one is allocated only if a shard ever has more
+//! transfers in flight than slots.
 
 mod device;
 mod slot;
@@ -35,7 +35,7 @@ use crate::spdk::ffi;
 
 pub use crate::spdk::open_bdev::BaseHandle;
 
-/// Memory of a transfer under way.
+/// Memory of a transfer in flight, in bytes.
 pub const SLOT_BYTES: usize = size_of::<Slot>();
 
 /// See the module's documentation. Lives in an `Rc`, because slots and callbacks point to it.
@@ -46,7 +46,6 @@ pub struct Transfers {
     free: List<Slot>,
     /// All slots, each from `Box::into_raw`; none is freed before the whole.
     slots: RefCell<Vec<NonNull<Slot>>>,
-    /// Finished transfers and flushes.
     done: List<Slot>,
     under_way: Cell<usize>,
 }
@@ -58,8 +57,8 @@ impl core::fmt::Debug for Transfers {
 }
 
 impl Transfers {
-    /// Gets a channel of each bdev for the calling thread, and `slots` slots. The bdevs are in the order in which
-    /// `placement` numbers them. None when SPDK has no memory for a channel.
+    /// Gets a channel of each bdev for the calling thread, and allocates `slots` slots. `bases` are in the order in
+    /// which `placement` numbers them. None if SPDK has no memory for a channel.
     pub fn new(bases: &[BaseHandle], placement: Arc<Placement>, slots: usize, waker: Waker) -> Option<Rc<Transfers>> {
         let devices = bases.iter().map(|base| Device::new(*base, waker)).collect::<Option<Box<[Device]>>>()?;
         let transfers = Rc::new(Transfers {
@@ -89,17 +88,17 @@ impl Transfers {
     }
 
     fn give_back(&self, node: NonNull<Slot>) {
-        // SAFETY: the slot is in no list and lives as long as `self`. At the front, so that the next transfer finds it
-        // in the cache.
+        // SAFETY: the slot is in no list and lives as long as `self`. Pushed at the front, so that the next transfer
+        // finds it in the cache.
         unsafe { self.free.push_front(node) };
     }
 
-    /// Follows the objects of a volume that has grown.
+    /// Takes the placement of a volume that has grown.
     pub fn set_placement(&self, placement: Arc<Placement>) {
         self.placement.replace(placement);
     }
 
-    /// True when nothing is under way, waiting or to be collected.
+    /// True when no transfer is in flight, waiting or still to be taken by `take_done`.
     pub fn is_idle(&self) -> bool {
         self.under_way.get() == 0
     }
@@ -108,7 +107,7 @@ impl Transfers {
         self.under_way.set(self.under_way.get() + 1);
     }
 
-    /// Starts a transfer of the engine's.
+    /// Starts a transfer for the engine.
     pub fn submit(&self, run: &Run<'_, Buf>) {
         assert!(
             !run.bufs.is_empty() && run.bufs.len() <= MAX_RUN_BLOCKS,
@@ -127,13 +126,13 @@ impl Transfers {
         slot.answer.set(Answer::Run(run.token));
         slot.at.set(place.at);
         slot.bytes.set(run.bytes as u64);
-        // SAFETY: the slot was free, so SPDK does not use its list, and no other reference to it exists.
+        // SAFETY: the slot was free, so SPDK does not use its list, and there is no other reference to it.
         unsafe { slot.list(run.bufs, run.bytes) };
         self.begin();
         self.issue(place.device, node);
     }
 
-    /// Starts a flush of the engine's: of every device that can be flushed, as parts of one.
+    /// Starts a flush for the engine: a part on every device that can be flushed.
     pub fn flush(&self, token: RunToken) {
         self.begin();
         let whole = self.take_slot();
@@ -141,7 +140,7 @@ impl Transfers {
         let slot = unsafe { whole.as_ref() };
         slot.answer.set(Answer::Run(token));
         slot.ok.set(true);
-        // One more than there are, so that it does not end before all have begun.
+        // One more than there are parts, so that the flush does not end before all parts have started.
         slot.parts.set(1);
         let devices = (0..).zip(&self.devices);
         for (number, _) in devices.filter(|(_, device)| device.base().can_flush) {
@@ -175,7 +174,7 @@ impl Transfers {
         }
     }
 
-    /// What was handed to a device has ended: counts it.
+    /// Counts and finishes what was handed to a device.
     fn ended(&self, node: NonNull<Slot>, ok: bool) {
         // SAFETY: slots live as long as `self`.
         let slot = unsafe { node.as_ref() };
@@ -183,12 +182,12 @@ impl Transfers {
         self.finish(node, ok);
     }
 
-    /// What was done with each device.
+    /// Reads, writes and flushes of each device.
     pub fn io_counters(&self) -> Vec<IoCounters> {
         self.devices.iter().map(Device::io_counters).collect()
     }
 
-    /// Notes the end of a transfer. Called from callbacks, too.
+    /// Records the end of a transfer. Also called from callbacks.
     fn finish(&self, node: NonNull<Slot>, ok: bool) {
         // SAFETY: slots live as long as `self`.
         let slot = unsafe { node.as_ref() };
@@ -206,7 +205,7 @@ impl Transfers {
         }
     }
 
-    /// Takes the next finished transfer or flush: its name, and whether it succeeded.
+    /// Takes the next finished transfer or flush: its token, and whether it succeeded.
     pub fn take_done(&self) -> Option<(RunToken, bool)> {
         let node = self.done.pop()?;
         // SAFETY: slots live as long as `self`.
@@ -218,7 +217,7 @@ impl Transfers {
         Some((token, ok))
     }
 
-    /// Submits again what found no spdk_bdev_io. Returns whether anything was submitted.
+    /// Resubmits what found no spdk_bdev_io. Returns whether anything was submitted.
     pub fn resume(&self) -> bool {
         let mut any = false;
         for device in &self.devices {
@@ -237,7 +236,7 @@ impl Drop for Transfers {
     fn drop(&mut self) {
         assert!(self.is_idle(), "a shard was dropped with transfers under way");
         for slot in self.slots.get_mut().drain(..) {
-            // SAFETY: from `Box::into_raw` in `new_slot`, freed once; nothing is under way, so nobody else knows of
+            // SAFETY: from `Box::into_raw` in `new_slot`, freed once; nothing is in flight, so SPDK has no pointer to
             // it.
             drop(unsafe { Box::from_raw(slot.as_ptr()) });
         }

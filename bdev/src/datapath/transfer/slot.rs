@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One transfer, flush, or part of a flush under way.
+//! One transfer, flush, or part of a flush in flight.
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::{self, NonNull};
@@ -13,52 +13,46 @@ use super::Transfers;
 use crate::datapath::list::Linked;
 use crate::spdk::buffer::Buf;
 
-/// What a device is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Fill memory.
     Read,
-    /// Store memory.
     Write,
-    /// Make all that was written durable.
+    /// Make everything durable that was written.
     Flush,
 }
 
-/// Who is told of the end.
+/// Who learns of the end.
 #[derive(Debug, Clone, Copy)]
 pub enum Answer {
-    /// The engine, by its name for it.
+    /// The engine, by its token.
     Run(RunToken),
-    /// The flush that this is a part of.
+    /// The flush of which this is a part.
     Part(NonNull<Slot>),
 }
 
-/// See the module's documentation. Its fields belong to [`Transfers`], and to the device while it is under way.
+/// See the module's documentation. The fields belong to [`Transfers`], and to the device while the slot is in flight.
 pub struct Slot {
     link: Cell<*const Slot>,
     /// Outlives its slots.
     pub owner: *const Transfers,
-    /// What is asked for.
     pub work: Cell<Work>,
-    /// It is metadata, which goes before data when SPDK is short of memory.
+    /// Metadata or a flush: goes before data when SPDK is short of spdk_bdev_io.
     pub urgent: Cell<bool>,
-    /// Who is told of the end.
     pub answer: Cell<Answer>,
     /// First byte on the device.
     pub at: Cell<u64>,
-    /// Number of bytes.
     pub bytes: Cell<u64>,
-    /// The number of its device.
+    /// Number of the device.
     pub device: Cell<u8>,
-    /// Of a flush: parts that have not ended.
+    /// For a flush: parts that have not ended.
     pub parts: Cell<u32>,
-    /// Whether it has succeeded so far.
+    /// Success so far.
     pub ok: Cell<bool>,
     iovcnt: Cell<usize>,
     iovs: UnsafeCell<[iovec; MAX_RUN_BLOCKS]>,
 }
 
-// SAFETY: `link` is one field that only the lists write to.
+// SAFETY: `link` always returns the same field, which only the lists write to.
 unsafe impl Linked for Slot {
     fn link(&self) -> &Cell<*const Slot> {
         &self.link
@@ -72,7 +66,7 @@ impl Waits for Slot {
 }
 
 impl Slot {
-    /// A slot that is not in use.
+    /// A free slot.
     pub fn new(owner: *const Transfers) -> Slot {
         Slot {
             link: Cell::new(ptr::null()),
@@ -90,23 +84,23 @@ impl Slot {
         }
     }
 
-    /// Notes the memory of a transfer: the first `bytes` bytes of `bufs`.
+    /// Lists the memory of a transfer: the first `bytes` bytes of `bufs`.
     ///
     /// # Safety
-    /// The slot is not under way, and no reference into its list exists.
+    /// The slot is not in flight, and no reference into its list exists.
     pub unsafe fn list(&self, bufs: &[Buf], bytes: usize) {
         // SAFETY: the caller's promise.
         self.iovcnt.set(fill(unsafe { &mut *self.iovs.get() }, bufs, bytes));
     }
 
-    /// The memory of a transfer, and its number of pieces.
+    /// The memory of a transfer, and its number of entries.
     pub fn memory(&self) -> (*mut iovec, i32) {
         (self.iovs.get().cast(), self.iovcnt.get() as i32)
     }
 }
 
-/// Lists the blocks, neighbours in memory as one entry; the last block only as far as `bytes` reaches. Returns the
-/// number of entries.
+/// Lists the blocks. Neighbours in memory share an entry; the last block counts only as far as `bytes` reaches. Returns
+/// the number of entries.
 fn fill(iovs: &mut [iovec; MAX_RUN_BLOCKS], bufs: &[Buf], bytes: usize) -> usize {
     debug_assert_eq!(bytes.div_ceil(BLOCK_SIZE), bufs.len(), "the bytes end in the last block");
     let mut used = 0;

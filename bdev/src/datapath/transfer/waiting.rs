@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Transfers that wait for an `spdk_bdev_io`: metadata and flushes apart from data, before which they go. Each kind goes in the
-//! order in which it came.
+//! Transfers that wait for an `spdk_bdev_io`. Metadata and flushes go before data; each kind keeps its order of
+//! arrival.
 
 use core::ptr::NonNull;
 
@@ -9,23 +9,21 @@ use crate::datapath::list::{Linked, List};
 
 /// Something that can wait.
 pub trait Waits: Linked {
-    /// It goes before what is not.
+    /// Goes before what is not urgent.
     fn is_urgent(&self) -> bool;
 }
 
-/// What waits.
+/// The waiting transfers, by kind.
 pub struct Waiting<T> {
     urgent: List<T>,
     others: List<T>,
 }
 
 impl<T: Waits> Waiting<T> {
-    /// Nothing.
     pub fn new() -> Waiting<T> {
         Waiting { urgent: List::default(), others: List::default() }
     }
 
-    /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
         self.urgent.is_empty() && self.others.is_empty()
     }
@@ -39,7 +37,7 @@ impl<T: Waits> Waiting<T> {
         unsafe { self.list_of(node).push(node) };
     }
 
-    /// Puts a node back that was popped: it is the first of its kind.
+    /// Puts back a node that was popped, as the first of its kind.
     ///
     /// # Safety
     /// As for [`Waiting::push`].
@@ -48,7 +46,7 @@ impl<T: Waits> Waiting<T> {
         unsafe { self.list_of(node).push_front(node) };
     }
 
-    /// Takes the next: the first of the urgent ones, if there are any.
+    /// Takes the first urgent node, else the first of the others.
     pub fn pop(&self) -> Option<NonNull<T>> {
         self.urgent.pop().or_else(|| self.others.pop())
     }
@@ -94,8 +92,8 @@ mod tests {
         waiting.pop().map(|node| unsafe { node.as_ref() }.number)
     }
 
-    /// When SPDK has memory again metadata goes before data, whatever came first; each kind keeps its order, also where one has to
-    /// wait once more.
+    /// When SPDK has memory again, metadata goes before data, whichever came first; each kind keeps its order, also
+    /// when one has to wait once more.
     #[test]
     fn metadata_goes_before_data() {
         let nodes: Vec<Node> = [false, false, true, false, true]
