@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Registration with SPDK: what `SPDK_BDEV_MODULE_REGISTER` and `SPDK_RPC_REGISTER` do in C, from a constructor
-//! that runs when the library is loaded (or, linked into a program, before its `main`).
+//! Registration with SPDK: what `SPDK_BDEV_MODULE_REGISTER` and `SPDK_RPC_REGISTER` do in C, in a constructor that runs
+//! when the library is loaded (or before `main` of a program that links it).
 //!
 //! Both of SPDK's registries are statically initialised lists, so the order of constructors does not matter.
 
@@ -35,7 +35,7 @@ extern "C" fn constructor() {
 #[cfg_attr(not(test), link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = constructor;
 
-/// Does nothing; a program that links this crate calls it so that the linker keeps the constructor.
+/// Does nothing. A program that links this crate calls it so that the linker keeps the constructor.
 pub fn link() {
     core::hint::black_box(&CONSTRUCTOR);
 }
@@ -52,8 +52,8 @@ fn init() {
     }
 }
 
-/// Pools that nobody uses are closed while their bdevs are still there. Those of volumes follow when SPDK has unregistered
-/// the volumes.
+/// Pools without users are closed while their bdevs are still there. The pools of volumes follow when SPDK has
+/// unregistered the volumes.
 fn fini_start() {
     let Some(runtime) = runtime::get() else { return compat::module_fini_start_done() };
     tasks::spawn(async move {
@@ -67,8 +67,8 @@ fn fini_start() {
     });
 }
 
-/// SPDK waits for the last volume: one whose removal had begun before the application ended is no longer in SPDK's
-/// list of bdevs, but may not be gone yet.
+/// SPDK waits for the last volume: a volume whose removal began before the application's end is no longer in SPDK's
+/// list of bdevs, but may still exist.
 fn fini() {
     registry::when_empty(|| {
         runtime::finish(|| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which slot of the region a job's next request goes to.
+//! The slot of the region that a job's next request goes to.
 //!
 //! A slot is a run of as many blocks as one request has. Invariant: `next` costs a few nanoseconds and never allocates.
 
@@ -15,7 +15,7 @@ pub(super) struct Random(u64);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Random {
-        // One round of splitmix64 sets near seeds apart; the state must not be 0.
+        // One round of splitmix64 separates similar seeds; the state must not be 0.
         let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -38,12 +38,12 @@ impl Random {
 /// The slots of one job among several, in its order.
 #[derive(Debug, Clone)]
 pub(super) enum Slots {
-    /// Any slot of the region, for ever.
+    /// Any slot of the region, without end.
     Random { random: Random, slots: u64 },
-    /// The job's own part of the region from its start, over and over (`wrap`) or once.
+    /// The job's own part of the region from its start, repeatedly (`wrap`) or once.
     Sequential { next: u64, first: u64, end: u64, wrap: bool },
-    /// Every slot of the region once, the jobs taking turns, in an order that looks random: multiples of `step`,
-    /// which is prime to `slots`.
+    /// Every slot of the region once, with the jobs taking turns, in an order that looks random: multiples of `step`,
+    /// which is coprime to `slots`.
     Scattered { index: u64, jobs: u64, step: u64, slots: u64 },
 }
 
@@ -60,7 +60,7 @@ impl Slots {
         }
     }
 
-    /// The next slot, or `None` when the job has done its part.
+    /// The next slot, or `None` when the job's part is done.
     pub(super) fn next(&mut self) -> Option<u64> {
         match self {
             Slots::Random { random, slots } => Some(random.below(*slots)),
@@ -86,7 +86,7 @@ impl Slots {
     }
 }
 
-/// A number prime to `slots`, near the golden section of it so that neighbours land far apart.
+/// A number coprime to `slots`, near its golden section so that neighbours land far apart.
 fn scatter_step(slots: u64) -> u64 {
     let mut step = ((slots as f64 * 0.618_033_988_75) as u64).max(1);
     while greatest_common_divisor(step, slots) != 1 {

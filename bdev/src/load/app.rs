@@ -18,19 +18,19 @@ use super::spec::{LoadError, LoadReport, LoadSpec};
 use super::thread::{self, ThreadHandle, ThreadTimes};
 use crate::spdk::ffi;
 
-/// Exit status after SIGINT or SIGTERM, as shells have it.
+/// Exit status after SIGINT or SIGTERM, as in shells.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// How to start the application.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
-    /// Its name, in messages.
+    /// Name of the application in messages.
     pub name: String,
-    /// The cores that it polls on, at least one; the first runs the RPC server.
+    /// Cores to poll on, at least one; the first also runs the RPC server.
     pub cores: Vec<u32>,
-    /// Take huge pages; without them (26.01 only), `memory_mib` of ordinary memory.
+    /// Use huge pages; otherwise (26.01 only) `memory_mib` of ordinary memory.
     pub huge_pages: bool,
-    /// Memory to reserve at the start, in MiB. With huge pages more is taken when it is needed.
+    /// Memory to reserve at the start, in MiB. With huge pages SPDK takes more when needed.
     pub memory_mib: u32,
     /// Path for the UNIX socket of the RPC server.
     pub rpc_socket: PathBuf,
@@ -45,16 +45,16 @@ pub enum AppError {
     /// An option that SPDK cannot take.
     #[error("SPDK application: option {0} is unusable")]
     Option(&'static str),
-    /// This SPDK cannot run without huge pages: 24.01 and later can.
+    /// This SPDK cannot run without huge pages; 24.01 and later can.
     #[error("this SPDK is older than 24.01 and cannot run without huge pages")]
     NeedsHugePages,
-    /// SPDK did not start; it says why on standard error.
+    /// SPDK did not start; standard error says why.
     #[error("the SPDK application did not start or failed: status {0}")]
     Start(i32),
     /// SPDK has no memory for the load generator's data.
     #[error("no memory for the load generator's data: more huge pages are needed")]
     Memory,
-    /// SPDK has ended the module while it was in use.
+    /// SPDK ended the module while it was in use.
     #[error("SPDK has ended the module before the work on it was done")]
     Ended,
     /// A thread on this core could not be created.
@@ -72,7 +72,7 @@ pub struct App {
 }
 
 impl App {
-    /// How many cores, and so jobs, there are.
+    /// Number of cores, and hence of jobs.
     #[must_use]
     pub fn core_count(&self) -> usize {
         self.workers.len()
@@ -88,7 +88,7 @@ impl App {
         self.workers[index].call(work)
     }
 
-    /// Time that the application's SPDK threads spent working and polling in vain so far.
+    /// Time that the application's SPDK threads have spent working and polling in vain so far.
     #[must_use]
     pub fn thread_times(&self) -> ThreadTimes {
         thread::times(self.app_thread)
@@ -110,7 +110,7 @@ impl App {
         Ok(total.into_report(busy_ticks))
     }
 
-    /// Starts the jobs and collects what each came to.
+    /// Starts the jobs and collects their results.
     fn start_jobs(&self, spec: &LoadSpec) -> Vec<Result<JobReport, LoadError>> {
         let (sender, receiver) = mpsc::channel();
         let run = super::content::new_run();
@@ -127,7 +127,7 @@ impl App {
 /// SPDK can initialise its environment once in a process.
 static HAS_RUN: AtomicBool = AtomicBool::new(false);
 
-/// What the thread of the driver leaves: a result, or a panic to go on with.
+/// The result of the driver's thread, or the panic to resume.
 type Outcome<T> = std::thread::Result<Result<T, AppError>>;
 
 struct Start {
@@ -135,8 +135,8 @@ struct Start {
     begin: Box<dyn FnOnce() + Send>,
 }
 
-/// Starts an SPDK application on the calling thread and `driver` on a thread of its own; stops the application when
-/// the driver returns, and returns what it returned. SIGINT and SIGTERM end the process.
+/// Starts an SPDK application on the calling thread and `driver` on a thread of its own. Stops the application when the
+/// driver returns, and returns the driver's result. SIGINT and SIGTERM end the process.
 ///
 /// # Errors
 /// See [`AppError`].
@@ -153,7 +153,7 @@ pub fn run<T: Send + 'static>(
     let begin = move || {
         let app_thread = ThreadHandle::current();
         std::thread::spawn(move || {
-            // Whatever happens in there, the application must stop, or the process would never end.
+            // Whatever happens in the driver, the application must stop, or the process would never end.
             let outcome = catch_unwind(AssertUnwindSafe(|| drive(app_thread, &cores, driver)));
             let rc = i32::from(!matches!(outcome, Ok(Ok(_))));
             let _ = sender.send(outcome);
@@ -169,8 +169,7 @@ pub fn run<T: Send + 'static>(
     }
 }
 
-/// The life of the driver thread: makes the application ready for loads, runs the driver, and takes the threads down
-/// again.
+/// The driver thread: prepares the application for loads, runs the driver, and ends the worker threads.
 fn drive<T>(app_thread: ThreadHandle, cores: &[u32], driver: impl FnOnce(&App) -> T) -> Result<T, AppError> {
     leave_reactor_core();
     let content = app_thread.call(SharedContent::new).ok_or(AppError::Memory)?;
@@ -187,9 +186,10 @@ fn drive<T>(app_thread: ThreadHandle, cores: &[u32], driver: impl FnOnce(&App) -
     result.map_or_else(|panic| resume_unwind(panic), Ok)
 }
 
-/// Lets the driver thread run on any core: it inherits the affinity of the reactor that started it, which never sleeps.
+/// Lets the driver thread run on any core. It inherited the affinity of the reactor that started it, and a reactor
+/// never sleeps.
 fn leave_reactor_core() {
-    // SAFETY: cpu_set_t is plain bits, and the set is ours; pid 0 is the calling thread. If the call fails the driver
+    // SAFETY: cpu_set_t is plain bits, and the set is local; pid 0 is the calling thread. If the call fails the driver
     // is slow, not wrong.
     unsafe {
         let mut all: libc::cpu_set_t = core::mem::zeroed();
@@ -218,8 +218,8 @@ fn start_app(options: &AppOptions, start: Start) -> Result<i32, AppError> {
     }
     set_newer_opts(&mut opts, options)?;
     let context = Box::into_raw(Box::new(start));
-    // SAFETY: `opts` was initialised by SPDK and its strings live until the call returns, which is when the
-    // application has ended. The context is taken back by `started`, at most once, or below.
+    // SAFETY: SPDK initialised `opts`, and its strings live until the call returns, which is when the application has
+    // ended. `started`, or the code below, takes the context back, once.
     unsafe {
         let rc = ffi::spdk_app_start(&mut opts, Some(started), context.cast());
         ffi::spdk_app_fini();
@@ -227,19 +227,19 @@ fn start_app(options: &AppOptions, start: Start) -> Result<i32, AppError> {
     }
 }
 
-/// Called by SPDK on the application's thread once all subsystems run.
+/// SPDK calls this on the application's thread once all subsystems run.
 ///
 /// # Safety
-/// `context` is a [`Start`] given away with `into_raw`, not used since.
+/// `context` is a [`Start`] from `into_raw`, not used since.
 unsafe extern "C" fn started(context: *mut c_void) {
     // SAFETY: by contract of this function.
     let start = unsafe { Box::from_raw(context.cast::<Start>()) };
     (start.begin)();
 }
 
-/// Called by SPDK on SIGINT or SIGTERM: loads may be running, and nothing that the process has outlives it.
+/// SPDK calls this on SIGINT or SIGTERM. Loads may be running, and nothing of this process outlives it.
 extern "C" fn interrupted() {
-    // SAFETY: ends the process without running anything of it.
+    // SAFETY: ends the process without running any of its code.
     unsafe { libc::_exit(EXIT_INTERRUPTED) }
 }
 
@@ -263,7 +263,7 @@ fn default_opts() -> ffi::spdk_app_opts {
     }
 }
 
-/// Options that not every release has. Another application may poll on the same cores: this machine's owner decides,
+/// Options that not every release has. Another application may poll the same cores: the machine's owner decides that,
 /// not a lock file.
 fn set_newer_opts(opts: &mut ffi::spdk_app_opts, options: &AppOptions) -> Result<(), AppError> {
     #[cfg(spdk_has_cpumask_locks)]
@@ -286,7 +286,7 @@ fn c_string(option: &'static str, text: &str) -> Result<CString, AppError> {
     CString::new(text).map_err(|_| AppError::Option(option))
 }
 
-/// Cores as SPDK takes them: `[0,1]`.
+/// Cores in SPDK's notation: `[0,1]`.
 fn core_list(cores: &[u32]) -> Result<String, AppError> {
     if cores.is_empty() {
         return Err(AppError::Option("cores"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The check of what is read, switched off and on to see what it costs. Only a build with feature `measure-unchecked`
+//! Switches the check of what is read off and on, to measure its cost. Only a build with feature `measure-unchecked`
 //! can.
 
 use thiserror::Error;
@@ -10,10 +10,10 @@ use thiserror::Error;
 #[error("this build checks whatever it reads")]
 pub struct AlwaysChecked;
 
-/// Switches the check, in all volumes of this process, of what is read from now on.
+/// Switches the check for all reads of all volumes of this process from now on.
 ///
 /// # Errors
-/// [`AlwaysChecked`] in a build without the feature; nothing changes then.
+/// [`AlwaysChecked`] in a build without the feature, which then changes nothing.
 pub fn switch_read_checks(on: bool) -> Result<(), AlwaysChecked> {
     #[cfg(feature = "measure-unchecked")]
     {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a job writes: buffers filled beforehand, of which the timed loop changes no more than the stamp.
+//! What a job writes: buffers that are filled in advance. The timed loop changes at most the stamp.
 //!
-//! A unique block is random bytes whose first three words are the stamp: block number, serial number of the write
-//! (with the job's number in its top byte), and the number of the run. A compressible one is the same with zeros in
-//! each sector. No two writes of a process have the same stamp. Duplicates are written straight from a pool that all
-//! jobs share and nobody writes to, but for [`Content::Changing`], whose writes change it under all others.
+//! A unique block is random bytes whose first three words are the stamp: block number, serial number of the write (with
+//! the job's number in its top byte), and number of the run. A compressible block also has zeros in each sector. No two
+//! writes of a process have the same stamp. Duplicates are written straight from a pool that all jobs share and nobody
+//! writes to, except for [`Content::Changing`], whose writes change the pool under all others.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -16,23 +16,23 @@ use super::address::Random;
 use super::memory::DmaBuffer;
 use super::spec::Content;
 
-/// Words of 8 bytes at the start of a unique block that are changed for each write.
+/// Words of 8 bytes at the start of a unique block that change with each write.
 pub const STAMP_WORDS: usize = 3;
 
 const BLOCK: usize = engine::BLOCK_SIZE;
 
-/// Contents that duplicates are taken from. With some 200,000 logical blocks each one is shared some hundred times,
-/// below the limit of 254 references, and 8 MiB of them do not crowd out a shared cache.
+/// Number of contents from which duplicates are taken. With some 200,000 logical blocks each content is shared some
+/// hundred times, below the limit of 254 references, and 8 MiB of them do not crowd out a shared cache.
 const DUPLICATE_CONTENTS: u64 = 2048;
 
-/// Blocks of the pool that writes of [`Content::Changing`] share, and the words of one that they change.
+/// Blocks of the pool that writes of [`Content::Changing`] share, and the number of words of each that they change.
 const CHANGING_CONTENTS: u64 = 8;
 const CHANGED_WORDS: u64 = 3;
 
 /// Most blocks in one request: the zeros are allocated once.
 pub(super) const MAX_WRITE_BLOCKS: usize = 64;
 
-/// Buffers that all jobs of an application share. They only read, or write words by atomic stores.
+/// Buffers that all jobs of an application share. Jobs only read them, or store single words atomically.
 #[derive(Debug)]
 pub(super) struct SharedContent {
     duplicates: DmaBuffer,
@@ -41,7 +41,7 @@ pub(super) struct SharedContent {
 
 impl SharedContent {
     pub(super) fn new() -> Option<Arc<SharedContent>> {
-        // A request of several blocks may start at the last content, so the pool goes on behind it.
+        // A request of several blocks may start at the last content, so the pool extends behind it.
         let bytes = (DUPLICATE_CONTENTS as usize + MAX_WRITE_BLOCKS) * BLOCK;
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64);
         let duplicates = DmaBuffer::random(bytes, seed)?;
@@ -49,12 +49,12 @@ impl SharedContent {
         Some(Arc::new(SharedContent { duplicates, zeros }))
     }
 
-    /// Changes a word of the duplicates, whoever writes it to a bdev just now.
+    /// Changes a word of the duplicates, even while others write it to a bdev.
     fn change(&self, word: usize, value: u64) {
         let words = NonNull::new(self.duplicates.as_ptr().cast::<u64>()).expect("memory has an address");
         assert!(word < (DUPLICATE_CONTENTS as usize + MAX_WRITE_BLOCKS) * BLOCK / 8, "a word of the pool");
         // SAFETY: the word is inside the pool, which is 4 KiB-aligned and lives as long as `self`; jobs never make
-        // references to it, and store to it by atomics alone.
+        // references to it, and store to it only atomically.
         unsafe { AtomicU64::from_ptr(words.as_ptr().add(word)) }.store(value, Ordering::Relaxed);
     }
 }
@@ -62,7 +62,7 @@ impl SharedContent {
 /// Number of the next run in this process.
 static NEXT_RUN: AtomicU64 = AtomicU64::new(1);
 
-/// A run's number, different from that of every other run of the process.
+/// A run's number, unique in the process.
 pub(super) fn new_run() -> u64 {
     NEXT_RUN.fetch_add(1, Ordering::Relaxed)
 }
@@ -109,8 +109,8 @@ impl Source {
                 for index in 0..u64::from(blocks) {
                     self.serial += 1;
                     let words = [lbn + index, self.serial, self.run];
-                    // SAFETY: the caller vouches for `blocks` blocks behind `own`, each longer than a stamp, aligned,
-                    // and ours alone.
+                    // SAFETY: the caller vouches for `blocks` blocks from `own` on, each longer than a stamp, aligned,
+                    // and used by nobody else.
                     unsafe { own.add(index as usize * BLOCK).cast::<[u64; STAMP_WORDS]>().write(words) };
                 }
                 own
@@ -119,7 +119,7 @@ impl Source {
     }
 }
 
-/// Zeros the last `percent` of 100 bytes of each sector.
+/// Zeros the last `percent` percent of each sector.
 pub fn make_compressible(bytes: &mut [u8], percent: u8) {
     for sector in bytes.chunks_mut(engine::SECTOR_SIZE) {
         let kept = sector.len() * (100 - usize::from(percent.min(100))) / 100;
@@ -127,15 +127,15 @@ pub fn make_compressible(bytes: &mut [u8], percent: u8) {
     }
 }
 
-/// The block number in the first stamp among `blocks` blocks at `data` that is not the one that belongs there, `lbn`
-/// being the first block: (block, number found).
+/// Looks for the first wrong stamp among `blocks` blocks at `data`, of which `lbn` is the first: returns the block and
+/// the number found there.
 ///
 /// # Safety
 /// `data` points to `blocks` blocks, 8-byte-aligned, that nobody writes to now.
 #[inline]
 pub(super) unsafe fn wrong_stamp(data: *const u8, lbn: u64, blocks: u32) -> Option<(u64, u64)> {
     for index in 0..u64::from(blocks) {
-        // SAFETY: the caller vouches for `blocks` aligned, initialised blocks behind `data`.
+        // SAFETY: the caller vouches for `blocks` aligned, initialised blocks from `data` on.
         let found = unsafe { data.add(index as usize * BLOCK).cast::<u64>().read() };
         if found != lbn + index {
             return Some((lbn + index, found));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Latencies in buckets of logarithmic width, all allocated beforehand.
+//! Latencies in buckets of logarithmic width, all allocated in advance.
 //!
-//! Each power of two is split into [`SUB_BUCKETS`] equal parts, so that a percentile is at most 1/32 (3 %) above the
-//! true one.
+//! Each power of two is split into [`SUB_BUCKETS`] equal parts, so a percentile is at most 1/32 (3%) above the true
+//! one.
 
 /// Buckets per power of two.
 const SUB_BUCKETS: u64 = 32;
@@ -29,21 +29,21 @@ impl Histogram {
         self.counts[bucket(ticks)] += 1;
     }
 
-    /// Adds what another histogram has counted.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Histogram) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts[..]) {
             *mine += theirs;
         }
     }
 
-    /// How many durations were counted.
+    /// Number of durations counted.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// The duration, in ticks, that the part `quantile` (0 to 1) of all counted ones does not exceed; 0 if none was
-    /// counted.
+    /// The duration, in ticks, that the fraction `quantile` (0 to 1) of all counted durations does not exceed; 0 if
+    /// none was counted.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
         let wanted = (self.count() as f64 * quantile).ceil().max(1.0) as u64;
@@ -79,7 +79,7 @@ fn bucket(ticks: u64) -> usize {
     (u64::from(shift) * SUB_BUCKETS + (ticks >> shift)) as usize
 }
 
-/// The largest duration that falls into a bucket.
+/// The largest duration of a bucket.
 fn upper_end(index: usize) -> u64 {
     let index = index as u64;
     if index < 2 * SUB_BUCKETS {

@@ -2,11 +2,12 @@
 
 //! One job: keeps a number of requests in flight on one bdev from one SPDK thread.
 //!
-//! Life: [`start`] opens the bdev and fills the queue; each completion is counted and replaced by a new request,
-//! until the limit is reached; when the last one is back the job closes the bdev and sends its report. Invariants:
-//! * A job lives in a `Box` given away at the start and taken back by the completion that finds nothing outstanding.
-//! * Only its own thread touches it: SPDK calls back on the thread that submitted, and never from inside a submission.
-//! * A task has at most one request in flight; its part of the buffer belongs to that request until then.
+//! [`start`] opens the bdev and fills the queue. Each completion is counted and replaced by a new request until the
+//! limit is reached. When the last request is back, the job closes the bdev and sends its report. Invariants:
+//! * A job lives in a `Box` that is given away at the start and taken back by the completion after which nothing is in
+//!   flight.
+//! * Only its own thread touches a job: SPDK calls back on the submitting thread, and never from inside a submission.
+//! * A task has at most one request in flight; its part of the buffer belongs to that request until completion.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -24,18 +25,18 @@ use crate::spdk::ffi;
 
 const BLOCK: usize = engine::BLOCK_SIZE;
 
-/// Which of several jobs.
+/// Which of several jobs this is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    /// This one's number.
+    /// Number of this job.
     pub(super) index: u64,
-    /// How many there are.
+    /// Number of jobs.
     pub(super) jobs: u64,
     /// Number of the run.
     pub(super) run: u64,
 }
 
-/// What one job, or all of them together, came to.
+/// The result of one job, or of all together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct JobReport {
     requests: u64,
@@ -70,7 +71,7 @@ impl JobReport {
     }
 }
 
-/// Looks for what is wrong with a load whatever the bdev.
+/// Finds errors of a load that do not depend on the bdev.
 pub(super) fn check(spec: &LoadSpec) -> Result<(), LoadError> {
     let wrong = |reason| Err(LoadError::Spec { bdev: spec.bdev.clone(), reason });
     if spec.queue_depth == 0 {
@@ -85,7 +86,7 @@ pub(super) fn check(spec: &LoadSpec) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Runs a job on the calling SPDK thread; its report, or the first error, goes to `done`.
+/// Runs a job on the calling SPDK thread; `done` gets its report, or the first error.
 pub(super) fn start(
     spec: &LoadSpec,
     place: Place,
@@ -105,16 +106,16 @@ pub(super) fn start(
 struct Task {
     /// This task's part of the job's buffer.
     own: *mut u8,
-    /// What is written or read: `own`, or shared content.
+    /// The data written or read: `own`, or shared content.
     data: *mut u8,
     /// First block, in units of 4 KiB.
     lbn: u64,
     submitted: u64,
-    /// For waiting when SPDK is out of request structures.
+    /// For waiting when SPDK has no spdk_bdev_io left.
     wait: ffi::spdk_bdev_io_wait_entry,
 }
 
-/// What SPDK gives back with a completion. Never changed after the start.
+/// The context of a request. Never changed after the start.
 struct TaskName {
     job: *mut Job,
     index: usize,
@@ -159,7 +160,7 @@ fn in_ticks(duration: Duration) -> u64 {
     (duration.as_secs_f64() * ticks_per_second() as f64) as u64
 }
 
-/// An open bdev; closes itself, on the thread that opened it.
+/// An open bdev; closed on drop, on the thread that opened it.
 struct OpenBdev {
     descriptor: *mut ffi::spdk_bdev_desc,
     channel: *mut ffi::spdk_io_channel,
@@ -172,13 +173,14 @@ impl OpenBdev {
         let failed = |errno| LoadError::Open { bdev: name.to_owned(), errno };
         let c_name = CString::new(name).map_err(|_| failed(libc::EINVAL))?;
         let mut descriptor = ptr::null_mut();
-        // SAFETY: runs on an SPDK thread; the name is read during the call only, and `descriptor` is ours to be filled.
+        // SAFETY: runs on an SPDK thread; the name is read only during the call, and `descriptor` is a local for the
+        // result.
         let rc =
             unsafe { ffi::spdk_bdev_open_ext(c_name.as_ptr(), true, Some(on_event), ptr::null_mut(), &mut descriptor) };
         if rc != 0 {
             return Err(failed(-rc));
         }
-        // SAFETY: the descriptor is open, and its bdev lives as long as it.
+        // SAFETY: the descriptor is open, and its bdev lives as long as the descriptor.
         let (channel, block_size, block_count) = unsafe {
             let bdev = ffi::spdk_bdev_desc_get_bdev(descriptor);
             let channel = ffi::spdk_bdev_get_io_channel(descriptor);
@@ -204,7 +206,7 @@ impl Drop for OpenBdev {
     }
 }
 
-/// Nothing is removed or resized while a load runs; SPDK wants to be able to say so.
+/// Does nothing: no bdev is removed or resized while a load runs, but SPDK requires the callback.
 extern "C" fn on_event(_: ffi::spdk_bdev_event_type::Type, _: *mut ffi::spdk_bdev, _: *mut c_void) {}
 
 impl Job {
@@ -263,7 +265,7 @@ impl Job {
 
     /// Gives the job away to its completions and fills the queue.
     fn begin((bdev, job): (OpenBdev, Box<Job>)) {
-        // Closed by `end`.
+        // `end` closes the bdev.
         core::mem::forget(bdev);
         let job = Box::into_raw(job);
         // SAFETY: just given away; no request is in flight, so nothing else uses the job.
@@ -277,12 +279,12 @@ impl Job {
             this.next_request(index, now);
         }
         if this.outstanding == 0 {
-            // SAFETY: given away above and nothing in flight that could come back to it.
+            // SAFETY: given away above, and no request is in flight that could come back to the job.
             unsafe { Job::end(job) };
         }
     }
 
-    /// Starts a task's next request, if there is one.
+    /// Starts the next request of a task, if there is one.
     #[inline]
     fn next_request(&mut self, index: usize, now: u64) {
         if self.error.is_some() || now >= self.measure_until {
@@ -293,8 +295,8 @@ impl Job {
         task.lbn = slot * u64::from(self.blocks);
         task.submitted = now;
         task.data = match self.operation {
-            // SAFETY: the task has no request in flight, so its buffer of `blocks` blocks is ours; the number was
-            // checked by `check`.
+            // SAFETY: the task has no request in flight, so its buffer of `blocks` blocks is unused; `check` verified
+            // the number.
             Operation::Write(_) => unsafe { self.source.data(task.own, task.lbn, self.blocks) },
             Operation::Read { .. } | Operation::Unmap => task.own,
         };
@@ -302,7 +304,7 @@ impl Job {
         self.submit(index);
     }
 
-    /// Submits a task's request as it stands.
+    /// Submits the request that a task has prepared.
     #[inline]
     fn submit(&mut self, index: usize) {
         let task = &self.tasks[index];
@@ -330,7 +332,7 @@ impl Job {
         }
     }
 
-    /// SPDK did not take a request: out of request structures, it is taken later; else the job ends.
+    /// SPDK refused a request: without an spdk_bdev_io the request waits; after any other error the job ends.
     #[cold]
     fn not_submitted(&mut self, index: usize, errno: i32, name: *mut c_void) {
         let task = &mut self.tasks[index];
@@ -368,7 +370,8 @@ impl Job {
             return;
         }
         if self.operation == (Operation::Read { verify: true }) {
-            // SAFETY: the request is done, so its blocks are filled and ours; the buffer is 4 KiB-aligned.
+            // SAFETY: the request is done, so its blocks are filled and no device uses them; the buffer is 4
+            // KiB-aligned.
             if let Some((lbn, found)) = unsafe { content::wrong_stamp(task.data, task.lbn, self.blocks) } {
                 self.fail(LoadError::Miscompare { bdev: self.bdev_name.clone(), lbn, found });
                 return;
@@ -386,7 +389,7 @@ impl Job {
     /// Closes the bdev and reports.
     ///
     /// # Safety
-    /// `job` was given away by `begin`, is not used by anyone, and no request is in flight.
+    /// `job` was given away by `begin`, nobody uses it, and no request is in flight.
     unsafe fn end(job: *mut Job) {
         // SAFETY: by contract of this function.
         let mut job = unsafe { Box::from_raw(job) };
@@ -412,11 +415,11 @@ impl Task {
 /// A request is done.
 ///
 /// # Safety
-/// Called by SPDK once per request, on the job's thread: `name` is the [`TaskName`] it was submitted with, and `io`
-/// the request.
+/// Called by SPDK once per request, on the job's thread: `name` is the [`TaskName`] that the request was submitted
+/// with, and `io` the request.
 unsafe extern "C" fn on_done(io: *mut ffi::spdk_bdev_io, success: bool, name: *mut c_void) {
     // Before the job is touched: freeing a request may call `on_room` for one that waits for it.
-    // SAFETY: `io` is ours to free, once.
+    // SAFETY: this callback owns `io`, and frees it once.
     unsafe { ffi::spdk_bdev_free_io(io) };
     // SAFETY: names live as long as the job, which this request kept alive.
     let TaskName { job, index } = unsafe { &*name.cast::<TaskName>() };
@@ -430,13 +433,12 @@ unsafe extern "C" fn on_done(io: *mut ffi::spdk_bdev_io, success: bool, name: *m
     }
 }
 
-/// SPDK has a request structure again.
+/// SPDK has an spdk_bdev_io again.
 ///
 /// # Safety
-/// Called by SPDK once for each entry that was queued, on the job's thread: `name` is the [`TaskName`] of the task
-/// that waits.
+/// Called by SPDK once for each queued entry, on the job's thread: `name` is the [`TaskName`] of the waiting task.
 unsafe extern "C" fn on_room(name: *mut c_void) {
-    // SAFETY: as in `on_done`; a task that waits counts as outstanding, so the job is alive.
+    // SAFETY: as in `on_done`; a waiting task counts as in flight, so the job is alive.
     let TaskName { job, index } = unsafe { &*name.cast::<TaskName>() };
     let (job, index) = (*job, *index);
     // SAFETY: as in `on_done`, which holds no reference to the job while it frees a request.

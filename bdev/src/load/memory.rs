@@ -10,7 +10,7 @@ use crate::spdk::ffi;
 
 const ALIGNMENT: usize = 4096;
 
-/// A buffer of SPDK's memory, zeroed at first. Only to be made while the application runs.
+/// A buffer of SPDK memory, initially zeroed. May only be created while the application runs.
 #[derive(Debug)]
 pub struct DmaBuffer {
     start: NonNull<u8>,
@@ -23,7 +23,7 @@ unsafe impl Send for DmaBuffer {}
 unsafe impl Sync for DmaBuffer {}
 
 impl DmaBuffer {
-    /// A buffer of `len` bytes (at least one), or `None` when SPDK has no more memory.
+    /// A buffer of `len` bytes (at least one), or `None` if SPDK has no memory left.
     #[must_use]
     pub fn new(len: usize) -> Option<DmaBuffer> {
         let len = len.max(1);
@@ -32,7 +32,7 @@ impl DmaBuffer {
         NonNull::new(start.cast()).map(|start| DmaBuffer { start, len })
     }
 
-    /// The same, filled with pseudo-random bytes.
+    /// Like `new`, filled with pseudo-random bytes.
     #[must_use]
     pub fn random(len: usize, seed: u64) -> Option<DmaBuffer> {
         let mut buffer = DmaBuffer::new(len)?;
@@ -43,7 +43,7 @@ impl DmaBuffer {
         Some(buffer)
     }
 
-    /// The bytes' address, for a device. What a device writes must not be in a slice at that time.
+    /// The buffer's address, for a device. While a device writes to the buffer, nobody may have a slice of it.
     pub(super) fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
@@ -51,8 +51,8 @@ impl DmaBuffer {
 
 impl AsRef<[u8]> for DmaBuffer {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `start` points to `len` bytes that were zeroed and live as long as `self`; a device that writes to
-        // a buffer has it from a job, which never makes slices of such a buffer.
+        // SAFETY: `start` points to `len` bytes that were zeroed and live as long as `self`; a device that writes to a
+        // buffer has it from a job, which never makes slices of such a buffer.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

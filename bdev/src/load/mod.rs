@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A load generator for any bdev, run inside an SPDK application of our own: what `bdevperf` does, as a library, so
-//! that one process can drive a base bdev, a passthru and a dedupe bdev in turn and see the same core, memory and
-//! moment for each.
+//! A load generator for any bdev, run inside an SPDK application of its own: what `bdevperf` does, as a library. So one
+//! process can drive a base bdev, a passthru and a dedupe bdev in turn, each on the same core, in the same memory, at
+//! nearly the same time.
 //!
-//! Behind cargo feature `load`; the module that is loaded into other people's processes does not have it.
+//! Behind the cargo feature `load`; the module that other applications load does not have it.
 //!
-//! [`run`] starts the application and hands an [`App`] to a thread of its own (the *driver*), which may block: it
-//! starts jobs with [`App::run_load`] and runs code alone on a core with [`App::run_on`]. Everything `unsafe` stays
-//! in here.
+//! [`run`] starts the application and gives an [`App`] to a thread of its own (the *driver*), which may block: the
+//! driver starts jobs with [`App::run_load`] and runs code alone on a core with [`App::run_on`]. All `unsafe` code
+//! stays inside this module.
 //!
 //! Invariants:
-//! * One job per reactor, each on its own `spdk_thread` that is pinned there and lives as long as the application.
-//! * In the timed loop a job allocates nothing, and writes of its own no more than the stamp of a unique block (24
-//!   bytes), the request's times and one counter of the histogram. That cost is the same for every bdev.
-//! * Memory that a device may be reading or writing is only touched through raw pointers.
+//! * One job per reactor, each on its own `spdk_thread`, which is pinned to that reactor and lives as long as the
+//!   application.
+//! * In the timed loop a job allocates nothing, and itself writes at most the stamp of a unique block (24 bytes), the
+//!   request's times and one counter of the histogram. That cost is the same for every bdev.
+//! * Memory that a device may be reading or writing is only accessed through raw pointers.
 
 mod address;
 mod app;

@@ -15,21 +15,21 @@ use super::app::{App, AppError};
 use crate::pool::{runtime, SpdkHost};
 use crate::spdk::tasks;
 
-/// Opens a pool that the module has active, by JSON-RPC or by examine. Within [`App::run_pool`] only.
+/// Opens a pool that is active in the module, by JSON-RPC or by examine. Only within [`App::run_pool`].
 ///
 /// # Errors
-/// There is none of this name, or it is open exclusively.
+/// There is no pool of this name, or it is open exclusively.
 pub fn open_pool(name: &str) -> Result<PoolHandle, PoolError> {
     let ended = || PoolError::new(Kind::NotFound, "the module", "it does not run on this thread");
     runtime::get().ok_or_else(ended)?.service.registry().open(name, Rights::ReadWrite, false)
 }
 
 impl App {
-    /// Runs asynchronous `work` on the application's thread, with the pools' host there, and waits for its outcome.
-    /// Devices are opened by the names of bdevs ([`Host::open`]). A panic of the work goes on here.
+    /// Runs asynchronous `work` on the application's thread, with the pools' host there, and waits for its result.
+    /// Devices are opened by the names of bdevs ([`Host::open`]). A panic of the work resumes here.
     ///
     /// # Errors
-    /// The module has ended before the work has.
+    /// The module ended before the work did.
     pub fn run_pool<T, F>(&self, work: impl FnOnce(Rc<dyn Host>) -> F + Send + 'static) -> Result<T, AppError>
     where
         T: Send + 'static,
@@ -40,7 +40,7 @@ impl App {
             let working = work(Rc::new(SpdkHost));
             tasks::spawn(async move {
                 let outcome = AssertUnwindSafe(working).catch_unwind().await;
-                // The receiver waits below; it cannot be gone.
+                // The receiver waits below, so it exists.
                 let _ = sender.send(outcome);
             });
         });

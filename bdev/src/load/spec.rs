@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a load is, and what came of it.
+//! The description of a load, and its result.
 
 use std::time::Duration;
 
@@ -8,17 +8,16 @@ use thiserror::Error;
 
 use super::histogram::Histogram;
 
-/// What the blocks of a write hold.
+/// The content of the blocks of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Content that no other block has or had.
     Unique,
-    /// The same, and so many bytes of 100 are zeros, in each sector: what can be compressed away. The others are
-    /// random.
+    /// Like `Unique`, but this percentage of each sector is zeros, which compression can remove. The rest is random.
     Compressible(u8),
-    /// In so many of 100 requests, content from a fixed set that all jobs share; in the others, unique content.
+    /// In this percentage of requests, content from a fixed set that all jobs share; in the others, unique content.
     Duplicate(u8),
-    /// Content from a small set in memory that all requests share, and that changes while they are under way.
+    /// Content from a small set in memory that all requests share, and that changes while they are in flight.
     Changing,
     /// Zeros.
     Zero,
@@ -27,7 +26,7 @@ pub enum Content {
 /// What each request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Reads; with `verify`, the stamp that a write of [`Content::Unique`] left is compared (one word per block).
+    /// Reads; with `verify`, compares the stamp that a write of [`Content::Unique`] left (one word per block).
     Read {
         /// Compare the stamps.
         verify: bool,
@@ -43,14 +42,14 @@ pub enum Operation {
 pub enum Order {
     /// Anywhere in the region.
     Random,
-    /// From the start to the end, each job in its part of the region.
+    /// From start to end, each job in its part of the region.
     Sequential,
 }
 
 /// How long a load runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// For a time; what completes during the warm-up is not counted.
+    /// For a time; completions during the warm-up are not counted.
     Time {
         /// Not counted.
         warm_up: Duration,
@@ -68,32 +67,32 @@ pub struct LoadSpec {
     pub bdev: String,
     /// What requests do.
     pub operation: Operation,
-    /// Where they go.
+    /// Where requests go.
     pub order: Order,
-    /// Blocks of 4 KiB in a request, 1 or more. Requests start at multiples of it.
+    /// Blocks of 4 KiB in a request, at least 1. Requests start at multiples of it.
     pub blocks_per_request: u32,
-    /// Blocks of 4 KiB from the start of the bdev that are used; must hold one request at least.
+    /// Blocks of 4 KiB from the start of the bdev that are used; at least one request must fit.
     pub region_blocks: u64,
-    /// Requests in flight on each core, 1 or more.
+    /// Requests in flight on each core, at least 1.
     pub queue_depth: u32,
     /// When to stop.
     pub limit: Limit,
-    /// For the order of requests; the same seed gives each core the same order again. Content is new in each run.
+    /// Seed for the order of requests: the same seed gives each core the same order. Content is new in each run.
     pub seed: u64,
 }
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug, Clone)]
 pub struct LoadReport {
-    /// Requests per second: the sum of the jobs', each over its own window.
+    /// Requests per second: the sum of the jobs' rates, each over its own window.
     pub iops: f64,
     /// Requests that were counted.
     pub requests: u64,
     /// Requests including those of the warm-up.
     pub all_requests: u64,
-    /// Time that threads of the application spent working (not polling in vain), divided by all requests.
+    /// Time that the application's threads spent working (not polling in vain), divided by all requests.
     pub busy_per_request: Duration,
-    /// Core time that went by in the counted window, working or not, divided by the counted requests.
+    /// Core time in the counted window, working or not, divided by the counted requests.
     pub core_time_per_request: Duration,
     /// Latencies of the counted requests, in ticks.
     pub latency: Histogram,
@@ -102,7 +101,7 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
-    /// The latency that the part `quantile` (0 to 1) of the requests did not exceed.
+    /// The latency that the fraction `quantile` (0 to 1) of the requests did not exceed.
     #[must_use]
     pub fn latency(&self, quantile: f64) -> Duration {
         Duration::from_secs_f64(self.latency.quantile(quantile) as f64 / self.ticks_per_second as f64)
@@ -112,7 +111,7 @@ impl LoadReport {
 /// Why a load did not run to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoadError {
-    /// The load makes no sense for this bdev.
+    /// The load does not suit this bdev.
     #[error("load on bdev {bdev}: {reason}")]
     Spec {
         /// Name of the bdev.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! SPDK threads as this module uses them: closures sent to them, and the time they spend working.
+//! SPDK threads as this module uses them: sending closures to them, and the time they spend working.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -12,7 +12,7 @@ use crate::spdk::ffi;
 /// Work for an SPDK thread.
 type Work = Box<dyn FnOnce() + Send>;
 
-/// A live SPDK thread. Copies are only held inside an [`super::App`], whose threads outlive it.
+/// A live SPDK thread. Only an [`super::App`] holds copies, and its threads outlive it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ThreadHandle(*mut ffi::spdk_thread);
 
@@ -22,10 +22,10 @@ unsafe impl Send for ThreadHandle {}
 unsafe impl Sync for ThreadHandle {}
 
 impl ThreadHandle {
-    /// The SPDK thread that runs this code.
+    /// The calling SPDK thread.
     ///
     /// # Panics
-    /// The code does not run on an SPDK thread.
+    /// The caller is not on an SPDK thread.
     pub(super) fn current() -> ThreadHandle {
         // SAFETY: reads a thread-local variable of SPDK.
         let thread = unsafe { ffi::spdk_get_thread() };
@@ -33,7 +33,7 @@ impl ThreadHandle {
         ThreadHandle(thread)
     }
 
-    /// A new SPDK thread on a core. To be called on an SPDK thread.
+    /// Creates an SPDK thread on a core. Called on an SPDK thread.
     pub(super) fn create(name: &core::ffi::CStr, core: u32) -> Option<ThreadHandle> {
         // SAFETY: spdk_cpuset is plain bits; all zero is the empty set.
         let mut cores: ffi::spdk_cpuset = unsafe { core::mem::zeroed() };
@@ -45,55 +45,55 @@ impl ThreadHandle {
         (!thread.is_null()).then_some(ThreadHandle(thread))
     }
 
-    /// Runs `work` on the thread, some time.
+    /// Queues `work` for the thread.
     pub(super) fn send(self, work: impl FnOnce() + Send + 'static) {
         let work: Box<Work> = Box::new(Box::new(work));
-        // SAFETY: `self.0` has not exited (see the type); `run_work` takes back what Box::into_raw gives away, once.
+        // SAFETY: `self.0` has not exited (see the type); `run_work` takes back, once, what Box::into_raw gives away.
         unsafe { ffi::spdk_thread_send_msg(self.0, Some(run_work), Box::into_raw(work).cast()) };
     }
 
-    /// Runs `work` on the thread and waits for what it returns. Not to be called on an SPDK thread.
+    /// Runs `work` on the thread and waits for its result. Not on an SPDK thread.
     pub(super) fn call<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = mpsc::channel();
         self.send(move || {
-            // The receiver waits below; it cannot be gone.
+            // The receiver waits below, so it exists.
             let _ = sender.send(work());
         });
         receiver.recv().expect("the SPDK thread ran the closure and sent its result")
     }
 
-    /// Has the thread exit, as soon as it has nothing left to do.
+    /// Lets the thread exit as soon as it has nothing left to do.
     pub(super) fn exit(self) {
         self.send(|| {
-            // SAFETY: runs on the very thread that is to exit, as SPDK wants it.
+            // SAFETY: runs on the very thread that is to exit, as SPDK demands.
             unsafe { ffi::spdk_thread_exit(ffi::spdk_get_thread()) };
         });
     }
 }
 
 /// # Safety
-/// `context` is a `Box<Work>` given away with `into_raw`, not used since.
+/// `context` is a `Box<Work>` from `into_raw`, not used since.
 unsafe extern "C" fn run_work(context: *mut c_void) {
     // SAFETY: by contract of this function.
     let work = unsafe { Box::from_raw(context.cast::<Work>()) };
     (*work)();
 }
 
-/// How the time of all SPDK threads of the application went by since they were created, in ticks.
+/// The time of all SPDK threads of the application since their creation, in ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ThreadTimes {
-    /// Rounds of polling that found work.
+    /// Polls that found work.
     pub busy_ticks: u64,
-    /// Rounds that found none.
+    /// Polls that found none.
     pub idle_ticks: u64,
 }
 
-/// Time that the calling SPDK thread has spent in rounds of polling that found work, up to the present round; zero on
-/// another thread.
+/// Time that the calling SPDK thread has spent in polls that found work, up to the present poll; zero on another
+/// thread.
 #[must_use]
 pub fn busy_time() -> Duration {
     let mut stats = ffi::spdk_thread_stats { busy_tsc: 0, idle_tsc: 0 };
-    // SAFETY: `stats` is ours; SPDK refuses when this is no thread of its own. The rate of ticks needs no thread.
+    // SAFETY: `stats` is a local; SPDK refuses outside its threads. The rate of ticks needs no thread.
     let (rc, rate) = unsafe { (ffi::spdk_thread_get_stats(ptr::addr_of_mut!(stats)), ffi::spdk_get_ticks_hz()) };
     if rc != 0 {
         return Duration::ZERO;
@@ -106,12 +106,12 @@ struct Collection {
     done: mpsc::Sender<ThreadTimes>,
 }
 
-/// Sums the times of all SPDK threads, `via` any of them. Not to be called on an SPDK thread.
+/// Sums the times of all SPDK threads, `via` any one of them. Not on an SPDK thread.
 pub(super) fn times(via: ThreadHandle) -> ThreadTimes {
     let (done, receiver) = mpsc::channel();
     via.send(move || {
         let collection = Box::into_raw(Box::new(Collection { times: ThreadTimes::default(), done }));
-        // SAFETY: the context stays valid until `finish`, which SPDK calls once, after the last `add`; the calls are
+        // SAFETY: the context stays valid until `finish`, which SPDK calls once, after the last `add`; the calls run
         // one after the other.
         unsafe { ffi::spdk_for_each_thread(Some(add), collection.cast(), Some(finish)) };
     });
@@ -122,7 +122,7 @@ pub(super) fn times(via: ThreadHandle) -> ThreadTimes {
 /// `context` is a valid [`Collection`] that nothing else uses now.
 unsafe extern "C" fn add(context: *mut c_void) {
     let mut stats = ffi::spdk_thread_stats { busy_tsc: 0, idle_tsc: 0 };
-    // SAFETY: runs on an SPDK thread, and `stats` is ours.
+    // SAFETY: runs on an SPDK thread, and `stats` is a local.
     let rc = unsafe { ffi::spdk_thread_get_stats(ptr::addr_of_mut!(stats)) };
     // SAFETY: by contract of this function.
     let collection = unsafe { &mut *context.cast::<Collection>() };
@@ -133,7 +133,7 @@ unsafe extern "C" fn add(context: *mut c_void) {
 }
 
 /// # Safety
-/// `context` is a [`Collection`] given away with `into_raw`, not used any more.
+/// `context` is a [`Collection`] from `into_raw`, not used any more.
 unsafe extern "C" fn finish(context: *mut c_void) {
     // SAFETY: by contract of this function.
     let collection = unsafe { Box::from_raw(context.cast::<Collection>()) };

@@ -2,7 +2,7 @@
 
 //! An SPDK bdev as the pool's [`Device`].
 //!
-//! Dropping it leaves what is in flight under way and closes the bdev after that. SPDK has no write that forces
+//! Dropping it while operations are in flight lets them finish and then closes the bdev. SPDK has no write that forces
 //! single blocks to the medium, so `fua` is never offered; the pool flushes instead.
 
 use std::rc::Rc;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Examine: pools are found and activated when their bdevs appear, and their volumes loaded.
+//! Examine: finds pools when their bdevs appear, activates them, and loads their volumes.
 //!
-//! Each bdev that nobody has claimed is looked at when SPDK has it examined: when it is registered, or when it is told
-//! to. If it has a drive of a pool, the pool's other drive is looked for on the other bdevs, and the pool is activated
-//! when all of its drives that are recorded are there. Which these are is known only to MDC0, on the CAPACITY drive; so
-//! when that is there the activation is tried, and if it misses the STAGING drive, it is tried again when that appears.
+//! Each unclaimed bdev is read when SPDK has it examined: at its registration, or on demand. If it holds a drive of a
+//! pool, the pool's other drive is searched on the other bdevs, and the pool is activated when all its recorded drives
+//! are there. Only MDC0, on the CAPACITY drive, records which these are. So activation is tried when the CAPACITY drive
+//! is there; if the STAGING drive is missing then, activation is tried again when that appears.
 //!
-//! Only bdevs that were examined, or named by an operator, are used; and where two have the same drive, neither is.
+//! Only bdevs that were examined, or named by an operator, are used; if two hold the same drive, neither is.
 //!
-//! A pool that cannot be activated for any other reason is left alone; the log says why, and `mpool_activate` can be
-//! told more.
+//! A pool that cannot be activated for any other reason is left alone; the log says why, and `mpool_activate` takes
+//! more information.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -27,17 +27,17 @@ use super::scan::{self, Chosen};
 use crate::spdk::bdevs::{self, Claim};
 use crate::spdk::{module, tasks};
 
-/// What examine is looking at, and has looked at.
+/// The bdevs that examine is reading or has read.
 #[derive(Debug, Default)]
 pub struct Examinations {
     under_way: RefCell<Vec<String>>,
-    /// Names of bdevs that were examined or named, with what tells them from later ones of the same name.
+    /// Names of bdevs that were examined or named, with what distinguishes each from later bdevs of the same name.
     known: RefCell<Vec<(String, usize)>>,
     wakers: RefCell<Vec<Waker>>,
 }
 
 impl Examinations {
-    /// Waits until a bdev is not being looked at.
+    /// Waits until examine is not reading a bdev.
     pub async fn done_with(&self, bdev: &str) {
         let name = bdevs::canonical(bdev);
         poll_fn(|context| {
@@ -50,10 +50,10 @@ impl Examinations {
         .await;
     }
 
-    /// Notes that pools may be taken from a bdev: it was examined, or named by an operator.
+    /// Records that pools may be taken from a bdev: it was examined, or named by an operator.
     pub fn note(&self, bdev: &str) {
         let mut known = self.known.borrow_mut();
-        // Those that are gone are forgotten: what comes back under the name is another bdev.
+        // Forgets bdevs that are gone: a bdev that comes back under the name is another one.
         known.retain(|(name, registration)| name != bdev && bdevs::registration(name) == Some(*registration));
         known.extend(bdevs::registration(bdev).map(|registration| (bdev.to_owned(), registration)));
     }
@@ -74,7 +74,7 @@ impl Examinations {
     }
 }
 
-/// A bdev was registered that nobody has claimed while its configuration was examined. On the application thread.
+/// A bdev was registered, and nobody claimed it while its configuration was examined. On the application thread.
 pub fn examine_disk(name: String) {
     let runtime = runtime::get().filter(|runtime| !runtime.service.is_finishing());
     let (Some(runtime), Some(Claim::None)) = (runtime, bdevs::claim_of(&name)) else {
@@ -94,7 +94,7 @@ async fn examine(runtime: &Rc<Runtime>, name: &str) {
     let names = [name.to_owned()];
     let Some(found) = scan::look_at(&names).await.into_iter().next() else { return };
     match found.drive {
-        // Before SPDK is told that the bdev is examined, the volumes on it are there.
+        // The volumes are loaded before SPDK is told that the bdev is examined.
         Ok(drive) => {
             if activate(runtime, name, &drive).await {
                 runtime.load_volumes(drive.pool).await;
@@ -106,11 +106,11 @@ async fn examine(runtime: &Rc<Runtime>, name: &str) {
     }
 }
 
-/// Activates the pool of a drive that has appeared, if all of it is there. Returns whether it did.
+/// Activates the pool of a drive that has appeared, if all its drives are there. Returns whether it did.
 async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) -> bool {
     let _managing = runtime.service.manage().await;
     if bdevs::claim_of(name) != Some(Claim::None) {
-        // Used meanwhile, for instance by a pool that is being created on it.
+        // Used in the meantime, for instance by a pool that is being created on it.
         return false;
     }
     if let Some(active) = runtime.service.registry().identified(drive.pool) {
@@ -128,7 +128,7 @@ async fn activate(runtime: &Rc<Runtime>, name: &str, drive: &ScannedDrive) -> bo
     activate_if_complete(runtime, drive.pool, &drive.name).await
 }
 
-/// Looks for the drives of a pool that was closed because it had lost one, which may have come back meanwhile.
+/// Looks for the drives of a pool that was closed because it had lost one, which may be back by now.
 pub fn look_again(runtime: &Rc<Runtime>, uuid: Uuid, pool: String) {
     let runtime = Rc::clone(runtime);
     tasks::spawn(async move {
@@ -142,7 +142,7 @@ pub fn look_again(runtime: &Rc<Runtime>, uuid: Uuid, pool: String) {
     });
 }
 
-/// Activates a pool if all of it is there. Returns whether it did.
+/// Activates a pool if all its drives are there. Returns whether it did.
 async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) -> bool {
     let found = pools_among(&scan::look_at_all().await).into_iter().find(|found| found.uuid == uuid);
     let Some(found) = found else { return false };
@@ -163,7 +163,7 @@ async fn activate_if_complete(runtime: &Rc<Runtime>, uuid: Uuid, pool: &str) -> 
     outcome.is_ok()
 }
 
-/// Tries the drive with MDC0 with each of the others; what is no member is left out.
+/// Tries the drive with MDC0 together with each of the others; leaves out those that are no members.
 async fn try_all(runtime: &Rc<Runtime>, pool: &str, chosen: &Chosen) -> Result<(), PoolError> {
     for other in &chosen.others {
         match try_to_activate(runtime, vec![chosen.capacity.clone(), other.clone()]).await {

@@ -14,7 +14,7 @@ use super::device::BdevDevice;
 use crate::spdk::open_bdev::Access;
 use crate::spdk::{notify, tasks, timer};
 
-/// See the module's documentation. There is one application thread, so all values are the same.
+/// See the module's documentation. There is one application thread, so all values are equal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SpdkHost;
 
@@ -32,8 +32,8 @@ impl Host for SpdkHost {
         tasks::spawn(task);
     }
 
-    /// Without random bytes two pools could get one identity; that must not happen, and Linux always has some once
-    /// it has started.
+    /// Aborts without random bytes: otherwise two pools could get one identity. Linux always has random bytes once it
+    /// has started.
     fn random(&self, bytes: &mut [u8]) {
         if let Err(error) = getrandom::fill(bytes) {
             log::error!("the operating system has no random bytes for identities: {error}");

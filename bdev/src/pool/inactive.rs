@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Pools that were found and could not be activated, and why: what is asked of their volumes answers with that.
+//! Pools that were found and could not be activated, and why: queries about their volumes are answered with that error.
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,14 +22,14 @@ struct Inactive {
 }
 
 impl InactivePools {
-    /// A pool on `bdev` was not activated.
+    /// Records that a pool on `bdev` was not activated.
     pub fn note(&self, uuid: Uuid, name: &str, bdev: &str, error: &PoolError) {
         let inactive = Inactive { name: name.to_owned(), bdev: bdev.to_owned(), error: error.clone() };
         self.0.borrow_mut().insert(uuid, inactive);
     }
 
-    /// Why a volume is not there: the error of the pool that `is_its` says is its own, else of the first. Those that are
-    /// active by now, or whose bdev has gone, are forgotten.
+    /// Why a volume is not there: the error of the pool that `is_its` accepts, else of the first pool. Pools that are
+    /// active by now, or whose bdev is gone, are forgotten.
     pub fn why(&self, is_active: impl Fn(Uuid) -> bool, is_its: impl Fn(&str) -> bool) -> Option<PoolError> {
         let mut pools = self.0.borrow_mut();
         pools.retain(|uuid, pool| !is_active(*uuid) && bdevs::claim_of(&pool.bdev).is_some());

@@ -2,11 +2,11 @@
 
 //! Media pools (`mpool`) on SPDK bdevs.
 //!
-//! Everything here lives on SPDK's application thread ([`runtime`]), as SPDK demands of claims, descriptors and
-//! examine, and as the engine's pools demand of their world. A pool's world is a [`host`]: an [`executor`], a
-//! [`timer`], and [`device`]s, which are bdevs that are open ([`bdev`]) with I/O on them ([`transfer`]) from DMA
-//! [`memory`]. [`service`] has the active pools, [`examine`] finds them, [`scan`] looks for them, [`storage`] is what a
-//! volume has in one; [`operations`] are what the RPC methods do, [`params`] their parameters.
+//! Everything here runs on SPDK's application thread ([`runtime`]), as SPDK demands for claims, descriptors and
+//! examine, and as the engine's pools demand of their host. A pool runs on a [`host`], with [`device`]s that are open
+//! bdevs ([`crate::spdk`]). [`service`] holds the active pools, [`examine`] finds and activates them, [`scan`] looks
+//! for them on bdevs, [`inactive`] remembers those that could not be activated; [`operations`] are what the RPC methods
+//! do, [`params`] their parameters.
 
 pub mod device;
 pub mod examine;

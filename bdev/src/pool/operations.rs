@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the RPC methods do: their parameters, turned into requests to the engine's registry, one at a time.
+//! The work of the RPC methods: turns their parameters into requests to the engine's registry, one at a time.
 
 use mpool::error::Result;
 use mpool::ids::MediaClass;
@@ -24,7 +24,7 @@ use super::service::{stored_name, Service};
 use crate::spdk::bdevs;
 
 impl Settings {
-    /// As the engine has them.
+    /// The settings as the engine takes them.
     fn changes(&self) -> ParamChanges {
         let mut spare_percent = [None; 2];
         spare_percent[MediaClass::Capacity.index()] = self.spare_percent_capacity;
@@ -43,11 +43,11 @@ impl Settings {
 }
 
 impl Service {
-    /// Creates a pool, with a STAGING drive if one is given, and leaves it active. With `unless_exists`, one of that name on
-    /// these bdevs is all that was asked for.
+    /// Creates a pool, with a STAGING drive if one is given, and leaves it active. With `unless_exists`, an existing
+    /// pool of that name on these bdevs is a success.
     ///
     /// # Errors
-    /// What the registry says; no pool is left then.
+    /// The registry's error; no pool is left then.
     pub async fn create(&self, params: &CreateParams) -> Result<PoolParams> {
         for bdev in [Some(&params.capacity_bdev), params.staging_bdev.as_ref()].into_iter().flatten() {
             self.examinations.done_with(bdev).await;
@@ -77,10 +77,10 @@ impl Service {
         Ok(self.registry().create(&request).await?.pool().params())
     }
 
-    /// The pool of this name on the bdevs that were given, activated if it was not. Its settings stay as they are.
+    /// The pool of this name on the given bdevs, activated if it was not. Its settings stay as they are.
     ///
     /// # Errors
-    /// A pool of this name is somewhere else; what the registry says of one that cannot be activated.
+    /// A pool of this name is on other bdevs; the registry's error for one that cannot be activated.
     async fn existing(&self, params: &CreateParams) -> Result<Option<PoolParams>> {
         let name = stored_name(&params.name)?;
         let given = [Some(&params.capacity_bdev), params.staging_bdev.as_ref()].into_iter().flatten();
@@ -95,10 +95,10 @@ impl Service {
         Ok(Some(self.registry().activate(&request).await?.pool().params()))
     }
 
-    /// Activates a pool. One that is active already is all that was asked for.
+    /// Activates a pool. Success if it is active already.
     ///
     /// # Errors
-    /// There is no such pool; what the registry says.
+    /// There is no such pool; the registry's error.
     pub async fn activate(&self, params: &ActivateParams) -> Result<PoolParams> {
         let _managing = self.manage().await;
         let name = stored_name(&params.name)?;
@@ -118,10 +118,10 @@ impl Service {
         Ok(self.registry().activate(&request).await?.pool().params())
     }
 
-    /// Makes a pool of its own of a copy of one, with new identities, and activates it.
+    /// Makes a pool of its own from a copy of a pool, with new identities, and activates it.
     ///
     /// # Errors
-    /// What the registry says.
+    /// The registry's error.
     pub async fn import(&self, params: &ImportParams) -> Result<PoolParams> {
         let given: Vec<_> = [Some(&params.capacity_bdev), params.staging_bdev.as_ref()].into_iter().flatten().collect();
         for bdev in &given {
@@ -136,10 +136,10 @@ impl Service {
         Ok(self.registry().activate(&request).await?.pool().params())
     }
 
-    /// Deactivates a pool, unless it has volumes that are loaded, which `volumes_in` names.
+    /// Deactivates a pool, unless it has loaded volumes, which `volumes_in` names.
     ///
     /// # Errors
-    /// Busy: it has volumes that are loaded. What the registry says.
+    /// Busy: it has loaded volumes. The registry's error.
     pub async fn deactivate(&self, name: &str, volumes_in: impl Fn(Uuid) -> Vec<String>) -> Result<()> {
         let _managing = self.manage().await;
         let name = stored_name(name)?;
@@ -158,7 +158,7 @@ impl Service {
     /// Destroys a pool, active or not.
     ///
     /// # Errors
-    /// There is no such pool; what the registry says.
+    /// There is no such pool; the registry's error.
     pub async fn destroy(&self, params: &DestroyParams) -> Result<()> {
         let _managing = self.manage().await;
         let name = stored_name(&params.name)?;
@@ -170,10 +170,10 @@ impl Service {
         self.registry().destroy(&request).await
     }
 
-    /// Renames a pool that is not active. Returns the name that it has now.
+    /// Renames a pool that is not active. Returns its new name.
     ///
     /// # Errors
-    /// There is no such pool; what the registry says.
+    /// There is no such pool; the registry's error.
     pub async fn rename(&self, params: &RenameParams) -> Result<String> {
         let _managing = self.manage().await;
         let name = stored_name(&params.name)?;
@@ -190,7 +190,7 @@ impl Service {
     /// Adds a STAGING drive to an active pool.
     ///
     /// # Errors
-    /// What the registry says.
+    /// The registry's error.
     pub async fn drive_add(&self, params: &DriveAddParams) -> Result<()> {
         self.examinations.done_with(&params.staging_bdev).await;
         let _managing = self.manage().await;
@@ -209,13 +209,13 @@ impl Service {
     /// Changes parameters of an active pool.
     ///
     /// # Errors
-    /// What the registry says.
+    /// The registry's error.
     pub async fn set_params(&self, params: &SetParams) -> Result<PoolParams> {
         let _managing = self.manage().await;
         self.registry().set_params(&stored_name(&params.name)?, &params.settings.changes()).await
     }
 
-    /// The pools on bdevs that nobody has claimed.
+    /// The pools on unclaimed bdevs.
     pub async fn scan(&self) -> Vec<ScannedPool> {
         let _managing = self.manage().await;
         pools_among(&scan::look_at_all().await)

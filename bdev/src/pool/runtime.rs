@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The one place where pools live: SPDK's application thread, from the module's start to its end.
+//! The pools' one home: SPDK's application thread, from the module's start to its end.
 
 use std::rc::Rc;
 
@@ -11,9 +11,8 @@ use super::service::Service;
 use crate::spdk::app_local::AppLocal;
 use crate::spdk::tasks;
 
-/// What the application thread keeps for pools.
+/// What the application thread holds for pools.
 pub struct Runtime {
-    /// The pools.
     pub service: Service,
     /// Loads the volumes of a pool.
     loader: Loader,
@@ -32,12 +31,12 @@ impl Runtime {
     }
 }
 
-/// Loads the volumes of a pool that was activated. The pool is told what that means by those who have volumes.
+/// Loads the volumes of a pool that was activated. Set by the code that has volumes, which pools know nothing of.
 pub type Loader = fn(Rc<Runtime>, Uuid) -> LocalBoxFuture<'static, ()>;
 
 static RUNTIME: AppLocal<Runtime> = AppLocal::new();
 
-/// Begins. On the application thread, when SPDK initialises the module.
+/// Starts. On the application thread, when SPDK initialises the module.
 pub fn start(loader: Loader) {
     RUNTIME.set(Some(Rc::new(Runtime { service: Service::default(), loader })));
 }
@@ -53,7 +52,7 @@ pub fn finish(done: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// The runtime. None on other threads, before the start and after the end.
+/// The runtime; none on other threads, before the start and after the end.
 pub fn get() -> Option<Rc<Runtime>> {
     RUNTIME.get()
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What pools are on bdevs, without touching them: they are opened for reading only and not claimed, because other
-//! modules may be looking at them at the same time.
+//! Looks for pools on bdevs without changing anything: bdevs are opened for reading only and not claimed, because other
+//! modules may be examining them at the same time.
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use super::params::Bdevs;
 use crate::spdk::bdevs::{self, Claim};
 use crate::spdk::open_bdev::Access;
 
-/// A host whose devices are only looked at.
+/// A host whose devices are only read.
 #[derive(Debug)]
 struct Looking;
 
@@ -52,22 +52,22 @@ impl Host for Looking {
     }
 }
 
-/// Looks at some bdevs.
+/// Looks at the bdevs of these names.
 pub async fn look_at(names: &[String]) -> Vec<Scanned> {
     Registry::new(Rc::new(Looking), Tunables::default()).scan(names).await
 }
 
-/// Looks at all bdevs that nobody has claimed.
+/// Looks at all bdevs that are not claimed.
 pub async fn look_at_all() -> Vec<Scanned> {
     let free: Vec<_> = bdevs::all().into_iter().filter(|name| bdevs::claim_of(name) == Some(Claim::None)).collect();
     look_at(&free).await
 }
 
-/// The bdevs of a pool that is not active: those given, else those that have a pool of this name or UUID on them and were
-/// examined, or named before. The one of the CAPACITY class is the first.
+/// The bdevs of a pool that is not active: those given; else those that hold a pool of this name or UUID, if they were
+/// examined or named before. The CAPACITY bdev comes first.
 ///
 /// # Errors
-/// NotFound: there is no such pool. Invalid: several pools have the name. Else as for [`choose`].
+/// NotFound: there is no such pool. Invalid: several pools have the name. Otherwise as for [`choose`].
 pub async fn find(name_or_uuid: &str, given: &Bdevs, examinations: &Examinations) -> Result<Vec<String>> {
     let staging = given.staging_bdev.as_deref().map(bdevs::canonical);
     if let Some(capacity) = &given.capacity_bdev {
@@ -99,17 +99,17 @@ pub async fn find(name_or_uuid: &str, given: &Bdevs, examinations: &Examinations
 /// The bdevs of a pool.
 #[derive(Debug)]
 pub struct Chosen {
-    /// That with MDC0.
+    /// The bdev with MDC0.
     pub capacity: String,
-    /// Others that say that they belong to the pool; of these at most one does.
+    /// Other bdevs that claim to belong to the pool; at most one of them does.
     pub others: Vec<String>,
 }
 
-/// The bdevs of a pool out of what was found. Which of two copies of a drive is the right one nobody can see, so neither
-/// is taken; nor is a bdev that nobody was told to look at.
+/// Chooses the bdevs of a pool from the bdevs found. Which of two copies of a drive is the right one cannot be told, so
+/// neither is taken; nor is a bdev that was neither examined nor named.
 ///
 /// # Errors
-/// Exists: a drive is there twice. NoDrive: the CAPACITY drive is missing. NotPermitted: one was not examined.
+/// Exists: a drive was found twice. NoDrive: the CAPACITY drive is missing. NotPermitted: a bdev was not examined.
 pub fn choose(pool: &ScannedPool, examinations: &Examinations) -> Result<Chosen> {
     let object = || format!("pool '{}' ({})", pool.name, pool.uuid);
     if let Some([one, other]) = pool.twins() {

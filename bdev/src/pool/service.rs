@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The active pools of the application, and what is done with them as wholes.
+//! The application's active pools, and operations on whole pools.
 //!
-//! The engine's [`Registry`] runs single operations alone. What takes several of them (making a volume, examining a
-//! bdev) holds [`Service::manage`] meanwhile, and so does every operation that an RPC asks for.
+//! The engine's [`Registry`] serialises single operations. Whatever needs several of them (creating a volume, examining
+//! a bdev) holds [`Service::manage`] meanwhile, and so does every operation that an RPC asks for.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -30,11 +30,11 @@ use crate::spdk::{bdevs, open_bdev, tasks};
 pub struct Service {
     registry: Registry,
     managing: Mutex<()>,
-    /// What examine is looking at.
+    /// The bdevs that examine reads.
     pub examinations: Examinations,
-    /// What it could not activate.
+    /// The pools that examine could not activate.
     pub(super) inactive: InactivePools,
-    /// SPDK is ending: pools are closed as soon as nobody uses them.
+    /// SPDK is ending: pools are closed as soon as they are unused.
     finishing: Cell<bool>,
 }
 
@@ -51,22 +51,20 @@ impl Default for Service {
 }
 
 impl Service {
-    /// The active pools.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Waits until nobody else manages pools.
+    /// Waits for the exclusive right to manage pools.
     pub async fn manage(&self) -> MutexGuard<'_, ()> {
         self.managing.lock().await
     }
 
-    /// SPDK is ending.
     pub fn is_finishing(&self) -> bool {
         self.finishing.get()
     }
 
-    /// An active pool, by its name or, as text, its UUID.
+    /// An active pool, by its name or the text of its UUID.
     ///
     /// # Errors
     /// NotMember: there is none.
@@ -74,7 +72,7 @@ impl Service {
         Ok(Rc::clone(self.registry.find(&stored_name(name_or_uuid)?)?.pool()))
     }
 
-    /// Why no active pool has a volume of this name, if that is because a pool could not be activated.
+    /// Why no active pool has a volume of this name, if a pool that could not be activated may be the cause.
     pub fn why_missing(&self, volume: &str) -> Option<PoolError> {
         let own = pool_name_for(volume, |_| true).ok();
         let is_active = |uuid| self.registry.identified(uuid).is_some();
@@ -98,15 +96,15 @@ impl Service {
         self.registry.pools().into_iter().find(|active| active.paths().iter().any(|path| path == bdev))
     }
 
-    /// Makes the pool for a volume. It has small logs, since a volume needs few objects, and no spare zones: a
-    /// volume takes what there is.
+    /// Makes the pool for a volume. It has small logs, since a volume needs few objects, and no spare zones: the volume
+    /// takes all there is.
     pub async fn create_for_volume(&self, volume: &str, bdev: &str, force: bool) -> Result<Rc<Pool>> {
         let zone_mib = bdevs::bytes_of(bdev).map(own_zone_mib);
         let layout = LayoutWish {
             zone_mib,
             mdc0_log_mib: zone_mib.map(|zone| zone.max(OWN_MDC0_LOG_MIB)),
             mdc_log_mib: zone_mib,
-            // The usual number: with fewer, the next activation would make more, of the zones that are left over.
+            // The usual number: with fewer, the next activation would make more from the zones left over.
             containers: None,
             root_log_bytes: zone_mib.map(|zone| u64::from(zone) << 20),
         };
@@ -127,13 +125,13 @@ impl Service {
         Ok(Rc::clone(self.registry.create(&request).await?.pool()))
     }
 
-    /// Destroys an active pool, which nobody holds any more: it is closed first, and its drives are opened again.
+    /// Destroys an active pool that nobody holds any more: closes it first, and opens its drives again.
     pub async fn destroy_active(&self, pool: Uuid) -> Result<()> {
         let name = Some(pool.to_string());
         self.registry.destroy(&DestroyRequest { name, paths: Vec::new(), force: false }).await
     }
 
-    /// Somebody has ended the use of a pool: closes it if it is of no use any more.
+    /// A user of a pool has released it: closes the pool if it is useless now.
     pub async fn released(&self, pool: Uuid) {
         let Some(active) = self.registry.identified(pool) else { return };
         let name = active.pool().name().to_owned();
@@ -148,7 +146,7 @@ impl Service {
         }
     }
 
-    /// Deactivates a pool, unless somebody uses it: who does releases it later. Returns whether it is closed.
+    /// Deactivates a pool, unless it is in use: its user releases it later. Returns whether it is closed.
     async fn close(&self, active: Rc<ActivePool>) -> bool {
         let (name, uuid) = (active.pool().name().to_owned(), active.pool().uuid());
         // The drives are free once nobody holds the pool.
@@ -161,7 +159,7 @@ impl Service {
         false
     }
 
-    /// SPDK is about to end: pools without users are closed, and the others as soon as they have none.
+    /// SPDK is about to end: closes unused pools now, and the others as soon as they are unused.
     pub async fn finish(&self) {
         self.finishing.set(true);
         let _managing = self.manage().await;
@@ -174,23 +172,24 @@ impl Service {
 /// Capacity of MDC0's logs in a volume's pool.
 const OWN_MDC0_LOG_MIB: u32 = 2;
 
-/// Zones of a pool that is made for a volume, in MiB: 1 below 16 GiB, then growing to 8, which is the smallest slab.
+/// Zone size, in MiB, of a pool that is made for a volume: 1 below 32 GiB, then growing to 8, the smallest slab.
 fn own_zone_mib(bytes: u64) -> u32 {
     let share = (bytes >> 34).clamp(1, 8);
     1 << share.ilog2()
 }
 
-/// The name of the pool that is made for a volume: the volume's, if a pool can have that and no active one has. Else it is
-/// followed by a number that is another one for each name and for each try, so that no two volumes want the same.
+/// The name of the pool that is made for a volume: the volume's name, if a pool can have it and no active pool does.
+/// Otherwise a prefix of it, followed by a number that differs for each volume name and each attempt, so that no two
+/// volumes want the same name.
 fn pool_name_for(volume: &str, is_free: impl Fn(&str) -> bool) -> Result<String> {
-    // A pool's name is as long as a volume's at most, and has ASCII characters only.
+    // A pool's name is at most as long as a volume's, and has only ASCII characters.
     let fitting = names::pool_name(volume)?;
     if fitting == volume && is_free(&fitting) {
         return Ok(fitting);
     }
     const NUMBER_BYTES: usize = 17;
     let start = &fitting[..fitting.len().min(names::NAME_FIELD_BYTES - 1 - NUMBER_BYTES)];
-    // FNV-1a: which name it was, not a secret.
+    // FNV-1a: distinguishes names, hides nothing.
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let mut number = volume.bytes().fold(0xcbf2_9ce4_8422_2325, fold);
     loop {
@@ -202,7 +201,7 @@ fn pool_name_for(volume: &str, is_free: impl Fn(&str) -> bool) -> Result<String>
     }
 }
 
-/// The name of a pool as it is stored, from what a client gave; a UUID stays as it is.
+/// The stored form of a pool name that a client gave; a UUID stays as it is.
 ///
 /// # Errors
 /// No pool can have that name.
@@ -213,7 +212,6 @@ pub fn stored_name(given: &str) -> Result<String> {
     }
 }
 
-/// The label of a pool.
 pub fn label_of(pool: &Pool) -> String {
     pool.params().label
 }

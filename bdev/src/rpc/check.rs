@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the check of a volume has found: what is in use, and what is wrong.
+//! What the check of a volume found: what is in use, and what is wrong.
 
 use core::fmt::Display;
 
@@ -32,7 +32,7 @@ fn write(writer: &mut Writer, report: &CheckReport) {
     });
 }
 
-/// Findings of one kind: how many, and the first of them in words.
+/// Writes the findings of one kind: their number, and the first of them in words.
 fn write_findings<T: Display>(writer: &mut Writer, name: &str, findings: &Findings<T>) {
     writer.named_object(name, |writer| {
         writer.named_number("count", findings.count);

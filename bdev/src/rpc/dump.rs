@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume holds now, and who waits for what, by shard.
+//! The present state of a volume, shard by shard: what it holds, and what waits for what.
 //!
-//! Each shard answers for itself, on its own thread between two turns, so the shards are not of one instant. What it lists is
-//! bounded by `max_entries`, and each list is told with its `total`, so no shard is held up.
+//! Each shard answers on its own thread between two polls, so the shards' answers are not of one instant. `max_entries`
+//! bounds what a shard lists, and each list comes with its `total`, so no shard is delayed for long.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::volume::administration::find;
 use crate::volume::error::VolumeError;
 use crate::volume::{for_each_shard, Volume};
 
-/// What a volume's shards have told.
+/// The answers of a volume's shards.
 pub struct Dump {
     volume: Arc<Volume>,
     shards: Vec<Option<ShardDump>>,
 }
 
-/// Asks the shards of a volume, each for so many entries of each list.
+/// Asks the shards of a volume, each for up to `most` entries of each list.
 ///
 /// # Errors
 /// There is no volume of this name.
@@ -127,7 +127,7 @@ fn write_hash(writer: &mut Writer, zone: &HashDump) {
 }
 
 fn write_hash_lock(writer: &mut Writer, lock: &HashLockDump) {
-    // The beginning tells one from another, and the whole is nobody's business.
+    // The first half tells one lock from another; the whole fingerprint stays private.
     writer.named_string("hash_prefix", &format!("{:016x}", (lock.fingerprint >> 64) as u64));
     writer.named_string("state", lock.state);
     writer.named_boolean("registered", lock.registered);

@@ -2,10 +2,10 @@
 
 //! Counters of one volume or of all, in total and by shard.
 //!
-//! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is no
-//! snapshot of one instant. `saving_percent`, `used_percent` and `write_amplification_percent` are dm-vdo's derived
-//! figures; a saving below zero is shown as 0. Overhead is what holds no data: what of the pool is in no slab, and the
-//! pages of the block map. Totals go on over restarts; a shard's own counters begin with each load.
+//! Counters are read on each shard's own thread, one shard after the other, so a total taken under load is not a
+//! snapshot. `saving_percent`, `used_percent` and `write_amplification_percent` are dm-vdo's derived figures; a
+//! negative saving is shown as 0. Overhead is what holds no data: the part of the pool outside slabs, and the pages of
+//! the block map. Totals continue over restarts; a shard's own counters start with each load.
 //!
 //! Fields of dm-vdo that have another name or form here:
 //!
@@ -36,11 +36,11 @@ use crate::volume::error::VolumeError;
 use crate::volume::saved_counters::SavedCounters;
 use crate::volume::{for_each_shard, mode, registry, storage, Operation, State, Volume};
 
-/// What there is to tell.
+/// The statistics of the volumes asked.
 #[derive(Debug, Default)]
 pub struct Gathered {
     loaded: Vec<(Arc<Volume>, Vec<Statistics>)>,
-    /// Volumes that are not in service, with which something is being done.
+    /// Volumes that are not in service, and the operations in progress on them.
     others: Vec<(String, Operation)>,
 }
 
@@ -92,7 +92,7 @@ fn write_other(writer: &mut Writer, name: &str, operation: Operation) {
 fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
     let mut total = Statistics::default();
     shards.iter().for_each(|shard| total.add(shard));
-    // Pages of the block map lie in data blocks, too, and are overhead.
+    // Pages of the block map lie in data blocks, too, and count as overhead.
     total.data_blocks_used = total.data_blocks_used.saturating_sub(total.block_map_pages);
     let geometry = volume.geometry();
     let physical = volume.physical_blocks();
@@ -131,7 +131,7 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
     });
 }
 
-/// Writes what there is of the index.
+/// Writes the index's figures.
 fn write_index(writer: &mut Writer, volume: &Volume, total: &Statistics) {
     writer.named_string("state", volume.index_state());
     writer.named_number("memory_bytes", volume.index_mib() << 20);
@@ -156,22 +156,22 @@ fn write_fields(writer: &mut Writer, statistics: &Statistics, kept: &SavedCounte
     }
 }
 
-/// What a volume uses as a whole: a shard's share may be below zero.
+/// Figures that are only meaningful for the whole volume: a shard's share may be negative.
 const SHARES: [&str; 2] = ["logical_blocks_used", "block_map_pages"];
 
-/// Share of the blocks for data that are taken, by data or by pages of the block map. What the volume takes for itself
-/// before anything is written is not in it: an empty volume shows 0.
+/// Share of the data blocks that are in use, for data or for pages of the block map. What the volume takes for itself
+/// before anything is written does not count: an empty volume shows 0.
 fn used_percent(total: &Statistics, data_blocks: u64) -> u64 {
     (total.data_blocks_used + total.block_map_pages) * 100 / data_blocks.max(1)
 }
 
-/// Blocks written to the base for each hundred that clients wrote: data and metadata.
+/// Blocks written to the base, data and metadata, for every hundred that clients wrote.
 fn write_amplification_percent(total: &Statistics) -> u64 {
     let metadata = total.bios_meta_bytes_written.div_ceil(engine::BLOCK_SIZE as u64);
     (total.bios_out_write + metadata) * 100 / total.bios_in_write.max(1)
 }
 
-/// Share of the mapped blocks that needs no block of its own.
+/// Share of the mapped blocks that need no block of their own.
 fn saving_percent(total: &Statistics) -> u64 {
     total.logical_blocks_used.saturating_sub(total.data_blocks_used) * 100 / total.logical_blocks_used.max(1)
 }

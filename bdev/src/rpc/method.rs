@@ -6,36 +6,34 @@ use core::ffi::CStr;
 
 use crate::spdk::json::Writer;
 
-/// What an entry of [`methods!`] says of its method: the module itself has no use for that.
+/// What an entry of [`methods!`] says of its method; only `generate` needs it.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy)]
 pub struct Method {
-    /// Its name.
     pub name: &'static str,
-    /// What it does, in the lines of a doc comment: the first paragraph for `rpc.py`, all for the reference.
+    /// What the method does, in the lines of a doc comment: the first paragraph for `rpc.py`, all for the reference.
     pub help: &'static [&'static str],
-    /// Its parameters.
     pub params: fn() -> Vec<crate::params::Param>,
-    /// What it answers, in words.
+    /// The answer in words.
     pub answer: &'static str,
-    /// The JSON type of that.
+    /// The JSON type of the answer.
     pub answer_type: &'static str,
 }
 
 /// What a method answers.
 #[cfg_attr(not(test), expect(dead_code, reason = "words and type are for what is generated"))]
 pub trait Answer {
-    /// What it is, in words.
+    /// The answer in words.
     const WORDS: &'static str;
 
-    /// Its JSON type, as SPDK's schema calls it.
+    /// The JSON type of the answer, named as in SPDK's schema.
     const TYPE: &'static str;
 
-    /// Writes it, one value.
+    /// Writes the answer, one value.
     fn write(&self, writer: &mut Writer);
 }
 
-/// What most methods answer: `true`.
+/// The answer of most methods: `true`.
 pub type Done = ();
 
 impl Answer for Done {
@@ -56,12 +54,12 @@ impl Answer for Done {
 /// }
 /// ```
 ///
-/// The first argument is the pools' [`Runtime`](crate::pool::runtime::Runtime), or `_` where it is not needed; the others
-/// are fields as [`params`](crate::params) has them. The body runs as a task on the application thread; what it
-/// evaluates to is answered, and an error that `?` meets refuses the request.
+/// The first argument is the pools' [`Runtime`](crate::pool::runtime::Runtime), or `_` if it is not needed; the others
+/// are fields as in [`params`](crate::params). The body runs as a task on the application thread. Its value is the
+/// answer; an error that `?` meets refuses the request.
 ///
-/// `register` tells SPDK of them, `METHODS` is what there is to say. Unit tests, which have no SPDK to link with, use the
-/// second.
+/// `register` registers the methods with SPDK; `METHODS` describes them. Unit tests, which cannot link SPDK, use
+/// `METHODS`.
 macro_rules! methods {
     ($(
         $(#[doc = $help:literal])+
@@ -72,7 +70,7 @@ macro_rules! methods {
             #[allow(unused_imports, reason = "a method may need nothing of the file's")]
             use super::*;
 
-            /// What there is to say about the parameters.
+            /// The descriptions of the parameters.
             pub fn params() -> Vec<$crate::params::Param> {
                 #[allow(unused_mut, reason = "a method may have no parameters")]
                 let mut all = Vec::new();
@@ -97,12 +95,12 @@ macro_rules! methods {
             }
         })+
 
-        /// Makes the methods known to SPDK.
+        /// Registers the methods with SPDK.
         pub fn register() {
             $($crate::spdk::json_rpc::register::<$name::Method>();)+
         }
 
-        /// What there is to say about each method.
+        /// The descriptions of the methods.
         #[cfg(test)]
         pub const METHODS: &[$crate::rpc::method::Method] = &[$($crate::rpc::method::Method {
             name: stringify!($name),
@@ -116,7 +114,7 @@ macro_rules! methods {
 
 pub(crate) use methods;
 
-/// A name that ends with its only zero.
+/// A name that ends with its only NUL.
 pub const fn c_name(name: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(name.as_bytes()) {
         Ok(name) => name,

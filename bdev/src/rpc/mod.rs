@@ -2,11 +2,11 @@
 
 //! JSON-RPC: one table of methods, from which everything else is made.
 //!
-//! `volumes` and `pools` are the table: an entry has a method's name, help text and parameters, what it answers and what it
-//! does. Parameters are read and refused, and the method is registered with SPDK, by what `methods!` makes of the entry;
-//! `generate` writes from the same entries what is for others to read: the plug-ins for `rpc.py`, the completion for bash,
-//! the fragment of SPDK's schema, the reference in `doc/rpc.md`. A method is added by its entry and the function that it
-//! calls; then `make rpc` writes the files again, and a test fails until that is done.
+//! `volumes` and `pools` are the table: an entry has a method's name, help text, parameters, answer and code. From the
+//! entry, `methods!` makes the code that reads and checks the parameters and registers the method with SPDK. From the
+//! same entry, `generate` writes what others read: the plug-ins for `rpc.py`, the bash completion, the fragment of
+//! SPDK's schema, and the reference in `doc/rpc.md`. To add a method, write its entry and the function that it calls;
+//! then `make rpc` rewrites the files. A test fails until that is done.
 //!
 //! The other files are answers: what is shown of volumes and pools.
 

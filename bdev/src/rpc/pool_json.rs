@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Pools as JSON: parameters, properties, usage, what was found on bdevs. Sizes are in the unit that a member's name
-//! ends with.
+//! Pools as JSON: parameters, properties, usage, and what was found on bdevs. Sizes are in the unit that ends a
+//! member's name.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use mpool::{Pool, Usage};
 use crate::rpc::method::Answer;
 use crate::spdk::json::Writer;
 
-/// The parameters as members of the open object.
+/// Writes the parameters as members of the open object.
 fn params(writer: &mut Writer, params: &PoolParams) {
     writer.named_string("name", &params.name);
     writer.named_string("uuid", &params.uuid.to_string());
@@ -51,7 +51,7 @@ fn params(writer: &mut Writer, params: &PoolParams) {
     tunables(writer, params);
 }
 
-/// The tunables that a pool can keep, as they are in force.
+/// Writes the tunables that a pool can keep, with the values in force.
 fn tunables(writer: &mut Writer, params: &PoolParams) {
     writer.named_object("tunables", |writer| {
         params.tunables.iter().for_each(|(tunable, value)| writer.named_number(tunable.name(), *value));
@@ -82,7 +82,7 @@ const fn drive_status_name(status: DriveStatus) -> &'static str {
     }
 }
 
-/// Space and objects as members of the open object.
+/// Writes space and objects as members of the open object.
 fn usage_members(writer: &mut Writer, usage: &Usage) {
     let (space, objects) = (&usage.space, &usage.objects);
     for (name, value) in [
@@ -143,8 +143,8 @@ fn usage(writer: &mut Writer, pool: &Rc<Pool>) {
     });
 }
 
-/// Name of the bdev that a class's drive is on; of a missing drive, what the pool calls it. (The pool itself keeps the
-/// last component of a path only, of at most 31 bytes.)
+/// Name of the bdev of a class's drive; for a missing drive, the pool's name for it. (The pool itself keeps only the
+/// last component of a path, of at most 31 bytes.)
 fn bdev_name(pool: &Pool, class: &ClassProps) -> String {
     let drive = pool.drive_of(class.class).ok();
     let device = drive.as_ref().and_then(|drive| drive.device());
@@ -166,7 +166,7 @@ fn write_class(writer: &mut Writer, pool: &Pool, class: &ClassProps) {
     });
 }
 
-/// All of a pool.
+/// Everything about a pool.
 pub struct Props(pub Rc<Pool>);
 
 impl Answer for Props {
@@ -200,7 +200,7 @@ impl Answer for Active {
     }
 }
 
-/// A pool in the list of the active ones.
+/// Writes a pool of the list of active pools.
 fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
     let props = pool.props();
     writer.object(|writer| {
@@ -224,9 +224,8 @@ fn listed(writer: &mut Writer, pool: &Rc<Pool>) {
 
 /// The pools on bdevs.
 pub struct OnBdevs {
-    /// Those that are active.
     pub active: Vec<Rc<Pool>>,
-    /// The others.
+    /// Pools that are not active.
     pub found: Vec<ScannedPool>,
 }
 
@@ -242,7 +241,7 @@ impl Answer for OnBdevs {
     }
 }
 
-/// An active pool among those on bdevs.
+/// Writes an active pool among those on bdevs.
 fn scanned_active(writer: &mut Writer, pool: &Rc<Pool>) {
     let props = pool.props();
     writer.object(|writer| {
@@ -260,9 +259,8 @@ fn scanned_active(writer: &mut Writer, pool: &Rc<Pool>) {
     });
 }
 
-/// Whether a pool that is not active could be: "twins" when a drive was found twice, "wiped" or "lone_copy" when its
-/// superblock is not sure, "incomplete" when its metadata has not been found. Whether other drives are missing shows at
-/// activation only.
+/// Whether a pool could be activated: "twins" if a drive was found twice, "wiped" or "lone_copy" if its superblock is
+/// not certain, "incomplete" if its metadata was not found. Other missing drives show only at activation.
 fn state_name(pool: &ScannedPool) -> &'static str {
     if pool.active || pool.twins().is_some() {
         return "twins";
@@ -282,7 +280,7 @@ const fn condition_name(condition: Condition) -> &'static str {
     }
 }
 
-/// A pool that is not active.
+/// Writes a pool that is not active.
 fn scanned(writer: &mut Writer, pool: &ScannedPool) {
     writer.object(|writer| {
         writer.named_string("name", &pool.name);
@@ -303,7 +301,7 @@ fn scanned(writer: &mut Writer, pool: &ScannedPool) {
     });
 }
 
-/// A pool that has another name now.
+/// A renamed pool, with its new name.
 pub struct Renamed(pub String);
 
 impl Answer for Renamed {

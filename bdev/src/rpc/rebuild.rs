@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the rebuild of a volume has saved, and given up.
+//! What the rebuild of a volume saved, and what it gave up.
 
 use engine::volume::rebuild::RebuildReport;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A request's way: its parameters are read, its work is done in a task on the application thread, and it is answered.
+//! Serving a request: its parameters are read, a task on the application thread does its work, and it is answered.
 
 use core::future::Future;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::spdk::json_rpc::Request;
 use crate::spdk::tasks;
 use crate::volume::error::{VolumeError, INVALID_PARAMS};
 
-/// Why a client is refused what it asked for.
+/// Why a request is refused.
 #[derive(Debug)]
 pub struct Refusal {
     /// The code for a JSON-RPC response: a negative errno, or invalid parameters.
@@ -24,8 +24,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Something is broken, and not merely asked for at the wrong time, of the wrong object or without `force`: the operator's
-    /// log has it, too.
+    /// Something is broken, and not merely asked for at the wrong time, of the wrong object or without `force`: the
+    /// operator's log gets the message, too.
     fn is_fault(&self) -> bool {
         matches!(-self.code, libc::EIO | libc::ENOMEM | libc::ENXIO | libc::EFAULT | libc::EUCLEAN | libc::EROFS)
     }
@@ -43,7 +43,7 @@ impl From<VolumeError> for Refusal {
     }
 }
 
-/// Serves a request of a method that has the parameters `params`: `read` reads them and returns what is to be done.
+/// Serves a request of a method that has the parameters `params`: `read` parses them and returns the work to do.
 pub fn serve<W, T, F>(
     request: Request,
     given: Option<Fields>,

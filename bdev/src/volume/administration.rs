@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What an operator does to a volume that is loaded.
+//! An operator's changes to a loaded volume.
 //!
-//! Operations exclude each other: while one is under way others are refused as busy. What needs all shards at rest
-//! pauses the volume: its requests wait, nothing fails.
+//! Operations exclude each other: while one is in progress, others are refused as busy. An operation that needs
+//! quiescent shards pauses the volume: its requests wait, none fails.
 
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::datapath::plan::{map_cache_bytes, map_pages_cached};
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::{notify, tasks};
 
-/// A loaded volume, by its name.
+/// The loaded volume of this name.
 ///
 /// # Errors
 /// There is none, or it is being taken down.
@@ -34,12 +34,12 @@ pub fn find(name: &str) -> Result<Arc<Volume>, VolumeError> {
     }
 }
 
-/// The right to do an operation. It ends when this is dropped.
+/// The right to run an operation on a volume. Dropping it ends the operation.
 #[derive(Debug)]
 pub(super) struct Turn(Arc<Volume>);
 
 impl Turn {
-    /// Notes how far the operation has come.
+    /// Publishes the operation's progress.
     pub(super) fn show(&self, operation: Operation) {
         self.0.control().operation = Some(operation);
     }
@@ -52,7 +52,7 @@ impl Drop for Turn {
 }
 
 impl Volume {
-    /// Begins an operation on a volume that is in service.
+    /// Begins an operation on a volume in service.
     pub(super) fn begin(self: &Arc<Volume>, name: &'static str) -> Result<Turn, VolumeError> {
         let mut control = self.control();
         let volume = || self.name.to_string();
@@ -66,7 +66,7 @@ impl Volume {
         Ok(Turn(Arc::clone(self)))
     }
 
-    /// Refuses what a volume that takes no writes cannot do.
+    /// Refuses what a read-only volume cannot do.
     pub(super) fn refuse_read_only(&self) -> Result<(), VolumeError> {
         match self.read_only_reason() {
             Some(reason) => Err(VolumeError::ReadOnly { name: self.name.to_string(), reason }),
@@ -78,24 +78,24 @@ impl Volume {
         VolumeError::pool(&self.name, error)
     }
 
-    /// Lets new requests wait, and those that were taken come to their end.
+    /// Queues new requests and waits until the accepted ones are done.
     pub(super) async fn pause(self: &Arc<Volume>) {
         for_each_shard(self, ShardHost::close).await;
         come_to_rest(self).await;
     }
 
-    /// Takes requests again, unless the volume is suspended.
+    /// Accepts requests again, unless the volume is suspended.
     pub(super) async fn unpause(self: &Arc<Volume>) {
         if self.state() != State::Suspended {
             for_each_shard(self, ShardHost::open).await;
         }
     }
 
-    /// Suspends the volume: its requests wait until it is resumed, and its media hold all its metadata. A second time
-    /// it changes nothing.
+    /// Suspends the volume: its requests wait until it is resumed, and its media hold all its metadata. Does nothing if
+    /// the volume is suspended.
     ///
     /// # Errors
-    /// Busy; it is being taken down; Io.
+    /// Busy; the volume is being taken down; Io.
     pub async fn suspend(self: &Arc<Volume>) -> Result<(), VolumeError> {
         let _turn = self.begin("suspend")?;
         if self.state() == State::Suspended {
@@ -108,16 +108,16 @@ impl Volume {
             log::info!("{}: suspended", self.name);
             return Ok(());
         }
-        // Unregistering has begun meanwhile.
+        // Unregistering has begun in the meantime.
         self.resume_index().await;
         self.open_again().await;
         Err(VolumeError::NotOnline { name: self.name.to_string(), state: self.state().name() })
     }
 
-    /// Resumes a suspended volume. A second time it changes nothing.
+    /// Resumes a suspended volume. Does nothing if the volume is not suspended.
     ///
     /// # Errors
-    /// Busy; it is being taken down.
+    /// Busy; the volume is being taken down.
     pub async fn resume(self: &Arc<Volume>) -> Result<(), VolumeError> {
         let _turn = self.begin("resume")?;
         if self.state() == State::Suspended {
@@ -135,7 +135,7 @@ impl Volume {
         }
     }
 
-    /// Goes from one place in life to another. False when it is not there.
+    /// Changes the state from `from` to `to`. False if the state is not `from`.
     fn change_state(&self, from: State, to: State) -> bool {
         let mut control = self.control();
         let there = control.state == from;
@@ -145,19 +145,19 @@ impl Volume {
         there
     }
 
-    /// Lets the shards work again after a save.
+    /// Returns the shards to normal operation after a save.
     pub(super) async fn resume_shards(self: &Arc<Volume>) {
         for_each_shard(self, ShardHost::resume).await;
     }
 
-    /// Lets the shards work and take requests again.
+    /// Returns the shards to normal operation and accepts requests again.
     pub(super) async fn open_again(self: &Arc<Volume>) {
         self.resume_shards().await;
         for_each_shard(self, ShardHost::open).await;
     }
 
-    /// Changes the size of the index, online and for later loads. Records move over as the index is used (engine,
-    /// `hash::Index::resize`).
+    /// Changes the size of the index, for the running volume and for later loads. Records move over as the index is
+    /// used (engine, `hash::Index::resize`).
     ///
     /// # Errors
     /// There is not enough memory; Busy; Io.
@@ -173,7 +173,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Changes the size of the block map's cache, online and for later loads.
+    /// Changes the size of the block map's cache, for the running volume and for later loads.
     ///
     /// # Errors
     /// There is not enough memory; Busy; Io.
@@ -190,11 +190,11 @@ impl Volume {
         Ok(())
     }
 
-    /// Changes the percent of the data blocks that are kept until the operator releases them, online and for later loads;
-    /// none releases them.
+    /// Changes the percent of the data blocks that are kept back until the operator releases them, for the running
+    /// volume and for later loads; 0 releases them.
     ///
     /// # Errors
-    /// Busy; it is being taken down; Io.
+    /// Busy; the volume is being taken down; Io.
     pub async fn set_reserve(self: &Arc<Volume>, percent: u8) -> Result<(), VolumeError> {
         let _turn = self.begin("set_reserve")?;
         self.record(|config| config.reserve_percent = percent).await?;
@@ -204,10 +204,10 @@ impl Volume {
         Ok(())
     }
 
-    /// Turns compression on or off, online and for later loads.
+    /// Turns compression on or off, for the running volume and for later loads.
     ///
     /// # Errors
-    /// Busy; it is being taken down; Io.
+    /// Busy; the volume is being taken down; Io.
     pub async fn set_compression(self: &Arc<Volume>, enabled: bool) -> Result<(), VolumeError> {
         let _turn = self.begin("set_compression")?;
         self.record(|config| config.compression = enabled).await?;
@@ -217,7 +217,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Records a change of what the volume is.
+    /// Records a change of the volume's configuration.
     pub(super) async fn record(&self, change: impl FnOnce(&mut VolumeConfig)) -> Result<(), VolumeError> {
         let store = storage::store(self.storage.key).map_err(|error| self.failed(error))?;
         let mut config = store.config();
@@ -225,10 +225,10 @@ impl Volume {
         store.set_config(config).await.map_err(|error| self.failed(error))
     }
 
-    /// Ends writing because the operator says so. A second time it changes nothing.
+    /// Makes the volume read-only on the operator's order. Does nothing if it is read-only.
     ///
     /// # Errors
-    /// Busy; it is being taken down.
+    /// Busy; the volume is being taken down.
     pub async fn set_read_only(self: &Arc<Volume>) -> Result<(), VolumeError> {
         let _turn = self.begin("set_read_only")?;
         for_each_shard(self, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
@@ -236,15 +236,15 @@ impl Volume {
         Ok(())
     }
 
-    /// A shard takes no writes any more, because of this, and has told the others. On the app thread.
+    /// A shard has become read-only, for `reason`, and has told the other shards. On the app thread.
     pub fn became_read_only(self: &Arc<Volume>, reason: ReadOnlyReason) {
         self.note_read_only(reason.to_string());
     }
 
-    /// Notes, tells and records the first reason for which the volume takes no writes any more.
+    /// Notes, reports and records the first reason for which the volume accepts no writes.
     fn note_read_only(self: &Arc<Volume>, reason: String) {
         let mut control = self.control();
-        // Without its base nothing can be written, and nothing is wrong with the volume.
+        // Without its base nothing can be written, and the volume itself is not at fault.
         if control.read_only.is_some() || control.base_gone {
             return;
         }

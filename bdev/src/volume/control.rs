@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Where a volume is in its life, and what is being done with it.
+//! A volume's state, and the operation in progress.
 //!
-//! Invariant: at most one operation is under way at a time.
+//! Invariant: at most one operation is in progress at a time.
 
 use futures::channel::oneshot;
 use mpool::PoolError;
 
 use super::storage::End;
 
-/// Where a volume is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Shards are starting; SPDK does not know the bdev yet.
     Starting,
-    /// In service.
     Online,
-    /// Its requests wait until it is resumed.
+    /// Requests wait until the volume is resumed.
     Suspended,
-    /// Being taken down.
     Removing,
 }
 
 impl State {
-    /// As `bdev_get_bdevs` shows it.
+    /// The name that `bdev_get_bdevs` shows.
     pub const fn name(self) -> &'static str {
         match self {
             State::Starting => "starting",
@@ -34,32 +31,29 @@ impl State {
     }
 }
 
-/// Who waits for a volume's end.
+/// Gets the result of a volume's end.
 pub type Waiter = oneshot::Sender<Result<(), PoolError>>;
 
-/// What is being done with a volume by request of the operator.
+/// An operation on a volume that the operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
-    /// Its name, as in the RPC method.
+    /// The name of the RPC method.
     pub name: &'static str,
-    /// How far it has come, where that is known.
+    /// Progress, where known.
     pub percent: Option<u8>,
 }
 
-/// What changes in a volume's life.
+/// The changing part of a volume's state.
 #[derive(Debug)]
 pub struct Control {
-    /// Where it is.
     pub state: State,
     /// A bdev below was removed: nothing can be saved.
     pub base_gone: bool,
-    /// Why it takes no writes any more.
+    /// Why the volume accepts no writes.
     pub read_only: Option<String>,
-    /// What becomes of its objects in the pool.
+    /// What happens to the volume's objects in the pool at its end.
     pub end: End,
-    /// What is being done with it.
     pub operation: Option<Operation>,
-    /// Who waits for its end.
     pub waiters: Vec<Waiter>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Making a volume: its pool if need be, its objects in the pool, and then what every load does.
+//! Creating a volume: its pool if need be, its objects in the pool, and then the same steps as for every load.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::{registry, setup, Volume};
 use crate::pool::runtime;
 use crate::spdk::bdevs;
 
-/// Makes a volume and brings it into service. On the app thread.
+/// Creates a volume and brings it into service. On the app thread.
 ///
 /// # Errors
-/// The name is taken; a size does not suit the pool; there is not enough memory or space; Io. Nothing is left then.
+/// The name is taken; a size does not suit the pool; there is not enough memory or space; Io. Nothing is left behind.
 pub async fn create(params: CreateParams) -> Result<Arc<Volume>, VolumeError> {
     if params.unless_exists {
         if let Some(there) = existing(&params).await? {
@@ -33,12 +33,12 @@ pub async fn create(params: CreateParams) -> Result<Arc<Volume>, VolumeError> {
 /// The volume of this name in the place that was asked for, loaded if it was not.
 ///
 /// # Errors
-/// A volume of this name is somewhere else; it cannot be loaded.
+/// A volume of this name is in another place; it cannot be loaded.
 async fn existing(params: &CreateParams) -> Result<Option<Arc<Volume>>, VolumeError> {
     let name = params.name.as_str();
     let Some(runtime) = runtime::get() else { return Ok(None) };
     if let Place::Base(base) = &params.place {
-        // Its volume is loaded before SPDK is told that the bdev has been examined.
+        // The base's volume is loaded before SPDK is told that the bdev has been examined.
         runtime.service.examinations.done_with(base).await;
     }
     let pool = match &params.place {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What shards of a volume must do or answer, each on its own thread: all of them, one after the other, or one alone.
+//! Work on a volume's shards, each on its own thread: on all of them, one after the other, or on one.
 //!
-//! Invariant: the volume travels with the work, so that the shards stay; and it comes home to its owner's thread before
-//! it is let go, since its last reference must not end elsewhere.
+//! Invariant: the volume travels with the work, so its shards stay alive. It returns to its owner's thread before it is
+//! dropped, because the last reference must not end on another thread.
 
 use core::ops::Range;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use futures::channel::oneshot;
 use super::Volume;
 use crate::datapath::shard_host::ShardHost;
 
-/// Has `work` run for each shard in turn, on its thread. Returns the answers, in the order of the shards. On the
+/// Runs `work` for each shard in turn, on that shard's thread. Returns the answers in the order of the shards. On the
 /// application thread.
 pub async fn for_each_shard<T: Send + 'static>(
     volume: &Arc<Volume>,
@@ -22,7 +22,7 @@ pub async fn for_each_shard<T: Send + 'static>(
     travel(volume, 0..volume.shards().len(), work).await
 }
 
-/// Has `work` run for one shard, on its thread. Returns the answer; none when there is no such shard. On the
+/// Runs `work` for one shard, on that shard's thread. Returns the answer; none if there is no such shard. On the
 /// application thread.
 pub async fn on_shard<T: Send + 'static>(
     volume: &Arc<Volume>,
@@ -40,11 +40,11 @@ async fn travel<T: Send + 'static>(
     let (back, receiver) = oneshot::channel();
     let answers = Vec::with_capacity(route.len());
     step(Arc::clone(volume), route, work, answers, back);
-    // The sender travels, too, and every journey comes to its end.
+    // The sender travels with the work, which always returns.
     receiver.await.unwrap_or_default()
 }
 
-/// Goes to the next shard of the route, or home when there is none.
+/// Goes to the next shard of the route, or back to the owner when there is none.
 fn step<T: Send + 'static>(
     volume: Arc<Volume>,
     mut route: Range<usize>,

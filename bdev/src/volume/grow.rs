@@ -2,8 +2,8 @@
 
 //! Growth of a loaded volume: a larger logical size, or more slabs.
 //!
-//! What is new is on media before any shard knows of it; then the volume pauses while its shards take over the new
-//! layout. So whatever goes wrong, the volume has the old or the new size.
+//! The new size is on media before any shard knows of it; then the volume pauses while its shards take over the new
+//! layout. So after any failure the volume has either the old or the new size.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::datapath::shard_host::ShardHost;
 use crate::pool::runtime;
 
 impl Volume {
-    /// Makes the size that clients see larger.
+    /// Increases the size that clients see.
     ///
     /// # Errors
-    /// It is not larger, or too large; read-only; Busy; Io.
+    /// The size is not larger, or too large; read-only; Busy; Io.
     pub async fn grow_logical(self: &Arc<Volume>, mib: u64) -> Result<(), VolumeError> {
         let _turn = self.begin("grow_logical")?;
         self.refuse_read_only()?;
@@ -41,12 +41,12 @@ impl Volume {
         Ok(())
     }
 
-    /// Adds slabs: up to `mib` MiB in all, or as many as its pool has room for when it has taken in what its bdevs have
-    /// grown by. Returns the size of the data area in MiB.
+    /// Adds slabs: up to `mib` MiB in all, or as many as the pool has room for once it uses the growth of its bdevs.
+    /// Returns the size of the data area in MiB.
     ///
     /// # Errors
-    /// There is no room for another slab, or for as many as that; reference counts are not all known yet; read-only;
-    /// Busy; Io.
+    /// There is no room for another slab, or for that many; not all reference counts are known yet; read-only; Busy;
+    /// Io.
     pub async fn grow_physical(self: &Arc<Volume>, mib: Option<u64>) -> Result<u64, VolumeError> {
         let _turn = self.begin("grow_physical")?;
         self.refuse_read_only()?;
@@ -81,7 +81,7 @@ impl Volume {
         Ok(mib)
     }
 
-    /// Lets the pool use what its bdevs have grown by.
+    /// Lets the pool use the growth of its bdevs.
     async fn grow_pool(&self, pool: &Pool) -> Result<(), VolumeError> {
         let failed = |error| VolumeError::pool(&self.name, error);
         let runtime = runtime::get().ok_or_else(|| failed(storage::ended()))?;
@@ -95,7 +95,7 @@ impl Volume {
         VolumeError::Refused { name: self.name.to_string(), reason }
     }
 
-    /// Has the shards take over the layout that the store has now; `summaries` are those of the slabs from `first` on.
+    /// Makes the shards take over the store's present layout; `summaries` are those of the slabs from `first` on.
     async fn take_over(
         self: &Arc<Volume>,
         store: &VolumeStore,

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume's index as a whole: opened when the volume starts, closed when it stops, and what the operator has done
-//! to it meanwhile.
+//! A volume's index as a whole: opened when the volume starts, closed when it stops, and changed by the operator in
+//! between.
 //!
-//! Whether it is open is the engine's to decide ([`IndexControl`]); the work is done here, on the application thread:
+//! The engine decides whether it is open ([`IndexControl`]); the application thread does the work here:
 //!
 //! | work | what is done |
 //! |---|---|
-//! | load | the history is opened, and read in the background: hooks always, level 1 where it has room |
-//! | create | every shard forgets its part, and the history is emptied |
-//! | close | what fills no section yet goes to the history |
+//! | load | open the history and read it in the background: always for the hooks, and for level 1 where it has room |
+//! | create | every shard clears its part, and the history is emptied |
+//! | close | records that do not fill a section yet go to the history |
 //!
-//! Shards ask the index only while it is open and deduplication is on.
+//! Shards query the index only while it is open and deduplication is on.
 //!
-//! Differs from dm-vdo: closing keeps the level-1 index in memory, where the next opening finds it; it is
+//! Differs from dm-vdo: closing keeps the level-1 index in memory, where the next opening finds it; it is written, as
+//! images, when the volume is stopped. An index without a history, or whose history has no room for its log, is open
+//! nevertheless. The volume does without an image or a history that cannot be read, and logs that.
 //! written, as images, when the volume is stopped. An index without a history, or with one for whose log there is no
 //! room, is open all the same. An image or a history that cannot be read is logged and done without.
 
@@ -34,7 +36,7 @@ use super::quiesce::wait_for_all;
 use super::{lock, storage, Volume};
 use crate::datapath::shard_host::ShardHost;
 
-/// The index of a volume that is being loaded. The first load of a volume has nothing to open.
+/// The index of a volume that is being loaded. A volume's first load has nothing to open.
 pub(super) fn control_of(config: &VolumeConfig, state: &VolumeState) -> IndexControl {
     match state.generation {
         0 | 1 => IndexControl::of_new_volume(config.deduplication),
@@ -42,9 +44,9 @@ pub(super) fn control_of(config: &VolumeConfig, state: &VolumeState) -> IndexCon
     }
 }
 
-/// What the last stop has left of the index, for each of so many shards; nothing if it was no clean one.
+/// The index images that the last stop left, one for each of `shards` shards; empty if that stop was not clean.
 pub(super) async fn load_images(name: &str, store: &VolumeStore, shards: usize) -> Vec<Vec<u8>> {
-    // At most 32 shards.
+    // There are at most 32 shards.
     let images = store.load_images(shards as u16).await.unwrap_or_else(|error| {
         log::warn!("{name}: its index was saved, and cannot be read: {error}");
         None
@@ -52,7 +54,7 @@ pub(super) async fn load_images(name: &str, store: &VolumeStore, shards: usize) 
     images.unwrap_or_default()
 }
 
-/// Sections of which each shard keeps hooks, and the memory that the history takes in bytes; none without a history.
+/// Sections of which each shard keeps hooks, and the memory of the history in bytes; none without a history.
 pub(super) fn window(store: &VolumeStore, shards: usize) -> Option<(u32, u64)> {
     let drive = store.pool().drive_of(MediaClass::Capacity).ok()?;
     history::window(store.config().history_mib, shards, drive.zone_bytes())
@@ -70,7 +72,6 @@ impl From<IndexAction> for IndexRequest {
 }
 
 impl Volume {
-    /// The name of the index's state.
     pub fn index_state(&self) -> &'static str {
         lock(&self.index).name()
     }
@@ -80,15 +81,15 @@ impl Volume {
         self.deduplication.load(Ordering::Relaxed)
     }
 
-    /// What the history of the index has; none without one. On the app thread.
+    /// The status of the index's history; none without one. On the app thread.
     pub fn history_status(&self) -> Option<HistoryStatus> {
         storage::history(self.storage.key).map(|history| history.status())
     }
 
-    /// Opens the index when the volume starts. Whatever goes wrong, the volume goes on.
+    /// Opens the index when the volume starts. The volume starts even if this fails.
     pub(super) async fn open_index(self: &Arc<Volume>) {
         if let Ok(store) = storage::store(self.storage.key) {
-            // They are void since the new generation was recorded.
+            // The images are void since the new generation was recorded.
             if let Err(error) = store.delete_images().await {
                 log::warn!("{}: what was saved of its index is not deleted: {error}", self.name);
             }
@@ -96,10 +97,11 @@ impl Volume {
         self.work_on_index().await;
     }
 
-    /// Does to the index what an operator asks for. Whether deduplication is on is kept for later loads.
+    /// Enables, disables or otherwise changes the index for the operator. Later loads remember whether deduplication is
+    /// on.
     ///
     /// # Errors
-    /// Busy; it is being taken down; Io.
+    /// Busy; the volume is being taken down; Io.
     pub async fn set_index(self: &Arc<Volume>, action: IndexAction) -> Result<(), VolumeError> {
         let _turn = self.begin("set_index")?;
         if let IndexAction::Disable | IndexAction::Enable = action {
@@ -113,12 +115,12 @@ impl Volume {
         Ok(())
     }
 
-    /// Ends work on the index while the volume is suspended.
+    /// Stops work on the index while the volume is suspended.
     pub(super) fn suspend_index(&self) {
         lock(&self.index).suspend();
     }
 
-    /// Goes on with what the configuration says.
+    /// Continues as configured.
     pub(super) async fn resume_index(self: &Arc<Volume>) {
         if self.read_only_reason().is_some() {
             return;
@@ -128,12 +130,12 @@ impl Volume {
         self.work_on_index().await;
     }
 
-    /// Does what is to be done until the index is as it is wanted, and lets the shards use it if they are to.
+    /// Works until the index is in the wanted state, and lets the shards use it if they should.
     async fn work_on_index(self: &Arc<Volume>) {
         loop {
             let next = lock(&self.index).next_work();
             let Some(work) = next else { break };
-            // Not in use meanwhile.
+            // The shards must not query the index meanwhile.
             for_each_shard(self, |shard: &ShardHost| shard.set_deduplication(false)).await;
             let outcome = match work {
                 IndexWork::Load => self.load_index().await,
@@ -166,7 +168,7 @@ impl Volume {
         }
     }
 
-    /// The history, if it has been opened just now.
+    /// The history, if this call has opened it.
     async fn open_history(self: &Arc<Volume>) -> Result<Option<Rc<History>>, IndexOutcome> {
         if self.history_mib == 0 || storage::history(self.storage.key).is_some() {
             return Ok(None);
@@ -200,7 +202,7 @@ impl Volume {
         IndexOutcome::Done
     }
 
-    /// Sends what fills no section yet to the history.
+    /// Sends records that do not fill a section yet to the history.
     async fn save_sections(self: &Arc<Volume>) -> IndexOutcome {
         if let Some(history) = storage::history(self.storage.key) {
             history.seal(1).await;
@@ -208,8 +210,8 @@ impl Volume {
         IndexOutcome::Done
     }
 
-    /// Closes the index of a volume that has come to rest; with `clean` it is saved for the next load. Whatever goes
-    /// wrong, the volume is stopped. On the app thread.
+    /// Closes the index of a quiescent volume; with `clean`, saves it for the next load. The volume stops even if this
+    /// fails. On the app thread.
     pub(super) async fn close_index(self: &Arc<Volume>, clean: bool) {
         lock(&self.index).suspend();
         if let Some(history) = storage::history(self.storage.key) {
@@ -217,7 +219,7 @@ impl Volume {
             if clean {
                 history.seal(1).await;
             }
-            // An answer under way would come to a shard that is no more.
+            // An answer in flight would reach a shard that no longer exists.
             wait_for_all(self, ShardHost::is_saved).await;
             history.stop().await;
             storage::set_history(self.storage.key, None);
@@ -227,20 +229,20 @@ impl Volume {
         }
     }
 
-    /// Saves level 1, shard by shard, so that no more than one of them is in memory twice.
+    /// Saves level 1 shard by shard, so that at most one shard's part is in memory twice.
     async fn save_images(self: &Arc<Volume>) {
         let Ok(store) = storage::store(self.storage.key) else { return };
         let shards = self.shards().len();
         for shard in 0..shards {
             let image = on_shard(self, shard, ShardHost::save_index).await;
-            // At most 32 shards.
+            // There are at most 32 shards.
             let saved = match image {
                 Some(image) => store.save_image(shard as u16, shards as u16, &image).await,
                 None => return,
             };
             if let Err(error) = saved {
                 log::warn!("{}: its index is not saved, and will be refilled from its history: {error}", self.name);
-                // Half of an index would do no harm, and is of no use.
+                // Part of an index would do no harm, but is of no use.
                 let _ = store.delete_images().await;
                 return;
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What `bdev_get_bdevs` shows of a volume. `save_config` notes nothing: a volume is loaded with its pool.
+//! What `bdev_get_bdevs` shows of a volume. `save_config` writes nothing: a volume is loaded with its pool.
 
 use core::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ use crate::volume::Volume;
 /// Writes the member `dedupe` into the open object of `driver_specific`.
 pub fn write(volume: &Volume, writer: &mut Writer) {
     let geometry = volume.geometry();
-    // A shard's share of what the volume uses may be negative, in two's complement.
+    // A shard's share of a figure may be negative, in two's complement.
     let sum = |gauge: fn(&Gauges) -> u64| {
         volume.shards().iter().fold(0_u64, |sum, shard| sum.wrapping_add(gauge(&shard.gauges)))
     };

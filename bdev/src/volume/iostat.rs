@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The I/O of a pool by media class: what the pool does itself, and what the shards of its volumes do beside it on the same
-//! bdevs. What a volume did is the pool's when the volume is taken out of service, so nothing counts back.
+//! The I/O of a pool by media class: the pool's own I/O, and that of its volumes' shards on the same bdevs. When a
+//! volume goes out of service, its counts are added to the pool's own, so no count ever decreases.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,29 +13,25 @@ use super::{registry, storage};
 use crate::datapath::shard_host::ShardHost;
 use crate::volume::{for_each_shard, Volume};
 
-/// The I/O of one media class.
 #[derive(Debug)]
 pub struct ClassIo {
-    /// Which.
     pub class: MediaClass,
-    /// The bdev of its drive; none of a missing one.
+    /// The bdev of the class's drive; none if the drive is missing.
     pub bdev: Option<String>,
-    /// All of it.
+    /// All I/O, the volumes' included.
     pub all: IoCounters,
-    /// The part of volumes that are in service.
+    /// The part of the volumes in service.
     pub volumes: IoCounters,
 }
 
-/// The I/O of a pool.
 #[derive(Debug)]
 pub struct PoolIo {
-    /// The pool.
     pub pool: Rc<Pool>,
-    /// Its classes that have a drive.
+    /// The classes that have a drive.
     pub classes: Vec<ClassIo>,
 }
 
-/// What a volume has done on each of its bdevs since it was loaded.
+/// The I/O of a volume on each of its bdevs since it was loaded.
 async fn of_volume(volume: &Arc<Volume>) -> Vec<IoCounters> {
     let shards = for_each_shard(volume, ShardHost::io_counters).await;
     let sum = |bdev: usize| {
@@ -45,7 +41,7 @@ async fn of_volume(volume: &Arc<Volume>) -> Vec<IoCounters> {
     (0..volume.storage().bdev_names.len()).map(sum).collect()
 }
 
-/// What a pool and its volumes have done since it was activated.
+/// The I/O of a pool and its volumes since the pool was activated.
 pub async fn gather(pool: Rc<Pool>) -> PoolIo {
     let mut classes: Vec<_> = MediaClass::ALL.into_iter().filter_map(|class| class_io(&pool, class)).collect();
     for volume in registry::all() {
@@ -69,7 +65,7 @@ fn class_io(pool: &Pool, class: MediaClass) -> Option<ClassIo> {
     Some(ClassIo { class, bdev, all: drive.io_counters(), volumes: IoCounters::default() })
 }
 
-/// Adds to a pool's own what a volume has done that is about to stop.
+/// Adds the I/O of a volume that is about to stop to the pool's own.
 pub async fn keep(volume: &Arc<Volume>) {
     let counted = of_volume(volume).await;
     let Some(store) = storage::store(volume.storage().key).ok() else { return };

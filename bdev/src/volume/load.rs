@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Loading a volume from its pool, after a clean stop, after a crash, on any number of shards.
+//! Loading a volume from its pool, after a clean stop or a crash, on any number of shards.
 //!
-//! When a pool becomes active every volume in its catalog is loaded, so after a restart the bdevs are there without
-//! anybody asking for them. A volume that was saved needs its summaries only; any other is recovered first
-//! ([`super::recovery`]). Then the new generation is recorded, which voids the journals, their segments are erased and
-//! dealt to the shards, and the shards start.
+//! When a pool becomes active, every volume in its catalog is loaded, so after a restart the bdevs appear without any
+//! command. A volume that was saved needs only its summaries; any other is recovered first ([`super::recovery`]). Then
+//! the new generation is recorded, which voids the journals; their segments are erased and distributed to the shards;
+//! and the shards start.
 //!
-//! A volume that was read-only comes back read-only: its operator is to decide about a rebuild.
+//! A read-only volume stays read-only when it is loaded: its operator decides about a rebuild.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,43 +27,39 @@ use super::{recovery, setup, start, Volume};
 use crate::pool::runtime::{self, Runtime};
 use crate::spdk::cpumask;
 
-/// A volume whose objects are open and whose metadata is whole.
+/// A volume whose objects are open and whose metadata is consistent.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Its name.
     pub name: String,
-    /// Its identity.
     pub uuid: Uuid,
-    /// What it has in its pool.
+    /// The volume's objects in its pool.
     pub storage: Storage,
-    /// What it is.
     pub config: VolumeConfig,
-    /// What became of it, with the generation that begins now.
+    /// The recorded state, with the generation that begins now.
     pub state: VolumeState,
-    /// Its layout on the shards that it gets.
+    /// The layout on the shards of this load.
     pub geometry: Geometry,
-    /// Where its objects lie.
+    /// Where the volume's objects lie.
     pub placement: Placement,
     /// Erased segments for each shard's journal.
     pub segments: Vec<Vec<JournalSegment>>,
-    /// Summaries of its slabs.
     pub summaries: Vec<SlabSummary>,
-    /// Its index as the last stop has left it, shard by shard, if that was a clean one on as many shards.
+    /// The index images of the last stop, shard by shard, if that stop was clean and on the same number of shards.
     pub images: Vec<Vec<u8>>,
     /// Sections of the index's history of which each shard keeps hooks; none without a history.
     pub history_sections: Option<u32>,
-    /// Bytes of memory for the history.
+    /// Memory of the history.
     pub history_bytes: u64,
-    /// The cores of its shards.
+    /// One for each shard.
     pub cores: Vec<u32>,
-    /// Why it takes no writes.
+    /// Why the volume accepts no writes; none if it does.
     pub read_only: Option<String>,
 }
 
 /// Loads a volume that was unloaded. On the app thread.
 ///
 /// # Errors
-/// There is none of this name, its bdev's name is taken, or it cannot be loaded.
+/// There is no volume of this name, the name of its bdev is taken, or it cannot be loaded.
 pub async fn load(params: LoadParams) -> Result<Arc<Volume>, VolumeError> {
     let given = params.name.as_str();
     refuse_taken(given)?;
@@ -80,7 +76,7 @@ pub async fn load(params: LoadParams) -> Result<Arc<Volume>, VolumeError> {
     bring_up(name, held, cores).await
 }
 
-/// Loads the volume of a name in a pool, if that has one.
+/// Loads the volume of this name in a pool, if the pool has one.
 ///
 /// # Errors
 /// It cannot be loaded.
@@ -102,7 +98,7 @@ pub(super) async fn load_if_stored(
     bring_up(name, held, cores).await.map(Some)
 }
 
-/// The name of a volume that is held, which may have been called otherwise. If that is taken it is held no longer.
+/// The stored name of a held volume; `given` may be its UUID or alias.
 pub(super) fn held_name(given: &str, held: &Storage) -> Result<String, VolumeError> {
     let store = storage::store(held.key).map_err(|error| VolumeError::pool(given, error))?;
     Ok(store.entry().name.clone())
@@ -115,7 +111,7 @@ fn refuse_taken(name: &str) -> Result<(), VolumeError> {
     }
 }
 
-/// Says of a name that is no stored volume's what it is.
+/// The error for a name that no stored volume has.
 pub(super) fn not_found(name: &str, error: PoolError) -> VolumeError {
     match error.kind() {
         Kind::NotFound => setup::missing(name),
@@ -123,7 +119,7 @@ pub(super) fn not_found(name: &str, error: PoolError) -> VolumeError {
     }
 }
 
-/// Loads every volume of a pool that has become active. What cannot be loaded is logged, and left for
+/// Loads every volume of a pool that has become active. A volume that cannot be loaded is logged and left for
 /// `bdev_dedupe_load`, `bdev_dedupe_check` and `bdev_dedupe_rebuild`. On the app thread.
 pub async fn load_all(runtime: &Rc<Runtime>, pool: Uuid) {
     for volume in to_be_loaded(runtime, pool).await {
@@ -162,12 +158,12 @@ async fn load_stored(runtime: &Rc<Runtime>, volume: StoredVolume) -> Result<(), 
     bring_up(&name, held, cores).await.map(drop)
 }
 
-/// The host of the pools.
+/// The runtime of the pools, or an error for the volume `name`.
 pub(super) fn runtime_for(name: &str) -> Result<Rc<Runtime>, VolumeError> {
     runtime::get().ok_or_else(|| VolumeError::pool(name, storage::ended()))
 }
 
-/// Finds a volume that is not loaded, in this pool or any, opens and holds it.
+/// Finds a volume that is not loaded, in the pool given or in any, opens and holds it.
 pub(super) async fn hold(name: &str, pool_name: Option<&str>) -> Result<Storage, VolumeError> {
     let runtime = runtime_for(name)?;
     let _managing = runtime.service.manage().await;
@@ -176,7 +172,7 @@ pub(super) async fn hold(name: &str, pool_name: Option<&str>) -> Result<Storage,
     open(found).await.map_err(|error| VolumeError::pool(name, error))
 }
 
-/// Refuses work that changes a volume whose pool takes no changes just now, which is tried once more for it.
+/// Refuses a change to a volume whose pool takes no changes at present, after one more try.
 ///
 /// # Errors
 /// Faulted.
@@ -190,30 +186,29 @@ pub(super) async fn refuse_faulted(name: &str, pool: &Rc<Pool>) -> Result<(), Vo
     Err(VolumeError::Faulted { name, pool, faults: faults.join(", ") })
 }
 
-/// Opens and holds a volume. The caller manages.
+/// Opens and holds a volume. The caller holds `Service::manage`.
 async fn open(volume: StoredVolume) -> Result<Storage, PoolError> {
     let store = VolumeStore::open(&volume.pool, volume.entry).await?;
     storage::hold(store, false)
 }
 
-/// The cores that the volume is recorded to run on, as far as the application has them.
+/// The recorded cores of the volume, as far as the application has them.
 pub(super) fn recorded_cores(name: &str, held: &Storage) -> Result<Vec<u32>, VolumeError> {
     let store = storage::store(held.key).map_err(|error| VolumeError::pool(name, error))?;
     Ok(setup::usable_cores(name, &store.config().core_mask, store.slabs()))
 }
 
-/// Records the cores that a volume runs on from now on. That it cannot be recorded does not keep it from running.
+/// Records the cores that a volume runs on from now on. The volume runs even if this fails.
 async fn change_mask(held: &Storage, core_mask: String) {
     let Ok(store) = storage::store(held.key) else { return };
     let config = VolumeConfig { core_mask, ..store.config() };
     store.set_config(config).await.unwrap_or_else(|error| log::error!("its cores are not recorded: {error}"));
 }
 
-/// Brings a volume into service that is held. After a failure it is held no longer, and what was made for it is taken
-/// back.
+/// Brings a held volume into service. After a failure it is no longer held, and what was made for it is removed.
 ///
 /// # Errors
-/// Its metadata is damaged; there is not enough memory; SPDK does not take it; Io.
+/// Its metadata is damaged; there is not enough memory; SPDK refuses the bdev; Io.
 pub(super) async fn bring_up(name: &str, held: Storage, cores: Vec<u32>) -> Result<Arc<Volume>, VolumeError> {
     let key = held.key;
     let outcome = match prepare(name, held, cores).await {
@@ -226,7 +221,7 @@ pub(super) async fn bring_up(name: &str, held: Storage, cores: Vec<u32>) -> Resu
     outcome
 }
 
-/// Makes a volume's metadata whole, and records that it is loaded.
+/// Makes a volume's metadata consistent, and records that the volume is loaded.
 async fn prepare(name: &str, storage: Storage, cores: Vec<u32>) -> Result<Loaded, VolumeError> {
     let failed = |error| VolumeError::pool(name, error);
     let store = storage::store(storage.key).map_err(failed)?;

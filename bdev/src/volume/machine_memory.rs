@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How much memory the machine has left, so that a volume too large for it is refused instead of bringing the
-//! process down.
+//! Free memory of the machine, so that a volume too large for it is refused instead of killing the process.
 
 /// The machine's memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
-    /// All of it.
     pub total: u64,
-    /// What can be used without swapping, as the kernel estimates it.
+    /// Usable without swapping, as estimated by the kernel.
     pub available: u64,
 }
 
-/// Reads it. None where /proc is not to be read.
+/// Reads /proc/meminfo. None if it cannot be read.
 pub fn machine() -> Option<Machine> {
     parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }

@@ -7,21 +7,21 @@ use engine::format::Geometry;
 /// Memory of a volume, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Reference counts: one byte for each data block.
+    /// One byte for each data block.
     pub reference_counts: u64,
     /// The block map's cache.
     pub block_map: u64,
     /// Level-1 index.
     pub index: u64,
-    /// Requests, locks, rings and what compression takes, over all shards.
+    /// Requests, locks, rings and compression, over all shards.
     pub fixed: u64,
     /// Block buffers in DMA memory, over all shards.
     pub dma: u64,
 }
 
 impl Memory {
-    /// What a volume of this layout uses, with an index and a block map's cache of so many bytes, when each shard has
-    /// `fixed` bytes of arenas and `dma` bytes of buffers.
+    /// The memory of a volume of this layout, with `index` bytes of index and `block_map` bytes of block-map cache, when
+    /// each shard has `fixed` bytes of arenas and `dma` bytes of buffers.
     pub fn of(geometry: &Geometry, (index, block_map): (u64, u64), (fixed, dma): (u64, u64)) -> Memory {
         let shards = geometry.shards() as u64;
         Memory {
@@ -33,12 +33,11 @@ impl Memory {
         }
     }
 
-    /// All of it that is not DMA memory.
+    /// All except DMA memory.
     pub fn heap(&self) -> u64 {
         self.reference_counts + self.block_map + self.index + self.fixed
     }
 
-    /// All of it.
     pub fn total(&self) -> u64 {
         self.heap() + self.dma
     }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One dedupe bdev: what it is made of.
+//! One dedupe bdev: its parts.
 //!
-//! Its life, each part in a file of its own, all on SPDK's application thread except what a shard does on its own:
-//! [`create`] makes a volume in a pool and loads it, [`load`] loads one that is there, [`start`] brings it into service
-//! and [`stop`] takes it out of service; [`index`] opens and closes its index, with the [`history`] of that;
-//! [`registration`] is SPDK's side of both. [`administration`] is what an operator has done to a volume meanwhile,
-//! [`grow`] its growth, [`offline`] what is done to one that is not loaded. [`mod@for_each_shard`] goes over the shards,
-//! [`rest`] waits for them.
+//! Each part of a volume's life has its own module. All of them run on SPDK's application thread, except what a shard
+//! does by itself: [`create`] makes a volume in a pool and loads it; [`load`] loads an existing one; [`start`] brings
+//! it into service and [`stop`] takes it out of service; [`index`] opens and closes its index, with the index's
+//! [`history`]; [`registration`] is SPDK's side of start and stop. [`administration`] has the operator's changes to a
+//! volume in service, [`grow`] its growth, [`offline`] what also works on a volume that is not loaded.
+//! [`mod@for_each_shard`] visits the shards, [`quiesce`] waits until they are quiescent.
 //!
-//! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is
-//! after SPDK was told.
+//! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is after
+//! SPDK was told.
 
 pub mod administration;
 mod control;
@@ -59,43 +59,38 @@ use storage::Storage;
 pub use self::control::{Operation, State};
 pub use self::for_each_shard::for_each_shard;
 
-/// One dedupe bdev.
+/// A dedupe bdev.
 pub struct Volume {
     bdev: VirtualBdev,
     name: Arc<str>,
     uuid: Uuid,
     storage: Storage,
-    /// SPDK's application thread, which created it and takes it down.
+    /// SPDK's application thread, which creates the volume and takes it down.
     owner: Thread,
-    /// What its channels see of it: its size, its shards.
+    /// What the channels see: the volume's size and shards.
     frontend: Arc<Frontend>,
-    /// Changes when the volume grows.
+    /// The layout; changes when the volume grows.
     geometry: Mutex<Geometry>,
     memory: Memory,
-    /// Size of the index in MiB.
     index_mib: AtomicU64,
-    /// Size of the block map's cache in MiB.
     map_cache_mib: AtomicU64,
-    /// Size of the index's history in MiB; 0 for none.
+    /// 0 for no history.
     history_mib: u32,
-    /// Compression is on.
     reserve_percent: AtomicU8,
     compression: AtomicBool,
-    /// Deduplication is on.
     deduplication: AtomicBool,
-    /// Whether the index is open.
     index: Mutex<IndexControl>,
-    /// What it had counted before it was loaded.
+    /// What the volume had counted before it was loaded.
     kept: SavedCounters,
-    /// Recoveries after crashes, and rebuilds, in its life.
+    /// Recoveries after crashes, and rebuilds, since the volume was created.
     recoveries: Recoveries,
     control: Mutex<Control>,
 }
 
-/// How often a volume was made whole again.
+/// How often a volume's metadata was repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recoveries {
-    /// By replay of its journals, after a crash.
+    /// By replay of its journals after a crash.
     pub complete: u64,
     /// By a rebuild.
     pub read_only: u64,
@@ -107,98 +102,89 @@ impl core::fmt::Debug for Volume {
     }
 }
 
-/// Locks a mutex whose guarded data cannot be left half-changed by a panic (panics abort).
+/// Locks a mutex. A panic cannot leave its data half-changed, because panics abort.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Volume {
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its identity.
     pub fn uuid(&self) -> Uuid {
         self.uuid
     }
 
-    /// Its shards.
     pub fn shards(&self) -> &[ShardHost] {
         self.frontend.shards()
     }
 
-    /// Its present layout.
+    /// The present layout.
     pub fn geometry(&self) -> Geometry {
         *lock(&self.geometry)
     }
 
-    /// The memory it uses.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// Size of the index in MiB.
     pub fn index_mib(&self) -> u64 {
         self.index_mib.load(Ordering::Relaxed)
     }
 
-    /// Size of the block map's cache in MiB.
     pub fn map_cache_mib(&self) -> u64 {
         self.map_cache_mib.load(Ordering::Relaxed)
     }
 
-    /// Size of the index's history in MiB; 0 for none.
+    /// 0 for no history.
     pub fn history_mib(&self) -> u64 {
         self.history_mib.into()
     }
 
-    /// Percent of the data blocks that are kept until the operator releases them.
+    /// Percent of the data blocks that are kept back until the operator releases them.
     pub fn reserve_percent(&self) -> u8 {
         self.reserve_percent.load(Ordering::Relaxed)
     }
 
-    /// Compression is on.
     pub fn compression(&self) -> bool {
         self.compression.load(Ordering::Relaxed)
     }
 
-    /// What it has in its pool.
+    /// The volume's objects in its pool.
     pub fn storage(&self) -> &Storage {
         &self.storage
     }
 
-    /// Physical blocks that count as its own.
+    /// Physical blocks that count as the volume's own.
     pub fn physical_blocks(&self) -> u64 {
         self.storage.physical_blocks(self.geometry().data_blocks().0)
     }
 
-    /// What it had counted before it was loaded.
+    /// What the volume had counted before it was loaded.
     pub fn kept(&self) -> &SavedCounters {
         &self.kept
     }
 
-    /// How often it was made whole again.
     pub fn recoveries(&self) -> Recoveries {
         self.recoveries
     }
 
-    /// The thread that created it and takes it down.
+    /// The thread that creates the volume and takes it down.
     pub fn owner(&self) -> Thread {
         self.owner
     }
 
-    /// Where it is in its life.
     pub fn state(&self) -> State {
         self.control().state
     }
 
-    /// What is being done with it.
+    /// The operation in progress, if any.
     pub fn operation(&self) -> Option<Operation> {
         self.control().operation
     }
 
-    /// Why it takes no writes any more; none while it does.
+    /// Why the volume accepts no writes; none while it does.
     pub fn read_only_reason(&self) -> Option<String> {
         self.control().read_only.clone()
     }
@@ -207,7 +193,6 @@ impl Volume {
         lock(&self.control)
     }
 
-    /// Exposed block size in bytes.
     pub fn block_bytes(&self) -> u32 {
         self.frontend.block_bytes()
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How a volume is: its mode and recovery percentage, why it takes no writes, and what is being done
-//! with it.
+//! A volume's condition: its mode and recovery percentage, why it accepts no writes, and the operation in progress.
 
 use crate::spdk::json::Writer;
 use crate::volume::{Operation, Volume};
@@ -21,7 +20,7 @@ pub fn write(writer: &mut Writer, volume: &Volume, slabs_unrecovered: u64) {
     }
 }
 
-/// Writes what is being done with a volume, as a member of the open object.
+/// Writes the operation in progress as a member of the open object.
 pub fn write_operation(writer: &mut Writer, operation: Operation) {
     writer.named_object("operation", |writer| {
         writer.named_string("name", operation.name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What is done to a volume whether it is loaded or not: deletion, check, rebuild; and what only one that is not has: another
-//! name.
+//! Operations on a volume whether it is loaded or not: deletion, check, rebuild; and one only for a volume that is not
+//! loaded: renaming.
 
 use engine::volume::access::VolumeMedia;
 use engine::volume::catalog::Catalog;
@@ -21,10 +21,10 @@ use super::storage::{self, stored, End, Storage};
 use super::{registry, Operation};
 use crate::spdk::{bdevs, timer};
 
-/// Deletes a volume with its content, and its pool if that was made for it. With `force` also one that somebody uses.
+/// Deletes a volume with its content, and its pool if that was made for it. With `force`, even if the volume is in use.
 ///
 /// # Errors
-/// There is none; Busy: somebody has it open or claimed; Io.
+/// There is no such volume; Busy: it is open or claimed; Io.
 pub async fn delete(name: &str, force: bool) -> Result<(), VolumeError> {
     let failed = |error| VolumeError::pool(name, error);
     if let Some(volume) = registry::find(name) {
@@ -41,10 +41,10 @@ pub async fn delete(name: &str, force: bool) -> Result<(), VolumeError> {
     Ok(())
 }
 
-/// Gives a volume that is not loaded another name.
+/// Renames a volume that is not loaded.
 ///
 /// # Errors
-/// There is none; it is loaded; another one of its pool has the name; Io.
+/// There is no such volume; it is loaded; another one of its pool has the name; Io.
 pub async fn rename(name: &str, new_name: &str) -> Result<(), VolumeError> {
     if registry::find(name).is_some() {
         let reason = "it is loaded; bdev_dedupe_unload takes it out of service first".to_owned();
@@ -62,10 +62,10 @@ pub async fn rename(name: &str, new_name: &str) -> Result<(), VolumeError> {
     Ok(())
 }
 
-/// How often it is looked whether a volume is still in use: half a second in all.
+/// How often to check whether a volume is still in use: half a second in all.
 const LOOKS: u32 = 1000;
 
-/// Refuses a volume that somebody uses. Who looks at a new bdev, as SPDK's modules do, lets it go soon.
+/// Refuses a volume that is in use. A module that examines a new bdev, as SPDK's do, closes it soon.
 async fn refuse_used(name: &str) -> Result<(), VolumeError> {
     let mut looks = 0;
     while let Some(user) = bdevs::user_of(name) {
@@ -78,11 +78,11 @@ async fn refuse_used(name: &str) -> Result<(), VolumeError> {
     Ok(())
 }
 
-/// Recounts the references of a volume and compares them with those that are recorded. A loaded volume pauses
-/// meanwhile, unless it is read-only; one that is not loaded is made whole first.
+/// Recounts the references of a volume and compares them with the recorded ones. A loaded volume pauses meanwhile,
+/// unless it is read-only; one that is not loaded is made consistent first.
 ///
 /// # Errors
-/// There is none; it cannot be made whole; Busy; Io.
+/// There is no such volume; it cannot be made consistent; Busy; Io.
 pub async fn check(name: &str) -> Result<CheckReport, VolumeError> {
     let report = match registry::find(name) {
         Some(_) => check_loaded(name).await,
@@ -106,7 +106,7 @@ async fn check_loaded(name: &str) -> Result<CheckReport, VolumeError> {
     if volume.read_only_reason().is_some() {
         return recount_store(name, &store, &mut tell).await;
     }
-    // Saving what could not be written would end its writing.
+    // Saving metadata that cannot be written would make the volume read-only.
     refuse_faulted(name, store.pool()).await?;
     volume.pause().await;
     save(&volume).await;
@@ -140,17 +140,17 @@ async fn recount_store(
     recount(&at_rest, tell).await.map_err(|error| damaged(name, error))
 }
 
-/// How far an operation has come.
+/// An operation with its progress.
 fn operation(name: &'static str, progress: Progress) -> Operation {
     let percent = progress.done.saturating_mul(100) / progress.total.max(1);
     Operation { name, percent: Some(percent.min(100) as u8) }
 }
 
-/// Makes a volume consistent that is read-only, damaged or not loaded, at the price of what cannot be saved, and
-/// brings it into service.
+/// Makes a volume consistent that is read-only, damaged or not loaded, giving up what cannot be saved, and brings it
+/// into service.
 ///
 /// # Errors
-/// There is none; it takes writes; it cannot be written or loaded.
+/// There is no such volume; it accepts writes; it cannot be written or loaded.
 pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
     let mut key = name.to_owned();
     if registry::find(name).is_some() {
@@ -160,10 +160,10 @@ pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
             return Err(VolumeError::Refused { name: name.to_owned(), reason: reason.to_owned() });
         }
         refuse_unwritable(name, volume.storage().key).await?;
-        // Its alias goes with its bdev.
+        // The alias goes away with the bdev.
         key = volume.uuid().to_string();
         if let Err(error) = volume.remove(End::Keep).await {
-            // It is out of service all the same, and what could not be written is what a rebuild does without.
+            // The volume is out of service nevertheless, and a rebuild does without what could not be written.
             log::warn!("{name}: {error}");
         }
     }
@@ -178,7 +178,7 @@ pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
     }
 }
 
-/// Refuses to rebuild a loaded volume, before it leaves service, when its pool or its own inventory takes no changes.
+/// Refuses to rebuild a loaded volume, before it leaves service, if its pool or its own inventory takes no changes.
 async fn refuse_unwritable(name: &str, key: u64) -> Result<(), VolumeError> {
     let failed = |error| VolumeError::pool(name, error);
     let store = storage::store(key).map_err(failed)?;
@@ -186,8 +186,8 @@ async fn refuse_unwritable(name: &str, key: u64) -> Result<(), VolumeError> {
     store.set_state(store.state()).await.map_err(failed)
 }
 
-/// After a rebuild that failed before it changed anything, brings the volume back as it was; else lets go of it: its journals
-/// may be replayed in part, so a read could find what is older than what was answered.
+/// After a rebuild that failed before it changed anything, brings the volume back as it was. Otherwise releases it: its
+/// journals may be replayed in part, so a read could return data older than what was acknowledged.
 async fn give_up(name: &str, held: Storage) {
     let unchanged = storage::store(held.key).is_ok_and(|store| store.state().kind == StateKind::ReadOnly);
     match recorded_cores(name, &held) {
@@ -200,8 +200,8 @@ async fn give_up(name: &str, held: Storage) {
     }
 }
 
-/// Rebuilds a volume's metadata. Until that has ended it is recorded that it has begun. Returns the cores to load the
-/// volume on, too.
+/// Rebuilds a volume's metadata. While this runs, the volume is recorded as being rebuilt. Also returns the cores to
+/// load the volume on.
 async fn rebuild_store(name: &str, held: &Storage) -> Result<(RebuildReport, Vec<u32>), VolumeError> {
     let failed = |error| VolumeError::pool(name, error);
     let store = storage::store(held.key).map_err(failed)?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Bringing a volume to rest: nothing in flight in or between its shards.
+//! Quiescing a volume: nothing in flight in or between its shards.
 //!
-//! One look at each shard is not enough, since a shard that was idle when it was asked may have got mail since. When
-//! two looks in succession find all idle, as many mails received as sent, and no mail in between, then nothing is
-//! under way.
+//! Asking each shard once is not enough, because a shard that was idle when asked may have got a message since. When
+//! two rounds in succession find all shards idle, as many messages received as sent, and no message in between, nothing
+//! is in flight.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::datapath::poll::Quiet;
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::timer;
 
-/// Time between two looks while something is under way.
+/// Time between two rounds while something is in flight.
 pub const LOOK_AGAIN: Nanos = Nanos(500_000);
 
-/// Waits until all that a volume has taken in is done. Nothing new must come meanwhile.
+/// Waits until all accepted work of a volume is done. No new work may arrive meanwhile.
 pub async fn come_to_rest(volume: &Arc<Volume>) {
     let mut before = None;
     loop {
@@ -41,7 +41,7 @@ fn is_at_rest(shards: &[Quiet]) -> bool {
     shards.iter().all(|shard| shard.idle) && sent == received
 }
 
-/// Waits until `is_done` of every shard.
+/// Waits until `is_done` holds for every shard.
 pub async fn wait_for_all(volume: &Arc<Volume>, is_done: fn(&ShardHost) -> bool) {
     while !for_each_shard(volume, is_done).await.into_iter().all(|done| done) {
         timer::sleep(LOOK_AGAIN).await;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Making a volume's metadata whole before it is loaded: nothing to do for one that was saved, replay of its journals
-//! for any other (engine, `volume::recovery`).
+//! Making a volume's metadata consistent before it is loaded: nothing to do for a volume that was saved, replay of the
+//! journals for any other (engine, `volume::recovery`).
 //!
-//! A volume whose journals cannot be replayed is not loaded: to serve it without them would be to serve old data. Its
-//! operator is told, and can have it rebuilt.
+//! A volume whose journals cannot be replayed is not loaded, because without them it would serve old data. The operator
+//! is told, and can have it rebuilt.
 
 use engine::format::slab_summary::SlabSummary;
 use engine::format::Geometry;
@@ -16,19 +16,19 @@ use engine::volume::store::VolumeStore;
 use super::error::VolumeError;
 use crate::spdk::timer;
 
-/// A volume whose metadata is whole.
+/// A volume whose metadata is consistent.
 #[derive(Debug)]
 pub struct Whole {
-    /// What became of it, with what it uses now. The generation is still that of before.
+    /// The recorded state, with what is in use now. The generation is still the previous one.
     pub state: VolumeState,
     /// Summaries of all slabs.
     pub summaries: Vec<SlabSummary>,
 }
 
-/// Makes a volume whole.
+/// Makes a volume's metadata consistent.
 ///
 /// # Errors
-/// Its metadata is damaged, and needs a rebuild; Io.
+/// The metadata is damaged and needs a rebuild; Io.
 pub async fn make_whole(name: &str, store: &VolumeStore, geometry: &Geometry) -> Result<Whole, VolumeError> {
     let (state, nonce) = (store.state(), store.config().nonce);
     let failed = |error| damaged(name, error);
@@ -52,7 +52,7 @@ pub async fn make_whole(name: &str, store: &VolumeStore, geometry: &Geometry) ->
     }
 }
 
-/// What is wrong with a volume, in words.
+/// The damage in words.
 pub fn damaged(name: &str, error: RecoveryError) -> VolumeError {
     match error {
         RecoveryError::Pool(error) => VolumeError::pool(name, error),

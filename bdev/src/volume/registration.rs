@@ -2,9 +2,8 @@
 
 //! A volume as SPDK knows it: an io_device and a bdev, registered together and unregistered together.
 //!
-//! Unregistering is begun by `bdev_dedupe_delete` and `bdev_dedupe_unload`, by removal of a bdev below, or by the end
-//! of the application; all of them come to SPDK's unregistering and so to [`Volume::destruct`]: no more channels,
-//! then [`super::stop`].
+//! `bdev_dedupe_delete`, `bdev_dedupe_unload`, the removal of a bdev below and the end of the application all
+//! unregister the bdev, after which SPDK calls [`Volume::destruct`]: no more channels, then [`super::stop`].
 
 use core::ffi::c_void;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::spdk::tasks;
 use crate::spdk::virtual_bdev::Shape;
 
 impl Volume {
-    /// Makes the volume known to SPDK.
+    /// Registers the volume with SPDK.
     pub(super) fn register(self: &Arc<Volume>) -> Result<(), VolumeError> {
         self.frontend.open(self.bdev.name());
         self.control().state = State::Online;
@@ -33,7 +32,7 @@ impl Volume {
         if let Err(errno) = self.bdev.register(&shape) {
             self.control().state = State::Starting;
             registry::remove(self);
-            // Without a bdev nobody has a channel.
+            // Without a bdev there are no channels.
             self.frontend.close(|| {});
             return Err(VolumeError::Register { name: self.name.to_string(), errno });
         }
@@ -42,7 +41,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Gives the bdev the alias "pool/volume", as logical volumes have it.
+    /// Gives the bdev the alias "pool/volume", as SPDK's logical volumes have it.
     fn add_alias(&self) {
         let alias = format!("{}/{}", self.storage.pool_name, self.name);
         if let Err(error) = self.bdev.add_alias(&alias) {
@@ -70,12 +69,12 @@ impl Volume {
         );
     }
 
-    /// Has SPDK take the bdev away, if it knows it and has not been asked before. On the app thread.
+    /// Asks SPDK to unregister the bdev, if it is registered and this was not asked before. On the app thread.
     pub(super) fn unregister(self: &Arc<Volume>) {
         let before = core::mem::replace(&mut self.control().state, State::Removing);
         self.abort_unmaps();
         if before == State::Suspended {
-            // Requests that wait would keep their clients from letting go.
+            // Queued requests would keep their clients from closing the bdev.
             let volume = Arc::clone(self);
             tasks::spawn(async move { volume.open_again().await });
         }
@@ -84,8 +83,8 @@ impl Volume {
         }
     }
 
-    /// Gives up what is left of unmaps of many pages: they would keep the bdev from going for as long as they take. On the
-    /// app thread.
+    /// Aborts what remains of unmaps of many pages, which would delay the bdev's removal until they end. On the app
+    /// thread.
     pub fn abort_unmaps(self: &Arc<Volume>) {
         let volume = Arc::clone(self);
         tasks::spawn(async move {
@@ -93,7 +92,7 @@ impl Volume {
         });
     }
 
-    /// SPDK has no more use for the bdev: no descriptor is open, no request is on the way.
+    /// SPDK no longer uses the bdev: no descriptor is open, no request is in flight.
     pub fn destruct(self: Arc<Volume>) {
         self.control().state = State::Removing;
         self.bdev.forget_aliases();
@@ -110,19 +109,19 @@ impl Volume {
     }
 }
 
-/// The volume of an io_device, which the registry keeps.
+/// The volume that an io_device belongs to, if it is still in the registry.
 fn volume_of(io_device: *mut c_void) -> Option<Arc<Volume>> {
     registry::all().into_iter().find(|volume| volume.frontend.key() == io_device)
 }
 
-/// SPDK has no more use for a bdev.
+/// SPDK no longer uses the bdev of this io_device.
 pub fn destruct(io_device: *mut c_void) {
     if let Some(volume) = volume_of(io_device) {
         volume.owner().run(move || volume.destruct());
     }
 }
 
-/// Writes what is to be known of a bdev into the open object of `driver_specific`.
+/// Writes information on a bdev into the open object of `driver_specific`.
 pub fn write_info(io_device: *mut c_void, writer: &mut Writer) {
     if let Some(volume) = volume_of(io_device) {
         info::write(&volume, writer);

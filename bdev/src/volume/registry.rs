@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The volumes that SPDK knows, in the order of their creation. An entry keeps its volume alive.
+//! The volumes that SPDK knows, in order of creation. An entry keeps its volume alive.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,30 +11,29 @@ use crate::volume::Volume;
 
 static VOLUMES: Mutex<Vec<Arc<Volume>>> = Mutex::new(Vec::new());
 
-/// Who waits for the end of the last.
+/// Called when the last volume has ended.
 static WAITER: Mutex<Option<fn()>> = Mutex::new(None);
 
 fn with<R>(work: impl FnOnce(&mut Vec<Arc<Volume>>) -> R) -> R {
     work(&mut VOLUMES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Adds a volume.
 pub fn add(volume: Arc<Volume>) {
     with(|volumes| volumes.push(volume));
 }
 
-/// Removes a volume, if it is there.
+/// Removes a volume, if it is registered.
 pub fn remove(volume: &Arc<Volume>) {
     with(|volumes| volumes.retain(|other| !Arc::ptr_eq(other, volume)));
 }
 
-/// Calls `done` when no volume is left: at once if there is none, else after the end of the last.
+/// Calls `done` when no volume is left: at once if there is none, else when the last one has ended.
 pub fn when_empty(done: fn()) {
     *WAITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
     gone();
 }
 
-/// A volume has come to its end. Tells who waits for the last.
+/// A volume has ended. Calls the waiter if it was the last one.
 pub fn gone() {
     if !with(|volumes| volumes.is_empty()) {
         return;
@@ -45,19 +44,17 @@ pub fn gone() {
     }
 }
 
-/// The volume of that name.
 pub fn named(name: &str) -> Option<Arc<Volume>> {
     with(|volumes| volumes.iter().find(|volume| volume.name() == name).cloned())
 }
 
-/// The volume of that name, UUID or alias. On the app thread.
+/// The volume of this name, UUID or alias. On the app thread.
 pub fn find(key: &str) -> Option<Arc<Volume>> {
     let identified = |uuid: Uuid| with(|volumes| volumes.iter().find(|volume| volume.uuid() == uuid).cloned());
     let by_uuid = || Uuid::try_parse(key).ok().and_then(identified);
     named(key).or_else(by_uuid).or_else(|| named(&bdevs::canonical(key)))
 }
 
-/// All volumes.
 pub fn all() -> Vec<Arc<Volume>> {
     with(|volumes| volumes.clone())
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Statistics that are kept across restarts: what a volume had counted when it was last saved, and how it is recorded.
+//! Statistics that are kept across restarts: the counters of a volume when it was last saved, and how they are
+//! recorded.
 //!
 //! On media a counter has an identity and a value. The identity is the 64-bit FNV-1a of its name, so that counters may
-//! come and go with releases. Gauges are not kept: they are what is there, not what was.
+//! come and go with releases. Gauges are not kept: they tell what is there, not what was.
 
 use engine::statistics::Statistics;
 
@@ -37,7 +38,6 @@ const GAUGES: &[&str] = &[
     "slabs_unrecovered",
 ];
 
-/// The identity of a counter.
 fn identity(name: &str) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
@@ -53,12 +53,12 @@ fn is_gauge(name: &str) -> bool {
 pub struct SavedCounters(Vec<(u64, u64)>);
 
 impl SavedCounters {
-    /// What was recorded: identities and values.
+    /// From the recorded identities and values.
     pub fn new(recorded: Vec<(u64, u64)>) -> SavedCounters {
         SavedCounters(recorded)
     }
 
-    /// What a figure had come to; 0 for gauges.
+    /// The value of a counter before the load; 0 for gauges.
     pub fn of(&self, name: &str) -> u64 {
         if is_gauge(name) {
             return 0;
@@ -67,7 +67,7 @@ impl SavedCounters {
         self.0.iter().find(|(known, _)| *known == id).map_or(0, |(_, value)| *value)
     }
 
-    /// What is to be recorded when `since` was counted since then: the counters that are not zero.
+    /// What to record after `since` was counted since the load: the counters that are not zero.
     pub fn with(&self, since: &Statistics) -> Vec<(u64, u64)> {
         let counters = since.fields().filter(|(name, _)| !is_gauge(name));
         let totals = counters.map(|(name, value)| (identity(name), value.wrapping_add(self.of(name))));

@@ -24,12 +24,12 @@ use crate::spdk::thread::{self, Thread};
 use crate::spdk::{bdevs, cpumask};
 use crate::volume::load::Loaded;
 
-/// Whether a bdev has this name, or a volume that SPDK does not know yet, or no longer.
+/// Whether a bdev has this name, or a volume that SPDK does not know yet or no longer knows.
 pub fn is_taken(name: &str) -> bool {
     bdevs::exists(name) || registry::named(name).is_some()
 }
 
-/// Says what is wrong with a name that is no volume's. On the app thread.
+/// The error for a name that no volume has. On the app thread.
 pub fn missing(name: &str) -> VolumeError {
     if bdevs::exists(name) {
         return VolumeError::Missing(format!("bdev '{name}' is not a dedupe bdev"));
@@ -48,7 +48,7 @@ pub fn missing(name: &str) -> VolumeError {
 /// The application does not have one of the cores.
 pub fn choose_cores(mask: Option<&str>) -> Result<Vec<u32>, VolumeError> {
     let available = thread::cores();
-    // The mask was checked when the parameters were read.
+    // The mask was checked when the parameters were parsed.
     match mask.map(cpumask::parse).transpose().ok().flatten() {
         Some(asked) => match asked.iter().find(|core| !available.contains(core)) {
             Some(&core) => Err(VolumeError::Core { core, available }),
@@ -58,8 +58,8 @@ pub fn choose_cores(mask: Option<&str>) -> Result<Vec<u32>, VolumeError> {
     }
 }
 
-/// The cores to load a volume on that was made for those of a mask: these if the application has them, else all. At
-/// most one for each slab.
+/// The cores to load a volume on whose recorded mask is `mask`: these if the application has them, else all. At most
+/// one for each slab.
 pub fn usable_cores(name: &str, mask: &str, slabs: u64) -> Vec<u32> {
     let mask = Some(mask).filter(|mask| !mask.is_empty());
     let mut cores = choose_cores(mask).unwrap_or_else(|error| {
@@ -98,7 +98,7 @@ pub fn refuse_too_large(name: &str, memory: &Memory) -> Result<(), VolumeError> 
     Ok(())
 }
 
-/// A shard for each core: on the owner's thread for the core that it runs on, else on a thread of its own.
+/// Makes a shard for each core: on the owner's thread for the core that runs it, else on a thread of its own.
 ///
 /// # Errors
 /// SPDK has no memory for a thread.
@@ -122,7 +122,7 @@ pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[Shar
     Ok(Arc::from(shards))
 }
 
-/// What each shard is started with, and the rings between them.
+/// The plans that the shards are started with, and the rings between the shards.
 pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> VecDeque<Plan> {
     let count = shards.len();
     let geometry = loaded.geometry;
@@ -167,7 +167,8 @@ pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> Ve
     plans
 }
 
-/// A shard's part of the volume's metadata. The first shard begins with all that is in use: who uses what is not known.
+/// A shard's part of the volume's metadata. The first shard starts with all that is in use, because the distribution
+/// over the shards is not recorded.
 fn metadata_of(loaded: &Loaded, id: ShardId) -> MetadataPlan {
     let (config, state) = (&loaded.config, &loaded.state);
     let first = id == ShardId(0);
@@ -185,7 +186,7 @@ fn metadata_of(loaded: &Loaded, id: ShardId) -> MetadataPlan {
     }
 }
 
-/// The summaries of a shard's slabs among those of the slabs from `first` on.
+/// The summaries of a shard's slabs, out of those of the slabs from `first` on.
 pub fn summaries_of(geometry: &Geometry, id: ShardId, first: u64, summaries: &[SlabSummary]) -> Vec<SlabSummary> {
     let numbered = (first..).zip(summaries);
     numbered.filter(|(slab, _)| geometry.shard_of_slab(*slab) == id).map(|(_, summary)| *summary).collect()

@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How large the parts of a new volume are: slabs, recovery journals, logical size, index. Arithmetic only.
+//! The sizes of a new volume's parts: slabs, recovery journals, logical size, index. Arithmetic only.
 //!
-//! Slabs are chosen so that each shard gets at least [`SLABS_PER_SHARD`], because a shard whose slabs are full must
-//! ask others, and the volume at least [`SLABS_AT_LEAST`], because a tail smaller than a slab is lost (then less
-//! than 1.6% of the room); up to dm-vdo's default of 2 GiB. Smaller than dm-vdo's minimum of 32
-//! MiB is possible (8 MiB), because here a slab carries no metadata of its own. A slab is a whole number of the pool's zones.
+//! The slab size is chosen such that each shard gets at least [`SLABS_PER_SHARD`] slabs, because a shard whose slabs
+//! are full must ask others, and the volume at least [`SLABS_AT_LEAST`], because a tail smaller than a slab is lost
+//! (then less than 1.6% of the room). The largest chosen size is dm-vdo's default of 2 GiB. Slabs may be smaller than
+//! dm-vdo's minimum of 32 MiB (down to 8 MiB), because here a slab contains no metadata of its own. A slab is a whole
+//! number of the pool's zones.
 //!
 //! Slabs' metadata areas, roots and journals lie on the STAGING drive if the pool has one, else beside the slabs
-//! ([`Footprint`]). Room for the index's history, and for the images of it that a clean stop leaves, is left on the
+//! ([`Footprint`]). Room for the index's history, and for the index images that a clean stop writes, is left on the
 //! CAPACITY drive ([`IndexLayout`]).
 //!
-//! Sizing has two steps, because only the pool knows how many runs of zones it has: [`plan`] says how large slabs are
-//! to be and how many are wanted, [`lay_out`] what becomes of those that could be had.
+//! Sizing has two steps, because only the pool knows how many runs of zones it has: [`plan`] determines the slab size
+//! and the wanted number of slabs, [`lay_out`] the other sizes from the slabs that were allocated.
 
 use engine::format::GeometryError;
 use engine::volume::store::{Footprint, IndexLayout};
 use engine::{Blocks, BLOCK_SIZE};
 use thiserror::Error;
 
-/// The share of the pool's usable zones that a volume leaves free, and how many zones at least: for more journals, when
-/// it is loaded on more shards, and for what else is in the pool.
+/// A volume leaves one in this many of the pool's usable zones free, and at least [`SPARE_ZONES`]: for more journals,
+/// when the volume is loaded on more shards, and for other objects in the pool.
 const SPARE_ZONE_SHARE: u64 = 32;
 const SPARE_ZONES: u64 = 4;
 
-/// Smallest slab: 8 MiB.
+/// 8 MiB.
 pub const MIN_SLAB_BLOCKS: u64 = 1 << 11;
 
-/// Largest slab that is chosen without being asked for: 2 GiB.
+/// Largest slab size that is chosen by default: 2 GiB.
 pub const AUTO_SLAB_BLOCKS: u64 = 1 << 19;
 
 /// Slabs that each shard should have.
@@ -36,74 +37,71 @@ pub const SLABS_PER_SHARD: u64 = 4;
 /// Slabs that a volume should have.
 pub const SLABS_AT_LEAST: u64 = 64;
 
-/// Recovery journal of a shard in MiB when none is asked for; less where all of them would take more than
-/// [`JOURNAL_SHARE`] of the drive.
+/// Default recovery journal of a shard in MiB; less where all journals would take more than one in [`JOURNAL_SHARE`] of
+/// the drive.
 pub const JOURNAL_MIB: u64 = 32;
 
-/// The least of it.
 const MIN_JOURNAL_MIB: u64 = 1;
 
 /// See [`JOURNAL_MIB`].
 const JOURNAL_SHARE: u64 = 16;
 
-/// History of the index for each MiB of the index, when none is asked for.
+/// Default size of the index's history as a multiple of the index.
 const HISTORY_RATIO: u64 = 4;
 
-/// The share of the free space that it takes at most then. On drives of so few zones it would be mostly waste, and
-/// there is none.
+/// The default history takes at most one in this many of the free space. On drives with so few zones that it would be
+/// mostly waste, there is none.
 const HISTORY_SHARE: u64 = 64;
 
 const MIB: u64 = 1 << 20;
 const BLOCKS_PER_MIB: u64 = MIB / BLOCK_SIZE as u64;
 
-/// Data blocks for each shard that the logical size leaves over when it is not asked for: an overwrite takes its
-/// new block before it gives the old one back, so a volume full of unique data could not be overwritten without.
-/// Twice what a shard can have in flight.
+/// Data blocks for each shard that the default logical size leaves over. An overwrite takes its new block before it
+/// frees the old one, so without them a volume full of unique data could not be overwritten. Twice what a shard can
+/// have in flight.
 pub const SPARE_BLOCKS_PER_SHARD: u64 = 4096;
 
-/// The least share of the data area that is left over for that, on bases too small for [`SPARE_BLOCKS_PER_SHARD`].
+/// On bases too small for [`SPARE_BLOCKS_PER_SHARD`], one in this many blocks of the data area is left over.
 const SPARE_SHARE: u64 = 16;
 
-/// Data blocks for each page of the block map that the volume may come to have: pages lie in slabs, too.
+/// Data blocks for each page that the block map may come to have: pages lie in slabs, too.
 const MAPPINGS_PER_PAGE: u64 = 504;
 
 /// Pages that even an empty volume may come to need: a page of each level for each of the 60 trees.
 const FIRST_PAGES: u64 = 3 * 60;
 
-/// What a pool has to offer.
+/// What a pool can offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes in a zone of the CAPACITY drive.
+    /// Zone size of the CAPACITY drive.
     pub zone_bytes: u64,
-    /// Zones of it that objects can have, in use or not.
+    /// Zones of the CAPACITY drive for objects, in use or not.
     pub usable_zones: u64,
-    /// Those not in use.
+    /// Free zones of the CAPACITY drive.
     pub free_zones: u64,
     /// The STAGING drive, if there is one.
     pub metadata: Option<MetadataRoom>,
 }
 
-/// What a STAGING drive has to offer.
+/// What a STAGING drive can offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetadataRoom {
-    /// Bytes in a zone.
     pub zone_bytes: u64,
-    /// Zones that objects can have.
+    /// Free zones for objects.
     pub free_zones: u64,
 }
 
 /// The parts that a volume wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlabPlan {
-    /// Blocks in a slab.
     pub slab_blocks: u64,
-    /// As few slabs as will do: one for each shard, or as many as were asked for.
+    /// Fewest slabs that will do: one for each shard, or as many as were asked for.
     pub least: u64,
-    /// As many as are wanted.
+    /// Slabs that are wanted.
     pub wanted: u64,
-    /// MiB of the recovery journal of each shard.
+    /// Recovery journal of each shard.
     pub journal_mib: u32,
-    /// Most MiB of the index's history when none is asked for.
+    /// Upper limit of the default history of the index.
     pub most_history_mib: u64,
 }
 
@@ -112,26 +110,25 @@ pub struct SlabPlan {
 pub struct LaidOut {
     /// Size that clients see.
     pub logical_blocks: Blocks,
-    /// MiB of the index.
     pub index_mib: u32,
-    /// MiB of its history; 0 for none.
+    /// 0 for no history.
     pub history_mib: u32,
 }
 
-/// What was asked for.
+/// The sizes that were asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// Logical size in MiB; the size of the data area less some spare when none.
+    /// Logical size; the data area less some spare by default.
     pub logical_mib: Option<u64>,
-    /// Slab size in MiB; chosen when none.
+    /// Slab size; chosen by default.
     pub slab_mib: Option<u64>,
-    /// Size of all slabs in MiB; what the pool has, less some for metadata, when none.
+    /// Size of all slabs; by default what the pool has, less some for metadata.
     pub physical_mib: Option<u64>,
-    /// Index size in MiB; one record for each data block when none.
+    /// Index size; by default one record for each data block.
     pub index_mib: Option<u64>,
-    /// History of the index in MiB, 0 for none; four times the index, or less, when none.
+    /// History of the index, 0 for none; by default four times the index, or less.
     pub history_mib: Option<u64>,
-    /// Recovery journal of each shard in MiB; [`JOURNAL_MIB`] or less when none.
+    /// Recovery journal of each shard; [`JOURNAL_MIB`] or less by default.
     pub journal_mib: Option<u64>,
 }
 
@@ -144,15 +141,10 @@ pub enum SizingError {
          {least_mib} MiB, {metadata_mib} MiB of it for metadata"
     )]
     TooSmall {
-        /// Free space of the pool.
         free_mib: u64,
-        /// Shards of the volume.
         shards: u64,
-        /// Slab size.
         slab_mib: u64,
-        /// Least free space for that.
         least_mib: u64,
-        /// What of it is left to metadata.
         metadata_mib: u64,
     },
     /// The STAGING drive has no room for the metadata of the fewest slabs.
@@ -160,53 +152,41 @@ pub enum SizingError {
         "its STAGING drive is too small: {free_mib} MiB are free, but {shards} shard(s) need at least {least_mib} MiB"
     )]
     StagingTooSmall {
-        /// Free space of the drive.
         free_mib: u64,
-        /// Shards of the volume.
         shards: u64,
-        /// Least free space for that.
         least_mib: u64,
     },
-    /// The slabs asked for are smaller than the pool's zones.
+    /// The requested slab size is smaller than the pool's zones.
     #[error(
         "parameter 'slab_size_mib' is {slab_mib}, but the pool has zones of {zone_mib} MiB, and a slab has at least \
          one"
     )]
     SlabBelowZone {
-        /// What was asked for.
         slab_mib: u64,
-        /// Size of a zone.
         zone_mib: u64,
     },
-    /// Fewer slabs asked for than there are shards.
+    /// Fewer slabs were asked for than there are shards.
     #[error(
         "parameter 'physical_size_mib' is {given_mib}: {shards} shard(s) with slabs of {slab_mib} MiB need at least \
          {least_mib}"
     )]
     PhysicalSize {
-        /// What was asked for.
         given_mib: u64,
-        /// Shards of the volume.
         shards: u64,
-        /// Slab size.
         slab_mib: u64,
-        /// The least that is possible.
         least_mib: u64,
     },
-    /// More asked for than there is.
+    /// More was asked for than is free.
     #[error(
         "parameter 'physical_size_mib' is {given_mib}, but only {room_mib} MiB are free, {metadata_mib} MiB for \
          metadata left out"
     )]
     NoRoom {
-        /// What was asked for.
         given_mib: u64,
-        /// What there is.
         room_mib: u64,
-        /// What of the free space is left to metadata.
         metadata_mib: u64,
     },
-    /// Some other limit of the layout.
+    /// Another limit of the layout.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
 }
@@ -214,7 +194,7 @@ pub enum SizingError {
 /// What a volume of `shards` shards wants of a pool.
 ///
 /// # Errors
-/// The pool has too little room, or a wish does not suit it.
+/// The pool has too little room, or a requested size does not suit it.
 pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, SizingError> {
     let (zone_blocks, zone_mib) = (room.zone_bytes / BLOCK_SIZE as u64, room.zone_bytes / MIB);
     let journal_mib = journal_mib(room, shards, wishes);
@@ -248,13 +228,13 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
     Ok(SlabPlan { slab_blocks, least, wanted, journal_mib, most_history_mib })
 }
 
-/// Slabs that a volume can grow by, and that it wants to: those of `wanted_mib` in all, or as many as there is room
-/// for. What is kept free for its index is not in `room`.
+/// The number of slabs to grow by: to `wanted_mib` in all, or as many as there is room for. `room` does not include
+/// what is kept free for the volume's index.
 ///
 /// # Errors
-/// There is no room for as many as are wanted, or they are no more than there are.
+/// There is no room for the slabs that are wanted, or the volume has as many already.
 pub fn plan_growth(room: &Room, (slabs, slab_blocks): (u64, u64), wanted_mib: Option<u64>) -> Result<u64, SizingError> {
-    // Its journals are there already, so one shard's more than covers what else it needs.
+    // The journals exist already, so those of one more shard cover everything else the volume needs.
     let needs = Needs { room, shards: 1, slab_blocks, journal_mib: MIN_JOURNAL_MIB as u32, indexing: None };
     let (more, slab_mib) = (needs.most_slabs(), slab_blocks / BLOCKS_PER_MIB);
     match wanted_mib {
@@ -267,17 +247,17 @@ pub fn plan_growth(room: &Room, (slabs, slab_blocks): (u64, u64), wanted_mib: Op
     }
 }
 
-/// What a volume with slabs of one size needs of a pool.
+/// What a volume needs of a pool, for slabs of one size.
 struct Needs<'a> {
     room: &'a Room,
     shards: usize,
     slab_blocks: u64,
     journal_mib: u32,
-    /// None: room for the index is left already.
+    /// None: room for the index is set aside already.
     indexing: Option<Indexing<'a>>,
 }
 
-/// How large the index and its history are to be.
+/// The basis for the sizes of the index and its history.
 #[derive(Clone, Copy)]
 struct Indexing<'a> {
     wishes: &'a Wishes,
@@ -285,7 +265,7 @@ struct Indexing<'a> {
 }
 
 impl Indexing<'_> {
-    /// MiB of the index, and of its history.
+    /// Size of the index, and of its history, in MiB.
     fn sizes(&self, data_blocks: u64) -> (u32, u32) {
         let index_mib = self.wishes.index_mib.unwrap_or_else(|| default_index(data_blocks));
         let usual = index_mib.saturating_mul(HISTORY_RATIO).min(self.most_history_mib);
@@ -295,7 +275,7 @@ impl Indexing<'_> {
 }
 
 impl Needs<'_> {
-    /// Zones of the CAPACITY drive, and of the STAGING drive, for so many slabs.
+    /// Zones of the CAPACITY drive, and of the STAGING drive, for `slabs` slabs.
     fn zones(&self, slabs: u64) -> (u64, u64) {
         let zone_bytes = self.room.zone_bytes;
         let metadata_zone_bytes = self.room.metadata.map_or(zone_bytes, |metadata| metadata.zone_bytes);
@@ -326,7 +306,7 @@ impl Needs<'_> {
         capacity <= self.room.free_zones && staging <= self.room.metadata.map_or(0, |metadata| metadata.free_zones)
     }
 
-    /// The most slabs that there is room for.
+    /// The largest number of slabs that fits.
     fn most_slabs(&self) -> u64 {
         let slab_zones = (self.slab_blocks * BLOCK_SIZE as u64 / self.room.zone_bytes).max(1);
         let (mut fit, mut too_many) = (0, self.room.free_zones / slab_zones + 1);
@@ -341,7 +321,7 @@ impl Needs<'_> {
         fit
     }
 
-    /// That not one slab for each shard fits.
+    /// The error that not one slab for each shard fits.
     fn too_small(&self) -> SizingError {
         let shards = self.shards as u64;
         let (zone_mib, slab_mib) = (self.room.zone_bytes / MIB, self.slab_blocks / BLOCKS_PER_MIB);
@@ -365,7 +345,7 @@ impl Needs<'_> {
     }
 }
 
-/// The journal of each shard.
+/// Size of each shard's journal in MiB.
 fn journal_mib(room: &Room, shards: usize, wishes: &Wishes) -> u32 {
     let drive_bytes =
         room.metadata.map_or(room.free_zones * room.zone_bytes, |metadata| metadata.free_zones * metadata.zone_bytes);
@@ -374,7 +354,7 @@ fn journal_mib(room: &Room, shards: usize, wishes: &Wishes) -> u32 {
     u32::try_from(mib).unwrap_or(u32::MAX)
 }
 
-/// The sizes of a volume of `shards` shards on so many slabs.
+/// The sizes of a volume of `shards` shards on `slabs` slabs.
 pub fn lay_out(slabs: u64, plan: &SlabPlan, shards: usize, wishes: &Wishes) -> LaidOut {
     let data_blocks = slabs * plan.slab_blocks;
     let spare = (SPARE_BLOCKS_PER_SHARD * shards as u64).min(data_blocks.div_ceil(SPARE_SHARE));

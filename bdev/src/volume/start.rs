@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Bringing a volume into service whose objects are open and whose metadata is whole: create threads, start shards,
-//! register. Each step is undone when a later one fails.
+//! Bringing a volume into service whose objects are open and whose metadata is consistent: create threads, start
+//! shards, register. If a step fails, the earlier ones are undone.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ use crate::spdk::virtual_bdev::VirtualBdev;
 /// Brings a volume into service.
 ///
 /// # Errors
-/// There is not enough memory of some kind; a bdev below was removed; SPDK does not take the bdev. No shard is left.
+/// There is not enough memory of some kind; a bdev below was removed; SPDK refuses the bdev. No shard is left.
 pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     let name = loaded.name.clone();
     let memory = memory_of(&loaded);
@@ -34,7 +34,7 @@ pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     let shards = setup::make_shards(&name, &loaded.cores, owner)?;
     let mut plans = setup::make_plans(&loaded, &shards, owner);
     for (plan, image) in plans.iter_mut().zip(core::mem::take(&mut loaded.images)) {
-        // The generation that has saved it is the one before.
+        // The previous generation saved the image.
         plan.index_image = Some(IndexImage { generation: loaded.state.generation - 1, bytes: image });
     }
     let read_only = loaded.read_only.is_some();
@@ -57,7 +57,7 @@ pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     }
     let outcome = started.and_then(|()| volume.check_base()).and_then(|()| volume.register());
     if let Err(error) = outcome {
-        // No request ever came, so what there is to save is nothing that a recovery would miss.
+        // No request ever came, so a recovery would miss nothing of what is saved here.
         for_each_shard(&volume, |shard| shard.enter_read_only(ReadOnlyReason::Told)).await;
         save(&volume).await;
         volume.close_index(false).await;
@@ -104,7 +104,7 @@ fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHos
 }
 
 impl Volume {
-    /// Fails when a bdev below was removed.
+    /// Fails if a bdev below was removed.
     fn check_base(&self) -> Result<(), VolumeError> {
         if !self.control().base_gone {
             return Ok(());

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Taking a volume out of service: its shards come to rest, its metadata is saved, its shards stop, and what it has in
-//! its pool is given back or destroyed.
+//! Taking a volume out of service: its shards quiesce, its metadata is saved, its shards stop, and its objects in the
+//! pool are released or destroyed.
 //!
-//! It is saved unless its objects are to be destroyed or a bdev below is gone; then its shards end writing instead.
-//! Only when every shard has saved is it recorded as clean: whatever goes wrong before, the next load recovers it.
+//! The metadata is not saved if the objects are to be destroyed or a bdev below is gone; the shards then become
+//! read-only instead. The volume is recorded as clean only when every shard has saved: after an earlier failure the
+//! next load recovers it.
 
 use std::sync::Arc;
 
@@ -21,11 +22,11 @@ use crate::datapath::shard_host::ShardHost;
 use crate::spdk::{tasks, timer};
 
 impl Volume {
-    /// Takes the volume out of service, and destroys its objects or keeps them. Returns when that is done. On the app
+    /// Takes the volume out of service, and destroys or keeps its objects. Returns when that is done. On the app
     /// thread.
     ///
     /// # Errors
-    /// Io on what it has in its pool; it is out of service all the same.
+    /// Io on the volume's objects in the pool; the volume is out of service nevertheless.
     pub async fn remove(self: &Arc<Volume>, end: End) -> Result<(), PoolError> {
         let receiver = self.await_end(end);
         self.unregister();
@@ -33,7 +34,7 @@ impl Volume {
         receiver.await.unwrap_or(Ok(()))
     }
 
-    /// Notes what is to become of the volume's objects, and that somebody waits for its end.
+    /// Notes what shall happen to the volume's objects, and adds a waiter for its end.
     fn await_end(&self, end: End) -> oneshot::Receiver<Result<(), PoolError>> {
         let (sender, receiver) = oneshot::channel();
         let mut control = self.control();
@@ -44,7 +45,7 @@ impl Volume {
         receiver
     }
 
-    /// Takes the volume out of service because a bdev below goes away.
+    /// Takes the volume out of service because a bdev below is removed.
     pub fn base_removed(self: &Arc<Volume>, bdev: &str) {
         self.control().base_gone = true;
         if self.state() != super::State::Starting {
@@ -53,7 +54,7 @@ impl Volume {
         }
     }
 
-    /// No channel is left.
+    /// No channel is left: ends the volume.
     pub(super) fn take_down(self: Arc<Volume>) {
         tasks::spawn(async move {
             while self.operation().is_some() {
@@ -81,8 +82,8 @@ impl Volume {
     }
 }
 
-/// Ends the work of a volume's shards, which get no more requests, and stops them. Returns what is to be recorded of a
-/// volume that was saved.
+/// Ends the work of a volume's shards, which get no more requests, and stops them. Returns what to record for a volume
+/// that was saved.
 async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
     let saves = end == End::Keep && !volume.control().base_gone;
     if !saves {
@@ -100,11 +101,11 @@ async fn bring_down(volume: &Arc<Volume>, end: End) -> Option<Closing> {
     clean.then(|| closing(volume, &statistics))
 }
 
-/// Brings a volume to rest and saves its metadata; after a failure its shards are read-only.
+/// Quiesces a volume and saves its metadata; after a failure its shards are read-only.
 pub(super) async fn save(volume: &Arc<Volume>) {
     come_to_rest(volume).await;
     for_each_shard(volume, ShardHost::save).await;
-    // Saving may make mail, and its delivery work.
+    // Saving may send messages, and receiving them may make work.
     wait_for_all(volume, ShardHost::is_saved).await;
     come_to_rest(volume).await;
     wait_for_all(volume, ShardHost::is_saved).await;

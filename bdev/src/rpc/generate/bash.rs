@@ -64,7 +64,7 @@ fn values(method: &Method) -> String {
     lines
 }
 
-/// The values of a parameter of which there are few.
+/// The values of a parameter that has few.
 fn choices(param: &Param) -> Vec<String> {
     match param.kind {
         Kind::Switch => vec!["on".to_owned(), "off".to_owned()],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The reference: `doc/rpc.md`, of which what lies between the marks is written from the table.
+//! The reference, `doc/rpc.md`: the part between the marks is generated from the table.
 
 use super::{default, family, groups, paragraphs, summary, values};
 use crate::params::{Kind, Param};
@@ -9,7 +9,7 @@ use crate::rpc::method::Method;
 const BEGIN: &str = "<!-- made by `make rpc` of the table of methods in bdev/src/rpc: change that -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// The reference as it was, with what is written between the marks.
+/// The reference `found`, with the part between the marks generated.
 pub fn reference(found: &str) -> String {
     let (head, rest) = found.split_once(BEGIN).expect("the mark of the beginning");
     let (_, tail) = rest.split_once(END).expect("the mark of the end");
@@ -29,7 +29,7 @@ fn group((name, members): (&str, Vec<Param>)) -> String {
     format!("### {name}\n\n{}", table(&rows))
 }
 
-/// The parameters of a method; a group is a line.
+/// The parameters of a method; a group takes one line.
 fn params(params: &[Param]) -> String {
     let mut rows = String::new();
     let mut last = "";

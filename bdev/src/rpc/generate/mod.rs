@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The files that are written from the table of methods, and the test that they say what it says.
+//! The files that are generated from the table of methods, and the test that they are up to date.
 //!
-//! `make rpc` writes them. What is in one of them by hand stays: it is outside the two marks, where a file has such.
+//! `make rpc` writes them. In files that have the two marks, the hand-written parts outside the marks stay.
 
 mod bash;
 mod markdown;
@@ -17,13 +17,13 @@ use super::method::Method;
 use super::{pools, volumes};
 use crate::params::{listed, Absent, Kind, Param};
 
-/// Set: the files are written again.
+/// If this variable is set the files are written, else only compared.
 const WRITE: &str = "WRITE_RPC_FILES";
 
-/// The first words of a file that is all written by this.
+/// The first words of a file that is generated as a whole.
 const NOTICE: &str = "Made by `make rpc` of the table of methods in bdev/src/rpc: change that.";
 
-/// Each file, from the repository's root, and its contents.
+/// Each file, relative to the repository's root, and its content.
 fn files() -> [(&'static str, String); 5] {
     [
         ("bdev/python/dedupe_rpc.py", python::dedupe()),
@@ -50,7 +50,7 @@ fn what_is_generated_is_up_to_date() {
     }
 }
 
-/// What is written from the table can be used only if this holds.
+/// The generated files work only if this holds.
 #[test]
 fn the_table_makes_sense() {
     for method in methods() {
@@ -73,12 +73,12 @@ fn methods() -> impl Iterator<Item = &'static Method> {
     [volumes::METHODS, pools::METHODS].into_iter().flatten()
 }
 
-/// The methods whose names begin so.
+/// The methods whose names start with `prefix`.
 fn family(prefix: &str) -> impl Iterator<Item = &'static Method> + '_ {
     methods().filter(move |method| method.name.starts_with(prefix))
 }
 
-/// The groups of parameters that several methods have.
+/// The groups of parameters that several methods share.
 fn groups() -> BTreeMap<&'static str, Vec<Param>> {
     let mut groups = BTreeMap::<_, Vec<Param>>::new();
     for param in methods().flat_map(|method| (method.params)()).filter(|param| !param.group.is_empty()) {
@@ -105,17 +105,17 @@ fn paragraphs(doc: &[&str]) -> Vec<String> {
     paragraphs
 }
 
-/// What a method does, or what a parameter is, in a line.
+/// A method's or parameter's description in one line.
 fn summary(doc: &[&str]) -> String {
     paragraphs(doc).swap_remove(0)
 }
 
-/// A sentence without its end and without marks of Markdown.
+/// A sentence without its full stop and without Markdown.
 fn plain(sentence: &str) -> String {
     sentence.strip_suffix('.').unwrap_or(sentence).replace('`', "")
 }
 
-/// The values that a parameter may have, where its name and help text leave that open.
+/// The values that a parameter may have, where its name and help text do not say.
 fn values(kind: Kind) -> Option<String> {
     let with = |unit: &str| if unit.is_empty() { String::new() } else { format!(" {unit}") };
     match kind {
@@ -129,7 +129,7 @@ fn values(kind: Kind) -> Option<String> {
     }
 }
 
-/// What is done without a parameter.
+/// What happens without the parameter.
 fn default(param: &Param) -> Option<String> {
     match param.absent {
         Absent::Nothing => None,
@@ -150,7 +150,7 @@ fn option_help(param: &Param) -> String {
     let default = default(param).map(|default| format!("default: {}", on_off(default)));
     let values = match param.kind {
         Kind::Switch => Some("on or off".to_owned()),
-        // argparse shows the choices by itself.
+        // argparse itself shows the choices.
         Kind::OneOf(_) => None,
         kind => values(kind),
     };
@@ -163,7 +163,7 @@ fn option_help(param: &Param) -> String {
     }
 }
 
-/// The options of `rpc.py` for a parameter; none for one that is given by its position.
+/// The options of `rpc.py` for a parameter; none for a positional one.
 fn options(param: &Param) -> Vec<String> {
     if param.required && param.letter.is_none() {
         return Vec::new();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The plug-ins for SPDK's `rpc.py`: the table as Python's `argparse` takes it, and a few lines that go through it.
+//! The plug-ins for SPDK's `rpc.py`: the table as calls of Python's `argparse`, and a few lines that process it.
 
 use super::{family, groups, option_help, options, plain, summary, NOTICE};
 use crate::params::{Kind, Param};
 use crate::rpc::method::Method;
 
-/// The group that several methods of pools have.
+/// The group of parameters that several pool methods share.
 const SETTINGS: &str = "settings";
 
-/// The plug-in for volumes, which brings the other.
+/// The plug-in for volumes, which includes the other one.
 pub fn dedupe() -> String {
     let text = r#"# SPDX-License-Identifier: BSD-3-Clause
 """Commands of the dedupe bdev, and of the media pools that it lives in, for SPDK's rpc.py.
@@ -122,7 +122,7 @@ fn option(indent: &str, param: &Param) -> String {
             let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
             parts.push(format!("choices=[{}]", names.join(", ")));
         }
-        // A position is called by its name in argparse's complaints.
+        // In argparse's error messages a positional parameter has its own name.
         Kind::Switch if options(param).is_empty() => parts.push("type=switch".to_owned()),
         Kind::Switch => parts.push("type=switch, metavar=\"{on,off}\"".to_owned()),
         Kind::Flag => parts.push("action=\"store_true\", default=None".to_owned()),
@@ -132,7 +132,7 @@ fn option(indent: &str, param: &Param) -> String {
     format!("{indent}option({},\n{indent}       help={help}),\n", parts.join(", "))
 }
 
-/// A help text; argparse takes it for a format.
+/// A help text, escaped because argparse formats it.
 fn help_text(text: &str) -> String {
     quoted(&text.replace('%', "%%"))
 }
@@ -145,7 +145,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use std::process::Command;
 
-    /// Stands for `rpc.py`: loads the plug-in, asks for each help text, and shows what a command line sends.
+    /// Stands in for `rpc.py`: loads the plug-in, asks for each help text, and prints what a command line sends.
     const RPC: &str = r#"
 import argparse, json, sys
 import dedupe_rpc

@@ -2,8 +2,8 @@
 
 //! The methods in the form of SPDK's `schema/schema.yaml`.
 //!
-//! Releases up to 26.01 have `schema.json`, with the same members but `result` and the methods' `description`, and with one type,
-//! `number`, for all numbers.
+//! Releases up to 26.01 have `schema.json` instead: the same members except `result` and the methods' `description`, and
+//! one type, `number`, for all numbers.
 
 use super::{default, methods, paragraphs, summary, values, NOTICE};
 use crate::params::{Kind, Param};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sections from the shards: into the log of the open chapter, and with it into an mblock when it is full.
+//! Sections from the shards: appended to the log of the open chapter, which is copied into an mblock when it is full.
 //!
-//! One task takes them, in the order in which they came, so a shard's sections get numbers in its own order.
+//! One task takes them in order of arrival, so a shard's sections get numbers in the shard's own order.
 
 use std::rc::Rc;
 
@@ -13,10 +13,10 @@ use super::History;
 use crate::spdk::tasks;
 use crate::volume::storage::ended;
 
-/// Hears the number of a section that was taken; none if it is lost.
+/// Gets the number of a section that was stored; none if it is lost.
 type Answer = Box<dyn FnOnce(Option<u32>)>;
 
-/// A section on its way.
+/// A section in flight.
 pub(super) struct Arrival {
     section: Rc<[u8]>,
     answer: Answer,
@@ -29,7 +29,7 @@ impl core::fmt::Debug for Arrival {
 }
 
 impl History {
-    /// Takes a section, and answers with its number when it is durable; with none if it cannot be.
+    /// Takes a section, and answers with its number when it is durable; with none if it cannot be stored.
     pub fn append(self: &Rc<History>, section: Vec<u8>, answer: impl FnOnce(Option<u32>) + 'static) {
         self.arrivals.borrow_mut().push_back(Arrival { section: section.into(), answer: Box::new(answer) });
         if !self.taking.replace(true) {
@@ -59,7 +59,7 @@ impl History {
         }
     }
 
-    /// Writes a section to the log, after closing the chapter if that is full.
+    /// Writes a section to the log, after closing the chapter if it is full.
     async fn keep(&self, section: &[u8]) -> Result<()> {
         let log = self.log.borrow().clone();
         let Some(log) = log else { return Err(ended()) };
@@ -75,7 +75,7 @@ impl History {
         }
     }
 
-    /// The log goes on after an append that failed, or will be asked to with the next section.
+    /// Makes the log usable again after an append that failed; if that fails, the next section tries again.
     async fn renew(&self, log: &HistoryLog) -> Result<()> {
         let sections = self.shelf.borrow().open().to_vec();
         self.store.renew_history_log(log, &sections, |chapter| self.shelf.borrow_mut().close(Some(chapter))).await?;
@@ -83,8 +83,8 @@ impl History {
         Ok(())
     }
 
-    /// Copies the open chapter into an mblock, erases the log, and lets the oldest chapters fall off. What cannot be
-    /// copied is lost, so that the log can go on.
+    /// Copies the open chapter into an mblock, erases the log, and deletes the oldest chapters. A chapter that cannot
+    /// be copied is lost, so that the log can go on.
     async fn close_chapter(&self, log: &HistoryLog) -> Result<()> {
         let sections = self.shelf.borrow().open().to_vec();
         let chapter = if sections.is_empty() { None } else { self.make_chapter(log.chapter(), &sections).await };
@@ -112,7 +112,7 @@ impl History {
         made.ok()
     }
 
-    /// Deletes the oldest chapter if there are more than `most`. A reader that is in use keeps it until the next load.
+    /// Deletes the oldest chapter if there are more than `most`. A reader in use keeps it until the next load.
     async fn drop_oldest(&self, most: u64) -> bool {
         let surplus = self.shelf.borrow_mut().take_surplus(most);
         let Some((chapter, reader)) = surplus else { return false };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Level 2 of a volume's index on its pool: the application thread's side (engine, `hash::index::History`, is a
-//! shard's).
+//! Level 2 of a volume's index on its pool: the application thread's side (the shards' side is `hash::index::History`
+//! in the engine).
 //!
 //! ```text
 //!   shard -- section --> queue --> log of the open chapter --> full: copied into an mblock, the log erased
@@ -9,15 +9,15 @@
 //!   shard -- number ---> open chapter: memory; closed chapter: the pool's cache maps --> shard
 //!   start --> open chapter and closed ones, newest first, section by section --> every shard
 //! ```
-//! All shards of a volume share one open chapter, so that little of it is waste and the number of shards means nothing
-//! on media. The engine knows a section by a chapter's number and its own in it ([`SectionAt`]). Here every section
-//! is a chapter to the engine: sections are numbered in the order in which they came ([`shelf`]), and each can be
-//! read as soon as it is in the log. Closing a chapter changes only where it is read from.
+//! All shards of a volume share one open chapter, so that little of it is wasted, and the number of shards has no
+//! effect on the media. The engine names a section by the number of a chapter and the section's number in it
+//! ([`SectionAt`]). Here every section is a chapter to the engine: sections are numbered in order of arrival
+//! ([`shelf`]), and each can be read as soon as it is in the log. Closing a chapter changes only where its sections are
+//! read from.
 //!
 //! Invariants:
-//! * What goes wrong here costs savings, and nothing else: a section that cannot be kept is lost, and its shard is
-//!   told.
-//! * The open chapter is in memory as it is in the log, so it takes one zone of the pool at most.
+//! * A failure here costs only savings: a section that cannot be stored is lost, and its shard is told.
+//! * The open chapter is in memory as it is in the log, so it takes at most one zone of the pool.
 //! * Every task ends before the shards stop ([`History::stop`]).
 
 mod append;
@@ -44,34 +44,33 @@ use super::Volume;
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::timer;
 
-/// Bytes of a full section, by which windows are counted.
+/// Size of a full section, by which windows are counted.
 const SECTION_BYTES: u64 = engine::format::index_section::SECTION_BYTES as u64;
 
-/// How far a refill has come.
+/// Progress of a refill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Sections that were given to the shards, or could not be.
     pub done: u64,
-    /// Sections that there were.
+    /// Sections in all.
     pub total: u64,
 }
 
 impl Progress {
-    /// In percent, rounded down; all of nothing is 100.
+    /// In percent, rounded down; 100 if there are no sections.
     #[must_use]
     pub fn percent(self) -> u64 {
         (self.done.min(self.total) * 100).checked_div(self.total).unwrap_or(100)
     }
 }
 
-/// What a history has.
+/// The status of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HistoryStatus {
-    /// Closed chapters.
     pub chapters: u64,
-    /// Sections, those of the open chapter among them.
+    /// Sections, including those of the open chapter.
     pub sections: u64,
-    /// Sections that could not be kept.
+    /// Sections that could not be stored.
     pub sections_lost: u64,
     /// The refill after the last opening.
     pub refill: Progress,
@@ -85,10 +84,10 @@ pub struct History {
     /// Closed chapters that are kept.
     most_chapters: u64,
     shelf: RefCell<Shelf>,
-    /// None while it is being opened, and after its end.
+    /// None while the history is being opened, and after its end.
     log: RefCell<Option<Rc<HistoryLog>>>,
     arrivals: RefCell<VecDeque<Arrival>>,
-    /// A task takes arrivals.
+    /// A task is taking arrivals.
     taking: Cell<bool>,
     stopping: Cell<bool>,
     /// Tasks that have not ended.
@@ -97,12 +96,12 @@ pub struct History {
     sections_lost: Cell<u64>,
 }
 
-/// Closed chapters that a history of so many MiB keeps: neither the index's size nor the number of shards matters.
+/// Closed chapters that a history of `history_mib` keeps, whatever the size of the index and the number of shards.
 fn most_chapters(history_mib: u32, zone_bytes: u64) -> u64 {
     IndexLayout::of(0, history_mib, 1, zone_bytes).chapters
 }
 
-/// How many sections a shard keeps hooks of, and the memory of the open chapter in bytes; none without a history.
+/// Sections of which a shard keeps hooks, and the memory of the open chapter in bytes; none without a history.
 #[must_use]
 pub fn window(history_mib: u32, shards: usize, zone_bytes: u64) -> Option<(u32, u64)> {
     let chapters = most_chapters(history_mib, zone_bytes);
@@ -112,7 +111,7 @@ pub fn window(history_mib: u32, shards: usize, zone_bytes: u64) -> Option<(u32, 
 }
 
 impl History {
-    /// Opens the history of a volume that is starting, and what the power cut, if there was one, has left of it.
+    /// Opens the history of a volume that is starting, as far as it survived a power cut, if there was one.
     ///
     /// # Errors
     /// NoSpace: there is no room for a log. Io.
@@ -136,7 +135,6 @@ impl History {
         }))
     }
 
-    /// What it has.
     pub fn status(&self) -> HistoryStatus {
         let shelf = self.shelf.borrow();
         HistoryStatus {
@@ -147,13 +145,13 @@ impl History {
         }
     }
 
-    /// Begins no more work of its own, and waits for the end of what is under way. What arrives is still taken.
+    /// Starts no more work of its own, and waits for what is in progress. Arriving sections are still taken.
     pub async fn quiesce(&self) {
         self.stopping.set(true);
         self.wait().await;
     }
 
-    /// Ends. What a shard has asked for has been answered.
+    /// Ends the history. All that shards have asked for has been answered.
     pub async fn stop(&self) {
         self.quiesce().await;
         let log = self.log.take();
@@ -173,7 +171,7 @@ impl History {
         }
     }
 
-    /// Forgets everything: the index begins anew. No section must be on its way from a shard that still counts.
+    /// Drops everything: the index is cleared. No section of the present era may be in flight from a shard.
     pub async fn clear(&self) {
         self.quiesce().await;
         let (chapters, readers) = self.shelf.borrow_mut().clear();
@@ -192,7 +190,7 @@ impl History {
         self.forget().await;
     }
 
-    /// Tells the shards which sections are no more.
+    /// Tells the shards which sections are gone.
     async fn forget(&self) {
         let oldest = self.shelf.borrow().oldest();
         if let Some(volume) = self.volume.upgrade() {
@@ -200,7 +198,7 @@ impl History {
         }
     }
 
-    /// Logs a failure, which costs savings only.
+    /// Logs a failure, which costs only savings.
     fn note(&self, outcome: Result<()>, doing: &str) {
         if let Err(error) = outcome {
             log::warn!("{}: {doing} failed: {error}", self.store.entry().name);
@@ -213,7 +211,7 @@ const fn place_of(number: u32) -> SectionAt {
     SectionAt { chapter: number, section: 0 }
 }
 
-/// Counts a task of a history while it is there.
+/// Counts a task of a history while it exists.
 #[derive(Debug)]
 struct Task<'a>(&'a History);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sections for the shards, because of a hook.
+//! Reading sections for shards that found a hook.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use super::{History, Task};
 use crate::spdk::tasks;
 
 impl History {
-    /// Reads a section, and answers with its bytes, or that it cannot be read.
+    /// Reads a section, and answers with its bytes, or with an error if it cannot be read.
     pub fn read(self: &Rc<History>, number: u32, answer: impl FnOnce(core::result::Result<Vec<u8>, ()>) + 'static) {
         let found = self.shelf.borrow().find(number);
         match found {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! All sections for all shards, newest first, in the background of a volume that has started: level 1 is refilled
-//! after a crash, and hooks are known again after any stop.
+//! Feeding all sections to all shards, newest first, in the background of a volume that has started: after a crash this
+//! refills level 1, and after any stop it makes the hooks known again.
 //!
-//! A section goes to one shard after the other, so at most one of them works on it at a time, and a pause follows
-//! each in which requests are served.
+//! A section goes to one shard after the other, so at most one shard works on it at a time. After each section a pause
+//! follows, in which requests are served.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::spdk::{tasks, timer};
 const PAUSE: Nanos = Nanos(200_000);
 
 impl History {
-    /// Begins to refill the shards.
+    /// Starts to refill the shards.
     pub fn begin_refill(self: &Rc<History>) {
         let history = Rc::clone(self);
         tasks::spawn(async move {
@@ -58,10 +58,10 @@ impl History {
         self.refill.set(Progress { done: total, total });
     }
 
-    /// Gives the shards the sections of a chapter. False when it must stop.
+    /// Feeds the sections of a chapter to the shards. False when it must stop.
     async fn give_chapter(&self, first: u32, content: &[u8]) -> bool {
         let starts = self.shelf.borrow_mut().learn(first, content);
-        // A chapter may have fallen off meanwhile.
+        // The chapter may have been deleted in the meantime.
         let starts = starts.unwrap_or_default();
         for (within, place) in starts.windows(2).enumerate().rev() {
             // Both are inside the content.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sections that are sealed before they are full: from time to time, so that a crash costs little, and at a clean stop.
+//! Sections that are sealed before they are full: periodically, so that a crash costs little, and at a clean stop.
 
 use std::rc::{Rc, Weak};
 
@@ -11,15 +11,15 @@ use super::{History, Task};
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::{tasks, timer};
 
-/// Time between two looks.
+/// Time between two rounds.
 const PERIOD: Nanos = Nanos(2_000_000_000);
 
-/// Records from which on a section is sealed before it is full: a page of them.
+/// A section with at least this many records is sealed before it is full: one page of records.
 const LEAST_RECORDS: u64 =
     (engine::format::index_section::SECTION_RECORDS / engine::format::index_section::SECTION_PAGES) as u64;
 
 impl History {
-    /// Begins to seal sections from time to time, until the history ends.
+    /// Starts to seal sections periodically, until the history ends.
     pub fn begin_sealing(self: &Rc<History>) {
         let history = Rc::downgrade(self);
         tasks::spawn(async move {
@@ -36,8 +36,8 @@ impl History {
         });
     }
 
-    /// Has the shards that have as many as `least` records that fill no section yet send them. They are durable when
-    /// their shard has been told so ([`ShardHost::is_saved`]), and not when this returns.
+    /// Tells the shards to send the records that do not fill a section yet, if they have at least `least`. These are
+    /// durable when the shard has got the answer ([`ShardHost::is_saved`]), not when this returns.
     pub async fn seal(&self, least: u64) {
         let Some(volume) = self.volume.upgrade() else { return };
         let _task = Task::of(self);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which sections there are, by number, and where each is. Data only.
+//! Which sections exist, by number, and where each one is. Data only.
 //!
-//! Invariants: numbers ascend with age from the oldest closed chapter to the open one, without gaps. Where the sections
-//! of a chapter begin that an earlier life has left is known once it has been read as a whole; until then nobody knows
-//! their numbers, so nobody asks for them.
+//! Invariants: numbers ascend without gaps from the oldest closed chapter to the open one. For a chapter of an earlier
+//! load, the starts of its sections are known once it has been read as a whole; until then nobody knows their numbers,
+//! so nobody asks for them.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use engine::volume::store::{Chapter, ChapterReader};
 
-/// Byte in the head of a section's first page where its number of pages stands (engine, `media::index_section`).
+/// Offset in the head of a section's first page of its number of pages (engine, `format::index_section`).
 const PAGES_AT: usize = 6;
 
 /// Where the bytes of a section are.
@@ -19,7 +19,7 @@ const PAGES_AT: usize = 6;
 pub enum Found {
     /// In memory.
     Here(Rc<[u8]>),
-    /// In a closed chapter, from this byte on, so many.
+    /// In a closed chapter, at this offset, with this length.
     Stored(Chapter, u64, usize),
 }
 
@@ -27,11 +27,11 @@ pub enum Found {
 #[derive(Debug)]
 struct Shelved {
     chapter: Chapter,
-    /// Number of its first section.
+    /// Number of the chapter's first section.
     first: u32,
-    /// Where sections begin, and the last ends; empty as long as that is not known.
+    /// Offsets of the sections' starts, and of the end of the last one; empty while unknown.
     starts: Vec<u64>,
-    /// Made when it is first read.
+    /// Created at the first read.
     reader: Option<Rc<ChapterReader>>,
 }
 
@@ -46,7 +46,7 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// What there is on media: closed chapters, oldest first, and the sections of the open one.
+    /// From what is on media: closed chapters, oldest first, and the sections of the open one.
     pub fn new(chapters: Vec<Chapter>, open: Vec<Rc<[u8]>>) -> Shelf {
         let mut shelf = Shelf { closed: VecDeque::with_capacity(chapters.len()), open_first: 0, open };
         for chapter in chapters {
@@ -57,23 +57,23 @@ impl Shelf {
         shelf
     }
 
-    /// Closed chapters.
+    /// Number of closed chapters.
     pub fn chapters(&self) -> usize {
         self.closed.len()
     }
 
-    /// Sections in all.
+    /// Number of sections, closed and open.
     pub fn sections(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|shelved| u64::from(shelved.chapter.sections)).sum();
         closed + self.open.len() as u64
     }
 
-    /// The number below which there is no section.
+    /// No section has a number below this.
     pub fn oldest(&self) -> u32 {
         self.closed.front().map_or(self.open_first, |shelved| shelved.first)
     }
 
-    /// Takes in a new section, and tells its number.
+    /// Adds a section to the open chapter, and returns its number.
     pub fn add(&mut self, section: Rc<[u8]>) -> u32 {
         self.open.push(section);
         self.open_first.wrapping_add(self.open.len() as u32 - 1)
@@ -89,7 +89,7 @@ impl Shelf {
         self.open_first
     }
 
-    /// The open chapter has become this one: none if it could not be kept.
+    /// The open chapter was closed as `chapter`; none if it could not be stored.
     pub fn close(&mut self, chapter: Option<Chapter>) {
         let sections = core::mem::take(&mut self.open);
         let first = self.open_first;
@@ -104,7 +104,7 @@ impl Shelf {
         }
     }
 
-    /// The oldest closed chapter, if there are more than `most`.
+    /// Takes out the oldest closed chapter, if there are more than `most`.
     pub fn take_surplus(&mut self, most: u64) -> Option<(Chapter, Option<Rc<ChapterReader>>)> {
         let surplus = self.closed.len() as u64 > most;
         let oldest = if surplus { self.closed.pop_front() } else { None }?;
@@ -118,26 +118,26 @@ impl Shelf {
         (self.closed.drain(..).map(|shelved| shelved.chapter).collect(), readers)
     }
 
-    /// Takes the readers out that nobody uses.
+    /// Takes out the readers that are not in use.
     pub fn take_readers(&mut self) -> Vec<ChapterReader> {
         let readers = self.closed.iter_mut().filter_map(|shelved| shelved.reader.take());
         readers.filter_map(|reader| Rc::try_unwrap(reader).ok()).collect()
     }
 
-    /// The chapter before the one with this first number, newest first; the newest for none. With its first number.
+    /// The chapter before the one whose first number is `first`, or the newest one; with its own first number.
     pub fn before(&self, first: Option<u32>) -> Option<(Chapter, u32)> {
         let mut older = self.closed.iter().rev().filter(|shelved| first.is_none_or(|first| shelved.first < first));
         older.next().map(|shelved| (shelved.chapter, shelved.first))
     }
 
-    /// Notes where the sections of a chapter begin, and returns the same; none when the chapter is gone.
+    /// Records where the sections of a chapter start, and returns these offsets; none if the chapter is gone.
     pub fn learn(&mut self, first: u32, content: &[u8]) -> Option<Vec<u64>> {
         let shelved = self.closed.iter_mut().find(|shelved| shelved.first == first)?;
         shelved.starts = starts_of(content, shelved.chapter.sections);
         Some(shelved.starts.clone())
     }
 
-    /// Where a section is; none when there is none of this number, or nobody knows where it begins.
+    /// Where a section is; none if there is none of this number, or its start is unknown.
     pub fn find(&self, number: u32) -> Option<Found> {
         if let Some(within) = number.checked_sub(self.open_first) {
             return self.open.get(within as usize).cloned().map(Found::Here);
@@ -154,7 +154,7 @@ impl Shelf {
         self.closed.iter().find(|shelved| shelved.chapter == *chapter)?.reader.clone()
     }
 
-    /// Keeps a reader for the chapter's next use. Gives it back when the chapter is gone, or has one.
+    /// Keeps a reader for the chapter's next use. Does nothing if the chapter is gone or has one.
     pub fn keep_reader(&mut self, chapter: &Chapter, reader: &Rc<ChapterReader>) {
         let shelved = self.closed.iter_mut().find(|shelved| shelved.chapter == *chapter);
         if let Some(shelved) = shelved.filter(|shelved| shelved.reader.is_none()) {
@@ -163,7 +163,7 @@ impl Shelf {
     }
 }
 
-/// Where the sections of a chapter begin, as far as their heads make sense, and where the last of them ends.
+/// The offsets of a chapter's sections, as far as their heads are valid, and of the end of the last one.
 fn starts_of(content: &[u8], most: u32) -> Vec<u64> {
     let page = engine::format::index_section::PAGE_BYTES;
     let (mut starts, mut at) = (vec![0], 0);
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    /// A section keeps its number when its chapter is closed, and is found where it is then.
+    /// A section keeps its number when its chapter is closed, and is found in its new place.
     #[test]
     fn numbers_stay_when_chapters_close() {
         let mut shelf = Shelf::new(Vec::new(), vec![section(2)]);
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!((shelf.oldest(), shelf.sections(), shelf.chapters()), (0, 4, 1));
     }
 
-    /// A chapter that could not be kept leaves a gap in what can be found, and none in the numbers.
+    /// A chapter that could not be stored leaves a gap in what can be found, but none in the numbers.
     #[test]
     fn what_is_lost_is_not_found() {
         let mut shelf = Shelf::new(Vec::new(), vec![section(1), section(1)]);
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!((shelf.oldest(), shelf.add(section(1))), (5, 7));
     }
 
-    /// Chapters of an earlier life are gone through newest first, and their sections are found once they were read.
+    /// Chapters of an earlier load are visited newest first, and their sections are found once they were read.
     #[test]
     fn old_chapters_are_learnt() {
         let mut shelf = Shelf::new(vec![chapter(3, 2), chapter(9, 3)], Vec::new());

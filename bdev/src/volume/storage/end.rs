@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Giving back what a loaded volume has, when its shards do no more I/O.
+//! Releasing a loaded volume's objects, when its shards do no more I/O.
 
 use std::rc::Rc;
 
@@ -15,32 +15,30 @@ use super::{ended, is_own, storages, Held};
 use crate::pool::runtime::{self, Runtime};
 use crate::pool::service;
 
-/// What becomes of a volume's objects.
+/// What happens to a volume's objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// They stay.
     Keep,
-    /// They are destroyed, and with them a pool that was made for them.
+    /// The objects are destroyed, and with them a pool that was made for the volume.
     Destroy,
-    /// As [`End::Destroy`] if the volume was made for the load that has failed, else they stay.
+    /// As [`End::Destroy`] if the volume was made for the load that has failed, else the objects stay.
     Undo,
 }
 
-/// What is recorded of a volume that was saved.
+/// What is recorded for a volume that was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
-    /// Logical blocks in use.
     pub logical_blocks_used: u64,
-    /// Pages of the block map, roots apart.
+    /// Pages of the block map, without the roots.
     pub map_pages: u64,
-    /// Its counters (see [`crate::volume::kept`]).
+    /// The volume's counters (see [`crate::volume::saved_counters`]).
     pub counters: Vec<(u64, u64)>,
 }
 
-/// Gives back what a volume has; with `closing` the volume was saved, and is recorded as clean.
+/// Releases a volume's objects. With `closing` the volume was saved, and is recorded as clean.
 ///
 /// # Errors
-/// Io; the volume's use of the bdevs has ended all the same.
+/// Io; the volume no longer uses the bdevs nevertheless.
 pub async fn end(key: u64, end: End, closing: Option<Closing>) -> Result<()> {
     let runtime = runtime::get().ok_or_else(ended)?;
     let Some(held) = storages().and_then(|storages| storages.take(key)) else { return Ok(()) };
@@ -49,7 +47,7 @@ pub async fn end(key: u64, end: End, closing: Option<Closing>) -> Result<()> {
         Some(closing) => record_clean(&store, closing).await,
         None => Ok(()),
     };
-    // Before the rest: the removal of a bdev may wait for it.
+    // First, because the removal of a bdev may wait for the leases.
     drop(leases);
     let _managing = runtime.service.manage().await;
     let (pool, entry) = (Rc::clone(store.pool()), store.entry().clone());
@@ -77,7 +75,8 @@ async fn record_clean(store: &VolumeStore, closing: Closing) -> Result<()> {
         .await
 }
 
-/// Destroys a volume that is not open, and its pool if that was made for it and has nothing else. The caller manages.
+/// Destroys a volume that is not open, and its pool if that was made for it and has no other volume. The caller holds
+/// `Service::manage`.
 ///
 /// # Errors
 /// Io; Busy.

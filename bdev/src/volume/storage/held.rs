@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the application thread keeps for each loaded volume.
+//! What the application thread holds for each loaded volume.
 
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,25 +16,25 @@ use crate::volume::{Operation, Volume};
 /// The application thread's side of a volume.
 #[derive(Debug)]
 pub struct Held {
-    /// By which the volume names it.
+    /// The key by which the volume refers to this.
     pub key: u64,
-    /// Its objects.
+    /// The volume's objects.
     pub store: Rc<VolumeStore>,
-    /// The use of the bdevs below.
+    /// Leases of the bdevs below.
     pub leases: Vec<Lease>,
-    /// The volume, once it is known.
+    /// The volume, once there is one.
     pub volume: Weak<Volume>,
     /// A bdev was removed.
     pub removed: bool,
-    /// The volume was made for the load that is under way.
+    /// The volume was made for the load in progress.
     pub is_new: bool,
-    /// The history of its index, once that is open.
+    /// The history of the volume's index, once it is open.
     pub history: Option<Rc<History>>,
-    /// What is being done with it while it is not in service.
+    /// The operation in progress while the volume is not in service.
     pub operation: Option<Operation>,
 }
 
-/// What is kept for all volumes.
+/// What is held for all volumes.
 #[derive(Debug, Default)]
 pub struct Storages {
     held: RefCell<Vec<Held>>,
@@ -49,12 +49,10 @@ impl Storages {
         key
     }
 
-    /// Adds one.
     pub fn keep(&self, held: Held) {
         self.held.borrow_mut().push(held);
     }
 
-    /// Takes one out.
     pub fn take(&self, key: u64) -> Option<Held> {
         let mut held = self.held.borrow_mut();
         let index = held.iter().position(|held| held.key == key)?;
@@ -65,53 +63,50 @@ impl Storages {
         self.held.borrow_mut().iter_mut().find(|held| held.key == key).map(ask)
     }
 
-    /// Names of the volumes of a pool that are loaded, or being loaded.
+    /// Names of the volumes of a pool that are loaded or being loaded.
     pub fn names_in(&self, pool: Uuid) -> Vec<String> {
         let held = self.held.borrow();
         let inside = held.iter().filter(|held| held.store.pool().uuid() == pool);
         inside.map(|held| held.store.entry().name.clone()).collect()
     }
 
-    /// Whether a volume is loaded, or being loaded.
+    /// Whether a volume is loaded or being loaded.
     pub fn has(&self, uuid: Uuid) -> bool {
         self.held.borrow().iter().any(|held| held.store.entry().uuid == uuid)
     }
 
-    /// The objects of a volume.
     pub fn store(&self, key: u64) -> Option<Rc<VolumeStore>> {
         self.with(key, |held| Rc::clone(&held.store))
     }
 
-    /// The history of a volume's index.
     pub fn history(&self, key: u64) -> Option<Rc<History>> {
         self.with(key, |held| held.history.clone()).flatten()
     }
 
-    /// Keeps the history of a volume's index, or lets it go.
+    /// Sets or removes the history of a volume's index.
     pub fn set_history(&self, key: u64, history: Option<Rc<History>>) {
-        // The one before must not be dropped while the list is borrowed.
+        // The previous history must not be dropped while the list is borrowed.
         let before = self.with(key, |held| core::mem::replace(&mut held.history, history));
         drop(before);
     }
 
-    /// The volume of a key.
     pub fn volume(&self, key: u64) -> Option<Arc<Volume>> {
         self.with(key, |held| held.volume.upgrade()).flatten()
     }
 
-    /// Notes what is being done with a volume that is not in service.
+    /// Records the operation in progress on a volume that is not in service.
     pub fn note_operation(&self, key: u64, operation: Operation) {
         self.with(key, |held| held.operation = Some(operation));
     }
 
-    /// Volumes that are not in service, and what is being done with them.
+    /// Volumes that are not in service, and the operations in progress on them.
     pub fn operations(&self) -> Vec<(String, Operation)> {
         let held = self.held.borrow();
         let busy = held.iter().filter(|held| held.volume.upgrade().is_none());
         busy.filter_map(|held| Some((held.store.entry().name.clone(), held.operation?))).collect()
     }
 
-    /// Notes the volume. False when a bdev was removed before.
+    /// Sets the volume to tell of a removal. False if a bdev was removed before.
     pub fn watch(&self, key: u64, volume: Weak<Volume>) -> bool {
         let known = self.with(key, |held| {
             held.volume = volume;
@@ -120,7 +115,7 @@ impl Storages {
         known.unwrap_or(false)
     }
 
-    /// Notes that a bdev was removed. Returns the volume, if it is known.
+    /// Notes that a bdev was removed. Returns the volume, if there is one yet.
     pub fn removed(&self, key: u64) -> Option<Arc<Volume>> {
         let volume = self.with(key, |held| {
             held.removed = true;

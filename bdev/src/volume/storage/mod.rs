@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume has in its pool, while it is loaded: its store, and the use of the drives' descriptors.
+//! A loaded volume's objects in its pool: its store, and its leases of the drives' descriptors.
 //!
-//! A volume is shared between threads and the pool is not, so the volume holds a [`Storage`], plain facts and a key,
-//! and the application thread keeps the pool's side of it under that key until [`end()`]. Everything here runs there.
+//! Threads share a volume but not a pool. So the volume has a [`Storage`], plain facts and a key, and the application
+//! thread holds the pool's side under that key until [`end()`]. Everything here runs on the application thread.
 //!
 //! [`place`] finds or makes the pool of a new volume, [`stored`] finds volumes that are not loaded.
 
@@ -36,29 +36,25 @@ pub use self::held::{Held, Storages};
 /// Label of a pool that `bdev_dedupe_create` made for its volume.
 pub use mpool::params::OWN_LABEL;
 
-/// What a volume knows of its place.
+/// What a volume knows of its objects' place.
 #[derive(Debug)]
 pub struct Storage {
-    /// The application thread's side of it.
+    /// Key of the application thread's side.
     pub key: u64,
-    /// What shards need to know of the bdevs, in the order in which a placement numbers them.
+    /// The bdevs as shards need them, in the order in which a placement numbers them.
     pub handles: Vec<BaseHandle>,
-    /// Their names.
     pub bdev_names: Vec<String>,
-    /// Name of the pool.
     pub pool_name: String,
-    /// Identity of the pool.
     pub pool_uuid: Uuid,
-    /// Blocks of the CAPACITY bdev when the pool was made for the volume, so that all of it counts as the volume's;
-    /// else 0.
+    /// Blocks of the CAPACITY bdev if the pool was made for the volume, so that all of it counts as the volume's; else
+    /// 0.
     own_blocks: AtomicU64,
-    /// Writes may be in a volatile cache until a flush.
+    /// Completed writes may be in a volatile cache until a flush.
     pub volatile_cache: bool,
 }
 
 impl Storage {
-    /// What counts as the volume's, in blocks: all of the bdev when the pool was made for the volume, else its data
-    /// area.
+    /// Blocks that count as the volume's: all of the bdev if the pool was made for the volume, else the data area.
     pub fn physical_blocks(&self, data_blocks: u64) -> u64 {
         match self.own_blocks.load(Ordering::Relaxed) {
             0 => data_blocks,
@@ -66,7 +62,7 @@ impl Storage {
         }
     }
 
-    /// Takes note that the pool has grown.
+    /// Takes over the new size of a pool that has grown.
     pub fn set_own_bytes(&self, bytes: u64) {
         if self.own_blocks.load(Ordering::Relaxed) > 0 {
             self.own_blocks.store(bytes / BLOCK_SIZE as u64, Ordering::Relaxed);
@@ -76,42 +72,42 @@ impl Storage {
 
 static STORAGES: AppLocal<Storages> = AppLocal::new();
 
-/// Begins. On the application thread, when SPDK initialises the module.
+/// Starts. On the application thread, when SPDK initialises the module.
 pub fn start() {
     STORAGES.set(Some(Rc::default()));
 }
 
-/// Lets go of what is left. On the application thread, when the pools are gone.
+/// Drops what is left. On the application thread, when the pools are gone.
 pub fn stop() {
     STORAGES.set(None);
 }
 
-/// What is kept for all volumes; none on other threads, before the start and after the end.
+/// What is held for all volumes; none on other threads, before the start and after the end.
 pub fn storages() -> Option<Rc<Storages>> {
     STORAGES.get()
 }
 
-/// Whether a volume is loaded, or being loaded.
+/// Whether a volume is loaded or being loaded.
 pub fn is_loaded(uuid: Uuid) -> bool {
     storages().is_some_and(|storages| storages.has(uuid))
 }
 
-/// Names of the volumes of a pool that are loaded, or being loaded.
+/// Names of the volumes of a pool that are loaded or being loaded.
 pub fn names_in(pool: Uuid) -> Vec<String> {
     storages().map_or_else(Vec::new, |storages| storages.names_in(pool))
 }
 
-/// Volumes that are not in service, and what is being done with them.
+/// Volumes that are not in service, and the operations in progress on them.
 pub fn operations() -> Vec<(String, Operation)> {
     storages().map_or_else(Vec::new, |storages| storages.operations())
 }
 
-/// The module has ended.
+/// The error after the module's end.
 pub fn ended() -> PoolError {
     PoolError::new(Kind::Busy, "the module", "SPDK is ending it")
 }
 
-/// Keeps an open volume and leases the bdevs that it uses.
+/// Holds an open volume, and leases its bdevs.
 ///
 /// # Errors
 /// A drive is missing, or was removed.
@@ -158,7 +154,7 @@ pub fn hold(store: VolumeStore, is_new: bool) -> Result<Storage> {
     Ok(storage)
 }
 
-/// True when a pool was made for a volume.
+/// True when the pool was made for a volume.
 pub fn is_own(pool: &Pool) -> bool {
     service::label_of(pool) == OWN_LABEL
 }
@@ -171,19 +167,19 @@ pub fn store(key: u64) -> Result<Rc<VolumeStore>> {
     storages().and_then(|storages| storages.store(key)).ok_or_else(ended)
 }
 
-/// Notes what is being done with a volume that is not in service.
+/// Records the operation in progress on a volume that is not in service.
 pub fn note_operation(key: u64, operation: Operation) {
     if let Some(storages) = storages() {
         storages.note_operation(key, operation);
     }
 }
 
-/// Tells `volume` when a bdev is removed. False when that has happened already.
+/// Tells `volume` when a bdev is removed. False if that has happened already.
 pub fn watch(key: u64, volume: &Arc<Volume>) -> bool {
     storages().is_some_and(|storages| storages.watch(key, Arc::downgrade(volume)))
 }
 
-/// A bdev goes away.
+/// A bdev is being removed.
 fn removed(key: u64, bdev: &str) {
     let Some(storages) = storages() else { return };
     if let Some(volume) = storages.removed(key) {
@@ -191,7 +187,7 @@ fn removed(key: u64, bdev: &str) {
     }
 }
 
-/// What the shards of volumes ask for.
+/// Serves the calls of volumes' shards.
 #[derive(Debug)]
 pub struct Calls;
 
@@ -227,19 +223,19 @@ impl AppSide for Calls {
     }
 }
 
-/// A volume takes writes, and is not being taken down.
+/// True when a volume accepts writes and is not being taken down.
 fn is_in_use(key: u64) -> bool {
     storages().and_then(|storages| storages.volume(key)).is_some_and(|volume| {
         matches!(volume.state(), State::Online | State::Suspended) && volume.read_only_reason().is_none()
     })
 }
 
-/// The history of a loaded volume's index; none when there is none, or it is not open.
+/// The history of a loaded volume's index; none if it has none, or it is not open.
 pub fn history(key: u64) -> Option<Rc<History>> {
     storages().and_then(|storages| storages.history(key))
 }
 
-/// Keeps the history of a loaded volume's index, or lets it go.
+/// Sets or removes the history of a loaded volume's index.
 pub fn set_history(key: u64, history: Option<Rc<History>>) {
     if let Some(storages) = storages() {
         storages.set_history(key, history);

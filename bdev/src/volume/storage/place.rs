@@ -2,8 +2,8 @@
 
 //! The pool of a new volume.
 //!
-//! `bdev_dedupe_create` names a pool, or a bdev. In the second case the pool is made for the volume, has its name and
-//! the label [`mpool::params::OWN_LABEL`], and is destroyed with it, unless something else is in it by then.
+//! `bdev_dedupe_create` names a pool or a bdev. For a bdev, a pool is made for the volume, with its name and the label
+//! [`OWN_LABEL`](super::OWN_LABEL), and is destroyed with the volume, unless the pool has other objects by then.
 
 use std::rc::Rc;
 
@@ -19,17 +19,17 @@ use crate::volume::create_params::{CreateParams, Place};
 use crate::volume::error::VolumeError;
 use crate::volume::sizing::{self, LaidOut, MetadataRoom, Room, SlabPlan};
 
-/// Makes a volume for so many shards in its pool, which is made if need be, and holds it.
+/// Creates a volume for `shards` shards in its pool, which is made if need be, and holds the volume.
 ///
 /// # Errors
-/// There is no such pool, or it cannot be made; a volume of the name or UUID exists; there is too little room; Io. What
-/// was made is taken back.
+/// There is no such pool, or it cannot be made; a volume of the name or UUID exists; there is too little room; Io.
+/// Everything made is removed again.
 pub async fn create(params: &CreateParams, shards: usize) -> core::result::Result<Storage, VolumeError> {
     let name = params.name.as_str();
     let runtime = runtime::get().ok_or_else(|| VolumeError::pool(name, ended()))?;
     let service = &runtime.service;
     if let Place::Base(base) = &params.place {
-        // A bdev that has appeared just now may have a pool on it.
+        // A bdev that has just appeared may hold a pool.
         service.examinations.done_with(base).await;
     }
     let _managing = service.manage().await;
@@ -121,7 +121,7 @@ fn spec(params: &CreateParams, shards: usize, plan: &SlabPlan) -> VolumeSpec {
     }
 }
 
-/// What a pool has to offer.
+/// What a pool can offer.
 ///
 /// # Errors
 /// NotFound: it has no CAPACITY drive.

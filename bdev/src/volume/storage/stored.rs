@@ -15,13 +15,11 @@ use crate::pool::runtime::Runtime;
 /// A volume in a pool.
 #[derive(Debug, Clone)]
 pub struct StoredVolume {
-    /// The pool.
     pub pool: Rc<Pool>,
-    /// The volume.
     pub entry: VolumeEntry,
 }
 
-/// The volumes of a pool. The caller manages.
+/// The volumes of a pool. The caller holds `Service::manage`.
 ///
 /// # Errors
 /// The catalog cannot be read; Io.
@@ -32,7 +30,8 @@ pub async fn all_in(pool: &Rc<Pool>) -> Result<Vec<StoredVolume>> {
     Ok(entries.into_iter().map(|entry| StoredVolume { pool: Rc::clone(pool), entry }).collect())
 }
 
-/// Takes back what is left in a pool of volumes whose creation or deletion was cut short. The caller manages.
+/// Removes what is left in a pool of volumes whose creation or deletion was interrupted. The caller holds
+/// `Service::manage`.
 ///
 /// # Errors
 /// The catalog or an inventory cannot be read; Io.
@@ -47,7 +46,7 @@ pub async fn remove_unfinished(pool: &Rc<Pool>) -> Result<()> {
 }
 
 impl StoredVolume {
-    /// True when a volume is called so: by its name, by its UUID, or by the alias that its bdev has.
+    /// True when `key` is the volume's name, its UUID, or the alias of its bdev.
     fn is_called(&self, key: &str) -> bool {
         let alias = || key.strip_prefix(self.pool.name()).and_then(|rest| rest.strip_prefix('/'));
         self.entry.name == key
@@ -56,8 +55,8 @@ impl StoredVolume {
     }
 }
 
-/// The volume of a name, UUID or alias that is not loaded, in the pool given, else in any that is active. The caller
-/// manages.
+/// The volume of a name, UUID or alias that is not loaded, in the pool given, else in any active pool. The caller holds
+/// `Service::manage`.
 ///
 /// # Errors
 /// NotFound: there is none. Invalid: several pools have one. A catalog cannot be read; Io.
