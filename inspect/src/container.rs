@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the records of one metadata container add up to, and what is wrong with them.
+//! The sum of one metadata container's records, and what is wrong with them.
 //!
-//! The pool stops at the first record that makes no sense; here each is told and the rest goes on, so that the list of
-//! what is broken is complete.
+//! The pool stops at the first invalid record; this module reports each one and goes on, so that the list of errors is
+//! complete.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,22 @@ use mpool::{ObjectId, ObjectType, Slot};
 use crate::findings::Findings;
 use crate::records;
 
-/// Objects that are listed of one container: more than any real one has, few enough to hold.
+/// Most objects listed per container: more than any real one has, few enough to hold in memory.
 const MOST_OBJECTS: usize = 4_000_000;
 
 /// The sum of a container's records.
 #[derive(Debug)]
 pub struct Container {
     slot: Slot,
-    /// Version of its content.
+    /// Version of the content.
     pub version: ContentVersion,
     /// Records by type.
     pub counts: BTreeMap<&'static str, u64>,
-    /// Records of all types, those that cannot be read among them.
+    /// Records of all types, including unreadable ones.
     pub records: u64,
-    /// The id checkpointed last.
+    /// The id in the last checkpoint.
     pub checkpoint: Option<ObjectId>,
-    /// The objects that there are.
+    /// The objects that exist.
     pub objects: BTreeMap<ObjectId, ObjectCreate>,
     /// MDC0: the drives by class.
     pub drives: [Option<DriveDescriptor>; 2],
@@ -43,7 +43,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// Without records.
+    /// A container without records.
     #[must_use]
     pub fn new(slot: Slot) -> Container {
         Container {
@@ -152,7 +152,7 @@ impl Container {
         if self.slot == Slot::ZERO || (id != ObjectId(0) && id.slot() != self.slot) {
             return Err(format!("the checkpoint {:#x} belongs into another container", id.0));
         }
-        // An empty one may stand at the beginning.
+        // An empty checkpoint may come first.
         if id == ObjectId(0) && self.checkpoint.is_none() {
             return Ok(());
         }

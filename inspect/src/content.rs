@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the records of a log mean.
+//! The meaning of the records of a log.
 
 use engine::format::journal_record;
 use engine::volume::catalog::CatalogRecord;
@@ -11,15 +11,15 @@ use mpool::{ObjectId, Slot};
 use crate::metadata::PoolReport;
 use crate::{records, shown, volume_records};
 
-/// Bytes of a record that are kept to be understood; more than any record has that is.
+/// Bytes of a record that are kept for decoding; more than any record has that can be decoded.
 const MAX_KEPT: usize = 1 << 20;
 
-/// Whose records a log has.
+/// Who wrote the records of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// The pool's metadata.
     Metadata,
-    /// The root MDC: the catalog of volumes, and others'.
+    /// The root MDC: the catalog of volumes, and other clients' records.
     Root,
     /// A volume's MDC.
     Inventory,
@@ -30,7 +30,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Whose records a log of the pool has.
+    /// The kind of records in a log of the pool.
     #[must_use]
     pub fn of(id: ObjectId, pool: &PoolReport) -> Content {
         let name = shown::id(id);
@@ -48,7 +48,7 @@ impl Content {
         }
     }
 
-    /// A record in words; none when it means nothing here.
+    /// A record in words; none for a record that is not known here.
     #[must_use]
     pub fn describe(self, record: &[u8]) -> Option<String> {
         match self {
@@ -78,7 +78,7 @@ impl Content {
     }
 }
 
-/// Puts a record together from its chunks, as far as is needed to understand it.
+/// Assembles a record from its chunks, as far as needed for decoding.
 #[derive(Debug, Default)]
 pub struct Assembly {
     record: Vec<u8>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A drive of a pool: an image whose superblock was understood, and where its zones lie in it.
+//! A drive of a pool: an image with a valid superblock, and where the drive's zones lie in the image.
 
 use mpool::format::{superblock_zones, Superblock, SuperblockFlags};
 use mpool::superblocks::{Found, COPIES};
@@ -13,16 +13,16 @@ use crate::image::{Image, ImageError};
 use crate::shown;
 use crate::superblocks::{self, Copy};
 
-/// What is shown of an image.
+/// The report on an image.
 #[derive(Debug, Serialize)]
 pub struct DriveReport {
-    /// What was opened.
+    /// Path that was opened.
     pub path: String,
-    /// Bytes that it has.
+    /// Size of the image.
     pub image_bytes: u64,
     /// The copies of its superblock.
     pub superblocks: [Copy; COPIES],
-    /// The drive that the superblock describes; none when there is no good superblock.
+    /// The drive that the superblock describes; none without a good superblock.
     pub drive: Option<DriveFacts>,
 }
 
@@ -45,15 +45,15 @@ pub struct DriveFacts {
     pub sector_bytes: u64,
     /// Bytes of a zone.
     pub zone_bytes: u64,
-    /// Zones.
+    /// Number of zones.
     pub zones: u32,
-    /// Zones of the superblocks, the first ones.
+    /// Number of zones that hold the superblocks, at the start of the drive.
     pub superblock_zones: u64,
     /// Bytes of the device.
     pub bytes: u64,
-    /// MDC0's logs are on it.
+    /// Whether the drive holds MDC0's logs.
     pub has_mdc0: bool,
-    /// Log blocks of version 1 count: the pool was converted from the original's format.
+    /// Log blocks of version 1 are accepted: the pool was converted from the original's format.
     pub accepts_v1_logs: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Looks at the superblocks of an image.
+    /// Reads the superblocks of an image.
     pub fn look(image: Image, findings: &mut Findings) -> (DriveReport, Option<Drive>) {
         let (superblocks, found) = superblocks::read(&image, findings);
         let facts = found.as_ref().map(facts);
@@ -93,25 +93,25 @@ impl Drive {
         }
     }
 
-    /// How messages call it.
+    /// The drive's name in messages.
     #[must_use]
     pub fn subject(&self) -> String {
         format!("{} drive {}", self.class(), self.image.path())
     }
 
-    /// Its superblock.
+    /// The superblock that counts.
     #[must_use]
     pub fn superblock(&self) -> &Superblock {
         &self.superblock
     }
 
-    /// Its media class.
+    /// The drive's media class.
     #[must_use]
     pub fn class(&self) -> MediaClass {
         self.superblock.drive.class
     }
 
-    /// Zones.
+    /// Number of zones.
     #[must_use]
     pub fn zones(&self) -> u64 {
         self.superblock.drive.zones.into()
@@ -129,17 +129,17 @@ impl Drive {
         1 << self.superblock.drive.sector_shift
     }
 
-    /// The zones lie on the drive, and not on its superblocks.
+    /// Whether the zones lie on the drive, outside its superblocks.
     #[must_use]
     pub fn holds(&self, extent: Extent) -> bool {
         let inside = extent.end().is_some_and(|end| end <= self.zones());
         inside && extent.zones > 0 && extent.first >= superblock_zones(self.zone_bytes())
     }
 
-    /// Reads from byte `at` of these zones on, which the drive holds.
+    /// Reads from byte `at` of these zones on; the drive must hold the zones.
     ///
     /// # Errors
-    /// The image ends before, or cannot be read.
+    /// The image ends before that, or cannot be read.
     pub fn read(&self, extent: Extent, at: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
         let start = extent.first.saturating_mul(self.zone_bytes());
         self.image.read(start.saturating_add(at), buffer)

@@ -2,7 +2,8 @@
 
 //! A log block by block: headers, records, where it ends and why, and what lies behind its end.
 //!
-//! An iterator, so that a log of any size is shown in little memory. It walks as recovery does: the
+//! An iterator, so that a log of any size takes little memory. It walks like recovery: the engine classifies each block
+//! and parses its records; this module only describes what was seen.
 //! engine classifies each block and parses its records; here it is only said what was seen.
 
 use mpool::mlog::block::{classify, BlockKind, Header, SetIds, HEADER_BYTES};
@@ -15,7 +16,7 @@ use crate::content::{Assembly, Content};
 use crate::log::{Blocks, Log, Scanned};
 use crate::shown;
 
-/// Bytes of a record's beginning that are shown when nothing is known of its meaning.
+/// Bytes shown of a record whose meaning is unknown.
 const PREVIEW_BYTES: usize = 16;
 
 /// The header of a block.
@@ -23,22 +24,22 @@ const PREVIEW_BYTES: usize = 16;
 pub struct HeaderReport {
     /// Version.
     pub version: u16,
-    /// UUID of the log that it says it is of.
+    /// UUID of the log that the block claims to belong to.
     pub uuid: Uuid,
     /// Generation.
     pub generation: u64,
-    /// Flush set of the block before.
+    /// Flush set of the previous block.
     pub previous_set: u32,
-    /// Its own flush set.
+    /// Flush set of this block.
     pub set: u32,
-    /// The check code matches; none in version 1.
+    /// Whether the check code matches; none in version 1.
     pub check_code_good: Option<bool>,
 }
 
 /// A chunk of a record, or a marker.
 #[derive(Debug, Serialize)]
 pub struct ChunkReport {
-    /// Byte of the block at which its descriptor is.
+    /// Offset in the block of the chunk's descriptor.
     pub at_byte: usize,
     /// FULL, FIRST, MID, LAST, CSTART or CEND.
     pub chunk: &'static str,
@@ -46,11 +47,11 @@ pub struct ChunkReport {
     pub chunk_bytes: usize,
     /// Bytes of the whole record.
     pub record_bytes: u32,
-    /// What the record says, when it is complete with this chunk.
+    /// The record in words, if it is complete with this chunk.
     pub content: Option<String>,
 }
 
-/// What is seen next.
+/// The next item of a dump.
 #[derive(Debug, Serialize)]
 #[serde(tag = "item", rename_all = "kebab-case")]
 pub enum Item {
@@ -62,39 +63,39 @@ pub enum Item {
         header: HeaderReport,
         /// Its chunks and markers.
         chunks: Vec<ChunkReport>,
-        /// All of its bytes, when asked for.
+        /// All its bytes, if requested.
         #[serde(skip_serializing_if = "Option::is_none")]
         hex: Option<String>,
     },
     /// The log ends before this block.
     End {
-        /// The first block that is not part of it.
+        /// The first block that is not part of the log.
         block: u64,
-        /// Why it is not.
+        /// Why that block is not part of the log.
         why: String,
     },
-    /// Behind the end: a block of this log and generation, which counts for nothing.
+    /// Behind the end: a block of this log and generation that does not count.
     Stale {
         /// Its number.
         block: u64,
         /// Its header.
         header: HeaderReport,
-        /// All of its bytes, when asked for.
+        /// All its bytes, if requested.
         #[serde(skip_serializing_if = "Option::is_none")]
         hex: Option<String>,
     },
-    /// Behind the end: blocks of others, or of nobody.
+    /// Behind the end: blocks of other logs, or of none.
     Foreign {
         /// The first of them.
         block: u64,
-        /// How many there are.
+        /// Their number.
         blocks: u64,
         /// What they are.
         what: String,
     },
 }
 
-/// Walks over a log.
+/// A walk over a log.
 #[derive(Debug)]
 pub struct Dump<'a> {
     log: Log<'a>,
@@ -108,12 +109,12 @@ pub struct Dump<'a> {
     next: u64,
     stop: u64,
     ended: bool,
-    /// What follows a run of foreign blocks, to be told next.
+    /// The item after a run of foreign blocks, to be returned next.
     ahead: Option<Item>,
 }
 
 impl<'a> Dump<'a> {
-    /// A walk over a log that was scanned. `raw`: with all bytes of each block.
+    /// A walk over a scanned log. `raw`: with all bytes of each block.
     #[must_use]
     pub fn new(log: Log<'a>, scanned: &Scanned, content: Content, raw: bool) -> Dump<'a> {
         let config = log.config(scanned.compact_sem);
@@ -145,7 +146,7 @@ impl<'a> Dump<'a> {
         let (mut chunks, mut at) = (Vec::new(), HEADER_BYTES);
         loop {
             let name = chunk_name(image, at);
-            // Recovery went over it with the same parser.
+            // Recovery walked over the block with the same parser.
             let Ok(step) = self.parser.step(block, image, at) else { break };
             let chunk = match step {
                 Step::EndOfBlock => break,
@@ -173,7 +174,7 @@ impl<'a> Dump<'a> {
         }
     }
 
-    /// What is behind the end. Foreign blocks of one kind that follow each other are one item.
+    /// The next item behind the end. Successive foreign blocks of one kind are one item.
     fn behind(&mut self) -> Option<Item> {
         let first = self.ahead.take().or_else(|| self.one_behind())?;
         let Item::Foreign { block, mut blocks, what } = first else { return Some(first) };
@@ -285,7 +286,7 @@ fn end_reason(log: &Log<'_>, scanned: &Scanned) -> String {
     }
 }
 
-/// What a block is that is not one of the log.
+/// What a block is that does not belong to the log.
 fn foreign(image: &[u8], header: Option<Header>, log: &Log<'_>) -> String {
     match header {
         _ if image.iter().all(|byte| *byte == 0) => "zeros".to_owned(),

@@ -2,14 +2,14 @@
 
 //! What is wrong, odd or worth knowing about a pool.
 //!
-//! A hostile image can be wrong in as many places as it has bytes, so the texts that are kept are bounded; all are
-//! counted.
+//! A hostile image can be wrong in as many places as it has bytes, so the number of texts kept is bounded; all findings
+//! are counted.
 
 use std::fmt::Display;
 
 use serde::Serialize;
 
-/// Findings of each severity that are kept.
+/// Findings of each severity whose texts are kept.
 const MOST_KEPT: usize = 1000;
 
 /// How much a finding matters.
@@ -18,7 +18,7 @@ const MOST_KEPT: usize = 1000;
 pub enum Severity {
     /// Something is broken: data is lost or in danger, or the pool does not activate as it is.
     Error,
-    /// Something is not as it should be, and the next activation copes with it; or something could not be checked.
+    /// Something is not as it should be, and the next activation handles it; or something could not be checked.
     Warning,
     /// Something that explains the state.
     Note,
@@ -27,9 +27,9 @@ pub enum Severity {
 /// A finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How much it matters.
+    /// How much the finding matters.
     pub severity: Severity,
-    /// What it is about.
+    /// The object that the finding is about.
     pub object: String,
     /// What was found.
     pub text: String,
@@ -38,28 +38,28 @@ pub struct Finding {
 /// All findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
-    /// Number of errors, those left out of the list among them.
+    /// Number of errors, including those not in the list.
     pub errors: u64,
     /// Number of warnings, likewise.
     pub warnings: u64,
     /// Number of notes, likewise.
     pub notes: u64,
-    /// Errors first, then warnings, then notes; each in the order in which they were found.
+    /// Errors first, then warnings, then notes; each in the order of discovery.
     pub list: Vec<Finding>,
 }
 
 impl Findings {
-    /// Something is broken.
+    /// Adds an error: something is broken.
     pub fn error(&mut self, object: &(impl Display + ?Sized), text: impl Into<String>) {
         self.add(Severity::Error, object.to_string(), text.into());
     }
 
-    /// Something is not as it should be.
+    /// Adds a warning: something is not as it should be.
     pub fn warning(&mut self, object: &(impl Display + ?Sized), text: impl Into<String>) {
         self.add(Severity::Warning, object.to_string(), text.into());
     }
 
-    /// Something to know.
+    /// Adds a note.
     pub fn note(&mut self, object: &(impl Display + ?Sized), text: impl Into<String>) {
         self.add(Severity::Note, object.to_string(), text.into());
     }
@@ -77,7 +77,7 @@ impl Findings {
         }
     }
 
-    /// Findings that are counted but not kept.
+    /// Findings that are counted but not in the list.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         (self.errors + self.warnings + self.notes).saturating_sub(self.list.len() as u64)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A file or block device that is looked at: opened for reading alone, read at places, never written.
+//! A file or block device to inspect: opened read-only, read at offsets, never written.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
@@ -11,26 +11,26 @@ use thiserror::Error;
 /// Why an image, or a part of it, cannot be read.
 #[derive(Debug, Error)]
 pub enum ImageError {
-    /// It cannot be opened.
+    /// The image cannot be opened.
     #[error("cannot be opened: {0}")]
     Open(io::Error),
     /// Neither a file nor a block device.
     #[error("is neither a file nor a block device")]
     Kind,
-    /// It ends before the wanted bytes do.
+    /// The image ends before the requested bytes.
     #[error("ends at byte {bytes}; bytes {at} to {end} were wanted")]
     End {
-        /// Its size.
+        /// Size of the image.
         bytes: u64,
-        /// The first byte wanted.
+        /// The first byte requested.
         at: u64,
-        /// The byte after the last one wanted.
+        /// The byte after the last one requested.
         end: u64,
     },
-    /// The medium or the way to it failed.
+    /// The medium, or the path to it, failed.
     #[error("cannot be read at byte {at}: {error}")]
     Read {
-        /// The first byte wanted.
+        /// The first byte requested.
         at: u64,
         /// The failure.
         error: io::Error,
@@ -51,24 +51,24 @@ impl Image {
     /// # Errors
     /// Open; Kind.
     pub fn open(path: &str) -> Result<Image, ImageError> {
-        // Asked before it is opened: opening a pipe would wait for its writer.
+        // Checked before opening: opening a pipe would wait for its writer.
         let kind = fs::metadata(path).map_err(ImageError::Open)?.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(ImageError::Kind);
         }
         let mut file = File::open(path).map_err(ImageError::Open)?;
-        // The metadata of a block device say nothing of its size.
+        // The metadata of a block device do not have its size.
         let bytes = file.seek(SeekFrom::End(0)).map_err(ImageError::Open)?;
         Ok(Image { path: path.to_owned(), file, bytes })
     }
 
-    /// What it was opened by.
+    /// The path that was opened.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Its size when it was opened.
+    /// Size when it was opened.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes

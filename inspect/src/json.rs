@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The output as one JSON document. A dump is written while it is made, so it may be of any length.
+//! The output as one JSON document. A dump is written while it is generated, so its length is not limited.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -44,7 +44,7 @@ struct Document<'a, I: Iterator<Item = Item>> {
     items: Streamed<I>,
 }
 
-/// An array that is made while it is written.
+/// An array that is generated while it is written.
 struct Streamed<I>(Cell<Option<I>>);
 
 impl<I: Iterator<Item = Item>> Serialize for Streamed<I> {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Looks into the images of a media pool's drives, without the pool and without SPDK: the library of `mpool-inspect`.
+//! Inspects the images of a media pool's drives, without the pool and without SPDK: the library of `mpool-inspect`.
 //!
-//! It never writes, and survives any bytes: memory and time are bounded by the image's size, whatever its metadata say.
-//! The engine decodes, recovers and reads; what this adds is that it goes on where the engine refuses, and tells all
-//! that is wrong at once.
+//! It never writes, and survives any content: the image's size bounds memory and time, whatever the metadata say. The
+//! engine decodes, recovers and reads. This crate goes on where the engine refuses, and reports everything that is
+//! wrong at once.
 //!
-//! [`image`] reads, [`superblocks`] and [`drive`] say what an image is; [`log`] and [`pair`] recover logs as the engine
-//! does; [`container`] adds records up, [`metadata`] puts the pool together, with [`space`], [`volumes`] and [`volume`];
-//! [`report`] is all of it, [`dump`] one log block by block; [`text`] and [`json`] print.
+//! [`image`] reads; [`superblocks`] and [`drive`] identify an image; [`log`] and [`pair`] recover logs as the engine
+//! does; [`container`] sums records up; [`metadata`] puts the pool together, with [`space`], [`volumes`] and
+//! [`volume`]; [`report`] is the whole result, [`dump`] one log block by block; [`text`] and [`json`] print.
 
 #![forbid(unsafe_code)]
 

@@ -2,7 +2,7 @@
 
 //! One log on its drive: recovery and reading, by the engine's own state machines.
 //!
-//! Reads pieces of at most 1 MiB, so that a log of any size is looked at in little memory.
+//! Reads at most 1 MiB at a time, so that a log of any size takes little memory.
 
 use mpool::mlog::block::{Header, Stamp};
 use mpool::mlog::geometry::STALE_SCAN_BYTES;
@@ -19,53 +19,53 @@ use crate::drive::Drive;
 use crate::image::ImageError;
 use crate::shown;
 
-/// A log and where it lies.
+/// A log and its place.
 #[derive(Debug, Clone, Copy)]
 pub struct Log<'a> {
-    /// Its name.
+    /// The log's id.
     pub id: ObjectId,
-    /// The drive.
+    /// The drive with the log.
     pub drive: &'a Drive,
-    /// Its zones, which the drive holds.
+    /// The log's zones, which the drive holds.
     pub extent: Extent,
-    /// Whose blocks count.
+    /// Blocks with this stamp belong to the log.
     pub stamp: Stamp,
-    /// Blocks of version 1 count.
+    /// Blocks of version 1 are accepted.
     pub accept_v1: bool,
-    /// Flush sets were written one after the other. Those of a recovery journal may have been in flight together, so that
-    /// a hole is its end and no damage.
+    /// Flush sets were written one after the other. Those of a recovery journal may have been in flight together, so
+    /// there a hole is the end of the log and not damage.
     pub one_in_flight: bool,
 }
 
 /// Why a log cannot be used, or not to its end.
 #[derive(Debug, Error)]
 pub enum LogFault {
-    /// Recovery refuses it.
+    /// Recovery refuses the log.
     #[error("{0}")]
     Scan(#[from] ScanError),
     /// The image cannot be read there.
     #[error("the image {0}")]
     Image(#[from] ImageError),
-    /// A record cannot be read, though recovery accepts the log.
+    /// A record cannot be read, although recovery accepts the log.
     #[error("{0}")]
     Record(String),
 }
 
-/// What recovery finds in a log.
+/// What recovery found in a log.
 #[derive(Debug)]
 pub struct Scanned {
     /// The log has markers, or must have them.
     pub compact_sem: bool,
-    /// What was found; when there is a fault, before it.
+    /// What was found; in case of a fault, what was found before it.
     pub found: Recovered,
     /// Why the log cannot be used.
     pub fault: Option<LogFault>,
 }
 
-/// What is shown of a log.
+/// The report on a log.
 #[derive(Debug, Serialize)]
 pub struct LogReport {
-    /// Its name.
+    /// The log's id.
     #[serde(serialize_with = "shown::serialize_id")]
     pub id: ObjectId,
     /// UUID of its blocks.
@@ -76,26 +76,26 @@ pub struct LogReport {
     pub class: &'static str,
     /// First zone.
     pub first_zone: u64,
-    /// Zones.
+    /// Number of zones.
     pub zones: u64,
     /// Bytes of a block.
     pub block_bytes: usize,
-    /// Blocks that it has room for.
+    /// Capacity in blocks.
     pub blocks: u64,
     /// Blocks in use.
     pub used_blocks: u64,
-    /// Flush set of its last block.
+    /// Flush set of the last block.
     pub last_set: u32,
-    /// Flush set that is next.
+    /// The next flush set.
     pub next_set: u64,
     /// In a word: empty, complete, unfinished, damaged.
     pub state: &'static str,
-    /// Why it cannot be used.
+    /// Why the log cannot be used.
     pub fault: Option<String>,
 }
 
 impl<'a> Log<'a> {
-    /// Its size.
+    /// The log's size.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
         let sector_bytes = self.drive.sector_bytes();
@@ -103,7 +103,7 @@ impl<'a> Log<'a> {
         Geometry { sector_bytes, blocks: bytes / sector_bytes as u64 }
     }
 
-    /// How recovery looks at it.
+    /// The parameters for its recovery.
     #[must_use]
     pub fn config(&self, compact_sem: bool) -> ScanConfig {
         let Log { stamp, accept_v1, one_in_flight, .. } = *self;
@@ -113,12 +113,12 @@ impl<'a> Log<'a> {
     /// Fills `buffer` from byte `at` of the log on.
     ///
     /// # Errors
-    /// The image ends before, or cannot be read.
+    /// The image ends before that, or cannot be read.
     pub fn read(&self, at: u64, buffer: &mut [u8]) -> Result<(), ImageError> {
         self.drive.read(self.extent, at, buffer)
     }
 
-    /// Does what recovery does.
+    /// Runs recovery on the log.
     #[must_use]
     pub fn scan(&self, compact_sem: bool) -> Scanned {
         let mut scan = Scan::new(self.config(compact_sem));
@@ -126,7 +126,7 @@ impl<'a> Log<'a> {
         Scanned { compact_sem, found: scan.found(), fault }
     }
 
-    /// The same for a log that may have markers or not: it has them when it begins with one.
+    /// Runs recovery on a log that may or may not have markers: it has them if it begins with one.
     #[must_use]
     pub fn scan_any(&self) -> Scanned {
         self.scan(self.begins_with_marker())
@@ -153,7 +153,7 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    /// Hands over the records that recovery has found, one after the other, each of at most `max_bytes`.
+    /// Passes the records that recovery found to `each`, one after the other, each of at most `max_bytes`.
     ///
     /// # Errors
     /// A record is longer, or cannot be read.
@@ -176,7 +176,7 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    /// What is shown of it.
+    /// The report on the log.
     #[must_use]
     pub fn report(&self, scanned: &Scanned) -> LogReport {
         let found = scanned.found;
@@ -213,16 +213,16 @@ pub struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Nothing is read yet.
+    /// A reader that has read nothing yet.
     #[must_use]
     pub fn new(log: Log<'a>) -> Blocks<'a> {
         Blocks { log, first: 0, piece: Vec::new() }
     }
 
-    /// The image of a block of the log.
+    /// A block of the log.
     ///
     /// # Errors
-    /// The image of the drive ends before, or cannot be read.
+    /// The image of the drive ends before the block, or cannot be read.
     pub fn get(&mut self, number: u64) -> Result<&[u8], ImageError> {
         let sector = self.log.drive.sector_bytes();
         let held = (self.piece.len() / sector) as u64;
@@ -231,7 +231,7 @@ impl<'a> Blocks<'a> {
             let blocks = left.clamp(1, (STALE_SCAN_BYTES / sector) as u64);
             self.read(number, blocks).or_else(|_| self.read(number, 1))?;
         }
-        // Within the piece, which is at most 1 MiB.
+        // Inside the piece, which is at most 1 MiB.
         let at = (number - self.first) as usize * sector;
         Ok(&self.piece[at..at + sector])
     }

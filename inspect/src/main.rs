@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `mpool-inspect`: looks into the devices of a media pool.
+//! `mpool-inspect`: inspects the devices of a media pool.
 
 #![forbid(unsafe_code)]
 
@@ -17,11 +17,11 @@ use inspect::image::Image;
 use inspect::report::{Inspection, Logs, Report};
 use inspect::{json, text};
 
-/// Nothing is wrong.
+/// Exit status: nothing is wrong.
 const CLEAN: u8 = 0;
-/// Something is.
+/// Exit status: something is wrong.
 const WRONG: u8 = 1;
-/// It could not be looked at.
+/// Exit status: the images could not be inspected.
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         .and_then(|code| out.flush().map(|()| code));
     match printed {
         Ok(code) => ExitCode::from(code),
-        // Whoever reads it has seen enough.
+        // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(CLEAN),
         Err(error) => {
             eprintln!("mpool-inspect: writing the output: {error}");

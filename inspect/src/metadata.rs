@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pool as its metadata describe it: MDC0, then the other containers, then what clients keep in the root MDC.
+//! The pool as its metadata describe it: MDC0, then the other containers, then what clients store in the root MDC.
 
 use std::collections::BTreeMap;
 
@@ -18,20 +18,20 @@ use crate::shown;
 use crate::space::{Space, SpaceReport, Use};
 use crate::volumes::{self, RootReport};
 
-/// A pool.
+/// The report on a pool.
 #[derive(Debug, Serialize)]
 pub struct PoolReport {
     /// Its name.
     pub name: String,
     /// Its identity.
     pub uuid: Uuid,
-    /// Its parameters; none before they are written for the first time.
+    /// The pool's parameters; none before they are first written.
     pub parameters: Option<Parameters>,
     /// The drives that MDC0 records.
     pub recorded_drives: Vec<RecordedDrive>,
     /// The metadata containers.
     pub containers: Vec<ContainerReport>,
-    /// The space maps of the drives that were given.
+    /// The space maps of the given drives.
     pub space: Vec<SpaceReport>,
     /// The root MDC and the volumes in it.
     pub root: RootReport,
@@ -50,11 +50,11 @@ pub struct Parameters {
     pub mode: u32,
     /// Label.
     pub label: String,
-    /// What the user keeps in it.
+    /// UUID of the kind of content, set by the user.
     pub user_type: Uuid,
-    /// Most pages that are read ahead.
+    /// Most pages of read-ahead.
     pub readahead_pages: u32,
-    /// Log2 of the bytes of a map.
+    /// Log2 of the size of a map.
     pub map_bytes_shift: u32,
     /// Target capacity of the root MDC's logs.
     pub root_log_bytes: u64,
@@ -69,15 +69,15 @@ pub struct RecordedDrive {
     pub class: &'static str,
     /// Its identity.
     pub uuid: Uuid,
-    /// Zones.
+    /// Number of zones.
     pub zones: u32,
     /// Bytes of a zone.
     pub zone_bytes: u64,
     /// Bytes of the device.
     pub bytes: u64,
-    /// Spare percentage.
+    /// Percent of the zones kept as spares.
     pub spare_percent: Option<u8>,
-    /// It is one of the drives that were given.
+    /// Whether the drive is one of the given drives.
     pub given: bool,
 }
 
@@ -86,19 +86,19 @@ pub struct RecordedDrive {
 pub struct ContainerReport {
     /// Its number.
     pub slot: u8,
-    /// Its logs; none when they cannot be read.
+    /// The container's logs; none if they cannot be read.
     pub mdc: Option<PairReport>,
     /// Version of its content.
     pub content_version: String,
     /// Records by type.
     pub records: BTreeMap<&'static str, u64>,
-    /// Objects that it describes.
+    /// Objects that the container describes.
     pub objects: u64,
-    /// The uniquifier checkpointed last.
+    /// The uniquifier in the last checkpoint.
     pub checkpoint: u64,
 }
 
-/// Reads the metadata of the pool that `metadata_drive` belongs to. Returns the objects too, for their logs.
+/// Reads the metadata of the pool that `metadata_drive` belongs to. Also returns the objects, for their logs.
 pub fn look<'a>(
     metadata_drive: &'a Drive,
     location: &Mdc0Location,
@@ -154,7 +154,7 @@ fn container_pair<'a>(slot: Slot, objects: &mut Objects<'a>, findings: &mut Find
     let ids = ObjectId::mdc_logs(slot);
     match objects.log(ids[0]).and_then(|first| Ok([first, objects.log(ids[1])?])) {
         Ok(logs) => Some(Pair::look(&slot.to_string(), logs, findings)),
-        // What a missing log means is said of the whole set.
+        // A missing log is reported for the whole set of containers.
         Err(LogError::Missing(_)) => None,
         Err(error) => {
             findings.error(&slot, error.to_string());
@@ -179,7 +179,7 @@ fn read(slot: Slot, pair: Option<Pair<'_>>, container: &mut Container, findings:
     }
 }
 
-/// The containers that MDC0 has logs of. A gap or half a pair is told.
+/// The containers whose logs MDC0 has. Reports a gap or half a pair.
 fn container_set(objects: &Objects<'_>, findings: &mut Findings) -> Vec<Slot> {
     let has = |slot: u8| ObjectId::mdc_logs(Slot(slot)).map(|id| objects.get(id).is_some());
     let Some(last) = (1..=u8::MAX).rev().find(|slot| has(*slot) != [false, false]) else { return Vec::new() };
@@ -197,7 +197,7 @@ fn container_set(objects: &Objects<'_>, findings: &mut Findings) -> Vec<Slot> {
     (1..=last).map(Slot).collect()
 }
 
-/// Compares the recorded drives with those that were given.
+/// Compares the recorded drives with the given drives.
 fn check_drives(recorded: &[Option<DriveDescriptor>; 2], given: [Option<&Drive>; 2], findings: &mut Findings) {
     for class in MediaClass::ALL {
         match (recorded[class.index()], given[class.index()]) {

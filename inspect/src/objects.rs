@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! All objects of a pool, and its logs to be read.
+//! All objects of a pool, and its logs for reading.
 //!
-//! Each zone is read as a log's at most once, whatever the metadata say, so that the time is bounded by the image's size.
+//! Each zone is read as part of a log at most once, whatever the metadata say, so the image's size bounds the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,10 +18,10 @@ use crate::findings::Findings;
 use crate::log::Log;
 use crate::shown;
 
-/// What is shown of an object.
+/// The report on an object.
 #[derive(Debug, Serialize)]
 pub struct ObjectReport {
-    /// Its name.
+    /// The object's id.
     #[serde(serialize_with = "shown::serialize_id")]
     pub id: ObjectId,
     /// mblock, mlog or slab.
@@ -32,15 +32,15 @@ pub struct ObjectReport {
     pub class: &'static str,
     /// First zone.
     pub first_zone: u64,
-    /// Zones.
+    /// Number of zones.
     pub zones: u64,
-    /// Bytes that it has room for; none when its drive was not given.
+    /// Capacity; none if the drive was not given.
     pub capacity_bytes: Option<u64>,
-    /// Bytes written, of an mblock.
+    /// Bytes written; only for an mblock.
     pub written_bytes: u64,
-    /// Generation, of an mlog.
+    /// Generation; only for an mlog.
     pub generation: u64,
-    /// UUID, of an mlog.
+    /// UUID; only for an mlog.
     pub uuid: Option<Uuid>,
 }
 
@@ -50,21 +50,21 @@ pub enum LogError {
     /// There is no such object.
     #[error("{0} does not exist")]
     Missing(ObjectId),
-    /// It is no log.
+    /// The object is not a log.
     #[error("{0} is no log")]
     NotALog(ObjectId),
-    /// Its drive was not given.
+    /// The log's drive was not given.
     #[error("{0} lies on the {1} drive, which was not given")]
     NoDrive(ObjectId, MediaClass),
-    /// Its zones are not on the drive.
+    /// The log's zones are not on the drive.
     #[error("{0} does not lie on its drive")]
     Outside(ObjectId),
-    /// Its zones were read as those of another log.
+    /// The log's zones were read as those of another log.
     #[error("{0} has zones that were read as another log's, or is used twice")]
     Shared(ObjectId),
 }
 
-/// The objects of a pool and the drives that they lie on.
+/// The objects of a pool, and their drives.
 #[derive(Debug)]
 pub struct Objects<'a> {
     drives: [Option<&'a Drive>; 2],
@@ -72,7 +72,7 @@ pub struct Objects<'a> {
     objects: BTreeMap<ObjectId, ObjectCreate>,
     /// Logs that are segments of recovery journals.
     segments: BTreeSet<ObjectId>,
-    /// Zones that were read as a log's: the first and the one after the last, by class.
+    /// Zones that were read as part of a log: the first one and the one after the last, by class.
     read: [BTreeMap<u64, u64>; 2],
 }
 
@@ -84,12 +84,12 @@ impl<'a> Objects<'a> {
         Objects { drives, accept_v1, objects: BTreeMap::new(), segments: BTreeSet::new(), read }
     }
 
-    /// Takes in the objects of a container.
+    /// Adds the objects of a container.
     pub fn add(&mut self, objects: impl IntoIterator<Item = ObjectCreate>) {
         self.objects.extend(objects.into_iter().map(|object| (object.id, object)));
     }
 
-    /// Notes that a log is a segment of a recovery journal.
+    /// Records that a log is a segment of a recovery journal.
     pub fn note_segment(&mut self, id: ObjectId) {
         self.segments.insert(id);
     }
@@ -111,7 +111,7 @@ impl<'a> Objects<'a> {
         self.objects.get(&id)
     }
 
-    /// A log, wherever it lies and whether it was read or not.
+    /// A log, whichever drive it is on and whether it was read or not.
     ///
     /// # Errors
     /// Missing; NotALog; NoDrive; Outside.
@@ -122,7 +122,7 @@ impl<'a> Objects<'a> {
         self.place(id, object.class, object.extent, stamp)
     }
 
-    /// A log that is to be read now.
+    /// A log, to be read now.
     ///
     /// # Errors
     /// As for [`Objects::peek_log`]; Shared.
@@ -140,7 +140,7 @@ impl<'a> Objects<'a> {
         self.place(id, MediaClass::Capacity, place.extent, stamp)
     }
 
-    /// Notes that a log is read now.
+    /// Records that a log is read now.
     ///
     /// # Errors
     /// Shared.
@@ -153,7 +153,7 @@ impl<'a> Objects<'a> {
         Ok(log)
     }
 
-    /// The zones of the log were read already.
+    /// Whether the log's zones were read already.
     #[must_use]
     pub fn was_read(&self, log: &Log<'_>) -> bool {
         let read = &self.read[log.drive.class().index()];
@@ -182,7 +182,7 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// What is shown of all objects.
+    /// The report on all objects.
     #[must_use]
     pub fn report(&self) -> Vec<ObjectReport> {
         self.iter().map(|object| self.report_one(object)).collect()

@@ -2,7 +2,7 @@
 
 //! A metadata container's two logs, and which of them is in use.
 //!
-//! Nothing is repaired: what the next opening would repair is said.
+//! Nothing is repaired; what the next opening would repair is reported.
 
 use mpool::mdc::choose_active;
 use mpool::mlog::scan::ScanError;
@@ -11,34 +11,34 @@ use serde::Serialize;
 use crate::findings::Findings;
 use crate::log::{Log, LogFault, LogReport, Scanned};
 
-/// What is shown of a pair.
+/// The report on a pair.
 #[derive(Debug, Serialize)]
 pub struct PairReport {
     /// Both logs.
     pub logs: [LogReport; 2],
-    /// Which log is in use, 0 or 1; none when neither is known to be the valid one.
+    /// Which log is in use, 0 or 1; none if neither is known to be valid.
     pub active: Option<usize>,
-    /// Why.
+    /// The reason for that choice.
     pub why: String,
-    /// Which log's records are shown. That may be one that is not in use, when none is.
+    /// Which log's records are shown. If none is in use, that may be an unused one.
     pub shown: Option<usize>,
-    /// Bytes in use of the log that is shown: whole blocks.
+    /// Bytes in use of the log that is shown, in whole blocks.
     pub used_bytes: u64,
-    /// Bytes that it has room for.
+    /// Capacity of the log that is shown.
     pub capacity_bytes: u64,
 }
 
-/// A pair that was looked at.
+/// A pair that was examined.
 #[derive(Debug)]
 pub struct Pair<'a> {
     logs: [Log<'a>; 2],
     scanned: [Scanned; 2],
-    /// What is shown.
+    /// The report on the pair.
     pub report: PairReport,
 }
 
 impl<'a> Pair<'a> {
-    /// Recovers both logs and chooses as the engine does. `object` is what messages call the container.
+    /// Recovers both logs and chooses one as the engine does. `object` is the container's name in messages.
     pub fn look(object: &str, logs: [Log<'a>; 2], findings: &mut Findings) -> Pair<'a> {
         let scanned = logs.map(|log| log.scan(true));
         for (log, scanned) in logs.iter().zip(&scanned) {
@@ -65,7 +65,7 @@ impl<'a> Pair<'a> {
         Pair { logs, scanned, report }
     }
 
-    /// Hands over the records of the log that is shown, each of at most `max_bytes`.
+    /// Passes the records of the log that is shown to `each`, each of at most `max_bytes`.
     ///
     /// # Errors
     /// The log cannot be read to its end.
@@ -113,7 +113,7 @@ fn reason(active: usize, generations: &[u64; 2], whole: [bool; 2]) -> String {
     }
 }
 
-/// What the next opening erases or adds.
+/// Reports what the next opening erases or adds.
 fn tell_leftovers(object: &str, active: usize, logs: &[Log<'_>; 2], scanned: &[Scanned; 2], findings: &mut Findings) {
     let other = 1 - active;
     let name = logs[other].id;

@@ -6,7 +6,7 @@ use mpool::format::{ObjectCreate, Record};
 
 use crate::shown;
 
-/// The type of a record, as mpool calls it.
+/// The type of a record, as mpool names it.
 #[must_use]
 pub fn type_name(record: &Record) -> &'static str {
     match record {

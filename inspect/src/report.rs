@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Everything that was found on the images: the document that `--json` prints and that the text is made of.
+//! Everything that was found on the images: the document that `--json` prints, and the basis of the text.
 
 use mpool::{MediaClass, ObjectId, ObjectType, Slot};
 use serde::Serialize;
@@ -17,9 +17,9 @@ use crate::objects::Objects;
 pub struct Report {
     /// What is wrong, odd, or worth knowing.
     pub findings: Findings,
-    /// The images, in the order in which they were given.
+    /// The images, in the order given.
     pub drives: Vec<DriveReport>,
-    /// The pool; none when no image has MDC0.
+    /// The pool; none if no image has MDC0.
     pub pool: Option<PoolReport>,
     /// With `--verify`: all logs that are not containers', read to their ends.
     pub verified_logs: Option<Vec<LogReport>>,
@@ -33,7 +33,7 @@ pub struct Inspection {
     findings: Findings,
 }
 
-/// The metadata drive's index, and the drives that belong to its pool by class.
+/// The index of the drive with MDC0, and the drives of its pool by class.
 type Members<'a> = (usize, [Option<&'a Drive>; 2]);
 
 impl Inspection {
@@ -50,8 +50,8 @@ impl Inspection {
         Inspection { drives, reports, findings }
     }
 
-    /// Reads the metadata; with `verify` also all logs of clients. Then hands over the report and, where there is a
-    /// pool, its logs.
+    /// Reads the metadata; with `verify` also all logs of clients. Then passes the report, and the logs if there is a
+    /// pool, to `then`.
     pub fn look<T>(self, verify: bool, then: impl FnOnce(Report, Option<&Logs<'_>>) -> T) -> T {
         let Inspection { drives, reports, mut findings } = self;
         let members = members(&drives, &mut findings);
@@ -69,7 +69,7 @@ impl Inspection {
     }
 }
 
-/// The drives that make a pool: the first one with MDC0, and the other one if it is of the same pool.
+/// The drives of a pool: the first one with MDC0, and the other one if it belongs to the same pool.
 fn members<'a>(drives: &'a [Drive], findings: &mut Findings) -> Option<Members<'a>> {
     let Some(first) = drives.iter().position(|drive| drive.superblock().metadata.is_some()) else {
         if !drives.is_empty() {
@@ -104,7 +104,7 @@ fn verify_logs(objects: &mut Objects<'_>, findings: &mut Findings) -> Vec<LogRep
     let mut reports = Vec::new();
     for id in ids.into_iter().filter(|id| id.kind() == Some(ObjectType::Mlog) && id.slot() != Slot::ZERO) {
         let Ok(log) = objects.peek_log(id) else { continue };
-        // Those of the root MDC and of volumes were read; others that share their zones are errors already.
+        // The logs of the root MDC and of volumes were read; others that share their zones are errors already.
         if objects.was_read(&log) || objects.log(id).is_err() {
             continue;
         }
@@ -125,10 +125,10 @@ pub struct Logs<'a> {
 }
 
 impl<'a> Logs<'a> {
-    /// A log by its id; MDC0's too.
+    /// A log by its id, MDC0's included.
     ///
     /// # Errors
-    /// Why there is no such log, or none that can be read.
+    /// Why there is no such log, or why it cannot be read.
     pub fn find(&self, id: ObjectId) -> Result<Log<'a>, String> {
         let side = ObjectId::mdc_logs(Slot::ZERO).iter().position(|log| *log == id);
         match (side, &self.mdc0.superblock().metadata) {

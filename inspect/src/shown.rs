@@ -7,7 +7,7 @@ use std::fmt::Write;
 use mpool::{Extent, MediaClass, ObjectId, ObjectType};
 use serde::Serializer;
 
-/// An object's id: hexadecimal, so that slot and type can be read off, and so that JSON readers keep all bits.
+/// An object's id: hexadecimal, so that slot and type are visible, and so that JSON readers keep all bits.
 #[must_use]
 pub fn id(id: ObjectId) -> String {
     format!("{:#x}", id.0)
@@ -44,7 +44,7 @@ pub fn zones(extent: Extent) -> String {
     }
 }
 
-/// Bytes with the largest binary unit that leaves no more than one decimal, and exactly where that is short.
+/// A size in the largest binary unit that needs at most one decimal; also exact, where that is short.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
@@ -62,7 +62,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
-/// Text from media for a terminal: what could move the cursor, or worse, is escaped.
+/// Text from media for a terminal: whatever could move the cursor, or do worse, is escaped.
 #[must_use]
 pub fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -80,7 +80,7 @@ pub fn text(text: &str) -> String {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-        // A String takes everything.
+        // Writing to a String cannot fail.
         let _ = write!(digits, "{byte:02x}");
         digits
     })
@@ -94,7 +94,7 @@ pub fn serialize_id<S: Serializer>(object: &ObjectId, serializer: S) -> Result<S
     serializer.serialize_str(&id(*object))
 }
 
-/// For serde: an optional generation or number that may exceed what JSON readers keep exactly, as hexadecimal.
+/// For serde: a number that may exceed what JSON readers keep exactly, as hexadecimal.
 ///
 /// # Errors
 /// The serializer's.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Who has which zones of a drive: what the pool's space map would be, and what keeps it from being.
+//! The owners of a drive's zones: what the pool's space map would be, and what prevents it.
 
 use std::collections::BTreeMap;
 
@@ -31,14 +31,14 @@ pub enum Use {
     Mblock,
     /// Slab objects.
     Slab,
-    /// More than one object has them.
+    /// More than one object claims the zones.
     Contested,
-    /// Nobody has them.
+    /// No object claims the zones.
     Free,
 }
 
 impl Use {
-    /// For people.
+    /// The use in words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,16 +55,16 @@ impl Use {
     }
 }
 
-/// Zones next to each other with the same use.
+/// Adjacent zones with the same use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
     /// First zone.
     pub first_zone: u64,
-    /// Zones.
+    /// Number of zones.
     pub zones: u64,
     /// Their use.
     pub used_by: Use,
-    /// Objects in them.
+    /// Number of objects in the zones.
     pub objects: u64,
 }
 
@@ -73,11 +73,11 @@ pub struct Run {
 pub struct Region {
     /// First zone.
     pub first_zone: u64,
-    /// Zones.
+    /// Number of zones.
     pub zones: u64,
     /// Free zones.
     pub free_zones: u64,
-    /// Free zones in the largest piece: an object of more zones does not fit.
+    /// Free zones in the largest run: an object with more zones does not fit.
     pub largest_free_zones: u64,
     /// Zones of each use.
     pub used_zones: BTreeMap<Use, u64>,
@@ -88,15 +88,15 @@ pub struct Region {
 pub struct SpaceReport {
     /// Media class of the drive.
     pub class: &'static str,
-    /// Zones.
+    /// Number of zones.
     pub zones: u64,
     /// Bytes in a zone.
     pub zone_bytes: u64,
-    /// Spare percentage that is recorded.
+    /// The recorded spare percentage.
     pub spare_percent: Option<u8>,
     /// Zones of each use.
     pub used_zones: BTreeMap<Use, u64>,
-    /// The same by region.
+    /// The zones of each use, by region.
     pub regions: Vec<Region>,
     /// All zones, in order.
     pub runs: Vec<Run>,
@@ -111,7 +111,7 @@ struct Claim {
     owner: Option<ObjectId>,
 }
 
-/// Collects who has which zones.
+/// Collects the owners of zones.
 #[derive(Debug)]
 pub struct Space {
     subject: String,
@@ -123,7 +123,7 @@ pub struct Space {
 }
 
 impl Space {
-    /// That of a drive: only its superblocks have zones yet.
+    /// The space of a drive: only the superblocks' zones have an owner yet.
     #[must_use]
     pub fn of(drive: &Drive) -> Space {
         Space::new(drive.subject(), shown::class(drive.class()), drive.zones(), drive.zone_bytes())
@@ -135,7 +135,7 @@ impl Space {
         Space { subject, class, zones, zone_bytes, reserved, claims: vec![own] }
     }
 
-    /// Zones of an object. What lies outside the drive is an error, and not taken.
+    /// Adds the zones of an object. Zones outside the drive are an error, and are not added.
     pub fn claim(&mut self, owner: ObjectId, extent: Extent, used_by: Use, findings: &mut Findings) {
         match extent.end().filter(|end| *end <= self.zones && extent.zones > 0) {
             Some(end) => self.claims.push(Claim { first: extent.first, end, used_by, owner: Some(owner) }),
@@ -146,7 +146,7 @@ impl Space {
         }
     }
 
-    /// The map, and the objects that share zones.
+    /// The map; objects that share zones become findings.
     #[must_use]
     pub fn report(mut self, spare_percent: Option<u8>, findings: &mut Findings) -> SpaceReport {
         self.claims.sort_unstable();
@@ -164,7 +164,7 @@ impl Space {
         }
     }
 
-    /// Each claim that begins inside another is told once.
+    /// Reports each claim that begins inside another, once.
     fn tell_overlaps(&self, findings: &mut Findings) {
         let mut reach: Option<Claim> = None;
         for claim in &self.claims {
@@ -183,7 +183,7 @@ impl Space {
         }
     }
 
-    /// All zones as runs: between two edges of claims the use is the same.
+    /// All zones as runs: between two edges of claims the use is constant.
     fn runs(&self) -> Vec<Run> {
         let mut starts: Vec<_> = self.claims.iter().map(|claim| (claim.first, claim.used_by)).collect();
         let mut ends: Vec<_> = self.claims.iter().map(|claim| (claim.end, claim.used_by)).collect();
@@ -229,7 +229,7 @@ fn use_of(open: &BTreeMap<Use, u64>) -> Use {
     }
 }
 
-/// Adds a run, or to the last one when the use is the same.
+/// Adds a run, or extends the last one if the use is the same.
 fn push(runs: &mut Vec<Run>, run: Run) {
     match runs.last_mut().filter(|last| last.used_by == run.used_by) {
         Some(last) => {
@@ -240,7 +240,7 @@ fn push(runs: &mut Vec<Run>, run: Run) {
     }
 }
 
-/// Zones of each use from `first` to before `end`.
+/// Zones of each use in `first..end`.
 fn sum(runs: &[Run], first: u64, end: u64) -> BTreeMap<Use, u64> {
     let mut sums = BTreeMap::new();
     for (used_by, zones) in parts(runs, first, end) {
@@ -249,14 +249,14 @@ fn sum(runs: &[Run], first: u64, end: u64) -> BTreeMap<Use, u64> {
     sums
 }
 
-/// The runs, and how many zones they have from `first` to before `end`.
+/// The runs, with their numbers of zones in `first..end`.
 fn parts(runs: &[Run], first: u64, end: u64) -> impl Iterator<Item = (Use, u64)> + '_ {
     let begin = runs.partition_point(|run| run.first_zone + run.zones <= first);
     let inside = runs[begin..].iter().take_while(move |run| run.first_zone < end);
     inside.map(move |run| (run.used_by, (run.first_zone + run.zones).min(end) - run.first_zone.max(first)))
 }
 
-/// The regions that the pool cuts the drive into: equal ones, the last takes what is left over.
+/// The regions into which the pool divides the drive: equal ones; the last one takes the rest.
 fn regions(zones: u64, runs: &[Run]) -> Vec<Region> {
     let size = zones / DEFAULT_REGIONS;
     if size == 0 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The copies of a drive's superblock, field by field, and which of them counts.
+//! The copies of a drive's superblock, field by field, and which copy counts.
 //!
-//! The fields are shown as they stand, whether the copy is good or not; what is good, and which copy counts, says the
-//! engine.
+//! The fields are shown as stored, whether the copy is good or not; the engine decides what is good and which copy
+//! counts.
 
 use mpool::format::fields::{FieldReader, Truncated};
 use mpool::format::superblock::{checksums, MAGIC};
@@ -17,39 +17,39 @@ use crate::findings::Findings;
 use crate::image::Image;
 use crate::shown;
 
-/// One copy.
+/// One copy of a superblock.
 #[derive(Debug, Serialize)]
 pub struct Copy {
-    /// Its first byte on the drive.
+    /// Offset of the copy on the drive.
     pub at_byte: u64,
-    /// The pool reads this one.
+    /// Whether the pool reads this copy.
     pub counts: bool,
     /// In a word: good, erased, foreign, damaged, unreadable.
     pub state: &'static str,
-    /// What is wrong, when it is not good.
+    /// What is wrong with a copy that is not good.
     pub fault: Option<String>,
-    /// Its checksums; none when it does not begin as a superblock.
+    /// The copy's checksums; none if it does not begin as a superblock.
     pub checksums: Vec<Checksum>,
-    /// Its fields; none when it does not begin as a superblock.
+    /// The copy's fields; none if it does not begin as a superblock.
     pub fields: Option<Fields>,
 }
 
 /// A checksum of a copy.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Checksum {
-    /// What it covers: first byte, and the byte after the last.
+    /// The range covered: first byte, and the byte after the last.
     pub covers_bytes: (usize, usize),
-    /// As it stands there.
+    /// As stored.
     #[serde(serialize_with = "shown::serialize_hex")]
     pub stored: u32,
-    /// As it should be.
+    /// As computed.
     #[serde(serialize_with = "shown::serialize_hex")]
     pub computed: u32,
-    /// Matches; none in a version that does not have this checksum.
+    /// Whether they match; none in a version without this checksum.
     pub good: Option<bool>,
 }
 
-/// The fields of a copy as they stand.
+/// The fields of a copy, as stored.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Fields {
     /// Name of the pool.
@@ -58,7 +58,7 @@ pub struct Fields {
     pub pool: Uuid,
     /// Version.
     pub version: u16,
-    /// Counts rewrites.
+    /// Incremented by each rewrite.
     pub generation: u32,
     /// This drive.
     pub drive: Descriptor,
@@ -70,13 +70,13 @@ pub struct Fields {
     pub flags: u64,
     /// UUIDs of drive and pool before an import; nil without one.
     pub former: [Uuid; 2],
-    /// What the volumes' UUIDs are exclusive-ored with.
+    /// The volumes' UUIDs are exclusive-ored with this.
     pub volume_mask: Uuid,
-    /// The device that it was written to; none when it does not say.
+    /// The device that the superblock was written to; none if that is not recorded.
     pub device: Option<String>,
 }
 
-/// A drive's descriptor as it stands.
+/// A drive's descriptor, as stored.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Descriptor {
     /// Media class.
@@ -89,7 +89,7 @@ pub struct Descriptor {
     pub uuid: Uuid,
     /// Pages of 4096 bytes in a zone.
     pub zone_pages: u32,
-    /// Zones.
+    /// Number of zones.
     pub zones: u32,
     /// Bytes of the device.
     pub bytes: u64,
@@ -97,7 +97,7 @@ pub struct Descriptor {
     pub features: u64,
 }
 
-/// A log of MDC0 as it stands.
+/// A log of MDC0, as stored.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Mdc0Log {
     /// Generation.
@@ -108,14 +108,14 @@ pub struct Mdc0Log {
     pub drive: Uuid,
     /// First zone.
     pub first_zone: u64,
-    /// Zones.
+    /// Number of zones.
     pub zones: u64,
 }
 
-/// A copy as it was read: where it is, what it is, its bytes.
+/// A copy as it was read: its offset, its state, its bytes.
 type Read = (u64, CopyState, Option<Box<[u8; SUPERBLOCK_BYTES]>>);
 
-/// Reads all copies. The superblock is none when the engine finds none; the findings then say why.
+/// Reads all copies. The superblock is none if the engine finds none; the findings then say why.
 pub fn read(image: &Image, findings: &mut Findings) -> ([Copy; COPIES], Option<Found>) {
     let copies = read_copies(image);
     let object = format!("superblock of {}", image.path());
@@ -213,7 +213,7 @@ impl Fields {
         let device = DeviceRecord::decode(&fields.bytes()?)?.map(|device| device.to_string());
         let long: [u8; POOL_NAME_BYTES] = fields.bytes()?;
         let length = long.iter().position(|byte| *byte == 0).unwrap_or(long.len());
-        // Version 1 has the short one only.
+        // Version 1 has only the short name.
         let name = if length == 0 { name } else { String::from_utf8_lossy(&long[..length]).into_owned() };
         Ok(Fields { name, pool, version, generation, drive, mdc0_logs, mdc0_drive, flags, former, volume_mask, device })
     }

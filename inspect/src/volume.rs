@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume: its inventory, and whether the objects in it are there.
+//! A volume: its inventory, and whether the objects in the inventory exist.
 
 use engine::units::BLOCK_SIZE;
 use engine::volume::catalog::VolumeEntry;
@@ -16,7 +16,7 @@ use crate::shown;
 use crate::volume_records::state_name;
 use crate::volumes::{self, MAX_RECORD_BYTES};
 
-/// What is shown of a volume.
+/// The report on a volume.
 #[derive(Debug, Serialize)]
 pub struct VolumeReport {
     /// Its name.
@@ -25,17 +25,17 @@ pub struct VolumeReport {
     pub uuid: Uuid,
     /// Ids of the logs of its MDC.
     pub logs: [String; 2],
-    /// The logs; none when one is missing: its creation or deletion was cut short.
+    /// The logs; none if one is missing: creation or deletion was interrupted.
     pub mdc: Option<PairReport>,
-    /// Its creation has ended, and its deletion has not begun.
+    /// Whether the creation has ended and no deletion has begun.
     pub whole: bool,
-    /// What it is.
+    /// The volume's configuration.
     pub config: Option<ConfigReport>,
-    /// What became of it.
+    /// The volume's recorded state.
     pub state: Option<StateReport>,
-    /// Objects of the slabs that count.
+    /// The slab objects that count.
     pub slabs: Vec<String>,
-    /// Objects with their areas.
+    /// The objects with the slabs' areas.
     pub areas: Vec<String>,
     /// Object with the roots of the block map.
     pub roots: Option<String>,
@@ -47,46 +47,46 @@ pub struct VolumeReport {
     pub history_log: Option<String>,
     /// Mblocks of the images of the index.
     pub images: Vec<String>,
-    /// Objects that exist and do not count: a step was cut short, or is under way.
+    /// Objects that exist and do not count: a step was interrupted, or is in progress.
     pub uncounted: Vec<String>,
 }
 
-/// What is shown of a volume's configuration. Its secret is not.
+/// The report on a volume's configuration, without its secret.
 #[derive(Debug, Serialize)]
 pub struct ConfigReport {
-    /// Identity of its metadata sectors, hexadecimal.
+    /// Identity of the volume's metadata sectors, hexadecimal.
     pub nonce: String,
-    /// Blocks in a slab.
+    /// Slab size in blocks.
     pub slab_blocks: u64,
-    /// Zones in a slab.
+    /// Slab size in zones.
     pub slab_zones: u64,
-    /// Size that clients see.
+    /// Size that clients see, in blocks.
     pub logical_blocks: u64,
     /// Slab areas in each metadata object.
     pub areas_per_object: u32,
-    /// Bytes of a block as clients see it.
+    /// Block size that clients see, in bytes.
     pub block_size: u32,
-    /// MiB of the index.
+    /// Size of the index.
     pub index_mib: u32,
-    /// MiB of the block map's cache.
+    /// Size of the block map's cache.
     pub map_cache_mib: u32,
-    /// MiB of the recovery journal of each shard.
+    /// Size of each shard's recovery journal.
     pub journal_mib: u32,
-    /// MiB of the index's history.
+    /// Size of the index's history.
     pub history_mib: u32,
     /// Compression is on.
     pub compression: bool,
     /// Deduplication is on.
     pub deduplication: bool,
-    /// Percent of the data blocks that are kept for the operator.
+    /// Percent of the data blocks that are kept back for the operator.
     pub reserve_percent: u8,
     /// Media class of areas, roots and journals.
     pub metadata_class: &'static str,
-    /// The cores that it runs on.
+    /// The cores that the volume runs on.
     pub core_mask: String,
 }
 
-/// What is shown of a volume's state.
+/// The report on a volume's state.
 #[derive(Debug, Serialize)]
 pub struct StateReport {
     /// NEW, DIRTY, CLEAN, READ_ONLY or FORCE_REBUILD.
@@ -95,15 +95,15 @@ pub struct StateReport {
     pub generation: u64,
     /// Shards of that generation.
     pub shards: u16,
-    /// Logical blocks in use when it was written.
+    /// Logical blocks in use when the state was written.
     pub logical_blocks_used: u64,
-    /// Pages of the block map when it was written.
+    /// Pages of the block map when the state was written.
     pub map_pages: u64,
-    /// Recoveries.
+    /// Recoveries so far.
     pub complete_recoveries: u64,
-    /// Rebuilds.
+    /// Rebuilds so far.
     pub read_only_recoveries: u64,
-    /// Why it is in read-only mode.
+    /// Why the volume is read-only.
     pub reason: String,
     /// Saved counters.
     pub counters: Vec<(u64, u64)>,
@@ -147,7 +147,7 @@ impl From<&VolumeState> for StateReport {
     }
 }
 
-/// Looks into a volume's MDC.
+/// Reads a volume's MDC.
 pub(crate) fn look(entry: &VolumeEntry, objects: &mut Objects<'_>, findings: &mut Findings) -> VolumeReport {
     let subject = format!("volume '{}'", shown::text(&entry.name));
     let (mdc, contents) = match read(&subject, entry, objects, findings) {
@@ -214,7 +214,7 @@ fn read(
     Ok((pair.report, contents))
 }
 
-/// Checks the objects that count. Those of a volume that is being deleted may be gone.
+/// Checks the objects that count. The objects of a volume that is being deleted may be gone.
 fn check(subject: &str, contents: &Contents, objects: &Objects<'_>, findings: &mut Findings) {
     let (true, Some(config)) = (contents.is_whole(), &contents.config) else { return };
     let counts = contents.counts.unwrap_or_default();

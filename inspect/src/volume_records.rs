@@ -11,7 +11,7 @@ use engine::BLOCK_SIZE;
 
 use crate::shown;
 
-/// A record of an inventory in a line.
+/// A record of an inventory in one line.
 #[must_use]
 pub fn inventory(record: &InventoryRecord) -> String {
     match record {
@@ -74,7 +74,7 @@ fn state_text(state: &VolumeState) -> String {
     )
 }
 
-/// A volume's state as dm-vdo calls it.
+/// A volume's state, as dm-vdo names it.
 #[must_use]
 pub fn state_name(kind: StateKind) -> &'static str {
     match kind {
@@ -86,7 +86,7 @@ pub fn state_name(kind: StateKind) -> &'static str {
     }
 }
 
-/// A record of a recovery journal: its header, and each entry in a line of its own.
+/// A record of a recovery journal: its header, and each entry on a line of its own.
 #[must_use]
 pub fn journal(header: &RecordHeader, entries: &[OwnedEntry]) -> String {
     let mut text = format!(
@@ -102,7 +102,7 @@ pub fn journal(header: &RecordHeader, entries: &[OwnedEntry]) -> String {
         header.map_pages
     );
     for (number, entry) in (header.first..).zip(entries) {
-        // A String takes everything.
+        // Writing to a String cannot fail.
         let _ = write!(text, "\n{number} {}", entry_text(entry));
     }
     text

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The root MDC, and the catalog of volumes in it.
+//! The root MDC, and its catalog of volumes.
 
 use std::collections::BTreeMap;
 
@@ -15,25 +15,25 @@ use crate::pair::{Pair, PairReport};
 use crate::shown;
 use crate::volume::{self, VolumeReport};
 
-/// Largest record that is read of a client's MDC; the catalog's and the inventory's are much smaller.
+/// Largest record read from a client's MDC; the records of catalog and inventory are much smaller.
 pub(crate) const MAX_RECORD_BYTES: usize = 1 << 20;
 
-/// What is shown of the root MDC.
+/// The report on the root MDC.
 #[derive(Debug, Serialize)]
 pub struct RootReport {
-    /// Its logs; none when one is missing.
+    /// The root MDC's logs; none if one is missing.
     pub mdc: Option<PairReport>,
     /// Records of the catalog of volumes.
     pub catalog_records: u64,
-    /// Records of others.
+    /// Other clients' records.
     pub other_records: u64,
     /// Bytes of all records.
     pub record_bytes: u64,
-    /// The volumes that there are.
+    /// The volumes in the catalog.
     pub volumes: Vec<VolumeReport>,
 }
 
-/// Looks into the root MDC.
+/// Reads the root MDC.
 pub fn look(logs: [ObjectId; 2], objects: &mut Objects<'_>, findings: &mut Findings) -> RootReport {
     let mut report =
         RootReport { mdc: None, catalog_records: 0, other_records: 0, record_bytes: 0, volumes: Vec::new() };
@@ -105,7 +105,7 @@ pub(crate) fn open<'a>(
     objects: &mut Objects<'a>,
     findings: &mut Findings,
 ) -> Result<Pair<'a>, LogError> {
-    // Both are looked up before either is taken for read.
+    // Both logs are looked up before either counts as read.
     objects.peek_log(logs[0])?;
     objects.peek_log(logs[1])?;
     let logs = [objects.log(logs[0])?, objects.log(logs[1])?];

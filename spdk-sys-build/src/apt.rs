@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Downloads upstream tarballs of Debian's source packages, with apt and yet without touching the system's apt lists.
+//! Downloads upstream tarballs of Debian's source packages with apt, without touching the system's apt lists.
 //!
-//! apt checks the index's signature; the tarball's SHA-256 is compared with the index's here once more, each time before the
-//! tarball is used.
-//! A tarball that is at hand (with its record, `PACKAGE-SUITES.record`) is taken without asking the archive.
+//! apt checks the index's signature. In addition, this module compares the tarball's SHA-256 with the index's, each
+//! time before it uses the tarball. A tarball that is in the cache (with its record, `PACKAGE-SUITES.record`) is used
+//! without asking the archive.
 
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,9 @@ use crate::run;
 use crate::showsrc::{newest_tarball, Tarball};
 
 const ARCHIVE: &str = "http://deb.debian.org/debian";
-/// Present on Debian; on other systems apt trusts Debian's keys only from here (package debian-archive-keyring).
+/// Present on Debian. On other systems apt trusts Debian's keys only from here (package debian-archive-keyring).
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// The cache's directory (and lock) for tarballs and apt's lists.
+/// Directory (and lock) in the cache for tarballs and apt's lists.
 const DIR: &str = "archives";
 
 /// A tarball on this machine, checked.
@@ -29,7 +29,7 @@ pub(crate) struct Fetched {
     pub origin: String,
 }
 
-/// Fetches the newest upstream tarball of a source package in the suites, unless one of these suites is here already.
+/// Fetches the newest upstream tarball of a source package in the suites, unless one from these suites is in the cache.
 pub(crate) fn fetch(cache: &Cache, package: &str, suites: &[&str], progress: &Progress) -> Result<Fetched, Error> {
     let _lock = cache.lock(DIR, progress)?;
     let archive = Archive::new(cache, package, suites)?;
@@ -57,8 +57,8 @@ struct Archive<'a> {
     options: Vec<String>,
 }
 
-/// Options of apt for reading source packages of `suites` of Debian's archive without touching the system's lists: what
-/// it needs is kept in `dir`, under names made of `key`.
+/// Options that make apt read source packages of `suites` from Debian's archive without touching the system's lists:
+/// apt keeps its files in `dir`, under names made from `key`.
 ///
 /// # Errors
 /// The directory cannot be written.
@@ -77,7 +77,7 @@ pub fn source_options(dir: &Path, key: &str, suites: &[&str]) -> Result<Vec<Stri
         "Dir::Etc::sourceparts=/dev/null".to_owned(),
         format!("Dir::State::lists={}", lists.display()),
         format!("Dir::Cache={}", apt_cache.display()),
-        // A suite that cannot be read is an error: it must not look as if the archive no longer carried the package.
+        // An unreadable suite is an error: otherwise the package would seem to be gone from the archive.
         "APT::Update::Error-Mode=any".to_owned(),
         // As root, apt would download as user _apt, who cannot write here.
         "APT::Sandbox::User=root".to_owned(),
@@ -110,7 +110,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// The tarball of the record, if it is here, whole.
+    /// The recorded tarball, if it is here and complete.
     fn at_hand(&self) -> Result<Option<Tarball>, Error> {
         let Some(tarball) = std::fs::read_to_string(self.record()).ok().and_then(|line| Tarball::from_record(&line))
         else {
@@ -156,7 +156,7 @@ impl<'a> Archive<'a> {
 
     fn download(&self, tarball: &Tarball, progress: &Progress) -> Result<(), Error> {
         let path = self.dir.join(&tarball.file);
-        // Interrupted downloads are resumed by apt; what is of full length and yet here must be proved or go.
+        // apt resumes interrupted downloads; a file of full length must have the right hash, or is removed.
         let left = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if left >= tarball.size_bytes && sha256(&path)? != tarball.sha256 {
             remove(&path)?;
@@ -181,7 +181,8 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The file's SHA-256 in lower-case hex, by sha256sum(1): coreutils are there, and a digest crate is not worth its build time here.
+/// The file's SHA-256 in lower-case hex, by sha256sum(1): coreutils are always there, and a digest crate is not worth
+/// its build time.
 fn sha256(path: &Path) -> Result<String, Error> {
     let dir = path.parent().unwrap_or(path);
     let text = run::output("sha256sum", &["--", &path.to_string_lossy()], dir)?;

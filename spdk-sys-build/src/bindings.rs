@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Rust bindings for the headers of the very tree a module is built for.
+//! Rust bindings for the headers of the tree that the module is built for.
 //!
-//! The list of what is bound is what a bdev module, its RPCs and the project's own SPDK application use; types come along as
-//! needed. Headers that only newer releases have are included when they are there. Layout tests are compile-time assertions in the output.
+//! The bound items are those that a bdev module, its RPCs and the project's own SPDK application use; types are added
+//! as needed. Headers that only newer releases have are included where they exist. Layout tests are compile-time
+//! assertions in the output.
 //!
-//! Include the output in a module of its own: `#[allow(...)] mod ffi { include!(concat!(env!("OUT_DIR"), "/bindings.rs")); }` with
-//! `unknown_lints, unnecessary_transmutes, non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code, missing_docs,
-//! unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks`.
+//! Include the output in a module of its own: `#[allow(...)] mod ffi { include!(concat!(env!("OUT_DIR"),
+//! "/bindings.rs")); }` with `unknown_lints, unnecessary_transmutes, non_camel_case_types, non_snake_case,
+//! non_upper_case_globals, dead_code, missing_docs, unsafe_op_in_unsafe_fn, clippy::all,
+//! clippy::undocumented_unsafe_blocks`.
 
 use std::path::Path;
 
 use crate::error::Error;
 use crate::tree::SpdkTree;
 
-/// Included when the tree has them.
+/// Included where the tree has them.
 const HEADERS: &[&str] = &[
     "stdinc.h",
     "bdev.h",
@@ -120,14 +122,14 @@ const VARIABLES: &[&str] = &[
 pub fn bindings(tree: &SpdkTree, out_path: &Path) -> Result<String, Error> {
     let mut builder = bindgen::Builder::default()
         .header_contents("spdk-module.h", &wrapper_header(tree))
-        // A C enum may hold values that a newer SPDK adds; a Rust enum must not.
+        // A newer SPDK may add values to a C enum; a Rust enum must not have unknown values.
         .default_enum_style(bindgen::EnumVariation::ModuleConsts)
         .layout_tests(true)
         .generate_comments(false)
         .derive_debug(false)
         .merge_extern_blocks(true)
-        // Packed structures with an aligned bit-field member (26.x) cannot be expressed in Rust (E0588). The status code
-        // enumerations share the prefix and must stay.
+        // Packed structures with an aligned bit-field member (26.x) cannot be expressed in Rust (E0588). The status
+        // code enumerations share the prefix and must not become opaque.
         .opaque_type("spdk_bdev_ext_io_opts")
         .opaque_type("spdk_nvme_(ctrlr|ns|cmd|cpl|sgl|zns|transport|cdata|feat|registered|reservation|health|error|ana|intel|qpair|kv|nvm|firmware|power|fabric|host|ocssd|protection).*");
     if let Ok(target) = bindgen::RustTarget::stable(85, 0) {
@@ -162,7 +164,7 @@ fn wrapper_header(tree: &SpdkTree) -> String {
         .collect()
 }
 
-/// What the headers are asked for.
+/// What to look for in the headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probe {
     /// A function.
@@ -174,7 +176,7 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    /// Whether the bindings declare it.
+    /// Whether the bindings declare the item.
     pub(crate) fn is_in(self, bindings_text: &str) -> bool {
         match self {
             Probe::Function(name) => declares(bindings_text, "fn ", name),
@@ -188,7 +190,7 @@ impl Probe {
     }
 }
 
-/// What stands in braces after `keyword name`, wherever that is declared. (The text may be formatted or one line.)
+/// The text in braces after each declaration `keyword name`. (The text may be formatted or a single line.)
 fn blocks<'a>(text: &'a str, keyword: &'static str, name: &'static str) -> impl Iterator<Item = &'a str> {
     declarations(text, keyword, name).filter_map(|rest| {
         let start = rest.find(['{', ';'])?;
@@ -212,7 +214,7 @@ fn declares(text: &str, keyword: &'static str, name: &'static str) -> bool {
     declarations(text, keyword, name).next().is_some()
 }
 
-/// What follows `keyword name`, wherever the words stand whole.
+/// The text after each occurrence of `keyword name` as whole words.
 fn declarations<'a>(text: &'a str, keyword: &'static str, name: &'static str) -> impl Iterator<Item = &'a str> {
     text.match_indices(keyword).filter_map(move |(at, _)| {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -254,7 +256,7 @@ mod tests {
         assert!(!Probe::Enumeration("spdk_claim").is_in(FORMATTED));
     }
 
-    /// Without rustfmt on the machine bindgen writes all in one line.
+    /// Without rustfmt on the machine, bindgen writes everything in one line.
     #[test]
     fn a_text_that_nobody_formatted_is_understood() {
         let text = "pub struct spdk_bdev { pub blocklen : u32 , } impl spdk_bdev { pub fn zoned (& self) -> bool { 1 } } \
@@ -263,7 +265,7 @@ mod tests {
         assert!(Probe::Field("spdk_app_opts", "opts_size").is_in(text));
         assert!(!Probe::Field("spdk_bdev", "opts_size").is_in(text));
         assert!(!Probe::Field("spdk_opaque", "a").is_in(text));
-        // Cut short: no field, and no panic.
+        // Truncated text: no field, and no panic.
         for end in 0..text.len() {
             let _ = Probe::Field("spdk_app_opts", "opts_size").is_in(&text[..end]);
         }

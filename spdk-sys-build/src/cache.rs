@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The cache: where built trees stay, who may work on one, and which is finished.
+//! The cache: where built trees are kept, who may work on one, and which ones are finished.
 //!
-//! Beside a tree `NAME/` stand `NAME.lock`, `NAME.log` and `NAME.complete` (the stamp). Invariants:
+//! Beside a tree `NAME/` are `NAME.lock`, `NAME.log` and `NAME.complete` (the stamp). Invariants:
 //! * Whoever changes `NAME/`, `NAME.log` or `NAME.complete` holds `flock` on `NAME.lock`. Lock files are never removed.
-//! * `NAME.complete` exists only while `NAME/` is whole: it is removed (durably) before the tree is touched and written (durably) after the
-//!   tree was flushed. It holds the recipe the tree was built by, its place included; another recipe means: build anew.
+//! * `NAME.complete` exists only while `NAME/` is complete: it is removed (durably) before the tree is touched, and
+//!   written (durably) after the tree was flushed. It holds the recipe that the tree was built by, including its path;
+//!   a different recipe means a new build.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -28,7 +29,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache of this user: `$SPDK_DEDUPE_CACHE`, or `$XDG_CACHE_HOME/spdk-dedupe`, or `~/.cache/spdk-dedupe`. Need not exist.
+    /// The cache of this user: `$SPDK_DEDUPE_CACHE`, or `$XDG_CACHE_HOME/spdk-dedupe`, or `~/.cache/spdk-dedupe`. It
+    /// need not exist.
     ///
     /// # Errors
     /// None of the variables is set.
@@ -38,7 +40,7 @@ impl Cache {
             .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("spdk-dedupe")))
             .or_else(|| Some(variable("HOME")?.join(".cache/spdk-dedupe")))
             .ok_or(Error::NoCachePlace)?;
-        // Trees embed their own absolute path.
+        // Trees contain their own absolute path.
         let dir = std::path::absolute(&dir).map_err(Error::io("resolving", &dir))?;
         Ok(Self { dir })
     }
@@ -59,7 +61,7 @@ impl Cache {
         std::fs::create_dir_all(&self.dir).map_err(Error::io("creating", &self.dir))
     }
 
-    /// Takes the lock `NAME.lock`, waiting (and saying so) while another process has it.
+    /// Takes the lock `NAME.lock`; while another process has it, says so and waits.
     pub(crate) fn lock(&self, name: &str, progress: &Progress) -> Result<Lock, Error> {
         self.create()?;
         let path = self.dir.join(format!("{name}.lock"));
@@ -87,13 +89,13 @@ impl Cache {
                 Err(error) => return Err(Error::io("locking", &path)(error.into())),
             }
         }
-        // The programs we start inherit the lock: if we are killed, it is free only when the last of them has ended, and nobody starts to
-        // wipe a tree that a compiler still writes to.
+        // Programs started from here inherit the lock: if this process is killed, the lock is free only when the last
+        // of them has ended, so nobody wipes a tree that a compiler still writes to.
         rustix::io::fcntl_setfd(&fd, FdFlags::empty()).map_err(|error| Error::io("locking", &path)(error.into()))?;
         Ok(Lock { fd })
     }
 
-    /// Removes everything but the lock files, waiting for builds to end.
+    /// Removes everything except the lock files, after running builds have ended.
     ///
     /// # Errors
     /// A file cannot be removed.
@@ -108,7 +110,7 @@ impl Cache {
         }
         let locks: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".lock")).collect();
         let _locks = locks.iter().map(|name| self.lock(name, progress)).collect::<Result<Vec<_>, _>>()?;
-        // Stamps first: a tree that is half removed must not count as finished.
+        // Stamps first: a half-removed tree must not count as finished.
         names.sort_by_key(|name| !name.ends_with(".complete"));
         for name in names.iter().filter(|name| !name.ends_with(".lock")) {
             let path = self.dir.join(name);
@@ -124,20 +126,20 @@ impl Cache {
     }
 }
 
-/// An exclusive lock; freed when dropped.
+/// An exclusive lock; released when dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
     fd: OwnedFd,
 }
 
 impl Drop for Lock {
-    /// Unlocks explicitly: a child that inherited the descriptor must not prolong the lock of a parent that is done.
+    /// Unlocks explicitly: a child that inherited the descriptor must not hold the lock after its parent is done.
     fn drop(&mut self) {
         let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 }
 
-/// A tree in the cache and the recipe by which it is built.
+/// A tree in the cache, and its recipe.
 pub(crate) struct Artifact<'a> {
     cache: &'a Cache,
     name: String,
@@ -159,7 +161,7 @@ impl Artifact<'_> {
         self.cache.dir.join(format!("{}.complete", self.name))
     }
 
-    /// Whether the tree is finished, and of this recipe and place.
+    /// Whether the tree is finished, with this recipe and path.
     pub(crate) fn is_finished(&self) -> bool {
         let stamp = std::fs::read_to_string(self.stamp()).unwrap_or_default();
         stamp.starts_with(&self.stamp_head()) && self.dir().is_dir()
@@ -169,9 +171,8 @@ impl Artifact<'_> {
         format!("place: {}\n{}\n{INFO_MARK}", self.dir().display(), self.recipe.trim_end())
     }
 
-    /// Has the tree built, unless it is finished: by `build`, which gets an empty directory and the log to append to, and returns
-    /// what a person
-    /// who reads the stamp may want to know. One process at a time; the others wait and find it done.
+    /// Builds the tree unless it is finished. `build` gets an empty directory and the log to append to, and returns a
+    /// remark for people who read the stamp. One process at a time builds; others wait and find the tree finished.
     pub(crate) fn ensure(
         &self,
         progress: &Progress,
@@ -209,7 +210,7 @@ impl Artifact<'_> {
     }
 }
 
-/// Writes a file and waits until it is on the disk.
+/// Writes a file and waits until it is on disk.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || -> std::io::Result<()> {
         let mut file = File::create(path)?;
@@ -223,7 +224,7 @@ fn sync_dir(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("flushing", dir))
 }
 
-/// Removes a file or a directory with all that is in it; nothing there is fine.
+/// Removes a file, or a directory with its content; a missing one is no error.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     let result = match std::fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
@@ -277,7 +278,7 @@ mod tests {
             .expect_err("interrupted");
         assert!(artifact.dir().join("half").exists());
         assert!(!artifact.is_finished());
-        // Killed between writing the stamp and giving it its name.
+        // Killed between writing the stamp and renaming it.
         std::fs::write(dir.path().join("spdk.complete-"), artifact.stamp_head()).expect("write");
         assert!(!artifact.is_finished());
         artifact.ensure(&Progress::silent(), build_one_file).expect("builds");
@@ -337,7 +338,7 @@ mod tests {
                     build_one_file(dir, log)
                 })
             });
-            // Several polls of the lock: had the second not waited, it would be done or would have counted.
+            // Several polls of the lock: had the second process not waited, it would be done or would have counted.
             std::thread::sleep(3 * LOCK_POLL_INTERVAL);
             assert!(!second.is_finished());
             assert_eq!(builds.load(Ordering::SeqCst), 1);
@@ -354,8 +355,8 @@ mod tests {
         let cache = Cache::at(dir.path());
         let mut lock = cache.lock("spdk", &Progress::silent()).expect("lock");
         let mut child = crate::run::command("sleep", &["1"], dir.path()).spawn().expect("sleep");
-        // What a killed process leaves: its descriptor is closed, nothing is unlocked. (dup2 closes it; dropping then unlocks
-        // another file.)
+        // The state after a process was killed: its descriptor is closed, nothing is unlocked. (dup2 closes it;
+        // dropping then unlocks another file.)
         let null = File::open("/dev/null").expect("open");
         rustix::io::dup2(&null, &mut lock.fd).expect("dup2");
         drop(lock);

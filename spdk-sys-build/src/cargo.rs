@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a build script tells cargo: flags derived from the SPDK that was found, and how to link to it.
+//! What a build script tells cargo: flags derived from the SPDK that was found, and how to link with it.
 //!
-//! Invariant: a module (cdylib) never gets a run path. With one, ld.so would find the libspdk_bdev it was built for inside a process of
-//! another SPDK and load both, instead of refusing.
+//! Invariant: a module (cdylib) never gets a run path. With a run path, ld.so would load the libspdk_bdev that the
+//! module was built for into a process of another SPDK, beside that process's own, instead of refusing.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use crate::elf::ElfInfo;
 use crate::error::Error;
 use crate::tree::SpdkTree;
 
-/// The flags, and what the headers must declare for each: right for every release and for forks too, where a version number would lie.
+/// The flags, and what the headers must declare for each. This is right for every release and for forks, where a
+/// version number would mislead.
 const PROBES: &[(&str, Probe)] = &[
     ("spdk_has_app_opts_size", Probe::Field("spdk_app_opts", "opts_size")),
     ("spdk_has_async_fini_start", Probe::Field("spdk_bdev_module", "async_fini_start")),
@@ -27,8 +28,8 @@ const PROBES: &[(&str, Probe)] = &[
     ("spdk_has_preferred_sizes", Probe::Field("spdk_bdev", "preferred_write_granularity")),
 ];
 
-/// Sets the flags `spdk_has_*` for this tree, declares all of them, and has cargo run the build script again when the choice of the
-/// tree or the tree itself changes.
+/// Sets the flags `spdk_has_*` for this tree, declares all of them, and makes cargo rerun the build script when the
+/// choice of the tree or the tree itself changes.
 pub fn emit_cfgs(tree: &SpdkTree, bindings_text: &str) {
     for (name, _) in PROBES {
         println!("cargo:rustc-check-cfg=cfg({name})");
@@ -49,18 +50,19 @@ fn cfgs(bindings_text: &str) -> Vec<&'static str> {
     PROBES.iter().filter(|(_, probe)| probe.is_in(bindings_text)).map(|(name, _)| *name).collect()
 }
 
-/// Runs what a build script does. What fails becomes cargo's error, as a sentence, once the script has ended.
+/// Runs the body of a build script. A failure becomes cargo's error, as one sentence, when the script has ended.
 pub fn build_script(run: impl FnOnce() -> Result<(), Error>) {
     if let Err(error) = run() {
         println!("cargo::error={}", error.to_string().replace('\n', " "));
     }
 }
 
-/// Links the package's cdylib as a module for this very SPDK: `DT_NEEDED` on its libspdk_bdev and on nothing else of it, no run path.
-/// Also sets, for `env!` in the crate, `SPDK_BUILT_FOR_VERSION`, `SPDK_BUILT_FOR_SONAME` and `SPDK_BUILT_FOR_BUILD_ID` (hex; empty when the
-/// library has none), so that the module can compare what it is loaded into with what it was built for.
+/// Links the package's cdylib as a module for this very SPDK: `DT_NEEDED` on its libspdk_bdev and on none of its other
+/// libraries, no run path. Also sets, for `env!` in the crate, `SPDK_BUILT_FOR_VERSION`, `SPDK_BUILT_FOR_SONAME` and
+/// `SPDK_BUILT_FOR_BUILD_ID` (hex; empty if the library has none), so that the module can compare the SPDK that loads
+/// it with the one it was built for.
 ///
-/// The package must have a cdylib target (cargo refuses the instruction otherwise).
+/// The package must have a cdylib target (otherwise cargo refuses the instruction).
 pub fn emit_cdylib_link(tree: &SpdkTree) {
     println!("cargo:rustc-env=SPDK_BUILT_FOR_VERSION={}", tree.version);
     println!("cargo:rustc-env=SPDK_BUILT_FOR_SONAME={}", tree.bdev_soname);
@@ -82,10 +84,10 @@ fn cdylib_arguments(tree: &SpdkTree) -> Vec<String> {
     arguments
 }
 
-/// Links the package's own programs (binaries, and integration tests, examples and benches where the package has them) as SPDK
-/// applications: to all the shared libraries that the tree's own bdevperf (else spdk_tgt) is linked to, with a run path, so that they
-/// start without `LD_LIBRARY_PATH`. Emits nothing for a package without such targets, so that a package of a cdylib alone may call it
-/// too.
+/// Links the package's own programs (binaries, and integration tests, examples and benches if the package has them) as
+/// SPDK applications: with all shared libraries that the tree's own bdevperf (else spdk_tgt) links, and with a run
+/// path, so that they start without `LD_LIBRARY_PATH`. Emits nothing for a package without such targets, so a package
+/// with only a cdylib may call it too.
 ///
 /// # Errors
 /// The tree has no readable bdevperf and no readable spdk_tgt.
@@ -106,17 +108,18 @@ pub fn emit_bin_link(tree: &SpdkTree) -> Result<(), Error> {
 
 fn application_arguments(tree: &SpdkTree) -> Result<Vec<String>, Error> {
     let mut arguments = Vec::new();
-    // DT_RPATH, not DT_RUNPATH: SPDK's libraries have no path of their own to find each other by, and only the former is inherited.
+    // DT_RPATH, not DT_RUNPATH: SPDK's libraries have no path of their own to find each other, and only DT_RPATH is
+    // inherited.
     arguments.push("-Wl,--disable-new-dtags".to_owned());
     for dir in &tree.library_dirs {
         arguments.push(format!("-L{}", dir.display()));
         arguments.push(format!("-Wl,-rpath,{}", dir.display()));
     }
-    // Modules register themselves in constructors; nothing refers to them.
+    // Modules register themselves in constructors; nothing refers to their symbols.
     arguments.push("-Wl,--no-as-needed".to_owned());
     arguments.extend(application_libraries(tree)?.iter().map(|soname| format!("-l:{soname}")));
     arguments.push("-Wl,--as-needed".to_owned());
-    // 20.07 has ISA-L as an archive only, and its shared libraries expect the program to bring it.
+    // 20.07 has ISA-L only as an archive, and its shared libraries expect the program to link it.
     let isal = tree.root.join("isa-l/.libs");
     if isal.join("libisal.a").is_file() && !isal.join("libisal.so").exists() {
         arguments.push("-Wl,--whole-archive".to_owned());
@@ -128,9 +131,10 @@ fn application_arguments(tree: &SpdkTree) -> Result<Vec<String>, Error> {
     Ok(arguments)
 }
 
-/// Sonames of the libraries that the tree's stock application names (the system's as well: SPDK's libraries use liburing without naming
-/// it), and of those of the tree that these need in turn: some of SPDK's libraries have a `DT_RUNPATH`, for whose needs ld.so ignores the
-/// program's `DT_RPATH`; what the program itself names is loaded by then.
+/// Sonames of the libraries that the tree's stock application needs (the system's included: SPDK's libraries use
+/// liburing without naming it), and of the tree's libraries that these need in turn. Some of SPDK's libraries have a
+/// `DT_RUNPATH`, and for their needs ld.so ignores the program's `DT_RPATH`; a library that the program itself names is
+/// loaded by then.
 fn application_libraries(tree: &SpdkTree) -> Result<Vec<String>, Error> {
     let application = tree
         .apps
@@ -139,7 +143,7 @@ fn application_libraries(tree: &SpdkTree) -> Result<Vec<String>, Error> {
         .or(tree.apps.spdk_tgt.as_ref())
         .ok_or_else(|| Error::NoApplication { dir: tree.root.clone() })?;
     let mut unread = VecDeque::from(ElfInfo::read(application)?.needed);
-    // Every program is linked to these anyway.
+    // Every program links these anyway.
     unread.retain(|soname| !soname.starts_with("libc.so") && !soname.starts_with("ld-linux"));
     let mut libraries: Vec<String> = unread.iter().cloned().collect();
     while let Some(soname) = unread.pop_front() {
@@ -160,8 +164,8 @@ fn in_tree(tree: &SpdkTree, soname: &str) -> Option<PathBuf> {
     tree.library_dirs.iter().map(|dir| dir.join(soname)).find(|path| path.is_file())
 }
 
-/// The kinds of program targets a package has, as cargo's link instructions name them. Cargo refuses an instruction for a kind
-/// that is absent.
+/// The kinds of program targets that a package has, as cargo's link instructions name them. Cargo refuses an
+/// instruction for an absent kind.
 fn target_kinds(package: &Path) -> Vec<&'static str> {
     let manifest = std::fs::read_to_string(package.join("Cargo.toml")).unwrap_or_default();
     let declares = |section: &str| manifest.lines().any(|line| line.trim() == section);
@@ -199,7 +203,7 @@ mod tests {
         assert_eq!(cfgs(text), ["spdk_has_interrupt_mode", "spdk_has_no_huge", "spdk_has_phys_blocklen"]);
     }
 
-    /// 24.09 and its neighbours have claim types, and no preferred sizes yet.
+    /// 24.09 and its neighbours have claim types, but no preferred sizes yet.
     #[test]
     fn a_field_of_another_structure_is_no_field_of_this() {
         let text = "pub struct spdk_bdev_opts { pub opts_size : usize , } pub struct spdk_app_opts { pub name : u8 , }";

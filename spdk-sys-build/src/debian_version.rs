@@ -58,7 +58,7 @@ fn weight(byte: Option<u8>) -> u32 {
     }
 }
 
-/// By value, without a limit to the number of digits.
+/// By value, with any number of digits.
 fn compare_digits(a: &str, b: &str) -> Ordering {
     let a = a.trim_start_matches('0');
     let b = b.trim_start_matches('0');

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reads the three things from an ELF file that matter here: soname, build-id and needed libraries.
+//! Reads from an ELF file the three things that matter here: soname, build-id and needed libraries.
 //!
-//! Invariant: every offset and length comes from the file and is checked against it; a truncated or hostile file gives an
-//! error or an absent value, never a panic, an endless loop or an allocation that its size does not justify. 64-bit little-endian only:
-//! SPDK supports no other machine.
+//! Invariant: every offset and length comes from the file and is checked against the file. A truncated or hostile file
+//! gives an error or an absent value, never a panic, an endless loop, or an allocation that the file's size does not
+//! justify. Only 64-bit little-endian files: SPDK supports no other machine.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ impl ElfInfo {
     /// Reads a file.
     ///
     /// # Errors
-    /// The file cannot be read or is no sound 64-bit little-endian ELF file.
+    /// The file cannot be read, or is not a valid 64-bit little-endian ELF file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::io("reading", path))?;
         Self::parse(&bytes).map_err(|source| Error::Elf { path: path.to_owned(), source })
@@ -118,7 +118,7 @@ fn segment(entry: &[u8]) -> Option<Segment> {
     })
 }
 
-/// The build-id among the notes of one segment. Notes after a damaged one are not looked at.
+/// The build-id in the notes of one segment. Notes after a damaged one are ignored.
 fn build_id(mut notes: &[u8]) -> Option<String> {
     loop {
         let name_len = u32_at(notes, 0)? as usize;
@@ -131,7 +131,7 @@ fn build_id(mut notes: &[u8]) -> Option<String> {
         if kind == NT_GNU_BUILD_ID && name == b"GNU\0" && (1..=BUILD_ID_MAX_BYTES).contains(&desc_len) {
             return Some(desc.iter().map(|byte| format!("{byte:02x}")).collect());
         }
-        // At least 12 bytes further each time, so the loop ends.
+        // Each step advances by at least 12 bytes, so the loop ends.
         notes = notes.get(desc_at.checked_add(align4(desc_len)?)?..)?;
     }
 }
@@ -197,7 +197,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array_at(bytes, at).map(u64::from_le_bytes)
 }
 
-/// An ELF file of three program headers (LOAD, NOTE, DYNAMIC) with a soname, a needed library and a build-id.
+/// An ELF file with three program headers (LOAD, NOTE, DYNAMIC), a soname, a needed library and a build-id.
 #[cfg(test)]
 pub(crate) fn sample() -> Vec<u8> {
     let strings = b"\0libspdk_bdev.so.19.0\0libc.so.6\0";

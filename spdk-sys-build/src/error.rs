@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What can go wrong, each variant saying what was being done to which object and, where there is one, the way out.
+//! Errors. Each variant says what was being done to which object and, if there is one, the way out.
 
 use std::path::{Path, PathBuf};
 
 use crate::elf::ElfError;
 
-/// An error of finding, obtaining or describing SPDK.
+/// An error in finding, obtaining or describing SPDK.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A directory that was to be a built SPDK tree is not one.
+    /// A directory that should be a built SPDK tree is not one.
     #[error("{dir} is no SPDK with shared libraries that a module could be built for: {reason} (SPDK_DIR takes a source tree that was configured --with-shared and built, or the prefix that one was installed to; without SPDK_DIR one is built)", dir = dir.display())]
     NotATree {
-        /// The directory that was looked at.
+        /// The directory that was examined.
         dir: PathBuf,
         /// What is missing.
         reason: String,
@@ -23,7 +23,7 @@ pub enum Error {
     NotFound {
         /// The release that was wanted.
         release: crate::Release,
-        /// The cache that was looked at.
+        /// The cache that was searched.
         cache: PathBuf,
     },
     /// A file operation failed.
@@ -31,7 +31,7 @@ pub enum Error {
     Io {
         /// What was being done.
         doing: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
         /// Why it failed.
         source: std::io::Error,
@@ -49,14 +49,14 @@ pub enum Error {
     Command {
         /// The command line.
         command: String,
-        /// How it ended.
+        /// The exit status.
         status: std::process::ExitStatus,
-        /// Where its whole output is.
+        /// The file with the whole output.
         log: Option<PathBuf>,
         /// Its last lines.
         tail: String,
     },
-    /// System packages are missing and this process may not or should not install them.
+    /// System packages are missing, and this process may not or should not install them.
     #[error("packages needed to build SPDK are missing: {}; install them with\n    {command}\nor let `cargo run -p spdk-sys-build -- setup` do it as root", packages.join(" "))]
     MissingPackages {
         /// The missing packages.
@@ -64,22 +64,22 @@ pub enum Error {
         /// The command that installs them.
         command: String,
     },
-    /// Debian's archive does not carry what was looked for.
+    /// Debian's archive does not carry what was searched for.
     #[error("Debian's archive carries no {what} in {suites}")]
     NotInArchive {
         /// What was looked for.
         what: String,
-        /// Where.
+        /// The suites searched.
         suites: String,
     },
-    /// A downloaded file is not the one the signed index promises.
+    /// A downloaded file differs from the signed index.
     #[error("{file}: SHA-256 is {found}, Debian's index says {wanted}; the file was removed, try again", file = file.display())]
     Checksum {
         /// The file.
         file: PathBuf,
-        /// The hash it should have.
+        /// The hash in the index.
         wanted: String,
-        /// The hash it has.
+        /// The hash of the file.
         found: String,
     },
     /// A text file lacks what it should hold.
@@ -98,10 +98,10 @@ pub enum Error {
         /// What is wrong with it.
         source: ElfError,
     },
-    /// A name that is no release we know.
+    /// An unknown release name.
     #[error("unknown SPDK release {0:?}: 26.01 and 20.07 are known")]
     UnknownRelease(String),
-    /// Neither of the variables that lead to the cache is set.
+    /// None of the variables that determine the cache's place is set.
     #[error("no place for the cache: set SPDK_DEDUPE_CACHE, XDG_CACHE_HOME or HOME")]
     NoCachePlace,
     /// The binding generator failed.
@@ -112,7 +112,7 @@ pub enum Error {
         /// bindgen's message.
         reason: String,
     },
-    /// A tree holds no program whose libraries could be taken for a program of one's own.
+    /// A tree has no program that shows which libraries an SPDK application needs.
     #[error("{dir}: neither bdevperf nor spdk_tgt found there, so the libraries an SPDK application needs are unknown", dir = dir.display())]
     NoApplication {
         /// The tree.
@@ -121,7 +121,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: a file error with what was being done to which file.
+    /// For `map_err`: a file error, with what was being done to which file.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }

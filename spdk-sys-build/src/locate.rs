@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which SPDK is taken: the order stated in the crate's documentation.
+//! The choice of the SPDK, in the order stated in the crate's documentation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,13 +12,13 @@ use crate::progress::Progress;
 use crate::release::Release;
 use crate::tree::{Origin, SpdkTree};
 
-/// Stands in the cache after the archive was found not to carry the default release, until `setup` finds otherwise.
+/// Exists in the cache after the archive was found not to carry the default release, until `setup` finds that it does.
 const FALLBACK_MARK: &str = "default-release-unavailable";
 
-/// The release asked for with `SPDK_RELEASE`, if it is set.
+/// The release requested with `SPDK_RELEASE`, if that is set.
 ///
 /// # Errors
-/// It is set to something that is no known release.
+/// The value is not a known release.
 pub fn requested_release() -> Result<Option<Release>, Error> {
     match std::env::var("SPDK_RELEASE") {
         Ok(name) if !name.trim().is_empty() => name.parse().map(Some),
@@ -37,8 +37,8 @@ pub fn locate() -> Result<SpdkTree, Error> {
         .ok_or_else(|| Error::NotFound { release: requested.unwrap_or(Release::V2601), cache: cache.dir().to_owned() })
 }
 
-/// Finds a built SPDK, or obtains and builds one (minutes), telling progress on stderr. Without `SPDK_RELEASE` that is 26.01 or, should the
-/// archive no longer carry it, 20.07.
+/// Finds a built SPDK, or obtains and builds one (minutes), with progress on stderr. Without `SPDK_RELEASE` that is
+/// 26.01, or 20.07 if the archive no longer carries 26.01.
 ///
 /// # Errors
 /// As for [`locate`] and [`obtain`].
@@ -55,7 +55,7 @@ pub fn locate_or_obtain() -> Result<SpdkTree, Error> {
     }
 }
 
-/// The finished tree of a release in the cache, whatever `SPDK_DIR` and `SPDK_RELEASE` say.
+/// The finished tree of a release in the cache, regardless of `SPDK_DIR` and `SPDK_RELEASE`.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none.
@@ -64,24 +64,24 @@ pub fn locate_release(release: Release) -> Result<SpdkTree, Error> {
     make::finished(&cache, release)?.ok_or_else(|| Error::NotFound { release, cache: cache.dir().to_owned() })
 }
 
-/// The tree of a release in the cache, downloaded and built unless that was done before.
+/// The tree of a release in the cache, downloaded and built if it is not there.
 ///
 /// # Errors
-/// [`Error::MissingPackages`], [`Error::NotInArchive`], or what failed of download and build.
+/// [`Error::MissingPackages`], [`Error::NotInArchive`], or a failure of download or build.
 pub fn obtain(release: Release, progress: &Progress) -> Result<SpdkTree, Error> {
     make::ensure(&Cache::of_user()?, release, progress)
 }
 
-/// Unpacks a release's headers into `prefix/include`, without what its build would generate. Downloads the archive's package unless it
-/// is in the cache; builds nothing.
+/// Unpacks a release's headers into `prefix/include`, without those that its build would generate. Downloads the
+/// archive's package unless that is in the cache; builds nothing.
 ///
 /// # Errors
-/// [`Error::NotInArchive`], or what failed of the download.
+/// [`Error::NotInArchive`], or a failure of the download.
 pub fn unpack_headers(release: Release, prefix: &Path, progress: &Progress) -> Result<(), Error> {
     make::headers(&Cache::of_user()?, release, prefix, progress)
 }
 
-/// [`obtain`] of 26.01 or, should the archive no longer carry it, of 20.07; the latter is said and remembered.
+/// [`obtain`] of 26.01, or of 20.07 if the archive no longer carries 26.01; this fallback is reported and remembered.
 ///
 /// # Errors
 /// As for [`obtain`].
@@ -122,13 +122,14 @@ fn find(cache: &Cache, requested: Option<Release>) -> Result<Option<SpdkTree>, E
     Ok(None)
 }
 
-/// What pkg-config knows, if that is usable: an SPDK of archives alone is none, because a module is to be loaded into its programs.
+/// The SPDK that pkg-config knows, if it is usable. One with archives only is not: a module must be loadable into its
+/// programs.
 fn from_pkg_config() -> Option<SpdkTree> {
     let include_dirs = pkg_config_dirs("--cflags-only-I", "-I")?;
     let library_dirs = pkg_config_dirs("--libs-only-L", "-L")?;
     let ancestor =
         |is_root: &dyn Fn(&Path) -> bool| library_dirs.iter().find_map(|dir| dir.ancestors().find(|dir| is_root(dir)));
-    // A built tree's own .pc files name build/lib and build/include below it.
+    // A built tree's own .pc files name build/lib and build/include in it.
     let tree = match ancestor(&|dir| dir.join("mk/spdk.common.mk").is_file()) {
         Some(root) => SpdkTree::from_dir(root),
         None => {
@@ -144,7 +145,7 @@ fn from_pkg_config() -> Option<SpdkTree> {
 fn pkg_config_dirs(question: &str, prefix: &str) -> Option<Vec<PathBuf>> {
     let result = Command::new("pkg-config")
         .args([question, "spdk_bdev"])
-        // Otherwise the system's own directories are left out of the answer.
+        // Otherwise the answer leaves out the system's own directories.
         .env("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "1")
         .env("PKG_CONFIG_ALLOW_SYSTEM_LIBS", "1")
         .output()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! `spdk-sys-build`: sets up SPDK for this project and tells where it is.
+//! `spdk-sys-build`: sets up SPDK for this project and prints where it is.
 
 #![forbid(unsafe_code)]
 
@@ -78,7 +78,7 @@ fn setup(release: Option<&str>, no_packages: bool, progress: &Progress) -> Resul
             let default = set_up_default(progress)?;
             ready(&default);
             for release in Release::ALL {
-                // set_up_default has either built it or said that it cannot be had.
+                // set_up_default has either built 26.01 or reported that it is not available.
                 if release != Release::V2601 {
                     ready(&obtain(release, progress)?);
                 }
@@ -90,7 +90,7 @@ fn setup(release: Option<&str>, no_packages: bool, progress: &Progress) -> Resul
     Ok(())
 }
 
-/// What a build will take. A fallback to the old release is not taken for granted: the archive may carry the default again.
+/// The tree that a build will use. Does not settle for a cached old release: the archive may carry the default again.
 fn set_up_wanted(progress: &Progress) -> Result<SpdkTree, Error> {
     match (locate(), requested_release()?) {
         (Ok(tree), requested) if requested.is_some() || tree.origin != Origin::Cache(Release::V2007) => Ok(tree),

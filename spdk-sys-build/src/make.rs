@@ -2,8 +2,8 @@
 
 //! Builds fio and SPDK from Debian's source tarballs, in the cache.
 //!
-//! fio first: SPDK's plugin is compiled against fio's headers and carries fio's ABI number. Both are built in place (see the
-//! crate's documentation).
+//! fio comes first: SPDK's plugin is compiled against fio's headers and carries fio's ABI number. Both are built in
+//! place (see the crate's documentation).
 
 use std::path::{Path, PathBuf};
 
@@ -15,17 +15,17 @@ use crate::release::{Mend, Release};
 use crate::run::{self, build_step};
 use crate::tree::{Origin, SpdkTree};
 
-/// Raised when the steps below change in a way that the flags and mends of a recipe do not show.
+/// Incremented when the steps below change in a way that the flags and mends of a recipe do not show.
 const STEPS_VERSION: u32 = 1;
-/// fio's configure would otherwise compile for this very processor.
+/// Otherwise fio's configure would compile for the processor of this machine.
 const FIO_FLAGS: &[&str] = &["--disable-native"];
-/// Left out of SPDK, because nothing here uses it and it is a third of the work: ISA-L-crypto, which encrypts in SPDK's accel layer.
-/// Not in the recipe: a tree that has it serves as well.
+/// Left out of SPDK, because nothing here uses it and it is a third of the work: ISA-L-crypto, which encrypts in SPDK's
+/// accel layer. Not in the recipe: a tree that has it works as well.
 const LEFT_OUT: &str = "CONFIG_ISAL_CRYPTO=n";
-/// The suites with SPDK 26.01 (and 20.07), and the one that has 20.07 for some years more.
+/// The suites with SPDK 26.01 (and 20.07), and the one that keeps 20.07 for some years more.
 const CEPH_SUITES: &[&str] = &["forky", "sid"];
 const CEPH_LAST_RESORT: &[&str] = &["trixie"];
-/// Where fio is taken from if the running system is not Debian, or so old that the archive dropped its sources.
+/// The suite for fio if the running system is not Debian, or so old that the archive dropped its sources.
 const FIO_LAST_RESORT: &str = "trixie";
 
 /// The finished tree of a release in the cache, if there is one.
@@ -47,7 +47,8 @@ fn artifact(cache: &Cache, release: Release) -> Artifact<'_> {
     cache.artifact(&format!("spdk-{release}"), &recipe(release))
 }
 
-/// All that decides what comes out, except for what the archive has and fio's place: a newer package does not make a built tree stale.
+/// Everything that determines the result, except the archive's content and fio's path: a newer package does not make a
+/// built tree stale.
 fn recipe(release: Release) -> String {
     format!(
         "steps: {STEPS_VERSION}\nspdk: {release}\nconfigure: {}\nmends: {:?}\nalso: {:?}\nfio: {}\n",
@@ -122,7 +123,7 @@ fn fetch_ceph(cache: &Cache, release: Release, progress: &Progress) -> Result<Fe
     }
 }
 
-/// The built fio source tree, of the running system's suite if that is Debian's.
+/// The built fio source tree, from the running system's suite if that is Debian's.
 fn ensure_fio(cache: &Cache, progress: &Progress) -> Result<PathBuf, Error> {
     let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let suite = debian_suite(&os_release).unwrap_or(FIO_LAST_RESORT);
@@ -160,7 +161,8 @@ fn debian_suite(os_release: &str) -> Option<&str> {
     (value("ID")? == "debian" && plain).then_some(suite)
 }
 
-/// Unpacks a directory of a tarball (named without the tarball's own top directory; empty: all of it) into `dir`.
+/// Unpacks a directory of a tarball into `dir`. `inner` is relative to the tarball's top directory; empty means
+/// everything.
 fn unpack(fetched: &Fetched, inner: &str, dir: &Path, log: &Path, task: &mut Task) -> Result<(), Error> {
     let path = fetched.path.to_string_lossy();
     let depth = 1 + inner.split('/').filter(|part| !part.is_empty()).count();
@@ -182,7 +184,7 @@ fn unpack(fetched: &Fetched, inner: &str, dir: &Path, log: &Path, task: &mut Tas
     }
 }
 
-/// Applies a mend; one that the tree already has (a later package) is left out.
+/// Applies a mend, unless the tree has it already (in a later package).
 fn apply(mend: &Mend, dir: &Path) -> Result<(), Error> {
     let (file, line) = match *mend {
         Mend::InsertAfter { file, line, .. } | Mend::Append { file, line } => (file, line),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The system packages that building SPDK, its fio plugin and the bindings needs.
+//! The system packages that the build of SPDK, its fio plugin and the bindings needs.
 //!
-//! Only the `setup` command installs any, and only as root with apt; everybody else is told the command.
+//! Only the `setup` command installs packages, and only as root with apt; other callers get the command to run.
 
 use std::path::Path;
 use std::process::Command;
@@ -41,15 +41,15 @@ const PACKAGES: &[&str] = &[
     "zlib1g-dev",
 ];
 
-/// Those needed packages that are not installed. Empty on a system without dpkg, where nobody can tell.
+/// The needed packages that are not installed. Empty on a system without dpkg, where this cannot be told.
 ///
 /// # Errors
-/// `dpkg-query` is there and cannot be started.
+/// `dpkg-query` exists and cannot be started.
 pub fn missing_packages() -> Result<Vec<String>, Error> {
     if !Path::new("/usr/bin/dpkg-query").exists() {
         return Ok(Vec::new());
     }
-    // Exits with 1 when it does not know one of them, which is an answer, not a failure.
+    // Exit status 1 means that one of them is unknown, which is an answer, not a failure.
     let result = Command::new("/usr/bin/dpkg-query")
         .args(["-W", "-f", "${db:Status-Status} ${Package} ${Provides}\n"])
         .env("LC_ALL", "C.UTF-8")
@@ -58,7 +58,8 @@ pub fn missing_packages() -> Result<Vec<String>, Error> {
     Ok(missing(&String::from_utf8_lossy(&result.stdout)))
 }
 
-/// `listing`: a line a package, "installed NAME PROVIDED, PROVIDED (= VERSION), ...". Provided names count: pkgconf provides pkg-config.
+/// `listing`: one package per line, "installed NAME PROVIDED, PROVIDED (= VERSION), ...". Provided names count: pkgconf
+/// provides pkg-config.
 fn missing(listing: &str) -> Vec<String> {
     let installed: std::collections::HashSet<&str> = listing
         .lines()
@@ -72,7 +73,7 @@ fn missing(listing: &str) -> Vec<String> {
     PACKAGES.iter().filter(|&&name| !installed.contains(name)).map(|&name| name.to_owned()).collect()
 }
 
-/// Fails, with the command that helps, if a package is missing.
+/// Fails if a package is missing, with the command that installs it.
 pub(crate) fn require() -> Result<(), Error> {
     let packages = missing_packages()?;
     if packages.is_empty() {
@@ -90,10 +91,10 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Installs what is missing, as root and with apt.
+/// Installs the missing packages, as root and with apt.
 ///
 /// # Errors
-/// [`Error::MissingPackages`] when not root or without apt; else what apt said.
+/// [`Error::MissingPackages`] when not root or without apt; else apt's error.
 pub fn install_packages(cache: &Cache, progress: &Progress) -> Result<(), Error> {
     if missing_packages()?.is_empty() {
         return Ok(());

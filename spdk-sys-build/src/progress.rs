@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Tells what is going on, on stderr: one line that is rewritten on a terminal, else a line every ten seconds.
+//! Reports progress on stderr: on a terminal one line that is rewritten, else a line every ten seconds.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Where progress is told.
+/// Where progress is reported.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     output: Output,
@@ -19,27 +19,27 @@ enum Output {
 }
 
 impl Progress {
-    /// Tells it on stderr.
+    /// Reports on stderr.
     #[must_use]
     pub fn stderr() -> Self {
         let output = if std::io::stderr().is_terminal() { Output::Terminal } else { Output::Lines };
         Self { output }
     }
 
-    /// Tells nothing.
+    /// Reports nothing.
     #[must_use]
     pub fn silent() -> Self {
         Self { output: Output::Silent }
     }
 
-    /// One line to stay.
+    /// Prints a line that stays.
     pub fn note(&self, text: &str) {
         if self.output != Output::Silent {
             write_stderr(&format!("{text}\n"));
         }
     }
 
-    /// Starts a piece of work of which [`Task::update`] tells how it goes.
+    /// Starts a task whose progress [`Task::update`] reports.
     pub(crate) fn task(&self, label: &str) -> Task {
         let now = Instant::now();
         let task = Task { output: self.output, label: label.to_owned(), started: now, told: now };
@@ -50,7 +50,7 @@ impl Progress {
     }
 }
 
-/// A piece of work that takes a while.
+/// A task that takes a while.
 pub(crate) struct Task {
     output: Output,
     label: String,
@@ -59,7 +59,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Tells the state of the work, if it is time to; cheap to call often.
+    /// Reports the state of the task, if it is time to; cheap to call often.
     pub(crate) fn update(&mut self, state: impl FnOnce() -> String) {
         let interval = match self.output {
             Output::Silent => return,
@@ -73,7 +73,7 @@ impl Task {
         self.tell(&state(), false);
     }
 
-    /// Ends the work with a line that stays.
+    /// Ends the task with a line that stays.
     pub(crate) fn done(self, result: &str) {
         self.tell(result, true);
     }
@@ -94,7 +94,7 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// A rewritten line must not be continued by whatever is printed next.
+    /// The next output must not continue a rewritten line.
     fn drop(&mut self) {
         if self.output == Output::Terminal {
             write_stderr("\r\x1b[K");
@@ -102,7 +102,7 @@ impl Drop for Task {
     }
 }
 
-/// A closed stderr is no reason to stop working.
+/// Ignores errors: a closed stderr is no reason to stop working.
 fn write_stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

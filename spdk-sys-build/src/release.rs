@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The two SPDK trees that Debian's archive carries, and how each is built.
+//! The two SPDK trees in Debian's archive, and how each is built.
 //!
-//! A [`Release`] is a slot: where the tree lies in the tarball and which recipe builds it. The version of what came out is read from the
-//! tree itself ([`crate::SpdkVersion`]).
+//! A [`Release`] is a slot: where the tree lies in the tarball, and which recipe builds it. The version of the result
+//! is read from the tree itself ([`crate::SpdkVersion`]).
 
 use std::fmt;
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::error::Error;
 pub enum Release {
     /// SPDK 26.01: the main tree.
     V2601,
-    /// SPDK 20.07: the old tree, and what remains when the archive no longer carries 26.01.
+    /// SPDK 20.07: the old tree, and the fallback when the archive no longer carries 26.01.
     V2007,
 }
 
-/// An edit of one line in one file that a tree needs before it builds.
+/// A one-line edit of a file that a tree needs before it builds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mend {
     /// Insert `line` after the first line that contains `after`.
@@ -29,8 +29,8 @@ pub(crate) enum Mend {
     Append { file: &'static str, line: &'static str },
 }
 
-/// Ceph's patches call these two from other libraries without exporting the one and defining the other outside of --with-rbd, so
-/// the shared link fails. Harmless where a later package has them mended: see `make::mend`.
+/// Ceph's patches call these two from other libraries, but do not export one, and define the other only with
+/// --with-rbd, so the shared link fails. Harmless if a later package has them fixed: see `make::apply`.
 const MENDS_2601: &[Mend] = &[
     Mend::InsertAfter {
         file: "lib/notify/spdk_notify.map",
@@ -62,7 +62,7 @@ impl Release {
         }
     }
 
-    /// Where the tree lies in ceph's tarball, below its top directory.
+    /// Where the tree lies in ceph's tarball, relative to its top directory.
     pub(crate) fn path_in_tarball(self) -> &'static str {
         match self {
             Self::V2601 => "src/nvmeof/gateway/spdk",
@@ -87,7 +87,7 @@ impl Release {
         flags
     }
 
-    /// Directories to make after the tree itself: 20.07 counts bdevperf among the tests that are disabled.
+    /// Directories to make after the tree itself: 20.07 counts bdevperf among the tests, which are disabled.
     pub(crate) fn extra_makes(self) -> &'static [&'static str] {
         match self {
             Self::V2601 => &[],

@@ -2,8 +2,9 @@
 
 //! Runs the programs that fetch and build: apt-get, tar, configure, make.
 //!
-//! Each runs in a clean environment (a Makefile's or cargo's variables must not leak into SPDK's build), with the system's programs first
-//! in `PATH` (SPDK's scripts take the first `python3`, which must be the one the system's modules belong to), and gets SIGTERM when we die.
+//! Each runs in a clean environment (variables of a Makefile or of cargo must not leak into SPDK's build), with the
+//! system's programs first in `PATH` (SPDK's scripts take the first `python3`, which must be the one that the system's
+//! modules belong to), and gets SIGTERM when this process dies.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::progress::Task;
 
-/// Variables that programs may inherit.
+/// Variables that programs inherit.
 const INHERITED: &[&str] = &[
     "HOME",
     "USER",
@@ -28,14 +29,15 @@ const INHERITED: &[&str] = &[
     "NO_PROXY",
     "APT_CONFIG",
 ];
-/// How much of a log's end an error shows.
+/// How much of the end of a log an error shows.
 const TAIL_LINES: usize = 25;
 const TAIL_BYTES: u64 = 16 * 1024;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A command in the clean environment.
 pub(crate) fn command(program: &str, arguments: &[&str], dir: &Path) -> Command {
-    // setpriv(1) is util-linux, essential on Debian; elsewhere the build works without it, and merely outlives a killed parent.
+    // setpriv(1) is in util-linux, which is essential on Debian; elsewhere the build works without it, but outlives a
+    // killed parent.
     let mut command = if Path::new("/usr/bin/setpriv").exists() {
         let mut command = Command::new("/usr/bin/setpriv");
         command.args(["--pdeathsig", "TERM", "--", program]);
@@ -51,7 +53,7 @@ pub(crate) fn command(program: &str, arguments: &[&str], dir: &Path) -> Command 
         .env("PATH", format!("/usr/sbin:/usr/bin:/sbin:/bin:{path}"))
         .env("LC_ALL", "C.UTF-8")
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // SPDK's build asks git for its commit, and would be told that of a repository which happens to contain the cache.
+        // SPDK's build asks git for its commit, and would get that of a repository that happens to contain the cache.
         .env("GIT_CEILING_DIRECTORIES", dir.parent().unwrap_or(dir))
         .stdin(Stdio::null());
     for name in INHERITED {
@@ -67,7 +69,7 @@ fn shown(program: &str, arguments: &[&str]) -> String {
     std::iter::once(&program).chain(arguments).copied().collect::<Vec<_>>().join(" ")
 }
 
-/// Runs a program to its end and returns what it printed on stdout.
+/// Runs a program to its end and returns its stdout.
 pub(crate) fn output(program: &str, arguments: &[&str], dir: &Path) -> Result<String, Error> {
     let result = command(program, arguments, dir).output();
     let result = result.map_err(|source| Error::Spawn { command: shown(program, arguments), source })?;
@@ -83,9 +85,8 @@ pub(crate) fn output(program: &str, arguments: &[&str], dir: &Path) -> Result<St
     Ok(String::from_utf8_lossy(&result.stdout).into_owned())
 }
 
-/// Runs a program to its end, appending all that it prints to a log; `watch` is called about ten times a second with what was
-/// newly printed, to
-/// tell of progress.
+/// Runs a program to its end and appends its output to a log. `watch` gets new output about ten times a second, to
+/// report progress.
 pub(crate) fn logged(
     program: &str,
     arguments: &[&str],
@@ -116,7 +117,7 @@ pub(crate) fn logged(
     Err(failure(program, arguments, status, log))
 }
 
-/// [`logged`], telling the task's listener how many files were compiled.
+/// [`logged`], with the number of compiled files as progress.
 pub(crate) fn build_step(
     program: &str,
     arguments: &[&str],
@@ -149,7 +150,7 @@ fn tail_of(log: &Path) -> String {
         file.take(TAIL_BYTES).read_to_end(&mut tail)?;
         Ok(tail)
     };
-    // The failure itself is what must be told, so an unreadable log only makes the message poorer.
+    // The failure itself must be reported, so an unreadable log only makes the message poorer.
     read().map_or_else(|error| format!("({error})"), |tail| String::from_utf8_lossy(&tail).into_owned())
 }
 
@@ -158,7 +159,7 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
-/// Counts the files compiled by what SPDK's make, autotools and ninja print.
+/// Counts compiled files in the output of SPDK's make, autotools and ninja.
 #[derive(Default)]
 struct CompiledCounter {
     partial_line: Vec<u8>,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Chooses the tarball to download from what `apt-cache showsrc PACKAGE` prints.
+//! Chooses the tarball to download from the output of `apt-cache showsrc PACKAGE`.
 //!
-//! The text comes out of an index that apt has checked against the archive's signature; still, a name from it becomes a file name, so it
-//! must be a plain one.
+//! The text comes from an index that apt has checked against the archive's signature. Still, a name from it becomes a
+//! file name, so it must be a plain one.
 
 use crate::debian_version;
 
@@ -26,12 +26,12 @@ impl Tarball {
         version.rsplit_once('-').map_or(version, |(upstream, _)| upstream)
     }
 
-    /// One line, for the record beside the downloaded file.
+    /// A one-line record, stored beside the downloaded file.
     pub(crate) fn to_record(&self) -> String {
         format!("{} {} {} {}\n", self.version, self.sha256, self.size_bytes, self.file)
     }
 
-    /// Reads [`Self::to_record`].
+    /// Parses what [`Self::to_record`] wrote.
     pub(crate) fn from_record(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let version = words.next()?.to_owned();
@@ -40,7 +40,7 @@ impl Tarball {
     }
 }
 
-/// The newest version of the package that comes with an upstream tarball.
+/// The newest version of the package that has an upstream tarball.
 pub(crate) fn newest_tarball(showsrc: &str, package: &str) -> Option<Tarball> {
     showsrc
         .split("\n\n")
@@ -61,7 +61,7 @@ fn tarball_of(stanza: &str, package: &str) -> Option<Tarball> {
         .find(|tarball| tarball.file.contains(".orig.tar."))
 }
 
-/// The lines of a field: its first, then its continuation lines; each trimmed, empty ones left out.
+/// The lines of a field: the first and its continuation lines, trimmed, without empty ones.
 fn field<'a>(stanza: &'a str, name: &str) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
     let mut lines = stanza.lines();
     let first = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

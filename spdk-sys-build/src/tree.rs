@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A built SPDK tree (or installation) and what in it matters to us: headers, shared libraries, programs.
+//! A built SPDK tree (or installation), and the parts of it that matter here: headers, shared libraries, programs.
 //!
-//! Invariant: an [`SpdkTree`] has headers and a shared `libspdk_bdev` that were read and understood; everything else in it is
-//! optional and only
-//! named when the file exists. Optional parts are looked for at their place in a source tree and at their place in an installation.
+//! Invariant: an [`SpdkTree`] has headers and a shared `libspdk_bdev` that were read and understood. Everything else is
+//! optional and only named if the file exists. Optional parts are searched at their place in a source tree and at their
+//! place in an installation.
 
 use std::path::{Path, PathBuf};
 
@@ -20,11 +20,11 @@ pub enum Origin {
     Directory,
     /// Known to pkg-config.
     PkgConfig,
-    /// Built by us.
+    /// Built by this crate.
     Cache(Release),
 }
 
-/// Programs of a tree; each is `None` where the tree has none.
+/// Programs of a tree; `None` if the tree lacks one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Apps {
     /// The target with every subsystem.
@@ -44,7 +44,7 @@ pub struct Apps {
 /// A built SPDK with shared libraries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpdkTree {
-    /// How it was found.
+    /// How the tree was found.
     pub origin: Origin,
     /// The source tree, or the prefix of an installation.
     pub root: PathBuf,
@@ -56,30 +56,31 @@ pub struct SpdkTree {
     pub bdev_soname: String,
     /// That library's GNU build-id in lower-case hex; `None` if it was linked without one.
     pub bdev_build_id: Option<String>,
-    /// Directories with the shared libraries of SPDK, DPDK, ISA-L and libvfio-user; those that exist.
+    /// The existing directories with the shared libraries of SPDK, DPDK, ISA-L and libvfio-user.
     pub library_dirs: Vec<PathBuf>,
     /// Directories for `#include <spdk/...>`.
     pub include_dirs: Vec<PathBuf>,
-    /// Programs.
+    /// The tree's programs.
     pub apps: Apps,
     /// fio's engine `spdk_bdev`, a shared object.
     pub fio_plugin: Option<PathBuf>,
-    /// The very fio that the plugin was built for, where it still stands built beside its sources.
+    /// The very fio that the plugin was built for, if its built source tree still exists.
     pub fio: Option<PathBuf>,
     /// The JSON-RPC client `rpc.py`.
     pub rpc_py: Option<PathBuf>,
 }
 
-/// Library directories below a source tree.
+/// Library directories in a source tree.
 const LIBRARY_DIRS: &[&str] =
     &["build/lib", "dpdk/build/lib", "isa-l/.libs", "isa-l-crypto/.libs", "build/libvfio-user/usr/local/lib"];
 
-/// Where an installation has all of them: by default, on systems that keep two kinds apart, and on Debian.
+/// Where an installation has all of its libraries: by default, on systems that separate 64-bit ones, and on Debian.
 const INSTALLED_LIBRARY_DIRS: &[&str] = &["lib", "lib64", "lib/x86_64-linux-gnu"];
 const BDEV_LIBRARY: &str = "libspdk_bdev.so";
 
 impl SpdkTree {
-    /// Describes a built source tree, or the prefix of an installation (`make install`), which has its libraries in `lib`.
+    /// Describes a built source tree, or the prefix of an installation (`make install`), which has its libraries in
+    /// `lib`.
     ///
     /// # Errors
     /// The directory is neither, is not built, or was built without shared libraries.
@@ -88,7 +89,7 @@ impl SpdkTree {
         if !root.is_dir() {
             return Err(not_a_tree(&root, "it is no directory"));
         }
-        // The build of 26.x collects headers, the generated version.h among them, in build/include as well.
+        // The build of 26.x also collects headers in build/include, the generated version.h among them.
         let include_dirs = present(&root, &["include", "build/include"]);
         let installed = |name: &&&str| root.join(name).join(BDEV_LIBRARY).is_file();
         let library_dirs = match INSTALLED_LIBRARY_DIRS.iter().find(installed) {
@@ -98,10 +99,10 @@ impl SpdkTree {
         Self::describe(Origin::Directory, root, include_dirs, library_dirs)
     }
 
-    /// Describes an installation (or a built tree) by what pkg-config says of `spdk_bdev`.
+    /// Describes an installation (or a built tree) from pkg-config's answer for `spdk_bdev`.
     ///
     /// # Errors
-    /// The directories named hold no headers or no shared libspdk_bdev.
+    /// The directories contain no headers or no shared libspdk_bdev.
     pub(crate) fn from_dirs(
         root: &Path,
         include_dirs: Vec<PathBuf>,
@@ -156,16 +157,15 @@ impl SpdkTree {
         })
     }
 
-    /// The value for `LD_LIBRARY_PATH` that the tree's programs (and ours) run with.
+    /// The `LD_LIBRARY_PATH` for the tree's programs (and this project's).
     #[must_use]
     pub fn ld_library_path(&self) -> String {
         let dirs: Vec<_> = self.library_dirs.iter().map(|dir| dir.display().to_string()).collect();
         dirs.join(":")
     }
 
-    /// The tree as names and values for a shell: `SPDK_DIR`, `SPDK_VERSION`, `LD_LIBRARY_PATH` and, where they exist, `SPDK_TGT`,
-    /// `NVMF_TGT`,
-    /// `VHOST`, `SPDK_DD`, `BDEVPERF`, `SPDK_NVME_PERF`, `SPDK_FIO_PLUGIN`, `FIO`, `RPC_PY`.
+    /// The tree as names and values for a shell: `SPDK_DIR`, `SPDK_VERSION`, `LD_LIBRARY_PATH` and, where they exist,
+    /// `SPDK_TGT`, `NVMF_TGT`, `VHOST`, `SPDK_DD`, `BDEVPERF`, `SPDK_NVME_PERF`, `SPDK_FIO_PLUGIN`, `FIO`, `RPC_PY`.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![

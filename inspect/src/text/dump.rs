@@ -57,7 +57,7 @@ fn header_line(header: &HeaderReport) -> String {
 
 fn chunk_line(chunk: &ChunkReport) -> String {
     let bytes = format!("{} of {} B", chunk.chunk_bytes, chunk.record_bytes);
-    // Further lines of the content stand below its first.
+    // Further lines of the content are placed below the first.
     let content = chunk.content.as_deref().unwrap_or_default().replace('\n', "\n                                    ");
     format!("{:>5}  {:<6} {bytes:<18} {content}", chunk.at_byte, chunk.chunk).trim_end().to_owned()
 }
@@ -66,7 +66,7 @@ fn hex_lines(out: &mut impl Write, hex: Option<&str>) -> io::Result<()> {
     let digits = hex.unwrap_or_default();
     for (line, start) in (0..digits.len()).step_by(DIGITS_IN_LINE).enumerate() {
         let end = digits.len().min(start + DIGITS_IN_LINE);
-        // Digits are ASCII, so any cut is one between letters.
+        // Digits are ASCII, so a cut anywhere is between characters.
         writeln!(out, "        {:04x}  {}", line * DIGITS_IN_LINE / 2, digits.get(start..end).unwrap_or_default())?;
     }
     Ok(())

@@ -17,7 +17,7 @@ pub use dump::dump;
 
 use table::Table;
 
-/// Prints everything.
+/// Prints the whole report.
 ///
 /// # Errors
 /// The output cannot be written.
@@ -32,7 +32,7 @@ pub fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
     verified(out, report)
 }
 
-/// Prints what is wrong, and what was looked at to find out.
+/// Prints the findings, and what was examined.
 ///
 /// # Errors
 /// The output cannot be written.

@@ -13,10 +13,10 @@ use crate::space::{SpaceReport, Use};
 use crate::volume::VolumeReport;
 use crate::volumes::RootReport;
 
-/// Runs of a space map that are printed; `--json` has all.
+/// Most runs of a space map that are printed; `--json` has all.
 const MOST_RUNS: usize = 200;
 
-/// Ids of a kind of a volume's objects that are printed; `--json` has all.
+/// Most ids of each kind of a volume's objects that are printed; `--json` has all.
 const MOST_IDS: usize = 8;
 
 /// Prints the pool.

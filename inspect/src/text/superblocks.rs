@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Images, their superblocks, and the drives that these describe.
+//! Images, their superblocks, and the drives that the superblocks describe.
 
 use std::io::{self, Write};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Aligned columns: numbers to the right, words to the left.
+//! Aligned columns: numbers right-aligned, words left-aligned.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ pub(super) struct Table<const N: usize> {
 }
 
 impl<const N: usize> Table<N> {
-    /// With these headings.
+    /// A table with these headings.
     pub(super) fn new(headings: [&str; N]) -> Table<N> {
         Table { rows: vec![headings.map(str::to_owned)] }
     }
@@ -21,7 +21,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells);
     }
 
-    /// Prints it, two spaces from the margin and between columns.
+    /// Prints the table, with two spaces at the margin and between columns.
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; N] = std::array::from_fn(width);
@@ -37,7 +37,7 @@ impl<const N: usize> Table<N> {
         Ok(())
     }
 
-    /// All cells below the heading begin with a digit or are empty or a dash.
+    /// Whether all cells below the heading begin with a digit, or are empty or a dash.
     fn is_numeric(&self, column: usize) -> bool {
         let numeric =
             |cell: &str| cell.is_empty() || cell == "-" || cell.starts_with(|first: char| first.is_ascii_digit());
