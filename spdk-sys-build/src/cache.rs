@@ -338,7 +338,7 @@ mod tests {
                     build_one_file(dir, log)
                 })
             });
-            // Several polls of the lock: had the second process not waited, it would be done or would have counted.
+            // Several polls of the lock: had the second builder not waited, it would be done or would have counted.
             std::thread::sleep(3 * LOCK_POLL_INTERVAL);
             assert!(!second.is_finished());
             assert_eq!(builds.load(Ordering::SeqCst), 1);

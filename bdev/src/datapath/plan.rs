@@ -38,7 +38,7 @@ pub const VERIFY_BLOCKS: usize = 512;
 pub const CONTAINER_BLOCKS: usize = 128;
 /// Buffers for compressed blocks whose fragments may be moved.
 pub const RELOCATION_BLOCKS: usize = 8;
-/// Buffers for compressed blocks that are relocated because the volume is full.
+/// Buffers for compressed blocks that are rewritten because the volume is full.
 pub const SWAP_BLOCKS: usize = MAX_SWAPS;
 /// Buffers for transfers of block-map pages.
 pub const MAP_BLOCKS: usize = 128;

@@ -15,143 +15,80 @@ use crate::spdk::cpumask;
 pub enum VolumeError {
     /// The name is taken.
     #[error("cannot create '{name}': a bdev of that name exists")]
-    Exists {
-        name: String,
-    },
+    Exists { name: String },
     /// The pool has a volume of this name.
     #[error(
         "cannot create '{name}': pool '{pool}' has a volume of that name. Volumes are loaded with their pools; one \
          that was unloaded is loaded by bdev_dedupe_load, and destroyed by bdev_dedupe_delete"
     )]
-    Stored {
-        name: String,
-        pool: String,
-    },
+    Stored { name: String, pool: String },
     /// Another bdev has the name of the volume's bdev.
     #[error("cannot load '{name}': a bdev of that name exists")]
-    NameTaken {
-        name: String,
-    },
+    NameTaken { name: String },
     /// There is no such bdev, or it is another module's; or no such volume.
     #[error("{0}")]
     Missing(String),
     /// The volume is not in service.
     #[error("'{name}' is {state}")]
-    NotOnline {
-        name: String,
-        state: &'static str,
-    },
+    NotOnline { name: String, state: &'static str },
     /// Another operation on the volume is in progress.
     #[error("'{name}' is busy: {operation} is under way")]
-    Busy {
-        name: String,
-        operation: &'static str,
-    },
+    Busy { name: String, operation: &'static str },
     /// Another module or client uses the volume's bdev.
     #[error("'{name}' is {user}; bdev_dedupe_delete deletes it all the same with force")]
-    InUse {
-        name: String,
-        user: String,
-    },
+    InUse { name: String, user: String },
     /// The volume accepts no writes.
     #[error("'{name}' is read-only: {reason}")]
-    ReadOnly {
-        name: String,
-        reason: String,
-    },
+    ReadOnly { name: String, reason: String },
     /// The operation is not possible in the volume's present state.
     #[error("'{name}': {reason}")]
-    Refused {
-        name: String,
-        reason: String,
-    },
+    Refused { name: String, reason: String },
     /// The volume's pool, or its creation, failed.
     #[error("'{name}': {error}")]
-    Pool {
-        name: String,
-        error: PoolError,
-    },
+    Pool { name: String, error: PoolError },
     /// The volume's pool takes no changes at present.
     #[error(
         "'{name}' stays as it is, because pool '{pool}' takes no changes: {faults}. Once the bdev works again (mpool_list \
          tells) the same call does it"
     )]
-    Faulted {
-        name: String,
-        pool: String,
-        faults: String,
-    },
+    Faulted { name: String, pool: String, faults: String },
     /// A rebuild did not finish.
     #[error(
         "'{name}': its rebuild failed after it had begun: {cause}. Nothing more is lost by that, but the volume is out of \
          service until bdev_dedupe_rebuild of '{name}' has done it again, from the start; mpool_list tells when the pool works"
     )]
-    HalfRebuilt {
-        name: String,
-        cause: String,
-    },
+    HalfRebuilt { name: String, cause: String },
     /// The volume's metadata is damaged.
     #[error("'{name}': {reason}")]
-    Damaged {
-        name: String,
-        reason: String,
-    },
+    Damaged { name: String, reason: String },
     /// The bdev holds a pool that was not made for the volume.
     #[error(
         "cannot create '{name}' on base bdev '{base}': it belongs to the pool '{pool}', which was not made for \
          '{name}'; to put the volume into that pool, give pool_name \"{pool}\" instead of base_bdev_name"
     )]
-    OtherPool {
-        name: String,
-        base: String,
-        pool: String,
-    },
+    OtherPool { name: String, base: String, pool: String },
     /// The mask names a core that the application does not have.
     #[error("parameter 'cpumask' names core {core}, but the application runs on cores {}", cpumask::format(available))]
-    Core {
-        core: u32,
-        available: Vec<u32>,
-    },
+    Core { core: u32, available: Vec<u32> },
     /// The pool is too small, or a requested size does not suit it.
     #[error("cannot lay out '{name}' in pool '{pool}': {error}")]
-    Sizing {
-        name: String,
-        pool: String,
-        error: SizingError,
-    },
+    Sizing { name: String, pool: String, error: SizingError },
     #[error(
         "no memory for '{name}': it needs {needed_mib} MiB, but {available_mib} MiB are available; \
          a smaller index_memory_mib or block_map_cache_mib needs less"
     )]
-    Memory {
-        name: String,
-        needed_mib: u64,
-        available_mib: u64,
-    },
+    Memory { name: String, needed_mib: u64, available_mib: u64 },
     /// SPDK created no thread.
     #[error("cannot create an SPDK thread on core {core} for '{name}'")]
-    Thread {
-        name: String,
-        core: u32,
-    },
+    Thread { name: String, core: u32 },
     #[error("cannot start the shard of '{name}' on core {core}: {error}")]
-    Start {
-        name: String,
-        core: u32,
-        error: StartError,
-    },
+    Start { name: String, core: u32, error: StartError },
     /// SPDK refused to register the bdev.
     #[error("cannot register bdev '{name}': {}", std::io::Error::from_raw_os_error(-errno))]
-    Register {
-        name: String,
-        errno: i32,
-    },
+    Register { name: String, errno: i32 },
     /// The base was removed during the operation.
     #[error("'{name}': base bdev '{base}' was removed meanwhile")]
-    BaseRemoved {
-        name: String,
-        base: String,
-    },
+    BaseRemoved { name: String, base: String },
 }
 
 /// JSON-RPC's code for invalid parameters.

@@ -49,7 +49,7 @@ const JOURNAL_SHARE: u64 = 16;
 /// Default size of the index's history as a multiple of the index.
 const HISTORY_RATIO: u64 = 4;
 
-/// The default history takes at most one in this many of the free space. On drives with so few zones that it would be
+/// The default history takes at most one part in this many of the free space. On drives with so few zones that it would be
 /// mostly waste, there is none.
 const HISTORY_SHARE: u64 = 64;
 
@@ -140,52 +140,30 @@ pub enum SizingError {
         "it is too small: {free_mib} MiB are free, but {shards} shard(s) with slabs of {slab_mib} MiB need at least \
          {least_mib} MiB, {metadata_mib} MiB of it for metadata"
     )]
-    TooSmall {
-        free_mib: u64,
-        shards: u64,
-        slab_mib: u64,
-        least_mib: u64,
-        metadata_mib: u64,
-    },
+    TooSmall { free_mib: u64, shards: u64, slab_mib: u64, least_mib: u64, metadata_mib: u64 },
     /// The STAGING drive has no room for the metadata of the fewest slabs.
     #[error(
         "its STAGING drive is too small: {free_mib} MiB are free, but {shards} shard(s) need at least {least_mib} MiB"
     )]
-    StagingTooSmall {
-        free_mib: u64,
-        shards: u64,
-        least_mib: u64,
-    },
+    StagingTooSmall { free_mib: u64, shards: u64, least_mib: u64 },
     /// The requested slab size is smaller than the pool's zones.
     #[error(
         "parameter 'slab_size_mib' is {slab_mib}, but the pool has zones of {zone_mib} MiB, and a slab has at least \
          one"
     )]
-    SlabBelowZone {
-        slab_mib: u64,
-        zone_mib: u64,
-    },
+    SlabBelowZone { slab_mib: u64, zone_mib: u64 },
     /// Fewer slabs were asked for than there are shards.
     #[error(
         "parameter 'physical_size_mib' is {given_mib}: {shards} shard(s) with slabs of {slab_mib} MiB need at least \
          {least_mib}"
     )]
-    PhysicalSize {
-        given_mib: u64,
-        shards: u64,
-        slab_mib: u64,
-        least_mib: u64,
-    },
+    PhysicalSize { given_mib: u64, shards: u64, slab_mib: u64, least_mib: u64 },
     /// More was asked for than is free.
     #[error(
         "parameter 'physical_size_mib' is {given_mib}, but only {room_mib} MiB are free, {metadata_mib} MiB for \
          metadata left out"
     )]
-    NoRoom {
-        given_mib: u64,
-        room_mib: u64,
-        metadata_mib: u64,
-    },
+    NoRoom { given_mib: u64, room_mib: u64, metadata_mib: u64 },
     /// Another limit of the layout.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
