@@ -65,7 +65,7 @@ pub async fn load(params: LoadParams) -> Result<Arc<Volume>, VolumeError> {
     refuse_taken(given)?;
     let asked = params.cpumask.as_deref().map(|mask| setup::choose_cores(Some(mask))).transpose()?;
     let held = hold(given, params.pool_name.as_deref()).await?;
-    let name = &held_name(given, &held)?;
+    let name = &held_name(given, &held).await?;
     let cores = match asked {
         Some(cores) => {
             change_mask(&held, params.cpumask.unwrap_or_default()).await;
@@ -98,10 +98,21 @@ pub(super) async fn load_if_stored(
     bring_up(name, held, cores).await.map(Some)
 }
 
-/// The stored name of a held volume; `given` may be its UUID or alias.
-pub(super) fn held_name(given: &str, held: &Storage) -> Result<String, VolumeError> {
-    let store = storage::store(held.key).map_err(|error| VolumeError::pool(given, error))?;
-    Ok(store.entry().name.clone())
+/// The stored name of a held volume; `given` may be its UUID or alias. A volume whose stored name is taken is released.
+///
+/// # Errors
+/// The stored name is taken.
+pub(super) async fn held_name(given: &str, held: &Storage) -> Result<String, VolumeError> {
+    let name = storage::store(held.key).map_err(|error| VolumeError::pool(given, error))?.entry().name.clone();
+    if let Err(error) = refuse_taken(&name) {
+        let_go(&name, held).await;
+        return Err(error);
+    }
+    Ok(name)
+}
+
+pub(super) async fn let_go(name: &str, held: &Storage) {
+    storage::end(held.key, End::Keep, None).await.unwrap_or_else(|error| log::error!("{name}: {error}"));
 }
 
 fn refuse_taken(name: &str) -> Result<(), VolumeError> {

@@ -13,7 +13,7 @@ use engine::volume::store::VolumeStore;
 
 use super::administration::find;
 use super::error::VolumeError;
-use super::load::{bring_up, held_name, hold, not_found, recorded_cores, refuse_faulted, runtime_for};
+use super::load::{bring_up, held_name, hold, let_go, not_found, recorded_cores, refuse_faulted, runtime_for};
 use super::quiesce::LOOK_AGAIN;
 use super::recovery::{damaged, make_whole};
 use super::stop::save;
@@ -168,7 +168,7 @@ pub async fn rebuild(name: &str) -> Result<RebuildReport, VolumeError> {
         }
     }
     let held = hold(&key, None).await?;
-    let name = &held_name(name, &held)?;
+    let name = &held_name(name, &held).await?;
     match rebuild_store(name, &held).await {
         Ok((report, cores)) => bring_up(name, held, cores).await.map(|_| report),
         Err(error) => {
@@ -232,8 +232,4 @@ async fn rebuild_store(name: &str, held: &Storage) -> Result<(RebuildReport, Vec
     log::info!("{name}: rebuilt; lost: {:?}", report.lost);
     let cores = recorded_cores(name, held)?;
     Ok((report, cores))
-}
-
-async fn let_go(name: &str, held: &Storage) {
-    storage::end(held.key, End::Keep, None).await.unwrap_or_else(|error| log::error!("{name}: {error}"));
 }

@@ -251,6 +251,24 @@ fn names_that_are_alike_do_not_exclude_each_other() {
     }
 }
 
+/// Whatever a volume is loaded by, its bdev has the stored name, which another bdev may have meanwhile.
+#[test]
+fn a_volume_whose_name_is_taken_waits() {
+    let rig = rig(1);
+    let server = target(&rig);
+    malloc(&server, "Base", 64, 4096);
+    create(&server, json!({"base_bdev_name": "Base", "name": "D0"})).expect("created");
+    let uuid = server.bdev("D0").expect("it is there")["uuid"].as_str().expect("a UUID").to_owned();
+    call(&server, "bdev_dedupe_unload", json!({"name": "D0"}));
+    malloc(&server, "D0", 16, 512);
+    for key in ["D0", &uuid] {
+        let error = refusal(&server, "bdev_dedupe_load", &json!({"name": key}));
+        assert!(error.contains("D0") && error.contains("exists"), "{key}: {error}");
+    }
+    call(&server, "bdev_malloc_delete", json!({"name": "D0"}));
+    call(&server, "bdev_dedupe_load", json!({"name": uuid}));
+}
+
 #[test]
 fn the_example_configurations_start_twice() {
     let rig = rig(1);
