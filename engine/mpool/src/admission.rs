@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Admission of large transfers: only so many at a time, the others wait in the order of arrival.
+//! Admission of large transfers: at most a fixed number run at a time, the others queue in order of arrival.
 //!
-//! Invariants: no more permits are out than there are; while somebody waits, none is free. A permit that is given back
-//! goes to the one that waits longest; one that was handed to somebody who no longer waits goes on to the next.
+//! Invariants: there are never more permits out than the limit; while a transfer is queued, no permit is free. A
+//! returned permit goes to the oldest waiter; one that reaches a cancelled waiter goes to the next.
 //!
-//! Differs from mpool: those that wait are woken by who ends, they do not look again every millisecond. There,
-//! "large" was what needed more than two pages of bookkeeping, a pointer for each page: more than 4 MiB.
+//! Differs from mpool: a transfer that ends wakes the next waiter, where mpool's waiters polled every millisecond. In
+//! mpool, "large" was a transfer that needed more than two pages of bookkeeping, with a pointer for each page: more
+//! than 4 MiB.
 
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,23 +30,23 @@ struct State {
     waiting: RefCell<VecDeque<oneshot::Sender<Permit>>>,
 }
 
-/// Leave to carry out one large transfer, until this is dropped.
+/// Permission for one large transfer, until this is dropped.
 #[derive(Debug)]
 #[must_use = "the permit is given back when it is dropped"]
 pub struct Permit {
-    /// None in a permit that could not be handed on and is not one any more.
+    /// None in a permit that a cancelled waiter refused: it must not be returned a second time.
     state: Option<Rc<State>>,
 }
 
 impl Admission {
-    /// At most `permits` large transfers at a time; at least one.
+    /// Admits at most `permits` large transfers at a time; at least one.
     #[must_use]
     pub fn new(permits: usize) -> Admission {
         Admission { state: Rc::new(State { free: Cell::new(permits.max(1)), waiting: RefCell::default() }) }
     }
 
-    /// Waits until a transfer of `bytes` may begin. Small ones may at once and get no permit. The permit is to be kept
-    /// until the transfer has ended.
+    /// Waits until a transfer of `bytes` may begin. Small transfers begin at once and get no permit. The permit must be
+    /// kept until the transfer has ended.
     pub async fn admit(&self, bytes: u64) -> Option<Permit> {
         if bytes <= LARGE_IO_BYTES {
             return None;
@@ -57,11 +58,11 @@ impl Admission {
         }
         let (sender, receiver) = oneshot::channel();
         self.state.waiting.borrow_mut().push_back(sender);
-        // Only a permit removes a sender from the queue, and the queue lives as long as this borrow of it.
+        // Only a permit removes a sender from the queue, and the queue lives as long as the borrow of `self`.
         receiver.await.ok()
     }
 
-    /// Number of transfers that wait.
+    /// The number of queued transfers.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.state.waiting.borrow().iter().filter(|sender| !sender.is_canceled()).count()
@@ -78,7 +79,7 @@ impl Drop for Permit {
             };
             match next.send(Permit { state: Some(Rc::clone(&state)) }) {
                 Ok(()) => return,
-                // It no longer waits.
+                // The waiter was cancelled.
                 Err(mut refused) => refused.state = None,
             }
         }
@@ -95,7 +96,7 @@ mod tests {
 
     const LARGE: u64 = 32 << 20;
 
-    /// mpool-133: of 9 large transfers 8 run, the ninth when one has ended.
+    /// mpool-133: of 9 large transfers 8 run; the ninth runs when one has ended.
     #[test]
     fn the_ninth_large_transfer_waits() {
         let (mut pool, admission) = (LocalPool::new(), Admission::new(8));
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(*running.borrow(), [0, 1, 2, 4, 5, 6, 7, 8]);
     }
 
-    /// mpool-133: small transfers pass while large ones wait.
+    /// mpool-133: small transfers pass while large ones are queued.
     #[test]
     fn small_transfers_do_not_wait() {
         let admission = Admission::new(1);
@@ -130,7 +131,7 @@ mod tests {
         assert!(admission.admit(LARGE_IO_BYTES).now_or_never().unwrap().is_none());
     }
 
-    /// mpool-133: waiting transfers run in the order of arrival, also when one arrives as a permit is handed over.
+    /// mpool-133: queued transfers run in order of arrival, also when one arrives as a permit is handed over.
     #[test]
     fn permits_go_round_in_order() {
         let admission = Admission::new(1);
@@ -151,7 +152,7 @@ mod tests {
         let permit = admission.admit(LARGE).now_or_never().unwrap().unwrap();
         let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(admission.admit(LARGE))).collect();
         assert!(waiting.iter_mut().all(|future| future.as_mut().now_or_never().is_none()));
-        // The first is given up while it waits, the second after the permit was handed to it.
+        // The first is cancelled while it waits, the second after it was handed a permit.
         drop(waiting.remove(0));
         drop(permit);
         drop(waiting.remove(0));

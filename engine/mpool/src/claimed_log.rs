@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A log that its owner writes past the pool's framer, with a [`super::mlog::LogWriter`] of its own.
+//! A log that its owner writes without the pool's framer, with its own [`super::mlog::LogWriter`].
 //!
-//! A shard's recovery journal lies in such logs: its blocks are those of any log, but what is written when is the
-//! shard's to decide, and several flush sets may be in flight. While a log is claimed nobody else opens, writes or
-//! deletes it. It is erased by [`Pool::mlog_erase`] as any log.
+//! A shard's recovery journal lies in such logs: their blocks are those of any log, but the shard decides what is
+//! written when, and several flush sets may be in flight. While a log is claimed nothing else can open, write or delete
+//! it. [`Pool::mlog_erase`] erases it like any log.
 
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ impl Pool {
     /// Claims a committed log.
     ///
     /// # Errors
-    /// NotFound: no such committed log. Busy: it is open, or claimed.
+    /// NotFound: no such committed log. Busy: the log is open, or claimed.
     pub async fn mlog_claim(self: &Rc<Pool>, id: ObjectId) -> Result<ClaimedLog> {
         let hold = self.find_kind(id, ObjectType::Mlog, Search::Committed)?.hold();
         let claiming = hold.lock().exclusive().await;
@@ -45,7 +45,7 @@ impl Pool {
 }
 
 impl ClaimedLog {
-    /// What it is.
+    /// The properties of the log.
     ///
     /// # Errors
     /// Invalid: its record in the pool has no UUID.
@@ -53,19 +53,19 @@ impl ClaimedLog {
         self.pool.mlog_props(self.hold.id())
     }
 
-    /// Its name.
+    /// The id of the log.
     #[must_use]
     pub fn id(&self) -> ObjectId {
         self.hold.id()
     }
 
-    /// Its first byte on the drive.
+    /// The log's first byte on the drive.
     #[must_use]
     pub fn drive_offset(&self) -> u64 {
         self.hold.extent().first.saturating_mul(self.hold.drive().zone_bytes())
     }
 
-    /// Erases it: its generation grows. Returns it.
+    /// Erases the log and returns its new, larger generation.
     ///
     /// # Errors
     /// Io.
@@ -73,7 +73,7 @@ impl ClaimedLog {
         self.pool.mlog_erase(self.hold.id(), 0).await
     }
 
-    /// Reads `bytes` bytes from byte `offset` on, as they are on media. Tries twice.
+    /// Reads `bytes` raw bytes from byte `offset` on, with one retry.
     ///
     /// # Errors
     /// Invalid: not whole sectors, or outside the log. Io; NoMemory.
@@ -88,11 +88,12 @@ impl ClaimedLog {
         Ok((*buf).as_ref()[..bytes].to_vec())
     }
 
-    /// All records of its present generation, in order, up to the first block that does not belong to it. Flush sets
-    /// may have been in flight side by side, so a hole is an end and no damage.
+    /// Reads all records of the log's present generation, in order, up to the first block that does not belong to it.
+    /// Flush sets may have been in flight together, so a hole is an end and not damage.
     ///
     /// # Errors
-    /// CorruptLog: a block has records that no framer leaves. Io; NoMemory; Invalid: the drive's sectors.
+    /// CorruptLog: a block holds records that no framer writes. Io; NoMemory; Invalid: unsupported sectors of the
+    /// drive.
     pub async fn records(&self) -> Result<Vec<Vec<u8>>> {
         let props = self.props()?;
         let invalid = || PoolError::invalid(props.id.to_string(), format!("sectors of {} bytes", props.sector_bytes));

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An open pool: what a client can do with objects, and with which rights.
+//! An open pool: the commands on objects, and the rights that they need.
 //!
-//! This is the equivalent of the descriptor of a pool's device node and its commands. A handle is open side by side
-//! with others, or alone. Opened for reading only it offers what reads, and nothing else; the owner, the group and the
-//! mode of a pool are not looked at, because whoever has a handle got it from the program that the pool lives in.
+//! Corresponds to the descriptor of a pool's device node and its commands. A handle is shared with others, or
+//! exclusive. A read-only handle offers only commands that read. Owner, group and mode of a pool are not checked,
+//! because every handle comes from the program that hosts the pool.
 //!
-//! Differs from mpool: what a command may do follows from the command, never from one of its fields (defect 6). What
-//! a handle for reading refuses it refuses with EROFS instead of EINVAL. As there, an object is looked up by the state
-//! that the command is for: committing twice, or reading before the commit, finds nothing (defect 8). Reading a log record
-//! by record needs a handle for writing, because all who have the log open share one place of reading; a handle for
-//! reading reads its blocks.
+//! Differs from mpool: the command alone decides about its rights, never one of its fields (defect 6). A read-only
+//! handle refuses with EROFS instead of EINVAL. As in mpool, an object is looked up by the state that the command
+//! needs: a second commit, or a read before the commit, finds nothing (defect 8). Reading a log record by record needs
+//! a writable handle, because all users of an open log share one read position; a read-only handle reads its blocks.
 
 mod objects;
 mod properties;
@@ -22,16 +21,16 @@ use super::ids::PAGE_BYTES;
 use super::registry::{ActivePool, Registry};
 use super::Pool;
 
-/// What a handle may be used for.
+/// The rights of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
-    /// Looking at properties, reading committed objects.
+    /// Read properties and committed objects.
     ReadOnly,
-    /// Everything.
+    /// All commands.
     ReadWrite,
 }
 
-/// An open pool. While there is one, the pool is not deactivated.
+/// An open pool. While a handle exists, the pool is not deactivated.
 #[derive(Debug)]
 pub struct PoolHandle {
     active: Rc<ActivePool>,
@@ -39,7 +38,7 @@ pub struct PoolHandle {
 }
 
 impl Registry {
-    /// Opens an active pool, by its name or, as text, its UUID.
+    /// Opens an active pool, by its name or its UUID as text.
     ///
     /// # Errors
     /// NotMember: no such active pool. Busy: `exclusive` and open already, or open exclusively.
@@ -51,22 +50,22 @@ impl Registry {
 }
 
 impl PoolHandle {
-    /// What the handle may be used for.
+    /// The rights that the handle was opened with.
     #[must_use]
     pub fn rights(&self) -> Rights {
         self.rights
     }
 
-    /// The active pool.
+    /// The active pool that the handle keeps active.
     #[must_use]
     pub fn active(&self) -> &Rc<ActivePool> {
         &self.active
     }
 
-    /// The pool, past the rules of this module. For those who answer for their rights themselves.
+    /// The pool, without the checks of this module. For callers that check their own rights.
     ///
     /// # Errors
-    /// ReadOnly: opened for reading only.
+    /// ReadOnly: the handle is read-only.
     pub fn pool(&self) -> Result<&Rc<Pool>> {
         self.writable()
     }
@@ -81,7 +80,7 @@ impl PoolHandle {
         }
     }
 
-    /// Refuses a transfer that is not one or more whole pages, or longer than transfers may be.
+    /// Refuses a transfer that is empty, not whole pages, or longer than the tunable allows.
     fn check_length(&self, object: &str, bytes: usize) -> Result<()> {
         let most = self.active.pool().tunables.borrow().io_mib_max() as usize * (1 << 20);
         if bytes > 0 && bytes.is_multiple_of(PAGE_BYTES) && bytes <= most {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A block device as the pool sees it, and the memory that its transfers use.
+//! A block device as the pool sees it, and the memory of its transfers.
 //!
 //! `bdev` implements [`Device`] on SPDK bdevs, the simulator on virtual disks that tear, reorder and fail,
-//! `mpool-inspect` on files. All calls come from the one thread that the pool lives on.
+//! `mpool-inspect` on files. All calls come from the pool's thread.
 //!
-//! Rules that an implementation keeps:
-//! * A transfer owns its memory until it ends, and gives it back with the outcome. Dropping the future of a transfer
-//!   leaves the transfer under way; its memory is then freed when it ends.
-//! * A transfer is carried out as pieces of at most `chunk` bytes, cut by [`pieces`], all in flight together. Pieces
-//!   and transfers have no order among each other until they have ended.
-//! * A write that has ended without `fua` on a device with a volatile cache is durable only after a later flush.
-//! * A power cut never tears [`DeviceProperties::atomic_write`] bytes that are so aligned, within larger writes either.
+//! Rules for an implementation:
+//! * A transfer owns its memory until it ends, and returns it with the outcome. Dropping the future of a transfer
+//!   leaves the transfer in flight; its memory is freed when it ends.
+//! * A transfer is carried out in pieces of at most `chunk` bytes, cut by [`pieces`], all in flight together. Pieces
+//!   and transfers are unordered until they have ended.
+//! * A completed write without `fua` on a device with a volatile cache is durable only after a later flush.
+//! * A power cut never tears an aligned unit of [`DeviceProperties::atomic_write`] bytes, within larger writes either.
 
 use core::fmt;
 use core::ops::Range;
@@ -26,7 +26,7 @@ pub trait IoMemory: AsRef<[u8]> + AsMut<[u8]> + fmt::Debug {}
 /// A piece of such memory, owned.
 pub type IoBuf = Box<dyn IoMemory>;
 
-/// Ordinary memory, for devices that need no special one.
+/// Ordinary memory, for devices that need no special memory.
 #[derive(Debug, Clone)]
 pub struct PlainMemory(pub Vec<u8>);
 
@@ -44,46 +44,46 @@ impl AsMut<[u8]> for PlainMemory {
 
 impl IoMemory for PlainMemory {}
 
-/// What a device is, as far as the pool asks.
+/// The properties of a device that matter to the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceProperties {
-    /// The name it was opened by.
+    /// The name that the device was opened by.
     pub name: String,
-    /// Model or driver, for people.
+    /// Model or driver, for messages.
     pub model: String,
-    /// Its identity; nil when it has none.
+    /// The UUID of the device; nil when it has none.
     pub uuid: Uuid,
-    /// The identity stays the same over restarts.
+    /// The UUID stays the same over restarts.
     pub uuid_lasts: bool,
-    /// It stands on another device, or may: what is on it can be seen on that one, too.
+    /// The device is stacked on another one, or may be: its content is visible on that one, too.
     pub layered: bool,
-    /// Kind of device.
+    /// The type, which is recorded on media.
     pub kind: DeviceType,
-    /// Size in bytes.
+    /// The size in bytes.
     pub bytes: u64,
     /// Bytes in a block ("sector"): 512 or 4096.
     pub sector_bytes: u32,
-    /// Multiple of which writes should be, in bytes; a power of two and a multiple of 4096.
+    /// The unit that writes should be multiples of, in bytes; a power of two and a multiple of 4096.
     pub optimal_write_bytes: u32,
     /// Unmap is supported.
     pub discard: bool,
-    /// Unmap works on multiples of this, in bytes.
+    /// The unit of unmap, in bytes.
     pub discard_granularity: u64,
     /// Blocks carry protection information (DIF).
     pub dif: bool,
     /// The device encrypts itself (SED).
     pub sed: bool,
-    /// Blocks can be written again in place. Mlogs need it.
+    /// Blocks can be overwritten in place. Mlogs need this.
     pub sector_updatable: bool,
-    /// The device has a cache that a power cut empties.
+    /// The device has a cache that loses its content in a power cut.
     pub volatile_cache: bool,
     /// Single writes can be forced to the medium.
     pub fua: bool,
-    /// Aligned writes of so many bytes are not torn by a power cut: 512, or the sector size where it is known.
+    /// Aligned writes of this many bytes are not torn by a power cut: 512, or the sector size where it is known.
     pub atomic_write: u32,
 }
 
-/// Kind of a device; the numbers are those on media.
+/// The type of a device; the numbers are those on media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DeviceType {
@@ -91,9 +91,9 @@ pub enum DeviceType {
     StreamBlock = 1,
     /// Ordinary block device.
     StandardBlock = 2,
-    /// File.
+    /// File of a file system.
     File = 3,
-    /// Memory.
+    /// Memory, not persistent.
     Memory = 4,
     /// Zoned block device.
     Zoned = 5,
@@ -102,7 +102,7 @@ pub enum DeviceType {
 }
 
 impl DeviceType {
-    /// The kind with a number on media; none when there is no such kind.
+    /// The type with a number on media; none when there is no such type.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<DeviceType> {
         Some(match number {
@@ -120,7 +120,7 @@ impl DeviceType {
 /// Why a transfer or command of a device failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DeviceError {
-    /// The medium or the way to it failed.
+    /// The medium or the path to it failed.
     #[error("I/O error")]
     Io,
     /// No memory for the transfer.
@@ -137,45 +137,45 @@ pub enum DeviceError {
 /// One transfer. `at` and the length of `range` are multiples of the sector size.
 #[derive(Debug)]
 pub struct Transfer {
-    /// First byte on the device.
+    /// The first byte on the device.
     pub at: u64,
-    /// Memory.
+    /// The memory, owned by the transfer until it ends.
     pub buf: IoBuf,
-    /// The part of the memory to be transferred.
+    /// The part of the memory to transfer.
     pub range: Range<usize>,
-    /// Largest piece in bytes, a multiple of the sector size.
+    /// The largest piece in bytes, a multiple of the sector size.
     pub chunk: usize,
 }
 
-/// A transfer that has ended: its memory, and the outcome. After a failed read the memory holds anything.
+/// A completed transfer: its memory, and the outcome. After a failed read the content of the memory is undefined.
 pub type Ended = (IoBuf, Result<(), DeviceError>);
 
-/// A block device, opened for this pool alone. Dropped when it is no longer used.
+/// A block device, opened exclusively for this pool, and closed when dropped.
 #[async_trait(?Send)]
 pub trait Device: fmt::Debug {
-    /// What it is. The size may change when a device grows; the rest stays.
+    /// The device's properties. The size may grow; the rest is constant.
     fn properties(&self) -> DeviceProperties;
 
-    /// Memory for transfers, `bytes` long, zeroed.
+    /// Allocates zeroed memory for transfers, `bytes` long.
     ///
     /// # Errors
-    /// There is none left.
+    /// NoMemory.
     fn allocate(&self, bytes: usize) -> Result<IoBuf, DeviceError>;
 
-    /// Reads.
+    /// Reads from the device into the memory of `transfer`.
     async fn read(&self, transfer: Transfer) -> Ended;
 
-    /// Writes; with `fua` (only where [`DeviceProperties::fua`] says so) the data is durable when this ends.
+    /// Writes; with `fua` (only where [`DeviceProperties::fua`] is set) the data is durable when this ends.
     async fn write(&self, transfer: Transfer, fua: bool) -> Ended;
 
-    /// Makes all writes that have ended durable.
+    /// Makes all completed writes durable.
     async fn flush(&self) -> Result<(), DeviceError>;
 
-    /// Discards whole blocks. What they read as afterwards is not defined.
+    /// Discards whole blocks. Their content is undefined afterwards.
     async fn unmap(&self, at: u64, bytes: u64) -> Result<(), DeviceError>;
 }
 
-/// Cuts a transfer into pieces: of each, the first byte on the device and the range of memory.
+/// Cuts a transfer into pieces: for each, the first byte on the device and the range of memory.
 pub fn pieces(at: u64, range: Range<usize>, chunk: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
     let chunk = chunk.max(1);
     let start = range.start;

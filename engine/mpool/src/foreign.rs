@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What is on a device that is to become a drive: file systems, partition tables, and others' superblocks, by the marks
-//! that they leave at fixed places.
+//! Foreign data on a device that is to become a drive: detects file systems, partition tables and other software's
+//! superblocks by their signatures at fixed places.
 //!
-//! A mark is evidence, not proof, and its absence proves nothing; so what is found is named, and whoever wants the device
-//! all the same says so. Then the marks are overwritten, because those that the pool itself leaves alone would have
-//! others take the device for theirs.
+//! A signature is evidence, not proof, and its absence proves nothing. So findings are named, and the operator must
+//! force the use of the device. Then the signatures are overwritten: those that the pool itself would leave intact
+//! would make other software take the device for its own.
 
 use super::device::{Device, Transfer};
 use super::drive::{short_name, write_durably};
 use super::error::{PoolError, Result};
 
-/// Where a mark is.
+/// The place of a signature.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     /// At this byte.
     At(u64),
-    /// At each of so many places, a stride apart.
+    /// At each of `count` places, `stride` bytes apart.
     Each { first: u64, stride: u64, count: u64 },
-    /// So many bytes before the end, which is rounded down to a multiple of the second number first.
+    /// At a number of bytes before the end, where the end is first rounded down to a multiple of the second number.
     BeforeEnd(u64, u64),
 }
 
-/// A mark.
+/// A signature.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
-    /// Whose it is.
+    /// What the signature belongs to.
     what: &'static str,
     place: Place,
     bytes: &'static [u8],
@@ -49,7 +49,7 @@ const MD: &str = "a member of a Linux md array";
 const SWAP: &str = "swap space";
 const ZFS: &str = "a member of a ZFS pool";
 
-/// The marks, those of partition tables last: file systems have boot sectors, too.
+/// The signatures. Those of partition tables are last, because file systems have boot sectors too.
 const MARKS: &[Mark] = &[
     at(EXT, 0x438, &[0x53, 0xef]),
     at("an XFS file system", 0, b"XFSB"),
@@ -82,24 +82,24 @@ const MARKS: &[Mark] = &[
     at("a boot sector or an MBR partition table", 510, &[0x55, 0xaa]),
 ];
 
-/// Bytes at the beginning and at the end of a device that marks lie in.
+/// Bytes at the start and at the end of a device that can hold signatures.
 const HEAD_BYTES: u64 = 256 * KIB;
 const TAIL_BYTES: u64 = 128 * KIB;
 
-/// Bytes that are overwritten of a mark: the page that it lies in.
+/// The unit of overwriting: the page that holds a signature.
 const PAGE: u64 = 4 * KIB;
 
-/// What was seen on a device.
+/// The findings on a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Foreign {
-    /// What it is, each once.
+    /// What was found, without duplicates.
     pub what: Vec<&'static str>,
-    /// The pages with marks.
+    /// The pages with signatures.
     pages: Vec<u64>,
 }
 
 impl Foreign {
-    /// For a sentence: "a GPT partition table and swap space".
+    /// Names the findings for a sentence: "a GPT partition table and swap space".
     #[must_use]
     pub fn describe(&self) -> String {
         self.what.join(" and ")
@@ -130,10 +130,10 @@ impl Part {
     }
 }
 
-/// Looks for marks.
+/// Searches a device for signatures.
 ///
 /// # Errors
-/// Io: the beginning or the end cannot be read.
+/// Io: the start or the end cannot be read.
 pub async fn look(device: &dyn Device) -> Result<Foreign> {
     let size = device.properties().bytes;
     let head = read(device, 0, HEAD_BYTES.min(size)).await?;
@@ -154,7 +154,7 @@ pub async fn look(device: &dyn Device) -> Result<Foreign> {
     Ok(foreign)
 }
 
-/// Two bytes are little evidence: an ext superblock has a block size and a revision that exist, too.
+/// Two bytes are little evidence: an ext superblock must have a valid block size and revision, too.
 fn is_plausible(mark: &Mark, place: u64, head: &Part) -> bool {
     if mark.what != EXT {
         return true;
@@ -163,7 +163,7 @@ fn is_plausible(mark: &Mark, place: u64, head: &Part) -> bool {
     field(0x18) && field(0x4c)
 }
 
-/// Overwrites the pages with marks.
+/// Overwrites the pages with signatures.
 ///
 /// # Errors
 /// Io.

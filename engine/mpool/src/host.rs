@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The world as a pool sees it, its devices apart: time, tasks, randomness, the operator's log.
+//! The environment of a pool besides its devices: time, tasks, random bytes, the log for the operator.
 //!
-//! A pool lives on one thread. Its `async` functions are run by the host: `bdev` polls them on SPDK's application
-//! thread, the simulator in an order drawn from a seed.
+//! A pool lives on one thread. The host runs its `async` functions: `bdev` polls them on SPDK's application thread, the
+//! simulator in a random order.
 
 use core::fmt;
 use std::rc::Rc;
@@ -15,52 +15,52 @@ use super::device::Device;
 use super::error::PoolError;
 use crate::units::Nanos;
 
-/// How a pool fares.
+/// The health of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolStatus {
-    /// All drives are there.
+    /// All drives are present and work.
     Optimal,
     /// A drive is missing or suspect, or metadata is in doubt.
     Faulted,
 }
 
-/// What a pool can ask of the world besides its devices.
+/// The services that a pool needs besides its devices.
 #[async_trait(?Send)]
 pub trait Host: fmt::Debug {
     /// The present time.
     fn now(&self) -> Nanos;
 
-    /// Waits.
+    /// Completes after `time`.
     async fn sleep(&self, time: Nanos);
 
-    /// Runs a task beside the present one, on the same thread, until it ends.
+    /// Runs a task concurrently, on the same thread, until it ends.
     fn spawn(&self, task: LocalBoxFuture<'static, ()>);
 
-    /// Fills `bytes` with random ones, good enough for identities.
+    /// Fills `bytes` with random bytes, good enough for UUIDs.
     fn random(&self, bytes: &mut [u8]);
 
-    /// Opens the device `path` for this pool alone.
+    /// Opens the device `path` exclusively for this pool.
     ///
     /// # Errors
-    /// There is none, it is in use (busy), or it cannot be used.
+    /// There is no such device, it is in use (busy), or it is unsuitable.
     async fn open(&self, path: &str) -> Result<Rc<dyn Device>, PoolError>;
 
-    /// An active pool has become, or is no longer, faulted; or why it is has changed. The log has said it, too.
+    /// Called when the status of an active pool, or the reason for its faults, has changed. It has been logged too.
     fn pool_changed(&self, _name: &str, _status: PoolStatus) {}
 
-    /// Tells the operator.
+    /// Logs a line for the operator.
     fn log(&self, level: Level, line: &str);
 }
 
-/// How much a line in the log matters.
+/// The severity of a line in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Something does not work.
     Error,
     /// Something may soon not work.
     Warning,
-    /// Something happened.
+    /// An event that is no problem.
     Info,
-    /// For those who look for a defect.
+    /// Details for debugging.
     Debug,
 }

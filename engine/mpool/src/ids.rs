@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How things in a pool are named: media classes, objects, metadata slots, zones.
+//! The names of things in a pool: media classes, objects, metadata slots, zones.
 //!
 //! Object id, a u64 on media:
 //! ```text
@@ -13,13 +13,13 @@
 
 use core::fmt;
 
-/// Bytes in a page: the unit of object I/O.
+/// Bytes in a page, the unit of object I/O.
 pub const PAGE_BYTES: usize = 4096;
 
-/// Metadata containers that a pool can have, MDC0 among them.
+/// The most metadata containers of a pool, including MDC0.
 pub const SLOTS: usize = 256;
 
-/// A media class.
+/// A media class; a pool has at most one drive in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum MediaClass {
@@ -30,10 +30,10 @@ pub enum MediaClass {
 }
 
 impl MediaClass {
-    /// Both, in the order of their numbers.
+    /// Both classes, by number.
     pub const ALL: [MediaClass; 2] = [MediaClass::Staging, MediaClass::Capacity];
 
-    /// The class with a number on media.
+    /// The class with a number on media; none when there is no such class.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<MediaClass> {
         match number {
@@ -43,7 +43,7 @@ impl MediaClass {
         }
     }
 
-    /// Index into a table of the classes.
+    /// The index of the class in a table.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
@@ -59,20 +59,20 @@ impl fmt::Display for MediaClass {
     }
 }
 
-/// Kind of an object.
+/// The kind of an object; the numbers are those on media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ObjectType {
     /// Written once, then immutable.
     Mblock = 1,
-    /// Record log.
+    /// A log of records.
     Mlog = 2,
     /// A run of zones with block I/O in place.
     Slab = 3,
 }
 
 impl ObjectType {
-    /// The type with a number on media.
+    /// The type with a number on media; none when there is no such type.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<ObjectType> {
         match number {
@@ -94,15 +94,15 @@ impl fmt::Display for ObjectType {
     }
 }
 
-/// Number of a metadata container, 0 to 255. Slot 0 (MDC0) describes the logs of the others.
+/// The number of a metadata container, 0 to 255. Slot 0 (MDC0) describes the logs of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u8);
 
 impl Slot {
-    /// MDC0.
+    /// The slot of MDC0.
     pub const ZERO: Slot = Slot(0);
 
-    /// Index into a table of the slots.
+    /// The index of the slot in a table.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -115,15 +115,15 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Largest uniquifier.
+/// The largest uniquifier.
 pub const MAX_UNIQUIFIER: u64 = (1 << 52) - 1;
 
-/// Name of an object. Any u64 can be one; [`ObjectId::kind`] says whether it is well-formed.
+/// The id of an object. Any u64 can be one; [`ObjectId::kind`] says whether it is well-formed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(pub u64);
 
 impl ObjectId {
-    /// The id of these parts. The uniquifier is at most [`MAX_UNIQUIFIER`].
+    /// Composes an id. The uniquifier is at most [`MAX_UNIQUIFIER`].
     #[must_use]
     pub const fn new(uniquifier: u64, kind: ObjectType, slot: Slot) -> ObjectId {
         assert!(uniquifier <= MAX_UNIQUIFIER, "a uniquifier has 52 bits");
@@ -136,32 +136,32 @@ impl ObjectId {
         self.0 >> 12
     }
 
-    /// What kind of object it names; none when there is no such kind.
+    /// The kind of object that the id names; none when there is no such kind.
     #[must_use]
     pub const fn kind(self) -> Option<ObjectType> {
         ObjectType::from_number((self.0 >> 8 & 0xf) as u8)
     }
 
-    /// The container that has its metadata.
+    /// The container that holds the object's metadata.
     #[must_use]
     pub const fn slot(self) -> Slot {
         Slot(self.0 as u8)
     }
 
-    /// True for a client's object: a type that exists, and not in slot 0.
+    /// True for an id of a client's object: an existing type, and not in slot 0.
     #[must_use]
     pub const fn is_user(self) -> bool {
         self.kind().is_some() && self.slot().0 != 0
     }
 
-    /// The two logs of a container: uniquifiers 2n and 2n+1 in slot 0.
+    /// The ids of a container's two logs: uniquifiers 2n and 2n+1 in slot 0.
     #[must_use]
     pub const fn mdc_logs(slot: Slot) -> [ObjectId; 2] {
         let first = 2 * slot.0 as u64;
         [ObjectId::new(first, ObjectType::Mlog, Slot::ZERO), ObjectId::new(first + 1, ObjectType::Mlog, Slot::ZERO)]
     }
 
-    /// The two logs of the root MDC.
+    /// The ids of the root MDC's two logs.
     pub const ROOT_LOGS: [ObjectId; 2] =
         [ObjectId::new(0, ObjectType::Mlog, Slot(1)), ObjectId::new(1, ObjectType::Mlog, Slot(1))];
 }
@@ -181,12 +181,12 @@ impl fmt::Debug for ObjectId {
     }
 }
 
-/// A run of zones of one drive. What comes from media may be any run; [`Extent::end`] is then none when it overflows.
+/// A run of zones of one drive. An extent from media may be any; [`Extent::end`] is none if it overflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Extent {
-    /// First zone.
+    /// The first zone.
     pub first: u64,
-    /// Number of zones.
+    /// The number of zones.
     pub zones: u64,
 }
 

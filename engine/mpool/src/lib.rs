@@ -3,31 +3,32 @@
 //! The media pool: an object store on one or two block devices.
 //!
 //! A pool holds *mblocks* (bytes, written once), *mlogs* (record logs) and *slab objects* (block I/O in place), each on
-//! the device of a media class. Its own metadata is records in logs, so that every change is atomic: after a power cut
-//! the state is the one before or the one after each unfinished call.
+//! the device of a media class. Its own metadata consists of records in logs, so that every change is atomic: after a
+//! power cut each unfinished call has taken effect entirely or not at all.
 //!
-//! From the outside in: [`registry`] and [`management`] create, activate and change whole pools; [`control`] is what a
-//! client opens, with its rights; `mblock`, `logs` and `slab` are the operations on objects; [`metadata`] knows which
-//! objects there are; [`mdc`] and [`mlog`] are its logs; [`space_map`], [`drive`] and [`superblocks`] the devices;
-//! [`mod@format`] every byte on media; [`cache`] maps mblocks into memory. [`device`] and [`host`] are the world.
+//! From the outside in: [`registry`] and [`management`] create, activate and change whole pools; [`control`] is the
+//! handle that a client opens, with its rights; `mblock`, `logs` and `slab` are the operations on objects; [`metadata`]
+//! keeps track of the objects; [`mdc`] and [`mlog`] are its logs; [`space_map`], [`drive`] and [`superblocks`] are the
+//! devices; [`mod@format`] defines every byte on media; [`cache`] maps mblocks into memory. [`device`] and [`host`] are
+//! the interfaces to the environment.
 //!
-//! A pool lives on one thread and waits in `async` functions; what a shard's data path needs of it (a log's framer,
-//! [`mlog::LogWriter`]; a slab's place) is free of both.
+//! A pool lives on one thread and waits in `async` functions. The parts that a shard's data path uses (a log's framer,
+//! [`mlog::LogWriter`]; the place of a slab) depend on neither.
 //!
-//! A call that has begun is to be polled to its end: whoever drops the future of a change of metadata does not know
-//! whether the change is on media, and the pool does not either, until its next activation.
+//! A call that has begun must be polled to its end: after the future of a metadata change is dropped, neither the
+//! caller nor the pool knows whether the change is on media, until the next activation.
 //!
 //! # What has no meaning in user space
 //!
-//! Every row of mpool is there; these are not what they were in the kernel:
-//! * rows 118 to 123, mmap and page faults: a map is attached to instead, and read through guards that pin pages; what
-//!   was a bus error is an error.
+//! Every row of mpool is implemented; these differ from the kernel:
+//! * rows 118 to 123, mmap and page faults: clients attach to a map instead, and read it through guards that pin pages;
+//!   an error replaces the bus error.
 //! * row 128, delays of page faults: delays of reads that miss.
-//! * row 130, capabilities and ownership of device nodes: who may call is who may write to SPDK's RPC socket; uid, gid
-//!   and mode are parameters that are kept and shown.
+//! * row 130, capabilities and ownership of device nodes: whoever can write to SPDK's RPC socket may call; uid, gid and
+//!   mode are parameters that are only stored and shown.
 //! * row 131, exclusive opening of a device node: of the pool's handle.
 //!
-//! There are no device nodes, so no sysfs files and no uevents: parameters are read and set by JSON-RPC.
+//! There are no device nodes, so there are no sysfs files and no uevents: JSON-RPC reads and sets parameters.
 
 #![forbid(unsafe_code)]
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A reader-writer lock for tasks that share one thread, fair in the order of arrival.
+//! A reader-writer lock for tasks on one thread, fair in order of arrival.
 //!
 //! Invariants:
-//! * A lock that is free has no waiters; one held for sharing has a waiter for exclusion in front, or none.
-//! * Who gives a lock back hands it over: it belongs to the next waiter before that one runs. So nobody overtakes, and
-//!   a waiter that is dropped after the hand-over, but before it ran, passes the lock on.
-//! * Within a task locks are taken in the order of their ranks ([`order`]).
+//! * A free lock has no waiters; the first waiter of a shared lock waits for exclusive access.
+//! * A release hands the lock over: it belongs to the next waiter before that one runs. So no task overtakes another,
+//!   and a waiter that is dropped after the hand-over, but before it ran, passes the lock on.
+//! * A task takes locks in the order of their ranks ([`order`]).
 
 pub mod order;
 
@@ -24,15 +24,15 @@ pub use order::{ordered, Rank};
 
 use order::TaskLocks;
 
-/// A lock. It protects nothing by itself: the state beside it does not have to be in one place.
+/// A lock. It contains no data: the state that it protects may be in several places.
 #[derive(Debug)]
 pub struct Lock {
     rank: Rank,
-    /// Made when the lock is first asked for: of a million objects hardly any ever is.
+    /// Allocated on first use: of a million objects hardly any lock is ever used.
     core: OnceCell<Rc<Core>>,
 }
 
-/// The lock is held until this is dropped.
+/// Holds the lock until this is dropped.
 #[derive(Debug)]
 #[must_use = "the lock is given back when the guard is dropped"]
 pub struct Guard {
@@ -41,7 +41,7 @@ pub struct Guard {
     task: Option<Rc<TaskLocks>>,
 }
 
-/// Waits for a lock. Dropping it gives up the place in the queue.
+/// Waits for a lock. Dropping it leaves the queue.
 #[derive(Debug)]
 #[must_use = "nothing is locked before this has been awaited"]
 pub struct Acquire {
@@ -71,11 +71,11 @@ struct Core {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Holders that share.
+    /// The number of shared holders.
     sharing: usize,
-    /// One holder excludes all others.
+    /// The lock is held exclusively.
     excluded: bool,
-    /// In the order of arrival, hence of tickets. Who is no longer here has been given the lock.
+    /// In order of arrival, hence of tickets. A waiter that is missing here owns the lock.
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
 }
@@ -98,33 +98,34 @@ impl Lock {
         self.core.get_or_init(|| Rc::new(Core { rank: self.rank, state: RefCell::default() }))
     }
 
-    /// Waits until nobody excludes others, and until those who came before have had their turn.
+    /// Acquires the lock for sharing: waits until it is not held exclusively, and until all earlier waiters were
+    /// served.
     ///
     /// # Panics
-    /// When polled, if the task holds a lock of this rank or of one further in.
+    /// When polled, if the task holds a lock of this rank or of an inner one.
     pub fn shared(&self) -> Acquire {
         self.acquire(Mode::Shared)
     }
 
-    /// Waits until nobody holds the lock, and until those who came before have had their turn.
+    /// Acquires the lock exclusively: waits until it is free, and until all earlier waiters were served.
     ///
     /// # Panics
-    /// When polled, if the task holds a lock of this rank or of one further in.
+    /// When polled, if the task holds a lock of this rank or of an inner one.
     pub fn exclusive(&self) -> Acquire {
         self.acquire(Mode::Exclusive)
     }
 
-    /// The lock, if nobody holds it.
+    /// Acquires the lock exclusively if it is free.
     ///
     /// # Panics
-    /// If the task holds a lock of this rank or of one further in.
+    /// If the task holds a lock of this rank or of an inner one.
     #[must_use]
     pub fn try_exclusive(&self) -> Option<Guard> {
         let (core, task) = (self.core(), order::check(self.rank));
         core.state.borrow_mut().enter(Mode::Exclusive).then(|| Guard::new(core, Mode::Exclusive, task))
     }
 
-    /// True while somebody holds it.
+    /// True while the lock is held.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.core.get().is_some_and(|core| {
@@ -139,7 +140,7 @@ impl Lock {
 }
 
 impl State {
-    /// Takes the lock if nobody has to be waited for.
+    /// Takes the lock if it need not wait.
     fn enter(&mut self, mode: Mode) -> bool {
         let free = self.waiters.is_empty() && self.admits(mode);
         if free {
@@ -148,7 +149,7 @@ impl State {
         free
     }
 
-    /// True when the present holders, if any, go together with one more of `mode`.
+    /// True when the present holders, if any, are compatible with one more of `mode`.
     fn admits(&self, mode: Mode) -> bool {
         !self.excluded && (mode == Mode::Shared || self.sharing == 0)
     }
@@ -167,7 +168,7 @@ impl State {
         ticket
     }
 
-    /// Place in the queue; none when the lock has been handed over.
+    /// The position in the queue; none when the lock has been handed over.
     fn place(&self, ticket: u64) -> Option<usize> {
         self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()
     }
@@ -180,7 +181,7 @@ impl State {
         self.hand_over();
     }
 
-    /// Gives the lock to those in front who can have it now.
+    /// Hands the lock to the waiters in front that can have it now.
     fn hand_over(&mut self) {
         while let Some(mode) = self.waiters.front().map(|waiter| waiter.mode).filter(|&mode| self.admits(mode)) {
             self.take(mode);
@@ -219,7 +220,7 @@ impl Drop for Acquire {
         let mut state = self.core.state.borrow_mut();
         if let Some(place) = state.place(ticket) {
             state.waiters.remove(place);
-            // Those behind may have waited for this one alone.
+            // Waiters behind may have waited only for this one.
             state.hand_over();
         } else {
             state.leave(self.mode);
@@ -235,7 +236,7 @@ impl Guard {
         Guard { core: Rc::clone(core), mode, task }
     }
 
-    /// True when this guard is one of `lock`.
+    /// True when this guard holds `lock`.
     #[must_use]
     pub fn is_of(&self, lock: &Lock) -> bool {
         lock.core.get().is_some_and(|core| Rc::ptr_eq(&self.core, core))

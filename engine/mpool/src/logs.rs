@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Mlogs and metadata containers as a client has them: allocation, life and use by id.
+//! A client's mlogs and metadata containers: allocation, lifecycle and use by id.
 //!
-//! Differs from mpool: an open log is held, so that deleting it is refused; there is one framer, so appending and
-//! reading are here and not in a client library; raw I/O is bounded by the log's capacity (defect 5).
+//! Differs from mpool: an open log is held, so that it cannot be deleted; there is only one framer, so append and read
+//! are here and not in a client library; raw I/O is limited to the log's capacity (defect 5).
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -19,32 +19,32 @@ use super::metadata::{gone, Hold, Object, ObjectState, Search, Wish};
 use super::mlog::{Mlog, OpenFlags};
 use super::Pool;
 
-/// What an mlog is.
+/// The properties of an mlog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MlogProps {
-    /// Its name.
+    /// The id of the log.
     pub id: ObjectId,
-    /// Identity of its blocks.
+    /// The UUID in its blocks.
     pub uuid: Uuid,
-    /// Where it lies.
+    /// The media class of its drive.
     pub class: MediaClass,
-    /// Bytes that it has, headers of blocks included.
+    /// Bytes of its zones, including the headers of blocks.
     pub capacity_bytes: u64,
     /// Grows with each erasure.
     pub generation: u64,
-    /// It is committed.
+    /// The log is committed.
     pub committed: bool,
-    /// Zones.
+    /// The number of its zones.
     pub zones: u64,
     /// Bytes in a block.
     pub sector_bytes: u64,
-    /// Blocks.
+    /// The number of blocks that fit.
     pub sectors: u64,
-    /// It is open.
+    /// The log is open or claimed.
     pub open: bool,
 }
 
-/// An open log. [`LogHandle::close`] writes what is not on media yet; when it is dropped instead, that may be lost.
+/// An open log. [`LogHandle::close`] writes buffered records; dropping the handle instead may lose them.
 #[derive(Debug)]
 pub struct LogHandle {
     pool: Rc<Pool>,
@@ -64,17 +64,17 @@ impl Pool {
         self.prepare_log(object).await
     }
 
-    /// Allocates a log with an id that was handed out before and names nothing now.
+    /// Allocates a log with an id that was allocated before and is not in use now.
     ///
     /// # Errors
-    /// As for [`Pool::mlog_alloc`]; Invalid: never handed out; Exists.
+    /// As for [`Pool::mlog_alloc`]; Invalid: the id was never allocated; Exists.
     pub async fn mlog_realloc(&self, id: ObjectId, class: MediaClass, capacity_bytes: u64) -> Result<MlogProps> {
         let zones = self.zones_for(class, capacity_bytes)?;
         let object = self.reallocate(id, Wish { kind: ObjectType::Mlog, class, zones, spare: false }).await?;
         self.prepare_log(object).await
     }
 
-    /// Discards a new log's zones.
+    /// Discards the zones of a new log.
     async fn prepare_log(&self, object: Rc<Object>) -> Result<MlogProps> {
         if let Err(error) = object.drive().erase(object.extent(), true).await {
             self.abort_object(object.hold()).await?;
@@ -87,7 +87,7 @@ impl Pool {
         Ok(bytes.div_ceil(self.drive_of(class)?.zone_bytes()).max(1))
     }
 
-    /// Commits a log: it is there after a power cut from now on. Committing again does nothing.
+    /// Commits a log: it survives a power cut from now on. Committing again does nothing.
     ///
     /// # Errors
     /// NotFound; Io.
@@ -97,7 +97,7 @@ impl Pool {
         self.commit_object(&object).await
     }
 
-    /// Takes an uncommitted log back.
+    /// Frees an uncommitted log.
     ///
     /// # Errors
     /// NotFound. Busy.
@@ -108,12 +108,12 @@ impl Pool {
     /// Deletes a committed log.
     ///
     /// # Errors
-    /// NotFound. Busy: it is open. Io.
+    /// NotFound. Busy: the log is open. Io.
     pub async fn mlog_delete(&self, id: ObjectId) -> Result<()> {
         self.delete_object(self.find_kind(id, ObjectType::Mlog, Search::Committed)?.hold()).await
     }
 
-    /// What a log is.
+    /// The properties of a log.
     ///
     /// # Errors
     /// NotFound.
@@ -121,7 +121,7 @@ impl Pool {
         mlog_props(&*self.find_kind(id, ObjectType::Mlog, Search::Both)?)
     }
 
-    /// Erases a committed log. Its generation grows, to at least `min_generation`; returns it.
+    /// Erases a committed log. Its generation grows, to at least `min_generation`, and is returned.
     ///
     /// # Errors
     /// NotFound; Invalid: not committed; Io.
@@ -133,7 +133,7 @@ impl Pool {
         self.erase_log(id, min_generation).await
     }
 
-    /// Opens a committed log. All who open it share one end and one place of reading.
+    /// Opens a committed log. All openers share one end and one read position.
     ///
     /// # Errors
     /// NotFound; Invalid: not committed, or open without these flags; CorruptLog; Unfinished; Io.
@@ -150,7 +150,7 @@ impl Pool {
     /// Opens two committed logs as one metadata container.
     ///
     /// # Errors
-    /// Invalid: the same log twice, or a pair that cannot be told apart. As for [`Pool::mlog_open`].
+    /// Invalid: the same log twice, or a pair of which neither can be told to be valid. As for [`Pool::mlog_open`].
     pub async fn mdc_open(self: &Rc<Pool>, ids: [ObjectId; 2], flags: MdcFlags) -> Result<MdcHandle> {
         let holds = [self.find_committed_log(ids[0])?, self.find_committed_log(ids[1])?];
         let mdc = Mdc::open(self.store(), ids, flags).await?;
@@ -167,7 +167,7 @@ impl Pool {
         ObjectId::ROOT_LOGS
     }
 
-    /// Reads whole sectors of a committed log as they are on media.
+    /// Reads whole raw sectors of a committed log.
     ///
     /// # Errors
     /// NotFound; Invalid: not whole sectors, or outside the log; Io.
@@ -189,10 +189,10 @@ impl Pool {
         object.drive().read(object.extent(), offset, buf, range).await
     }
 
-    /// Writes whole sectors of a committed log, durably, past the framer.
+    /// Writes whole raw sectors of a committed log, durably, bypassing the framer.
     ///
     /// # Errors
-    /// As for [`Pool::mlog_read_raw`]; Busy: the log is open.
+    /// As for [`Pool::mlog_read_raw`]; Busy: the log is open or claimed.
     pub async fn mlog_write_raw(
         &self,
         id: ObjectId,
@@ -217,22 +217,22 @@ impl Pool {
 }
 
 impl LogHandle {
-    /// The log: append, read, flush.
+    /// The log, for append, read and flush.
     #[must_use]
     pub fn log(&self) -> &Rc<Mlog> {
         &self.log
     }
 
-    /// Its name.
+    /// The id of the log.
     #[must_use]
     pub fn id(&self) -> ObjectId {
         self.hold.id()
     }
 
-    /// Ends this opening; the last one writes what is not on media yet.
+    /// Ends this opening; the last one writes buffered records.
     ///
     /// # Errors
-    /// Io: what was appended without waiting for the medium may be lost.
+    /// Io: records appended without `sync` may be lost.
     pub async fn close(mut self) -> Result<()> {
         self.closed = true;
         self.pool.close_log(self.hold.id()).await
@@ -253,8 +253,8 @@ impl Drop for LogHandle {
     }
 }
 
-/// An open metadata container of a client's. [`Mdc::close`] writes what is not on media yet, and tells its outcome; so
-/// does dropping the handle, without telling.
+/// An open metadata container of a client. [`Mdc::close`] writes buffered records and returns the outcome; dropping the
+/// handle does the same without an outcome.
 #[derive(Debug)]
 pub struct MdcHandle {
     pool: Rc<Pool>,

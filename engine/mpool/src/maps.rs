@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pool's mblocks as the cache maps see them, and the pool's one table of maps.
+//! The pool's mblocks as the source of cache maps, and the pool's single table of maps.
 //!
-//! Invariant: a mapped mblock is held, so it is committed and stays so. Reads for the cache go past the mblock's lock:
-//! nothing changes a committed mblock, and a hold keeps it from being deleted.
+//! Invariant: a mapped mblock is held, so it is committed and stays so. Reads for the cache bypass the mblock's lock: a
+//! committed mblock never changes, and a hold prevents its deletion.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use super::ids::{ObjectId, ObjectType};
 use super::metadata::{Hold, Search};
 use super::Pool;
 
-/// The mblocks of a pool.
+/// The mblocks of a pool, with a hold for each use by a map.
 #[derive(Debug)]
 struct PoolMblocks {
     pool: Weak<Pool>,
@@ -70,7 +70,7 @@ impl MblockSource for PoolMblocks {
 }
 
 impl Pool {
-    /// The table of cache maps, made when it is first asked for.
+    /// The table of cache maps, created on first use.
     ///
     /// # Errors
     /// Invalid: the budget for pages is too small.
@@ -89,14 +89,14 @@ impl Pool {
         Ok(Rc::clone(self.maps.get_or_init(|| maps)))
     }
 
-    /// Removes the maps that nobody has attached to: whoever made them has gone.
+    /// Removes the maps that were never attached to: their creator is gone.
     pub(super) fn forget_unused_maps(&self) {
         if let Some(maps) = self.maps.get() {
             maps.destroy_unattached();
         }
     }
 
-    /// Ends the table of maps. No map is attached to any more.
+    /// Closes the table of maps. No map has an attachment any more.
     pub(super) async fn close_maps(&self) {
         if let Some(maps) = self.maps.get() {
             maps.close().await;

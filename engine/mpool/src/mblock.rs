@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Mblocks: containers of bytes, written once from the start to the end, then committed and immutable.
+//! Mblocks: containers of bytes, written once from start to end, then committed and immutable.
 //!
-//! Invariant: the data of a committed mblock was durable before its creation was logged. There is no checksum over the
-//! data: users of mblocks bring their own.
+//! Invariant: the data of a committed mblock was durable before its creation was logged. The data has no checksum:
+//! users of mblocks bring their own.
 
 use std::ops::Range;
 
@@ -14,22 +14,22 @@ use super::ids::{MediaClass, ObjectId, ObjectType, PAGE_BYTES};
 use super::metadata::{gone, Object, ObjectState, Search, Wish};
 use super::Pool;
 
-/// What an mblock is.
+/// The properties of an mblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MblockProps {
-    /// Its name.
+    /// The id of the mblock.
     pub id: ObjectId,
-    /// Where it lies.
+    /// The media class of its drive.
     pub class: MediaClass,
-    /// Bytes that it has room for: one zone.
+    /// The most bytes that it can hold: one zone.
     pub capacity_bytes: u64,
-    /// Bytes written.
+    /// Bytes written so far.
     pub written_bytes: u64,
-    /// All writes but the last must be multiples of this.
+    /// The unit of all writes but the last.
     pub optimal_write_bytes: u32,
-    /// It is committed.
+    /// The mblock is committed.
     pub committed: bool,
-    /// Zones.
+    /// The number of its zones.
     pub zones: u64,
 }
 
@@ -43,11 +43,11 @@ impl Pool {
         Ok(mblock_props(&object))
     }
 
-    /// Writes the part `range` of `buf` behind what was written before, and gives the memory back.
+    /// Appends the part `range` of `buf` to an mblock, and returns the memory.
     ///
     /// # Errors
-    /// Invalid: not whole pages, more than fits, or an earlier write was no multiple of the optimal size. Already: the
-    /// mblock is committed. NotFound; Io. Nothing is written then, as far as the length tells.
+    /// Invalid: not whole pages, too much, or an earlier write was not a multiple of the optimal size. Already: the
+    /// mblock is committed. NotFound; Io. Then the written length is unchanged.
     pub async fn mblock_write(&self, id: ObjectId, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
         let object = match self.find_kind(id, ObjectType::Mblock, Search::Both) {
             Ok(object) => object.hold(),
@@ -66,7 +66,7 @@ impl Pool {
         (buf, written)
     }
 
-    /// Commits an mblock: it is there after a power cut from now on, and immutable. Committing again does nothing.
+    /// Commits an mblock: it survives a power cut from now on, and is immutable. Committing again does nothing.
     ///
     /// # Errors
     /// NotFound. Io: the mblock stays uncommitted; the call may be repeated, or the mblock aborted.
@@ -79,10 +79,10 @@ impl Pool {
         self.commit_object(&object).await
     }
 
-    /// Takes an uncommitted mblock back.
+    /// Frees an uncommitted mblock.
     ///
     /// # Errors
-    /// NotFound. Busy: it is in use.
+    /// NotFound. Busy: the mblock is in use.
     pub async fn mblock_abort(&self, id: ObjectId) -> Result<()> {
         self.abort_object(self.find_kind(id, ObjectType::Mblock, Search::Uncommitted)?.hold()).await
     }
@@ -90,7 +90,7 @@ impl Pool {
     /// Deletes a committed mblock.
     ///
     /// # Errors
-    /// NotFound. Busy: it is mapped or in use. Io.
+    /// NotFound. Busy: the mblock is mapped or in use. Io.
     pub async fn mblock_delete(&self, id: ObjectId) -> Result<()> {
         self.delete_object(self.find_kind(id, ObjectType::Mblock, Search::Committed)?.hold()).await
     }
@@ -98,7 +98,7 @@ impl Pool {
     /// Reads into the part `range` of `buf` from byte `offset` of a committed mblock on.
     ///
     /// # Errors
-    /// NotYet: not committed. Invalid: not whole pages, or beyond what was written. NotFound; Io.
+    /// NotYet: the mblock is not committed. Invalid: not whole pages, or beyond the written bytes. NotFound; Io.
     pub async fn mblock_read(&self, id: ObjectId, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
         let object = match self.find_kind(id, ObjectType::Mblock, Search::Both) {
             Ok(object) => object.hold(),
@@ -111,7 +111,7 @@ impl Pool {
         object.drive().read(object.extent(), offset, buf, range).await
     }
 
-    /// What an mblock is.
+    /// The properties of an mblock.
     ///
     /// # Errors
     /// NotFound.
@@ -141,7 +141,7 @@ fn check_pages(object: &Object, buf: &IoBuf, range: &Range<usize>) -> Result<()>
     Ok(())
 }
 
-/// Whether a write may be made, looked at under the lock, unlike in the original.
+/// Whether a write is allowed; unlike in the original, checked under the lock.
 fn check_write(object: &Object, buf: &IoBuf, range: &Range<usize>) -> Result<()> {
     let refuse = |reason: String| Err(PoolError::invalid(object.id().to_string(), reason));
     match object.state() {

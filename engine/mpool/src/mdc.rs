@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Metadata containers (MDCs): a pair of logs of which one is in use and the other is the target of compactions.
+//! Metadata containers (MDCs): pairs of logs, of which one is in use and the other is the target of compactions.
 //!
-//! Invariants, at rest: exactly one of the logs has content, and its generation is the smaller one. The commit point of
-//! a compaction is the durable growth of the old log's generation; until [`Mdc::cend`] has returned, the old log counts.
+//! Invariants, when quiesced: exactly one of the logs has content, and its generation is the smaller one. The commit
+//! point of a compaction is the durable growth of the old log's generation; until [`Mdc::cend`] has returned, the old
+//! log counts.
 //!
-//! Differs from mpool: SKIP_SER changes nothing here, since what it spares costs nothing. An MDC whose compaction
-//! failed is closed and stays as a dead handle; its later calls fail cleanly.
+//! Differs from mpool: SKIP_SER changes nothing here, because the serialisation that it avoids costs nothing. An MDC
+//! whose compaction failed is closed and remains as a dead handle; its later calls fail cleanly.
 
 mod open;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use super::mlog::{Mlog, NextError, OpenFlags};
 /// The logs that MDCs consist of, by id.
 #[async_trait(?Send)]
 pub trait LogStore: fmt::Debug {
-    /// Opens a log, or joins those who have it open. Each success is matched by one `close`.
+    /// Opens a log, or joins the other openers. Each success must be matched by one `close`.
     ///
     /// # Errors
     /// NotFound; Invalid: its flags; CorruptLog; Unfinished: a compaction into it was interrupted; Io.
@@ -38,23 +39,23 @@ pub trait LogStore: fmt::Debug {
     /// `min_generation`, and larger than before.
     ///
     /// # Errors
-    /// Io. Whether the log is erased is then not known; erasing again is harmless.
+    /// Io. It is then unknown whether the log is erased; erasing again is harmless.
     async fn erase(&self, id: ObjectId, min_generation: u64) -> Result<u64>;
 
-    /// Ends one opening; the last one writes what is not on media yet.
+    /// Ends one opening; the last one writes buffered records.
     ///
     /// # Errors
     /// Io.
     async fn close(&self, id: ObjectId) -> Result<()>;
 
-    /// The generation of a log, which may be closed.
+    /// The generation of a log, open or not.
     ///
     /// # Errors
     /// NotFound.
     fn generation(&self, id: ObjectId) -> Result<u64>;
 }
 
-/// How an MDC is opened.
+/// The flags of an open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MdcFlags {
     /// SKIP_SER: the caller promises to serialise reads and appends.
@@ -73,28 +74,28 @@ pub struct Mdc {
     store: Rc<dyn LogStore>,
     ids: [ObjectId; 2],
     logs: RefCell<Option<[Rc<Mlog>; 2]>>,
-    /// Which of the logs is in use.
+    /// The index of the log in use.
     active: Cell<usize>,
-    /// CSTART is in the active log and CEND is not.
+    /// CSTART is in the active log, but CEND is not.
     compacting: Cell<bool>,
-    /// Held by what changes the pair.
+    /// Held while the pair changes.
     changing: Mutex<()>,
 }
 
 impl Mdc {
-    /// The ids of its logs.
+    /// The ids of the two logs.
     #[must_use]
     pub fn ids(&self) -> [ObjectId; 2] {
         self.ids
     }
 
-    /// It is open: not closed, and no compaction of it has failed.
+    /// True while the MDC is open: neither closed nor killed by a failed compaction.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.logs.borrow().is_some()
     }
 
-    /// A compaction was begun and not ended.
+    /// True between the start and the end of a compaction.
     #[must_use]
     pub fn is_compacting(&self) -> bool {
         self.compacting.get()
@@ -103,7 +104,7 @@ impl Mdc {
     /// The log in use.
     ///
     /// # Errors
-    /// NotFound: it is closed.
+    /// NotFound: the MDC is closed.
     pub fn active(&self) -> Result<Rc<Mlog>> {
         let logs = self.logs.borrow();
         logs.as_ref().map(|logs| Rc::clone(&logs[self.active.get()])).ok_or_else(|| self.closed())
@@ -120,17 +121,17 @@ impl Mdc {
     /// Appends a record to the log in use. With `sync` it is durable when this ends.
     ///
     /// # Errors
-    /// As for [`Mlog::append`]. LogFull asks for a compaction.
+    /// As for [`Mlog::append`]. LogFull means that a compaction is needed.
     pub async fn append(&self, record: &[u8], sync: bool) -> Result<()> {
         self.active()?.append(record, sync).await
     }
 
-    /// Appends a record, durably with `sync`. When the log in use does not take it, because it is full or a flush of it
-    /// has failed, the whole `state` is written into the other log first: what failed is then not there.
+    /// Appends a record, durably with `sync`. If the log in use does not take it, because it is full or a flush of it
+    /// has failed, the whole `state` is first written into the other log; failed records are not part of that.
     ///
     /// # Errors
-    /// As for [`Mdc::replace`]; LogFull: the record does not fit with the state; Io: whether it is on media is not known,
-    /// and nothing is appended behind it.
+    /// As for [`Mdc::replace`]; LogFull: the record does not fit with the state; Io: it is unknown whether the record
+    /// is on media, and nothing is appended behind it.
     pub async fn append_or_replace<R: AsRef<[u8]>>(
         &self,
         record: &[u8],
@@ -145,15 +146,15 @@ impl Mdc {
         self.append(record, sync).await
     }
 
-    /// Compacts: puts the records of `state` in the place of all that are there, durably.
+    /// Compacts: replaces all records by those of `state`, durably.
     ///
     /// # Errors
-    /// Invalid: a compaction was begun already. Any other failure closes the MDC; the state before is kept.
+    /// Invalid: a compaction is in progress. Any other failure closes the MDC; the old state is kept.
     pub async fn replace<R: AsRef<[u8]>>(&self, state: impl IntoIterator<Item = R>) -> Result<()> {
         self.cstart().await?;
         for record in state {
             if let Err(error) = self.append(record.as_ref(), false).await {
-                // Without its end marker the new log does not count. What was appended to it now would be lost.
+                // Without its end marker the new log does not count. Records appended to it now would be lost.
                 self.abandon().await;
                 return Err(error);
             }
@@ -161,16 +162,16 @@ impl Mdc {
         self.cend().await
     }
 
-    /// Starts reading at the first record.
+    /// Sets the read position to the first record.
     ///
     /// # Errors
-    /// NotFound: it is closed.
+    /// NotFound: the MDC is closed.
     pub async fn rewind(&self) -> Result<()> {
         let _alone = self.changing.lock().await;
         self.active()?.rewind().await
     }
 
-    /// The next record, and its length; none at the end.
+    /// Reads the next record and returns its length; none at the end.
     ///
     /// # Errors
     /// As for [`Mlog::next`].
@@ -178,7 +179,7 @@ impl Mdc {
         self.active()?.next(buffer).await
     }
 
-    /// The next record, of at most `max_bytes`; none at the end.
+    /// Reads the next record, of at most `max_bytes`; none at the end.
     ///
     /// # Errors
     /// As for [`Mlog::next_vec`].
@@ -186,7 +187,7 @@ impl Mdc {
         self.active()?.next_vec(max_bytes).await
     }
 
-    /// Hands all records from here on, of at most `max_bytes` each, to `take`.
+    /// Passes all records from the read position on, of at most `max_bytes` each, to `take`.
     ///
     /// # Errors
     /// As for [`Mlog::read_on`].
@@ -194,16 +195,16 @@ impl Mdc {
         self.active()?.read_on(max_bytes, take).await
     }
 
-    /// Bytes in use and bytes there are, of the log in use; "0 of 0" when it is closed.
+    /// Bytes used and total bytes of the log in use; "0 of 0" when the MDC is closed.
     #[must_use]
     pub fn fill(&self) -> (u64, u64) {
         self.active().map_or((0, 0), |log| log.fill())
     }
 
-    /// Begins a compaction: what is appended from now on goes to the other log, and has to be the whole state.
+    /// Begins a compaction: appends go to the other log from now on, and must amount to the whole state.
     ///
     /// # Errors
-    /// Invalid: one was begun already. Any other failure closes the MDC; the state before is kept.
+    /// Invalid: a compaction is in progress. Any other failure closes the MDC; the old state is kept.
     pub async fn cstart(&self) -> Result<()> {
         let _alone = self.changing.lock().await;
         let logs = self.pair()?;
@@ -219,11 +220,11 @@ impl Mdc {
         Ok(())
     }
 
-    /// Ends a compaction: what was appended since its beginning is the state from now on, durably.
+    /// Ends a compaction: the records appended since its start are the state from now on, durably.
     ///
     /// # Errors
-    /// Invalid: none was begun. Any other failure closes the MDC; the state is then that before or after, which are
-    /// the same if the compaction was faithful.
+    /// Invalid: no compaction is in progress. Any other failure closes the MDC; the state is then the old or the new
+    /// one, which are the same if the compaction was faithful.
     pub async fn cend(&self) -> Result<()> {
         let _alone = self.changing.lock().await;
         let logs = self.pair()?;
@@ -245,21 +246,21 @@ impl Mdc {
     /// Closes both logs. Closing again does nothing.
     ///
     /// # Errors
-    /// Io: what was appended without waiting for durability may be lost. It is closed all the same.
+    /// Io: records appended without `sync` may be lost. The MDC is closed all the same.
     pub async fn close(&self) -> Result<()> {
         let _alone = self.changing.lock().await;
         self.close_logs().await
     }
 
-    /// Closes both logs and gives up a compaction that was begun: the state before it counts.
+    /// Closes both logs and abandons a compaction in progress: the old state counts.
     pub async fn abandon(&self) {
         // The old log is the valid one whatever happens here.
         let _ = self.close().await;
     }
 
-    /// Closes both logs after a failure, which it returns.
+    /// Closes both logs after a failure, and returns the failure.
     async fn die(&self, error: PoolError) -> PoolError {
-        // The first failure is the one that says why.
+        // Report the first failure.
         let _ = self.close_logs().await;
         error
     }

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Names and labels of pools: which characters they may have, and how long they may be.
+//! Names and labels of pools: their allowed characters and lengths.
 //!
-//! Invariant: what these functions return is ASCII, starts with no `-`, and fits its field on media with a NUL after it.
+//! Invariant: the results of these functions are ASCII, do not start with `-`, and fit their field on media with a NUL.
 //! Differs from mpool: a character outside ASCII becomes one `_`, not one for each of its bytes.
 
 use super::error::{Kind, PoolError, Result};
 use super::format::POOL_NAME_BYTES;
 
-/// Bytes in the field of a name, its NUL among them.
+/// Bytes in the field of a name, including the NUL.
 pub const NAME_FIELD_BYTES: usize = POOL_NAME_BYTES;
 
-/// Bytes in the field of a label, its NUL among them.
+/// Bytes in the field of a label, including the NUL.
 pub const LABEL_FIELD_BYTES: usize = 64;
 
-/// The label of a pool that was created without one.
+/// The label of a pool that is created without one.
 pub const DEFAULT_LABEL: &str = "raw";
 
-/// The name of a pool as it is stored, from what a client gave.
+/// Converts a client's pool name to the stored form.
 ///
 /// # Errors
-/// Invalid when it is empty, name too long when it has 256 characters or more.
+/// Invalid when the name is empty, NameTooLong when it has 256 characters or more.
 pub fn pool_name(given: &str) -> Result<String> {
     if given.is_empty() {
         return Err(PoolError::invalid("pool name", "it is empty"));
@@ -28,10 +28,10 @@ pub fn pool_name(given: &str) -> Result<String> {
     sanitise("pool name", given, NAME_FIELD_BYTES)
 }
 
-/// A pool's label as it is stored, from what a client gave; none when it is empty, which means "not given".
+/// Converts a client's label to the stored form; none when it is empty, which means "not given".
 ///
 /// # Errors
-/// Name too long when it has 64 characters or more.
+/// NameTooLong when the label has 64 characters or more.
 pub fn label(given: &str) -> Result<Option<String>> {
     if given.is_empty() {
         return Ok(None);
@@ -40,7 +40,7 @@ pub fn label(given: &str) -> Result<Option<String>> {
 }
 
 fn sanitise(what: &str, given: &str, field_bytes: usize) -> Result<String> {
-    // What is too long may be very long: the message shows only its start.
+    // The text may be very long: the message shows only its start.
     if given.chars().nth(field_bytes - 1).is_some() {
         let start: String = given.chars().take(field_bytes).collect();
         let reason = format!("it has more than {} characters", field_bytes - 1);

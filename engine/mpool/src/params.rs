@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The parameters of a pool: what a caller may give and change, what is kept on media, what is reported.
+//! The parameters of a pool: those that a caller may give and change, those stored on media, those reported.
 //!
-//! Whatever a caller leaves out keeps its value: that of the pool or, when the pool is created, the default. The owner,
-//! the group and the mode are recorded and nothing more: who may do what is decided by the access to the RPC socket.
+//! A parameter that the caller omits keeps the pool's value or, at creation, gets the default. Owner, group and mode
+//! are only recorded: access to the RPC socket decides who may do what.
 //!
 //! Differs from mpool: spare percentages given at creation and activation are honoured (defect 23).
 
@@ -17,115 +17,115 @@ use super::ids::{MediaClass, ObjectId};
 use super::names;
 use super::tunables::{KeptTunable, Tunables};
 
-/// What a caller may ask for; the rest is chosen.
+/// The sizes that a caller may choose; the others follow from the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LayoutWish {
-    /// Zone size in MiB: a power of two from 1 to 64.
+    /// The zone size in MiB: a power of two from 1 to 64.
     pub zone_mib: Option<u32>,
-    /// Capacity of each log of MDC0 in MiB. For tests.
+    /// The capacity of each log of MDC0 in MiB. For tests.
     pub mdc0_log_mib: Option<u32>,
-    /// Capacity of each log of the client containers in MiB. For tests.
+    /// The capacity of each log of the client containers in MiB. For tests.
     pub mdc_log_mib: Option<u32>,
-    /// Client containers. For tests.
+    /// The number of client containers. For tests.
     pub containers: Option<usize>,
-    /// Capacity of each root log, in bytes.
+    /// The capacity of each root log, in bytes.
     pub root_log_bytes: Option<u64>,
 }
 
-/// Largest readahead in pages, and the default.
+/// The largest readahead in pages, and the default.
 pub const MAX_READAHEAD_PAGES: u32 = 32;
 
-/// Sizes that a map of mblocks may have, as the power of two of their bytes.
+/// The sizes that a map of mblocks may have, as the power of two of their bytes.
 pub const MAP_SIZE_LOG2: core::ops::RangeInclusive<u32> = 27..=32;
 
-/// The default of [`MAP_SIZE_LOG2`].
+/// The default within [`MAP_SIZE_LOG2`].
 pub const DEFAULT_MAP_SIZE_LOG2: u32 = 30;
 
-/// Owner of a new pool.
+/// The owner of a new pool.
 pub const DEFAULT_UID: u32 = 0;
 
-/// Group of a new pool: disk.
+/// The group of a new pool: disk.
 pub const DEFAULT_GID: u32 = 6;
 
-/// Mode of a new pool.
+/// The mode of a new pool.
 pub const DEFAULT_MODE: u32 = 0o660;
 
-/// Label of a pool that was made for one client, which takes all of its space and tells by itself how much is left: the pool
-/// is full from the start, and that is no news.
+/// The label of a pool that was made for one client, which takes all of its space and itself reports how much is left:
+/// the pool is full from the start, so its usage is not logged.
 pub const OWN_LABEL: &str = "dedupe-volume";
 
-/// Parameters to be changed. What is none stays as it is.
+/// Changes of parameters. A parameter that is none stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParamChanges {
-    /// Owner.
+    /// The user id of the owner.
     pub uid: Option<u32>,
-    /// Group.
+    /// The group id of the owner.
     pub gid: Option<u32>,
-    /// Mode, as of a file.
+    /// The mode, as of a file.
     pub mode: Option<u32>,
-    /// Label. The empty one means "not given".
+    /// The label. An empty one means "not given".
     pub label: Option<String>,
-    /// What the user of the pool calls its kind. The null UUID means "not given".
+    /// The user's UUID for the kind of content in the pool. The nil UUID means "not given".
     pub user_type: Option<Uuid>,
-    /// Largest readahead in pages; 0 disables it, what is above [`MAX_READAHEAD_PAGES`] counts as that.
+    /// The largest readahead in pages; 0 disables it, values above [`MAX_READAHEAD_PAGES`] are reduced to that.
     pub readahead_pages: Option<u32>,
-    /// Spare zones in percent, by [`MediaClass::index`].
+    /// The percentages of spare zones, by [`MediaClass::index`].
     pub spare_percent: [Option<u8>; 2],
-    /// Tunables.
+    /// The tunables to set.
     pub tunables: BTreeMap<KeptTunable, u64>,
 }
 
-/// Parameters of a pool to be created.
+/// The parameters of a pool to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CreateParams {
     /// Those that can be changed later.
     pub changes: ParamChanges,
     /// The division of the drive.
     pub layout: LayoutWish,
-    /// Size of a map of mblocks, as the power of two of its bytes, within [`MAP_SIZE_LOG2`].
+    /// The size of a map of mblocks, as the power of two of its bytes, within [`MAP_SIZE_LOG2`].
     pub map_size_log2: Option<u32>,
 }
 
 /// The parameters of an active pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolParams {
-    /// Identity.
+    /// The UUID of the pool.
     pub uuid: Uuid,
-    /// Name.
+    /// The name of the pool.
     pub name: String,
-    /// Owner.
+    /// The user id of the owner.
     pub uid: u32,
-    /// Group.
+    /// The group id of the owner.
     pub gid: u32,
-    /// Mode, as of a file.
+    /// The mode, as of a file.
     pub mode: u32,
-    /// Label.
+    /// The label of the pool.
     pub label: String,
-    /// What the user of the pool calls its kind; the null UUID when it was not given.
+    /// The user's UUID for the kind of content in the pool; nil when it was not given.
     pub user_type: Uuid,
-    /// Largest readahead in pages.
+    /// The largest readahead in pages.
     pub readahead_pages: u32,
-    /// Size of a map of mblocks, as the power of two of its bytes.
+    /// The size of a map of mblocks, as the power of two of its bytes.
     pub map_size_log2: u32,
-    /// Spare zones in percent, by [`MediaClass::index`]; none for a class without a drive.
+    /// The percentages of spare zones, by [`MediaClass::index`]; none for a class without a drive.
     pub spare_percent: [Option<u8>; 2],
-    /// Size of an mblock in MiB, by [`MediaClass::index`]; none for a class without a drive.
+    /// The sizes of an mblock in MiB, by [`MediaClass::index`]; none for a class without a drive.
     pub mblock_mib: [Option<u64>; 2],
-    /// Capacity that root logs are made with, in bytes.
+    /// The capacity with which root logs are made, in bytes.
     pub root_log_bytes: u64,
-    /// The logs of the root MDC.
+    /// The ids of the root MDC's logs.
     pub root_logs: [ObjectId; 2],
-    /// Client containers.
+    /// The number of client containers.
     pub containers: usize,
-    /// Tunables that a pool can keep, as they are in force.
+    /// The tunables that a pool can store, as they are in force.
     pub tunables: Vec<(KeptTunable, u64)>,
 }
 
 impl ParamChanges {
-    /// Checks everything before anything is done, and brings it into the form in which it is stored.
+    /// Checks all changes before anything is done, and converts them to the stored form.
     ///
     /// # Errors
-    /// NameTooLong: the label. Invalid: more than 100 % of spare zones, or a tunable that is not in its range.
+    /// NameTooLong: the label. Invalid: more than 100 % of spare zones, or a tunable out of its range.
     pub fn checked(&self) -> Result<ParamChanges> {
         for class in MediaClass::ALL {
             if let Some(percent) = self.spare_percent[class.index()].filter(|percent| *percent > 100) {
@@ -141,7 +141,7 @@ impl ParamChanges {
         Ok(ParamChanges { label, user_type, readahead_pages, ..self.clone() })
     }
 
-    /// The stored configuration with these changes, which have been [checked](ParamChanges::checked).
+    /// The stored configuration with these changes, which must have been [checked](ParamChanges::checked).
     ///
     /// # Errors
     /// The label does not fit its field.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pools that are active on a host, and what its operations on whole pools share.
+//! The active pools of a host, and the shared state of operations on whole pools.
 //!
-//! Invariants: no two active pools have the same UUID or the same name; an operation on whole pools runs alone, over
-//! all pools of the host; a pool that is being deactivated is not opened any more.
+//! Invariants: active pools have distinct UUIDs and distinct names; an operation on whole pools runs alone, over all
+//! pools of the host; a pool that is being deactivated cannot be opened any more.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -21,7 +21,7 @@ use super::lock::{ordered, Lock, Rank};
 use super::tunables::Tunables;
 use super::Pool;
 
-/// The active pools of a host. There is one for each host.
+/// The active pools of a host. Each host has one registry.
 pub struct Registry {
     host: Rc<dyn Host>,
     tunables: RefCell<Tunables>,
@@ -31,23 +31,23 @@ pub struct Registry {
     pools: RefCell<BTreeMap<Uuid, Rc<ActivePool>>>,
 }
 
-/// A pool that is active, and who has it open.
+/// An active pool, and its openers.
 pub struct ActivePool {
     pool: Rc<Pool>,
-    /// Paths of its devices, in the order in which they joined.
+    /// The paths of its devices, in the order in which they joined.
     paths: RefCell<Vec<String>>,
     openers: Cell<Openers>,
     admission: Admission,
 }
 
-/// Who has a pool open.
+/// The openers of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Openers {
-    /// So many, side by side.
+    /// This many share the pool.
     Shared(usize),
-    /// One that excludes others.
+    /// One holds the pool exclusively.
     Exclusive,
-    /// Nobody, and nobody may any more.
+    /// There are none, and there can be no more.
     Closing,
 }
 
@@ -58,7 +58,7 @@ impl Registry {
         Registry::with_format(host, tunables, MediaFormat::CURRENT)
     }
 
-    /// A registry whose pools are created in, and brought to, a given format.
+    /// A registry whose pools are created in, and converted to, a given format.
     #[must_use]
     pub fn with_format(host: Rc<dyn Host>, tunables: Tunables, format: MediaFormat) -> Registry {
         Registry {
@@ -71,13 +71,13 @@ impl Registry {
         }
     }
 
-    /// The world that the pools live in.
+    /// The services of the host that the pools use.
     #[must_use]
     pub fn host(&self) -> &Rc<dyn Host> {
         &self.host
     }
 
-    /// The tunables that pools are activated with.
+    /// The tunables with which pools are activated.
     #[must_use]
     pub fn tunables(&self) -> Tunables {
         self.tunables.borrow().clone()
@@ -92,7 +92,7 @@ impl Registry {
         self.format
     }
 
-    /// Runs an operation on whole pools when no other runs.
+    /// Runs an operation on whole pools alone, after others have ended.
     pub(super) async fn alone<T>(&self, operation: impl Future<Output = T>) -> T {
         ordered(async {
             let _alone = self.management.exclusive().await;
@@ -130,7 +130,7 @@ impl Registry {
         })
     }
 
-    /// Refuses a name that an active pool has.
+    /// Refuses the name of an active pool.
     pub(super) fn check_name_is_free(&self, name: &str) -> Result<()> {
         match self.named(name) {
             Some(_) => Err(PoolError::new(Kind::Exists, format!("pool '{name}'"), "an active pool has this name")),
@@ -138,7 +138,7 @@ impl Registry {
         }
     }
 
-    /// Refuses the identity of an active pool.
+    /// Refuses the UUID of an active pool.
     pub(super) fn check_is_inactive(&self, uuid: Uuid) -> Result<()> {
         match self.identified(uuid) {
             Some(active) => {
@@ -149,7 +149,7 @@ impl Registry {
         }
     }
 
-    /// Takes in a pool that has become active.
+    /// Adds a pool that has become active.
     pub(super) fn insert(&self, pool: Rc<Pool>, paths: Vec<String>) -> Rc<ActivePool> {
         assert!(self.named(pool.name()).is_none(), "the name was free when the activation began");
         let uuid = pool.uuid();
@@ -164,20 +164,20 @@ impl Registry {
         active
     }
 
-    /// Strikes out a pool that is no longer active.
+    /// Removes a pool that is no longer active.
     pub(super) fn remove(&self, uuid: Uuid) {
         self.pools.borrow_mut().remove(&uuid);
     }
 }
 
 impl ActivePool {
-    /// The pool, for those who answer for their rights themselves.
+    /// The pool, for callers that check their own rights.
     #[must_use]
     pub fn pool(&self) -> &Rc<Pool> {
         &self.pool
     }
 
-    /// Paths of its devices, in the order in which they joined.
+    /// The paths of its devices, in the order in which they joined.
     #[must_use]
     pub fn paths(&self) -> Vec<String> {
         self.paths.borrow().clone()
@@ -186,7 +186,7 @@ impl ActivePool {
     /// Refuses devices that are not the pool's.
     ///
     /// # Errors
-    /// Invalid: the pool is active on others.
+    /// Invalid: the pool is active on other devices.
     pub fn check_is_on(&self, paths: &[String]) -> Result<()> {
         let own = self.paths.borrow();
         match paths.iter().find(|path| !own.contains(path)) {
@@ -202,12 +202,12 @@ impl ActivePool {
         self.paths.borrow_mut().push(path);
     }
 
-    /// Admission of large transfers, the same for all pools of the host.
+    /// The admission of large transfers, shared by all pools of the host.
     pub(super) fn admission(&self) -> &Admission {
         &self.admission
     }
 
-    /// Number of those who have it open.
+    /// The number of openers.
     #[must_use]
     pub fn openers(&self) -> usize {
         match self.openers.get() {
@@ -217,7 +217,7 @@ impl ActivePool {
         }
     }
 
-    /// Counts one more who has it open. Each success is matched by one [`ActivePool::leave`].
+    /// Adds an opener. Each success must be matched by one [`ActivePool::leave`].
     pub(super) fn enter(&self, exclusive: bool) -> Result<()> {
         let next = match (self.openers.get(), exclusive) {
             (Openers::Shared(0), true) => Openers::Exclusive,
@@ -241,10 +241,10 @@ impl ActivePool {
         }
     }
 
-    /// Lets nobody open it any more.
+    /// Prevents further opens.
     ///
     /// # Errors
-    /// Busy: it is open, or something of it is in use.
+    /// Busy: the pool is open, or one of its objects is in use.
     pub(super) fn close_doors(&self) -> Result<()> {
         match self.openers.get() {
             Openers::Shared(0) if self.pool.is_idle() => {

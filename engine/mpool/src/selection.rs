@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which metadata container takes the next object, so that all fill at the same time.
+//! Chooses the metadata container for each new object, so that all fill at the same rate.
 //!
-//! A table of 1024 slots is walked round and round, one entry for each allocation. A container has as many entries as its
-//! free space is of all free space, and they are spread as far as possible. The table is built anew as space changes.
+//! A table of 1024 slots is walked cyclically, one entry for each allocation. A container's share of the entries is its
+//! share of all free space, and its entries are spread as far as possible. The table is rebuilt as space changes.
 //!
-//! Invariants: slot 0 is never selected; as long as one client container is open, one is selected.
+//! Invariants: slot 0 is never selected; as long as a client container is open, one is selected.
 //!
-//! Differs from mpool (its section 13, 10 and 11): the containers near compaction are excluded only while others
-//! with space remain, also when there are exactly three; when all are nearly full, the one with most space is selected;
+//! Differs from mpool (its section 13, 10 and 11): the containers near compaction are excluded only while others with
+//! space remain, also when there are exactly three; when all are nearly full, the one with most space is selected;
 //! before the table is first built there is an error, not slot 0. The "fill bias", which never had an effect, is gone.
 
 use super::error::{Kind, PoolError, Result};
 use super::ids::{Slot, SLOTS};
 
-/// Entries of the table.
+/// The number of entries in the table.
 pub const ENTRIES: usize = SLOTS * 4;
 
-/// Containers with less free space than their capacity divided by this are nearly full.
+/// A container is nearly full with less free space than its capacity divided by this.
 const NEARLY_FULL_DIVISOR: u64 = 400;
 
-/// Largest number of containers that follow each other in one column of the table.
+/// The most containers that follow each other in one column of the table.
 const COLUMN_MEMBERS: usize = 16;
 
 /// The space in one container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fill {
-    /// The container.
+    /// The container's slot.
     pub slot: Slot,
     /// Free bytes in its active log.
     pub free_bytes: u64,
-    /// Bytes in one of its logs; 0 when it is not open, and then it is not selected.
+    /// Bytes in one of its logs; 0 when the container is not open, and then it is not selected.
     pub capacity_bytes: u64,
 }
 
@@ -48,26 +48,26 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// One without a table: it selects nothing.
+    /// A selector without a table: it selects nothing.
     #[must_use]
     pub const fn new() -> Selector {
         Selector { table: None, next: 0 }
     }
 
-    /// Builds the table anew; arguments as of [`table`]. The turn goes on where it was.
+    /// Rebuilds the table; for the arguments see [`table`]. The walk continues where it was.
     ///
     /// # Errors
-    /// No space: there is no open client container. Nothing is selected then.
+    /// NoSpace: there is no open client container. Nothing is selected then.
     pub fn rebuild(&mut self, fills: &[Fill], next_compacted: Option<Slot>, excluded_after: usize) -> Result<()> {
         self.table = None;
         self.table = Some(table(fills, next_compacted, excluded_after)?);
         Ok(())
     }
 
-    /// The container for one more object.
+    /// The container for the next object.
     ///
     /// # Errors
-    /// No space: there was no open client container when the table was built, or it has not been built.
+    /// NoSpace: there was no open client container when the table was built, or it has not been built.
     pub fn select(&mut self) -> Result<Slot> {
         let table = self.table.as_ref().ok_or_else(no_container)?;
         let slot = table[self.next];
@@ -80,13 +80,13 @@ fn no_container() -> PoolError {
     PoolError::new(Kind::NoSpace, "object metadata", "there is no open client MDC")
 }
 
-/// The table for containers of these `fills`, in which each slot stands at most once.
+/// The table for containers of these `fills`, in which each slot occurs at most once.
 ///
 /// `next_compacted` will be compacted next; it and the `excluded_after` that follow it in slot order, cyclically, are
-/// left out while others with space remain. None: no compaction is to come.
+/// excluded while others with space remain. None: no compaction is due.
 ///
 /// # Errors
-/// No space: no slot but 0 is open.
+/// NoSpace: no slot but 0 is open.
 pub fn table(fills: &[Fill], next_compacted: Option<Slot>, excluded_after: usize) -> Result<Box<[Slot; ENTRIES]>> {
     let mut open: Vec<Fill> =
         fills.iter().copied().filter(|fill| fill.slot != Slot::ZERO && fill.capacity_bytes > 0).collect();
@@ -121,21 +121,21 @@ fn excluded(open: &[Fill], next_compacted: Option<Slot>, excluded_after: usize) 
     open.iter().cycle().skip(first).take(count).map(|fill| fill.slot).collect()
 }
 
-/// How many entries of the table, or of a column, a container has.
+/// The number of entries of a container in the table, or in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Credit {
     slot: Slot,
     entries: usize,
 }
 
-/// Divides the table by free space: integer shares, and what is left over one each from the top. `eligible` is sorted
-/// by free space, most first.
+/// Divides the table by free space: integer shares first, then the remaining entries one each from the top. `eligible`
+/// is sorted by free space, most first.
 fn credits(eligible: &[Fill]) -> Vec<Credit> {
     let total: u128 = eligible.iter().map(|fill| u128::from(fill.free_bytes)).sum();
     let share = |fill: &Fill| (ENTRIES as u128 * u128::from(fill.free_bytes)).checked_div(total).unwrap_or(0) as usize;
     let mut credits: Vec<Credit> =
         eligible.iter().map(|fill| Credit { slot: fill.slot, entries: share(fill) }).collect();
-    // With no free space at all there is one container, the least full, and it gets everything.
+    // With no free space at all there is one container, the least full, and it gets all entries.
     let mut left = ENTRIES - credits.iter().map(|credit| credit.entries).sum::<usize>();
     while left > 0 && !credits.is_empty() {
         for credit in &mut credits {
@@ -147,8 +147,8 @@ fn credits(eligible: &[Fill]) -> Vec<Credit> {
     credits
 }
 
-/// Groups containers into columns of `height` entries, except that a column has at most 16 members. The top container
-/// is a column by itself; what of a container does not fit goes to the next column.
+/// Groups containers into columns of `height` entries, with at most 16 members in a column. The top container is a
+/// column by itself; entries of a container that do not fit go to the next column.
 fn columns(credits: &[Credit], height: usize) -> Vec<Vec<Credit>> {
     let mut columns: Vec<Vec<Credit>> = Vec::new();
     let mut room = 0;

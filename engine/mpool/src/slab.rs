@@ -2,9 +2,9 @@
 
 //! Slab objects: runs of zones with block I/O in place, which mpool lacks.
 //!
-//! They are allocated, recorded and accounted for like the other kinds, and obey the same crash rules. Their content is
-//! their owner's: writes reach the medium in any order, and are durable after a flush. So a failed transfer leaves the
-//! drive in use, and the owner may try again. While a slab object is open it cannot be deleted.
+//! They are allocated, recorded and accounted for like the other kinds, and follow the same crash rules. Their content
+//! belongs to their owner: writes reach the medium in any order, and are durable after a flush. So a failed transfer
+//! leaves the drive in use, and the owner may retry. An open slab object cannot be deleted.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -16,24 +16,24 @@ use super::ids::{Extent, MediaClass, ObjectId, ObjectType};
 use super::metadata::{gone, Hold, Object, ObjectState, Search, Wish};
 use super::Pool;
 
-/// What a slab object is.
+/// The properties of a slab object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlabProps {
-    /// Its name.
+    /// The id of the object.
     pub id: ObjectId,
-    /// Where it lies.
+    /// The media class of its drive.
     pub class: MediaClass,
-    /// Bytes that it has.
+    /// Bytes of its zones.
     pub capacity_bytes: u64,
-    /// It is committed.
+    /// The object is committed.
     pub committed: bool,
-    /// Its zones.
+    /// The zones of the object.
     pub extent: Extent,
-    /// Its first byte on the drive.
+    /// The object's first byte on the drive.
     pub drive_offset: u64,
 }
 
-/// An open slab object.
+/// An open slab object, held until this is dropped.
 #[derive(Debug)]
 pub struct SlabObject(Hold);
 
@@ -41,7 +41,7 @@ impl Pool {
     /// Allocates a slab object of `zones` zones.
     ///
     /// # Errors
-    /// Invalid: no zone. NotFound: the class has no drive. NoSpace.
+    /// Invalid: no zones. NotFound: the class has no drive. NoSpace.
     pub async fn slab_alloc(&self, class: MediaClass, zones: u64, spare: bool) -> Result<SlabProps> {
         if zones == 0 {
             return Err(PoolError::invalid(self.subject(), "a slab object has at least one zone"));
@@ -49,7 +49,7 @@ impl Pool {
         Ok(slab_props(&self.allocate(Wish { kind: ObjectType::Slab, class, zones, spare }).await?))
     }
 
-    /// Commits a slab object: it is there after a power cut from now on. Committing again does nothing.
+    /// Commits a slab object: it survives a power cut from now on. Committing again does nothing.
     ///
     /// # Errors
     /// NotFound; Io.
@@ -62,10 +62,10 @@ impl Pool {
         self.commit_object(&object).await
     }
 
-    /// Takes an uncommitted slab object back.
+    /// Frees an uncommitted slab object.
     ///
     /// # Errors
-    /// NotFound. Busy: it is in use.
+    /// NotFound. Busy: the object is in use.
     pub async fn slab_abort(&self, id: ObjectId) -> Result<()> {
         self.abort_object(self.find_kind(id, ObjectType::Slab, Search::Uncommitted)?.hold()).await
     }
@@ -73,12 +73,12 @@ impl Pool {
     /// Deletes a committed slab object.
     ///
     /// # Errors
-    /// NotFound. Busy: it is open. Io.
+    /// NotFound. Busy: the object is open. Io.
     pub async fn slab_delete(&self, id: ObjectId) -> Result<()> {
         self.delete_object(self.find_kind(id, ObjectType::Slab, Search::Committed)?.hold()).await
     }
 
-    /// What a slab object is.
+    /// The properties of a slab object.
     ///
     /// # Errors
     /// NotFound.
@@ -102,24 +102,24 @@ impl Pool {
 }
 
 impl SlabObject {
-    /// What it is.
+    /// The properties of the object.
     #[must_use]
     pub fn props(&self) -> SlabProps {
         slab_props(&self.0)
     }
 
-    /// Memory for transfers.
+    /// Allocates memory for transfers.
     ///
     /// # Errors
-    /// There is none left.
+    /// NoMemory.
     pub fn allocate(&self, bytes: usize) -> Result<IoBuf> {
         self.0.drive().allocate(bytes)
     }
 
-    /// Reads from byte `offset` on. Sectors never written hold anything.
+    /// Reads from byte `offset` on. The content of sectors that were never written is undefined.
     ///
     /// # Errors
-    /// Invalid: not whole sectors, or outside. Io.
+    /// Invalid: not whole sectors, or out of range. Io.
     pub async fn read(&self, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
         self.0.drive().read(self.0.extent(), offset, buf, range).await
     }
@@ -138,7 +138,7 @@ impl SlabObject {
         self.0.drive().write(self.0.extent(), offset, buf, range, durability).await
     }
 
-    /// Makes all writes that have ended durable.
+    /// Makes all completed writes durable.
     ///
     /// # Errors
     /// Io.

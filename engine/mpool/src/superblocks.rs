@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The three copies of a drive's superblock: finding, reading, writing, erasing them.
+//! The three copies of a drive's superblock: finds, reads, writes and erases them.
 //!
 //! ```text
 //! byte 0          4096         8192          12288         16384            size - 64 KiB      size - 60 KiB     size
@@ -8,18 +8,18 @@
 //! |    copy 0     |  kept free  |    copy 1    |  kept free  |             |      copy 2      |    kept free     |
 //! +---------------+-------------+--------------+-------------+-------------+------------------+------------------+
 //! ```
-//! Size is that which the superblock says: when a device grows, copy 2 stays where it is until the drive is resized.
+//! The size is that in the superblock: when a device grows, copy 2 stays where it is until the drive is resized.
 //!
-//! A rewrite is acknowledged when two of the three copies have it. A power cut may leave any of the 512-byte parts of a
-//! copy that was being written old or new. Then a later [`read`] gives the superblock before or the one after, because
+//! A rewrite is acknowledged when two of the three copies have it. After a power cut each 512-byte part of the copy
+//! being written may be old or new. A later [`read`] still gives the superblock before or the one after, because
 //! * each write is durable before the next begins, so at most one copy is torn, and two are good;
-//! * copies that do not have the newest are written first, so that it is not lost when it is on one only;
-//! * of two good copies one has the newest superblock that was acknowledged ([`copies`]);
-//! * a generation is used once: when a copy could not be read, the next one is far beyond what it can have.
+//! * copies that do not have the newest superblock are written first, so that it is not lost if only one copy has it;
+//! * of two good copies one has the newest acknowledged superblock ([`copies`]);
+//! * a generation is used once: if a copy could not be read, the next generation is far beyond what that copy can have.
 //!
-//! A copy that could not be written is tried again at once, with each later rewrite, and when the pool is activated.
-//! Before a new superblock is written copies 2 and 1 of an old one are erased, and an erasure goes from copy 2 to copy 0:
-//! so what was there does not come back, and one that was cut off is known as such.
+//! A failed write of a copy is retried at once, with each later rewrite, and when the pool is activated. Before a new
+//! superblock is written, copies 2 and 1 of an old one are erased, and an erasure goes from copy 2 to copy 0: so the
+//! old superblock does not come back, and an interrupted operation is recognized.
 
 use super::device::{Device, DeviceError, DeviceProperties, IoBuf, Transfer};
 use super::drive::{short_name, write_durably, Drive};
@@ -34,28 +34,28 @@ mod tests;
 
 pub use copies::{decide, is_unfinished, Condition, CopyState, Found, COPIES};
 
-/// First bytes of the copies at the beginning of a device.
+/// The first bytes of the copies at the start of a device.
 pub const HEAD_COPIES_AT: [u64; 2] = [0, 8192];
 
-/// How often a transfer of a copy is tried.
+/// The number of attempts at a transfer of a copy.
 const TRIES: usize = 3;
 
-/// By how much a generation grows when a copy could not be read: more than failed rewrites can have counted up.
+/// The increment of a generation if a copy could not be read: more than failed rewrites can have added.
 const LEAP: u32 = 1 << 16;
 
-/// What the copies hold, and where copy 2 was found.
+/// The content of the copies, and where copy 2 may be.
 #[derive(Debug)]
 struct Look {
     states: [CopyState; COPIES],
-    /// Where copy 2 may be: at the end of the device, and at the end that the other copies tell of.
+    /// Where copy 2 may be: at the end of the device, and at the ends that the other copies name.
     ends: Vec<u64>,
 }
 
-/// True when one of the copies begins as a superblock does, whole or not; but not for what a cut has left of a creation
-/// or a destruction, so that the same can be done again.
+/// True when one of the copies begins as a superblock does, whole or not; but false for the leftovers of an interrupted
+/// creation or destruction, so that it can be repeated.
 ///
 /// # Errors
-/// EIO: none is seen, and a copy could not be read.
+/// EIO: none is found, and a copy could not be read.
 pub async fn probe(device: &dyn Device) -> Result<bool> {
     let Look { states, .. } = look(device).await?;
     if states.iter().any(|state| matches!(state, CopyState::Good(..) | CopyState::Bad(_))) {
@@ -68,7 +68,7 @@ pub async fn probe(device: &dyn Device) -> Result<bool> {
     }
 }
 
-/// True when a creation or a destruction that was cut off has left something.
+/// True when an interrupted creation or destruction has left something.
 ///
 /// # Errors
 /// Invalid: the device has no room for superblocks.
@@ -79,12 +79,12 @@ pub async fn has_remains(device: &dyn Device) -> Result<bool> {
 /// Reads the superblock, whatever its condition.
 ///
 /// # Errors
-/// EBADF: there is none, or it was erased. EINVAL: damaged. EPROTONOSUPPORT: other software wrote it. EIO.
+/// EBADF: there is none, or it was erased. EINVAL: it is damaged. EPROTONOSUPPORT: other software wrote it. EIO.
 pub async fn find(device: &dyn Device) -> Result<Found> {
     Ok(find_or_fault(device).await?.0)
 }
 
-/// The same, and why a copy could not be read.
+/// As [`find`], with the reason if a copy could not be read.
 async fn find_or_fault(device: &dyn Device) -> Result<(Found, Option<PoolError>)> {
     let Look { states, .. } = look(device).await?;
     let mut found = decide(&subject(device), &states)?;
@@ -98,11 +98,11 @@ async fn find_or_fault(device: &dyn Device) -> Result<(Found, Option<PoolError>)
     Ok((found, fault))
 }
 
-/// Reads the superblock, to be used: with `force` in any condition, without only if it is sure. What is odd about the
-/// copies is logged.
+/// Reads the superblock for use: with `force` in any condition, otherwise only if it is certain. Irregularities of the
+/// copies are logged.
 ///
 /// # Errors
-/// As [`find`]. EPERM: force is needed. EIO: it is as long as copies cannot be read that may be well.
+/// As [`find`]. EPERM: force is needed. EIO: it is uncertain while copies that may be good cannot be read.
 pub async fn read(device: &dyn Device, host: &dyn Host, force: bool) -> Result<Found> {
     let (found, fault) = find_or_fault(device).await?;
     for warning in &found.warnings {
@@ -124,7 +124,7 @@ pub async fn read(device: &dyn Device, host: &dyn Host, force: bool) -> Result<F
     })
 }
 
-/// Writes all copies of the first superblock of a drive. Whether the drive may be overwritten was asked before.
+/// Writes all copies of the first superblock of a drive. The caller has checked that the drive may be overwritten.
 ///
 /// # Errors
 /// EIO: a copy could not be written. The caller then erases all.
@@ -160,11 +160,11 @@ pub async fn update(
     }
 }
 
-/// Rewrites the superblock on a device, with the next generation, which counts as used whatever becomes of it. A failure
-/// to write one copy is only logged.
+/// Rewrites the superblock on a device, with the next generation, which is consumed whatever the outcome. A failure to
+/// write one copy is only logged.
 ///
 /// # Errors
-/// EIO: fewer than two copies could be written. Media then have the old superblock or the new one.
+/// EIO: fewer than two copies could be written. Then media have the old superblock or the new one.
 pub async fn rewrite(
     device: &dyn Device,
     superblock: &mut Superblock,
@@ -192,7 +192,7 @@ pub async fn rewrite(
     Ok(())
 }
 
-/// Erases the last copy of a drive that has been resized since. That it is left there is of no consequence.
+/// Erases the last copy of a drive that has been resized since. A failure does no harm.
 pub async fn erase_former_end(device: &dyn Device, former_bytes: u64, host: &dyn Host) {
     let erased = write_copy(device, 2, end_copy_at(former_bytes), &[0; SUPERBLOCK_BYTES], "erasing").await;
     if let Err(error) = erased {
@@ -200,7 +200,7 @@ pub async fn erase_former_end(device: &dyn Device, former_bytes: u64, host: &dyn
     }
 }
 
-/// Erases all copies. All are tried.
+/// Erases all copies. A failure does not stop the others.
 ///
 /// # Errors
 /// EIO: the first failure.
@@ -220,7 +220,7 @@ pub async fn erase(device: &dyn Device) -> Result<()> {
 /// True when a superblock of this version must be rewritten before the pool is used.
 ///
 /// # Errors
-/// EPERM: it must, and that is not permitted.
+/// EPERM: it must, but that is not permitted.
 pub fn needs_conversion(found: SuperblockVersion, wanted: SuperblockVersion, permitted: bool) -> Result<bool> {
     if found >= wanted {
         return Ok(false);
@@ -232,14 +232,14 @@ pub fn needs_conversion(found: SuperblockVersion, wanted: SuperblockVersion, per
     Err(PoolError::new(Kind::NotPermitted, "superblock", reason))
 }
 
-/// First bytes of the copies that a version has.
+/// The first bytes of the copies that a version has.
 fn places(superblock: &Superblock, version: SuperblockVersion) -> Vec<u64> {
     let end = (version != SuperblockVersion::V1).then(|| superblock.end_copy_at());
     HEAD_COPIES_AT.into_iter().chain(end).collect()
 }
 
-/// The copies, those first that do not have the newest superblock: as long as that is not on two of them, the one that has
-/// it must not be torn. Among equals copy 0 is the last.
+/// The copies in writing order: those without the newest superblock first, because while only one copy has that it must
+/// not be torn. Among equals copy 0 is the last.
 async fn writing_order(device: &dyn Device, places: Vec<u64>) -> Vec<(usize, u64)> {
     let mut order = Vec::with_capacity(places.len());
     for (copy, place) in places.into_iter().enumerate().rev() {
@@ -271,7 +271,7 @@ async fn look(device: &dyn Device) -> Result<Look> {
     Ok(Look { states: [zero, one, two], ends })
 }
 
-/// Where copy 2 may be on a device of `bytes` bytes whose other copies are these: at its end, and where they say.
+/// Where copy 2 may be on a device of `bytes` bytes with these other copies: at its end, and where they say.
 #[must_use]
 pub fn ends(bytes: u64, heads: [&CopyState; 2]) -> Vec<u64> {
     let after_head = HEAD_COPIES_AT[1] + SUPERBLOCK_BYTES as u64;
@@ -285,7 +285,7 @@ pub fn ends(bytes: u64, heads: [&CopyState; 2]) -> Vec<u64> {
     ends
 }
 
-/// True when of two places for copy 2 the `other` has that of the drive which the `heads` tell of, or the newer of both.
+/// True when, of two places for copy 2, `other` holds the one of the drive that `heads` describe, or the newer of both.
 #[must_use]
 pub fn is_better_end(other: &CopyState, than: &CopyState, heads: [&CopyState; 2]) -> bool {
     let is_of_drive = |superblock: &&Superblock| {
@@ -340,7 +340,7 @@ async fn write_copy(device: &dyn Device, copy: usize, at: u64, bytes: &[u8], ver
     }
 }
 
-/// A transfer of one copy, with memory.
+/// A transfer of one copy, with a buffer.
 fn transfer_of(device: &dyn Device, at: u64) -> core::result::Result<Transfer, DeviceError> {
     let buf = device.allocate(SUPERBLOCK_BYTES)?;
     Ok(Transfer { at, buf, range: 0..SUPERBLOCK_BYTES, chunk: SUPERBLOCK_BYTES })

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Tasks that a pool has running beside its callers, and how they end: the erase queue, background compaction, the
-//! usage logger, the reaper.
+//! The background tasks of a pool, and how they end: erasures, background compaction, the usage logger, the reaper.
 //!
-//! Invariant: when [`TaskGroup::drain`] returns, no task of the group runs and none will.
+//! Invariant: when [`TaskGroup::drain`] returns, no task of the group is running.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -29,7 +28,7 @@ pub struct TaskGroup {
 struct State {
     running: Cell<usize>,
     stopping: Cell<bool>,
-    /// Of those that wait for the stop signal or for the last task.
+    /// The wakers of tasks that wait for the stop signal or for the last task.
     wakers: RefCell<Vec<Waker>>,
 }
 
@@ -40,10 +39,10 @@ impl TaskGroup {
         TaskGroup { host, state: Rc::default() }
     }
 
-    /// Runs a task, as one of its own with respect to the order of locks. After [`TaskGroup::stop`] tasks can still
-    /// be added: what is needed to end comes to its end.
+    /// Starts a task, which is a task of its own for the order of locks. Tasks can be added even after
+    /// [`TaskGroup::stop`], so that work needed for the shutdown can complete.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        // Counted before it runs. Given back also when the host drops the task unfinished.
+        // Counted before it runs. Uncounted also when the host drops the task unfinished.
         let counted = Counted::new(&self.state);
         let task = ordered(task);
         self.host.spawn(Box::pin(async move {
@@ -52,7 +51,7 @@ impl TaskGroup {
         }));
     }
 
-    /// Tells loops to end. They notice at once, asleep or not.
+    /// Tells loops to end. Sleeping ones are woken.
     pub fn stop(&self) {
         self.state.stopping.set(true);
         self.state.wake();
@@ -64,13 +63,13 @@ impl TaskGroup {
         self.state.stopping.get()
     }
 
-    /// Tasks that have not ended.
+    /// The number of tasks that have not ended.
     #[must_use]
     pub fn running(&self) -> usize {
         self.state.running.get()
     }
 
-    /// Sleeps, or until told to stop. True when told to stop.
+    /// Sleeps until `time` has passed or the group is stopped. True if it is stopped.
     pub async fn sleep_or_stop(&self, time: Nanos) -> bool {
         if !self.is_stopping() {
             let told = pin!(self.state.wait_until(|state| state.stopping.get()));
@@ -79,7 +78,7 @@ impl TaskGroup {
         self.is_stopping()
     }
 
-    /// Waits until all tasks have ended, those too that are added meanwhile. Tells nobody to stop.
+    /// Waits until all tasks have ended, including those added meanwhile. Does not stop any.
     pub async fn drain(&self) {
         self.state.wait_until(|state| state.running.get() == 0).await;
     }
@@ -114,7 +113,7 @@ impl fmt::Debug for TaskGroup {
     }
 }
 
-/// One of the running tasks.
+/// Counts a running task until this is dropped.
 struct Counted {
     state: Rc<State>,
 }
@@ -147,7 +146,7 @@ mod tests {
     use crate::error::{Kind, PoolError};
     use crate::host::Level;
 
-    /// Runs tasks when told to; its clock stands still.
+    /// Runs tasks on request; its clock stands still.
     #[derive(Default)]
     struct StandingHost {
         tasks: RefCell<Vec<LocalBoxFuture<'static, ()>>>,

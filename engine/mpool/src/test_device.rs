@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A device in memory for tests: it records what it is asked to do, and fails when it is told to.
+//! A device in memory for tests: records its commands, and fails on request.
 //!
-//! What it did is in its trace, piece by piece, writes with their data, so that a test can make any image that a power
-//! cut may leave: see [`TestDevice::writes`].
+//! Its trace has every command, piece by piece, writes with their data, so that a test can construct any image that a
+//! power cut may leave: see [`TestDevice::writes`].
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::device::{pieces, Device, DeviceError, DeviceProperties, DeviceType, Ended, IoBuf, PlainMemory, Transfer};
 
-/// One thing that a device was asked to do. Reads and writes are pieces of transfers.
+/// A command to a device. Reads and writes are pieces of transfers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operation {
     Read { at: u64, bytes: usize },
@@ -38,7 +38,7 @@ impl core::fmt::Debug for TestDevice {
     }
 }
 
-/// What such a device says of itself: 4096-byte sectors, no volatile cache, unmap.
+/// The properties of such a device: 4096-byte sectors, no volatile cache, unmap.
 pub(crate) fn properties(bytes: u64) -> DeviceProperties {
     DeviceProperties {
         name: "dir/Test0".to_owned(),
@@ -78,17 +78,16 @@ impl TestDevice {
         })
     }
 
-    /// Its content.
     pub(crate) fn image(&self) -> Vec<u8> {
         self.medium.borrow().clone()
     }
 
-    /// Changes its content, unseen.
+    /// Changes the content without a command.
     pub(crate) fn poke(&self, at: usize, bytes: &[u8]) {
         self.medium.borrow_mut()[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// What it did since it was last asked.
+    /// Takes the commands since the last call.
     pub(crate) fn take_trace(&self) -> Vec<Operation> {
         self.trace.take()
     }
@@ -102,12 +101,12 @@ impl TestDevice {
         writes.collect()
     }
 
-    /// From now on, operations of which `fault` says so fail, without effect.
+    /// From now on, operations for which `fault` returns an error fail without effect.
     pub(crate) fn fail_when(&self, fault: impl FnMut(&Operation) -> Option<DeviceError> + 'static) {
         *self.fault.borrow_mut() = Some(Box::new(fault));
     }
 
-    /// Nothing fails any more.
+    /// Ends all failures.
     pub(crate) fn heal(&self) {
         *self.fault.borrow_mut() = None;
     }
@@ -118,7 +117,7 @@ impl TestDevice {
         failure.map_or(Ok(()), Err)
     }
 
-    /// The bytes on the device of a piece.
+    /// The range of a piece on the device.
     fn span(&self, at: u64, bytes: usize) -> Result<core::ops::Range<usize>, DeviceError> {
         let sector = u64::from(self.properties.borrow().sector_bytes);
         let end = at.checked_add(bytes as u64).ok_or(DeviceError::Invalid)?;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What can be tuned in a pool: defaults and ranges.
+//! The tunables of a pool: defaults and ranges.
 //!
-//! Invariant: a tunable is always within its range. Setters move a value that is outside to the nearer end and return
-//! what they stored; those of the reaper, which an operator sets while the pool runs, refuse it instead.
+//! Invariant: a tunable is always within its range. Setters clamp a value to the range and return the stored value;
+//! those of the reaper, which an operator sets while the pool runs, refuse it instead.
 //!
 //! Differs from mpool:
 //! * No `rsvd_bios_max`: SPDK has its own reserve of I/Os. No "fill bias": it never had an effect.
-//! * `reap_mempct` is of the cache's own budget, which nobody else needs. So it is 90 by default, which mpool has for
-//!   the largest machines, and does not depend on the machine's memory.
+//! * `reap_mempct` applies to the cache's own budget, which has no other users. So its default is 90, mpool's value for
+//!   the largest machines, and it does not depend on the machine's memory.
 //! * `cache_mib`, the budget of the cache, is new.
 //! * Where mpool names no range: percentages are at most 100, counts at least 1, numbers of MDCs at most 255.
 
@@ -20,10 +20,10 @@ use super::error::{PoolError, Result};
 
 pub use kept::KeptTunable;
 
-/// Largest number of pages of one readahead request.
+/// The most pages of one readahead request.
 pub const READAHEAD_PAGES_MAX: u32 = 32;
 
-/// Largest number of client MDCs: slots 1 to 255.
+/// The most client MDCs: slots 1 to 255.
 const CLIENT_MDCS_MAX: u32 = 255;
 
 macro_rules! tunables {
@@ -31,7 +31,7 @@ macro_rules! tunables {
         /// The tunables of one pool.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Tunables {
-            /// Those of the reaper.
+            /// The tunables of the reaper.
             pub reaper: ReaperTunables,
             $($name: u32,)+
         }
@@ -64,7 +64,7 @@ macro_rules! tunables {
         #[cfg(test)]
         type Row = (&'static str, u32, u32, u32, fn(&Tunables) -> u32, fn(&mut Tunables, u32) -> u32);
 
-        /// Name, default, low, high, getter and setter of each.
+        /// Name, default, low, high, getter and setter of each tunable.
         #[cfg(test)]
         const ROWS: &[Row] = &[
             $((stringify!($name), $default, $low, $high, Tunables::$name, Tunables::$set),)+
@@ -99,19 +99,19 @@ tunables! {
     spare_percent, set_spare_percent: 5, 0, 100;
     /// MDCs that are loaded at a time when a pool is activated.
     load_jobs, set_load_jobs: 8, 1, CLIENT_MDCS_MAX;
-    /// An MDC filled by so many percent or more is compacted in the background.
+    /// Fill in percent from which on an MDC is compacted in the background.
     precompact_fill_percent, set_precompact_fill_percent: 70, 0, 100;
-    /// It is compacted only if so many percent of its records or more are garbage.
+    /// Percentage of garbage in its log below which an MDC is not compacted in the background.
     precompact_garbage_percent, set_precompact_garbage_percent: 20, 0, 100;
     /// MDCs after the next one to be compacted that get no new objects; 0 disables background compaction.
     no_alloc_mdcs, set_no_alloc_mdcs: 2, 0, CLIENT_MDCS_MAX;
-    /// Time between two looks of the background compaction, in seconds.
+    /// Period of the background compaction, in seconds.
     precompact_period_seconds, set_precompact_period_seconds: 5, 1, 3600;
-    /// With more than so many percent filled, over all MDCs, more MDCs are made.
+    /// Fill in percent, over all MDCs, above which more MDCs are made.
     grow_fill_percent, set_grow_fill_percent: 50, 0, 100;
-    /// They are made only with less than so many percent of garbage.
+    /// Percentage of garbage, over all MDCs, below which more MDCs are made.
     grow_garbage_percent, set_grow_garbage_percent: 20, 0, 100;
-    /// Time between two looks of the usage logger, in ms.
+    /// Period of the usage logger, in ms.
     usage_log_period_ms, set_usage_log_period_ms: 60_000, 1, u32::MAX;
     /// Attempts to compact an MDC before it fails.
     compaction_attempts, set_compaction_attempts: 5, 1, u32::MAX;

@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-/// A point in time, in nanoseconds since an origin that only the host knows.
+/// A point in time or a duration, in nanoseconds; the origin is known only to the host.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Nanos(pub u64);
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Tells the operator when free space becomes scarce or comes back.
+//! Logs when free space becomes scarce or returns.
 //!
 //! Every period the free share of the usable space, over all media classes, is computed. It is logged when it is below
-//! 50 % and has moved by 5 points or more, up or down, since it was logged last.
+//! 50 % and has changed by 5 points or more, up or down, since it was last logged.
 //!
-//! Differs from mpool: the sums start at zero (its section 13, 19); a pool that nothing was logged of counts as
-//! logged at 100 %, so that the first line comes as soon as less than half is free.
+//! Differs from mpool: the sums start at zero (its section 13, 19); a pool without a log line counts as logged at 100
+//! %, so that the first line appears as soon as less than half is free.
 
 use super::host::{Host, Level};
 use super::tasks::TaskGroup;
 use crate::units::Nanos;
 
-/// Points by which the free share has to move.
+/// Points by which the free share must change.
 const POINTS_MOVED: u64 = 5;
 
 /// Free shares from this on are not logged.
@@ -23,7 +23,7 @@ const PLENTY_PERCENT: u64 = 50;
 pub struct ClassSpace {
     /// Bytes for ordinary allocations.
     pub usable_bytes: u64,
-    /// Those of them that are free.
+    /// Usable bytes that are free.
     pub free_usable_bytes: u64,
 }
 
@@ -51,7 +51,7 @@ impl UsageLogger {
     }
 }
 
-/// Free share of the usable space in percent, rounded down; none when nothing is usable.
+/// The free share of the usable space in percent, rounded down; none when nothing is usable.
 fn free_percent(classes: impl IntoIterator<Item = ClassSpace>) -> Option<u64> {
     let (mut usable, mut free) = (0_u128, 0_u128);
     for class in classes {
@@ -61,7 +61,7 @@ fn free_percent(classes: impl IntoIterator<Item = ClassSpace>) -> Option<u64> {
     Some((100 * free).checked_div(usable)? as u64)
 }
 
-/// Logs the usage of the pool `name` every `period`, which may change, until `tasks` are told to stop. `spaces` tells the
+/// Logs the usage of the pool `name` every `period`, which may change, until `tasks` are stopped. `spaces` returns the
 /// present space.
 pub async fn log_usage<I>(
     tasks: TaskGroup,
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(logger.decide([class(0, 7)]), None);
     }
 
-    /// mpool-110: the loop looks once a period and ends when it is told.
+    /// mpool-110: the loop checks once a period and ends when stopped.
     #[test]
     fn the_loop_follows_the_clock() {
         let host = TestHost::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How the metadata area of a slab is laid out.
+//! The layout of a slab's metadata area.
 //!
 //! ```text
 //!  block 0            1 .. R                R+1 .. R+J
@@ -8,11 +8,12 @@
 //!  | summary |  reference blocks  | slab journal, a ring of J    |
 //!  +---------+--------------------+------------------------------+
 //! ```
-//! R is one block for each 4032 counters. J is dm-vdo's 224 blocks for slabs of 2 GiB and more and shrinks with smaller
-//! ones, to [`MIN_JOURNAL_BLOCKS`]: what one commit after another can leave in a journal does not shrink.
+//! R is one block for each 4032 counters. J is dm-vdo's 224 blocks for slabs of 2 GiB and more, and shrinks with
+//! smaller slabs down to [`MIN_JOURNAL_BLOCKS`]: what consecutive commits can leave in a journal does not shrink with
+//! the slab.
 //!
-//! Differs from dm-vdo: the area is an object of its own, so all of a slab's blocks hold data, and the summary
-//! stands beside what it describes instead of in one place for all slabs.
+//! Differs from dm-vdo: the area is an object of its own, so all of a slab's blocks hold data, and the summary stands
+//! beside what it describes instead of in one place for all slabs.
 
 use super::reference_block::COUNTS_PER_BLOCK;
 use super::sector::{Identity, Kind};
@@ -23,10 +24,10 @@ pub const MIN_JOURNAL_BLOCKS: u32 = 32;
 /// Blocks in the journal of a slab of 2 GiB or more.
 pub const MAX_JOURNAL_BLOCKS: u32 = 224;
 
-/// Data blocks of a slab for each block of its journal, between the bounds.
+/// Data blocks of a slab for each block of its journal; the result is clamped to the bounds above.
 const SLAB_BLOCKS_PER_JOURNAL_BLOCK: u64 = 2048;
 
-/// The layout of the areas of a volume; all are alike.
+/// The layout of a metadata area; all areas of a volume are alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AreaLayout {
     /// Blocks with reference counts.
@@ -35,7 +36,7 @@ pub struct AreaLayout {
     pub journal_blocks: u32,
 }
 
-/// One block of the area of one slab: whose a block of metadata is.
+/// Identifies one block of one slab's metadata area.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AreaBlock {
     /// The volume's nonce.
@@ -47,14 +48,14 @@ pub struct AreaBlock {
 }
 
 impl AreaBlock {
-    /// What the first sector of the block must be; the others follow by [`Identity::at`].
+    /// The identity of the block's first sector; [`Identity::at`] gives those of the others.
     #[must_use]
     pub const fn identity(self, kind: Kind) -> Identity {
         Identity { nonce: self.nonce, kind, level: 0, sector: 0, object: self.slab, block: self.block }
     }
 }
 
-/// The block of the summary.
+/// The area's block that holds the summary.
 pub const SUMMARY_BLOCK: u32 = 0;
 
 impl AreaLayout {
@@ -72,26 +73,25 @@ impl AreaLayout {
         AreaLayout { reference_blocks: slab_blocks.div_ceil(COUNTS_PER_BLOCK as u64) as u32, journal_blocks }
     }
 
-    /// Blocks in all.
+    /// Blocks of the whole area.
     #[must_use]
     pub const fn blocks(&self) -> u32 {
         1 + self.reference_blocks + self.journal_blocks
     }
 
-    /// The block of a reference block.
+    /// The area's block that holds reference block `number`.
     #[must_use]
     pub const fn reference_block(&self, number: u32) -> u32 {
         1 + number
     }
 
-    /// The block of the slab journal's block of a sequence number.
+    /// The area's block that holds the slab journal block `sequence`.
     #[must_use]
     pub const fn journal_block(&self, sequence: u64) -> u32 {
         1 + self.reference_blocks + (sequence % self.journal_blocks as u64) as u32
     }
 
-    /// How many blocks of the slab journal follow each other on media from that of a sequence number on, itself
-    /// included.
+    /// How many blocks of the slab journal are contiguous on media from block `sequence` on, that block included.
     #[must_use]
     pub const fn to_ring_end(&self, sequence: u64) -> u32 {
         self.journal_blocks - (sequence % self.journal_blocks as u64) as u32

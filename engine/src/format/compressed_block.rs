@@ -11,28 +11,28 @@
 //!  4+7n  the fragments, back to back, in the order of their slots
 //!  ...   zeros up to 4096
 //! ```
-//! All numbers are little-endian. Slot k of a mapping is the k-th fragment. There is no CRC: whoever uses a fragment holds
-//! the restored block against the check code of a mapping, or against the bytes that it should equal. The LBN is only a
-//! hint, by which live fragments can be found again to be moved; mappings of other LBNs may have come to share the
-//! fragment, and this one may be gone.
+//! All numbers are little-endian. Slot k of a mapping is the k-th fragment. There is no CRC: a reader compares the
+//! restored block with the check code of a mapping, or with the bytes that it should equal. The LBN is only a hint for
+//! finding live fragments when they are to be moved: mappings of other LBNs may have come to share the fragment, and
+//! this LBN may no longer map to it.
 //!
-//! Invariant: [`encode`] gives what [`Fragments::decode`] takes; the decoder takes any bytes, and every fragment that it
-//! gives lies inside the block.
+//! Invariant: [`Fragments::decode`] accepts what [`encode`] writes. The decoder copes with any bytes, and every
+//! fragment that it returns lies inside the block.
 //!
-//! Differs from dm-vdo: sizes for the fragments that there are instead of for 14, so that two large ones have more
-//! room, and the LBN hints.
+//! Differs from dm-vdo: sizes are stored only for the fragments that exist instead of for 14, so that two large ones
+//! have more room; and there are LBN hints.
 
 use thiserror::Error;
 
 use crate::units::{Block, Lbn, BLOCK_SIZE};
 
-/// Most fragments in a block.
+/// The most fragments in a block.
 pub const MAX_FRAGMENTS: usize = 14;
 
-/// Bytes that each fragment takes besides its own.
+/// Bytes of a fragment's entry in the head.
 pub const ENTRY_BYTES: usize = 7;
 
-/// Bytes for fragments and their entries.
+/// Bytes available for fragments and their entries.
 pub const ROOM: usize = BLOCK_SIZE - HEADER_BYTES;
 
 const MAGIC: [u8; 2] = *b"DC";
@@ -40,36 +40,36 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 4;
 const LBN_BYTES: usize = 5;
 
-/// What is wrong with a block that should be a compressed block.
+/// Why a block is not a compressed block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidContainer {
-    /// It does not begin as one.
+    /// Magic or version does not match.
     #[error("no compressed block: wrong magic or version")]
     NotCompressed,
-    /// The number of fragments is none of 1 to 14.
+    /// The number of fragments is not in 1 to 14.
     #[error("a compressed block of {0} fragments")]
     Count(u8),
-    /// A fragment is empty, or they are longer than the block together.
+    /// A fragment is empty, or the fragments together are longer than the block.
     #[error("a compressed block whose fragments do not fit it")]
     Sizes,
-    /// It has no such fragment.
+    /// The block has fewer fragments than the slot requires.
     #[error("a compressed block without fragment {0}")]
     NoSlot(u8),
 }
 
-/// What the head of a compressed block says of one fragment.
+/// A fragment's entry in the head of a compressed block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FragmentEntry {
-    /// Bytes.
+    /// Bytes of the compressed fragment.
     pub size: u16,
-    /// The block for which it was written.
+    /// The block that the fragment was written for; a hint only.
     pub lbn: Lbn,
 }
 
-/// Writes a compressed block; `bytes` are the fragments back to back.
+/// Writes a compressed block; `bytes` are the fragments, back to back.
 ///
 /// # Panics
-/// If the fragments are not 1 to 14, their sizes do not add up to `bytes`, or they do not fit.
+/// If there are not 1 to 14 fragments, their sizes do not add up to `bytes`, or they do not fit.
 pub fn encode(entries: &[FragmentEntry], bytes: &[u8], block: &mut Block) {
     let count = entries.len();
     assert!((1..=MAX_FRAGMENTS).contains(&count), "{count} fragments in a block");
@@ -87,7 +87,7 @@ pub fn encode(entries: &[FragmentEntry], bytes: &[u8], block: &mut Block) {
     tail[total..].fill(0);
 }
 
-/// The LBNs for which the fragments of a compressed block were written, in the order of their slots.
+/// The LBNs for which the fragments of a compressed block were written, by slot.
 #[derive(Debug, Clone, Copy)]
 pub struct Owners {
     lbns: [Lbn; MAX_FRAGMENTS],
@@ -95,19 +95,19 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Number of fragments.
+    /// The number of fragments.
     #[must_use]
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// The LBNs.
+    /// The LBNs, by slot.
     pub fn lbns(&self) -> impl Iterator<Item = Lbn> + use<> {
         self.lbns.into_iter().take(self.count)
     }
 }
 
-/// The fragments of a compressed block.
+/// The fragments of a compressed block, borrowed from the block.
 #[derive(Debug, Clone, Copy)]
 pub struct Fragments<'a> {
     entries: &'a [u8],
@@ -115,10 +115,11 @@ pub struct Fragments<'a> {
 }
 
 impl<'a> Fragments<'a> {
-    /// Reads the head of a block.
+    /// Reads and checks the head of a block.
     ///
     /// # Errors
-    /// What is wrong with it. A block that was written as something else is nearly always told apart by its first bytes.
+    /// Why the block is not a compressed one. Its first bytes nearly always tell a block that was written as something
+    /// else.
     pub fn decode(block: &'a Block) -> Result<Fragments<'a>, InvalidContainer> {
         let (head, rest) = block.split_at(HEADER_BYTES);
         if head[..2] != MAGIC || head[2] != VERSION {
@@ -143,7 +144,7 @@ impl<'a> Fragments<'a> {
         Ok(fragments)
     }
 
-    /// What the head says of each, in the order of their slots.
+    /// The entries of the fragments, by slot.
     pub fn entries(&self) -> impl Iterator<Item = FragmentEntry> + use<'a> {
         self.entries.chunks_exact(ENTRY_BYTES).map(|bytes| {
             let mut lbn = [0; 8];
@@ -152,7 +153,7 @@ impl<'a> Fragments<'a> {
         })
     }
 
-    /// Whom the fragments were written for.
+    /// The LBNs that the fragments were written for.
     #[must_use]
     pub fn owners(&self) -> Owners {
         let mut owners = Owners { lbns: [Lbn(0); MAX_FRAGMENTS], count: 0 };
@@ -163,7 +164,7 @@ impl<'a> Fragments<'a> {
         owners
     }
 
-    /// The fragment in a slot.
+    /// The bytes of the fragment in a slot.
     ///
     /// # Errors
     /// [`InvalidContainer::NoSlot`].

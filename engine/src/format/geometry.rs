@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Where things lie and who owns them: the arithmetic that routes a request through the shards.
+//! The layout of a volume and the owners of its parts: the arithmetic that routes a request through the shards.
 //!
-//! Every shard computes the same answers from the same four numbers, so no table is shared. Invariants: an LBN has
+//! Every shard computes the same answers from the same few numbers, so no table is shared. Invariants: an LBN has
 //! exactly one logical shard, a slab exactly one physical shard, a fingerprint exactly one hash shard.
 //!
 //! The logical shard is that of the leaf page's tree, `leaf_page(lbn) mod 60 mod S` as in dm-vdo, so that a tree of
@@ -15,13 +15,13 @@ use thiserror::Error;
 use super::PageId;
 use crate::units::{Blocks, Lbn, Pbn, ShardId, ENTRIES_PER_LEAF_PAGE, MAX_SHARDS};
 
-/// Why a volume cannot be laid out as asked.
+/// Why a volume cannot be laid out as requested.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GeometryError {
     /// The number of shards is not in 1..=32.
     #[error("cannot lay out a volume on {0} shards: between 1 and {MAX_SHARDS} are possible")]
     Shards(usize),
-    /// The slab size is not a power of two of at least 8 blocks, or larger than dm-vdo's limit of 2^23.
+    /// The slab size is not a power of two of at least 8 blocks, or exceeds dm-vdo's limit of 2^23.
     #[error("cannot use slabs of {0} blocks: the size must be a power of two between 2^3 and 2^23 blocks")]
     SlabSize(u64),
     /// There is not one whole slab for each shard.
@@ -29,9 +29,9 @@ pub enum GeometryError {
     TooSmall {
         /// Whole slabs that fit.
         slabs: u64,
-        /// Blocks in a slab.
+        /// The slab size in blocks.
         slab_blocks: u64,
-        /// Shards of the volume.
+        /// The number of shards, each of which needs a slab.
         shards: usize,
     },
     /// The logical size is zero or beyond 2^40 blocks.
@@ -52,10 +52,10 @@ pub struct Geometry {
     slabs: u64,
 }
 
-/// Largest physical block number is below 2^36.
+/// Physical block numbers are below 2^36.
 pub const MAX_PHYSICAL_BLOCKS: u64 = 1 << 36;
 
-/// Largest logical size in blocks.
+/// The largest logical size in blocks.
 pub const MAX_LOGICAL_BLOCKS: u64 = 1 << 40;
 
 impl Geometry {
@@ -101,42 +101,42 @@ impl Geometry {
         self.shards as usize
     }
 
-    /// All shards, in order.
+    /// The numbers of all shards, ascending.
     pub fn shard_ids(&self) -> impl Iterator<Item = ShardId> {
         (0..self.shards).map(ShardId)
     }
 
-    /// Size that the client sees.
+    /// The logical size, which the client sees.
     #[must_use]
     pub const fn logical_blocks(&self) -> Blocks {
         Blocks(self.logical_blocks)
     }
 
-    /// Number of slabs in the volume.
+    /// The number of whole slabs that fit.
     #[must_use]
     pub const fn slabs(&self) -> u64 {
         self.slabs
     }
 
-    /// Blocks in each slab.
+    /// The slab size in blocks, a power of two.
     #[must_use]
     pub const fn slab_blocks(&self) -> u64 {
         1 << self.slab_shift
     }
 
-    /// First block of a slab.
+    /// The first block of a slab.
     #[must_use]
     pub const fn slab_start(&self, slab: u64) -> Pbn {
         Pbn(self.first_slab.0 + (slab << self.slab_shift))
     }
 
-    /// Blocks that can hold data, over all slabs.
+    /// Blocks for data, over all slabs.
     #[must_use]
     pub const fn data_blocks(&self) -> Blocks {
         Blocks(self.slabs << self.slab_shift)
     }
 
-    /// The slab that holds `pbn`, or none when it is not a data block of any slab.
+    /// The slab that holds `pbn`; none when `pbn` is not a data block of any slab.
     #[must_use]
     pub const fn slab_of(&self, pbn: Pbn) -> Option<u64> {
         if pbn.0 < self.first_slab.0 {
@@ -156,13 +156,13 @@ impl Geometry {
         ShardId((slab % self.shards as u64) as u16)
     }
 
-    /// The shard whose physical zone owns `pbn`, or none when it is not a data block.
+    /// The shard whose physical zone owns `pbn`; none when `pbn` is not a data block.
     #[must_use]
     pub fn physical_shard(&self, pbn: Pbn) -> Option<ShardId> {
         self.slab_of(pbn).map(|slab| self.shard_of_slab(slab))
     }
 
-    /// The shard whose logical zone owns `lbn`.
+    /// The shard whose logical zone owns `lbn`: the tree of its leaf page, mod S.
     #[must_use]
     pub const fn logical_shard(&self, lbn: Lbn) -> ShardId {
         if self.shards == 1 {
@@ -171,13 +171,13 @@ impl Geometry {
         ShardId((PageId::leaf_of(lbn).tree() % self.shards as u64) as u16)
     }
 
-    /// The shard whose hash zone owns a fingerprint: its first byte scaled to the number of shards.
+    /// The shard whose hash zone owns a fingerprint: the fingerprint's first byte scaled to the number of shards.
     #[must_use]
     pub const fn hash_shard(&self, first_byte: u8) -> ShardId {
         ShardId((first_byte as u16 * self.shards) >> 8)
     }
 
-    /// The first bytes of the fingerprints that a shard's hash zone owns: those that [`Geometry::hash_shard`] gives it.
+    /// The first bytes of the fingerprints that a shard's hash zone owns; the inverse of [`Geometry::hash_shard`].
     #[must_use]
     pub fn hash_partitions(&self, shard: ShardId) -> RangeInclusive<u8> {
         let first = |shard: u16| (shard << 8).div_ceil(self.shards);
@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    /// vdo-45: slab n belongs to zone n mod P, the tail that is no whole slab belongs to nobody.
+    /// vdo-45: slab n belongs to zone n mod P; no zone owns the tail that is not a whole slab.
     #[test]
     fn slabs_are_dealt_to_zones_in_turn() {
         let geometry = geometry(5);

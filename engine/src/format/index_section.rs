@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A section of a chapter: some thousand records of the index that were made one after the other, in level 2 of
-//! the index.
+//! A section of a chapter: some thousand index records that were made one after the other, in level 2 of the index.
 //!
 //! A section is up to 16 pages of 4096 bytes:
 //! ```text
@@ -25,14 +24,14 @@
 //!                                                                                   partition
 //! ```
 //! The partition of a record is the first byte of its fingerprint, which does not depend on the number of shards.
-//! Records ascend by partition and then by fingerprint, and no two are of one fingerprint. So a shard reads, of a
-//! section that others have written, only the pages with partitions of its own.
+//! Records ascend by partition and then by fingerprint, and fingerprints are unique. So a shard need read, of a section
+//! that others have written, only the pages with its own partitions.
 //!
-//! Differs from dm-vdo, where a chapter is sorted as a whole and has a delta index, so that one record can be
-//! found without reading the others. Here records are only ever wanted with their neighbours in time. A section of
-//! 4080 records fills its 64 KiB.
+//! Differs from dm-vdo, where a chapter is sorted as a whole and has a delta index, so that one record can be found
+//! without reading the others. Here records are always wanted together with their neighbours in time. A section of 4080
+//! records fills its 64 KiB.
 //!
-//! Invariant: whatever bytes are decoded, the records that come out name places where content can be.
+//! Invariant: every record decoded, from whatever bytes, names a place that can hold content.
 
 use std::ops::RangeInclusive;
 
@@ -43,10 +42,10 @@ use super::{Mapped, MappingState};
 use crate::fingerprint::{ShortFingerprint, SHORT_BITS};
 use crate::units::Pbn;
 
-/// Bytes of a page.
+/// Bytes of a page, the unit of the check code.
 pub const PAGE_BYTES: usize = 4096;
 
-/// Pages of a full section.
+/// Pages of a full section, the most there are.
 pub const SECTION_PAGES: usize = 16;
 
 /// Bytes of a full section.
@@ -66,21 +65,21 @@ const _: () = assert!(HEAD_BYTES + RECORDS_PER_PAGE * RECORD_BYTES == PAGE_BYTES
 const _: () = assert!(SHORT_BITS + PBN_BITS + 4 == u128::BITS, "the fields fill a record");
 const _: () = assert!(size_of::<SectionRecord>() == RECORD_BYTES, "a record takes no more in memory than on media");
 
-/// Where a section is: in a chapter of the volume.
+/// The place of a section: its chapter, and the section in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SectionAt {
-    /// The chapter's number: later ones have higher numbers.
+    /// The chapter's number in the volume: later chapters have higher numbers.
     pub chapter: u32,
-    /// The section in it.
+    /// The number of the section in the chapter.
     pub section: u16,
 }
 
-/// Where the content with a fingerprint was stored.
+/// Says where the content with a fingerprint was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SectionRecord(u128);
 
 impl SectionRecord {
-    /// A record.
+    /// A record of content stored at `location`.
     ///
     /// # Panics
     /// If the location is the zero block, unmapped, or beyond 36 bits: no content is stored there.
@@ -93,7 +92,7 @@ impl SectionRecord {
         record
     }
 
-    /// The fingerprint, as far as it is known.
+    /// The 88 bits of the fingerprint that the index keeps.
     #[must_use]
     pub const fn fingerprint(self) -> ShortFingerprint {
         ShortFingerprint::from_bits(self.0)
@@ -106,47 +105,47 @@ impl SectionRecord {
         Mapped { pbn: Pbn(location & PBN_MASK), state: MappingState::from_bits((location >> PBN_BITS) as u8) }
     }
 
-    /// Whether content can be where the record says.
+    /// Whether the record names a place that can hold content.
     fn is_valid(self) -> bool {
         let Mapped { pbn, state } = self.location();
         pbn != Pbn::ZERO && state != MappingState::Unmapped
     }
 
-    /// What records are sorted by: partition, then fingerprint.
+    /// The sort key of records: partition, then fingerprint.
     const fn order(self) -> u128 {
         let fingerprint = self.fingerprint();
         (fingerprint.first_byte() as u128) << SHORT_BITS | fingerprint.to_bits()
     }
 }
 
-/// Why bytes are no section of the volume.
+/// Why bytes are not a section of the volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SectionError {
-    /// There are fewer bytes than the section has.
+    /// The section is longer than the bytes given.
     #[error("an index section of {pages} pages does not fit {bytes} bytes")]
     Size {
-        /// Pages that the section should have.
+        /// Pages that the section claims to have.
         pages: u16,
-        /// Bytes that there are.
+        /// Bytes given.
         bytes: usize,
     },
-    /// A page is damaged, or another volume's.
+    /// A page is damaged, or belongs to another volume.
     #[error("page {0} of an index section is damaged or of another volume")]
     Damaged(u16),
-    /// A page belongs to another section or place, or its counts cannot be.
+    /// A page belongs to another section or place, or its counts are impossible.
     #[error("the head of page {0} of an index section does not fit its place")]
     Head(u16),
-    /// A record names no place where content can be, or is not in order.
+    /// A record names no place that can hold content, or is out of order.
     #[error("record {record} of page {page} of an index section is invalid")]
     Record {
-        /// The page.
+        /// The page's number in the section.
         page: u16,
-        /// The record in it.
+        /// The record's number in the page.
         record: u16,
     },
 }
 
-/// The check code of a page of the index.
+/// The check code of an index page: CRC32C of nonce and content.
 pub(crate) fn check_code(nonce: u64, content: &[u8]) -> u32 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
     digest.update(&nonce.to_le_bytes());
@@ -155,14 +154,14 @@ pub(crate) fn check_code(nonce: u64, content: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
-/// Sorts records, which are in the order in which they were made, and makes a section of them. Of several records of
+/// Sorts records, given in the order in which they were made, and encodes a section of them. Of several records with
 /// one fingerprint the last counts.
 ///
 /// # Panics
-/// If there is no record, or more than [`SECTION_RECORDS`].
+/// If there are no records, or more than [`SECTION_RECORDS`].
 pub fn encode(nonce: u64, sequence: u32, records: &mut Vec<SectionRecord>) -> Vec<u8> {
     assert!((1..=SECTION_RECORDS).contains(&records.len()), "a section cannot have {} records", records.len());
-    // Stable, so that the last of equals is the newest.
+    // The sort is stable, so that the last of equals is the newest.
     records.sort_by_key(|record| record.order());
     records.dedup_by(|later, earlier| {
         let same = later.fingerprint() == earlier.fingerprint();
@@ -193,7 +192,7 @@ fn encode_page(nonce: u64, sequence: u32, place: [u16; 2], records: &[SectionRec
     page[..4].copy_from_slice(&code.to_le_bytes());
 }
 
-/// A page that is what it should be.
+/// A page whose head is valid.
 #[derive(Debug, Clone, Copy)]
 struct Page<'a> {
     pages: u16,
@@ -224,7 +223,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// A section that was read, and found good.
+/// A section that was read and checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Section<'a> {
     pages: &'a [[u8; PAGE_BYTES]],
@@ -233,10 +232,10 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Checks the bytes of a section, which may be followed by others.
+    /// Checks the bytes of a section; further bytes may follow them.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// The first defect found.
     pub fn decode(nonce: u64, bytes: &'a [u8]) -> Result<Section<'a>, SectionError> {
         let (all, _) = bytes.as_chunks::<PAGE_BYTES>();
         let first = all.first().ok_or(SectionError::Size { pages: 1, bytes: bytes.len() })?;
@@ -261,19 +260,19 @@ impl<'a> Section<'a> {
         Ok(Section { pages: all, sequence, partitions })
     }
 
-    /// The sequence number that its writer gave it.
+    /// The sequence number that the writer gave the section.
     #[must_use]
     pub const fn sequence(&self) -> u32 {
         self.sequence
     }
 
-    /// From the partition of the first record to that of the last.
+    /// The range from the first record's partition to the last record's.
     #[must_use]
     pub const fn partitions(&self) -> RangeInclusive<u8> {
         self.partitions.0..=self.partitions.1
     }
 
-    /// The records of some partitions, in order.
+    /// The records of a range of partitions, in order.
     pub fn records(&self, partitions: RangeInclusive<u8>) -> impl Iterator<Item = SectionRecord> + use<'a> {
         let (first, last) = partitions.into_inner();
         let pages = (0..).zip(self.pages).filter_map(|(number, bytes)| Page::read(bytes, number).ok());

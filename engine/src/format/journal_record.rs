@@ -34,12 +34,12 @@
 //!       |        0          |level |          PBN (36)           |
 //!       +----------+--------+----------+-----------------+------+
 //! ```
-//! All is little-endian. Records are framed by a log of the pool, whose blocks carry check codes; so a decoder that finds
-//! a record wrong has met a defect or a forgery, and takes any bytes all the same.
+//! All fields are little-endian. A log of the pool frames the records, and its blocks carry check codes. So a record
+//! that does not decode shows a defect or a forgery; the decoder copes with any bytes all the same.
 //!
-//! Differs from dm-vdo: a journal for each shard; records in a log instead of blocks in a ring, hence no recovery
-//! count; the load generation says which entries are void. `committed` tells a write that a power cut has cost, though
-//! one behind it was made, from damage to what had been acknowledged.
+//! Differs from dm-vdo: there is a journal for each shard; records lie in a log instead of in the blocks of a ring,
+//! hence there is no recovery count; the load generation says which entries are void. `committed` distinguishes a write
+//! that a power cut lost, though a later one was made, from damage to acknowledged entries.
 
 mod changes;
 mod codec;

@@ -3,14 +3,14 @@
 //! Pages of the block map on media: 504 entries in eight sealed sectors.
 //!
 //! ```text
-//!  sector 0 .. 7, each:  offset 0: 63 entries of 8 bytes, see `logical::Mapping`    stamp: the writer's
+//!  sector 0 .. 7, each:  offset 0: 63 entries of 8 bytes, see `format::Mapping`     stamp: the writer's
 //! ```
-//! A leaf page's entries say where blocks are; an interior page's say where pages are: uncompressed,
-//! with the page's life in place of a check code.
-//! A page that a power cut has torn is a mix of sectors of two images of the same page; replay makes it right.
+//! A leaf page's entries say where blocks are. An interior page's say where pages are: uncompressed, with the page's
+//! life in place of a check code. A page that a power cut has torn is a mix of sectors of two images of the same page;
+//! replay repairs it.
 //!
-//! Differs from dm-vdo: a page that was never written is not told by a flag in it, but by the recovery journal, which
-//! keeps a page's allocation until the page has been written; so no page is written twice.
+//! Differs from dm-vdo: no flag in a page tells that it was never written. The recovery journal keeps a page's
+//! allocation until the page has been written; so no page is written twice.
 
 use thiserror::Error;
 
@@ -18,10 +18,10 @@ use super::sector::{self, DamagedSector, Identity, Kind, CONTENT_BYTES, SECTORS_
 use super::{Mapping, MappingState, PageId};
 use crate::units::Block;
 
-/// Entries in a page.
+/// Entries in a page, and so mappings in a leaf page.
 pub const ENTRIES: usize = ENTRIES_PER_SECTOR * SECTORS_PER_BLOCK;
 
-/// Entries in a sector.
+/// Entries in each of a page's eight sectors.
 pub const ENTRIES_PER_SECTOR: usize = CONTENT_BYTES / ENTRY_BYTES;
 
 const ENTRY_BYTES: usize = 8;
@@ -32,42 +32,43 @@ const _: () = assert!(ENTRIES_PER_SECTOR * ENTRY_BYTES == CONTENT_BYTES, "no byt
 /// Why a page cannot be used as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PageDamage {
-    /// A sector is not what it must be.
+    /// A sector is damaged, or belongs elsewhere.
     #[error(transparent)]
     Sector(#[from] DamagedSector),
-    /// A sector is right, but holds an entry that is never written.
+    /// A sector is intact, but holds an entry that is never written.
     #[error("entry {entry} is {raw:#018x}, which no page of this level has")]
     Entry {
-        /// Number of the entry, 0 to 503.
+        /// The number of the entry, 0 to 503.
         entry: u16,
-        /// Its 8 bytes, as a little-endian number.
+        /// The entry's 8 bytes, as a little-endian number.
         raw: u64,
     },
 }
 
-/// What was left of a damaged page.
+/// What a damaged page has lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Salvage {
-    /// Sectors that are lost, a bit for each.
+    /// The lost sectors, one bit for each.
     pub lost_sectors: u8,
-    /// Entries of the other sectors that make no sense.
+    /// Entries of the other sectors that are never written, and so count as unmapped.
     pub invalid_entries: u16,
 }
 
-/// What tells a page's images from all others.
+/// Distinguishes a page's images from all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageName {
-    /// The page.
+    /// Level and index of the page.
     pub page: PageId,
     /// The volume's nonce.
     pub nonce: u64,
-    /// The check field of the entry that leads to the page: pages come and go, and an image of an earlier one of the same
-    /// name, in the same block perhaps, is not this one's. 0 for a root.
+    /// The check field of the entry that points to the page; 0 for a root. Pages are freed and allocated again: an
+    /// image of an earlier page of the same name, perhaps in the same block, must not pass for this one's.
     pub life: u32,
 }
 
 impl PageName {
-    /// The name of a page that an entry of its parent leads to; a root has none.
+    /// The name of a page that `link`, an entry of its parent, points to; for a root, which has no parent, the link is
+    /// unmapped.
     #[must_use]
     pub const fn new(page: PageId, nonce: u64, link: Mapping) -> PageName {
         PageName { page, nonce, life: link.check() }
@@ -79,7 +80,7 @@ impl PageName {
     }
 }
 
-/// Writes a page. `stamp` is not interpreted.
+/// Encodes a page. `stamp` is not interpreted.
 pub fn encode(name: PageName, stamp: u32, entries: &[u64; ENTRIES], block: &mut Block) {
     let identity = name.identity();
     let (entries, _) = entries.as_chunks::<ENTRIES_PER_SECTOR>();
@@ -92,10 +93,10 @@ pub fn encode(name: PageName, stamp: u32, entries: &[u64; ENTRIES], block: &mut 
     }
 }
 
-/// Reads a page. On an error, what is in `entries` means nothing.
+/// Decodes a page. On an error, the content of `entries` is meaningless.
 ///
 /// # Errors
-/// The first sector or entry that is not what it must be.
+/// The first sector or entry that is not valid.
 pub fn decode(name: PageName, block: &Block, entries: &mut [u64; ENTRIES]) -> Result<(), PageDamage> {
     let identity = name.identity();
     let (chunks, _) = entries.as_chunks_mut::<ENTRIES_PER_SECTOR>();
@@ -113,7 +114,7 @@ pub fn decode(name: PageName, block: &Block, entries: &mut [u64; ENTRIES]) -> Re
     Ok(())
 }
 
-/// Reads what can be read of a page; the entries that cannot become unmapped. For a rebuild.
+/// Decodes what is intact of a page, for a rebuild; all other entries become unmapped.
 pub fn salvage(name: PageName, block: &Block, entries: &mut [u64; ENTRIES]) -> Salvage {
     let identity = name.identity();
     let mut salvage = Salvage::default();
@@ -140,7 +141,7 @@ fn read_entry(page: PageId, field: [u8; ENTRY_BYTES]) -> Option<u64> {
     (page.is_leaf() || is_link(mapping)).then_some(mapping.to_raw())
 }
 
-/// True for what an interior page can hold: nothing, or the place of a page.
+/// True for what an interior page can hold: an unmapped entry, or the place of a page.
 fn is_link(entry: Mapping) -> bool {
     entry.is_unmapped() || (entry.has_block() && entry.state() == MappingState::Uncompressed)
 }
@@ -203,7 +204,7 @@ mod tests {
         }
     }
 
-    /// An interior page holds places of pages only; a leaf page whatever a mapping can be.
+    /// An interior page holds only places of pages; a leaf page holds whatever a mapping can be.
     #[test]
     fn entries_that_are_never_written_are_refused() {
         let at = |pbn| Mapped::uncompressed(Pbn(pbn));

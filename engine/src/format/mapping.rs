@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A block-map entry: where one logical block is stored, and what its content must look like.
+//! A block-map entry: where one logical block is stored, and the check code of its content.
 //!
 //! ```text
 //!  63            40 39   36 35                                   0
@@ -9,12 +9,13 @@
 //! +----------------+-------+--------------------------------------+
 //! ```
 //! Stored little-endian. `check` is the low 24 bits of the CRC32C of the 4096 bytes of content, so that no read returns
-//! wrong bytes. Differs from dm-vdo, where an entry is 5 bytes without check.
+//! wrong bytes. Differs from dm-vdo, where an entry is 5 bytes without a check code.
 //!
-//! Invariants: an unmapped entry is all zero; every other entry has a PBN that is not 0, and a state that is not unmapped.
+//! Invariants: an unmapped entry is all zero; every other entry has a PBN other than 0, and a state other than
+//! unmapped.
 //!
-//! Differs from dm-vdo, which maps a block of zeros to physical block 0: here it is unmapped, like one that was never
-//! written. Both read the same, and so zeros take no page of the block map either.
+//! Differs from dm-vdo, which maps a block of zeros to physical block 0: here a block of zeros is unmapped, like one
+//! that was never written. Both read the same, and so zeros need no page of the block map either.
 
 use crate::fingerprint::CHECK_BITS;
 use crate::units::Pbn;
@@ -24,19 +25,19 @@ const STATE_SHIFT: u32 = PBN_BITS;
 const CHECK_SHIFT: u32 = PBN_BITS + 4;
 const PBN_MASK: u64 = (1 << PBN_BITS) - 1;
 
-/// The 4-bit tag of a mapping.
+/// The 4-bit state of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MappingState {
     /// Nothing is stored; the block reads as zeros.
     Unmapped,
-    /// The block is stored as it is.
+    /// The block is stored uncompressed.
     Uncompressed,
     /// The block is stored in a slot, 0 to 13, of a compressed block.
     Compressed(u8),
 }
 
 impl MappingState {
-    /// The tag's number, 0 to 15.
+    /// The state's encoding, 0 to 15.
     #[must_use]
     pub const fn to_bits(self) -> u8 {
         match self {
@@ -46,7 +47,7 @@ impl MappingState {
         }
     }
 
-    /// The tag with a number; only the low 4 bits count, and each of the 16 values is a tag.
+    /// The state with an encoding; only the low 4 bits count, and each of the 16 values is valid.
     #[must_use]
     pub const fn from_bits(bits: u8) -> MappingState {
         match bits & 0xf {
@@ -60,28 +61,28 @@ impl MappingState {
 /// A place where content is stored: block and state, without check code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapped {
-    /// Physical block.
+    /// The physical block; PBN 0 for none.
     pub pbn: Pbn,
-    /// How the content lies in it.
+    /// How the content lies in the block.
     pub state: MappingState,
 }
 
 impl Mapped {
-    /// A block stored as it is.
+    /// The place of a block that is stored uncompressed.
     #[must_use]
     pub const fn uncompressed(pbn: Pbn) -> Mapped {
         Mapped { pbn, state: MappingState::Uncompressed }
     }
 }
 
-/// One block-map entry.
+/// One block-map entry, in its encoding on media.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mapping(u64);
 
 const _: () = assert!(core::mem::size_of::<Mapping>() == 8, "504 entries must fit a 4096-byte page");
 
 impl Mapping {
-    /// Nothing stored: the block reads as zeros.
+    /// Nothing is stored; the block reads as zeros.
     pub const UNMAPPED: Mapping = Mapping(0);
 
     /// An entry for content stored at `location` with a 24-bit check code.
@@ -95,13 +96,13 @@ impl Mapping {
         Mapping(location.pbn.0 | u64::from(location.state.to_bits()) << STATE_SHIFT | check << CHECK_SHIFT)
     }
 
-    /// The physical block, PBN 0 for none.
+    /// The physical block; PBN 0 for none.
     #[must_use]
     pub const fn pbn(self) -> Pbn {
         Pbn(self.0 & PBN_MASK)
     }
 
-    /// The state.
+    /// The state, decoded.
     #[must_use]
     pub const fn state(self) -> MappingState {
         MappingState::from_bits((self.0 >> STATE_SHIFT) as u8)
@@ -113,7 +114,7 @@ impl Mapping {
         (self.0 >> CHECK_SHIFT) as u32
     }
 
-    /// Block and state.
+    /// The place without the check code.
     #[must_use]
     pub const fn location(self) -> Mapped {
         Mapped { pbn: self.pbn(), state: self.state() }
@@ -125,13 +126,13 @@ impl Mapping {
         self.0 == 0
     }
 
-    /// True when the entry holds a reference to a physical block.
+    /// True when the entry refers to a physical block.
     #[must_use]
     pub const fn has_block(self) -> bool {
         self.0 & PBN_MASK != 0
     }
 
-    /// True when the block that it refers to holds fragments of several blocks.
+    /// True when the physical block is a compressed one.
     #[must_use]
     pub const fn is_compressed(self) -> bool {
         matches!(self.state(), MappingState::Compressed(_))
@@ -143,7 +144,7 @@ impl Mapping {
         self.0
     }
 
-    /// An entry that [`Mapping::to_raw`] gave.
+    /// Reverses [`Mapping::to_raw`].
     #[must_use]
     pub(crate) const fn from_raw(raw: u64) -> Mapping {
         Mapping(raw)
@@ -155,7 +156,7 @@ impl Mapping {
         self.0.to_le_bytes()
     }
 
-    /// Reads an entry from media, or nothing if no such entry is ever written.
+    /// Decodes an entry from media; none if no writer makes such an entry.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 8]) -> Option<Mapping> {
         let entry = Mapping(u64::from_le_bytes(bytes));
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn hostile_entries_are_refused() {
-        // Unmapped with a block; stored nowhere, with a check code and in a slot as well.
+        // Unmapped, but with a block; then mapped to no block: plain, with a check code, and in a slot.
         let nowhere = [[0, 0, 0, 0, 0x10, 0, 0, 0], [0, 0, 0, 0, 0x10, 1, 0, 0], [0, 0, 0, 0, 0x20, 0, 0, 0]];
         for bytes in [[1, 0, 0, 0, 0, 0, 0, 0]].into_iter().chain(nowhere) {
             assert_eq!(Mapping::from_bytes(bytes), None, "{bytes:?}");

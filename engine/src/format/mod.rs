@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume writes to its pool: the formats of its metadata, without any I/O.
+//! The formats of the metadata that a volume writes to its pool, without any I/O.
 //!
 //! All metadata that is changed in place is made of sealed sectors ([`sector`]): 512 bytes that a power cut leaves
-//! whole, each with a check code that is bound to the volume and to the place it belongs to. So a torn block is a mix
-//! of good sectors, and a sector in the wrong place or of another volume is damage.
+//! whole, each with a check code that is bound to the volume and to the sector's place. So a torn block is a mix of
+//! good sectors, and a sector in the wrong place or of another volume counts as damage.
 //!
 //! | module | what | where |
 //! |---|---|---|
 //! | [`map_page`] | a page of the block map: 504 entries | slabs; roots in an object of their own |
 //! | [`reference_block`] | 4032 reference counts | metadata area of a slab |
 //! | [`slab_journal_block`] | entries of a slab journal | metadata area of a slab |
-//! | [`slab_summary`] | what is to be known of a slab before it is loaded | metadata area of a slab |
-//! | [`index_section`] | records of the index, some thousand together | chapters of the index, which are mblocks |
+//! | [`slab_summary`] | what must be known of a slab before it is loaded | metadata area of a slab |
+//! | [`index_section`] | some thousand records of the index | chapters of the index, which are mblocks |
 //! | [`journal_record`] | entries of a recovery journal | records of the logs that are its segments |
 //! | [`compressed_block`] | fragments of up to 14 blocks of data; not sealed | slabs |
-//! | [`area`] | how a slab's metadata area is laid out | |
-//! | [`slab_rebuild`] | how reference blocks and journal make a slab's counts | |
+//! | [`area`] | the layout of a slab's metadata area | |
+//! | [`slab_rebuild`] | computes a slab's counts from reference blocks and journal | |
 
 pub mod area;
 pub mod compressed_block;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Names of the pages of the block map, and how they form trees.
+//! The names of block map pages, and how the pages form trees.
 //!
-//! There are 60 trees. Leaf page p belongs to tree `p mod 60` and is number `p / 60` in it; its parent is number
-//! `p / 60 / 504` of the level above, and so on. A page's index counts the pages of its level over all trees, as leaf
-//! pages are counted: `number * 60 + tree`. The root of each tree, on level [`ROOT_LEVEL`], has a fixed place; all
-//! other pages are made when they are first needed.
+//! There are 60 trees. Leaf page p belongs to tree `p mod 60` and is number `p / 60` in it; its parent is number `p /
+//! 60 / 504` of the level above, and so on. A page's index counts the pages of its level over all trees, as for leaf
+//! pages: `number * 60 + tree`. The root of each tree, on level [`ROOT_LEVEL`], has a fixed place; all other pages are
+//! allocated when first needed.
 //!
 //! ```text
 //!  level 3   root of tree t               60 pages, in an object of their own
@@ -13,23 +13,23 @@
 //!  level 1   up to 504^2 a tree
 //!  level 0   leaf pages, up to 504^3 a tree: 7.7e9 in all, where 4 PiB need 2.2e9
 //! ```
-//! Invariant: all pages of a tree belong to one shard. Differs from dm-vdo: 504 entries a page and so three levels
-//! above the leaves instead of four, for any logical size, so that growing never changes a tree's shape.
+//! Invariant: all pages of a tree belong to one shard. Differs from dm-vdo: a page has 504 entries, and so there are
+//! three levels above the leaves instead of four, for any logical size, so that growing never changes a tree's shape.
 
 use crate::units::{Lbn, ENTRIES_PER_LEAF_PAGE};
 
-/// Trees of the block map (roots). Divisible by most numbers of shards.
+/// The number of trees (and roots) of the block map. Divisible by most numbers of shards.
 pub const ROOTS: u64 = 60;
 
-/// Level of the roots; leaves are on level 0.
+/// The level of the roots; leaves are on level 0.
 pub const ROOT_LEVEL: u8 = 3;
 
-/// A page of the block map.
+/// Names a page of the block map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageId {
     /// 0 for a leaf, up to [`ROOT_LEVEL`].
     pub level: u8,
-    /// Number among the pages of its level.
+    /// The page's number among the pages of its level.
     pub index: u64,
 }
 
@@ -40,7 +40,7 @@ impl PageId {
         PageId { level: 0, index: lbn.0 / ENTRIES_PER_LEAF_PAGE }
     }
 
-    /// The root of a tree.
+    /// The root page of a tree.
     #[must_use]
     pub const fn root(tree: u64) -> PageId {
         PageId { level: ROOT_LEVEL, index: tree }
@@ -52,19 +52,19 @@ impl PageId {
         self.index % ROOTS
     }
 
-    /// True for a root.
+    /// True for the root page of a tree.
     #[must_use]
     pub const fn is_root(self) -> bool {
         self.level == ROOT_LEVEL
     }
 
-    /// True for a leaf.
+    /// True for a page that maps blocks.
     #[must_use]
     pub const fn is_leaf(self) -> bool {
         self.level == 0
     }
 
-    /// The page that says where this one is, and in which entry; none for a root.
+    /// The page that points to this one, and the number of the entry; none for a root.
     #[must_use]
     pub const fn parent(self) -> Option<(PageId, usize)> {
         if self.is_root() {
@@ -75,7 +75,7 @@ impl PageId {
         Some((PageId { level: self.level + 1, index: parent }, (number % ENTRIES_PER_LEAF_PAGE) as usize))
     }
 
-    /// The page that entry `slot` of this one tells of; none for a leaf.
+    /// The page that entry `slot` of this one points to; none for a leaf.
     #[must_use]
     pub const fn child(self, slot: usize) -> Option<PageId> {
         if self.is_leaf() {
@@ -85,7 +85,7 @@ impl PageId {
         Some(PageId { level: self.level - 1, index: number * ROOTS + self.tree() })
     }
 
-    /// The first block of a leaf page.
+    /// The first logical block that a leaf page maps.
     #[must_use]
     pub const fn first_lbn(self) -> Lbn {
         Lbn(self.index * ENTRIES_PER_LEAF_PAGE)

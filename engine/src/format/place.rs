@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Where a transfer goes, as the engine names it.
+//! The target of a transfer, as the engine names it.
 
 use crate::units::Pbn;
 
-/// Where a transfer goes: an object of the volume in its pool, and a place in it. [`crate::format::Placement`] knows
-/// where on which bdev that is.
+/// The target of a transfer: an object of the volume in its pool, and a position in it. [`crate::format::Placement`]
+/// translates it into a bdev and a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Blocks of one slab from this one on.
+    /// Blocks of one slab, from this one on.
     Data(Pbn),
     /// Blocks of a slab's metadata area: summary, reference counts, slab journal ([`crate::format`]).
     SlabMetadata {
-        /// Number of the slab in the volume.
+        /// The slab's number in the volume.
         slab: u64,
-        /// First block in its area.
+        /// The first block, counted from the start of the area.
         block: u32,
     },
     /// Blocks of the object that holds the roots of the block map.
     Roots {
-        /// First block.
+        /// The first block, counted from the start of the object.
         block: u32,
     },
     /// Part of a log that is a segment of a recovery journal.
     Journal {
-        /// Number of the segment in the volume.
+        /// The segment's number in the volume.
         segment: u32,
-        /// First byte in the log, a multiple of the sector size.
+        /// The first byte in the log, a multiple of the sector size.
         offset: u64,
     },
 }

@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Where the objects of a volume lie on the bdevs below.
+//! The places of a volume's objects on the bdevs below.
 //!
-//! The engine names a place by the object and the block in it ([`Place`]). The objects are a pool's and may lie anywhere
-//! on its drives. Invariant: a transfer never crosses from one object to the next, so the place of its first byte is
-//! enough.
+//! The engine names a target by the object and the block in it ([`Place`]). The objects belong to a pool and may lie
+//! anywhere on its drives. Invariant: a transfer never crosses from one object to the next, so the place of its first
+//! byte suffices.
 
 use super::area::AreaLayout;
 use super::{Geometry, Place};
 use crate::units::BLOCK_SIZE;
 
-/// A byte of one of the bdevs that a volume uses.
+/// A byte position on one of the bdevs that a volume uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeviceByte {
-    /// Number of the bdev: 0 for CAPACITY, 1 for STAGING when the volume uses one.
+    /// The bdev: 0 for CAPACITY, 1 for STAGING when the volume uses one.
     pub device: u8,
-    /// The byte, from its start.
+    /// The byte offset from the start of the bdev.
     pub at: u64,
 }
 
 impl DeviceByte {
-    /// The byte so many bytes further on.
+    /// The position `bytes` further on, on the same bdev.
     #[must_use]
     pub const fn plus(self, bytes: u64) -> DeviceByte {
         DeviceByte { device: self.device, at: self.at + bytes }
     }
 }
 
-/// Where every object of a volume begins.
+/// The start of every object of a volume.
 #[derive(Debug, Clone)]
 pub struct Placement {
-    /// The layout.
+    /// Translates block numbers into slab numbers and offsets.
     pub geometry: Geometry,
-    /// First byte of each slab, in the order of their numbers.
+    /// The first byte of each slab, by slab number.
     pub slabs: Vec<DeviceByte>,
-    /// First byte of each slab's metadata area.
+    /// The first byte of each slab's metadata area, by slab number.
     pub areas: Vec<DeviceByte>,
-    /// First byte of the object with the roots of the block map.
+    /// The first byte of the object with the roots of the block map.
     pub roots: DeviceByte,
-    /// First byte of each segment of a recovery journal.
+    /// The first byte of each segment of a recovery journal, by segment number.
     pub segments: Vec<DeviceByte>,
 }
 
 impl Placement {
-    /// The byte where a place begins.
+    /// The position where a place begins.
     ///
     /// # Panics
-    /// If the volume has no such object: the engine never asks for one.
+    /// If the volume has no such object: the engine never names one.
     #[inline]
     #[must_use]
     pub fn locate(&self, place: Place) -> DeviceByte {

@@ -5,8 +5,8 @@
 //! ```text
 //!  sector 0 .. 7, each:  offset 0: 504 counters of one byte    stamp: commit point
 //! ```
-//! The commit point of a sector is the low 32 bits of the number of the first slab journal entry that its counters do not
-//! include. A write that a power cut has torn leaves sectors of different points, each of them right by itself.
+//! The commit point of a sector is the low 32 bits of the number of the first slab journal entry that its counters do
+//! not include. A write that a power cut has torn leaves sectors with different points, each of them valid by itself.
 //!
 //! A provisional counter, 255, means nothing on media: it reads as 0, a free block.
 
@@ -14,18 +14,18 @@ use super::area::AreaBlock;
 use super::sector::{self, DamagedSector, Kind, CONTENT_BYTES, SECTORS_PER_BLOCK};
 use crate::units::Block;
 
-/// Counters in a sector.
+/// Counters in a sector, one byte each.
 pub const COUNTS_PER_SECTOR: u32 = CONTENT_BYTES as u32;
 
-/// Counters in a block.
+/// Counters in a block of eight sectors.
 pub const COUNTS_PER_BLOCK: u32 = COUNTS_PER_SECTOR * SECTORS_PER_BLOCK as u32;
 
 const _: () = assert!(COUNTS_PER_BLOCK == 4032, "a slab has ceil(blocks / 4032) reference blocks, as in dm-vdo");
 
-/// A counter that only says that its block is locked.
+/// The counter of a block that is only locked.
 const PROVISIONAL: u8 = 255;
 
-/// Writes the block of `counts`; those that a last block does not have are zero.
+/// Encodes a block of `counts`; counters that the last block of a slab lacks are zero.
 ///
 /// # Panics
 /// If there are more counters than fit.
@@ -38,10 +38,11 @@ pub fn encode(id: AreaBlock, point: u32, counts: &[u8], block: &mut Block) {
     sector::seal_block(block, id.identity(Kind::ReferenceBlock), point);
 }
 
-/// Reads as many counters as there is room for, and the commit points of the sectors. On an error `counts` is as it was.
+/// Decodes as many counters as `counts` has room for, and the commit points of all sectors. On an error `counts` is
+/// unchanged.
 ///
 /// # Errors
-/// The first sector that is not what it must be.
+/// The first sector that is damaged or belongs elsewhere.
 pub fn decode(id: AreaBlock, block: &Block, counts: &mut [u8]) -> Result<[u32; SECTORS_PER_BLOCK], DamagedSector> {
     let points = sector::open_block(block, id.identity(Kind::ReferenceBlock))?;
     for (sector, counts) in sector::sectors(block).iter().zip(counts.chunks_mut(CONTENT_BYTES)) {

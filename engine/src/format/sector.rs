@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A sealed sector: 504 bytes of content that know where they belong.
+//! A sealed sector: 504 bytes of content with a check code that is bound to their place.
 //!
 //! ```text
 //!  offset size
@@ -8,47 +8,47 @@
 //!     504    4  stamp: a number of the owner's, little-endian
 //!     508    4  CRC32C of the identity (24 bytes) and bytes 0 to 507, little-endian
 //! ```
-//! The identity is not stored: who reads a sector knows which one it must be. Invariant: a sector of another volume,
-//! kind, block or place in the block does not open.
+//! The identity is not stored: the reader of a sector knows which one it must be. Invariant: a sector of another
+//! volume, kind, block or place in the block does not open.
 
 use thiserror::Error;
 
 use crate::units::{Block, SECTOR_SIZE};
 
-/// Bytes of content in a sector.
+/// Bytes of content in a sector; stamp and check code take the other 8.
 pub const CONTENT_BYTES: usize = SECTOR_SIZE - 8;
 
-/// Sectors in a block.
+/// The number of sectors in a block: 8.
 pub const SECTORS_PER_BLOCK: usize = crate::units::BLOCK_SIZE / SECTOR_SIZE;
 
-/// What kind of metadata a sector is part of.
+/// The kind of metadata that a sector is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Page of the block map.
+    /// A page of the block map.
     MapPage = 1,
-    /// Reference counts.
+    /// A block of reference counts.
     ReferenceBlock = 2,
-    /// Slab journal.
+    /// A block of a slab journal.
     SlabJournal = 3,
-    /// Slab summary.
+    /// The summary of a slab.
     SlabSummary = 4,
 }
 
-/// What a sector must be: which volume's, what, which block of it, which sector of the block.
+/// The identity that a sector must have: the volume, the kind, the block, the sector in the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The volume's nonce.
     pub nonce: u64,
-    /// Kind of metadata.
+    /// The kind of metadata.
     pub kind: Kind,
-    /// Level of a map page; 0 for others.
+    /// The level of a map page; 0 for others.
     pub level: u8,
-    /// Number of the sector in its block, 0 to 7.
+    /// The sector's number in its block, 0 to 7.
     pub sector: u8,
-    /// Page number, or slab number.
+    /// The page's index, or the slab number.
     pub object: u64,
-    /// Block in the slab's area; of a map page its life.
+    /// The block in the slab's area; for a map page its life.
     pub block: u32,
 }
 
@@ -69,12 +69,12 @@ impl Identity {
     }
 }
 
-/// A sector that is damaged, or belongs elsewhere.
+/// The number in its block of a sector that is damaged, or belongs elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("sector {0} is damaged or belongs elsewhere")]
 pub struct DamagedSector(pub u8);
 
-/// One sector.
+/// The bytes of one sector, sealed or not.
 pub type Sector = [u8; SECTOR_SIZE];
 
 fn check_code(sector: &Sector, identity: Identity) -> u32 {
@@ -85,44 +85,44 @@ fn check_code(sector: &Sector, identity: Identity) -> u32 {
     digest.finalize() as u32
 }
 
-/// Completes a sector whose content is in place.
+/// Adds stamp and check code to a sector whose content is in place.
 pub fn seal(sector: &mut Sector, identity: Identity, stamp: u32) {
     sector[CONTENT_BYTES..CONTENT_BYTES + 4].copy_from_slice(&stamp.to_le_bytes());
     let code = check_code(sector, identity);
     sector[CONTENT_BYTES + 4..].copy_from_slice(&code.to_le_bytes());
 }
 
-/// The stamp of a sector; none when it is not what it must be.
+/// The stamp of a sector; none when the sector is damaged or has another identity.
 #[must_use]
 pub fn open(sector: &Sector, identity: Identity) -> Option<u32> {
     let [.., a, b, c, d, e, f, g, h] = *sector;
     (u32::from_le_bytes([e, f, g, h]) == check_code(sector, identity)).then_some(u32::from_le_bytes([a, b, c, d]))
 }
 
-/// The sectors of a block.
+/// Splits a block into its sectors.
 #[must_use]
 pub fn sectors(block: &Block) -> &[Sector; SECTORS_PER_BLOCK] {
     let (sectors, _) = block.as_chunks();
     sectors.first_chunk().expect("a block is eight sectors")
 }
 
-/// The sectors of a block, to be changed.
+/// Splits a block into its sectors, to be changed.
 pub fn sectors_mut(block: &mut Block) -> &mut [Sector; SECTORS_PER_BLOCK] {
     let (sectors, _) = block.as_chunks_mut();
     sectors.first_chunk_mut().expect("a block is eight sectors")
 }
 
-/// Completes the sectors of a block whose content is in place.
+/// Seals the sectors of a block whose content is in place; all get the same stamp.
 pub fn seal_block(block: &mut Block, identity: Identity, stamp: u32) {
     for (number, sector) in sectors_mut(block).iter_mut().enumerate() {
         seal(sector, identity.at(number), stamp);
     }
 }
 
-/// The stamps of a block's sectors.
+/// Checks the sectors of a block and returns their stamps.
 ///
 /// # Errors
-/// The first sector that is not what it must be.
+/// The first sector that is damaged or belongs elsewhere.
 pub fn open_block(block: &Block, identity: Identity) -> Result<[u32; SECTORS_PER_BLOCK], DamagedSector> {
     let mut stamps = [0; SECTORS_PER_BLOCK];
     for (number, (sector, stamp)) in sectors(block).iter().zip(&mut stamps).enumerate() {

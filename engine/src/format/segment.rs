@@ -7,11 +7,11 @@ use mpool::mlog::block::Stamp;
 /// An erased log that a shard writes its journal to.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalSegment {
-    /// Its number in the volume, as in [`crate::Place::Journal`].
+    /// The segment's number in the volume, as in [`crate::Place::Journal`].
     pub number: u32,
-    /// Size in bytes, whole sectors.
+    /// The size in bytes, a multiple of the sector size.
     pub capacity_bytes: u64,
-    /// Bytes in a sector of the drive: 512 or 4096.
+    /// Bytes of a drive sector: 512 or 4096.
     pub sector_bytes: usize,
     /// Identity and generation of the log. An erasure changes the generation.
     pub stamp: Stamp,

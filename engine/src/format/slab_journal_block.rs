@@ -16,12 +16,12 @@
 //!                         | kind| offset (23 bit) | count-1|
 //!                         +-----+-----------------+--------+
 //! ```
-//! An entry changes 1 to 128 consecutive counters in the same way. Entries of a slab are numbered from 0 over all its
-//! blocks; a run is one entry. The stamp of every sector is the low 32 bits of the block's sequence number, so a torn
-//! block does not pass for a whole one.
+//! An entry changes 1 to 128 consecutive counters in the same way. The entries of a slab are numbered from 0 over all
+//! its blocks; a run is one entry. The stamp of every sector is the low 32 bits of the block's sequence number, so a
+//! torn block does not pass for a whole one.
 //!
-//! Differs from dm-vdo: entries carry their kind instead of a bitmap behind them, and runs, for discards; head and
-//! recovery points are in the summary, which is written after each block anyway.
+//! Differs from dm-vdo: entries carry their kind instead of a bitmap behind them, and there are runs, for discards.
+//! Head and recovery points are in the summary, which is written after each block anyway.
 
 use mpool::format::fields::{FieldReader, FieldWriter, Truncated};
 use thiserror::Error;
@@ -30,10 +30,10 @@ use super::area::AreaBlock;
 use super::sector::{self, DamagedSector, Kind, CONTENT_BYTES, SECTORS_PER_BLOCK};
 use crate::units::Block;
 
-/// Entries that a block holds.
+/// The most entries in a block.
 pub const ENTRIES_PER_BLOCK: usize = ENTRIES_IN_FIRST_SECTOR + (SECTORS_PER_BLOCK - 1) * CONTENT_BYTES / ENTRY_BYTES;
 
-/// Blocks that one entry can change.
+/// The most blocks that one entry can change.
 pub const MAX_RUN: u32 = 1 << RUN_BITS;
 
 const ENTRIES_IN_FIRST_SECTOR: usize = (CONTENT_BYTES - HEADER_BYTES) / ENTRY_BYTES;
@@ -46,35 +46,35 @@ const KIND_SHIFT: u32 = RUN_BITS + OFFSET_BITS;
 const _: () = assert!(ENTRIES_PER_BLOCK == 121 + 7 * 126);
 const _: () = assert!(KIND_SHIFT + 2 == u32::BITS);
 
-/// How a counter changes.
+/// A change of one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SlabChange {
     /// A data block gains a reference.
     Increment,
-    /// A data block loses one.
+    /// A data block loses a reference.
     Decrement,
     /// A free block becomes a page of the block map: 254 references.
     BlockMapIncrement,
-    /// A page of the block map gives its block back: no reference is left.
+    /// The block of a block map page becomes free: no reference is left.
     BlockMapDecrement,
 }
 
 /// One entry of a slab journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlabEntry {
-    /// First block, counted from the start of the slab; below 2^23.
+    /// The first block, counted from the start of the slab; below 2^23.
     pub offset: u32,
-    /// Number of blocks, 1 to [`MAX_RUN`].
+    /// The number of blocks, 1 to [`MAX_RUN`].
     pub count: u8,
-    /// What happens to each.
+    /// The change of each block's counter.
     pub change: SlabChange,
 }
 
 impl SlabEntry {
-    /// The entry in its 4 bytes.
+    /// Encodes the entry in 4 bytes.
     ///
     /// # Panics
-    /// If offset or count are out of range.
+    /// If offset or count is out of range.
     #[must_use]
     pub const fn pack(self) -> u32 {
         assert!(self.offset < 1 << OFFSET_BITS, "offsets are below 2^23");
@@ -82,7 +82,7 @@ impl SlabEntry {
         (self.change as u32) << KIND_SHIFT | self.offset << RUN_BITS | (self.count as u32 - 1)
     }
 
-    /// The entry of 4 bytes: each of the four kinds is one. The run may still end beyond the slab.
+    /// Decodes an entry; all four kinds are valid. The run may still end beyond the slab.
     #[must_use]
     pub const fn unpack(raw: u32) -> SlabEntry {
         let change = match raw >> KIND_SHIFT {
@@ -96,7 +96,7 @@ impl SlabEntry {
         SlabEntry { offset, count, change }
     }
 
-    /// The entries for the same change of more blocks than one entry can hold.
+    /// Splits the same change of any number of blocks into entries.
     pub fn runs(offset: u32, blocks: u32, change: SlabChange) -> impl Iterator<Item = SlabEntry> {
         (0..blocks).step_by(MAX_RUN as usize).map(move |done| SlabEntry {
             offset: offset + done,
@@ -106,52 +106,52 @@ impl SlabEntry {
     }
 }
 
-/// What a block says of itself.
+/// The fields in the header of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Its sequence number; the first block of a slab is 1.
+    /// The sequence number of the block; the first block of a slab is 1.
     pub sequence: u64,
-    /// Number of its first entry.
+    /// The number of the block's first entry.
     pub first_entry: u64,
-    /// Number of its entries, up to [`ENTRIES_PER_BLOCK`].
+    /// The number of entries, up to [`ENTRIES_PER_BLOCK`].
     pub count: u16,
 }
 
 impl Header {
-    /// Number of the entry behind the last one.
+    /// The number of the entry behind the block's last.
     #[must_use]
     pub const fn next_entry(&self) -> u64 {
         self.first_entry + self.count as u64
     }
 }
 
-/// Why a block is no block of a slab journal.
+/// Why a block is not a block of a slab journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SlabJournalDamage {
-    /// A sector is not what it must be.
+    /// A sector is damaged, or belongs elsewhere.
     #[error(transparent)]
     Sector(#[from] DamagedSector),
-    /// A sector is of another block that was written to the same place.
+    /// A sector belongs to another block that was written to the same place.
     #[error("sector {sector} is of block {stamp:#x} (low 32 bits), not of block {sequence}")]
     Torn {
-        /// The sector.
+        /// The sector's number in the block.
         sector: u8,
-        /// Its stamp.
+        /// The stamp that it has.
         stamp: u32,
         /// The sequence number in the first sector.
         sequence: u64,
     },
-    /// More entries than a block holds, or more than there are numbers for.
+    /// More entries than a block holds, or than there are numbers for.
     #[error("{count} entries from number {first_entry} on are more than possible")]
     Count {
-        /// Number of the first entry.
+        /// The number of the first entry.
         first_entry: u64,
-        /// Number of entries.
+        /// The number of entries.
         count: u16,
     },
 }
 
-/// The places of the entries, in order.
+/// The 4-byte fields of the entries, in order.
 fn fields(block: &Block) -> impl Iterator<Item = [u8; ENTRY_BYTES]> + '_ {
     sector::sectors(block).iter().enumerate().flat_map(|(number, sector)| {
         let from = if number == 0 { HEADER_BYTES } else { 0 };
@@ -159,7 +159,7 @@ fn fields(block: &Block) -> impl Iterator<Item = [u8; ENTRY_BYTES]> + '_ {
     })
 }
 
-/// Writes a block of `entries`.
+/// Encodes a block of `entries`.
 ///
 /// # Panics
 /// If there are more entries than fit.
@@ -185,10 +185,10 @@ pub fn encode(
     sector::seal_block(block, id.identity(Kind::SlabJournal), sequence as u32);
 }
 
-/// Reads a block: its header, and its entries in order.
+/// Decodes a block: its header, and its entries in order.
 ///
 /// # Errors
-/// The first thing about it that is not as it must be.
+/// The first defect found.
 pub fn decode(
     id: AreaBlock,
     block: &Block,
@@ -249,7 +249,7 @@ mod tests {
         decode(id, block).map(|(header, entries)| (header, entries.collect()))
     }
 
-    /// A block with raw bytes in place of some, sealed anew.
+    /// A block in which some bytes are replaced, sealed again.
     fn altered(good: &Block, at: usize, bytes: &[u8]) -> Block {
         let mut bad = *good;
         bad[at..at + bytes.len()].copy_from_slice(bytes);
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    /// Content of any bytes, sealed: what passes is a block, and is written as it was read.
+    /// Sealed blocks with any content: one that decodes is encoded again as it was read.
     #[test]
     fn any_sealed_bytes_are_judged() {
         let mut numbers = Numbers::new(9);

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How reference blocks and journal make a slab's counts: what scrubbing, recovery and check have in common.
+//! Computes a slab's counts from reference blocks and journal, for scrubbing, recovery and check alike.
 //!
-//! The counters are the caller's, one byte a block. The order of the calls:
+//! The caller owns the counters, one byte for each block. The order of the calls:
 //! 1. [`SlabRebuild::new`];
 //! 2. [`SlabRebuild::load_reference_block`] for each reference block, if [`SlabRebuild::needs_reference_blocks`];
 //! 3. [`SlabRebuild::apply_journal_block`] for each block of [`SlabRebuild::journal_blocks`], in order;
 //! 4. [`SlabRebuild::finish`].
 //!
-//! An entry is skipped where the sector of its counter includes it already: the sector's commit point is behind it. A point
-//! outside of what the journal holds is older than the journal, however much: 32 bits would tell "older" from "newer"
-//! only within 2^31 entries, and a sector that nobody changes is not written again. (What is left: a sector that rested
-//! for just about 2^32 changes of its slab and was changed since the last time that its block was written.)
+//! An entry is skipped where the sector of its counter includes the entry already: the sector's commit point is behind
+//! it. A point outside of the range that the journal holds is taken to be older than the journal, by any distance: 32
+//! bits would tell "older" from "newer" only within 2^31 entries, and a sector that never changes is not written again.
+//! (The remaining case: a sector that was idle for very nearly 2^32 changes of its slab and has changed since its block
+//! was last written.)
 //!
-//! Differs from dm-vdo: an entry beyond the slab's data blocks is damage; there are no other blocks in a slab.
+//! Differs from dm-vdo: an entry beyond the slab's data blocks is damage; a slab has no other blocks.
 
 use core::ops::Range;
 
@@ -26,68 +27,68 @@ use super::slab_journal_block::{self, SlabChange, SlabEntry, SlabJournalDamage};
 use super::slab_summary::SlabSummary;
 use crate::units::{Block, MAX_REFERENCES};
 
-/// Why a slab's counts cannot be made.
+/// Why a slab's counts cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ScrubError {
     /// A reference block is damaged.
     #[error("reference block {number}: {damage}")]
     ReferenceBlock {
-        /// Its number.
+        /// The reference block's number in the slab.
         number: u32,
-        /// What is wrong with it.
+        /// The sector that is damaged.
         damage: DamagedSector,
     },
     /// A block of the journal is damaged.
     #[error("slab journal block {sequence}: {damage}")]
     JournalBlock {
-        /// The sequence number that it should have.
+        /// The sequence number that the block should have.
         sequence: u64,
-        /// What is wrong with it.
+        /// The damage found by the decoder.
         damage: SlabJournalDamage,
     },
-    /// A block of the journal is good, but another one than it should be.
+    /// A block of the journal is intact, but is not the expected one.
     #[error("slab journal block {sequence}: block {found} is in its place")]
     Sequence {
-        /// The sequence number that it should have.
+        /// The sequence number that the block should have.
         sequence: u64,
-        /// The one that it has.
+        /// The sequence number that it has.
         found: u64,
     },
-    /// The entries' numbers do not go on from block to block, up to what the summary says.
+    /// Entry numbers are not consecutive from block to block, or do not end where the summary says.
     #[error("slab journal block {sequence}: it begins with entry {found} instead of {expected}")]
     EntryNumber {
-        /// The block; the tail for the end of the journal.
+        /// The journal block; the tail for the end of the journal.
         sequence: u64,
-        /// The number that should follow.
+        /// The entry number that should follow.
         expected: u64,
-        /// The number that follows.
+        /// The entry number that follows.
         found: u64,
     },
-    /// An entry is about blocks that the slab does not have.
+    /// An entry names blocks that the slab does not have.
     #[error("slab journal block {sequence}: {count} blocks from {offset} on are not in the slab")]
     Offset {
-        /// The block.
+        /// The journal block that holds the entry.
         sequence: u64,
-        /// First block of the entry.
+        /// The first block of the entry.
         offset: u32,
-        /// Its number of blocks.
+        /// The entry's number of blocks.
         count: u8,
     },
-    /// A counter cannot change so (REF_COUNT_INVALID).
+    /// The counter does not allow the change (REF_COUNT_INVALID).
     #[error("slab journal block {sequence}: {change:?} of block {offset}, which has {counter} references")]
     Counter {
-        /// The block of the journal.
+        /// The journal block that holds the entry.
         sequence: u64,
-        /// The block of the slab.
+        /// The block, counted from the start of the slab.
         offset: u32,
-        /// Its references.
+        /// The references that it has.
         counter: u8,
-        /// What should have happened to them.
+        /// The refused change.
         change: SlabChange,
     },
 }
 
-/// The counter after a change, or none when the change is not allowed: dm-vdo's table for replay.
+/// The counter after a change; none when the change is not allowed: dm-vdo's table for replay.
 const fn changed(counter: u8, change: SlabChange) -> Option<u8> {
     match (change, counter) {
         (SlabChange::Increment, 0..MAX_REFERENCES) => Some(counter + 1),
@@ -98,7 +99,7 @@ const fn changed(counter: u8, change: SlabChange) -> Option<u8> {
     }
 }
 
-/// A slab whose counts are being made.
+/// The state of a slab whose counts are being computed.
 #[derive(Debug)]
 pub struct SlabRebuild {
     nonce: u64,
@@ -107,7 +108,7 @@ pub struct SlabRebuild {
     counts_written: bool,
     tail: u64,
     next_sequence: u64,
-    /// Numbers of the journal's entries; the first is known with its first block.
+    /// Numbers of the journal's entries; the first is known with the first block.
     first_entry: Option<u64>,
     next_entry: u64,
     end_entry: u64,
@@ -116,7 +117,7 @@ pub struct SlabRebuild {
 }
 
 impl SlabRebuild {
-    /// Begins to make the counts of a slab, which become zero.
+    /// Begins with a slab, and sets all its counts to zero.
     #[must_use]
     pub fn new(nonce: u64, slab: u64, summary: &SlabSummary, counts: &mut [u8]) -> SlabRebuild {
         counts.fill(0);
@@ -131,24 +132,24 @@ impl SlabRebuild {
             first_entry: None,
             next_entry: summary.next_entry,
             end_entry: summary.next_entry,
-            // Counts that were never written include nothing: the journal has entry 0 and all others.
+            // Counts that were never written include nothing: the journal has all entries from 0 on.
             points: vec![0; layout.reference_blocks as usize * SECTORS_PER_BLOCK],
         }
     }
 
-    /// True if the reference blocks mean something: all have been written once.
+    /// True if the reference blocks are valid: all have been written once.
     #[must_use]
     pub fn needs_reference_blocks(&self) -> bool {
         self.counts_written
     }
 
-    /// The sequence numbers of the blocks of the journal that are still to be applied.
+    /// The sequence numbers of the journal blocks still to be applied.
     #[must_use]
     pub fn journal_blocks(&self) -> Range<u64> {
         self.next_sequence..self.tail
     }
 
-    /// Takes the counters of a reference block, before any block of the journal.
+    /// Loads the counters of a reference block, before any block of the journal is applied.
     ///
     /// # Errors
     /// ReferenceBlock.
@@ -169,10 +170,10 @@ impl SlabRebuild {
     /// Applies the next block of the journal.
     ///
     /// # Errors
-    /// JournalBlock, Sequence, EntryNumber, Offset, Counter. The counts mean nothing then.
+    /// JournalBlock, Sequence, EntryNumber, Offset, Counter. The counts are meaningless then.
     ///
     /// # Panics
-    /// If another block is the next, or none is.
+    /// If another block is the next, or none is left.
     pub fn apply_journal_block(&mut self, sequence: u64, block: &Block, counts: &mut [u8]) -> Result<(), ScrubError> {
         assert!(sequence == self.next_sequence && sequence < self.tail, "blocks are applied in order");
         let id = AreaBlock { nonce: self.nonce, slab: self.slab, block: self.layout.journal_block(sequence) };
@@ -194,7 +195,7 @@ impl SlabRebuild {
     fn follow(&mut self, sequence: u64, found: u64) -> Result<(), ScrubError> {
         let expected = match self.first_entry {
             Some(_) => self.next_entry,
-            // The first block of all begins with the first entry of all.
+            // The slab's first block begins with its first entry.
             None if sequence == 1 => 0,
             None => found.min(self.end_entry),
         };
@@ -231,13 +232,13 @@ impl SlabRebuild {
         behind_first <= self.end_entry.saturating_sub(first) && number.saturating_sub(first) < behind_first
     }
 
-    /// Checks that the journal ended where it should.
+    /// Checks that the journal ended where the summary says.
     ///
     /// # Errors
     /// EntryNumber.
     ///
     /// # Panics
-    /// If not all of its blocks were applied.
+    /// If not all blocks of the journal were applied.
     pub fn finish(&self) -> Result<(), ScrubError> {
         assert!(self.next_sequence == self.tail, "all blocks are applied");
         if self.next_entry == self.end_entry {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The summary of a slab: what is to be known of it before it is loaded.
+//! The summary of a slab: what must be known of the slab before it is loaded.
 //!
 //! ```text
 //!  offset size  (one sealed sector; the rest of the block is zero)
@@ -16,11 +16,11 @@
 //! ```
 //! The stamp is the low 32 bits of a number that the writer raises with each update; it is not interpreted.
 //!
-//! The summary is the commit point of all that the area holds: it is one sector, so a power cut leaves the old one or the
-//! new one. Journal blocks from `head` to before `tail` count, others do not, whatever they are.
+//! The summary is the commit point of everything in the area: it is one sector, so a power cut leaves the old one or
+//! the new one. Journal blocks from `head` to before `tail` count; others do not, whatever they contain.
 //!
-//! Differs from dm-vdo, where two bytes a slab say where the journal's last block is, and that block has head and
-//! recovery point.
+//! Differs from dm-vdo, where two bytes for each slab say where the journal's last block is, and that block has head
+//! and recovery point.
 
 use mpool::format::fields::{FieldReader, FieldWriter, Truncated};
 use thiserror::Error;
@@ -35,16 +35,16 @@ const BYTES: usize = 40 + 8 * MAX_SHARDS;
 
 const _: () = assert!(BYTES == 296 && BYTES <= CONTENT_BYTES, "a summary is one sector");
 
-/// Sequence numbers are smaller (JOURNAL_OVERFLOW). At a million blocks a second they last for nine years.
+/// Sequence numbers are below this (JOURNAL_OVERFLOW). At a million blocks a second they last for nine years.
 pub const MAX_SEQUENCE: u64 = 1 << 48;
 
-/// Numbers of entries are smaller.
+/// Entry numbers are below this.
 const MAX_ENTRY_NUMBER: u64 = MAX_SEQUENCE * ENTRIES_PER_BLOCK as u64;
 
 const COUNTS_WRITTEN: u8 = 1;
 const OPENED: u8 = 2;
 
-/// A slab's summary.
+/// The fields of a slab's summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlabSummary {
     /// Sequence number of the oldest journal block that is needed.
@@ -53,9 +53,9 @@ pub struct SlabSummary {
     pub tail: u64,
     /// Number of the next journal entry.
     pub next_entry: u64,
-    /// Free blocks when this was written.
+    /// Free blocks when the summary was written.
     pub free_blocks: u32,
-    /// All reference blocks have been written; until then all counts are zero but for the journal.
+    /// All reference blocks have been written once; until then the journal alone gives the counts.
     pub counts_written: bool,
     /// Blocks of the slab have been in use.
     pub opened: bool,
@@ -65,18 +65,18 @@ pub struct SlabSummary {
     pub points: [Point; MAX_SHARDS],
 }
 
-/// Why a block is no summary of the slab.
+/// Why a block is not the slab's summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SummaryDamage {
-    /// The sector is not what it must be.
+    /// The sector is damaged, or belongs elsewhere.
     #[error(transparent)]
     Sector(#[from] DamagedSector),
-    /// Head and tail cannot be those of a journal.
+    /// Head and tail are impossible for a journal.
     #[error("its journal has blocks {head} to {tail}")]
     Journal {
-        /// Head.
+        /// The head that the summary names.
         head: u64,
-        /// Tail.
+        /// The tail that the summary names.
         tail: u64,
     },
     /// More entries than a journal can have had.
@@ -85,7 +85,7 @@ pub enum SummaryDamage {
     /// More free blocks than the slab has blocks.
     #[error("it counts {0} free blocks, more than there are")]
     FreeBlocks(u32),
-    /// A flag that there is not.
+    /// An unknown flag is set.
     #[error("its flags are {0:#04x}")]
     Flags(u8),
 }
@@ -106,13 +106,13 @@ impl SlabSummary {
         }
     }
 
-    /// Blocks of the journal that are needed.
+    /// The number of journal blocks that are needed.
     #[must_use]
     pub const fn journal_length(&self) -> u64 {
         self.tail - self.head
     }
 
-    /// The points of a load generation: those of another one say nothing about its journals.
+    /// The points, if they belong to `generation`; points of another generation say nothing about its journals.
     #[must_use]
     pub const fn points_of(&self, generation: u64) -> [Point; MAX_SHARDS] {
         if self.generation == generation {
@@ -122,7 +122,7 @@ impl SlabSummary {
         }
     }
 
-    /// Writes the summary's block.
+    /// Encodes the summary's block.
     pub fn encode(&self, nonce: u64, slab: u64, update: u32, block: &mut Block) {
         block.fill(0);
         let [sector, ..] = sector::sectors_mut(block);
@@ -136,11 +136,11 @@ impl SlabSummary {
         sector::seal(sector, identity(nonce, slab), update);
     }
 
-    /// Reads a summary, and the stamp of its update.
+    /// Decodes a summary, and the stamp of its update.
     ///
     /// # Errors
-    /// What is wrong with it. Sequence numbers returned are at least 1, and no more apart than a journal has blocks; they
-    /// and the number of the next entry leave room for a journal that goes on.
+    /// The first defect found. The sequence numbers returned are at least 1, and no further apart than a journal has
+    /// blocks; they and the number of the next entry leave room for the journal to continue.
     pub fn decode(nonce: u64, slab: u64, block: &Block) -> Result<(SlabSummary, u32), SummaryDamage> {
         let [sector, ..] = sector::sectors(block);
         let update = sector::open(sector, identity(nonce, slab)).ok_or(DamagedSector(0))?;
@@ -170,7 +170,7 @@ fn identity(nonce: u64, slab: u64) -> sector::Identity {
     AreaBlock { nonce, slab, block: SUMMARY_BLOCK }.identity(Kind::SlabSummary)
 }
 
-/// The fields, and the flags as they are.
+/// The unchecked fields and flags.
 fn read(bytes: &[u8]) -> Result<(SlabSummary, u8), Truncated> {
     let mut reader = FieldReader::new(bytes);
     let [head, tail, next_entry] = [reader.u64()?, reader.u64()?, reader.u64()?];
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(SlabSummary::decode(NONCE, 5, &flags), Err(SummaryDamage::Flags(7)));
     }
 
-    /// Content of any bytes, sealed: what passes is a summary, and is written as it was read.
+    /// Sealed summaries with any content: one that decodes is encoded again as it was read.
     #[test]
     fn any_sealed_bytes_are_judged() {
         let mut numbers = Numbers::new(8);

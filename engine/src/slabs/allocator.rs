@@ -2,29 +2,28 @@
 
 //! The block allocator: finds free blocks and keeps track of how free each slab is.
 //!
-//! One slab is open at a time and allocation runs through it from start to end, so that blocks written one after the
-//! other lie side by side. Every change of a counter goes through [`BlockAllocator::change`], which keeps the numbers
-//! of free blocks and the priority table right.
+//! One slab is open at a time. Allocation runs through it from start to end, so blocks written one after the other lie
+//! side by side. Every change of a counter goes through [`BlockAllocator::change`], which keeps the numbers of free
+//! blocks and the priority table right.
 //!
-//! Invariants (I6, I10): `free_blocks`, of a slab and in total, is the number of zero counters of loaded slabs; the open
-//! slab is not in the table, nor is one that is not loaded; every other slab is, under the priority computed for it.
+//! Invariants (I6, I10): `free_blocks`, of a slab and in total, is the number of zero counters of loaded slabs. The
+//! table holds every loaded slab but the open one, under the priority computed for it.
 //!
-//! Differs from dm-vdo: when the best slab of the table has no free block, the zone is full, and nothing is opened
-//! to find that out.
+//! Differs from dm-vdo: when the best slab of the table has no free block, the zone is full, and no slab is opened to
+//! find that out.
 
 use super::layout::{BlockIndex, SlabIndex, ZoneLayout};
 use super::reference_counts::{Balance, Change, ReferenceCounts};
 use super::slab::{Priorities, Slab, FULL};
 use super::slab_priority::PriorityTable;
 
-/// The slab that blocks are allocated from, and where to look next in it.
+/// The slab that blocks are allocated from, and the offset where the search continues.
 #[derive(Debug, Clone, Copy)]
 struct OpenSlab {
     slab: SlabIndex,
     cursor: u32,
 }
 
-/// The allocator of one zone.
 #[derive(Debug)]
 pub(super) struct BlockAllocator {
     layout: ZoneLayout,
@@ -39,8 +38,8 @@ pub(super) struct BlockAllocator {
 }
 
 impl BlockAllocator {
-    /// An allocator over slabs of which some have never been used, as `is_unused` says; all blocks of those are free, and
-    /// they will be opened from low numbers to high. The others wait for [`BlockAllocator::load`].
+    /// Makes an allocator. All blocks of slabs that `is_unused` names are free; these slabs are opened from low numbers
+    /// to high. The other slabs wait for [`BlockAllocator::load`].
     pub fn new(layout: ZoneLayout, is_unused: impl Fn(SlabIndex) -> bool) -> BlockAllocator {
         let mut allocator = BlockAllocator {
             counts: ReferenceCounts::new(&layout),
@@ -57,7 +56,7 @@ impl BlockAllocator {
         allocator
     }
 
-    /// Takes over the layout of a zone that has grown. Allocates memory for the new slabs.
+    /// Adopts the layout of a zone that has grown. Allocates memory for the new slabs.
     pub fn grow(&mut self, layout: ZoneLayout, is_unused: impl Fn(SlabIndex) -> bool) {
         self.counts.grow(&layout);
         self.table.grow(layout.slabs());
@@ -74,7 +73,7 @@ impl BlockAllocator {
         }
     }
 
-    /// A slab's counters are known from now on.
+    /// Records that a slab's counters are known, and queues the slab.
     fn join(&mut self, number: SlabIndex, free_blocks: u32, was_opened: bool) {
         let slab = Slab { free_blocks, was_opened, is_loaded: true };
         self.slabs[number.0 as usize] = slab;
@@ -82,14 +81,14 @@ impl BlockAllocator {
         self.table.enqueue(number, self.priorities.of(slab));
     }
 
-    /// The counters of a slab that is not loaded, all zero, for its counts to be put there; [`BlockAllocator::load`] must
-    /// follow, or the slab is never loaded.
+    /// Returns the counters of a slab that is not loaded, all zero, for the caller to fill in. The caller must call
+    /// [`BlockAllocator::load`] afterwards, or the slab is never loaded.
     pub fn counters_to_load(&mut self, slab: SlabIndex) -> &mut [u8] {
         assert!(!self.slabs[slab.0 as usize].is_loaded, "{slab:?} is loaded twice");
         self.counts.counters_to_load(slab)
     }
 
-    /// The counters of a slab have been put in place: it is allocated from, from now on.
+    /// Marks a slab as loaded, once its counters are in place: blocks can be allocated from it.
     pub fn load(&mut self, slab: SlabIndex) {
         assert!(!self.slabs[slab.0 as usize].is_loaded, "{slab:?} is loaded twice");
         let free_blocks = self.counts.loaded(slab);
@@ -97,7 +96,6 @@ impl BlockAllocator {
         self.join(slab, free_blocks, true);
     }
 
-    /// The counters of a slab.
     #[inline]
     pub fn counters(&self, slab: SlabIndex) -> &[u8] {
         self.counts.counters_of(slab)
@@ -108,12 +106,10 @@ impl BlockAllocator {
         self.slabs[slab.0 as usize].free_blocks
     }
 
-    /// The counters of one reference block.
     pub fn reference_block(&self, slab: SlabIndex, number: u32) -> &[u8] {
         self.counts.reference_block(slab, number)
     }
 
-    /// Which blocks these are.
     pub const fn layout(&self) -> &ZoneLayout {
         &self.layout
     }
@@ -123,28 +119,26 @@ impl BlockAllocator {
         self.free_blocks
     }
 
-    /// How often a slab was opened for the first time.
+    /// Slabs opened for the first time, or loaded.
     pub const fn slabs_opened(&self) -> u64 {
         self.slabs_opened
     }
 
-    /// How often a slab was opened again.
+    /// Slabs opened again.
     pub const fn slabs_reopened(&self) -> u64 {
         self.slabs_reopened
     }
 
-    /// The counter of a block.
     #[inline]
     pub fn references(&self, block: BlockIndex) -> u8 {
         self.counts.get(block)
     }
 
-    /// The slab that blocks are allocated from.
     pub fn open_slab(&self) -> Option<SlabIndex> {
         self.open.map(|open| open.slab)
     }
 
-    /// The priority under which a slab waits to be opened; none for the open one and for those that are not loaded.
+    /// The priority under which a slab is queued; none for the open slab and for slabs that are not loaded.
     pub fn priority(&self, slab: SlabIndex) -> Option<u8> {
         self.table.priority(slab)
     }
@@ -157,12 +151,12 @@ impl BlockAllocator {
                 return Some(block);
             }
             self.close_slab();
-            // The best slab has a free block, so the search from its start finds one: this is the last turn.
+            // The best slab has a free block, so the search from its start finds one: this is the last iteration.
             self.open_best_slab()?;
         }
     }
 
-    /// Takes the next free block of the open slab, if there is one behind the cursor.
+    /// Takes the next free block of the open slab, if there is one at or after the cursor.
     #[inline]
     fn allocate_from_open_slab(&mut self) -> Option<BlockIndex> {
         let OpenSlab { slab, cursor } = self.open?;
@@ -177,14 +171,14 @@ impl BlockAllocator {
         Some(block)
     }
 
-    /// Puts the open slab, which has nothing more to give for now, back into the table.
+    /// Returns the open slab, which has no free block after the cursor, to the table.
     fn close_slab(&mut self) {
         if let Some(OpenSlab { slab, .. }) = self.open.take() {
             self.table.enqueue(slab, self.priorities.of(self.slabs[slab.0 as usize]));
         }
     }
 
-    /// Opens the best slab of the table; none when even that has no free block.
+    /// Opens the best slab of the table; none when it has no free block.
     fn open_best_slab(&mut self) -> Option<()> {
         let (slab, priority) = self.table.best()?;
         if priority == FULL {
@@ -202,7 +196,8 @@ impl BlockAllocator {
         Some(())
     }
 
-    /// Changes a counter and what depends on it; none, and nothing done, when the counter does not allow the change.
+    /// Changes a counter and what depends on it. None, and nothing is changed, when the counter does not allow the
+    /// change.
     #[inline]
     pub fn change(&mut self, block: BlockIndex, change: Change) -> Option<Balance> {
         let slab = self.layout.slab(block);
@@ -219,7 +214,7 @@ impl BlockAllocator {
                 self.free_blocks += 1;
             }
         }
-        // The open slab has no place in the table.
+        // The open slab is not in the table.
         if let Some(queued) = self.table.priority(slab) {
             let priority = self.priorities.of(*state);
             if priority != queued {
@@ -302,7 +297,7 @@ mod tests {
         assert_eq!(allocator.free_blocks(), 0);
     }
 
-    /// vdo-47: what is freed behind the cursor is not seen until the slab was closed; then it is, to the last block.
+    /// vdo-47: a block freed behind the cursor is not found until the slab has been closed; then every such block is.
     #[test]
     fn blocks_freed_behind_the_cursor_come_back_after_reopening() {
         let mut allocator = allocator(8, 2);
@@ -318,7 +313,7 @@ mod tests {
         assert_eq!(allocator.allocate(), None);
     }
 
-    /// vdo-49: openings and reopenings of a known sequence.
+    /// vdo-49: counts openings and reopenings of a known sequence.
     #[test]
     fn openings_are_counted() {
         let mut allocator = allocator(8, 2);
@@ -390,7 +385,7 @@ mod tests {
         allocator.audit().expect("consistent");
     }
 
-    /// An audit notices counts that are off.
+    /// The audit notices wrong counts.
     #[test]
     fn audit_sees_what_is_wrong() {
         let mut miscounted = allocator(8, 2);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Changes of reference counts: to the slab journal first, then to the counter.
+//! Changes of reference counts: first to the slab journal, then to the counter.
 //!
-//! A change is made at once if the slab's journal can take it, else it waits behind all earlier ones of its slab. If the
-//! slab's counts are not known yet, only the journal changes. A change that the counter does not allow is not recorded.
+//! A change is made at once if the slab's journal has room, else it queues behind all earlier changes of its slab.
+//! While the slab's counts are not known, only the journal changes. A change that the counter does not allow is not
+//! journaled.
 //!
-//! Differs from dm-vdo: a decrement of a provisional counter is refused. It has no reference that a mapping could
-//! lose; a lock that lets go of its block does that by itself ([`PhysicalZone::release`]).
+//! Differs from dm-vdo: a decrement of a provisional counter is refused. A provisional counter holds no reference that
+//! a mapping could lose; a lock that gives up its block frees it with [`PhysicalZone::release`].
 
 use super::error::PhysicalError;
 use super::event::{Applied, PhysicalEvent, Source};
@@ -21,15 +22,15 @@ use crate::format::slab_journal_block::{SlabChange, SlabEntry, ENTRIES_PER_BLOCK
 use crate::message::VioRef;
 use crate::units::Pbn;
 
-/// What came of an attempt to make a change.
+/// Outer error: the change has to wait. Inner result: the outcome of a change that need not.
 type Attempt = Result<Result<(), PhysicalError>, Obstacle>;
 
 impl<Buf: Copy> PhysicalZone<Buf> {
     /// Adds one reference to a locked block, on behalf of a holder's claim.
     ///
-    /// The first increment under a write lock downgrades it to a read lock whose 253 further references are the
-    /// writer's. The block's reference is not provisional any more. Under a block map lock the count becomes 254 at
-    /// once. The caller must not release the lock before a [`PhysicalEvent::Incremented`] that is to come.
+    /// The first increment under a write lock downgrades it to a read lock, and leases the 253 further references to
+    /// the writer. The block's reference is no longer provisional. Under a block map lock the count becomes 254 at
+    /// once. The caller must not release the lock while a [`PhysicalEvent::Incremented`] is outstanding.
     ///
     /// # Errors
     /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::ReferenceCount`] at 254 references.
@@ -38,7 +39,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.update(pbn, Update::Increment { pbn, vio }, source)
     }
 
-    /// The block map page that is allocated in a block is recorded: its count becomes 254, and its lock goes.
+    /// Counts a block map page that the recovery journal has recorded: the block's count becomes 254, and its lock is
+    /// released.
     ///
     /// # Errors
     /// As [`PhysicalZone::increment`].
@@ -46,33 +48,33 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.update(pbn, Update::Page { pbn }, source).map(|_| ())
     }
 
-    /// The block of a page of the block map that is recorded to be gone has no reference any more.
+    /// Frees the block of a block map page whose removal the recovery journal has recorded.
     ///
     /// # Errors
-    /// [`PhysicalError::NotOurs`]; [`PhysicalError::ReferenceCount`] when the block is no page's. As for decrements, a
-    /// change that has to wait fails later.
+    /// [`PhysicalError::NotOurs`]; [`PhysicalError::ReferenceCount`] when the block is not a page's. As with
+    /// decrements, a change that has to wait fails later.
     pub fn free_page(&mut self, pbn: Pbn, source: Source) -> Result<(), PhysicalError> {
         self.update(pbn, Update::FreePage { pbn }, source).map(|_| ())
     }
 
     /// Takes one reference from each of `count` blocks from `first` on, all in one slab.
     ///
-    /// A locked block whose last reference goes stays in use until its lock is released.
+    /// A locked block that loses its last reference stays in use until its lock is released.
     ///
     /// # Errors
-    /// Of the first block that has one; all others are done nevertheless. [`PhysicalError::ReferenceCount`] when the
-    /// block had no reference; [`PhysicalError::NotOurs`] of a range that is not in one slab of this zone. A change that
-    /// has to wait fails later, by [`PhysicalEvent::Inconsistent`].
+    /// The first block's error is returned; all other blocks are decremented nevertheless.
+    /// [`PhysicalError::ReferenceCount`] when a block had no reference; [`PhysicalError::NotOurs`] of a range that is
+    /// not in one slab of this zone. A change that has to wait fails later, by [`PhysicalEvent::Inconsistent`].
     #[inline]
     pub fn decrement(&mut self, first: Pbn, count: u32, source: Source) -> Result<(), PhysicalError> {
         self.update(first, Update::Decrement { first, count }, source).map(|_| ())
     }
 
-    /// Makes a change, now or later.
+    /// Makes a change now, or queues it.
     #[inline]
     fn update(&mut self, pbn: Pbn, update: Update, source: Source) -> Result<Applied, PhysicalError> {
         let slab = self.layout().slab(self.locate(pbn)?);
-        // A volume that is read-only does not change; nor does one that was just found to be out of order.
+        // A read-only volume does not change, nor does one whose journal order was just found to be wrong.
         if self.depot.is_read_only() || self.depot.arrive(slab, source).is_err() {
             self.refuse(update);
             return Ok(Applied::Later);
@@ -88,7 +90,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Ok(Applied::Later)
     }
 
-    /// If updates wait for a journal that only the scrubber can shorten, its slab comes before others.
+    /// If updates wait for a journal that only the scrubber can shorten, moves the slab ahead of others in the
+    /// scrubber's queue.
     fn promote_if_blocked(&mut self, slab: SlabIndex) {
         let state = self.depot.slab(slab);
         let is_blocked = matches!(state.obstacle, Some(Obstacle::Blocked | Obstacle::RingFull));
@@ -97,7 +100,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Makes the changes that wait for a slab, as far as it goes. Returns whether there was any.
+    /// Applies the queued changes of a slab until one has to wait. Returns whether any was applied.
     pub(super) fn apply_waiting(&mut self, slab: SlabIndex) -> bool {
         let mut progress = false;
         while let Some((update, source)) = self.depot.slab(slab).waiting.front(&self.depot.updates) {
@@ -113,15 +116,15 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         progress
     }
 
-    /// Ends every wait for a slab: nothing is changed any more.
+    /// Refuses every queued change of a slab: the zone is read-only.
     pub(super) fn refuse_waiting(&mut self, slab: SlabIndex) {
         while let Some((update, _)) = self.depot.slabs[slab.0 as usize].waiting.pop(&mut self.depot.updates) {
             self.refuse(update);
         }
     }
 
-    /// Nothing is changed any more: whoever waits for a change is told. A page that is recorded keeps its block: its entry
-    /// is on media, and another shard that does not know yet must not be given it.
+    /// Refuses a change in a read-only zone and tells the requester. A page that is recorded keeps its block and lock:
+    /// its entry is on media, and another shard that does not know that yet must not be given the block.
     fn refuse(&mut self, update: Update) {
         if let Update::Increment { vio, .. } = update {
             let result = Err(RequestError::ReadOnly);
@@ -129,7 +132,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Tells of a change that had to wait.
+    /// Reports the outcome of a change that had to wait.
     fn tell(&mut self, update: Update, result: Result<(), PhysicalError>) {
         if let Err(error) = &result {
             self.report(error);
@@ -140,7 +143,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Counts and mappings disagree.
+    /// Reports that counts and mappings disagree.
     pub(super) fn report(&mut self, error: &PhysicalError) {
         let (pbn, operation) = error.object();
         self.depot.events.push_back(PhysicalEvent::Inconsistent { pbn, operation });
@@ -158,7 +161,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             Update::FreePage { pbn } => self.apply_free_page(slab, pbn, source),
         };
         if let Ok(Err(_)) = result {
-            // Nobody need wait for what came to nothing.
+            // A refused change is never journaled, so no commit request need wait for it.
             self.depot.slabs[slab.0 as usize].journal.appended(source);
         }
         result
@@ -249,7 +252,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         let refused = PhysicalError::ReferenceCount { pbn, operation: "decrement" };
         let lock = match self.allocator.references(block) {
             PROVISIONAL => return Err(refused),
-            // Only the last reference can pass to a lock; of others the lock need not know.
+            // Only the last reference can pass to a lock, so other decrements need not look for one.
             1 => self.locks.get_mut(pbn),
             _ => None,
         };
@@ -265,7 +268,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     }
 }
 
-/// What an increment does to the lock of its block.
+/// Updates the lock of a block that has been incremented: a write lock is downgraded, and the reference is no longer
+/// provisional.
 #[inline]
 fn incremented(lock: &mut PbnLock, pbn: Pbn) {
     if lock.lock_type() == LockType::Write {
@@ -275,8 +279,8 @@ fn incremented(lock: &mut PbnLock, pbn: Pbn) {
     lock.unassign_provisional_reference();
 }
 
-/// The runs (first, number) of blocks with a reference, among `blocks` from `offset` on. Where the counts of the slab are
-/// not known, every block is taken to have one.
+/// The runs (first, number) of referenced blocks among `blocks` from `offset` on. Where the slab's counts are not
+/// known, every block is taken to be referenced.
 fn referenced_runs(counters: Option<&[u8]>, offset: u32, blocks: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
     let end = offset + blocks;
     let has_reference =

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Read locks on candidates: blocks that the index advises, in slabs that may not be loaded yet.
+//! Read locks on candidates: blocks that the index advises, possibly in slabs that are not loaded yet.
 //!
-//! Differs from dm-vdo: a candidate whose slab is not loaded is not given up at once. Its slab comes before others, and who
-//! wants to compare with it waits for that, a bounded time ([`super::lock_waiters`]).
+//! Differs from dm-vdo: a candidate whose slab is not loaded is not rejected at once. Its slab moves ahead in the
+//! scrubber's queue, and the hash lock that wants to compare waits for it, for a bounded time
+//! ([`super::lock_waiters`]).
 
 use mpool::units::Nanos;
 
@@ -17,8 +18,8 @@ use crate::message::MemberRef;
 use crate::units::Pbn;
 
 impl<Buf: Copy> PhysicalZone<Buf> {
-    /// As [`PhysicalZone::lock_for_read_sharing`], for a member of a hash lock. None if the block's slab must be loaded first:
-    /// then the answer comes as [`PhysicalEvent::Locked`].
+    /// As [`PhysicalZone::lock_for_read_sharing`], for a member of a hash lock. None if the block's slab must be loaded
+    /// first: then [`PhysicalEvent::Locked`] brings the answer.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`].
@@ -41,7 +42,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.lock_for_read_sharing(pbn, at_most).map(Some)
     }
 
-    /// Leases up to `at_most` more references to a holder of a read lock; none when there are no more.
+    /// Leases up to `at_most` more references to a holder of a read lock; 0 when none are left.
     ///
     /// # Errors
     /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`].
@@ -51,12 +52,13 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Ok(lock.lease(at_most))
     }
 
-    /// When [`PhysicalZone::lock_timer_fired`] is to be called, if somebody waits and this has not been said yet.
+    /// When to call [`PhysicalZone::lock_timer_fired`]; none if no hash lock waits or the timer is already set.
     pub fn set_lock_timer(&mut self) -> Option<Nanos> {
         self.lock_waiters.set_timer()
     }
 
-    /// Whoever has waited too long for a slab does without its block. Returns how many.
+    /// Refuses the lock to every hash lock that has waited longer than its patience for a slab. Returns how many there
+    /// were.
     pub fn lock_timer_fired(&mut self, now: Nanos) -> u64 {
         self.lock_waiters.timer_fired();
         let mut expired = 0;
@@ -68,11 +70,11 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         expired
     }
 
-    /// A slab is loaded: those who waited for it get their locks.
+    /// Grants or refuses the locks that waited for a slab which is now loaded.
     pub(super) fn lock_candidates_of(&mut self, slab: SlabIndex) {
         let mut waiters = std::mem::take(&mut self.lock_waiters);
         waiters.take(slab, |LockWaiter { member, pbn, at_most, .. }| {
-            // An error means that the pool of locks is too small; then there is no lock to be had.
+            // An error means that the lock pool is too small: refuse.
             let lease = match self.lock_for_read_sharing(pbn, at_most) {
                 Ok(ReadLock::Granted { lease }) => Some(lease),
                 Ok(ReadLock::Refused) | Err(_) => None,
@@ -82,7 +84,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.lock_waiters = waiters;
     }
 
-    /// Nothing is written any more, so nothing need be compared.
+    /// Refuses all waiting locks: the zone is read-only, so nothing need be compared.
     pub(super) fn refuse_locks(&mut self) {
         while let Some(waiter) = self.lock_waiters.pop() {
             self.refuse_lock(waiter);

@@ -2,9 +2,9 @@
 
 //! Adding entries to slab journals, and writing their blocks.
 //!
-//! Differs from dm-vdo: the entries of one update are in one block, because the recovery point behind them is in the
-//! summary, which names whole blocks. A block that is closed before it is full is not a "partial write" that holds up
-//! entries: the next one goes into the next block. The reclaimer runs when a block is closed (see
+//! Differs from dm-vdo: all entries of one update are in one block, because the summary holds the recovery point behind
+//! them and names whole blocks. A block that is closed before it is full is not a "partial write" that holds up
+//! entries: the next entry goes into the next block. The reclaimer runs when a block is closed (see
 //! [`super::write_back`]).
 
 use super::allocator::BlockAllocator;
@@ -19,12 +19,13 @@ use crate::format::reference_block::COUNTS_PER_BLOCK;
 use crate::format::slab_journal_block::{self, SlabEntry};
 use crate::io::MetadataIo;
 
-/// So many entries after a reference block was written, at most, it is written again: commit points on media have 32
-/// bits, and must not come to look newer than entries that they do not include.
+/// A reference block is written again after at most 2^30 entries: commit points on media have 32 bits, and must not
+/// come to look newer than entries that they do not include.
 const REFRESH_SHIFT: u32 = 30;
 
 impl<Buf: Copy> SlabDepot<Buf> {
-    /// Notes the arrival of an update, before anything else is done with it. One that is out of order ends all writing.
+    /// Notes the arrival of an update, before anything else is done with it. An update that is out of order ends all
+    /// writing.
     pub fn arrive(&mut self, slab: SlabIndex, source: Source) -> Result<(), OutOfOrder> {
         let state = self.slab_mut(slab);
         let result = state.journal.arrive(source);
@@ -34,7 +35,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         result.inspect_err(|OutOfOrder| self.fail(ReadOnlyReason::Damaged("the order of slab journal entries")))
     }
 
-    /// Makes sure that a slab's journal can take `entries` of one update now, or says why it cannot.
+    /// Ensures that a slab's journal has room now for the `entries` of one update, or returns the obstacle.
     #[inline]
     pub fn make_room(&mut self, slab: SlabIndex, entries: usize, allocator: &BlockAllocator) -> Result<(), Obstacle> {
         let state = &self.slabs[slab.0 as usize];
@@ -48,7 +49,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         }
     }
 
-    /// Begins a block, if the ring has room.
+    /// Opens a block, if the ring has room.
     fn open(&mut self, slab: SlabIndex) -> Result<(), Obstacle> {
         let state = &mut self.slabs[slab.0 as usize];
         let length = state.journal.length();
@@ -65,7 +66,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         Ok(())
     }
 
-    /// An update has to wait. What it waits for is counted once, and hurried.
+    /// Records what an update waits for, counts each such wait once, and speeds up write-back if it blocks the update.
     fn obstruct(&mut self, slab: SlabIndex, obstacle: Obstacle) -> Result<(), Obstacle> {
         let state = &mut self.slabs[slab.0 as usize];
         if state.obstacle != Some(obstacle) {
@@ -84,15 +85,15 @@ impl<Buf: Copy> SlabDepot<Buf> {
         Err(obstacle)
     }
 
-    /// Adds the entries of one update, for which there is room. If the slab's counts are known, the caller changes them
-    /// next, and calls [`SlabDepot::entries_added`] then.
+    /// Adds the entries of one update, for which there is room. If the slab's counts are known, the caller changes the
+    /// counts next, then calls [`SlabDepot::entries_added`].
     #[inline]
     pub fn record(&mut self, slab: SlabIndex, source: Source, entries: impl Iterator<Item = SlabEntry>) {
         let state = &mut self.slabs[slab.0 as usize];
         let first = state.journal.next_entry;
         let rebuilt = state.status == Status::Rebuilt;
         if rebuilt && first == 0 {
-            // Until all counts have been written once, all of the journal is needed.
+            // The whole journal is needed until every reference block has been written once.
             state.dirty.mark_all(state.journal.tail);
         }
         for entry in entries {
@@ -110,7 +111,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         }
     }
 
-    /// The counts have been changed as the entries say: a full block can be closed.
+    /// Closes the block if it is full; the caller has changed the counts as the entries say.
     #[inline]
     pub fn entries_added(&mut self, slab: SlabIndex, allocator: &BlockAllocator) {
         if self.slabs[slab.0 as usize].journal.room(&self.tails) == Some(0) {
@@ -118,7 +119,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         }
     }
 
-    /// Closes the block that is being filled; false if there is none, or that has to wait.
+    /// Closes the block that is being filled; false if there is none, or if closing has to wait.
     fn close(&mut self, slab: SlabIndex, allocator: &BlockAllocator) -> bool {
         let state = &mut self.slabs[slab.0 as usize];
         if !state.journal.close(&mut self.tails) {
@@ -135,7 +136,8 @@ impl<Buf: Copy> SlabDepot<Buf> {
         true
     }
 
-    /// Closes the block that is being filled if somebody wants it on media before it is full.
+    /// Closes the block that is being filled if it is full, or if a save, the scrubber, a commit request or urgent
+    /// write-back needs it on media.
     pub fn close_if_wanted(&mut self, allocator: &BlockAllocator, slab: SlabIndex) -> bool {
         let saving = self.mode == Mode::Saving;
         let state = &mut self.slabs[slab.0 as usize];
@@ -164,7 +166,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         progress
     }
 
-    /// The write of a block has ended.
+    /// Notes that the write of a block has ended.
     pub fn tail_written(&mut self, slab: SlabIndex, tail: u32) {
         self.tails[tail].stage = Stage::Written;
         self.slabs[slab.0 as usize].journal.collect_written(&mut self.tails);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Requests of recovery journals to put their changes on media.
+//! Requests of recovery journals to commit their slab journal entries.
 //!
-//! A recovery journal can forget an entry when every slab journal has its changes on media. It asks, and each slab that
-//! holds such changes closes its block. Invariant: the answer comes when no slab holds a change up to the point that was
-//! asked for; of one journal in the order of its requests.
+//! A recovery journal can drop an entry when every slab journal has the entry's changes on media. The journal asks, and
+//! each slab that holds such changes closes its block. Invariant: a request is answered when no slab holds a change up
+//! to the requested point; requests of one journal are answered in order.
 //!
-//! Differs from dm-vdo: the request names a point instead of a journal block, and slabs are not ordered by age.
+//! Differs from dm-vdo: a request names a point instead of a journal block, and slabs are not ordered by age.
 
 use std::collections::VecDeque;
 
@@ -16,27 +16,26 @@ use super::layout::SlabIndex;
 use crate::format::journal_record::Point;
 use crate::units::{ShardId, MAX_SHARDS};
 
-/// Requests of one journal that wait without a new allocation.
+/// Requests of one journal that can queue without an allocation.
 const REQUESTS: usize = 2;
 
-/// What journals have asked for.
+/// The open requests of all recovery journals.
 #[derive(Debug)]
 pub(super) struct CommitRequests {
-    /// Of each journal; the first is being worked on.
+    /// Requested points of each journal, in order; only the first is being served.
     points: [VecDeque<Point>; MAX_SHARDS],
-    /// Slabs that the first request of each journal waits for.
+    /// For each journal, the number of slabs that its first request waits for.
     left: [u32; MAX_SHARDS],
 }
 
 impl CommitRequests {
-    /// Nobody has asked.
     pub fn new() -> CommitRequests {
         CommitRequests { points: core::array::from_fn(|_| VecDeque::with_capacity(REQUESTS)), left: [0; MAX_SHARDS] }
     }
 }
 
 impl<Buf: Copy> SlabDepot<Buf> {
-    /// A journal asks for its changes up to a point to be committed.
+    /// Queues a journal's request to commit its changes up to a point.
     pub fn request_commit(&mut self, journal: ShardId, up_to: Point) {
         let points = &mut self.requests.points[journal.index()];
         points.push_back(up_to);
@@ -46,7 +45,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         self.answer_requests(journal);
     }
 
-    /// Finds the slabs that the request waits for.
+    /// Finds the slabs that a request waits for.
     fn begin_request(&mut self, journal: ShardId, up_to: Point) {
         let mut at = 0;
         while let Some(&slab) = self.unsettled.get(at) {
@@ -66,7 +65,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         }
     }
 
-    /// Answers requests that wait for no slab.
+    /// Answers the requests that wait for no slab.
     fn answer_requests(&mut self, journal: ShardId) {
         let number = journal.index();
         while self.requests.left[number] == 0 {
@@ -78,7 +77,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         }
     }
 
-    /// Whether a journal waits for changes in the block that a slab is filling.
+    /// Whether a commit request waits for changes in the block that a slab is filling.
     pub fn is_commit_wanted(&self, slab: SlabIndex) -> bool {
         let state = self.slab(slab);
         if state.awaited == 0 {
@@ -90,7 +89,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         })
     }
 
-    /// A slab may have committed what some journal waits for.
+    /// Checks which requests a slab no longer holds up, and answers those that are complete.
     pub fn confirm_commits(&mut self, slab: SlabIndex) {
         let state = &mut self.slabs[slab.0 as usize];
         let awaited = state.awaited;

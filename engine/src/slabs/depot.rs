@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The slab depot of one zone: the metadata of its slabs, and what of it is on its way to media.
+//! The slab depot of one zone: the metadata of its slabs, and which of it is in flight to media.
 //!
-//! Operations change memory and schedule slabs; [`SlabDepot::process`] starts what a scheduled slab has to write, in the
+//! Operations change memory and schedule slabs. [`SlabDepot::process`] starts the writes of a scheduled slab, in the
 //! order that makes a power cut harmless (rule 4 of the write order):
 //!
 //! ```text
 //!  journal block -> flush -> summary -> flush = committed -> reference blocks -> flush -> head moves with a later summary
 //! ```
-//! Memory for transfers is held only while a transfer runs, so no wait for it can be circular. The steps of a slab are in
-//! `commit` (journal blocks), `summary` and `rounds` (reference blocks).
+//! A buffer is held only while its transfer runs, so no wait for one can be circular. A slab's steps are in `commit`
+//! (journal blocks), `summary_update` and `rounds` (reference blocks).
 //!
-//! Invariants: a slab that can go on is scheduled; after [`SlabDepot::fail`] nothing is started.
+//! Invariants: a slab that can make progress is scheduled; after [`SlabDepot::fail`] nothing is started.
 
 use std::collections::VecDeque;
 
@@ -35,45 +35,44 @@ use crate::format::slab_summary::SlabSummary;
 use crate::format::Place;
 use crate::io::{MetadataIo, MetadataOwner};
 
-/// Blocks of slab journals beyond one for each slab: closed ones that are written while the next is filled.
+/// Slab journal blocks beyond one for each slab, so that closed blocks can be written while the next is filled.
 const SPARE_TAILS: usize = 32;
 
-/// Updates that can wait without a new allocation.
+/// Updates that can queue without an allocation.
 const WAITING_UPDATES: usize = 1024;
 
-/// A transfer or flush under way.
+/// A transfer or flush in flight.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Operation<Buf> {
-    /// A block of a slab journal is written.
+    /// Write of a slab journal block.
     Tail { slab: SlabIndex, tail: u32, buf: Buf },
-    /// What a summary is to name is made durable.
+    /// Flush that makes durable what a summary is to name.
     SummaryFlush { slab: SlabIndex },
-    /// A summary is written.
+    /// Write of a summary.
     SummaryWrite { slab: SlabIndex, buf: Buf },
-    /// A summary is made durable.
+    /// Flush that makes a summary durable.
     SummarySettle { slab: SlabIndex },
-    /// A reference block is written.
+    /// Write of a reference block.
     Image { slab: SlabIndex, buf: Buf },
-    /// Reference blocks are made durable.
+    /// Flush that makes the reference blocks of a round durable.
     RoundFlush { slab: SlabIndex },
-    /// The scrubber reads a block: its place in what is read together.
+    /// Read of the scrubber; `place` is the index in its window.
     Scrub { place: u32 },
 }
 
-/// What is being done as a whole.
+/// The administrative state of the zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Operations come and go.
     Running,
     /// A save has begun: the scrubber finishes its slab.
     Stopping,
-    /// Everything goes to media, so that nothing need be replayed.
+    /// Everything is written, so that a load need not replay anything.
     Saving,
     /// Nothing is written any more.
     ReadOnly,
 }
 
-/// What the depot counts.
+/// Statistics of the depot.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DepotCounts {
     pub disk_full: u64,
@@ -96,7 +95,7 @@ pub(super) struct SlabDepot<Buf> {
     pub tails: TailPool,
     pub rounds: RoundPool,
     pub summaries: Arena<SummaryUpdate>,
-    /// Stamp of the last summary.
+    /// Stamp of the summary written last.
     pub summary_stamp: u32,
     pub updates: UpdatePool,
     pub requests: CommitRequests,
@@ -105,17 +104,16 @@ pub(super) struct SlabDepot<Buf> {
     pub events: VecDeque<PhysicalEvent>,
     pub counts: DepotCounts,
     pub mode: Mode,
-    /// Something could not be started for want of memory or room.
+    /// The slab being processed could not start something for want of a buffer or of queue room.
     pub starved: bool,
     bufs: Vec<Buf>,
     all_bufs: usize,
     operations: Arena<Operation<Buf>>,
-    /// Slabs that have something to do.
+    /// Scheduled slabs.
     work: VecDeque<SlabIndex>,
 }
 
 impl<Buf: Copy> SlabDepot<Buf> {
-    /// The depot of the slabs of a zone.
     pub fn new(config: &mut PhysicalConfig<Buf>, layout: &ZoneLayout) -> SlabDepot<Buf> {
         let area = AreaLayout::of(u64::from(layout.slab_blocks()));
         let bufs = std::mem::take(&mut config.bufs);
@@ -137,7 +135,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
             counts: DepotCounts::default(),
             mode: Mode::Running,
             starved: false,
-            // Each transfer has a block of memory, each flush belongs to a summary or to a round.
+            // Each transfer has a buffer, each flush belongs to a summary or to a round.
             operations: Arena::new(
                 2 * all_bufs + RoundPool::capacity(),
                 Operation::SummaryFlush { slab: SlabIndex(0) },
@@ -150,9 +148,9 @@ impl<Buf: Copy> SlabDepot<Buf> {
         depot
     }
 
-    /// Adds the slabs of a zone that it does not have yet. Allocates memory for them.
+    /// Adds the new slabs of a zone that has grown, or all slabs of a new one. Allocates memory for them.
     ///
-    /// A summary that cannot be true ends all writing.
+    /// An implausible summary ends all writing.
     pub fn add_slabs(&mut self, layout: &ZoneLayout, summaries: Vec<SlabSummary>) {
         let first = self.slabs.len() as u32;
         let new = layout.slabs() - first;
@@ -169,43 +167,39 @@ impl<Buf: Copy> SlabDepot<Buf> {
         self.unsettled.reserve(self.slabs.len());
     }
 
-    /// A slab.
     #[inline]
     pub fn slab(&self, slab: SlabIndex) -> &SlabState {
         &self.slabs[slab.0 as usize]
     }
 
-    /// A slab.
     #[inline]
     pub fn slab_mut(&mut self, slab: SlabIndex) -> &mut SlabState {
         &mut self.slabs[slab.0 as usize]
     }
 
-    /// All slabs.
     pub fn indices(&self) -> impl Iterator<Item = SlabIndex> + use<Buf> {
         (0..self.slabs.len() as u32).map(SlabIndex)
     }
 
-    /// Notes that a slab may have something to do.
+    /// Schedules a slab that may have work.
     pub fn schedule(&mut self, slab: SlabIndex) {
         if !std::mem::replace(&mut self.slab_mut(slab).scheduled, true) {
             self.work.push_back(slab);
         }
     }
 
-    /// Slabs that have something to do.
     pub fn scheduled(&self) -> usize {
         self.work.len()
     }
 
-    /// Takes the next slab that has something to do.
+    /// Takes the next scheduled slab.
     pub fn take_scheduled(&mut self) -> Option<SlabIndex> {
         let slab = self.work.pop_front()?;
         self.slab_mut(slab).scheduled = false;
         Some(slab)
     }
 
-    /// True when no transfer and no flush is under way.
+    /// True when no transfer and no flush is in flight.
     pub fn is_quiet(&self) -> bool {
         self.operations.in_use() == 0
     }
@@ -215,7 +209,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         self.mode == Mode::ReadOnly
     }
 
-    /// Ends all writing, because of something that the shard has not been told.
+    /// Ends all writing, and tells the shard why.
     pub fn fail(&mut self, reason: ReadOnlyReason) {
         if self.is_read_only() {
             return;
@@ -224,7 +218,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         self.events.push_back(PhysicalEvent::ReadOnly(reason));
     }
 
-    /// Starts what a slab has to write. Returns whether there was anything.
+    /// Starts the writes that a slab is ready for. Returns whether there were any.
     pub fn process<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -247,25 +241,22 @@ impl<Buf: Copy> SlabDepot<Buf> {
         progress
     }
 
-    /// Memory for a transfer, if one can be started now.
+    /// Takes a buffer for a transfer, if one can be started now.
     pub fn take_buf(&mut self, io: &MetadataIo<Buf>) -> Option<Buf> {
         let buf = if io.room() > 0 { self.bufs.pop() } else { None };
         self.starved |= buf.is_none();
         buf
     }
 
-    /// Takes memory back.
     pub fn return_buf(&mut self, buf: Buf) {
         self.bufs.push(buf);
         debug_assert!(self.bufs.len() <= self.all_bufs, "memory came back twice");
     }
 
-    /// Which block of a slab's area.
     pub fn area_block(&self, slab: SlabIndex, block: u32) -> AreaBlock {
         AreaBlock { nonce: self.nonce, slab: self.slab(slab).number, block }
     }
 
-    /// Starts a transfer.
     pub fn transfer<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -278,20 +269,19 @@ impl<Buf: Copy> SlabDepot<Buf> {
         io.submit(env, (direction, Place::SlabMetadata { slab, block }), &[buf], MetadataOwner::Physical(tag));
     }
 
-    /// Starts a flush.
     pub fn flush<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>, operation: Operation<Buf>) {
         let tag = self.operations.acquire(operation).expect("each flush belongs to a summary or to a round");
         io.flush(env, MetadataOwner::Physical(tag));
     }
 
-    /// Takes the outcome of an operation: which it was.
+    /// Ends an operation, and returns it.
     pub fn ended(&mut self, tag: u32) -> Operation<Buf> {
         let operation = self.operations[tag];
         self.operations.release(tag);
         operation
     }
 
-    /// Goes on after an operation of a slab.
+    /// Continues after an operation of a slab.
     pub fn operation_done<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -330,7 +320,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
     }
 }
 
-/// Whether a summary fits its slab, which its decoder does not know.
+/// Whether a summary fits its slab; the decoder does not know the slab's size.
 fn is_plausible(summary: &SlabSummary, area: &AreaLayout, slab_blocks: u32) -> bool {
     let length = summary.tail.checked_sub(summary.head);
     let fits = length.is_some_and(|length| length <= u64::from(area.journal_blocks));

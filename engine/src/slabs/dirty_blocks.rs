@@ -2,11 +2,11 @@
 
 //! Which reference blocks of a slab have changes that are not on media, and since when.
 //!
-//! Each dirty block knows the slab journal block with its oldest change that is not saved: its *need*. As long as it is
-//! dirty, that journal block and all later ones must stay. Blocks become dirty in the order of their needs, so the first
-//! of the queue has the oldest.
+//! Each dirty block has a *need*: the slab journal block with its oldest change that is not saved. As long as the
+//! reference block is dirty, that journal block and all later ones must stay. Blocks become dirty in the order of their
+//! needs, so the first of the queue has the oldest need.
 //!
-//! Differs from dm-vdo: the need is a sequence number and nothing is counted for each journal block (I7).
+//! Differs from dm-vdo: the need is a sequence number, and there is no count for each journal block (I7).
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,6 @@ pub(super) struct DirtyBlocks {
 }
 
 impl DirtyBlocks {
-    /// No block of `blocks` is dirty.
     pub fn new(blocks: u32) -> DirtyBlocks {
         DirtyBlocks {
             needs: vec![CLEAN; blocks as usize].into_boxed_slice(),
@@ -31,17 +30,15 @@ impl DirtyBlocks {
         }
     }
 
-    /// Dirty blocks.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// The oldest need of all.
     pub fn oldest_need(&self) -> Option<u64> {
         self.order.front().map(|&block| self.needs[block as usize])
     }
 
-    /// A block has a change that is in journal block `sequence` or will be, or in a later one.
+    /// Records that a block has a change in journal block `sequence` (which may still be open) or a later one.
     #[inline]
     pub fn mark(&mut self, block: u32, sequence: u64) {
         let need = &mut self.needs[block as usize];
@@ -51,21 +48,21 @@ impl DirtyBlocks {
         }
     }
 
-    /// As [`DirtyBlocks::mark`] of every block.
+    /// Calls [`DirtyBlocks::mark`] for every block.
     pub fn mark_all(&mut self, sequence: u64) {
         for block in 0..self.needs.len() as u32 {
             self.mark(block, sequence);
         }
     }
 
-    /// Takes the block with the oldest need, which is clean from now on.
+    /// Takes the block with the oldest need, and marks it clean.
     pub fn take_oldest(&mut self) -> Option<u32> {
         let block = self.order.pop_front()?;
         self.needs[block as usize] = CLEAN;
         Some(block)
     }
 
-    /// Checks that the queue is in order and has each dirty block once.
+    /// Checks that the queue is ordered and holds each dirty block once.
     ///
     /// # Errors
     /// What is wrong.

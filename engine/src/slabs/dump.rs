@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the physical zone tells of itself in a dump.
+//! The physical zone's part of a dump.
 
 use super::layout::SlabIndex;
 use super::pbn_lock::{LockType, PbnLock};
@@ -52,7 +52,7 @@ fn dump_lock(pbn: Pbn, lock: &PbnLock) -> PbnLockDump {
 }
 
 impl<Buf: Copy> PhysicalZone<Buf> {
-    /// What it holds.
+    /// The zone's locks, waiting requests and slabs, within the scope's limits.
     #[must_use]
     pub fn dump(&self, scope: &DumpScope) -> PhysicalDump {
         let locks = self.locks.iter().map(|(pbn, lock)| dump_lock(pbn, lock));
@@ -69,7 +69,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Which slabs are shown: those from a number on, or those at which something goes on.
+    /// The slabs to list: those from a number on, or else those that are open, being scrubbed, awaited or unsettled.
     fn slabs_to_dump(&self, scope: &DumpScope) -> Vec<SlabIndex> {
         if let Some(number) = scope.first_slab {
             let first = self.layout().first_from(number);

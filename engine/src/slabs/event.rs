@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a physical zone answers: at once where it can, by an event where the answer has to wait for media.
+//! Answers of the physical zone: immediate where possible, else by an event once media allow it.
 //!
-//! Invariant: every [`Applied::Later`], every [`Allocation::Waiting`], every candidate whose lock is not granted or refused at
-//! once, and every request to commit slab journals is followed by exactly one event.
+//! Invariant: exactly one event follows every [`Applied::Later`], every [`Allocation::Waiting`], every candidate whose
+//! lock is not granted or refused at once, and every request to commit slab journals.
 
 use crate::env::ReadOnlyReason;
 use crate::error::RequestError;
@@ -11,25 +11,25 @@ use crate::format::journal_record::Point;
 use crate::message::{Allocation, MemberRef, VioRef};
 use crate::units::{Pbn, ShardId};
 
-/// The recovery journal entry that a change of a reference count belongs to.
+/// The recovery journal entry that caused a change of a reference count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
-    /// The shard whose journal it is.
+    /// The shard whose journal holds the entry.
     pub journal: ShardId,
-    /// The change's place in it. The points that one journal sends to one slab increase strictly.
+    /// The change's place in that journal. The points that one journal sends to one slab increase strictly.
     pub point: Point,
 }
 
 /// When an increment takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// It has.
+    /// It already has.
     Now,
     /// When the slab journal has room for it; [`PhysicalEvent::Incremented`] follows.
     Later,
 }
 
-/// Who asks for a block.
+/// The requester of a block, who gets the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
     /// A member of a hash lock, for data.
@@ -38,46 +38,46 @@ pub enum Requester {
     Page(VioRef),
 }
 
-/// News for the shard.
+/// Events for the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhysicalEvent {
     /// An increment that had to wait is done.
     Incremented {
-        /// Whose.
+        /// The requester, as given to `increment`.
         vio: VioRef,
-        /// Its outcome.
+        /// Fails if the counter refused the change, or the zone became read-only.
         result: Result<(), RequestError>,
     },
-    /// A request for a block that had to wait is answered.
+    /// Answers a request for a block that had to wait.
     Allocated {
-        /// Who asked.
+        /// The requester, as given to `allocate`.
         requester: Requester,
         /// A block, [`Allocation::Again`] or [`Allocation::ReadOnly`].
         answer: Allocation,
     },
-    /// A candidate whose slab had to be loaded is locked, or will not be.
+    /// Answers for a candidate whose slab had to be loaded.
     Locked {
-        /// Who asked.
+        /// The member of the hash lock that asked.
         member: MemberRef,
-        /// References leased with the lock, at least one; none when it was not obtained.
+        /// References leased with the lock, at least one; none when the lock was refused.
         lease: Option<u8>,
     },
     /// Every change of a journal up to this point is in slab journals on media.
     JournalsCommitted {
-        /// The journal.
+        /// The shard whose recovery journal asked.
         journal: ShardId,
-        /// As it was asked for.
+        /// The requested point.
         up_to: Point,
     },
     /// The last slab has been scrubbed.
     ScrubbingDone,
-    /// The zone writes nothing any more, and why.
+    /// The zone no longer writes, and why.
     ReadOnly(ReadOnlyReason),
     /// A change that had to wait could not be made: counts and mappings disagree.
     Inconsistent {
-        /// The block.
+        /// The block whose counter refused.
         pbn: Pbn,
-        /// The change.
+        /// The refused change.
         operation: &'static str,
     },
 }

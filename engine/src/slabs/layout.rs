@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Numbers of slabs and blocks inside one zone.
+//! Slab and block numbers inside one zone.
 //!
-//! A zone numbers its slabs 0, 1, 2.. in the order of their numbers in the volume, and its blocks through all of its
-//! slabs, so every table of the zone is a plain array. Invariant: the block numbers of a slab are consecutive and start
-//! at a multiple of the slab size.
+//! A zone numbers its slabs 0, 1, 2.. in the order of their numbers in the volume, and its blocks consecutively through
+//! all of its slabs, so every table of the zone is a plain array. Invariant: the block numbers of a slab are
+//! consecutive and start at a multiple of the slab size.
 
 use crate::format::Geometry;
 use crate::units::{Pbn, ShardId};
@@ -47,13 +47,12 @@ impl ZoneLayout {
         }
     }
 
-    /// Whether another layout is this one with more slabs.
+    /// Whether `larger` is this layout with more slabs, or the same.
     pub fn is_part_of(&self, larger: &ZoneLayout) -> bool {
         let same = self.shards == larger.shards && self.slab_shift == larger.slab_shift;
         same && self.geometry.slab_start(0) == larger.geometry.slab_start(0) && self.slabs <= larger.slabs
     }
 
-    /// Slabs of the zone.
     pub const fn slabs(&self) -> u32 {
         self.slabs
     }
@@ -68,7 +67,7 @@ impl ZoneLayout {
         (self.slabs as usize) << self.slab_shift
     }
 
-    /// The number of a block in the zone, or none when it is no data block of the zone.
+    /// The number of a block in the zone; none when it is not a data block of the zone.
     #[inline]
     pub fn locate(&self, pbn: Pbn) -> Option<BlockIndex> {
         let slab = self.geometry.slab_of(pbn)?;
@@ -84,7 +83,7 @@ impl ZoneLayout {
         slab.0 as u64 * self.shards + self.shard
     }
 
-    /// How many slabs of the zone come before a number of the volume.
+    /// How many slabs of the zone have a volume-wide number below `number`.
     pub fn first_from(&self, number: u64) -> usize {
         (number.saturating_sub(self.shard).div_ceil(self.shards)).min(u64::from(self.slabs)) as usize
     }
@@ -96,19 +95,18 @@ impl ZoneLayout {
         self.geometry.slab_start(slab).plus(self.offset(block) as u64)
     }
 
-    /// The slab of a block.
     #[inline]
     pub const fn slab(&self, block: BlockIndex) -> SlabIndex {
         SlabIndex((block.0 >> self.slab_shift) as u32)
     }
 
-    /// A block's place in its slab.
+    /// A block's offset in its slab.
     #[inline]
     pub const fn offset(&self, block: BlockIndex) -> u32 {
         (block.0 & ((1 << self.slab_shift) - 1)) as u32
     }
 
-    /// The block at a place of a slab.
+    /// The block at an offset of a slab.
     #[inline]
     pub const fn block(&self, slab: SlabIndex, offset: u32) -> BlockIndex {
         BlockIndex(((slab.0 as usize) << self.slab_shift) + offset as usize)

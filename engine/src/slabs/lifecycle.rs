@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The zone and its media: what goes on in the background, and the zone's administrative states.
+//! The zone's background work and administrative states.
 //!
-//! A save goes through dm-vdo's steps: the scrubber finishes its slab, then all slabs write what they have,
-//! each ending with its summary. Afterwards nothing is written until the zone is resumed (I14).
+//! A save goes through dm-vdo's steps: the scrubber finishes its slab, then every slab writes what it has, ending with
+//! its summary. Afterwards nothing is written until the zone is resumed (I14).
 //!
-//! Differs from dm-vdo: of the administrative states there are running, saving (saved, when all is done) and
-//! read-only. What the others are for is done before a zone exists, or is not needed: a suspended volume without save
-//! writes nothing because nobody asks for anything.
+//! Differs from dm-vdo: the only administrative states are running, saving (saved, when all is done) and read-only.
+//! What dm-vdo's other states are for is done before a zone exists, or is not needed: a volume that is suspended
+//! without a save writes nothing because it gets no requests.
 
 use super::depot::{Mode, Operation};
 use super::event::PhysicalEvent;
@@ -27,7 +27,7 @@ use crate::message::Allocation;
 use crate::units::ShardId;
 
 impl<Buf: Copy> PhysicalZone<Buf> {
-    /// Starts what can be started. Returns whether there was anything.
+    /// Starts all work that can be started. Returns whether there was any.
     pub fn advance<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>) -> bool {
         let mut progress = false;
         if self.depot.is_read_only() {
@@ -43,7 +43,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         progress | self.serve_waiters()
     }
 
-    /// Takes the scrubber further.
+    /// Advances the scrubber.
     fn scrub<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>) -> bool {
         let was_busy = self.scrubber.is_busy();
         let turn = self.scrubber.advance(env, io, &mut self.depot, &mut self.allocator);
@@ -58,7 +58,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         turn != Turn::Idle || was_busy != self.scrubber.is_busy()
     }
 
-    /// Answers those who wait for blocks, in order, as far as there are any; those for whom none can come are told so.
+    /// Serves the queued requests for blocks, in order, as far as there are blocks; a request that can never be met is
+    /// answered too.
     fn serve_waiters(&mut self) -> bool {
         if !std::mem::take(&mut self.stirred) || self.waiters.is_empty() {
             return false;
@@ -72,7 +73,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
                     self.waiters.push_back((requester, claim));
                     continue;
                 }
-                // An error means that the pool of locks is too small; there is no block to be had either way.
+                // An error means that the lock pool is too small; the request gets no block either way.
                 Verdict::Now => self.allocate_for(requester, claim).unwrap_or(None),
                 Verdict::Elsewhere | Verdict::Never => None,
             };
@@ -82,7 +83,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.depot.events.len() > events
     }
 
-    /// Ends every wait: nothing is written any more.
+    /// Refuses every waiting request: the zone is read-only.
     fn refuse_all(&mut self) -> bool {
         let events = self.depot.events.len();
         if self.depot.updates.waiting() > 0 {
@@ -95,10 +96,10 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.depot.events.len() > events
     }
 
-    /// Takes the outcome of a transfer or flush that the zone has started, by its tag.
+    /// Continues after a transfer or flush that the zone started, by its tag.
     ///
     /// # Panics
-    /// If the tag is not one that the zone has given.
+    /// If the tag is not one of an operation in flight.
     pub fn io_done<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -115,31 +116,31 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// The next piece of news.
+    /// Takes the next event.
     pub fn pop_event(&mut self) -> Option<PhysicalEvent> {
         self.depot.events.pop_front()
     }
 
-    /// Asks for all changes of a journal up to a point to be put on media;
-    /// [`PhysicalEvent::JournalsCommitted`] follows, unless the zone becomes read-only.
+    /// Asks for all changes of a journal up to a point to be put on media; [`PhysicalEvent::JournalsCommitted`]
+    /// follows, unless the zone becomes read-only.
     pub fn commit_journals(&mut self, journal: ShardId, up_to: Point) {
         self.depot.request_commit(journal, up_to);
     }
 
-    /// True when every change has been made, and nobody waits for an answer. Transfers may be under way.
+    /// True when every change has been made and no request is queued. Transfers may be in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let waiting = self.depot.updates.waiting() + self.waiters.len() + self.lock_waiters.len();
         waiting == 0 && self.depot.events.is_empty()
     }
 
-    /// True while there are slabs whose counts are not known.
+    /// True while the counts of some slabs are not known.
     #[must_use]
     pub fn is_scrubbing(&self) -> bool {
         self.scrubber.unrecovered() > 0
     }
 
-    /// Begins to put everything on media, so that the next load finds nothing to replay. Slabs whose counts are not known
+    /// Begins to write everything, so that the next load need not replay anything. Slabs whose counts are not known
     /// keep their journals. No operation but [`PhysicalZone::release`] may be called until [`PhysicalZone::resume`].
     pub fn begin_save(&mut self) {
         if self.depot.mode == Mode::Running {
@@ -147,7 +148,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// The second step of a save, when the scrubber has stopped.
+    /// Begins the second step of a save, when the scrubber has stopped.
     fn begin_saving_slabs(&mut self) -> bool {
         if self.depot.mode != Mode::Stopping || !self.scrubber.is_stopped(&self.depot) {
             return false;
@@ -157,8 +158,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         true
     }
 
-    /// True when the save that was begun is done, or the zone read-only: nothing is under way, and nothing will be
-    /// started.
+    /// True when the save is complete, or the zone is read-only: nothing is in flight, and nothing will be started.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let depot = &self.depot;
@@ -170,28 +170,28 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             }
     }
 
-    /// True when a slab has nothing more to write in a save.
+    /// True when a slab has nothing left to write in a save.
     fn is_saved(&self, slab: SlabIndex) -> bool {
         let state = self.depot.slab(slab);
         let counts_are_saved = state.dirty.len() == 0 && state.round.is_none() && state.journal.length() == 0;
         state.is_settled() && state.summary.is_none() && (state.status != Status::Rebuilt || counts_are_saved)
     }
 
-    /// Goes on after a save.
+    /// Returns to normal operation after a save.
     pub fn resume(&mut self) {
         if matches!(self.depot.mode, Mode::Stopping | Mode::Saving) {
             self.depot.mode = Mode::Running;
         }
     }
 
-    /// Ends all writing. Whoever waits for an increment is told that the volume is read-only, who waits for a block gets
-    /// none; what is under way ends.
+    /// Ends all writing. Waiting increments are answered with a read-only error, waiting requests for blocks with
+    /// [`Allocation::ReadOnly`]. Operations in flight complete.
     pub fn read_only(&mut self) {
         self.depot.mode = Mode::ReadOnly;
         self.refuse_all();
     }
 
-    /// Adds the slabs by which the volume has grown; allocates memory for them.
+    /// Adds the slabs by which the volume has grown. Allocates memory for them.
     ///
     /// # Panics
     /// If the geometry is not the old one with more slabs, or there is not one summary for each new slab of the zone.
@@ -207,26 +207,26 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.stirred = true;
     }
 
-    /// Blocks that are free or will turn out to be, as the summaries of slabs say whose counts are not known.
+    /// Free blocks, plus those that the summaries promise for slabs whose counts are not known yet.
     #[must_use]
     pub fn free_blocks_expected(&self) -> u64 {
         let unknown = self.depot.slabs.iter().filter(|slab| slab.status != Status::Rebuilt);
         self.free_blocks() + unknown.map(|slab| u64::from(slab.recorded.free_blocks)).sum::<u64>()
     }
 
-    /// How often a slab was opened for the first time, or loaded.
+    /// Slabs opened for the first time, or loaded.
     #[must_use]
     pub const fn slabs_opened(&self) -> u64 {
         self.allocator.slabs_opened()
     }
 
-    /// How often a slab was opened again.
+    /// Slabs opened again.
     #[must_use]
     pub const fn slabs_reopened(&self) -> u64 {
         self.allocator.slabs_reopened()
     }
 
-    /// What the zone has counted.
+    /// Gauges and counters of the zone.
     #[must_use]
     pub fn statistics(&self) -> PhysicalStatistics {
         let counts = &self.depot.counts;
@@ -246,7 +246,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// The invariants of slabs and their journals.
+    /// Checks the invariants of slabs and their journals.
     pub(super) fn audit_slabs(&self) -> Result<(), String> {
         for slab in self.depot.indices() {
             let state = self.depot.slab(slab);

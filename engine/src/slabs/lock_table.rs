@@ -2,10 +2,10 @@
 
 //! All PBN locks of a zone: pool and map in one.
 //!
-//! An open-addressing table with linear probing, which holds the locks themselves. It has at least twice as many
-//! slots as locks may be in use, so a probe is short, and removal shifts later entries back instead of leaving
-//! tombstones, so that the table neither grows, nor rehashes, nor slows down however long it runs. The limit on the
-//! number of locks takes the place of dm-vdo's pool.
+//! An open-addressing table with linear probing that holds the locks themselves. It has at least twice as many slots as
+//! there may be locks, so probes are short. Removal shifts later entries back instead of leaving tombstones, so the
+//! table never grows, rehashes or slows down, however long it runs. The limit on the number of locks replaces dm-vdo's
+//! pool.
 //!
 //! Invariants: PBN 0, which is never a data block, marks an empty slot; no empty slot lies between an entry and its
 //! home slot; an entry exists only while its lock has a holder (I2).
@@ -25,17 +25,17 @@ struct Slot {
 /// Marks an empty slot.
 const NO_PBN: Pbn = Pbn::ZERO;
 
-/// Keeps the table at most half full. It is in the way of every write, so it should fit the cache.
+/// Keeps the table at most half full. Every write probes it, so it should fit the CPU cache.
 const SLOTS_PER_LOCK: usize = 2;
 
 const EMPTY: Slot = Slot { pbn: NO_PBN, lock: PbnLock::new(LockType::Read) };
 
-/// What an attempt to lock a block found.
+/// The outcome of an attempt to lock a block.
 #[derive(Debug)]
 pub(super) enum Attempt<'a> {
     /// The block was not locked: this is its new lock, with one holder.
     New(&'a mut PbnLock),
-    /// Somebody holds this lock already, of whatever type; no holder was added.
+    /// The block is locked already, by a lock of any type; no holder was added.
     Existing(&'a mut PbnLock),
 }
 
@@ -43,7 +43,6 @@ pub(super) enum Attempt<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exhausted;
 
-/// The PBN locks of a zone, by PBN.
 #[derive(Debug)]
 pub(super) struct LockTable {
     slots: Box<[Slot]>,
@@ -53,23 +52,19 @@ pub(super) struct LockTable {
 }
 
 impl LockTable {
-    /// A table for up to `capacity` locks at once.
     pub fn new(capacity: usize) -> LockTable {
         let slots = (capacity * SLOTS_PER_LOCK).next_power_of_two().max(SLOTS_PER_LOCK);
         LockTable { slots: vec![EMPTY; slots].into_boxed_slice(), mask: slots - 1, in_use: 0, capacity }
     }
 
-    /// Locks in use.
     pub const fn in_use(&self) -> usize {
         self.in_use
     }
 
-    /// Locks that can be in use at once.
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// The home slot of a PBN.
     #[inline]
     const fn home(&self, pbn: Pbn) -> usize {
         home_slot(pbn, self.mask)
@@ -85,14 +80,12 @@ impl LockTable {
         slot
     }
 
-    /// The lock on a block, if there is one.
     #[inline]
     pub fn get(&self, pbn: Pbn) -> Option<&PbnLock> {
         let slot = &self.slots[self.probe(pbn)];
         (slot.pbn == pbn && pbn != NO_PBN).then_some(&slot.lock)
     }
 
-    /// The lock on a block, if there is one.
     #[inline]
     pub fn get_mut(&mut self, pbn: Pbn) -> Option<&mut PbnLock> {
         let slot = self.probe(pbn);
@@ -117,7 +110,6 @@ impl LockTable {
         Ok(Attempt::New(&mut slot.lock))
     }
 
-    /// Removes the lock on a block, if there is one.
     #[inline]
     pub fn remove(&mut self, pbn: Pbn) {
         let mut hole = self.probe(pbn);
@@ -143,7 +135,7 @@ impl LockTable {
         self.slots[hole] = EMPTY;
     }
 
-    /// Every lock, in no particular order.
+    /// Iterates over all locks, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Pbn, &PbnLock)> {
         self.slots.iter().filter(|slot| slot.pbn != NO_PBN).map(|slot| (slot.pbn, &slot.lock))
     }

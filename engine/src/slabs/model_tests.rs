@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The physical zone against a model that keeps plain maps, over long random histories.
+//! Compares the physical zone with a model of plain maps, over long random histories.
 //!
-//! Every answer of the zone is compared, all counters are compared every so often, and the zone audits itself.
+//! Every answer of the zone is compared, all counters are compared at intervals, and the zone audits itself.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::{PhysicalError, ReadLock};
 use crate::format::Geometry;
 use crate::units::{Blocks, Pbn, ShardId};
 
-/// One holder of a lock, as a hash zone keeps it.
+/// A holder of a lock, as a hash zone keeps it.
 #[derive(Debug, Clone, Copy)]
 struct Holder {
     pbn: Pbn,
@@ -23,11 +23,11 @@ struct Holder {
     writes: bool,
 }
 
-/// What the model knows of a lock.
+/// The model of a lock.
 #[derive(Debug, Clone, Copy)]
 struct ModelLock {
     holders: usize,
-    /// Claims that nobody holds; none while it is a write lock.
+    /// Claims that no holder has; none while it is a write lock.
     left: u8,
     writer: bool,
 }
@@ -179,7 +179,7 @@ fn run(seed: u64, shards: usize, slab_blocks: u64, slabs: u64, capacity: usize) 
     let random = &mut Random::new(seed);
     let mut model = Model::new(shards, slab_blocks, slabs, capacity);
     for batch in 0..150 {
-        // Each batch leans another way, so that the zone is empty, full, and everything between.
+        // Each batch has another bias, so that the zone is empty, full, and everything between.
         let lean = random.below(4);
         for _ in 0..100 {
             match (random.below(12), lean) {

@@ -2,39 +2,38 @@
 
 //! One lock on a physical block.
 //!
-//! A lock keeps others from changing or reusing a block while somebody depends on it, and bounds the references that
-//! may be added meanwhile. Invariants: it has a holder; only a read lock has a limit; `leased <= limit`.
+//! A lock keeps others from changing or reusing a block while its holders depend on it, and bounds the references that
+//! may be added meanwhile. Invariants: a lock has a holder; only a read lock has a limit; `leased <= limit`.
 //!
-//! Differs from dm-vdo: instead of an atomic count of claims there is `leased`, the claims that are out with
-//! holders; see the module documentation of [`crate::slabs`].
+//! Differs from dm-vdo: `leased`, the claims that are out with holders, replaces an atomic count of claims; see the
+//! module documentation of [`crate::slabs`].
 
 use crate::units::MAX_REFERENCES;
 
 /// What the holder of a lock is doing with the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LockType {
-    /// Compares with it or adds references to it.
+    /// Compares with the block or adds references to it.
     Read,
-    /// Writes data to a block just allocated.
+    /// Writes data to a newly allocated block.
     Write,
-    /// Writes a block map page to a block just allocated.
+    /// Writes a block map page to a newly allocated block.
     BlockMapWrite,
 }
 
-/// What a writer has put into the block whose lock is downgraded.
+/// What the holder of a write lock wrote, which decides the limit after the downgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// One block as it is; the writer's increment is on its way.
+    /// One uncompressed block; the writer's increment is in flight.
     Plain,
-    /// Compressed fragments; no increment is on its way.
+    /// Compressed fragments; no increment is in flight.
     Compressed,
 }
 
-/// A lock refuses what it was asked for; nothing has changed.
+/// The lock refused an operation, and is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refused;
 
-/// The lock on one physical block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PbnLock {
     lock_type: LockType,
@@ -56,27 +55,25 @@ impl PbnLock {
         PbnLock { increment_limit, ..PbnLock::new(LockType::Read) }
     }
 
-    /// What the lock is for.
     pub const fn lock_type(&self) -> LockType {
         self.lock_type
     }
 
-    /// How many hold it.
     pub const fn holder_count(&self) -> u16 {
         self.holder_count
     }
 
-    /// How many references may be added in the lock's lifetime, at most.
+    /// The number of references that may be added in the lock's lifetime.
     pub const fn increment_limit(&self) -> u8 {
         self.increment_limit
     }
 
-    /// How many of them are not out with a holder, nor used.
+    /// Claims that are neither leased nor used.
     pub const fn unleased(&self) -> u8 {
         self.increment_limit - self.leased
     }
 
-    /// True when the block is in use only because the lock says so.
+    /// True when only this lock keeps the block in use.
     pub const fn has_provisional_reference(&self) -> bool {
         self.has_provisional_reference
     }
@@ -86,12 +83,13 @@ impl PbnLock {
         self.has_provisional_reference = true;
     }
 
-    /// The reference has become real.
+    /// Notes that the block's reference is now counted.
     pub fn unassign_provisional_reference(&mut self) {
         self.has_provisional_reference = false;
     }
 
-    /// Leases up to `at_most` of the claims that are left to a holder that is counted already: the first of a new lock.
+    /// Leases up to `at_most` of the remaining claims to a holder that is counted already: the first of a new lock, or
+    /// one that extends its lease.
     pub fn lease(&mut self, at_most: u8) -> u8 {
         let lease = self.unleased().min(at_most);
         self.leased += lease;
@@ -100,7 +98,7 @@ impl PbnLock {
 
     /// Adds a holder with a lease of up to `at_most` claims.
     ///
-    /// Refused when no claim is left. A writer's lock never has any, so nobody shares it.
+    /// Refused when no claim is left. A writer's lock never has any, so it is never shared.
     pub fn share(&mut self, at_most: u8) -> Result<u8, Refused> {
         match self.lease(at_most) {
             0 => Err(Refused),
@@ -111,8 +109,8 @@ impl PbnLock {
         }
     }
 
-    /// Turns a write lock into a read lock, in place; the holder keeps it. Returns the claims that are leased to it:
-    /// all 253 after a plain write, none of the 254 after a compressed one.
+    /// Turns a write lock into a read lock, in place; the holder keeps it. Returns the claims leased to the holder: all
+    /// 253 after a plain write, none of the 254 after a compressed one.
     ///
     /// Refused when the lock is not a write lock for data, or has more than one holder.
     pub fn downgrade(&mut self, written: Written) -> Result<u8, Refused> {
@@ -127,9 +125,10 @@ impl PbnLock {
         Ok(self.leased)
     }
 
-    /// Takes one holder away, and its `unused` claims back; true when it was the last, so that the lock must go.
+    /// Removes one holder and takes its `unused` claims back. True when it was the last holder, so that the lock must
+    /// be removed.
     ///
-    /// Refused when more claims come back than are out.
+    /// Refused when more claims are returned than are leased.
     pub fn release(&mut self, unused: u8) -> Result<bool, Refused> {
         self.leased = self.leased.checked_sub(unused).ok_or(Refused)?;
         self.holder_count -= 1;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Power cuts at any moment: what is on media is, for every slab, exactly the state that its summary says it is.
+//! Power cuts at any moment: for every slab, media hold exactly the state that its summary claims.
 //!
-//! The model keeps, for each slab, every change that was asked for with its place in a recovery journal. After a cut the
-//! summary names a point of each journal; the counts that the media give must be those of all changes before these points,
-//! and of no other. Then a new zone goes on from there, scrubs in the background and must count as the model does.
+//! The model keeps, for each slab, every requested change with its place in a recovery journal. After a cut the summary
+//! names a point of each journal; the counts on media must be those of all changes before these points, and of no
+//! other. Then a new zone continues from there, scrubs in the background and must count as the model does.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,21 +35,21 @@ struct Change {
     by: i16,
 }
 
-/// An increment that is not answered.
+/// An increment that is not answered yet.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     pbn: Pbn,
     unused: u8,
 }
 
-/// What a cut would have to leave of one slab, at least.
+/// What a cut must leave of one slab, at least.
 #[derive(Debug, Default, Clone)]
 struct ModelSlab {
-    /// When this life of the volume began.
+    /// The counts when this load of the volume began.
     base: Vec<u8>,
-    /// Since then.
+    /// The changes since then.
     changes: Vec<Change>,
-    /// As of all changes that have been made or are waiting.
+    /// The counts after all changes that have been made or are queued.
     now: Vec<u8>,
 }
 
@@ -60,7 +60,7 @@ struct Campaign {
     slabs: Vec<ModelSlab>,
     pages: HashSet<Pbn>,
     next_entry: [u64; JOURNALS],
-    /// Up to where each journal's changes are said to be on media.
+    /// The points up to which each journal was told that its changes are on media.
     committed: [Point; JOURNALS],
     requested: [usize; JOURNALS],
     pending: HashMap<u32, Pending>,
@@ -71,7 +71,7 @@ struct Campaign {
     written_back: u64,
 }
 
-/// The counts of a slab that media give.
+/// The counts of a slab according to media.
 fn counts_on(areas: &Areas, geometry: &Geometry, slab: u64) -> (SlabSummary, Vec<u8>) {
     let mut counts = vec![9; geometry.slab_blocks() as usize];
     let layout = AreaLayout::of(geometry.slab_blocks());
@@ -286,7 +286,7 @@ impl Campaign {
         all
     }
 
-    /// The power goes, and the volume comes back with what is left.
+    /// Cuts the power, and reloads the volume from what is left.
     fn cut(&mut self) {
         let left = self.zone.media.cut(&mut self.random);
         self.restart(left);
@@ -324,7 +324,7 @@ impl Campaign {
         self.written_back += statistics.reference_blocks_written;
     }
 
-    /// From now on write-back, of the first reference blocks at least, or summaries of some slabs take for ever.
+    /// From now on write-back, of the first reference blocks at least, or the summaries of some slabs never complete.
     fn slow_down(&mut self) {
         self.zone.media.holds = match self.random.below(3) {
             0 => |direction, (slab, block)| direction == Direction::Write && block == 0 && slab % 2 == 0,
@@ -332,7 +332,7 @@ impl Campaign {
         };
     }
 
-    /// Compares everything with the model, at rest.
+    /// Compares everything with the model, when quiesced.
     fn compare(&mut self) {
         self.zone.media.holds = |_, _| false;
         self.zone.settle();
@@ -353,7 +353,7 @@ impl Campaign {
         }
     }
 
-    /// Everything goes to media.
+    /// Writes everything to media.
     fn save(&mut self) {
         self.zone.media.holds = |_, _| false;
         self.zone.begin_save();

@@ -2,14 +2,14 @@
 
 //! The reference counters of a zone's blocks and the search for a free one.
 //!
-//! One byte a block: 0 free, 1 to 254 references, 255 provisional, that is in use only because a PBN lock says so.
-//! The counters of a slab form *reference blocks* of 4032, the last one of a slab possibly shorter: what one metadata
-//! block will hold. Each knows how many of its counters are not zero, so that the search skips full ones.
+//! One byte for each block: 0 free, 1 to 254 references, 255 provisional: in use only because a PBN lock says so. The
+//! counters of a slab form *reference blocks* of 4032, as many as fit one metadata block; the last of a slab may be
+//! shorter. Each reference block knows how many of its counters are not zero, so that the search skips full ones.
 //!
 //! Invariant (I6): `allocated[r]` is the number of nonzero counters of reference block r.
 //!
-//! Differs from dm-vdo: the counters of all slabs of a zone lie in one array. A slab is a power of two of at least
-//! 8 blocks, and so is never padded: no word of 8 counters straddles two slabs, nor two reference blocks.
+//! Differs from dm-vdo: the counters of all slabs of a zone lie in one array. A slab is a power of two of at least 8
+//! blocks, so it is never padded: no word of 8 counters straddles two slabs, nor two reference blocks.
 
 use super::layout::{BlockIndex, SlabIndex, ZoneLayout};
 use crate::format::reference_block::COUNTS_PER_BLOCK as COUNTS_PER_REFERENCE_BLOCK;
@@ -18,13 +18,13 @@ use crate::units::MAX_REFERENCES;
 /// The counter of a free block.
 pub(super) const FREE: u8 = 0;
 
-/// The counter of a block that is in use, though no reference is recorded anywhere.
+/// The counter of a block that is in use, but has no recorded reference.
 pub(super) const PROVISIONAL: u8 = 255;
 
-/// Counters that the search looks at together.
+/// Counters that the search examines at once.
 const WORD: usize = size_of::<u64>();
 
-/// Whether counters follow requests as they come, or repeat what a journal says.
+/// Whether a change comes from a request or from the replay of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     /// A block must have been allocated before it is referenced.
@@ -37,28 +37,28 @@ pub(super) enum Mode {
 /// A change of one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A free block is taken under a PBN lock.
+    /// Allocates a free block under a PBN lock.
     Reserve,
-    /// A data block gains a reference.
+    /// Adds a reference to a data block.
     Increment(Mode),
-    /// A block map page gains the reference that it keeps.
+    /// Gives a block map page its permanent reference.
     BlockMapIncrement(Mode),
-    /// A block map page gives its block back. If a PBN lock is held, the lock becomes responsible for the block.
+    /// Frees the block of a block map page. If a PBN lock is held, the lock becomes responsible for the block.
     BlockMapDecrement {
         /// The block has a PBN lock.
         locked: bool,
     },
-    /// A block loses a reference. If it was the last and a PBN lock is held, the lock becomes responsible for the
-    /// block.
+    /// Removes a reference. If it was the last and a PBN lock is held, the lock becomes responsible for the block.
     Decrement {
         /// The block has a PBN lock.
         locked: bool,
     },
 }
 
-/// The counter after a change, or none when the change is not allowed (REF_COUNT_INVALID): dm-vdo's table.
+/// dm-vdo's table: the counter after a change; none when the change is not allowed (REF_COUNT_INVALID).
 ///
-/// Block map pages sit at 254 so that nothing dedupes against them. Differs from dm-vdo, where they stay for ever.
+/// Block map pages sit at 254 so that nothing dedupes against them. Differs from dm-vdo, whose pages stay at 254 for
+/// ever.
 #[inline]
 pub(super) const fn transition(counter: u8, change: Change) -> Option<u8> {
     use Change::{BlockMapDecrement, BlockMapIncrement, Decrement, Increment, Reserve};
@@ -88,7 +88,7 @@ pub(super) const fn transition(counter: u8, change: Change) -> Option<u8> {
     })
 }
 
-/// What a change did to the number of free blocks.
+/// The effect of a change on the number of free blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Balance {
     /// Nothing.
@@ -99,7 +99,6 @@ pub(super) enum Balance {
     Freed,
 }
 
-/// The counters of all blocks of a zone.
 #[derive(Debug)]
 pub(super) struct ReferenceCounts {
     counters: Vec<u8>,
@@ -110,7 +109,6 @@ pub(super) struct ReferenceCounts {
 }
 
 impl ReferenceCounts {
-    /// Counters for a zone of free blocks.
     pub fn new(layout: &ZoneLayout) -> ReferenceCounts {
         let reference_blocks_per_slab = layout.slab_blocks().div_ceil(COUNTS_PER_REFERENCE_BLOCK);
         ReferenceCounts {
@@ -121,33 +119,30 @@ impl ReferenceCounts {
         }
     }
 
-    /// The counter of a block.
     #[inline]
     pub fn get(&self, block: BlockIndex) -> u8 {
         self.counters[block.0]
     }
 
-    /// The counters of a slab.
     #[inline]
     pub fn counters_of(&self, slab: SlabIndex) -> &[u8] {
         let first = slab.0 as usize * self.slab_blocks as usize;
         &self.counters[first..first + self.slab_blocks as usize]
     }
 
-    /// The counters of one reference block.
     pub fn reference_block(&self, slab: SlabIndex, number: u32) -> &[u8] {
         let start = (number * COUNTS_PER_REFERENCE_BLOCK) as usize;
         let counters = self.counters_of(slab);
         &counters[start..counters.len().min(start + COUNTS_PER_REFERENCE_BLOCK as usize)]
     }
 
-    /// The counters of a slab whose counts are being made; [`ReferenceCounts::loaded`] must follow.
+    /// The counters of a slab that is being loaded; [`ReferenceCounts::loaded`] must follow.
     pub fn counters_to_load(&mut self, slab: SlabIndex) -> &mut [u8] {
         let first = slab.0 as usize * self.slab_blocks as usize;
         &mut self.counters[first..first + self.slab_blocks as usize]
     }
 
-    /// The counters of a slab have been set; returns how many are zero.
+    /// Updates the reference blocks' counts after a slab's counters were set; returns how many counters are zero.
     pub fn loaded(&mut self, slab: SlabIndex) -> u32 {
         let first = self.first_reference_block(slab);
         let mut free = 0;
@@ -160,19 +155,19 @@ impl ReferenceCounts {
         free
     }
 
-    /// Adds free blocks, up to those of a larger zone.
+    /// Adds counters of free blocks, up to the size of a larger zone.
     pub fn grow(&mut self, layout: &ZoneLayout) {
         self.counters.resize(layout.blocks(), FREE);
         self.allocated.resize(layout.slabs() as usize * self.reference_blocks_per_slab as usize, 0);
     }
 
-    /// The place of a slab's first reference block in `allocated`.
+    /// The index in `allocated` of a slab's first reference block.
     #[inline]
     fn first_reference_block(&self, slab: SlabIndex) -> usize {
         slab.0 as usize * self.reference_blocks_per_slab as usize
     }
 
-    /// Changes the counter of the block at `offset` of `slab`, if the table allows it.
+    /// Changes the counter of the block at `offset` of `slab`, if [`transition`] allows it.
     #[inline]
     pub fn change(&mut self, slab: SlabIndex, offset: u32, change: Change) -> Option<Balance> {
         let counter = &mut self.counters[slab.0 as usize * self.slab_blocks as usize + offset as usize];
@@ -192,7 +187,7 @@ impl ReferenceCounts {
         Some(balance)
     }
 
-    /// The first free block of a slab at or after `cursor`; the search never wraps.
+    /// The first free block of a slab at or after `cursor`; the search does not wrap.
     #[inline]
     pub fn find_free(&self, slab: SlabIndex, cursor: u32) -> Option<u32> {
         let counters = self.counters_of(slab);
@@ -213,7 +208,7 @@ impl ReferenceCounts {
         None
     }
 
-    /// Counts the free blocks of a slab, and checks what its reference blocks know about theirs.
+    /// Counts the free blocks of a slab, and checks the counts of its reference blocks.
     ///
     /// # Errors
     /// Which reference block is wrong, and how.
@@ -239,19 +234,19 @@ impl ReferenceCounts {
     }
 }
 
-/// The first zero at or after `from` in counters whose number is a multiple of 8, one word of 8 at a time.
+/// The first zero at or after `from`, one word of 8 counters at a time; the number of counters is a multiple of 8.
 #[inline]
 fn first_zero(counters: &[u8], from: usize) -> Option<usize> {
     const LOW_BITS: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     let (words, _) = counters.as_chunks::<WORD>();
     let first = from / WORD;
-    // What lies before `from` in the first word must not be found: make it nonzero.
+    // Counters before `from` in the first word must not be found: make them nonzero.
     let mut passed = (1u64 << (from % WORD * 8)) - 1;
     for (number, word) in (first..).zip(words.get(first..)?) {
         let word = u64::from_le_bytes(*word) | passed;
         passed = 0;
-        // The lowest bit set marks the first zero byte; borrows can only set wrong bits above it.
+        // The lowest bit set marks the first zero byte; borrows can set wrong bits only above it.
         let zeros = word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS;
         if zeros != 0 {
             return Some(number * WORD + zeros.trailing_zeros() as usize / 8);
@@ -302,7 +297,7 @@ mod tests {
         }
     }
 
-    /// A refused change changes nothing, an allowed one keeps the count of its reference block right.
+    /// A refused change changes nothing; an allowed one updates the count of its reference block.
     #[test]
     fn reference_blocks_count_their_nonzero_counters() {
         let mut counts = counts(8192, 2);
@@ -371,7 +366,8 @@ mod tests {
     #[test]
     fn full_reference_blocks_are_skipped() {
         let mut counts = counts(8192, 1);
-        // A map that no sequence of changes makes: block 0 claims to be full, though all its counters are zero.
+        // No sequence of changes produces this state: reference block 0 claims to be full, though all its counters are
+        // zero.
         counts.allocated[0] = 4032;
         assert_eq!(counts.find_free(SlabIndex(0), 0), Some(4032));
         counts.allocated[2] = 128;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The blocks that are kept back when a zone is full, and who may have them.
+//! The blocks held back when a zone is full, and who may have them.
 //!
-//! A file system on a full volume must be able to overwrite what it has stored, or its journal aborts and nothing can be
-//! repaired. Such an overwrite has two blocks for a while: the new one from when it is written, the old one until its
-//! journal entry is committed. So a zone lends it a block out of a reserve, and has one back when the old block comes free.
+//! A file system on a full volume must be able to overwrite what it has stored, or its journal aborts and it cannot be
+//! repaired. Such an overwrite occupies two blocks for a while: the new block from its write on, the old one until the
+//! journal entry is committed. So a zone lends the overwrite a block from a reserve, and gets one back when the old
+//! block is freed.
 //!
 //! ```text
 //!  free + lent                                  what may be taken
@@ -13,49 +14,52 @@
 //!   > operator's + half of overwrites'           pages of the block map, for zeros and duplicates; the volume's own moves
 //!   otherwise                                    a loan: a block for the only reference to a block of this zone
 //! ```
-//! **A loan is certain to come back.** It is given to a write whose old mapping is the only reference to a block that nobody
-//! has locked. While it is out nobody can get a lock on the old block, so no reference can be added to it. The write
-//! either succeeds, and the old block comes free; or it fails, and the new one does. Either way `free + lent` is what it was.
-//! Who finds nothing free waits while a loan is out ([`Verdict::Later`]), and holds nothing that another write needs to
-//! get done: its leaf page is there, and its journal entry comes later.
+//! **A loan is certain to be returned.** It is given to a write whose old mapping is the only reference to an unlocked
+//! block. While the loan is out the old block cannot be locked, so no reference can be added to it. Either the write
+//! succeeds and the old block is freed, or it fails and the new one is. Either way `free + lent` is what it was. A
+//! write that finds no free block waits while a loan is out ([`Verdict::Later`]), and holds nothing that another write
+//! needs to complete: its leaf page exists, and its journal entry comes later.
 //!
-//! **Size.** One block would do; more let as many overwrites be under way together. One in 64 of the zone's blocks, and
-//! [`MOST`] at most: that many writes of 4 KiB in flight keep an NVMe drive busy, and cost half a MiB a shard. A zone of less
-//! than 64 blocks has none.
+//! **Size.** One block would do; more let as many overwrites be in flight together. The reserve is 1/64 of the zone's
+//! blocks, and at most [`MOST`]: that many writes of 4 KiB in flight keep an NVMe drive busy, and cost half a MiB for
+//! each shard. A zone of less than 64 blocks has no reserve.
 //!
-//! A volume that is loaded by more shards than before may have zones with less than their reserve. There a write takes its
-//! block from another zone, and the old one makes up for it; new data waits until each zone has its reserve again.
+//! A volume that is loaded by more shards than before may have zones with less than their reserve. There a write takes
+//! its block from another zone, and its own zone keeps the old block once it is freed; new data waits until each zone
+//! has its reserve again.
 //!
-//! An overwrite of a fragment gives nothing back by itself, because its compressed block holds others. It gets a loan
-//! together with them: the whole block is written anew, and all who refer to it move to the new one
-//! ([`Claim::Replace`], [`crate::swapper`]). The loan is given for exactly the references that move, so it is as certain to come
-//! back, and the same reserve serves: one block for each swap, however many fragments move. What gives nothing back gets no
-//! loan: an overwrite of what others share is new data, and so is one by data that does not fit where the old was.
+//! An overwrite of one fragment alone frees nothing, because its compressed block holds others. It gets a loan together
+//! with them: the whole block is relocated, and every mapping that refers to it moves to the new one
+//! ([`Claim::Replace`], [`crate::swapper`]). The loan is given for exactly the references that move, so it is as
+//! certain to be returned, and the same reserve serves: one block for each swap, however many fragments move. A write
+//! that frees nothing gets no loan: an overwrite of a shared block counts as new data, and so does an overwrite by data
+//! that does not fit where the old data was.
 //!
-//! **Pages of the block map** leave the second half of the reserve alone, so they never keep an overwrite from its loan.
-//! Neither an overwrite nor an unmap needs a new page: theirs are there. A first write to a hole may need some; without a block for
-//! them it is refused before anything is recorded, and that is all.
+//! **Pages of the block map** may not use the second half of the reserve, so they never keep an overwrite from its
+//! loan. Neither an overwrite nor an unmap needs a new page: theirs exist. A first write to a hole may need some;
+//! without a block for them it is refused before anything is recorded, and has no other effect.
 //!
-//! For the same reason a free block that is kept back cannot be locked to be compared with: for a moment it would be missing.
+//! For the same reason a free block that is held back cannot be locked for comparison: for a moment the reserve would
+//! lack it.
 //!
-//! Invariants: a loan's new block is in use, its old one has no more references than the loan says and no lock; at most
-//! [`Reserve::blocks`] loans, or one, are out.
+//! Invariants: a loan's new block is in use; its old block has at most as many references as the loan says, and no
+//! lock; at most max([`Reserve::blocks`], 1) loans are out.
 
 use super::layout::BlockIndex;
 use crate::message::Claim;
 
-/// One block of so many is kept for overwrites.
+/// Keep 1/64 of the blocks for overwrites.
 const SHARE: u64 = 64;
 
-/// Blocks kept for overwrites, at most.
+/// The most blocks kept for overwrites.
 const MOST: u64 = 128;
 
-/// What is kept back in a zone.
+/// What a zone holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReserveConfig {
-    /// Whether blocks are kept for overwrites; only tests do without.
+    /// Whether blocks are kept for overwrites; only tests turn that off.
     pub overwrites: bool,
-    /// Percent of the blocks that are kept until the operator releases them.
+    /// Percent of the zone's blocks that are kept until the operator releases them.
     pub operator_percent: u8,
 }
 
@@ -68,28 +72,26 @@ impl Default for ReserveConfig {
 /// Whether a claim can be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Now.
     Now,
-    /// Perhaps when something has changed that is under way.
+    /// Not now, but perhaps when something in flight has completed.
     Later,
-    /// Not here, but elsewhere: the claim is a good one.
+    /// Not by this zone; another zone may meet it.
     Elsewhere,
-    /// No.
+    /// Never.
     Never,
 }
 
-/// A block that is lent.
+/// A block on loan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Loan {
     /// The new block.
     pub given: BlockIndex,
-    /// The old one, which is to come free; none if it lies in another zone.
+    /// The old block, which is to be freed; none if it lies in another zone.
     pub instead: Option<BlockIndex>,
-    /// References of the old one when the loan was given; they only become fewer.
+    /// References of the old block when the loan was given; they only become fewer.
     pub references: u8,
 }
 
-/// The reserves of a zone.
 #[derive(Debug)]
 pub(super) struct Reserve {
     config: ReserveConfig,
@@ -101,7 +103,6 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// The reserves of a zone of so many blocks.
     pub fn new(zone_blocks: u64, config: ReserveConfig) -> Reserve {
         let mut reserve = Reserve { config, blocks: 0, zone_blocks, loans: Vec::new(), count: 0 };
         reserve.loans.reserve_exact(MOST as usize);
@@ -109,18 +110,17 @@ impl Reserve {
         reserve
     }
 
-    /// The zone has so many blocks now.
+    /// Adapts the reserve to the zone's new size.
     pub fn resize(&mut self, zone_blocks: u64) {
         let most = if self.config.overwrites { MOST } else { 0 };
         (self.zone_blocks, self.blocks) = (zone_blocks, (zone_blocks / SHARE).min(most));
     }
 
-    /// Changes the operator's share; none releases it.
+    /// Changes the operator's share; 0 releases it.
     pub fn set_operator_percent(&mut self, percent: u8) {
         self.config.operator_percent = percent;
     }
 
-    /// Blocks kept for overwrites.
     pub const fn blocks(&self) -> u64 {
         self.blocks
     }
@@ -130,17 +130,17 @@ impl Reserve {
         (self.zone_blocks as u128 * self.config.operator_percent as u128 / 100) as u64
     }
 
-    /// Blocks that are lent.
+    /// Blocks on loan now.
     pub const fn lent(&self) -> u64 {
         self.loans.len() as u64
     }
 
-    /// How often a block was lent.
+    /// Loans ever given.
     pub const fn count(&self) -> u64 {
         self.count
     }
 
-    /// Whether one of `free` blocks may be taken by something that gives nothing back.
+    /// Whether a claim that frees nothing may take one of `free` blocks.
     pub const fn allows(&self, claim: Claim, free: u64) -> bool {
         let kept = match claim {
             Claim::New => self.blocks,
@@ -150,7 +150,8 @@ impl Reserve {
         free > 0 && free + self.lent() > kept + self.operator_blocks()
     }
 
-    /// Whether one of `free` blocks may be lent, or will come to be: when a loan comes back, or else `more` are found.
+    /// Whether one of `free` blocks can be lent now, or later: when a loan is returned, or `more` free blocks may be
+    /// found.
     pub const fn lends(&self, free: u64, more: bool) -> Verdict {
         let most = if self.blocks == 0 { 1 } else { self.blocks };
         if free > 0 && self.lent() < most {
@@ -162,20 +163,20 @@ impl Reserve {
         }
     }
 
-    /// Notes a loan.
+    /// Records a loan.
     pub fn lend(&mut self, loan: Loan) {
         assert!(self.loans.len() < MOST as usize, "more is lent than the reserve has");
         self.loans.push(loan);
         self.count += 1;
     }
 
-    /// Whether a block is to come free for one that is lent.
+    /// Whether a loan is out against this block, so that it is to be freed.
     #[inline]
     pub fn awaits(&self, block: BlockIndex) -> bool {
         !self.loans.is_empty() && self.loans.iter().any(|loan| loan.instead == Some(block))
     }
 
-    /// A block has come free: it may be an old one for which another was lent, or one that was lent and is not needed.
+    /// Ends the loan to which a freed block belongs: as its old block, or as a new one that is not needed.
     #[inline]
     pub fn freed(&mut self, block: BlockIndex) {
         if !self.loans.is_empty() {
@@ -183,7 +184,8 @@ impl Reserve {
         }
     }
 
-    /// The writer of a block is done with it: what it wrote in place of is another zone's, and free there or about to be.
+    /// Ends the loan of a block whose writer is done with it, if the old block belongs to another zone: it is free
+    /// there or about to be.
     #[inline]
     pub fn written(&mut self, block: BlockIndex) {
         if !self.loans.is_empty() {
@@ -191,7 +193,6 @@ impl Reserve {
         }
     }
 
-    /// The loans.
     pub fn loans(&self) -> &[Loan] {
         &self.loans
     }
@@ -214,7 +215,8 @@ mod tests {
         assert_eq!(reserve(1000, 1).operator_blocks(), 10);
     }
 
-    /// New data leaves both reserves alone, upkeep leaves half of one; what is lent counts as free.
+    /// New data leaves both reserves alone, upkeep leaves the operator's and half of the other; blocks on loan count as
+    /// free.
     #[test]
     fn each_claim_has_its_limit() {
         let mut reserve = reserve(640, 5);
@@ -229,7 +231,7 @@ mod tests {
         assert_eq!(may(&reserve, 6), [false, true]);
     }
 
-    /// A loan ends when either of its blocks comes free; one for a block of another zone, when its writer is done.
+    /// A loan ends when either of its blocks is freed; a loan for a block of another zone ends when its writer is done.
     #[test]
     fn a_loan_ends() {
         let mut reserve = reserve(64, 0);

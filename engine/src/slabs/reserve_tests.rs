@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a full zone lends, to whom, and that it comes back.
+//! The loans of a full zone: who gets them, and that they are returned.
 
 use super::event::{PhysicalEvent, Requester};
 use super::test_zone::{Setup, TestZone, DATA};
@@ -9,7 +9,7 @@ use crate::format::Geometry;
 use crate::message::{Allocation, Claim, MemberRef};
 use crate::units::{Blocks, Pbn, ShardId};
 
-/// A zone of two slabs of 64 blocks, which keeps two blocks, and what is stored in all others.
+/// A zone of two slabs of 64 blocks, of which it reserves two, and the data stored in all others.
 fn full() -> (TestZone, Vec<Pbn>) {
     let geometry = Geometry::new(1, Blocks(1), Pbn(64), Pbn(192), 64).expect("valid");
     let mut zone = Setup { locks: 256, reserve: ReserveConfig::default(), ..Setup::new(&geometry) }.create();
@@ -28,7 +28,7 @@ fn ask(zone: &mut TestZone, member: u32, claim: Claim) -> Allocation {
     zone.zone.allocate(requester, claim, true).expect("no error")
 }
 
-/// Who asks in place of a block gets one.
+/// Lends a block to a write that replaces `old`.
 fn lent(zone: &mut TestZone, member: u32, old: Pbn) -> Pbn {
     match ask(zone, member, Claim::Instead(old)) {
         Allocation::Block(pbn) => pbn,
@@ -36,7 +36,7 @@ fn lent(zone: &mut TestZone, member: u32, old: Pbn) -> Pbn {
     }
 }
 
-/// The write succeeds: its block is referenced, the old one is not any more.
+/// Completes a write: its block is referenced, the old one is not any more.
 fn replaced(zone: &mut TestZone, new: Pbn, old: Pbn) {
     zone.increment(new).expect("claimed");
     zone.decrement(old, 1).expect("referenced");
@@ -56,7 +56,7 @@ fn answers(zone: &mut TestZone) -> Vec<(u32, Allocation)> {
     zone.take_events().into_iter().filter_map(answer).collect()
 }
 
-/// A full zone lends its reserve to those who give a block back, and lets the others wait for that; for ever.
+/// A full zone lends its reserve to writes that free a block, and makes the others wait for that, over and over.
 #[test]
 fn overwrites_go_on_in_a_full_zone() {
     let (mut zone, mut stored) = full();
@@ -66,7 +66,7 @@ fn overwrites_go_on_in_a_full_zone() {
         assert_eq!(ask(&mut zone, 2, Claim::Instead(old[2])), Allocation::Waiting);
         assert_eq!(ask(&mut zone, 3, Claim::New), Allocation::Full);
         zone.audit().expect("consistent");
-        // One succeeds, one fails: either lets the third have a block.
+        // One succeeds, one fails: either frees a block for the third.
         let third = if round % 2 == 0 {
             replaced(&mut zone, new[0], old[0]);
             stored.iter_mut().filter(|pbn| **pbn == old[0]).for_each(|pbn| *pbn = new[0]);
@@ -86,7 +86,8 @@ fn overwrites_go_on_in_a_full_zone() {
     }
 }
 
-/// Nothing is lent in place of what others share, or is no data; while a loan is out nobody can come to share.
+/// Nothing is lent to replace a shared block, or one that is no data; while a loan is out its old block cannot become
+/// shared.
 #[test]
 fn only_who_gives_a_block_back_is_lent_one() {
     let (mut zone, stored) = full();
@@ -97,27 +98,28 @@ fn only_who_gives_a_block_back_is_lent_one() {
     for refused in [shared, Pbn(3), Pbn(1 << 30)] {
         assert_eq!(ask(&mut zone, 0, Claim::Instead(refused)), Allocation::Full);
     }
-    // Somebody may be about to share it, and then does not.
+    // A reader may be about to share the block, and then does not.
     assert_eq!(zone.lock_for_read_sharing(locked, 1), Ok(ReadLock::Granted { lease: 1 }));
     assert_eq!(ask(&mut zone, 1, Claim::Instead(locked)), Allocation::Waiting);
     assert_eq!(answers(&mut zone), []);
     zone.release(locked, 1).expect("held");
     let [(1, Allocation::Block(new))] = answers(&mut zone)[..] else { panic!("no block") };
     replaced(&mut zone, new, locked);
-    // Or does.
+    // Or it does.
     assert_eq!(zone.lock_for_read_sharing(old, 1), Ok(ReadLock::Granted { lease: 1 }));
     assert_eq!(ask(&mut zone, 2, Claim::Instead(old)), Allocation::Waiting);
     zone.increment(old).expect("claimed");
     zone.release(old, 0).expect("held");
     assert_eq!(answers(&mut zone), [(2, Allocation::Again)]);
-    // Not any more, when the block is as good as free.
+    // No more, once the block is as good as free.
     let new = lent(&mut zone, 3, stored[4]);
     assert_eq!(zone.lock_for_read_sharing(stored[4], 1), Ok(ReadLock::Refused));
     zone.release(new, 0).expect("held");
     assert_eq!(zone.lock_for_read_sharing(stored[4], 1), Ok(ReadLock::Granted { lease: 1 }));
 }
 
-/// A zone that has lost its reserve sends those who give a block back to others, and keeps the block for the next.
+/// A zone that has lost its reserve sends writes that free a block to other zones, and keeps the freed block for the
+/// next.
 #[test]
 fn a_zone_without_reserve_gets_it_back() {
     let (mut zone, stored) = full();
@@ -140,7 +142,7 @@ fn a_zone_without_reserve_gets_it_back() {
     assert!(matches!(ask(&mut zone, 7, Claim::New), Allocation::Block(_)));
 }
 
-/// What is kept for the operator is there when it is released, and not before.
+/// The operator's reserve is available once it is released, and not before.
 #[test]
 fn the_operator_releases_a_reserve() {
     let (mut zone, stored) = full();

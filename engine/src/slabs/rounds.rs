@@ -12,14 +12,14 @@ use crate::format::reference_block;
 use crate::io::MetadataIo;
 
 impl<Buf: Copy> SlabDepot<Buf> {
-    /// Whether a slab would begin a round now, were its journal not being filled.
+    /// Whether a slab could begin a round now if its journal had no block open.
     fn can_begin_round(&self, slab: SlabIndex) -> bool {
         let state = self.slab(slab);
         let wanted = state.status == Status::Rebuilt && state.quota > 0 && state.dirty.len() > 0;
         wanted && state.round.is_none() && self.rounds.room() > 0
     }
 
-    /// Whether write-back is so urgent that a block of the journal is to be closed for it.
+    /// Whether write-back is so urgent that the open journal block is closed for it.
     pub fn is_hurried(&self, slab: SlabIndex) -> bool {
         let state = self.slab(slab);
         let blocked = matches!(state.obstacle, Some(Obstacle::Blocked | Obstacle::RingFull));
@@ -46,7 +46,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         true
     }
 
-    /// Takes the round of a slab further, or begins one.
+    /// Advances the round of a slab, or begins one.
     pub fn advance_round<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -57,7 +57,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         let mut progress = self.begin_round(allocator, slab);
         let state = self.slab(slab);
         let Some(number) = state.round else {
-            // Another slab's rounds may take all the room; look again when one has ended.
+            // Rounds of other slabs may take all the room; look again when one has ended.
             let waits = state.quota > 0 && state.dirty.len() > 0 && !state.journal.is_open();
             self.starved |= waits && self.rounds.room() == 0;
             return progress;
@@ -98,7 +98,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         progress
     }
 
-    /// The write of a reference block has ended.
+    /// Counts a written reference block; after the last, flushes.
     pub fn image_written<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>, slab: SlabIndex) {
         let Some(number) = self.slab(slab).round else { return };
         let round = self.rounds.get_mut(number);
@@ -109,12 +109,12 @@ impl<Buf: Copy> SlabDepot<Buf> {
         }
     }
 
-    /// The reference blocks of a round are durable.
+    /// Ends a round whose reference blocks are durable.
     pub fn round_flushed(&mut self, slab: SlabIndex) {
         let Some(number) = self.slab_mut(slab).round.take() else { return };
         let written = self.rounds.end(number);
         let state = self.slab_mut(slab);
-        // Of a slab that was never saved all blocks became dirty together, so the first to be written are each another.
+        // All blocks of a slab that was never saved became dirty together, so its first writes are of distinct blocks.
         state.first_writes = state.first_writes.saturating_sub(written);
     }
 }

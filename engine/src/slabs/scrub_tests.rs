@@ -33,8 +33,8 @@ fn pbn(slab: u64, offset: u64) -> Pbn {
     FIRST.plus(slab * SLAB_BLOCKS + offset)
 }
 
-/// Puts the area of a used slab on media: `references` for each block, `blocks` of journal with one increment of block 0
-/// each, and a summary that says so many blocks are free.
+/// Puts the area of a used slab on media: `references` for each block, `blocks` journal blocks with one increment of
+/// block 0 each, and a summary that claims `free_blocks`.
 fn put_slab(setup: &Setup, areas: &mut Areas, slab: u64, references: u8, blocks: u64, free_blocks: u32) {
     let mut counts = Box::new([0; BLOCK_SIZE]);
     let id = |block| AreaBlock { nonce: NONCE, slab, block };
@@ -72,8 +72,8 @@ fn scrubbings_done(zone: &mut TestZone) -> usize {
     zone.take_events().iter().filter(|&&event| event == PhysicalEvent::ScrubbingDone).count()
 }
 
-/// vdo-54, adapted: a zone is online before its first slab is scrubbed, however many have to be, for most of what is asked of it:
-/// it stores blocks, and takes changes of slabs that it has not read.
+/// vdo-54, adapted: a zone is online before its first slab is scrubbed, however many must be, for most requests: it
+/// stores blocks, and takes changes of slabs that it has not read.
 #[test]
 fn a_zone_is_online_before_any_slab_is_scrubbed() {
     for slabs in [3, 60] {
@@ -100,7 +100,7 @@ fn a_zone_is_online_before_any_slab_is_scrubbed() {
 }
 
 /// vdo-52: clean slabs are loaded first, then those with most free blocks, then those with low numbers; slabs that were
-/// never used can be allocated from at once. vdo-53: one whose journal is very long comes before all of them.
+/// never used can be allocated from at once. vdo-53: a slab with a very long journal comes before all of them.
 #[test]
 fn slabs_are_scrubbed_in_the_order_of_their_use() {
     let setup = setup(7);
@@ -153,8 +153,8 @@ fn a_blocked_journal_is_scrubbed_before_others() {
     zone.audit().expect("consistent");
 }
 
-/// vdo-53: a slab in which a block may be a duplicate comes next, before slabs with long journals; who wants to compare with
-/// the block gets its lock then.
+/// vdo-53: the slab of a possible duplicate comes next, before slabs with long journals; the hash lock that wants to
+/// compare with the block gets its lock then.
 #[test]
 fn the_slab_of_a_candidate_is_loaded_before_others() {
     let setup = setup(6);
@@ -183,7 +183,7 @@ fn the_slab_of_a_candidate_is_loaded_before_others() {
     zone.audit().expect("consistent");
 }
 
-/// vdo-58: the end of scrubbing is told once, and not where there was nothing to scrub.
+/// vdo-58: the end of scrubbing is reported once, and not if there was nothing to scrub.
 #[test]
 fn the_end_of_scrubbing_is_told_once() {
     let setup = setup(4);
@@ -199,14 +199,14 @@ fn the_end_of_scrubbing_is_told_once() {
     assert_eq!((scrubbings_done(&mut zone), zone.is_scrubbing()), (1, false));
 }
 
-/// vdo-44: who finds no free block waits while slabs are scrubbed, gets a block as soon as there is one, and none only
-/// when there is nothing left to be scrubbed.
+/// vdo-44: a request that finds no free block waits while slabs are scrubbed, gets a block as soon as there is one, and
+/// fails only when there is nothing left to scrub.
 #[test]
 fn allocation_waits_for_the_scrubber() {
     let setup = setup(3);
     let mut areas = setup.format();
     (0..3).for_each(|slab| put_slab(&setup, &mut areas, slab, 1, 0, 0));
-    // One free block in slab 1, which nobody knows of.
+    // One free block in slab 1, which the zone does not know of yet.
     let counts: Vec<u8> = (0..SLAB_BLOCKS).map(|offset| u8::from(offset != 7)).collect();
     let id = AreaBlock { nonce: NONCE, slab: 1, block: 1 };
     reference_block::encode(id, 0, &counts, areas.get_mut(&(1, 1)).expect("put"));
@@ -215,7 +215,7 @@ fn allocation_waits_for_the_scrubber() {
     assert_eq!(zone.zone.allocate(DATA, Claim::New, false), Ok(Allocation::Full));
     assert_eq!(zone.zone.allocate(page, Claim::Upkeep, true), Ok(Allocation::Waiting));
     assert_eq!(zone.zone.allocate(DATA, Claim::New, true), Ok(Allocation::Waiting));
-    // Slab 0 is loaded, the others are not: nobody is answered.
+    // Slab 0 is loaded, the others are not: no request is answered.
     zone.media.holds = |_, (slab, _)| slab == 1;
     zone.settle();
     assert_eq!((zone.take_events(), zone.statistics().slabs_scrubbed), (vec![], 1));
@@ -234,7 +234,7 @@ fn allocation_waits_for_the_scrubber() {
     zone.audit().expect("consistent");
 }
 
-/// vdo-44: a block that becomes free while somebody waits is given to him at once.
+/// vdo-44: a block that is freed while a request waits is given to that request at once.
 #[test]
 fn freed_blocks_go_to_who_waits() {
     let setup = setup(2);
@@ -251,7 +251,7 @@ fn freed_blocks_go_to_who_waits() {
     );
 }
 
-/// vdo-59: a save halts the scrubber after the slab it is at; it goes on when resumed, and nobody who waits is forgotten.
+/// vdo-59: a save halts the scrubber after its present slab; resuming restarts it, and no waiter is forgotten.
 /// vdo-61, partly: what a save does to a slab depends on its state.
 /// vdo-63: the scrubber ends, then journals, then summaries, counts and summaries again; resuming starts the scrubber.
 #[test]
@@ -330,7 +330,7 @@ fn free_blocks_are_known_in_every_state() {
     }
 }
 
-/// vdo-109, partly: added slabs take blocks, are saved and loaded like the others, also one that is not empty.
+/// vdo-109, partly: added slabs take blocks, and are saved and loaded like the others, also one that is not empty.
 #[test]
 fn a_zone_grows() {
     let small = setup(2);
@@ -352,7 +352,7 @@ fn a_zone_grows() {
     assert_eq!((zone.references(pbn(3, 0)), zone.references(pbn(2, 0)), zone.free_blocks()), (Some(1), Some(2), 63));
 }
 
-/// vdo-65, adapted: what three zones have saved, five zones load: what summaries say of free blocks, and counts.
+/// vdo-65, adapted: five zones load what three zones have saved: what summaries say of free blocks, and counts.
 #[test]
 fn nothing_on_media_depends_on_the_number_of_zones() {
     let mut media = Areas::new();
@@ -382,7 +382,7 @@ fn nothing_on_media_depends_on_the_number_of_zones() {
     assert_eq!(free, 11 * SLAB_BLOCKS - (70 + 71 + 72));
 }
 
-/// vdo-57: entries that a sector includes already are skipped, sector by sector: a torn reference block is made right.
+/// vdo-57: entries that a sector includes already are skipped, sector by sector: a torn reference block is repaired.
 #[test]
 fn a_torn_reference_block_is_made_right() {
     let setup = Setup {
@@ -416,7 +416,7 @@ fn a_torn_reference_block_is_made_right() {
     }
 }
 
-/// vdo-56: damage that the scrubber finds ends all writing; who waits is answered; nothing is counted wrongly.
+/// vdo-56: damage that the scrubber finds ends all writing; waiters are answered; nothing is counted wrongly.
 #[test]
 fn damage_ends_writing() {
     let damages: [(Address, &str); 3] = [
@@ -442,7 +442,7 @@ fn damage_ends_writing() {
             assert!(zone.is_clean() && zone.references(pbn(0, 0)).is_none());
         }
     }
-    // Blocks that are whole, but do not follow each other or cannot be applied.
+    // Blocks that are intact, but do not follow each other or cannot be applied.
     let id = AreaBlock { nonce: NONCE, slab: 0, block: AREA.journal_block(2) };
     let entry = |offset, change| SlabEntry { offset, count: 1, change };
     let wrong = [
@@ -476,7 +476,7 @@ fn a_failing_read_ends_writing() {
     }
 }
 
-/// A summary that is whole but does not fit its slab ends all writing.
+/// A summary that is intact but does not fit its slab ends all writing.
 #[test]
 fn impossible_summaries_are_refused() {
     let setup = setup(1);

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The scrubber: makes the counts of slabs that are not loaded, one slab at a time.
+//! The scrubber: loads the counts of slabs, one slab at a time.
 //!
-//! Slabs for which somebody waits come before all others: updates for their journals, or hash locks for a block that
-//! may be a duplicate. Then those whose journal is so long that updates would wait. The others come clean ones first,
-//! whose counts need only be read, then by free blocks, most first. All that in the background: a zone serves requests
-//! from its first moment, and only who finds no free block waits.
+//! Awaited slabs come first: those for which updates wait because their journal is full, or hash locks for a block that
+//! may be a duplicate. Next come slabs whose journal is so long that updates would wait. Of the others, clean slabs
+//! come first, whose counts need only be read; then the slabs with most free blocks. All this happens in the
+//! background: a zone serves requests from its first moment, and only a request that finds no free block waits.
 //!
 //! ```text
 //!  Committing ---- all that has come is on media ----> Reading, a window at a time: reference blocks, then journal ----> Rebuilt
 //! ```
-//! While the scrubber is at a slab, updates of it wait; so the journal does not change under it, and what it reads is all
-//! there is.
+//! While the scrubber works on a slab, updates of that slab wait. So its journal does not change meanwhile, and what
+//! the scrubber reads is complete.
 //!
-//! Invariants (I10): a slab that is not loaded is in one list, or being scrubbed; each is scrubbed once.
+//! Invariants (I10): a slab that is not loaded is in exactly one list, or being scrubbed; each is scrubbed once.
 //!
-//! Differs from dm-vdo: the zone is online before its first slab is scrubbed; the dirty
-//! reference blocks of a scrubbed slab are written when any others would be.
+//! Differs from dm-vdo: the zone is online before its first slab is scrubbed; the dirty reference blocks of a scrubbed
+//! slab are written back when any others would be.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -36,10 +36,10 @@ use crate::format::slab_summary::SlabSummary;
 use crate::io::MetadataIo;
 use crate::units::MAX_SHARDS;
 
-/// Blocks read at a time, if there is memory for them.
+/// Blocks read at a time, if there are buffers for them.
 const WINDOW: usize = 64;
 
-/// A block that is read.
+/// A read in flight, or completed but not yet used.
 #[derive(Debug, Clone, Copy)]
 struct Read<Buf> {
     what: Wanted,
@@ -47,7 +47,7 @@ struct Read<Buf> {
     done: bool,
 }
 
-/// Which block of the slab's area.
+/// Which block of the slab's area is read.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
     /// A reference block.
@@ -56,49 +56,44 @@ enum Wanted {
     Journal(u64),
 }
 
-/// How far the slab being scrubbed is.
+/// The progress of the slab being scrubbed.
 #[derive(Debug)]
 enum Stage {
-    /// What has come for it goes to media.
+    /// Updates that have arrived are being committed.
     Committing,
-    /// It is read.
+    /// Its reference blocks and journal are being read.
     Reading {
         rebuild: SlabRebuild,
-        /// The next reference block to be read, up to how many.
+        /// Reference blocks still to be read.
         counts: Range<u32>,
-        /// The next block of the journal to be read, up to which.
+        /// Journal blocks still to be read.
         journal: Range<u64>,
     },
 }
 
-/// What came of a turn.
+/// The outcome of one call of [`Scrubber::advance`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Nothing to do now.
     Idle,
-    /// Something was started.
     Started,
-    /// A slab is loaded.
     Loaded(SlabIndex),
 }
 
-/// The scrubber of one zone.
 #[derive(Debug)]
 pub(super) struct Scrubber<Buf> {
-    /// Slabs for which somebody waits, in order: they come first.
+    /// Awaited slabs, in order: they come first.
     awaited: VecDeque<SlabIndex>,
-    /// Slabs that come next, in order.
+    /// Slabs with long journals, in order: they come next.
     urgent: VecDeque<SlabIndex>,
-    /// The others, the last of which is next.
+    /// The other slabs; the last is next.
     queue: Vec<SlabIndex>,
     current: Option<(SlabIndex, Stage)>,
     window: Vec<Read<Buf>>,
-    /// Slabs that were scrubbed.
     scrubbed: u64,
 }
 
 impl<Buf: Copy> Scrubber<Buf> {
-    /// A scrubber that has nothing to do yet.
     pub fn new() -> Scrubber<Buf> {
         Scrubber {
             awaited: VecDeque::new(),
@@ -110,7 +105,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         }
     }
 
-    /// Takes up the slabs from `first` on that are not loaded. Allocates memory for the lists.
+    /// Queues the slabs from `first` on that are not loaded. Allocates memory for the lists.
     pub fn add_slabs(&mut self, depot: &SlabDepot<Buf>, first: SlabIndex) {
         for slab in depot.indices().skip(first.0 as usize) {
             let state = depot.slab(slab);
@@ -121,7 +116,7 @@ impl<Buf: Copy> Scrubber<Buf> {
                 self.queue.push(slab);
             }
         }
-        // The last is taken first.
+        // The last element is taken first.
         self.queue.sort_by_key(|&slab| {
             let state = depot.slab(slab);
             let is_clean = state.journal.length() == 0;
@@ -130,7 +125,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         self.awaited.reserve(self.unrecovered());
     }
 
-    /// Slabs that are not loaded.
+    /// The number of slabs that are not loaded.
     pub fn unrecovered(&self) -> usize {
         self.awaited.len() + self.urgent.len() + self.queue.len() + usize::from(self.current.is_some())
     }
@@ -140,13 +135,12 @@ impl<Buf: Copy> Scrubber<Buf> {
         self.scrubbed
     }
 
-    /// The slab that is being scrubbed, and those that somebody waits for.
+    /// The slab being scrubbed, and the awaited ones.
     pub fn foremost(&self) -> impl Iterator<Item = SlabIndex> + '_ {
         let current = self.current.as_ref().map(|(slab, _)| *slab);
         current.into_iter().chain(self.awaited.iter().copied())
     }
 
-    /// What it does.
     pub fn dump(&self, depot: &SlabDepot<Buf>) -> ScrubberDump {
         let stage = match &self.current {
             None => "idle",
@@ -169,7 +163,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         self.current.is_some()
     }
 
-    /// Somebody waits for a slab to be scrubbed: it comes before others.
+    /// Moves a slab that updates, hash locks or allocations wait for to the awaited list.
     pub fn promote(&mut self, slab: SlabIndex) {
         if self.awaited.contains(&slab) {
             return;
@@ -185,7 +179,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         self.awaited.push_back(slab);
     }
 
-    /// The next slab. While the zone is being saved, only one whose updates cannot go to media otherwise.
+    /// The next slab to scrub. During a save, only a slab whose updates cannot be written otherwise.
     fn next(&mut self, depot: &SlabDepot<Buf>) -> Option<SlabIndex> {
         if depot.mode == Mode::Running {
             let first = self.awaited.pop_front().or_else(|| self.urgent.pop_front());
@@ -195,12 +189,12 @@ impl<Buf: Copy> Scrubber<Buf> {
         self.awaited.remove(at)
     }
 
-    /// True when the scrubber will start nothing more before the zone is resumed.
+    /// True when the scrubber starts nothing more before the zone is resumed.
     pub fn is_stopped(&self, depot: &SlabDepot<Buf>) -> bool {
         self.current.is_none() && self.awaited.iter().all(|&slab| depot.slab(slab).waiting.is_empty())
     }
 
-    /// Takes the scrubbing further.
+    /// Advances the slab being scrubbed, or takes the next.
     pub fn advance<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -243,7 +237,7 @@ impl<Buf: Copy> Scrubber<Buf> {
     fn begin_reading(depot: &mut SlabDepot<Buf>, allocator: &mut BlockAllocator, slab: SlabIndex) -> Stage {
         let state = depot.slab_mut(slab);
         if state.first_writes > 0 {
-            // Until all counts have been written once, all of the journal is needed.
+            // The whole journal is needed until every reference block has been written once.
             state.dirty.mark_all(state.journal.head);
         }
         let state = depot.slab(slab);
@@ -264,7 +258,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         Stage::Reading { rebuild, counts, journal }
     }
 
-    /// Takes in what was read together.
+    /// Applies the blocks of a window that has been read.
     fn take_window<E: Env<Buf = Buf>>(
         &mut self,
         env: &E,
@@ -290,7 +284,7 @@ impl<Buf: Copy> Scrubber<Buf> {
             };
             if let (Wanted::Journal(sequence), Ok(())) = (what, result) {
                 let place = depot.area_block(*slab, depot.area.journal_block(sequence));
-                // It was decoded a moment ago; what it changes must be written back some day.
+                // The block was just decoded by `rebuild`; the reference blocks that it changes must be written back.
                 let Ok((_, entries)) = slab_journal_block::decode(place, block) else { continue };
                 let dirty = &mut depot.slab_mut(*slab).dirty;
                 for entry in entries {
@@ -303,7 +297,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         result
     }
 
-    /// Reads the next blocks; without any, the slab is loaded.
+    /// Reads the next window; when nothing is left to read, the slab is loaded.
     fn fill_window<E: Env<Buf = Buf>>(
         &mut self,
         env: &mut E,
@@ -338,7 +332,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         }
     }
 
-    /// Everything was read.
+    /// Ends the scrubbing of a slab whose blocks have all been read.
     fn finish(&mut self, depot: &mut SlabDepot<Buf>, allocator: &mut BlockAllocator) -> Turn {
         let Some((slab, Stage::Reading { rebuild, .. })) = self.current.take() else { return Turn::Idle };
         if rebuild.finish().is_err() {
@@ -352,7 +346,7 @@ impl<Buf: Copy> Scrubber<Buf> {
         Turn::Loaded(slab)
     }
 
-    /// A read has ended.
+    /// Notes that a read has ended.
     pub fn read_done(&mut self, depot: &mut SlabDepot<Buf>, place: u32, result: Result<(), RequestError>) {
         if let Some(read) = self.window.get_mut(place as usize) {
             read.done = true;

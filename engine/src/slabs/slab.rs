@@ -2,24 +2,23 @@
 
 //! One slab as the allocator sees it, and its priority.
 //!
-//! A used slab with about half of its blocks free is preferred to one that was never used, and that to fuller ones: the
-//! storage under a thinly provisioned volume stays thin, yet allocation finds long free runs.
+//! A used slab with at least half of its blocks free is preferred to one that was never used, which is preferred to
+//! fuller ones: the storage under a thinly provisioned volume stays thin, yet allocation finds long free runs.
 //!
-//! Differs from dm-vdo: "its journal is blank" is "it was never opened". dm-vdo's slab also counts as unused while
-//! it was opened but only ever held provisional references; here its next opening is a reopening.
+//! Differs from dm-vdo: "was never opened" replaces "its journal is blank". dm-vdo also counts a slab as unused that
+//! was opened but held only provisional references; here its next opening is a reopening.
 
-/// The state of a slab.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slab {
     /// Blocks whose counter is zero.
     pub free_blocks: u32,
-    /// It was the open slab at some time, in this life of the volume or an earlier one.
+    /// It was the open slab at some time, in this load of the volume or an earlier one.
     pub was_opened: bool,
-    /// Its counters are known. Until they are, all are zero, and none of its blocks is free.
+    /// Its counters are known. Until then all are zero, and no block can be allocated.
     pub is_loaded: bool,
 }
 
-/// Computes priorities for slabs of one size.
+/// Computes the priorities of slabs of one size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Priorities {
     unopened: u8,
@@ -45,7 +44,7 @@ impl Priorities {
             return self.unopened;
         }
         let priority = 1 + slab.free_blocks.ilog2() as u8;
-        // Leaves the place at `unopened` to the slabs that are.
+        // The value `unopened` is reserved for slabs that were never opened.
         if priority >= self.unopened {
             priority + 1
         } else {

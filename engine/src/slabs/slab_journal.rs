@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The journal of one slab, as it is in memory: which blocks it has and what of it is on media.
+//! The journal of one slab in memory: which blocks it has and which of them are on media.
 //!
 //! ```text
 //!            head           committed        written          tail
@@ -8,14 +8,15 @@
 //!              | the summary    | written, not   | being written | being
 //!              | names these    | yet named      | (`closed`)    | filled (`open`)
 //! ```
-//! A block counts once the summary names it (rule 4 of the write order): so the summary is written after the blocks it
-//! names, with a flush between, and whoever needs a change to be safe waits for the flush behind it.
+//! A block counts once the summary names it (rule 4 of the write order). So the summary is written after the blocks
+//! that it names, with a flush between, and a change is safe only after the flush behind the summary.
 //!
-//! Invariants (I8, I11): `head <= committed.tail <= written.tail <= tail`; entries and the points of each recovery journal
-//! only grow; all entries of one point are in one block, because a point is either in a summary or not.
+//! Invariants (I8, I11): `head <= committed.tail <= written.tail <= tail`; entries and the points of each recovery
+//! journal only grow; all entries of one point are in one block, because a summary covers a point or does not.
 //!
-//! Differs from dm-vdo: no lock counts for each block. A reference block knows the oldest journal block that it needs
-//! ([`super::dirty_blocks`]), and the head follows the oldest need. Head and recovery points are in the summary.
+//! Differs from dm-vdo: there are no lock counts for each block. A reference block knows the oldest journal block that
+//! it needs ([`super::dirty_blocks`]), and the head follows the oldest need. Head and recovery points are in the
+//! summary.
 
 use std::collections::VecDeque;
 
@@ -26,43 +27,41 @@ use crate::format::slab_journal_block::{SlabEntry, ENTRIES_PER_BLOCK};
 use crate::format::slab_summary::SlabSummary;
 use crate::units::{ShardId, MAX_SHARDS};
 
-/// Blocks of one slab journal that are written at a time.
+/// Blocks of one slab journal that can be closed but not yet written.
 pub(super) const MAX_CLOSED: usize = 4;
 
-/// The points of all recovery journals.
+/// One point of each recovery journal.
 pub(super) type Points = [Point; MAX_SHARDS];
 
-/// A place between two blocks of the journal.
+/// A position between two blocks of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Boundary {
     /// Sequence number of the block behind it.
     pub tail: u64,
     /// Number of the first entry behind it.
     pub next_entry: u64,
-    /// The first point of each recovery journal that is not before it.
+    /// For each recovery journal, the first point that is not before it.
     pub points: Points,
 }
 
-/// A point came that is not behind all earlier ones of its journal (I8).
+/// A point arrived that is not behind all earlier ones of its journal (I8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OutOfOrder;
 
-/// The journal of one slab.
 #[derive(Debug)]
 pub(super) struct SlabJournal {
-    /// Oldest block that is needed, as the summary on media says.
+    /// Oldest block that is needed, according to the summary on media.
     pub head: u64,
     /// The block that is being filled, or will be next.
     pub tail: u64,
-    /// Number of the next entry.
     pub next_entry: u64,
-    /// Behind the last entry: the points of all that is in the journal.
+    /// The points behind the last entry: everything before them is in the journal.
     points: Points,
-    /// Behind the last update that has come, though it may still wait.
+    /// The points behind the last update that has arrived, even if it is still queued.
     arrived: Points,
-    /// The block that is being filled, once it has an entry.
+    /// The block that is being filled, if any.
     open: Option<u32>,
-    /// Blocks whose write has not ended, nor that of an older one; in order.
+    /// Blocks that are closed but not written, or whose predecessors are not; in order.
     closed: VecDeque<u32>,
     /// Everything before it is written.
     pub written: Boundary,
@@ -94,7 +93,6 @@ impl SlabJournal {
         self.tail - self.head
     }
 
-    /// True when a block is being filled.
     pub const fn is_open(&self) -> bool {
         self.open.is_some()
     }
@@ -114,53 +112,55 @@ impl SlabJournal {
         Ok(())
     }
 
-    /// Whether changes of a recovery journal up to a point have come that are not on media yet. May say so of a journal
-    /// whose only such changes are later.
+    /// Whether changes of a recovery journal up to a point have arrived that are not on media yet. May be true of a
+    /// journal whose only such changes are later.
     pub fn holds(&self, journal: ShardId, up_to: Point) -> bool {
         let committed = self.committed.points[journal.index()];
         committed < self.arrived[journal.index()] && committed <= up_to
     }
 
-    /// Whether the block being filled has changes of a recovery journal up to a point. May say so when it has only later
-    /// ones.
+    /// Whether the block being filled has changes of a recovery journal up to a point. May be true when it has only
+    /// later ones.
     pub fn open_holds(&self, tails: &TailPool, journal: ShardId, up_to: Point) -> bool {
         let closed = self.closed.back().map_or(&self.written.points, |&block| &tails[block].points);
         let closed = closed[journal.index()];
         self.is_open() && closed < self.points[journal.index()] && closed <= up_to
     }
 
-    /// All updates that have come are in the journal and on media, or came to nothing.
+    /// Advances all points to the last arrival: every update that arrived is in the journal and on media, or was
+    /// refused.
     pub fn settle(&mut self) {
         self.committed.points = self.arrived;
         self.written.points = self.arrived;
         self.points = self.arrived;
     }
 
-    /// Entries that the block being filled can still take; none when there is none.
+    /// Entries that the block being filled can still take; none when no block is open.
     pub fn room(&self, tails: &TailPool) -> Option<usize> {
         self.open.map(|open| ENTRIES_PER_BLOCK - tails[open].entries.len())
     }
 
-    /// Begins a block; false when there is no memory for it.
+    /// Opens a block; false when the pool has none free.
     pub fn open(&mut self, tails: &mut TailPool) -> bool {
         debug_assert!(self.open.is_none(), "one block is filled at a time");
         self.open = tails.acquire(self.tail, self.next_entry);
         self.open.is_some()
     }
 
-    /// Adds an entry of a source to the block being filled, which has room.
+    /// Adds an entry to the block being filled, which has room.
     pub fn append(&mut self, tails: &mut TailPool, entry: SlabEntry) {
         let open = self.open.expect("a block was opened");
         tails[open].entries.push(entry);
         self.next_entry += 1;
     }
 
-    /// The last of a source's entries was added, or nothing came of it.
+    /// Notes that the last entry of a source was added, or that the source's change was refused.
     pub fn appended(&mut self, source: Source) {
         self.points[source.journal.index()] = source.point.next();
     }
 
-    /// Ends the block being filled, so that it is written; false when that has to wait.
+    /// Closes the block being filled, so that it is written; false when none is open, or [`MAX_CLOSED`] are not written
+    /// yet.
     pub fn close(&mut self, tails: &mut TailPool) -> bool {
         let Some(open) = self.open else { return false };
         if self.closed.len() == MAX_CLOSED {
@@ -179,7 +179,7 @@ impl SlabJournal {
         self.closed.iter().copied().find(|&block| tails[block].stage == Stage::Closed)
     }
 
-    /// Takes note of blocks whose write has ended.
+    /// Advances `written` past the blocks whose write has ended.
     pub fn collect_written(&mut self, tails: &mut TailPool) {
         while let Some(&block) = self.closed.front() {
             if tails[block].stage != Stage::Written {
@@ -193,10 +193,10 @@ impl SlabJournal {
         }
     }
 
-    /// The invariants that can be checked at any time.
+    /// Checks the invariants that hold at any time.
     ///
     /// # Errors
-    /// Which does not hold.
+    /// The invariant that does not hold.
     pub fn audit(&self) -> Result<(), String> {
         let SlabJournal { head, tail, written, committed, .. } = self;
         let order = [*head, committed.tail, written.tail, *tail];

@@ -2,9 +2,9 @@
 
 //! The priority table: which slab to open next.
 //!
-//! One FIFO bucket for each priority, and one bit for each bucket that says whether it is empty, so that the best slab
-//! is found with one instruction. A bucket is a doubly linked list over slab numbers; every slab has one link, made
-//! with the table, so nothing is ever allocated.
+//! One FIFO bucket for each priority, and one bit for each bucket that says whether it is occupied, so that one
+//! instruction finds the best slab. A bucket is a doubly linked list of slab numbers. Every slab's link is made with
+//! the table, so queueing never allocates.
 //!
 //! Invariants: a slab is in at most one bucket; bit p is set exactly when bucket p is not empty.
 
@@ -12,7 +12,7 @@ use super::layout::SlabIndex;
 
 const BUCKETS: usize = u64::BITS as usize;
 
-/// No slab: the end of a list.
+/// The end of a list.
 const NONE: u32 = u32::MAX;
 
 /// The bucket of a slab that is not in the table.
@@ -33,7 +33,6 @@ struct Bucket {
     last: u32,
 }
 
-/// Slabs by priority.
 #[derive(Debug)]
 pub(super) struct PriorityTable {
     buckets: [Bucket; BUCKETS],
@@ -56,14 +55,13 @@ impl PriorityTable {
         self.links.resize(slabs as usize, UNLINKED);
     }
 
-    /// The priority under which a slab is queued, if it is.
     #[inline]
     pub fn priority(&self, slab: SlabIndex) -> Option<u8> {
         let bucket = self.links[slab.0 as usize].bucket;
         (bucket != NOT_QUEUED).then_some(bucket)
     }
 
-    /// Adds a slab that is not in the table behind all others of its priority, which is below 64.
+    /// Adds a slab that is not in the table, behind all others of its priority, which is below 64.
     pub fn enqueue(&mut self, slab: SlabIndex, priority: u8) {
         assert!(self.priority(slab).is_none(), "{slab:?} is queued twice");
         let bucket = &mut self.buckets[usize::from(priority)];
@@ -78,7 +76,7 @@ impl PriorityTable {
         self.links[slab.0 as usize] = Link { previous, next: NONE, bucket: priority };
     }
 
-    /// Takes a slab out, if it is in.
+    /// Removes a slab, if it is queued.
     pub fn remove(&mut self, slab: SlabIndex) {
         let Link { previous, next, bucket: priority } = self.links[slab.0 as usize];
         if priority == NOT_QUEUED {
@@ -99,7 +97,7 @@ impl PriorityTable {
         self.links[slab.0 as usize].bucket = NOT_QUEUED;
     }
 
-    /// The slab that has waited longest among those of the highest priority, and that priority; it stays in the table.
+    /// The slab of the highest priority that has waited longest, and that priority; it stays in the table.
     pub fn best(&self) -> Option<(SlabIndex, u8)> {
         let priority = self.occupied.checked_ilog2()? as u8;
         Some((SlabIndex(self.buckets[usize::from(priority)].first), priority))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Everything that a zone knows of the metadata of one slab.
+//! The state of one slab's metadata.
 
 use super::dirty_blocks::DirtyBlocks;
 use super::slab_journal::SlabJournal;
@@ -11,70 +11,66 @@ use crate::format::slab_summary::SlabSummary;
 /// Whether the counts of a slab are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
-    /// The counts in memory are right.
+    /// The counts in memory are valid.
     Rebuilt,
-    /// They are on media. Updates go to the journal only; nothing is allocated. Waits for the scrubber.
+    /// The counts are on media only; the slab waits for the scrubber. Updates go to the journal only; nothing is
+    /// allocated.
     Unloaded,
-    /// The scrubber is at it. Updates wait.
+    /// The scrubber is loading the slab. Updates wait.
     Rebuilding,
 }
 
 /// What an update waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// The scrubber is at the slab, or earlier updates wait.
+    /// The slab is being scrubbed.
     Busy,
     /// The journal is at its blocking threshold.
     Blocked,
     /// The ring has no room: its oldest block is still needed.
     RingFull,
-    /// No memory for a block, or too many are being written.
+    /// No free block in the pool, or too many are being written.
     TailBusy,
 }
 
-/// What the summary on media says, beyond the journal's own.
+/// What the summary on media says, apart from the journal's own fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recorded {
-    /// Free blocks.
     pub free_blocks: u32,
-    /// All reference blocks have been written.
+    /// Whether all reference blocks have been written once.
     pub counts_written: bool,
 }
 
-/// One slab.
 #[derive(Debug)]
 pub(super) struct SlabState {
     /// Its number in the volume.
     pub number: u64,
-    /// Whether its counts are known.
     pub status: Status,
-    /// Its journal.
     pub journal: SlabJournal,
-    /// Its reference blocks that have changed.
     pub dirty: DirtyBlocks,
     /// Reference blocks that have never been written.
     pub first_writes: u32,
-    /// Reference blocks that are to be written back as soon as it can be.
+    /// Reference blocks that are to be written back as soon as possible.
     pub quota: usize,
-    /// The round of write-back that is under way.
+    /// The round of write-back in flight.
     pub round: Option<u32>,
-    /// The update of the summary that is under way.
+    /// The update of the summary in flight.
     pub summary: Option<u32>,
-    /// The summary on media.
+    /// The content of the summary on media.
     pub recorded: Recorded,
-    /// Updates that wait.
+    /// Queued updates.
     pub waiting: UpdateQueue,
-    /// What they wait for, so that each wait is counted once.
+    /// What the queued updates wait for, so that each wait is counted once.
     pub obstacle: Option<Obstacle>,
-    /// Somebody has waited for its counts in vain.
+    /// A hash lock has waited for the counts of this slab until its patience ended.
     pub was_late: bool,
-    /// Recovery journals whose request waits for this slab, as bits.
+    /// Bits of the recovery journals whose commit request waits for this slab.
     pub awaited: u32,
-    /// The block being filled is to be closed even if it is not full.
+    /// The open block is to be closed even if it is not full.
     pub commit_wanted: bool,
-    /// The slab is in the list of those that have something to do.
+    /// The slab is in the depot's work list.
     pub scheduled: bool,
-    /// The slab is in the list of those that may have changes which are not on media.
+    /// The slab is in the depot's list of slabs that may have changes which are not on media.
     pub unsettled: bool,
 }
 
@@ -102,7 +98,7 @@ impl SlabState {
         }
     }
 
-    /// True when nothing that has come is anywhere but on media.
+    /// True when every update that has arrived is on media.
     pub fn is_settled(&self) -> bool {
         self.journal.is_committed() && self.waiting.is_empty()
     }

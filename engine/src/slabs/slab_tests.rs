@@ -31,7 +31,7 @@ fn setup(slabs: u64) -> Setup {
     }
 }
 
-/// What a block of an area is.
+/// The kind of a block in an area.
 fn part((_, block): Address) -> &'static str {
     match block {
         0 => "summary",
@@ -63,7 +63,7 @@ fn counts_are_written_after_the_journal() {
     let mut zone = setup(1).create();
     let pbn = zone.store();
     assert_eq!((zone.references(pbn), zone.media.trace.len()), (Some(1), 0), "in memory at once, on media later");
-    // Slow summary: the journal may be written, but counts must wait.
+    // The summary is slow: the journal may be written, but counts must wait.
     zone.media.holds = |_, (_, block)| block == 0;
     zone.zone.begin_save();
     zone.settle();
@@ -98,7 +98,7 @@ fn unused_allocations_are_not_journaled() {
     assert_eq!(zone.media.trace, []);
 }
 
-/// The next block with a reference is given another one, and a block of the journal is closed behind it.
+/// Adds a reference to the next referenced block, and closes a journal block behind the change.
 fn update_and_close(zone: &mut TestZone) -> bool {
     let pbn = zone.allocate().expect("no error").expect("not full");
     let source = zone.source();
@@ -112,7 +112,8 @@ fn update_and_close(zone: &mut TestZone) -> bool {
 }
 
 /// vdo-70, vdo-105: with counts that cannot be written a journal grows: from F on write-back is launched, at B updates
-/// wait, and go on in order when the counts are written. The ring never overflows, no journal block is overwritten early.
+/// wait, and continue in order when the counts are written. The ring never overflows, no journal block is overwritten
+/// early.
 #[test]
 fn a_journal_at_its_threshold_makes_updates_wait() {
     let mut zone = setup(1).create();
@@ -146,7 +147,7 @@ fn a_journal_at_its_threshold_makes_updates_wait() {
     assert!(late.iter().all(|&pbn| zone.references(pbn) == Some(1)));
     assert!(summary(&zone, 0).journal_length() < 29, "the head has moved");
     zone.audit().expect("consistent");
-    // Round the ring some times.
+    // Several times around the ring.
     for _ in 0..200 {
         update_and_close(&mut zone);
         assert!(summary(&zone, 0).journal_length() <= 29);
@@ -154,7 +155,7 @@ fn a_journal_at_its_threshold_makes_updates_wait() {
     assert_eq!(zone.statistics().slab_journal_disk_full, 0);
 }
 
-/// vdo-105: more updates than blocks of the journal can be written at a time wait, and lose no order.
+/// vdo-105: updates beyond the blocks that can be written at a time wait, and keep their order.
 #[test]
 fn a_slow_device_makes_updates_wait() {
     let mut zone = setup(1).create();
@@ -182,8 +183,8 @@ fn a_slow_device_makes_updates_wait() {
     zone.commit();
 }
 
-/// vdo-106: while one summary is being written, no other of the slab is; the next names all that came meanwhile, and all
-/// who wait are told.
+/// vdo-106: while one summary is being written, no other of the slab is; the next covers everything that came
+/// meanwhile, and all waiters are answered.
 #[test]
 fn summaries_are_coalesced() {
     let mut zone = setup(2).create();
@@ -233,7 +234,7 @@ fn commit_requests_wait_for_their_journal_only() {
     assert_eq!(summary(&zone, 0).points[1], Point::new(10, 0).next());
 }
 
-/// A change that comes to nothing is not waited for.
+/// A refused change delays no request.
 #[test]
 fn refused_changes_do_not_hold_up_requests() {
     let mut zone = setup(1).create();
@@ -244,7 +245,7 @@ fn refused_changes_do_not_hold_up_requests() {
     let events = zone.take_events();
     assert!(matches!(events[..], [PhysicalEvent::JournalsCommitted { .. }]), "{events:?}");
     assert_eq!((summary(&zone, 0).next_entry, zone.references(stored)), (1, Some(1)), "it is not in the journal");
-    // Nor is one behind which nothing is open.
+    // Nor does one that leaves no block open.
     assert_eq!(zone.decrement(FIRST.plus(5), 1), Err(refused));
     zone.commit();
     assert_eq!(zone.take_events().len(), 1);
@@ -262,7 +263,7 @@ fn provisional_references_are_not_decremented() {
     zone.audit().expect("consistent");
 }
 
-/// Nor is one that is refused while the changes of other journals are in memory only.
+/// Nor does one that is refused while the changes of other journals are in memory only.
 #[test]
 fn refused_changes_of_one_journal_do_not_wait_for_others() {
     let mut zone = setup(1).create();
@@ -306,7 +307,7 @@ fn updates_of_a_slab_keep_their_order() {
     assert!(!zone.take_events().iter().any(|event| matches!(event, PhysicalEvent::ReadOnly(_))));
 }
 
-/// The head moves only when the counts that it relies on are durable, also when a summary is under way while they are
+/// The head moves only when the counts that it relies on are durable, also when a summary is in flight while they are
 /// being written.
 #[test]
 fn the_head_waits_for_durable_counts() {
@@ -326,7 +327,7 @@ fn the_head_waits_for_durable_counts() {
     assert!(summary(&zone, 0).head > 1);
 }
 
-/// Counts mean nothing before every reference block was written once, in however many rounds.
+/// Counts are not used before every reference block was written once, in however many rounds.
 #[test]
 fn all_counts_are_written_before_any_counts() {
     let slab_blocks = 1 << 18;
@@ -400,8 +401,8 @@ fn commit_points_do_not_grow_too_old() {
     assert_eq!([(); 5].map(|()| updates(&mut zone)), [1, 2, 5, 6, 7], "all three when 2^30 is passed");
 }
 
-/// vdo-64: when a transfer fails for good, whichever it is, the zone says so once, answers everybody and starts nothing
-/// more; what is on media stays right.
+/// vdo-64: when a transfer fails for good, whichever it is, the zone says so once, answers all waiters and starts
+/// nothing more; media stay right.
 #[test]
 fn every_failing_transfer_ends_writing() {
     let script = |zone: &mut TestZone| {
@@ -448,7 +449,7 @@ fn every_failing_transfer_ends_writing() {
     }
 }
 
-/// vdo-64: whoever waits when writing ends is answered, and nobody else.
+/// vdo-64: all waiters are answered when writing ends, and nothing else is.
 #[test]
 fn read_only_ends_every_wait() {
     let mut zone = setup(1).create();
@@ -473,7 +474,7 @@ fn read_only_ends_every_wait() {
     zone.audit().expect("consistent");
 }
 
-/// I14: a saved zone starts nothing until it is resumed, though there is something to be done.
+/// I14: a saved zone starts nothing until it is resumed, though there is work.
 #[test]
 fn a_saved_zone_is_quiet() {
     let mut zone = setup(2).create();

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a physical zone counts.
+//! Statistics of a physical zone.
 
-/// What a physical zone counts. Gauges and counters of its slabs together.
+/// Gauges and counters of a physical zone, summed over its slabs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PhysicalStatistics {
-    /// Slabs.
+    /// Slabs of the zone.
     pub slabs: u64,
-    /// Slabs opened for the first time.
+    /// Slabs opened for the first time, or loaded.
     pub slabs_opened: u64,
     /// Slabs opened again.
     pub slabs_reopened: u64,
     /// Slabs whose counts are not known yet.
     pub slabs_unrecovered: u64,
-    /// Slabs that were scrubbed.
+    /// Slabs that the scrubber has loaded.
     pub slabs_scrubbed: u64,
     /// Updates that found the ring of a slab journal full.
     pub slab_journal_disk_full: u64,

@@ -6,11 +6,12 @@
 //!  Flushing ----------> Ready -----------> Writing -------------> the journal is committed up to there
 //!  (what it names)      (waits for memory)  (the summary, and a flush behind it)
 //! ```
-//! Invariants: one update of a slab at a time; it names journal blocks that were written before its first flush was asked
-//! for, and its head is not beyond any change that is not saved. All that changes meanwhile goes into the next update.
+//! Invariants: a slab has one update in flight at a time. The update names only journal blocks that were written before
+//! its first flush was requested, and its head is not beyond any change that is not saved. Later changes go into the
+//! next update.
 //!
-//! Differs from dm-vdo: a summary is written with flushes before and after instead of a preflush, and it also goes
-//! out when only the head has moved and room is short.
+//! Differs from dm-vdo: a summary is written with flushes before and after it instead of a preflush, and it is also
+//! written when only the head has moved and room is short.
 
 use super::allocator::BlockAllocator;
 use super::depot::{Mode, Operation, SlabDepot};
@@ -24,30 +25,29 @@ use crate::format::slab_summary::SlabSummary;
 use crate::io::MetadataIo;
 use crate::units::MAX_SHARDS;
 
-/// How far an update is.
+/// The progress of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SummaryStage {
-    /// The flush of what it names is under way.
+    /// The flush of what the summary names is in flight.
     Flushing,
-    /// Waits for memory to be written from.
+    /// Waits for a buffer.
     Ready,
-    /// The write, or the flush behind it, is under way.
+    /// The write, or the flush behind it, is in flight.
     Writing,
 }
 
-/// One update.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SummaryUpdate {
     stage: SummaryStage,
-    /// The journal is named up to here.
+    /// The summary names the journal up to here.
     boundary: Boundary,
-    /// And from here on; known when it is written.
+    /// The summary names the journal from here on; set when it is written.
     head: u64,
     recorded: Recorded,
 }
 
 impl SummaryUpdate {
-    /// No update.
+    /// A placeholder.
     pub const NONE: SummaryUpdate = SummaryUpdate {
         stage: SummaryStage::Flushing,
         boundary: Boundary { tail: 0, next_entry: 0, points: [Point(0); MAX_SHARDS] },
@@ -57,7 +57,7 @@ impl SummaryUpdate {
 }
 
 impl<Buf: Copy> SlabDepot<Buf> {
-    /// The journal block from which on the slab's journal is needed, among those before `tail`.
+    /// The oldest journal block before `tail` that the slab still needs; `tail` if it needs none.
     fn needed_head(&self, slab: SlabIndex, tail: u64) -> u64 {
         let state = self.slab(slab);
         if state.status != Status::Rebuilt {
@@ -68,7 +68,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         need.map_or(tail, |need| need.min(tail))
     }
 
-    /// What is to be recorded of a slab now.
+    /// What the next summary is to record.
     fn recordable(&self, allocator: &BlockAllocator, slab: SlabIndex) -> Recorded {
         let state = self.slab(slab);
         let free_blocks = match state.status {
@@ -78,7 +78,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         Recorded { free_blocks, counts_written: state.first_writes == 0 }
     }
 
-    /// Whether there is something that the summary should say.
+    /// Whether a new summary is to be written.
     fn is_due(&self, allocator: &BlockAllocator, slab: SlabIndex) -> bool {
         let journal = &self.slab(slab).journal;
         if journal.written.tail > journal.committed.tail {
@@ -87,7 +87,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         if self.needed_head(slab, journal.committed.tail) > journal.head {
             return self.mode == Mode::Saving || journal.length() >= self.thresholds.flushing;
         }
-        // In the end of a save the hint is to be right.
+        // At the end of a save the free block hint must be right.
         let is_saved = journal.length() == 0 && journal.is_committed();
         let free_blocks = self.recordable(allocator, slab).free_blocks;
         self.mode == Mode::Saving && is_saved && free_blocks != self.slab(slab).recorded.free_blocks
@@ -122,7 +122,7 @@ impl<Buf: Copy> SlabDepot<Buf> {
         true
     }
 
-    /// What a summary is to name is durable.
+    /// Notes that what a summary is to name is durable.
     pub fn summary_covered(&mut self, slab: SlabIndex) {
         if let Some(update) = self.slab(slab).summary {
             self.summaries[update].stage = SummaryStage::Ready;
@@ -163,12 +163,12 @@ impl<Buf: Copy> SlabDepot<Buf> {
         true
     }
 
-    /// The write of a summary has ended.
+    /// Flushes after the write of a summary.
     pub fn summary_written<E: Env<Buf = Buf>>(&mut self, env: &mut E, io: &mut MetadataIo<Buf>, slab: SlabIndex) {
         self.flush(env, io, Operation::SummarySettle { slab });
     }
 
-    /// A summary is durable: what it names is committed.
+    /// Commits what a durable summary names.
     pub fn summary_settled(&mut self, slab: SlabIndex) {
         let Some(update) = self.slab_mut(slab).summary.take() else { return };
         let SummaryUpdate { boundary, head, recorded, .. } = self.summaries[update];

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The blocks of slab journals that are in memory: being filled, or on their way to media.
+//! The slab journal blocks in memory: being filled, or in flight to media.
 //!
-//! Differs from dm-vdo: not a block in each slab and a vio for each write, but blocks in a pool, as a closed block and
-//! the next one of the same slab exist together. There is one for each slab and some for all.
+//! Differs from dm-vdo: blocks come from a pool instead of one in each slab and a vio for each write, because a closed
+//! block and the next block of the same slab exist together. The pool has one block for each slab, and spare ones for
+//! all.
 
 use std::ops::{Index, IndexMut};
 
@@ -12,35 +13,28 @@ use crate::format::journal_record::Point;
 use crate::format::slab_journal_block::{SlabEntry, ENTRIES_PER_BLOCK};
 use crate::units::MAX_SHARDS;
 
-/// What becomes of a block.
+/// The progress of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Takes entries.
     Filling,
-    /// Takes none any more; waits for memory to be written from.
+    /// Takes no more entries; waits for a buffer.
     Closed,
-    /// Is being written.
     Writing,
-    /// The write has ended.
     Written,
 }
 
-/// One block.
 #[derive(Debug)]
 pub(super) struct TailBlock {
-    /// Its sequence number.
     pub sequence: u64,
-    /// Number of its first entry.
     pub first_entry: u64,
-    /// Its entries.
     pub entries: Vec<SlabEntry>,
     /// The points behind its last entry, once it is closed.
     pub points: Points,
-    /// What becomes of it.
     pub stage: Stage,
 }
 
-/// The blocks of all slab journals of a zone.
+/// The slab journal blocks of a zone.
 #[derive(Debug)]
 pub(super) struct TailPool {
     blocks: Vec<TailBlock>,
@@ -48,14 +42,12 @@ pub(super) struct TailPool {
 }
 
 impl TailPool {
-    /// A pool of `blocks`.
     pub fn new(blocks: usize) -> TailPool {
         let mut pool = TailPool { blocks: Vec::with_capacity(blocks), free: Vec::with_capacity(blocks) };
         pool.grow(blocks);
         pool
     }
 
-    /// Adds blocks.
     pub fn grow(&mut self, blocks: usize) {
         for _ in 0..blocks {
             self.free.push(self.blocks.len() as u32);
@@ -69,7 +61,7 @@ impl TailPool {
         }
     }
 
-    /// Takes a block to be filled; none when all are in use.
+    /// Takes a free block; none when all are in use.
     pub fn acquire(&mut self, sequence: u64, first_entry: u64) -> Option<u32> {
         let index = self.free.pop()?;
         let block = &mut self.blocks[index as usize];
@@ -80,7 +72,6 @@ impl TailPool {
         Some(index)
     }
 
-    /// Gives a block back.
     pub fn release(&mut self, index: u32) {
         debug_assert!(!self.free.contains(&index), "block {index} is released twice");
         self.free.push(index);

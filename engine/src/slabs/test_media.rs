@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Metadata areas in memory for tests: a base that ends transfers in any order, fails some, and loses power.
+//! Metadata areas in memory for tests: a base that completes transfers in any order, fails some, and loses power.
 
 use std::collections::HashMap;
 
@@ -15,21 +15,21 @@ use crate::units::{Block, BLOCK_SIZE, SECTOR_SIZE};
 /// A block of some slab's area.
 pub(super) type Address = (u64, u32);
 
-/// What lies on media.
+/// The content of media.
 pub(super) type Areas = HashMap<Address, Box<Block>>;
 
-/// A transfer under way.
+/// A transfer in flight.
 #[derive(Debug, Clone)]
 struct Started {
     direction: Direction,
     at: Address,
     buf: u32,
     token: RunToken,
-    /// The memory as it was then, which must not change.
+    /// The memory at the start of the transfer, which must not change.
     content: Box<Block>,
 }
 
-/// A write that has ended, but may still be lost.
+/// A completed write that may still be lost.
 #[derive(Debug, Clone)]
 struct Cached {
     at: Address,
@@ -40,21 +40,21 @@ struct Cached {
 #[derive(Debug)]
 pub(super) struct TestMedia {
     blocks: Vec<Box<Block>>,
-    /// What a power cut leaves for certain.
+    /// What certainly survives a power cut.
     pub durable: Areas,
     cached: Vec<Cached>,
     volatile_cache: bool,
     started: Vec<Started>,
-    /// A flush under way, and how many cached writes it makes durable.
+    /// A flush in flight, and the number of cached writes that it makes durable.
     flush: Option<(RunToken, usize)>,
-    /// Every transfer in the order that it was started: direction and address.
+    /// Every transfer in the order of their starts: direction and address.
     pub trace: Vec<(Direction, Address)>,
-    /// Fails the transfer of this number in the trace, and those of the same block that come later.
+    /// Fails the transfer with this number in the trace, and later ones of the same block.
     pub fail_nth: Option<usize>,
     failing: Option<(Direction, Address)>,
-    /// Keeps flushes from ending.
+    /// Keeps flushes from completing.
     pub hold_flushes: bool,
-    /// Keeps the transfers for which it says so from ending.
+    /// Keeps the transfers for which it returns true from completing.
     pub holds: fn(Direction, Address) -> bool,
 }
 
@@ -75,7 +75,7 @@ impl TestMedia {
         }
     }
 
-    /// Transfers and flushes under way.
+    /// Transfers and flushes in flight.
     pub fn under_way(&self) -> usize {
         self.started.len() + usize::from(self.flush.is_some())
     }
@@ -86,7 +86,7 @@ impl TestMedia {
         cached.or_else(|| self.durable.get(&at).map(|block| &**block))
     }
 
-    /// Ends one of the transfers under way.
+    /// Completes one of the transfers in flight.
     pub fn end_one(&mut self, random: &mut Random) -> Option<(RunToken, Result<(), RequestError>)> {
         let free = |started: &Started| !(self.holds)(started.direction, started.at);
         let ready: Vec<usize> = (0..self.started.len()).filter(|&at| free(&self.started[at])).collect();
@@ -123,7 +123,7 @@ impl TestMedia {
         Some((token, Ok(())))
     }
 
-    /// What is left when the power goes now: of every write that is not durable, any of its sectors.
+    /// What a power cut leaves now: of every write that is not durable, any of its sectors.
     pub fn cut(&self, random: &mut Random) -> Areas {
         let mut left = self.durable.clone();
         let writing = self.started.iter().filter(|started| started.direction == Direction::Write);

@@ -17,7 +17,7 @@ use crate::io::{MetadataIo, MetadataOwner};
 use crate::message::{Allocation, Claim, MemberRef, VioRef};
 use crate::units::{Block, Pbn, ShardId, BLOCK_SIZE};
 
-/// The nonce of the volumes of tests.
+/// The nonce of test volumes.
 pub(super) const NONCE: u64 = 7;
 
 /// A requester that does not matter.
@@ -26,17 +26,17 @@ pub(super) const DATA: Requester = Requester::Data(MemberRef { shard: ShardId(0)
 /// A vio that does not matter.
 pub(super) const VIO: VioRef = VioRef { shard: ShardId(0), index: 0 };
 
-/// How a zone for tests is made.
+/// The setup of a test zone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setup {
     pub geometry: Geometry,
     pub shard: ShardId,
     pub locks: usize,
-    /// Of these for pages.
+    /// Page locks among `locks`.
     pub page_locks: usize,
     pub generation: u64,
     pub bufs: usize,
-    /// Transfers of metadata at a time.
+    /// Metadata transfers at a time.
     pub transfers: usize,
     pub volatile_cache: bool,
     pub reserve: ReserveConfig,
@@ -46,7 +46,7 @@ impl Setup {
     pub fn new(geometry: &Geometry) -> Setup {
         let (shard, locks, page_locks, generation) = (ShardId(0), 64, 32, 1);
         let (bufs, transfers, volatile_cache) = (16, 16, true);
-        // Most tests are about the last block.
+        // Most tests use the last free block.
         let reserve = ReserveConfig { overwrites: false, operator_percent: 0 };
         Setup { geometry: *geometry, shard, locks, page_locks, generation, bufs, transfers, volatile_cache, reserve }
     }
@@ -108,14 +108,14 @@ impl Setup {
     }
 }
 
-/// A zone, what it lies on, and the journal that its updates come from.
+/// A zone, its media, and the journal that its updates come from.
 pub(super) struct TestZone {
     pub zone: PhysicalZone<u32>,
     pub media: TestMedia,
     pub io: MetadataIo<u32>,
     pub random: Random,
     next_entry: u64,
-    /// News that no test has taken.
+    /// Events that no test has taken.
     pub events: Vec<PhysicalEvent>,
 }
 
@@ -144,7 +144,7 @@ impl TestZone {
         }
     }
 
-    /// Ends one transfer and goes on from there; false when none is under way.
+    /// Completes one transfer and continues from there; false when none is in flight.
     pub fn step(&mut self) -> bool {
         self.advance();
         let Some((token, result)) = self.media.end_one(&mut self.random) else {
@@ -157,7 +157,7 @@ impl TestZone {
         true
     }
 
-    /// Goes on until nothing is under way.
+    /// Continues until nothing is in flight.
     pub fn settle(&mut self) {
         for _ in 0..1_000_000 {
             if !self.step() {
@@ -167,7 +167,7 @@ impl TestZone {
         panic!("the zone does not come to rest");
     }
 
-    /// Ends all waits for slow transfers.
+    /// Completes all slow transfers.
     pub fn release_transfers(&mut self) {
         self.media.holds = |_, _| false;
     }
@@ -180,20 +180,20 @@ impl TestZone {
         pbn
     }
 
-    /// Asks for everything to be committed, and lets it come.
+    /// Asks for everything to be committed, and waits for it.
     pub fn commit(&mut self) {
         let up_to = self.source().point;
         self.zone.commit_journals(ShardId(0), up_to);
         self.settle();
     }
 
-    /// Takes the news.
+    /// Takes the events.
     pub fn take_events(&mut self) -> Vec<PhysicalEvent> {
         self.advance();
         std::mem::take(&mut self.events)
     }
 
-    /// Saves everything, and what is on media then.
+    /// Saves everything; returns the content of media.
     pub fn save(&mut self) -> Areas {
         self.zone.begin_save();
         self.settle();
@@ -217,7 +217,7 @@ impl TestZone {
         self.try_allocate(Requester::Page(VIO))
     }
 
-    /// An increment that is done when this returns.
+    /// An increment that has completed when this returns.
     pub fn increment(&mut self, pbn: Pbn) -> Result<(), PhysicalError> {
         let source = self.source();
         if self.zone.increment(pbn, source, VIO)? == Applied::Later {
@@ -229,7 +229,7 @@ impl TestZone {
         Ok(())
     }
 
-    /// A decrement that is done when this returns.
+    /// A decrement that has completed when this returns.
     pub fn decrement(&mut self, first: Pbn, count: u32) -> Result<(), PhysicalError> {
         let source = self.source();
         let result = self.zone.decrement(first, count, source);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How long a slab journal may get before something is done about it.
+//! The lengths of a slab journal at which write-back, blocking and scrubbing begin.
 //!
-//! Lengths are in blocks: from the oldest block that is needed to the one that is being filled.
+//! Lengths are in blocks: from the oldest block that is needed to the one being filled.
 
 /// The thresholds of the slab journals of a volume; they follow from the ring's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Thresholds {
-    /// From here on reference blocks are written back, a share of them at a time.
+    /// From here on reference blocks are written back, a share of the dirty ones at a time.
     pub flushing: u64,
     /// From here on all dirty reference blocks are written back.
     pub deadline: u64,
@@ -17,10 +17,10 @@ pub(super) struct Thresholds {
     pub scrubbing: u64,
 }
 
-/// Entries for which room is kept: as many requests as dm-vdo has in flight.
+/// Entries for which room is kept: the number of requests that dm-vdo has in flight.
 const REQUESTS: u64 = 2048;
 
-/// Blocks between blocking threshold and deadline.
+/// Blocks between the deadline and the blocking threshold.
 const DEADLINE_LEAD: u64 = 5;
 
 impl Thresholds {
@@ -62,7 +62,7 @@ mod tests {
         [flushing, deadline, blocking, scrubbing]
     }
 
-    /// vdo-70: the figures of dm-vdo for its block format, and those of small rings and of ours.
+    /// vdo-70: the figures of dm-vdo for its block format, and those of small rings and of our format.
     #[test]
     fn thresholds_are_as_specified() {
         assert_eq!(of(224, 1299), [168, 203, 208, 222]);

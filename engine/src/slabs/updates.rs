@@ -2,9 +2,9 @@
 
 //! Changes of reference counts that wait for their slab journal, first come first served.
 //!
-//! The queues of all slabs share one pool, so that waiting does not allocate. Decrements are not answered, so nobody who
-//! sends them holds back: what bounds their number is that the recovery journals keep their entries until the slab
-//! journals have them. The pool is made for the usual case, that few wait; it grows in the other.
+//! The queues of all slabs share one pool, so that queueing does not allocate. Decrements are not answered, so their
+//! senders do not hold back. Their number is bounded because the recovery journals keep their entries until the slab
+//! journals have them. The pool is sized for the usual case, few queued updates, and grows in the other.
 
 use super::event::Source;
 use crate::message::VioRef;
@@ -13,28 +13,26 @@ use crate::units::Pbn;
 /// A change of reference counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Update {
-    /// A block gains a reference.
+    /// Adds a reference to a block.
     Increment {
-        /// The block.
         pbn: Pbn,
-        /// Who waits for it.
+        /// The requester to be answered.
         vio: VioRef,
     },
-    /// Blocks lose a reference each.
+    /// Removes one reference from each of a range of blocks.
     Decrement {
-        /// First block.
         first: Pbn,
-        /// Number of blocks, all in one slab.
+        /// The number of blocks, all in one slab.
         count: u32,
     },
-    /// A block becomes a page of the block map.
+    /// Counts a block as a page of the block map.
     Page {
-        /// The block.
+        /// The block that holds the page.
         pbn: Pbn,
     },
-    /// A page of the block map gives its block back.
+    /// Frees the block of a block map page.
     FreePage {
-        /// The block.
+        /// The block to free.
         pbn: Pbn,
     },
 }
@@ -48,14 +46,14 @@ struct Node {
     next: u32,
 }
 
-/// The pool of updates that wait.
+/// The pool of queued updates, shared by all slabs.
 #[derive(Debug)]
 pub(super) struct UpdatePool {
     nodes: Vec<Node>,
     free: Vec<u32>,
 }
 
-/// The updates of one slab that wait, in order.
+/// The queued updates of one slab, in order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct UpdateQueue {
     first: u32,
@@ -63,22 +61,21 @@ pub(super) struct UpdateQueue {
 }
 
 impl UpdateQueue {
-    /// Nobody waits.
+    /// An empty queue.
     pub const EMPTY: UpdateQueue = UpdateQueue { first: NONE, last: NONE };
 
-    /// True when nobody waits.
     pub const fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
-    /// How many wait. Visits them all.
+    /// The number of queued updates. Walks the queue.
     pub fn len(&self, pool: &UpdatePool) -> usize {
         let first = Some(self.first).filter(|&first| first != NONE);
         let next = |&index: &u32| (index != self.last).then(|| pool.nodes[index as usize].next);
         std::iter::successors(first, next).count()
     }
 
-    /// The update that has waited longest.
+    /// The oldest update.
     pub fn front(&self, pool: &UpdatePool) -> Option<(Update, Source)> {
         (self.first != NONE).then(|| {
             let node = &pool.nodes[self.first as usize];
@@ -86,7 +83,6 @@ impl UpdateQueue {
         })
     }
 
-    /// Adds an update.
     pub fn push(&mut self, pool: &mut UpdatePool, update: Update, source: Source) {
         let node = Node { update, source, next: NONE };
         let index = match pool.free.pop() {
@@ -106,7 +102,7 @@ impl UpdateQueue {
         self.last = index;
     }
 
-    /// Takes the update that has waited longest.
+    /// Takes the oldest update.
     pub fn pop(&mut self, pool: &mut UpdatePool) -> Option<(Update, Source)> {
         let front = self.front(pool)?;
         pool.free.push(self.first);
@@ -116,12 +112,12 @@ impl UpdateQueue {
 }
 
 impl UpdatePool {
-    /// A pool for `capacity` updates to begin with.
+    /// A pool that holds `capacity` updates before it grows.
     pub fn new(capacity: usize) -> UpdatePool {
         UpdatePool { nodes: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity) }
     }
 
-    /// Updates that wait.
+    /// Updates queued for all slabs.
     pub const fn waiting(&self) -> usize {
         self.nodes.len() - self.free.len()
     }

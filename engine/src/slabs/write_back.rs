@@ -2,21 +2,21 @@
 
 //! Write-back of reference blocks in rounds (rule 4 of the write order).
 //!
-//! A round copies the oldest dirty reference blocks of one slab at a moment when the slab journal has no block open, and
-//! stamps the copies with the number of the next entry: they contain every entry before it and no other. Then:
+//! A round copies the oldest dirty reference blocks of one slab at a moment when the slab journal has no block open,
+//! and stamps the copies with the number of the next entry: they contain every entry before it and no other. Then:
 //!
 //! ```text
 //!  Covering --- a summary on media names every entry in the copies ---> Writing --- all written ---> Flushing --- end
 //! ```
-//! Only with the flush behind them are the changes in the copies saved, and the journal's head may pass them.
+//! Only after the flush are the changes in the copies saved, so that the journal's head may pass them.
 //!
-//! Differs from dm-vdo: rounds begin when a block of the journal is closed, not when one is begun, so that no block
-//! is closed early for them until there is need for haste; and copies lie in memory of their own until they can be
-//! written, so no memory for transfers is held by what waits for other transfers.
+//! Differs from dm-vdo: rounds begin when a journal block is closed, not when one is opened, so that no block is closed
+//! early for them unless write-back is urgent. Copies have memory of their own until they can be written, so an image
+//! that waits for other transfers holds no buffer.
 
 use crate::format::reference_block::COUNTS_PER_BLOCK;
 
-/// Rounds at a time, over all slabs of a zone.
+/// Rounds in flight at a time, over all slabs of a zone.
 const MAX_ROUNDS: usize = 8;
 
 /// Copies of reference blocks at a time.
@@ -25,10 +25,10 @@ const IMAGES: usize = 64;
 /// Reference blocks in one round.
 const MAX_IMAGES: usize = 32;
 
-/// What becomes of a copy.
+/// The progress of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ImageStage {
-    /// Waits for memory to be written from.
+    /// Waits for a buffer.
     Copied,
     /// Is being written, or is written.
     Started,
@@ -37,46 +37,40 @@ pub(super) enum ImageStage {
 /// A copy of a reference block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Image {
-    /// Number of the block in the slab.
+    /// The number of the block in the slab.
     pub block: u32,
-    /// Where the copy is.
+    /// The index of its memory in the pool.
     memory: u32,
-    /// What becomes of it.
     pub stage: ImageStage,
 }
 
-/// How far a round is.
+/// The progress of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RoundStage {
-    /// The entries in the copies are not all named by a summary on media.
+    /// Some entries in the copies are not named by a summary on media yet.
     Covering,
-    /// The copies are written.
+    /// The copies are being written.
     Writing,
-    /// They are made durable.
+    /// The copies are being flushed.
     Flushing,
 }
 
-/// One round of one slab.
 #[derive(Debug)]
 pub(super) struct Round {
-    /// How far it is.
     pub stage: RoundStage,
-    /// Journal blocks before this one must be named by a summary first.
+    /// A summary must name all journal blocks before this one first.
     pub cover: u64,
-    /// The oldest journal block with a change that is in the copies.
+    /// The oldest journal block with a change in the copies.
     pub need: u64,
-    /// Number of the first entry that is not in the copies.
+    /// The number of the first entry that is not in the copies.
     pub next_entry: u64,
-    /// The copies.
     pub images: Vec<Image>,
     /// Copies that are not written yet.
     pub left: usize,
 }
 
-/// A copy's counters.
 type Counts = [u8; COUNTS_PER_BLOCK as usize];
 
-/// The rounds and copies of a zone.
 #[derive(Debug)]
 pub(super) struct RoundPool {
     rounds: Vec<Round>,
@@ -86,7 +80,6 @@ pub(super) struct RoundPool {
 }
 
 impl RoundPool {
-    /// Everything is free.
     pub fn new() -> RoundPool {
         let round = || Round {
             stage: RoundStage::Covering,
@@ -104,7 +97,7 @@ impl RoundPool {
         }
     }
 
-    /// Rounds that can be under way together.
+    /// Rounds that can be in flight together.
     pub const fn capacity() -> usize {
         MAX_ROUNDS
     }
@@ -139,22 +132,19 @@ impl RoundPool {
         round.left += 1;
     }
 
-    /// A round.
     pub fn get(&self, round: u32) -> &Round {
         &self.rounds[round as usize]
     }
 
-    /// A round.
     pub fn get_mut(&mut self, round: u32) -> &mut Round {
         &mut self.rounds[round as usize]
     }
 
-    /// The counters of a copy.
     pub fn counts(&self, image: &Image) -> &[u8] {
         &self.memory[image.memory as usize]
     }
 
-    /// Ends a round; returns how many blocks it has written.
+    /// Ends a round; returns how many blocks it wrote.
     pub fn end(&mut self, round: u32) -> u32 {
         let images = &mut self.rounds[round as usize].images;
         let written = images.len() as u32;

@@ -2,7 +2,7 @@
 
 //! The physical zone's operations: PBN locks and reference counters, always changed together.
 //!
-//! Invariants: those listed in [`crate::slabs`]; each operation upholds them whether it succeeds or not, and
+//! Invariants: those listed in [`crate::slabs`]. Each operation upholds them whether it succeeds or not, and
 //! [`PhysicalZone::audit`] checks them.
 
 use std::collections::VecDeque;
@@ -23,16 +23,16 @@ use super::slab_state::Status;
 use crate::message::{Allocation, Claim};
 use crate::units::{Pbn, ShardId, MAX_REFERENCES};
 
-/// Result of trying for a read lock.
+/// The answer to a request for a read lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadLock {
-    /// The caller is a holder now, and must release the lock.
+    /// The caller is a holder, and must release the lock.
     Granted {
         /// References that the caller may add while it holds the lock; at least one.
         lease: u8,
     },
-    /// No lock was taken: a writer holds the block, no more references fit, it is no data block of this zone, its count
-    /// is not known yet, or the zone is read-only.
+    /// No lock was taken: a writer holds the block, no more references fit, the block is not a data block of this zone,
+    /// its count is not known yet, it is held back or about to be freed for a loan, or the zone is read-only.
     Refused,
 }
 
@@ -41,31 +41,32 @@ pub enum ReadLock {
 pub struct PhysicalZone<Buf> {
     pub(super) allocator: BlockAllocator,
     pub(super) locks: LockTable,
-    /// Locks on new pages of the block map, and how many there may be.
+    /// Locks on new pages of the block map that are in use, and the limit.
     page_locks: usize,
     max_page_locks: usize,
     pub(super) depot: SlabDepot<Buf>,
     pub(super) scrubber: Scrubber<Buf>,
     pub(super) reserve: Reserve,
-    /// Who waits for a block, in order.
+    /// Queued requests for a block, in order.
     pub(super) waiters: VecDeque<(Requester, Claim)>,
-    /// Whether something has changed that they wait for.
+    /// Whether something has changed that queued requests may wait for.
     pub(super) stirred: bool,
-    /// Who waits to lock a block of a slab that is not loaded.
+    /// Hash locks that wait for a slab to be loaded.
     pub(super) lock_waiters: LockWaiters,
     pub(super) shard: ShardId,
 }
 
 impl<Buf: Copy> PhysicalZone<Buf> {
     /// The zone of all slabs of the geometry that the shard owns. Slabs that were never used can be allocated from at
-    /// once; the counts of the others are made by the scrubber, in the background.
+    /// once; the scrubber loads the counts of the others in the background.
     ///
-    /// Takes one byte a block, some 10 KiB a slab, 32 to 64 bytes a lock, and half a MiB. Afterwards nothing is allocated
-    /// but for a slab being scrubbed, and when more updates wait for slabs than usual (module `updates`).
+    /// Takes one byte for each block, some 10 KiB for each slab, 32 to 64 bytes for each lock, and half a MiB.
+    /// Afterwards the zone allocates only for a slab being scrubbed, and when more updates than usual wait for slabs
+    /// (module `updates`).
     ///
     /// # Panics
     /// If the volume has no such shard, a zone would have 2^32 slabs or more, there is not one summary for each slab,
-    /// there are fewer than [`MIN_METADATA_BUFS`] blocks of memory, or pages could never be locked.
+    /// there are fewer than [`MIN_METADATA_BUFS`] buffers, or there is no lock for pages.
     #[must_use]
     pub fn new(mut config: PhysicalConfig<Buf>) -> PhysicalZone<Buf> {
         assert!(config.bufs.len() >= MIN_METADATA_BUFS, "{} blocks of memory for slab metadata", config.bufs.len());
@@ -82,7 +83,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             locks: LockTable::new(data + pages),
             page_locks: 0,
             max_page_locks: pages,
-            // One for each member of a hash zone anywhere in the volume, and as many as may be for pages.
+            // One for each member of a hash zone anywhere in the volume, and one for each page lock.
             waiters: VecDeque::with_capacity(data + pages),
             stirred: false,
             lock_waiters: LockWaiters::new(data),
@@ -95,10 +96,10 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     /// Takes a free block and locks it for the caller.
     ///
     /// The block counts as provisionally referenced until [`PhysicalZone::increment`] or
-    /// [`PhysicalZone::reference_page`]. The caller must release the lock of a block for data. What is kept back from
-    /// which claim is told in `reserve`. With `wait`, a zone that has no block for it answers later if one may come free:
-    /// of slabs whose counts are not known yet, or one that is lent. A page waits in any case while as many pages are locked
-    /// as may be.
+    /// [`PhysicalZone::reference_page`]. The caller must release the lock of a data block. Module `reserve` says what
+    /// is held back from which claim. With `wait`, a zone that has no block for the claim answers later if one may be
+    /// freed: a block of a slab whose counts are not known yet, or one that is lent. A page waits in any case while all
+    /// page locks are in use.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`] and [`PhysicalError::SpuriouslyLocked`]; the block is free again then.
@@ -122,12 +123,12 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         })
     }
 
-    /// Whether all locks that pages may have are in use, and this is a page.
+    /// Whether the request is for a page and all page locks are in use.
     pub(super) fn must_wait_for_page_lock(&self, requester: Requester) -> bool {
         matches!(requester, Requester::Page(_)) && self.page_locks >= self.max_page_locks
     }
 
-    /// Whether a claim can be met, or may be later.
+    /// Whether a claim can be met now, or later.
     #[inline]
     pub(super) fn judge(&self, claim: Claim) -> Verdict {
         let (free, more) = (self.free_blocks(), self.is_scrubbing());
@@ -144,7 +145,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// Whether a block can be lent to a write in place of what a block of this zone holds, to which the writer has so many
+    /// Whether a block can be lent to a write that replaces a block of this zone, to which the writer holds `held`
     /// references.
     fn judge_instead(&self, pbn: Pbn, held: u8) -> Verdict {
         let Some(block) = self.layout().locate(pbn) else { return Verdict::Never };
@@ -154,18 +155,18 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
         let references = self.allocator.references(block);
         if references != held {
-            // A swap's block may be about to lose references that nobody has any more.
+            // The block of a swap may be about to lose references that no mapping has any more.
             let is_due = held < references && references <= MAX_REFERENCES && !slab.waiting.is_empty();
             return if is_due { Verdict::Later } else { Verdict::Never };
         }
-        // Who has a lock may add references, or is about to let go.
+        // The holder of a lock may add references, or is about to release it.
         if self.locks.get(pbn).is_some() || self.reserve.awaits(block) {
             return Verdict::Later;
         }
         self.reserve.lends(self.free_blocks(), self.is_scrubbing() || self.depot.updates.waiting() > 0)
     }
 
-    /// The slab of a block whose count must be known comes before others.
+    /// Moves the slab of a block whose count must be known ahead in the scrubber's queue.
     fn promote_for(&mut self, claim: Claim) {
         let (Claim::Instead(pbn) | Claim::Replace { pbn, .. }) = claim else { return };
         let Some(slab) = self.layout().locate(pbn).map(|block| self.layout().slab(block)) else { return };
@@ -174,7 +175,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
     }
 
-    /// A block locked as the requester needs it, for a claim that can be met; none when there is none.
+    /// Allocates and locks a block for a claim that can be met, and records the loan; none when no block is free.
     pub(super) fn allocate_for(&mut self, requester: Requester, claim: Claim) -> Result<Option<Pbn>, PhysicalError> {
         let pbn = self.allocate_locked(match requester {
             Requester::Data(_) => LockType::Write,
@@ -215,11 +216,11 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Err(error)
     }
 
-    /// Tries for a read lock with all the references that can still be added.
+    /// Requests a read lock with all the references that can still be added.
     ///
-    /// Never waits for a writer, and is refused in a read-only zone, where nobody lets go of a lock any more. A free
-    /// block is taken provisionally, so that nobody allocates it while the caller compares it. The caller must release
-    /// the lock if it was granted.
+    /// Never waits for a writer. A read-only zone refuses, because its locks are no longer released. A free block is
+    /// taken provisionally, so that it is not allocated while the caller compares it. The caller must release a granted
+    /// lock.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`].
@@ -227,7 +228,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.lock_for_read_sharing(pbn, MAX_REFERENCES)
     }
 
-    /// As [`PhysicalZone::lock_for_read`], but leases at most `at_most` references, and leaves others for others.
+    /// As [`PhysicalZone::lock_for_read`], but leases at most `at_most` references, so that other holders can share the
+    /// lock.
     ///
     /// # Errors
     /// [`PhysicalError::LockPoolExhausted`].
@@ -242,7 +244,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
             references => MAX_REFERENCES - references,
         };
         let is_refused = increment_limit == 0 || at_most == 0;
-        // What is kept back is not there to be compared with: who is lent one of the last blocks must find it.
+        // A block that is held back cannot be compared with: a write that is lent one of the last blocks must find it.
         let is_kept = counter == FREE && !self.reserve.allows(Claim::New, self.free_blocks());
         if is_refused || is_kept || self.depot.is_read_only() || self.reserve.awaits(block) {
             return Ok(ReadLock::Refused);
@@ -256,7 +258,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
                 let lease = lock.lease(at_most);
                 if counter == FREE {
                     lock.assign_provisional_reference();
-                    // Cannot fail: the counter was just seen to be free.
+                    // Cannot fail: the counter was just found to be free.
                     self.change(block, Change::Reserve, "provisional reference")?;
                 }
                 Ok(ReadLock::Granted { lease })
@@ -269,7 +271,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
     ///
     /// After a compressed write none of the 254 references is leased to the caller: each fragment's owner takes its own
     /// with [`PhysicalZone::lock_for_read_sharing`]. After a plain write all 253 that follow the caller's own are
-    /// leased to it, which [`PhysicalZone::increment`] does by itself. Returns the lease.
+    /// leased to the caller; [`PhysicalZone::increment`] does that itself. Returns the lease.
     ///
     /// # Errors
     /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::LockMisused`] when the lock is not a
@@ -281,8 +283,9 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         lock.downgrade(written).map_err(|_| PhysicalError::LockMisused { pbn, operation: "downgrade" })
     }
 
-    /// A compressed block has been written: the caller's write lock becomes a read lock with `holders` holders, one for
-    /// each fragment, before any increment. Returns the lease of each, an equal share of the 254 references.
+    /// Shares the lock of a compressed block that has been written: the caller's write lock becomes a read lock with
+    /// `holders` holders, one for each fragment, before any increment. Returns the lease of each, an equal share of the
+    /// 254 references.
     ///
     /// # Errors
     /// As [`PhysicalZone::downgrade`]; [`PhysicalError::LockMisused`] also without holders, or with more than 254.
@@ -298,14 +301,14 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Ok(lease)
     }
 
-    /// One holder lets go of a lock and returns the `unused` part of its lease.
+    /// Removes one holder from a lock and returns the `unused` part of its lease.
     ///
-    /// With the last holder the lock goes, and so does the block if its reference is still provisional: it was
-    /// allocated or read-locked, and in the end not needed. No record is made of that. The holder of a
-    /// write lock returns nothing, unless an increment has downgraded it: then it returns 253 less what it used.
+    /// The last holder removes the lock, and frees the block if its reference is still provisional: the block was
+    /// allocated or read-locked, and in the end not needed. That is not journaled. The holder of a write lock returns
+    /// nothing, unless an increment has downgraded the lock: then it returns 253 less what it used.
     ///
     /// # Errors
-    /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::LockMisused`] when more comes back
+    /// [`PhysicalError::NotOurs`], [`PhysicalError::NotLocked`]; [`PhysicalError::LockMisused`] when more is returned
     /// than was leased: the lock is not released then.
     pub fn release(&mut self, pbn: Pbn, unused: u8) -> Result<(), PhysicalError> {
         let operation = "release";
@@ -326,8 +329,8 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Ok(())
     }
 
-    /// The counter of a block, for audits: 0 free, 255 provisional; none when it is no data block of this zone, or its
-    /// count is not known yet.
+    /// The counter of a block, for audits: 0 free, 255 provisional; none when the block is not a data block of this
+    /// zone, or its count is not known yet.
     #[must_use]
     pub fn references(&self, pbn: Pbn) -> Option<u8> {
         let block = self.layout().locate(pbn)?;
@@ -335,13 +338,13 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         is_known.then(|| self.allocator.references(block))
     }
 
-    /// PBN locks in use now.
+    /// The number of PBN locks in use, for data and for pages.
     #[must_use]
     pub const fn locks_in_use(&self) -> usize {
         self.locks.in_use()
     }
 
-    /// PBN locks that can be in use at once.
+    /// The size of the PBN lock pool, for data and for pages.
     #[must_use]
     pub const fn locks_at_most(&self) -> usize {
         self.locks.capacity()
@@ -353,24 +356,24 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.allocator.free_blocks()
     }
 
-    /// Data blocks of the zone.
+    /// Data blocks in all slabs of the zone, free or not.
     #[must_use]
     pub const fn data_blocks(&self) -> u64 {
         self.layout().blocks() as u64
     }
 
-    /// Slabs of the zone.
+    /// The number of slabs that the zone owns.
     #[must_use]
     pub const fn slabs(&self) -> u64 {
         self.layout().slabs() as u64
     }
 
-    /// Recounts everything that can be recounted: invariants I2, I4, I5, I6, I8, I10 and I11.
+    /// Recounts invariants I2, I4, I5, I6, I8, I10 and I11.
     ///
-    /// Reads every counter, so it takes as long as that; it may be called between any two operations.
+    /// Reads every counter, and takes accordingly long. It may be called between any two operations.
     ///
     /// # Errors
-    /// Which invariant does not hold, and where.
+    /// The invariant that does not hold, and where.
     pub fn audit(&self) -> Result<(), String> {
         self.allocator.audit()?;
         self.audit_slabs()?;
@@ -396,7 +399,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.audit_loans()
     }
 
-    /// What is lent is in use, and what is to come free for it can.
+    /// Checks that every block on loan is in use, and that the old block of each loan can still be freed.
     fn audit_loans(&self) -> Result<(), String> {
         for loan in self.reserve.loans() {
             let can_come_free = |old: BlockIndex| {
@@ -410,25 +413,25 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         Ok(())
     }
 
-    /// Blocks that are kept for overwrites, and those that are kept until the operator releases them.
+    /// The blocks kept for overwrites, and those kept until the operator releases them.
     #[must_use]
     pub const fn reserved_blocks(&self) -> (u64, u64) {
         (self.reserve.blocks(), self.reserve.operator_blocks())
     }
 
-    /// How often a block was lent.
+    /// Loans given since the zone was made.
     #[must_use]
     pub const fn blocks_lent(&self) -> u64 {
         self.reserve.count()
     }
 
-    /// Changes what is kept for the operator, in percent of the zone's blocks; none releases it.
+    /// Changes the operator's reserve, in percent of the zone's blocks; 0 releases it.
     pub fn set_reserve(&mut self, percent: u8) {
         self.reserve.set_operator_percent(percent);
         self.stirred = true;
     }
 
-    /// The invariants of one lock; the error names the one that is broken.
+    /// Checks the invariants of one lock; the error names the broken one.
     fn audit_lock(&self, pbn: Pbn, lock: &PbnLock) -> Result<(), &'static str> {
         let Some(counter) = self.references(pbn) else { return Err("I2: lock on a block of another zone") };
         let found = self.locks.get(pbn).is_some();
@@ -440,7 +443,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         }
         let counted = if counter == PROVISIONAL { 0 } else { counter };
         match lock.lock_type() {
-            // What has been leased may be counted already; what has not must still fit.
+            // Leased claims may be counted already; the others must still fit.
             LockType::Read if u32::from(counted) + u32::from(lock.unleased()) > u32::from(MAX_REFERENCES) => {
                 Err("I4: more references can be leased than fit")
             }
@@ -462,7 +465,7 @@ impl<Buf: Copy> PhysicalZone<Buf> {
         self.layout().locate(pbn).ok_or(PhysicalError::NotOurs { pbn })
     }
 
-    /// Changes a counter whose state the caller knows to allow it.
+    /// Changes a counter that the caller knows to allow the change.
     #[inline]
     fn change(&mut self, block: BlockIndex, change: Change, operation: &'static str) -> Result<Balance, PhysicalError> {
         let changed = self.allocator.change(block, change);

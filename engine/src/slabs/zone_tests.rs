@@ -25,7 +25,7 @@ fn allocate(zone: &mut TestZone) -> Pbn {
     zone.allocate().expect("no error").expect("not full")
 }
 
-/// Allocates a block and gives it `references`, then lets go of it.
+/// Allocates a block and gives it `references`, then releases its lock.
 fn store(zone: &mut TestZone, references: u8) -> Pbn {
     let pbn = allocate(zone);
     for _ in 0..references {
@@ -73,12 +73,12 @@ fn no_lock_on_a_full_block() {
     assert_eq!(zone.references(full), Some(254));
     assert_eq!(zone.lock_for_read(full), REFUSED);
     assert_eq!(zone.locks_in_use(), 0);
-    // One reference fewer makes room for one.
+    // Removing one reference makes room for one.
     zone.decrement(full, 1).expect("referenced");
     assert_eq!(zone.lock_for_read(full), granted(1));
 }
 
-/// vdo-11: what is no data block of this zone is refused, not an error.
+/// vdo-11: a PBN that is no data block of this zone is refused, without an error.
 #[test]
 fn no_lock_on_a_bad_pbn() {
     let geometry = Geometry::new(3, Blocks(1), FIRST, FIRST.plus(8 * 6), 8).expect("valid");
@@ -160,7 +160,7 @@ fn an_increment_downgrades_a_plain_write() {
     assert_eq!(zone.references(pbn), Some(254));
 }
 
-/// vdo-38: after a compressed write all 254 are to be had; a plain downgrade leases 253; a block map lock refuses.
+/// vdo-38: after a compressed write all 254 can be leased; a plain downgrade leases 253; a block map lock refuses.
 #[test]
 fn explicit_downgrades() {
     let mut zone = zone(1);
@@ -210,7 +210,7 @@ fn a_compressed_block_is_shared_by_its_owners() {
     }
 }
 
-/// vdo-20: owners who all give up leave the block free; only a write lock is shared, and only by somebody.
+/// vdo-20: owners that all give up leave the block free; only a write lock is shared, and only with holders.
 #[test]
 fn a_compressed_block_that_nobody_uses_is_free_again() {
     let mut zone = zone(1);
@@ -352,7 +352,7 @@ fn a_locked_block_can_be_referenced_again() {
 #[test]
 fn a_locked_free_block_is_not_allocated() {
     let mut zone = zone(1);
-    // Cannot come about by the zone's own operations.
+    // The zone's own operations cannot cause this.
     assert!(zone.locks.attempt(FIRST, PbnLock::new(LockType::Write)).is_ok());
     assert_eq!(zone.allocate(), Err(PhysicalError::SpuriouslyLocked { pbn: FIRST }));
     assert_eq!((zone.references(FIRST), zone.free_blocks()), (Some(0), 8));
@@ -362,8 +362,7 @@ fn a_locked_free_block_is_not_allocated() {
     zone.audit().expect("consistent");
 }
 
-/// vdo-50: an allocation that was not used leaves nothing behind but the cursor: no count, no lock, no journaled
-/// change.
+/// vdo-50: an unused allocation leaves nothing behind but the cursor: no count, no lock, no journaled change.
 #[test]
 fn an_unused_allocation_leaves_no_trace() {
     let mut zone = zone(4);
@@ -396,7 +395,7 @@ fn the_last_free_block_is_found() {
     assert_eq!(zone.free_blocks(), 0);
 }
 
-/// A range decrement does every block that it can, and reports the first that it cannot.
+/// A range decrement processes every block that it can, and reports the first that it cannot.
 #[test]
 fn range_decrements_go_on_after_an_error() {
     let mut zone = zone(2);
@@ -447,8 +446,8 @@ fn errors_name_their_block() {
     assert_eq!(PhysicalError::NotLocked { pbn }.object(), (pbn, "not locked"));
 }
 
-/// vdo-37: pages whose references wait for the slab journal keep their locks. When so many are locked as may be, who asks
-/// for one more waits until one is let go, whether the zone has free blocks or not.
+/// vdo-37: pages whose references wait for the slab journal keep their locks. When all page locks are in use, the next
+/// request waits until one is released, whether the zone has free blocks or not.
 #[test]
 fn pages_wait_for_a_lock() {
     let geometry = Geometry::new(1, Blocks(1), FIRST, FIRST.plus(16), 8).expect("valid");
@@ -472,7 +471,7 @@ fn pages_wait_for_a_lock() {
     assert_eq!(zone.take_events(), [PhysicalEvent::Allocated { requester: third, answer: Allocation::ReadOnly }]);
 }
 
-/// vdo-37: a read-only zone, in which nobody lets go of a lock, gives none to who would compare blocks.
+/// vdo-37: a read-only zone, whose locks are never released, grants no read locks.
 #[test]
 fn a_read_only_zone_locks_nothing_for_reading() {
     let mut zone = zone(1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which volumes a pool has: records in the pool's root MDC, one for each volume.
+//! The volumes of a pool: records in the pool's root MDC, one for each volume.
 //!
 //! ```text
 //!  offset size  VOLUME (kind 1)                    REMOVED (kind 2)
@@ -14,17 +14,16 @@
 //!      32    8  id of the second                   -
 //!      40    n  name, UTF-8                        -
 //! ```
-//! UUIDs are recorded exclusive-ored with the mask of the pool's superblock: so an import of the pool gives all volumes
-//! new ones by the write of a superblock. The nonce of a volume's metadata stays: it binds sectors to their places and is
-//! seen by nobody; whose they are say the UUIDs of pool and drive.
+//! A UUID is recorded XORed with the mask in the pool's superblock. So an import of the pool gives all volumes new
+//! UUIDs by writing a superblock. The nonce of a volume's metadata stays the same: it binds sectors to their places and
+//! is never visible outside; the UUIDs of pool and drive tell which copy a sector belongs to.
 //!
-//! A later record of a volume takes the place of an earlier one: so it is renamed.
+//! A later record of a volume replaces an earlier one; that is how a volume is renamed.
 //!
-//! A volume is recorded before its logs are committed: a record whose logs do not exist is what a power cut left of an
-//! unfinished creation, and counts for nothing. So no log is ever without an owner.
+//! A volume is recorded before its logs are committed: a record whose logs do not exist was left by a power cut during
+//! a creation, and does not count. So every log has an owner.
 //!
-//! Invariant: no two entries have the same name or the same UUID. Records of other owners in the root MDC are kept as
-//! they are.
+//! Invariant: names and UUIDs of the entries are unique. Records of other owners in the root MDC are kept unchanged.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -40,17 +39,17 @@ const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 24;
 const FIXED_BYTES: usize = 40;
 
-/// Largest record of the root MDC, this module's or another's.
+/// The largest record of the root MDC, of this module or of another owner.
 const MAX_RECORD_BYTES: usize = 4096;
 
-/// A volume as the catalog knows it.
+/// A volume's entry in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeEntry {
-    /// Its identity.
+    /// The UUID, unmasked.
     pub uuid: Uuid,
-    /// Its name, 1 to 255 bytes.
+    /// The name, 1 to 255 bytes.
     pub name: String,
-    /// The logs of its MDC.
+    /// The two logs of the volume's MDC.
     pub logs: [ObjectId; 2],
 }
 
@@ -59,29 +58,29 @@ pub struct VolumeEntry {
 pub enum CatalogRecord {
     /// A volume exists.
     Volume(VolumeEntry),
-    /// It exists no longer.
+    /// The volume no longer exists.
     Removed(Uuid),
 }
 
 /// Why a record of the catalog cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CatalogError {
-    /// Written by newer software.
+    /// The version is unknown: newer software wrote the record.
     #[error("its version is {0}; {VERSION} is known")]
     Version(u8),
-    /// A kind that there is not.
+    /// The kind is unknown.
     #[error("its kind is {0}, which is unknown")]
     Kind(u8),
-    /// Shorter or longer than its kind is.
+    /// The record is too short or too long for its kind.
     #[error("it has {0} bytes, which do not fit its kind")]
     Length(usize),
-    /// The name is empty or no UTF-8.
+    /// The name is empty or not UTF-8.
     #[error("its name cannot be read")]
     Name,
 }
 
 impl CatalogRecord {
-    /// The record's bytes.
+    /// Encodes the record as it is on media.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let (kind, uuid, name) = match self {
@@ -102,7 +101,7 @@ impl CatalogRecord {
         bytes
     }
 
-    /// The record as it is on media, of one with the UUID that counts, and the other way round.
+    /// Applies the mask to the UUID: the result is the record on media of one in memory, and the reverse.
     #[must_use]
     pub fn masked(self, mask: Uuid) -> CatalogRecord {
         let masked = |uuid: Uuid| Uuid::from_u128(uuid.as_u128() ^ mask.as_u128());
@@ -112,10 +111,10 @@ impl CatalogRecord {
         }
     }
 
-    /// Reads a record; none when it belongs to somebody else.
+    /// Decodes a record; none when it belongs to another owner.
     ///
     /// # Errors
-    /// It is the catalog's, but makes no sense.
+    /// The record is the catalog's, but malformed.
     pub fn decode(bytes: &[u8]) -> core::result::Result<Option<CatalogRecord>, CatalogError> {
         let length = CatalogError::Length(bytes.len());
         if bytes.get(..4) != Some(&MAGIC) {
@@ -153,11 +152,11 @@ impl CatalogRecord {
     }
 }
 
-/// The volumes of a pool.
+/// The catalog of a pool, open.
 #[derive(Debug)]
 pub struct Catalog {
     mdc: MdcHandle,
-    /// Mask of the UUIDs.
+    /// The mask of the UUIDs.
     mask: Uuid,
     entries: RefCell<Vec<VolumeEntry>>,
     /// Records of other owners, in order.
@@ -165,10 +164,10 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads the catalog of a pool, leaving out volumes that were never finished.
+    /// Reads the catalog of a pool. Drops entries of volumes whose creation was never finished, and deletes their logs.
     ///
     /// # Errors
-    /// The root MDC cannot be opened or read, or a record of the catalog makes no sense.
+    /// The root MDC cannot be opened or read, or a record of the catalog is malformed.
     pub async fn open(pool: &Rc<Pool>) -> Result<Catalog> {
         let mdc = pool.mdc_open(pool.root_mdc(), MdcFlags::default()).await?;
         let mut entries: Vec<VolumeEntry> = Vec::new();
@@ -198,19 +197,19 @@ impl Catalog {
         Ok(Catalog { mdc, mask, entries: RefCell::new(finished), foreign })
     }
 
-    /// The volumes, oldest first.
+    /// All entries, oldest first.
     #[must_use]
     pub fn entries(&self) -> Vec<VolumeEntry> {
         self.entries.borrow().clone()
     }
 
-    /// The volume of a name.
+    /// The entry of the volume with a name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<VolumeEntry> {
         self.entries.borrow().iter().find(|entry| entry.name == name).cloned()
     }
 
-    /// Records a volume, whose logs are to be committed after this.
+    /// Records a volume; its logs are to be committed afterwards.
     ///
     /// # Errors
     /// Exists: the name or UUID is taken. Io.
@@ -225,10 +224,10 @@ impl Catalog {
         Ok(())
     }
 
-    /// Gives a volume another name: by one record, so that it has either the old one or the new one, whatever fails.
+    /// Renames a volume with a single record, so that it has either the old name or the new one, whatever fails.
     ///
     /// # Errors
-    /// NotFound: there is no such volume. Exists: another one has the name. Io.
+    /// NotFound: there is no such volume. Exists: another volume has the name. Io.
     pub async fn rename(&self, uuid: Uuid, name: &str) -> Result<()> {
         let object = || format!("volume '{name}'");
         let known = self.entries().into_iter().find(|entry| entry.uuid == uuid);
@@ -246,7 +245,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Strikes a volume off.
+    /// Removes the entry of a volume.
     ///
     /// # Errors
     /// Io.
@@ -266,7 +265,7 @@ impl Catalog {
         self.mdc.append_or_replace(&on_media(record.clone()), true, state).await
     }
 
-    /// Ends the use of the root MDC.
+    /// Closes the root MDC.
     ///
     /// # Errors
     /// Io.
@@ -275,7 +274,7 @@ impl Catalog {
     }
 }
 
-/// Removes what is there of a volume of which a log is missing. True when one is.
+/// If a log of the volume is missing, deletes the other one and returns true.
 async fn remove_if_unfinished(pool: &Rc<Pool>, entry: &VolumeEntry) -> Result<bool> {
     let there = entry.logs.map(|id| pool.find(id, Search::Committed).is_ok());
     if there == [true, true] {

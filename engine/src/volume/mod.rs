@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume as a whole: what its pool holds of it, and how it is made, recovered, checked and rebuilt.
+//! A volume as a whole: its objects in the pool, and its creation, recovery, check and rebuild.
 
 pub mod access;
 pub mod catalog;

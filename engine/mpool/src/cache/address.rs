@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Where the bytes of a map's mblocks lie in a pool's linear address space.
+//! The places of a map's mblocks in a pool's linear address space.
 //!
 //! ```text
 //!  offset = region << map_log2 | mblock << bucket_log2 | byte
@@ -23,12 +23,12 @@ pub struct Layout {
     mblocks: usize,
 }
 
-/// A byte of an mblock of a map.
+/// A byte in a map, by mblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Index of the mblock in its map.
+    /// The mblock's index in its map.
     pub mblock: usize,
-    /// Byte in its bucket, which may be beyond what was written.
+    /// The byte in the mblock's bucket, possibly beyond the written bytes.
     pub byte: u64,
 }
 
@@ -36,7 +36,7 @@ impl Layout {
     /// Lays out mblocks of these written `lengths`, in bytes, in region `region`.
     ///
     /// # Errors
-    /// Invalid: no mblock. TooBig: they do not fit.
+    /// Invalid: no mblocks. TooBig: they do not fit.
     pub fn new(map_log2: u32, region: u64, lengths: &[u64]) -> Result<Layout> {
         let subject = || format!("cache map of {} mblocks", lengths.len());
         let largest = *lengths.iter().max().ok_or_else(|| PoolError::invalid(subject(), "it needs at least one"))?;
@@ -53,31 +53,31 @@ impl Layout {
         }
     }
 
-    /// First byte of the map.
+    /// The map's first byte in the address space.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.region << self.map_log2
     }
 
-    /// Bytes from one mblock to the next.
+    /// Bytes from the start of one mblock to that of the next.
     #[must_use]
     pub const fn bucket_bytes(&self) -> u64 {
         1 << self.bucket_log2
     }
 
-    /// Bytes of the region.
+    /// Bytes of the region, used or not.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         1 << self.map_log2
     }
 
-    /// The region's number.
+    /// The number of the region, from 1.
     #[must_use]
     pub const fn region(&self) -> u64 {
         self.region
     }
 
-    /// Pages in all buckets.
+    /// The number of pages in all buckets.
     #[must_use]
     pub const fn virtual_pages(&self) -> u64 {
         self.mblocks as u64 * (self.bucket_bytes() / PAGE_BYTES as u64)

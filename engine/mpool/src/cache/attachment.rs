@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Access to a map: what a mapping in memory was, with `get` in place of page faults.
+//! Access to a map: takes the place of a memory mapping, with `get` instead of page faults.
 
 use core::ops::Range;
 use std::rc::Rc;
@@ -14,38 +14,38 @@ use super::readahead::DURESS_PAGES;
 use crate::error::{Kind, PoolError, Result};
 use crate::ids::PAGE_BYTES;
 
-/// What a client intends to do with a range (the values of `madvise`).
+/// The intended use of a range (the values of `madvise`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// Nothing special.
+    /// No special use.
     Normal,
-    /// Reads in no order.
+    /// Reads in random order.
     Random,
-    /// Reads from the start to the end.
+    /// Reads from start to end.
     Sequential,
-    /// Reads soon.
+    /// Reads soon: the only advice with an effect.
     WillNeed,
-    /// Reads no more.
+    /// No more reads.
     DontNeed,
 }
 
-/// Read access to a range of a map, until it is dropped. The last one that goes destroys the map.
+/// Read access to a range of a map, until it is dropped. Dropping the last attachment destroys the map.
 #[derive(Debug)]
 pub struct Attachment {
     hold: MapRef,
     range: Range<u64>,
 }
 
-/// Bytes of an mblock, in memory as long as this is there. It keeps the map, too.
+/// Bytes of an mblock, pinned in memory until this is dropped. It also keeps the map.
 #[derive(Debug)]
 pub struct PageGuard {
     pages: Vec<PinnedPage>,
-    /// First byte in the first page.
+    /// The offset of the first byte in the first page.
     first: usize,
     bytes: usize,
 }
 
-/// Pages of one mblock.
+/// Consecutive pages of one mblock.
 struct Span {
     mblock: usize,
     pages: Range<u32>,
@@ -58,13 +58,14 @@ impl Attachment {
         Attachment { hold: MapRef::new(cache, map), range }
     }
 
-    /// Pins `bytes` from `offset` on, an offset as of [`super::MapInfo`], reading the pages that are missing.
+    /// Pins `bytes` from `offset` on, an offset as in [`super::MapInfo`], and reads the missing pages.
     ///
-    /// While it waits it keeps what it has pinned already; so may others. See the module about used-up budgets.
+    /// While a call waits, it keeps the pages that it has pinned already; so may other calls. The module documentation
+    /// says what happens when the budget is used up.
     ///
     /// # Errors
-    /// Invalid: outside the range attached to, across the end of an mblock's written bytes (what was a bus error), or
-    /// no bytes. NoMemory: the budget is used up by pinned pages, or is smaller than the request. Errors of the read.
+    /// Invalid: outside the attached range, across the end of an mblock's written bytes (a bus error in mpool), or no
+    /// bytes. NoMemory: pinned pages use up the budget, or the request exceeds it. Errors of the read.
     pub async fn get(&self, offset: u64, bytes: usize) -> Result<PageGuard> {
         let span = self.span(offset, bytes)?;
         let (cache, map) = (&self.hold.cache, &self.hold.map);
@@ -89,11 +90,11 @@ impl Attachment {
         Ok(PageGuard { pages, first: span.first, bytes })
     }
 
-    /// Tells what will be done with `bytes` from `offset` on. [`Advice::WillNeed`] reads pages ahead, at most as many
-    /// as the pool allows, to the end of the mblock at `offset`, and does not wait for them.
+    /// Announces the use of `bytes` from `offset` on. [`Advice::WillNeed`] reads pages ahead, at most as many as the
+    /// pool allows, up to the end of the mblock at `offset`, without waiting for them.
     ///
     /// # Errors
-    /// NotSupported: other advice. Invalid: outside the range attached to.
+    /// NotSupported: other advice. Invalid: outside the attached range.
     pub fn advise(&self, offset: u64, bytes: u64, advice: Advice) -> Result<()> {
         let (cache, map) = (&self.hold.cache, &self.hold.map);
         if advice != Advice::WillNeed {
@@ -111,7 +112,7 @@ impl Attachment {
         if limit == 0 || place.byte >= end {
             return Ok(());
         }
-        // Both are within the mblock, whose pages have 32-bit numbers.
+        // Both are within the mblock, whose page numbers have 32 bits.
         let first = (place.byte / PAGE_BYTES as u64) as u32;
         let last = end.div_ceil(PAGE_BYTES as u64) as u32;
         cache.touch(map, place.mblock);
@@ -119,8 +120,8 @@ impl Attachment {
         Ok(())
     }
 
-    /// Detaches, and if this was the last attachment waits until the map is destroyed: for reads under way, and for
-    /// pages still pinned. Who holds a [`PageGuard`] itself should just drop the attachment.
+    /// Detaches. If this was the last attachment, waits until the map is destroyed: for reads in flight, and for pages
+    /// still pinned. A caller that holds a [`PageGuard`] itself should just drop the attachment.
     pub async fn detach(self) {
         let end = (self.hold.map.attachments.get() == 1).then(|| {
             let (sender, receiver) = oneshot::channel();
@@ -129,12 +130,12 @@ impl Attachment {
         });
         drop(self);
         if let Some(end) = end {
-            // The sender is dropped with the map: this ends with an error.
+            // The sender is dropped with the map, so this ends with an error.
             let _ = end.await;
         }
     }
 
-    /// A page, or its arrival; starts to read it if nobody does.
+    /// Finds a page, or waits for its read; starts the read if none is in flight.
     async fn want(&self, mblock: usize, page: u32, delayed: &mut bool) -> Result<Wanted> {
         let (cache, map) = (&self.hold.cache, &self.hold.map);
         if let Some(found) = cache.find(map, mblock, page) {
@@ -145,7 +146,7 @@ impl Attachment {
             cache.delay_miss().await;
         }
         let frame = cache.frame().await?;
-        // Others may have begun meanwhile.
+        // Another task may have begun the read meanwhile.
         if cache.is_known(map, mblock, page) {
             drop(frame);
         } else {
@@ -167,7 +168,7 @@ impl Attachment {
                     }
                 }
             }
-            // A read of several pages failed or was given up: the page may be readable by itself.
+            // A read of several pages failed or was dropped: the page may be readable on its own.
             wanted = self.want(mblock, page, delayed).await?;
         }
     }
@@ -210,13 +211,13 @@ impl Drop for Attachment {
 }
 
 impl PageGuard {
-    /// Number of bytes.
+    /// The number of bytes that were requested.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The bytes, page by page.
+    /// The bytes, one slice for each page.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let end = self.first + self.bytes;
         self.pages.iter().enumerate().map(move |(index, page)| {
@@ -226,7 +227,7 @@ impl PageGuard {
         })
     }
 
-    /// The bytes in one piece, when they are in one page.
+    /// The bytes in one slice, if they are in one page.
     #[must_use]
     pub fn contiguous(&self) -> Option<&[u8]> {
         if self.pages.len() > 1 {
@@ -235,7 +236,7 @@ impl PageGuard {
         self.slices().next()
     }
 
-    /// A copy of the bytes.
+    /// Copies the bytes.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         self.slices().flatten().copied().collect()

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The memory of the cache: a bounded number of buffers of one size, recycled.
+//! The memory of the cache: a bounded pool of buffers of one size.
 //!
-//! Invariants: no more buffers exist than the limit. While somebody waits for one, none is free; one that is given back
-//! goes to the one that waits longest. A buffer whose memory is lost (with the task that had it) can be allocated anew.
+//! Invariants: there are never more buffers than the limit. While a task waits for a buffer, none is free; a returned
+//! buffer goes to the oldest waiter. A buffer whose memory is lost (with the task that had it) can be allocated again.
 
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,28 +14,28 @@ use futures::channel::oneshot;
 use super::source::MblockSource;
 use crate::device::IoBuf;
 
-/// Buffers of one size.
+/// A bounded pool of buffers of one size.
 #[derive(Debug)]
 pub struct BufferPool {
     source: Rc<dyn MblockSource>,
     buffer_bytes: usize,
     limit: usize,
-    /// Buffers that exist.
+    /// The number of buffers that exist.
     allocated: Cell<usize>,
     free: RefCell<Vec<IoBuf>>,
     waiting: RefCell<VecDeque<oneshot::Sender<Buffer>>>,
 }
 
-/// A buffer in use. It goes back to its pool when dropped.
+/// A buffer in use. Dropping it returns it to its pool.
 #[derive(Debug)]
 pub struct Buffer {
     pool: Rc<BufferPool>,
-    /// None while a transfer has it.
+    /// None while a transfer has the memory.
     memory: Option<IoBuf>,
 }
 
 impl BufferPool {
-    /// At most `limit` buffers of `buffer_bytes`. Nothing is allocated yet.
+    /// A pool of at most `limit` buffers of `buffer_bytes`. Nothing is allocated yet.
     pub fn new(source: Rc<dyn MblockSource>, buffer_bytes: usize, limit: usize) -> Rc<BufferPool> {
         Rc::new(BufferPool {
             source,
@@ -47,17 +47,17 @@ impl BufferPool {
         })
     }
 
-    /// Buffers that can be in use together.
+    /// The number of buffers that can be in use together.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Buffers in use.
+    /// The number of buffers in use.
     pub fn in_use(&self) -> usize {
         self.allocated.get() - self.free.borrow().len()
     }
 
-    /// Number of those that wait for a buffer.
+    /// The number of tasks that wait for a buffer.
     pub fn waiting(&self) -> usize {
         let mut waiting = self.waiting.borrow_mut();
         waiting.retain(|sender| !sender.is_canceled());
@@ -70,7 +70,7 @@ impl BufferPool {
         Some(self.buffer(memory))
     }
 
-    /// The next buffer that is given back and that nobody waits for longer.
+    /// Queues for a buffer: receives the next returned one for which no older waiter is queued.
     pub fn wait(&self) -> oneshot::Receiver<Buffer> {
         let (sender, receiver) = oneshot::channel();
         self.waiting.borrow_mut().push_back(sender);
@@ -81,7 +81,7 @@ impl BufferPool {
         if self.allocated.get() == self.limit {
             return None;
         }
-        // Memory that runs out earlier than the budget makes a smaller budget, for the time being.
+        // If memory runs out before the budget does, the budget is smaller for the time being.
         let memory = self.source.allocate(self.buffer_bytes).ok()?;
         assert!(memory.as_ref().as_ref().len() >= self.buffer_bytes, "memory is as long as asked for");
         self.allocated.set(self.allocated.get() + 1);
@@ -99,7 +99,7 @@ impl BufferPool {
                 return;
             };
             if !next.is_canceled() {
-                // If it were refused all the same, the buffer would come back here as it is dropped.
+                // If the waiter refuses the buffer all the same, dropping it returns it here.
                 drop(next.send(self.buffer(memory)));
                 return;
             }
@@ -108,12 +108,12 @@ impl BufferPool {
 }
 
 impl Buffer {
-    /// Its bytes; none while a transfer has them.
+    /// The buffer's bytes; none while a transfer has them.
     pub fn bytes(&self) -> &[u8] {
         self.memory.as_ref().map_or(&[], |memory| &memory.as_ref().as_ref()[..self.pool.buffer_bytes])
     }
 
-    /// The same, to be changed.
+    /// The buffer's bytes, mutable.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let length = self.pool.buffer_bytes;
         self.memory.as_mut().map_or(&mut [], |memory| &mut memory.as_mut().as_mut()[..length])
@@ -124,7 +124,7 @@ impl Buffer {
         self.memory.take()
     }
 
-    /// Takes the memory back.
+    /// Takes the memory back from a transfer.
     pub fn restore(&mut self, memory: IoBuf) {
         self.memory = Some(memory);
     }
@@ -137,7 +137,7 @@ impl Drop for Buffer {
             None => {
                 self.pool.allocated.set(self.pool.allocated.get() - 1);
                 if self.pool.waiting() > 0 {
-                    // Serves those that wait.
+                    // Allocates a replacement, which goes to a waiter.
                     drop(self.pool.take());
                 }
             }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! One cache map: its mblocks, and which of their pages are in memory.
+//! One cache map: its mblocks, and the pages of them that are in memory.
 //!
-//! Invariants: a page is resident, or being read, or neither. A map has as many references as uses: one from its birth
-//! to its first attachment, one for each attachment, each read under way and each pinned page.
+//! Invariants: a page is resident, or being read, or neither. A map has one reference for each use: one from its
+//! creation to its first attachment, one for each attachment, each read in flight and each pinned page.
 
 use core::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,36 +18,36 @@ use crate::error::Result;
 use crate::ids::ObjectId;
 use crate::units::Nanos;
 
-/// How long the pages of a map are to stay in memory when there is little of it.
+/// How long the pages of a map stay in memory under pressure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Temperature {
     /// Evicted first.
     Cold = 0,
-    /// Ten times as long.
+    /// Stays ten times as long as cold.
     Warm = 1,
-    /// A hundred times as long.
+    /// Stays a hundred times as long as cold.
     Hot = 2,
-    /// As long as the map is there.
+    /// Never evicted before the map is destroyed.
     Pinned = 3,
 }
 
-/// Hears what became of a read: the page, pinned; or why not. Dropped when the reader should try by itself.
+/// Receives the outcome of a read: the page, pinned, or the error. Dropped if the receiver should read the page itself.
 pub type PageSender = oneshot::Sender<Result<PinnedPage>>;
 
-/// A page in memory.
+/// A resident page.
 #[derive(Debug)]
 pub struct Page {
     pub buffer: Buffer,
     pub pins: Cell<u32>,
 }
 
-/// What is known about a page that is not simply absent.
+/// The state of a page that is not absent.
 #[derive(Debug)]
 pub enum Entry {
     /// In memory.
     Resident(Rc<Page>),
-    /// Being read; these wait for it.
+    /// Being read; the senders notify the waiting tasks.
     Reading(Vec<PageSender>),
 }
 
@@ -58,11 +58,11 @@ pub struct Mblock {
     pub written_bytes: u64,
     pub accessed: Cell<Nanos>,
     pub pages: RefCell<BTreeMap<u32, Entry>>,
-    /// Key by which it is found for eviction: when it expires. None: it has no resident page, or never expires.
+    /// When it expires: its key in the order of eviction. None: it has no resident page, or never expires.
     pub expires: Cell<Option<Nanos>>,
 }
 
-/// A map.
+/// A cache map.
 #[derive(Debug)]
 pub struct Map {
     pub layout: Layout,
@@ -70,17 +70,17 @@ pub struct Map {
     pub mblocks: Vec<Mblock>,
     pub references: Cell<usize>,
     pub attachments: Cell<usize>,
-    /// It has been attached to once: the birth reference is gone.
+    /// It has had an attachment: the creation's reference is gone.
     pub attached_before: Cell<bool>,
     pub resident_pages: Cell<usize>,
-    /// Its place in the reaper's lists: which, and its key there.
+    /// Its list of the reaper, and its key there.
     pub listed: Cell<Option<(usize, u64)>>,
     /// Dropped when the map is destroyed.
     pub awaiting_end: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 impl Map {
-    /// A map with its birth reference, over mblocks of these written lengths.
+    /// A map over mblocks of these written lengths, with one reference.
     pub fn new(layout: Layout, temperature: Temperature, mblocks: &[(ObjectId, u64)], now: Nanos) -> Rc<Map> {
         let mblock = |&(id, written_bytes): &(ObjectId, u64)| Mblock {
             id,
@@ -102,12 +102,12 @@ impl Map {
         })
     }
 
-    /// True once the last attachment has gone: it takes no new ones, and what remains ends.
+    /// True once the last attachment is gone: no new ones are possible, and the remaining uses end.
     pub fn is_dying(&self) -> bool {
         self.attached_before.get() && self.attachments.get() == 0
     }
 
-    /// How messages call it.
+    /// The name of the map in messages.
     pub fn subject(&self) -> String {
         format!("cache map at {:#x}", self.layout.offset())
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pages of all maps of a pool: looking them up, reading them, pinning and evicting them.
+//! The pages of all maps of a pool: lookup, reads, pins and eviction.
 //!
-//! Invariants: the counters of resident pages agree with the entries; an mblock stands in the order of expiry as long
-//! as it has resident pages, unless its map is pinned; no borrow is held while pins or buffers are dropped, because that
-//! may evict.
+//! Invariants: the counters of resident pages agree with the entries; an mblock is in the order of expiry while it has
+//! resident pages, unless its map is pinned; no borrow is held while pins or buffers are dropped, because that may
+//! evict.
 
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,28 +25,28 @@ use crate::tasks::TaskGroup;
 use crate::tunables::ReaperTunables;
 use crate::units::Nanos;
 
-/// Time between two updates of an mblock's time of access.
+/// The least time between two updates of an mblock's access time.
 const ACCESS_GRANULARITY: Nanos = Nanos(10_000_000);
 
 /// How long a read waits for memory when all pages are pinned.
 pub const MEMORY_WAIT: Nanos = Nanos(1_000_000_000);
 
-/// What the cache of a pool does and has done.
+/// Gauges and counters of a pool's page cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheStatistics {
-    /// Pages that the budget has room for, without the memory that readahead passes through.
+    /// Pages that the budget allows, without the bounce buffers of readahead.
     pub page_limit: usize,
-    /// Of these, those in memory or being read.
+    /// Pages in memory or being read, out of `page_limit`.
     pub pages_in_use: usize,
     /// Resident pages of cold, warm, hot and pinned maps.
     pub resident_pages: [usize; 4],
-    /// Pages that were there when asked for.
+    /// Lookups that found the page resident.
     pub hits: u64,
-    /// Pages that were not, those whose read was under way among them.
+    /// Lookups that did not, including those of pages that were being read.
     pub misses: u64,
     /// Pages evicted under pressure.
     pub evicted_pages: u64,
-    /// Pages read ahead.
+    /// Pages that readahead has started to read.
     pub readahead_pages: u64,
     /// Batches of readahead that were dropped for lack of room.
     pub readahead_dropped: u64,
@@ -54,59 +54,59 @@ pub struct CacheStatistics {
     pub urgency: u64,
 }
 
-/// The state that all maps of a pool share.
+/// The shared state of all maps of a pool.
 #[derive(Debug)]
 pub struct PageCache {
     pub host: Rc<dyn Host>,
     pub source: Rc<dyn MblockSource>,
-    /// Reads under way.
+    /// The reads in flight.
     pub tasks: TaskGroup,
     pub reaper_tasks: TaskGroup,
     pub frames: Rc<BufferPool>,
-    /// By region.
+    /// All maps, by region.
     pub maps: RefCell<BTreeMap<u64, Rc<Map>>>,
-    /// All regions from 1 to below this have a map.
+    /// Every region from 1 to below this has a map.
     pub lowest_free_region: Cell<u64>,
     pub lists: ReaperLists,
     pub readahead: ReadaheadQueue,
-    /// Largest number of pages of a readahead request.
+    /// The most pages of a readahead request.
     pub readahead_pages: Cell<u32>,
     pub reaper: Cell<ReaperTunables>,
     pub pressure: Cell<Pressure>,
     /// Dropped when a map is destroyed.
     pub awaiting_removal: RefCell<Vec<oneshot::Sender<()>>>,
-    /// Mblocks with resident pages: when they expire, region, index.
+    /// Mblocks with resident pages: time of expiry, region, index.
     pub expiring: RefCell<BTreeSet<(Nanos, u64, usize)>>,
-    /// Pages by temperature.
+    /// Resident pages by temperature.
     pub resident_pages: [Cell<usize>; 4],
     pub counters: Cell<CacheStatistics>,
 }
 
-/// A use of a map: it is destroyed when the last one goes.
+/// A reference to a map; dropping the last one destroys the map.
 #[derive(Debug)]
 pub struct MapRef {
     pub cache: Rc<PageCache>,
     pub map: Rc<Map>,
 }
 
-/// A page that is not evicted as long as this is there.
+/// A page that is not evicted until this is dropped.
 #[derive(Debug)]
 pub struct PinnedPage {
     page: Rc<Page>,
     hold: MapRef,
 }
 
-/// A page that was asked for.
+/// The result of a page lookup.
 #[derive(Debug)]
 pub enum Wanted {
-    /// It is there.
+    /// The page is resident.
     Here(PinnedPage),
-    /// It is being read.
+    /// The page is being read.
     Coming(oneshot::Receiver<Result<PinnedPage>>),
 }
 
 impl MapRef {
-    /// One more use.
+    /// Adds a reference.
     pub fn new(cache: &Rc<PageCache>, map: &Rc<Map>) -> MapRef {
         map.references.set(map.references.get() + 1);
         MapRef { cache: Rc::clone(cache), map: Rc::clone(map) }
@@ -125,7 +125,6 @@ impl PinnedPage {
         PinnedPage { page: Rc::clone(page), hold: MapRef::new(cache, map) }
     }
 
-    /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         self.page.buffer.bytes()
     }
@@ -141,14 +140,14 @@ impl Drop for PinnedPage {
 }
 
 impl PageCache {
-    /// Changes the counters.
+    /// Updates the counters.
     pub fn count(&self, change: impl FnOnce(&mut CacheStatistics)) {
         let mut counters = self.counters.get();
         change(&mut counters);
         self.counters.set(counters);
     }
 
-    /// What the cache does and has done.
+    /// Current gauges and counters.
     pub fn statistics(&self) -> CacheStatistics {
         CacheStatistics {
             page_limit: self.frames.limit(),
@@ -170,7 +169,7 @@ impl PageCache {
         region
     }
 
-    /// Notes an access to an mblock, at most every 10 ms.
+    /// Records an access to an mblock, at most every 10 ms.
     pub fn touch(&self, map: &Map, mblock: usize) {
         let (now, accessed) = (self.host.now(), &map.mblocks[mblock].accessed);
         if now.0.saturating_sub(accessed.get().0) < ACCESS_GRANULARITY.0 {
@@ -182,7 +181,7 @@ impl PageCache {
         }
     }
 
-    /// A page if it is there, or the end of the read that is under way.
+    /// Finds a page: resident, or with a read in flight.
     pub fn find(self: &Rc<Self>, map: &Rc<Map>, mblock: usize, page: u32) -> Option<Wanted> {
         let mut pages = map.mblocks[mblock].pages.borrow_mut();
         match pages.get_mut(&page)? {
@@ -195,12 +194,12 @@ impl PageCache {
         }
     }
 
-    /// Whether a page is there or being read.
+    /// Whether a page is resident or being read.
     pub fn is_known(&self, map: &Map, mblock: usize, page: u32) -> bool {
         map.mblocks[mblock].pages.borrow().contains_key(&page)
     }
 
-    /// Memory for a page. Evicts if there is none, waits if nothing can be evicted.
+    /// Allocates memory for a page. Evicts if there is none, waits if nothing can be evicted.
     ///
     /// # Errors
     /// NoMemory: nothing could be evicted for [`MEMORY_WAIT`].
@@ -214,16 +213,16 @@ impl PageCache {
         }
     }
 
-    /// Memory for a page, if it can be had without waiting.
+    /// Memory for a page, if it is available without waiting.
     pub fn frame_now(&self) -> Option<Buffer> {
         self.frames.take().or_else(|| {
-            // Some more at once, so that not every miss has to search.
+            // Evict some more at once, so that not every miss has to search.
             self.reclaim((self.frames.limit() / 64).max(self.frames.waiting() + 1));
             self.frames.take()
         })
     }
 
-    /// Makes memory for those that wait for it.
+    /// Evicts pages for the tasks that wait for memory.
     pub fn serve_waiting(&self) {
         let waiting = self.frames.waiting();
         if waiting > 0 {
@@ -231,7 +230,7 @@ impl PageCache {
         }
     }
 
-    /// Evicts pages, those first that expire first, until `wanted` are gone or none is left that can be.
+    /// Evicts pages in order of expiry, until `wanted` are gone or no more can be evicted.
     fn reclaim(&self, wanted: usize) {
         let (mut evicted, mut after) = (0, (Nanos(0), 0, 0));
         while evicted < wanted {
@@ -266,7 +265,7 @@ impl PageCache {
         victims.len()
     }
 
-    /// Makes a page resident and hands it to those that wait for it.
+    /// Makes a page resident and hands it to the waiting tasks.
     pub fn publish(self: &Rc<Self>, map: &Rc<Map>, mblock: usize, number: u32, buffer: Buffer) {
         let page = Rc::new(Page { buffer, pins: Cell::new(0) });
         let before = map.mblocks[mblock].pages.borrow_mut().insert(number, Entry::Resident(Rc::clone(&page)));
@@ -276,7 +275,7 @@ impl PageCache {
         }
         if let Some(Entry::Reading(waiting)) = before {
             for sender in waiting {
-                // One that no longer waits gets no pin.
+                // A cancelled waiter drops its pin.
                 let _ = sender.send(Ok(PinnedPage::new(self, map, &page)));
             }
         }
@@ -289,7 +288,7 @@ impl PageCache {
         }
     }
 
-    /// A time between two, in us.
+    /// A random time between the bounds, in us.
     pub fn random_time(&self, least_us: u64, most_us: u64) -> Nanos {
         let mut bytes = [0; 8];
         self.host.random(&mut bytes);
@@ -297,7 +296,7 @@ impl PageCache {
         Nanos((least_us * 1000 + u64::from_le_bytes(bytes) % span).min(most_us * 1000))
     }
 
-    /// Pages that are resident and can be evicted some time: all but those of pinned maps.
+    /// Resident pages that can be evicted at some time: all but those of pinned maps.
     pub fn tracked_pages(&self) -> usize {
         [Temperature::Cold, Temperature::Warm, Temperature::Hot]
             .iter()
@@ -305,7 +304,7 @@ impl PageCache {
             .sum()
     }
 
-    /// Gives up one reference; the last one destroys the map.
+    /// Drops one reference; the last one destroys the map.
     pub fn put(&self, map: &Rc<Map>) {
         map.references.set(map.references.get() - 1);
         if map.references.get() == 0 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How hard the reaper works: watermarks, urgency, time to live, delays of misses. Pure arithmetic.
+//! The arithmetic of the reaper: watermarks, urgency, time to live, delays of misses.
 //!
 //! Shares and urgency are in hundredths of a percent: 0 to 10000.
 
@@ -12,26 +12,27 @@ pub const WHOLE: u64 = 10_000;
 
 const NANOS_PER_MICRO: u64 = 1000;
 
-/// What the last tick found.
+/// The result of the last tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pressure {
-    /// 0: no pressure.
+    /// The urgency of reaping; 0 without pressure.
     pub urgency: u64,
-    /// Time to live of pages of a cold map, in us.
+    /// The time to live of a cold map's pages, in us.
     pub ttl_us: u64,
 }
 
-/// Free share of what can be free: `free` of `free + tracked` pages. Without any, nothing could be reaped: all is free.
+/// The free share of the memory that can be freed: `free` of `free + tracked` pages. If both are 0, nothing can be
+/// reaped and the share is the whole.
 pub fn free_share(tracked: u64, free: u64) -> u64 {
     WHOLE - (tracked * WHOLE).checked_div(free + tracked).unwrap_or(0)
 }
 
-/// Free share below which reaping begins.
+/// The free share below which reaping begins.
 pub const fn low_watermark(mempct: u32) -> u64 {
     100_u64.saturating_sub(mempct as u64) * 100
 }
 
-/// Free share at which reaping ends: 3 % more than the low watermark, at most 97 %.
+/// The free share at which reaping ends: 3 % more than the low watermark, at most 97 %.
 pub const fn high_watermark(mempct: u32) -> u64 {
     let above = low_watermark(mempct) * 103 / 100;
     if above < 9700 {
@@ -52,20 +53,20 @@ impl Pressure {
         self.urgency > 0
     }
 
-    /// The pressure after this one, with `free_share` free now and the tunables `mempct` and `ttl_us`.
+    /// The pressure after this one, given the present `free_share` and the tunables `mempct` and `ttl_us`.
     #[must_use]
     pub fn next(self, free_share: u64, mempct: u32, ttl_us: u64) -> Pressure {
         let high = high_watermark(mempct);
         if free_share >= high || !(free_share < low_watermark(mempct) || self.is_active()) {
             return Pressure::none(ttl_us);
         }
-        // Below the high watermark it is not zero, so neither is the urgency.
+        // Below the high watermark the urgency is at least 1.
         let urgency = WHOLE - free_share * WHOLE / high;
         let shortened = u128::from(ttl_us) * 250_000 / u128::from(urgency * urgency);
         Pressure { urgency, ttl_us: u64::try_from(shortened).unwrap_or(u64::MAX).min(ttl_us) }
     }
 
-    /// The limits of the time that a miss is delayed by, in us; none: it is not.
+    /// The bounds of a miss's delay, in us; none for no delay.
     #[must_use]
     pub fn delay_us(self) -> Option<(u64, u64)> {
         if self.urgency < 3333 {
@@ -86,7 +87,7 @@ impl Pressure {
     }
 }
 
-/// How long after its last access an mblock of a map of this temperature expires; none: never.
+/// How long after its last access an mblock of a map with this temperature expires; none for never.
 pub fn time_to_live(ttl_us: u64, temperature: Temperature) -> Option<Nanos> {
     let factor = match temperature {
         Temperature::Cold => 1,

@@ -2,8 +2,8 @@
 
 //! Reads of pages of mapped mblocks into the cache.
 //!
-//! A read is a task of its own: who asked for it may give up, others may join. Its pages are entered as being read
-//! before it begins, and are resident or absent when it has ended, however it ends.
+//! A read is a task of its own: its requester may be cancelled, others may join. Its pages are entered as being read
+//! before it begins, and are resident or absent when it has ended, whatever the outcome.
 
 use core::mem::take;
 use core::ops::Range;
@@ -15,21 +15,21 @@ use super::page_cache::{MapRef, PageCache};
 use crate::error::{PoolError, Result};
 use crate::ids::PAGE_BYTES;
 
-/// A read under way: contiguous pages of one mblock.
+/// A read in flight: contiguous pages of one mblock.
 #[derive(Debug)]
 pub struct Read {
     hold: MapRef,
     mblock: usize,
     pages: Range<u32>,
-    /// One for each page.
+    /// One frame for each page.
     frames: Vec<Buffer>,
-    /// What the pages pass through when there are several: a device reads into one piece of memory.
+    /// The bounce buffer of a read of several pages: a device reads into one piece of memory.
     passage: Option<Buffer>,
 }
 
 impl Read {
-    /// Enters pages as being read, the first `frames.len()` from `first` on. None of them is resident or being read.
-    /// More than one need a `passage` that is long enough.
+    /// Enters pages as being read: `frames.len()` pages from `first` on, none of them resident or being read. More than
+    /// one page needs a `passage` that is long enough.
     pub fn enter(
         cache: &Rc<PageCache>,
         map: &Rc<Map>,
@@ -48,7 +48,7 @@ impl Read {
         Read { hold: MapRef::new(cache, map), mblock, pages, frames, passage }
     }
 
-    /// Reads, and publishes the pages.
+    /// Carries out the read, and publishes the pages.
     pub async fn carry_out(mut self) {
         let (cache, map) = (Rc::clone(&self.hold.cache), Rc::clone(&self.hold.map));
         match self.transfer().await {
@@ -57,10 +57,10 @@ impl Read {
                     cache.publish(&map, self.mblock, page, frame);
                 }
             }
-            // Of several pages any may be the cause: whoever waits for one reads it by itself.
+            // Of several pages any may be the cause: each waiting task reads its page on its own.
             Err(error) if self.pages.len() == 1 => {
                 for sender in self.withdraw() {
-                    // One that no longer waits does not mind.
+                    // A cancelled waiter does not need the error.
                     let _ = sender.send(Err(error.clone()));
                 }
             }
@@ -91,7 +91,7 @@ impl Read {
         Ok(())
     }
 
-    /// Takes pages that are still entered as being read out, and returns those that wait for them.
+    /// Removes the pages that are still entered as being read, and returns the senders of their waiters.
     fn withdraw(&self) -> Vec<PageSender> {
         let mut entries = self.hold.map.mblocks[self.mblock].pages.borrow_mut();
         let mut waiting = Vec::new();
@@ -108,7 +108,7 @@ impl Read {
 
 impl Drop for Read {
     fn drop(&mut self) {
-        // After a success there are none. Otherwise those that wait hear that there is nothing to wait for.
+        // After a success there are none. Otherwise dropping the senders wakes the waiters.
         drop(self.withdraw());
     }
 }

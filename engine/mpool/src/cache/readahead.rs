@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Readahead: pages that a client will need soon, read in batches.
+//! Readahead: reads pages that a client will need soon, in batches.
 //!
-//! A request is cut into batches of at most 8 pages that end at multiples of 8. Of each, the pages that are neither
-//! resident nor being read are read, contiguous ones by one read of the device. Batches wait in one queue.
+//! A request is cut into batches of at most 8 pages that end at multiples of 8. Of each batch, the pages that are
+//! neither resident nor being read are read, contiguous ones with one transfer. All batches share one queue.
 
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
@@ -17,24 +17,24 @@ use super::read::Read;
 use super::source::MblockSource;
 use crate::ids::PAGE_BYTES;
 
-/// Largest number of pages in a batch, and the boundary at which batches end.
+/// The most pages in a batch, and the boundary at which batches end.
 pub const BATCH_PAGES: u32 = 8;
 
-/// Largest number of pages of a request under duress.
+/// The most pages of a request under duress.
 pub const DURESS_PAGES: u32 = 8;
 
-/// Largest number of batches under way: four queues of 16 in mpool.
+/// The most batches in flight: four queues of 16 in mpool.
 const ACTIVE_MAX: usize = 64;
 
-/// Batches that wait at most; further ones are dropped.
+/// The most batches queued; further ones are dropped.
 const QUEUED_MAX: usize = 256;
 
-/// Batches that wait, and memory for those under way.
+/// The queued batches, and bounce buffers for those in flight.
 #[derive(Debug)]
 pub struct ReadaheadQueue {
     queued: RefCell<VecDeque<Batch>>,
     active: Cell<usize>,
-    /// What batches of several pages pass through.
+    /// Bounce buffers for batches of several pages.
     passages: Rc<BufferPool>,
 }
 
@@ -45,7 +45,7 @@ struct Batch {
     pages: Range<u32>,
 }
 
-/// How many pages of a budget are set aside for batches to pass through: an eighth at most.
+/// The number of pages of a budget that are set aside for bounce buffers: an eighth at most.
 pub fn passage_pages(budget_pages: usize) -> usize {
     passages(budget_pages) * BATCH_PAGES as usize
 }
@@ -66,7 +66,7 @@ pub fn batches(pages: Range<u32>) -> impl Iterator<Item = Range<u32>> {
 }
 
 impl ReadaheadQueue {
-    /// An empty queue, with the passages of a budget of so many pages.
+    /// An empty queue, with the bounce buffers of a budget of `budget_pages`.
     pub fn new(source: Rc<dyn MblockSource>, budget_pages: usize) -> ReadaheadQueue {
         let bytes = BATCH_PAGES as usize * PAGE_BYTES;
         let passages = BufferPool::new(source, bytes, passages(budget_pages));
@@ -74,14 +74,14 @@ impl ReadaheadQueue {
     }
 
     fn next(&self) -> Option<Batch> {
-        // With a budget too small for passages, one page is read at a time.
+        // With a budget too small for bounce buffers, one page is read at a time.
         let room = self.active.get() < self.passages.limit().max(1);
         room.then(|| self.queued.borrow_mut().pop_front()).flatten()
     }
 }
 
 impl PageCache {
-    /// Reads pages of an mblock ahead.
+    /// Queues pages of an mblock for readahead.
     pub fn read_ahead(self: &Rc<Self>, map: &Rc<Map>, mblock: usize, pages: Range<u32>) {
         for pages in batches(pages) {
             if self.readahead.queued.borrow().len() < QUEUED_MAX {
@@ -101,7 +101,7 @@ impl PageCache {
         }
     }
 
-    /// Starts to read the first missing pages of a batch; the rest goes back to the head of the queue.
+    /// Starts to read the first missing pages of a batch; the rest returns to the head of the queue.
     fn start_batch(self: &Rc<Self>, batch: Batch) {
         let Some(mut run) = missing(&batch) else { return };
         let passage = if run.len() > 1 { self.readahead.passages.take() } else { None };
@@ -113,7 +113,7 @@ impl PageCache {
             self.count(|counters| counters.readahead_dropped += 1);
             return;
         }
-        // Memory for frames came from eviction, which does not add pages: the run is still missing.
+        // The frames came from eviction, which does not add pages: the run is still missing.
         run.end = run.start + frames.len() as u32;
         self.count(|counters| counters.readahead_pages += frames.len() as u64);
         let passage = if frames.len() > 1 { passage } else { None };

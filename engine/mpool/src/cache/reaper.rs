@@ -3,7 +3,8 @@
 //! The reaper: evicts mblocks that were not used for long before memory runs out.
 //!
 //! A tick computes the pressure from the free share of the budget. While there is pressure, a worker for each of three
-//! lists of maps looks for expired mblocks and evicts all of their pages. Pinned maps are on no list, others on one.
+//! lists of maps looks for expired mblocks and evicts all of their pages. Pinned maps are on no list, all others on
+//! exactly one.
 
 use core::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,24 +16,24 @@ use super::pressure::{free_share, time_to_live};
 use crate::host::Level;
 use crate::units::Nanos;
 
-/// Lists, and so workers.
+/// The number of lists, and so of workers.
 const LISTS: usize = 3;
 
-/// Time between ticks; the longer one when the reaper has no work by its tunables.
+/// Time between ticks; the longer one when the tunables leave the reaper no work.
 const TICK: Nanos = Nanos(333_000_000);
 const IDLE_TICK: Nanos = Nanos(1_000_000_000);
 
-/// Maps that a worker reaps in a turn, and those that it looks at.
+/// The most maps that a worker reaps in a turn, and the most that it looks at.
 const TURN_MAPS: usize = 5;
 const TURN_LOOKS: usize = 64;
 
 /// Maps with fewer resident pages are left alone.
 const MAP_PAGES_MIN: usize = 32;
 
-/// Limits of the pause after a turn, in us.
+/// The bounds of the pause after a turn, in us.
 const PAUSE_US: (u64, u64) = (300, 700);
 
-/// After so many pages a worker pauses also within a turn.
+/// A worker also pauses within a turn, after this many pages.
 const PAUSE_PAGES: usize = 1024;
 
 /// The maps that can be reaped.
@@ -41,7 +42,7 @@ pub struct ReaperLists {
     lists: [List; LISTS],
 }
 
-/// Maps in the order in which they are looked at.
+/// Maps in the order in which the worker looks at them.
 #[derive(Debug, Default)]
 struct List {
     maps: RefCell<BTreeMap<u64, Rc<Map>>>,
@@ -50,17 +51,17 @@ struct List {
 }
 
 impl ReaperLists {
-    /// Puts a map on a list that the time chooses, unless it is pinned.
+    /// Puts a map on a list that depends on the time, unless it is pinned.
     pub fn add(&self, map: &Rc<Map>, now: Nanos) {
         assert!(map.listed.get().is_none(), "a map is on one list, once");
         if map.temperature != Temperature::Pinned {
-            // The multiplier spreads times that are near each other.
+            // The multiplier spreads times that are close together.
             let list = (now.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % LISTS;
             self.append(list, map);
         }
     }
 
-    /// Takes a map off its list.
+    /// Removes a map from its list.
     pub fn remove(&self, map: &Map) {
         if let Some((list, key)) = map.listed.take() {
             self.lists[list].maps.borrow_mut().remove(&key);
@@ -80,7 +81,7 @@ impl ReaperLists {
         map.listed.set(Some((list, key)));
     }
 
-    /// The next maps of a list that are worth reaping. All that were looked at are at its tail then.
+    /// The next maps of a list that are worth reaping. Moves all maps that were looked at to the tail.
     fn turn(&self, list: usize) -> Vec<Rc<Map>> {
         let mut chosen = Vec::new();
         let looks = self.lists[list].maps.borrow().len().min(TURN_LOOKS);
@@ -162,7 +163,7 @@ impl PageCache {
         self.reaper_tasks.sleep_or_stop(self.random_time(PAUSE_US.0, PAUSE_US.1)).await;
     }
 
-    /// Evicts the expired mblocks of a map, as long as enough of it is resident.
+    /// Evicts the expired mblocks of a map, as long as enough of its pages are resident.
     async fn reap(&self, map: &Map) {
         let mut since_pause = 0;
         for (index, mblock) in map.mblocks.iter().enumerate() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The cache maps of a pool: creation, lookup, end.
+//! The cache maps of a pool: creation, lookup and destruction.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -22,10 +22,10 @@ use crate::ids::{ObjectId, PAGE_BYTES};
 use crate::tasks::TaskGroup;
 use crate::tunables::{ReaperTunables, Tunables, READAHEAD_PAGES_MAX};
 
-/// Smallest budget in pages.
+/// The smallest budget, in pages.
 const BUDGET_PAGES_MIN: u64 = 16;
 
-/// The cache maps of one pool, and the pages that they share.
+/// The cache maps of one pool, and the page cache that they share.
 #[derive(Debug)]
 pub struct MapTable {
     cache: Rc<PageCache>,
@@ -34,18 +34,18 @@ pub struct MapTable {
     closing: Cell<bool>,
 }
 
-/// Where a map lies.
+/// The place of a map in the address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapInfo {
-    /// First byte in the pool's linear address space. Mblock i of the map is at `offset + i * bucket_bytes`.
+    /// The map's first byte in the pool's linear address space. Mblock i is at `offset + i * bucket_bytes`.
     pub offset: u64,
-    /// Bytes from one mblock to the next.
+    /// Bytes from the start of one mblock to that of the next.
     pub bucket_bytes: u64,
     /// Bytes of the whole region.
     pub bytes: u64,
 }
 
-/// Pages of a map (VRSS).
+/// The numbers of a map's pages (VRSS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Residency {
     /// Pages of all buckets.
@@ -55,7 +55,8 @@ pub struct Residency {
 }
 
 impl MapTable {
-    /// A table without maps, over the mblocks of `source`, with a budget in bytes for pages. Its reaper begins to tick.
+    /// A table without maps, over the mblocks of `source`, with a budget of `budget_bytes` for pages. Starts the ticks
+    /// of its reaper.
     ///
     /// # Errors
     /// Invalid: the budget is less than 16 pages.
@@ -94,12 +95,12 @@ impl MapTable {
         Ok(MapTable { cache, map_log2, maps_max: Cell::new(maps_max), closing: Cell::new(false) })
     }
 
-    /// Makes a map over committed mblocks, in this order, and holds them. It is there until the last attachment to it
-    /// has gone, or [`MapTable::destroy`] if there was none.
+    /// Creates a map over committed mblocks, in this order, and holds them. The map exists until its last attachment is
+    /// dropped or, without one, until [`MapTable::destroy`].
     ///
     /// # Errors
-    /// Invalid: no mblock. NotFound: one is not there or not committed. TooBig: they do not fit a map. NoSpace: there
-    /// are as many maps as allowed. Busy: the pool is being closed.
+    /// Invalid: no mblocks. NotFound: one does not exist or is not committed. TooBig: they do not fit a map. NoSpace:
+    /// there are as many maps as allowed. Busy: the pool is being closed.
     pub fn create(&self, ids: &[ObjectId], temperature: Temperature) -> Result<MapInfo> {
         self.refuse_when_closing()?;
         let most = self.maps_max.get();
@@ -121,7 +122,7 @@ impl MapTable {
         Ok(MapInfo { offset: layout.offset(), bucket_bytes: layout.bucket_bytes(), bytes: layout.bytes() })
     }
 
-    /// Removes a map that has never been attached to. Does nothing to any other.
+    /// Removes a map that has never had an attachment. Does nothing to any other.
     pub fn destroy(&self, offset: u64) {
         if let Ok(map) = self.find(offset) {
             if !map.attached_before.replace(true) {
@@ -133,8 +134,8 @@ impl MapTable {
     /// Attaches to `bytes` of a map from `offset` on.
     ///
     /// # Errors
-    /// NotFound: there is no map, or the last attachment to it has gone. Invalid: no bytes, not whole pages, or across
-    /// the end of the map. Busy: the pool is being closed.
+    /// NotFound: there is no map, or its last attachment is gone. Invalid: no bytes, not whole pages, or across the end
+    /// of the map. Busy: the pool is being closed.
     pub fn attach(&self, offset: u64, bytes: u64) -> Result<Attachment> {
         self.refuse_when_closing()?;
         let map = self.find(offset)?;
@@ -150,13 +151,13 @@ impl MapTable {
         let attachment = Attachment::new(&self.cache, &map, offset..end);
         if !map.attached_before.replace(true) {
             self.cache.lists.add(&map, self.cache.host.now());
-            // The birth reference. The attachment has its own.
+            // Drop the creation's reference. The attachment has its own.
             self.cache.put(&map);
         }
         Ok(attachment)
     }
 
-    /// Evicts the pages of a map, but for those pinned or being read.
+    /// Evicts the pages of a map, except those pinned or being read.
     ///
     /// # Errors
     /// NotFound.
@@ -178,28 +179,28 @@ impl MapTable {
         Ok(Residency { virtual_pages: map.layout.virtual_pages(), resident_pages })
     }
 
-    /// Changes how the reaper works, from the next tick on.
+    /// Changes the reaper's tunables, from the next tick on.
     pub fn set_reaper(&self, tunables: ReaperTunables) {
         self.cache.reaper.set(tunables);
     }
 
-    /// Changes how many maps there can be. Those that exist stay.
+    /// Changes the most maps that there can be. Existing maps stay.
     pub fn set_most(&self, maps: u32) {
         self.maps_max.set(maps as usize);
     }
 
-    /// Changes the largest number of pages of a readahead request; at most 32, 0 disables readahead.
+    /// Changes the most pages of a readahead request; at most 32, 0 disables readahead.
     pub fn set_readahead_pages(&self, pages: u32) {
         self.cache.readahead_pages.set(pages.min(READAHEAD_PAGES_MAX));
     }
 
-    /// What the cache does and has done.
+    /// Current gauges and counters of the cache.
     #[must_use]
     pub fn statistics(&self) -> CacheStatistics {
         self.cache.statistics()
     }
 
-    /// Removes the maps that nobody is attached to.
+    /// Removes the maps without an attachment.
     pub fn destroy_unattached(&self) {
         let offsets: Vec<u64> = self.cache.maps.borrow().values().map(|map| map.layout.offset()).collect();
         for offset in offsets {
@@ -207,21 +208,21 @@ impl MapTable {
         }
     }
 
-    /// Number of maps.
+    /// The number of maps.
     #[must_use]
     pub fn count(&self) -> usize {
         self.cache.maps.borrow().len()
     }
 
-    /// Ends: takes no new maps and attachments, removes the maps that were never attached to, waits for the end of the
-    /// others, and stops the reaper.
+    /// Closes the table: refuses new maps and attachments, removes the maps that never had an attachment, waits for the
+    /// end of the others, and stops the reaper.
     pub async fn close(&self) {
         self.closing.set(true);
         self.destroy_unattached();
         while self.count() > 0 {
             let (sender, receiver) = oneshot::channel();
             self.cache.awaiting_removal.borrow_mut().push(sender);
-            // The sender is dropped when a map is removed: this ends with an error.
+            // The sender is dropped when a map is removed, so this ends with an error.
             let _ = receiver.await;
         }
         self.cache.reaper_tasks.stop();
@@ -268,7 +269,7 @@ impl MapTable {
 
 impl Drop for MapTable {
     fn drop(&mut self) {
-        // A worker under pressure would keep the cache, and itself, for ever.
+        // A worker under pressure would keep the cache, and itself, alive for ever.
         self.cache.reaper_tasks.stop();
     }
 }

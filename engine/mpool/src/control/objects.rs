@@ -17,7 +17,7 @@ use crate::metadata::Search;
 use crate::mlog::OpenFlags;
 use crate::slab::{SlabObject, SlabProps};
 
-/// Memory that goes back to its owner, and the outcome.
+/// The memory of a transfer, returned to its owner, and the outcome.
 type Transferred = (IoBuf, Result<()>);
 
 impl PoolHandle {
@@ -29,10 +29,10 @@ impl PoolHandle {
         self.writable()?.mblock_alloc(class, spare).await
     }
 
-    /// MB_WRITE: writes whole pages behind what was written before.
+    /// MB_WRITE: appends whole pages to an uncommitted mblock.
     ///
     /// # Errors
-    /// ReadOnly; NotFound: no such uncommitted mblock; Invalid: the length, or the rules of mpool; Io.
+    /// ReadOnly; NotFound: no such uncommitted mblock; Invalid: the length, or mpool's rules for writes; Io.
     pub async fn mblock_write(&self, id: ObjectId, buf: IoBuf, range: Range<usize>) -> Transferred {
         let checked = self.check_length(&id.to_string(), range.len()).and_then(|()| self.writable());
         let pool = match checked.and_then(|pool| pool.find(id, Search::Uncommitted).map(|_| pool)) {
@@ -57,7 +57,7 @@ impl PoolHandle {
         pool.mblock_read(id, offset, buf, range).await
     }
 
-    /// MB_COMMIT.
+    /// MB_COMMIT: makes an mblock and its content durable.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such uncommitted mblock; Io: it stays uncommitted.
@@ -67,7 +67,7 @@ impl PoolHandle {
         pool.mblock_commit(id).await
     }
 
-    /// MB_ABORT.
+    /// MB_ABORT: frees an uncommitted mblock.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such uncommitted mblock; Busy.
@@ -75,7 +75,7 @@ impl PoolHandle {
         self.writable()?.mblock_abort(id).await
     }
 
-    /// MB_DELETE.
+    /// MB_DELETE: deletes a committed mblock.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such committed mblock; Busy: mapped or in use; Io.
@@ -83,7 +83,7 @@ impl PoolHandle {
         self.writable()?.mblock_delete(id).await
     }
 
-    /// MB_FIND.
+    /// MB_FIND: the properties of an mblock.
     ///
     /// # Errors
     /// NotFound.
@@ -99,7 +99,7 @@ impl PoolHandle {
         self.writable()?.mlog_alloc(class, capacity_bytes, spare).await
     }
 
-    /// MLOG_COMMIT.
+    /// MLOG_COMMIT: makes the existence of a log durable.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such uncommitted log; Io: it stays uncommitted.
@@ -109,7 +109,7 @@ impl PoolHandle {
         pool.mlog_commit(id).await
     }
 
-    /// MLOG_ABORT.
+    /// MLOG_ABORT: frees an uncommitted log.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such uncommitted log; Busy.
@@ -117,7 +117,7 @@ impl PoolHandle {
         self.writable()?.mlog_abort(id).await
     }
 
-    /// MLOG_DELETE.
+    /// MLOG_DELETE: deletes a committed log.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such committed log; Busy: open; Io.
@@ -125,7 +125,7 @@ impl PoolHandle {
         self.writable()?.mlog_delete(id).await
     }
 
-    /// MLOG_FIND and MLOG_PROPS.
+    /// MLOG_FIND and MLOG_PROPS: the properties of a log.
     ///
     /// # Errors
     /// NotFound.
@@ -143,7 +143,7 @@ impl PoolHandle {
         pool.mlog_erase(id, min_generation).await
     }
 
-    /// MLOG_READ: whole pages of a committed log as they are on media.
+    /// MLOG_READ: reads whole raw pages of a committed log.
     ///
     /// # Errors
     /// NotFound: no such committed log; Invalid: the length, or outside the log; Io.
@@ -155,7 +155,7 @@ impl PoolHandle {
         self.active.pool().mlog_read_raw(id, offset, buf, range).await
     }
 
-    /// MLOG_WRITE: whole pages of a committed log, past its framing.
+    /// MLOG_WRITE: writes whole raw pages of a committed log, without framing.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such committed log; Busy: open; Invalid: the length, or outside the log; Io.
@@ -203,7 +203,7 @@ impl PoolHandle {
         pool.slab_commit(id).await
     }
 
-    /// Takes an uncommitted slab object back.
+    /// Frees an uncommitted slab object.
     ///
     /// # Errors
     /// ReadOnly; NotFound: no such uncommitted slab object; Busy.
@@ -219,7 +219,7 @@ impl PoolHandle {
         self.writable()?.slab_delete(id).await
     }
 
-    /// What a slab object is.
+    /// The properties of a slab object.
     ///
     /// # Errors
     /// NotFound.
@@ -227,7 +227,7 @@ impl PoolHandle {
         self.active.pool().slab_props(id)
     }
 
-    /// The cache maps over mblocks, for the commands on them.
+    /// The cache maps over mblocks, with their own commands.
     ///
     /// # Errors
     /// ReadOnly, as in mpool; Invalid: the budget for pages is too small.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The commands on properties. The pool is named by the handle, so none of them can be asked of the wrong one (defect 7).
+//! The commands on properties. The handle names the pool, so a command cannot reach the wrong one (defect 7).
 
 use super::PoolHandle;
 use crate::error::Result;
@@ -10,21 +10,21 @@ use crate::metadata::Usage;
 use crate::params::PoolParams;
 
 impl PoolHandle {
-    /// PROP_GET: everything about the pool.
+    /// PROP_GET: all properties of the pool.
     #[must_use]
     pub fn props(&self) -> PoolProps {
         self.active.pool().props()
     }
 
-    /// MP_MCLASS_GET: a media class.
+    /// MP_MCLASS_GET: the properties of a media class.
     ///
     /// # Errors
-    /// NotFound: it has no drive.
+    /// NotFound: the class has no drive.
     pub fn class_props(&self, class: MediaClass) -> Result<ClassProps> {
         self.active.pool().class_props(class)
     }
 
-    /// DEVPROPS_GET: a drive, by the name of its device.
+    /// DEVPROPS_GET: the properties of a drive, by the name of its device.
     ///
     /// # Errors
     /// NotFound.
@@ -32,13 +32,13 @@ impl PoolHandle {
         self.active.pool().drive_props(name)
     }
 
-    /// Space and objects.
+    /// Space in use, and numbers of objects.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.active.pool().usage()
     }
 
-    /// PARAMS_GET.
+    /// PARAMS_GET: the parameters of the pool.
     ///
     /// # Errors
     /// ReadOnly, as in mpool.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a drive was asked for, and with what success. Everything that a drive's device does is counted here, whoever asks:
-//! logs, objects and superblocks.
+//! I/O counters of a drive. They cover everything that the drive's device does for the pool: logs, objects and
+//! superblocks.
 //!
-//! As SPDK's bdevs count, what failed counts as an error and not as an operation; a transfer counts once, into however
-//! many pieces it is cut. No latencies: a device knows no time.
+//! As with SPDK's bdevs, a failed operation counts as an error and not as an operation, and a transfer counts once,
+//! however many pieces it is cut into. There are no latencies: a device knows no time.
 
 use core::cell::Cell;
 use core::fmt;
@@ -23,13 +23,13 @@ macro_rules! counters {
         }
 
         impl IoCounters {
-            /// The sum of both.
+            /// Adds up two sets of counters.
             #[must_use]
             pub const fn plus(self, other: IoCounters) -> IoCounters {
                 IoCounters { $($name: self.$name.wrapping_add(other.$name),)+ }
             }
 
-            /// All of them, by name.
+            /// All counters, by name.
             pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
             }
@@ -38,19 +38,19 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Bytes read.
+    /// Bytes of successful reads.
     bytes_read,
-    /// Reads.
+    /// Successful reads.
     num_read_ops,
-    /// Bytes written.
+    /// Bytes of successful writes.
     bytes_written,
-    /// Writes.
+    /// Successful writes.
     num_write_ops,
-    /// Bytes discarded.
+    /// Bytes of successful discards.
     bytes_unmapped,
-    /// Discards.
+    /// Successful discards.
     num_unmap_ops,
-    /// Flushes.
+    /// Successful flushes.
     num_flush_ops,
     /// Reads that failed.
     num_read_errors,
@@ -63,7 +63,7 @@ counters! {
 }
 
 impl IoCounters {
-    /// A read of so many bytes has ended.
+    /// Counts a completed read of `bytes`.
     pub const fn read(&mut self, bytes: u64, ok: bool) {
         if ok {
             self.num_read_ops += 1;
@@ -73,7 +73,7 @@ impl IoCounters {
         }
     }
 
-    /// A write of so many bytes has ended.
+    /// Counts a completed write of `bytes`.
     pub const fn write(&mut self, bytes: u64, ok: bool) {
         if ok {
             self.num_write_ops += 1;
@@ -83,7 +83,7 @@ impl IoCounters {
         }
     }
 
-    /// A discard of so many bytes has ended.
+    /// Counts a completed discard of `bytes`.
     pub const fn unmap(&mut self, bytes: u64, ok: bool) {
         if ok {
             self.num_unmap_ops += 1;
@@ -93,7 +93,7 @@ impl IoCounters {
         }
     }
 
-    /// A flush has ended.
+    /// Counts a completed flush.
     pub const fn flush(&mut self, ok: bool) {
         if ok {
             self.num_flush_ops += 1;
@@ -103,7 +103,7 @@ impl IoCounters {
     }
 }
 
-/// A device that counts what it does.
+/// A device that counts its operations.
 pub(super) struct Counted {
     device: Rc<dyn Device>,
     counters: Rc<Cell<IoCounters>>,

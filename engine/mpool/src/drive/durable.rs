@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Writes that are durable when they end, on any device: where a device cannot do that by itself, a write is followed by a
-//! flush. In the kernel the block layer does so; in SPDK the caller has to.
+//! Writes that are durable when they end, on any device: if the device cannot force single writes, a flush follows. In
+//! the kernel the block layer does that; in SPDK the caller has to.
 //!
-//! A write of a log is tried again at once: most failures of a path pass. What is tried again is the write, too, when the
-//! flush failed: a device may drop what it could not make durable.
+//! A write of a log is retried at once, because most path failures are transient. If the flush failed the write is
+//! repeated too: a device may drop what it could not make durable.
 
 use crate::device::{Device, DeviceError, DeviceProperties, Ended, Transfer};
 
-/// How often a write is tried.
+/// The number of attempts at a write.
 const ATTEMPTS: u32 = 3;
 
-/// As [`write_durably`], tried again after an I/O error.
+/// As [`write_durably`], with retries after an I/O error.
 pub(crate) async fn write_persistently(
     device: &dyn Device,
     properties: &DeviceProperties,
@@ -29,7 +29,7 @@ pub(crate) async fn write_persistently(
     }
 }
 
-/// Writes; the data is durable when this ends well. `properties` are the device's.
+/// Writes; on success the data is durable. `properties` are the device's.
 pub(crate) async fn write_durably(device: &dyn Device, properties: &DeviceProperties, transfer: Transfer) -> Ended {
     if !properties.volatile_cache {
         return device.write(transfer, false).await;

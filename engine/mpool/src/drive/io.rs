@@ -10,12 +10,12 @@ use crate::error::{PoolError, Result};
 use crate::format::superblock::PROBE_AT;
 use crate::ids::{Extent, PAGE_BYTES};
 
-/// What is known of the data when a write has ended.
+/// The durability of the data when a write has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// It is on the medium after the next [`Drive::make_durable`]. Single writes are forced where the device can.
+    /// Durable after the next [`Drive::make_durable`]. Single writes are forced where the device can.
     Deferred,
-    /// It is on the medium.
+    /// Durable at once.
     Durable,
 }
 
@@ -27,11 +27,11 @@ struct Checked<'a> {
 }
 
 impl Drive {
-    /// Reads into `range` of `buf` from byte `offset` of `extent` on. The memory comes back with the outcome.
+    /// Reads into `range` of `buf` from byte `offset` of `extent` on. The memory is returned with the outcome.
     ///
     /// # Errors
-    /// EINVAL: offset or length are no multiples of the sector, or reach out of the extent, the drive or the memory. EIO:
-    /// the read failed, or the drive is missing.
+    /// EINVAL: offset or length are not multiples of the sector size, or reach out of the extent, the drive or the
+    /// memory. EIO: the read failed, or the drive is missing.
     pub async fn read(&self, extent: Extent, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
         let checked = match self.check("reading", extent, offset, &buf, &range) {
             Ok(checked) => checked,
@@ -42,7 +42,7 @@ impl Drive {
         (buf, outcome.map_err(|error| self.failed("reading", extent, offset, error)))
     }
 
-    /// Writes `range` of `buf` from byte `offset` of `extent` on. The memory comes back with the outcome.
+    /// Writes `range` of `buf` from byte `offset` of `extent` on. The memory is returned with the outcome.
     ///
     /// # Errors
     /// As [`Drive::read`].
@@ -73,7 +73,7 @@ impl Drive {
         self.attached.as_ref().is_some_and(|Attached { properties, .. }| properties.volatile_cache && !properties.fua)
     }
 
-    /// Makes deferred writes that have ended durable.
+    /// Makes completed deferred writes durable.
     ///
     /// # Errors
     /// EIO: the flush failed, and may be repeated; or the drive is missing.
@@ -85,9 +85,9 @@ impl Drive {
         }
     }
 
-    /// Makes all writes that have ended durable. Nothing is sent to a device without a volatile cache.
+    /// Makes all completed writes durable. A device without a volatile cache gets no flush.
     ///
-    /// Nothing was acknowledged as durable when it fails, and the caller can repeat it.
+    /// When it fails, nothing was acknowledged as durable, and the caller can repeat it.
     ///
     /// # Errors
     /// EIO: the flush failed; or the drive is missing.
@@ -99,11 +99,11 @@ impl Drive {
         device.flush().await.map_err(|error| PoolError::device(self.subject(), "flushing", error))
     }
 
-    /// Discards the blocks of `extent`: advice to the device. What they read as afterwards is not defined.
+    /// Discards the blocks of `extent`: advice to the device. Their content is undefined afterwards.
     ///
-    /// Nothing is done, with success, where the device cannot discard, where the extent has no whole unit of discard, and
-    /// where blocks that the caller wants to read afterwards would fail to read: those of a self-encrypting device with
-    /// protection information.
+    /// Succeeds without doing anything if the device cannot discard, if the extent has no whole unit of discard, or if
+    /// the caller wants to read the blocks afterwards and they would be unreadable: those of a self-encrypting device
+    /// with protection information.
     ///
     /// # Errors
     /// EINVAL: the extent is empty or not on the drive. EIO: the discard failed, or the drive is missing.
@@ -130,7 +130,7 @@ impl Drive {
         self.attached.as_ref().ok_or_else(|| self.missing(doing))
     }
 
-    /// Finds out whether the drive takes writes, by one in a page that nothing uses.
+    /// Tests whether the drive takes writes, with a write to an unused page.
     ///
     /// # Errors
     /// EIO: it does not. ENOMEM.
@@ -143,8 +143,8 @@ impl Drive {
         outcome.map_err(|error| PoolError::device(self.subject(), doing, error))
     }
 
-    /// First byte and length of an extent that lies on the drive. The drive's zones lie within its bytes, so neither the
-    /// products nor the sum overflow.
+    /// First byte and length of an extent on the drive. The drive's zones lie within its bytes, so neither the products
+    /// nor the sum overflow.
     fn place(&self, doing: &str, extent: Extent) -> Result<(u64, u64)> {
         let descriptor = self.descriptor.get();
         match extent.end() {
@@ -185,7 +185,7 @@ impl Drive {
         Ok(Checked { attached, at: first + offset, chunk: self.chunk_bytes.get() })
     }
 
-    /// An operation on an object failed.
+    /// The error of a failed operation on an extent.
     fn failed(&self, doing: &str, extent: Extent, offset: u64, error: DeviceError) -> PoolError {
         PoolError::device(self.subject(), &format!("{doing} at byte {offset} after zone {}", extent.first), error)
     }
@@ -198,18 +198,18 @@ impl DriveExtent {
         self.extent.zones.saturating_mul(self.drive.zone_bytes())
     }
 
-    /// See [`Drive::read`].
+    /// As [`Drive::read`], of this extent.
     ///
     /// # Errors
-    /// See there.
+    /// As [`Drive::read`].
     pub async fn read(&self, offset: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>) {
         self.drive.read(self.extent, offset, buf, range).await
     }
 
-    /// See [`Drive::write`].
+    /// As [`Drive::write`], of this extent.
     ///
     /// # Errors
-    /// See there.
+    /// As [`Drive::write`].
     pub async fn write(
         &self,
         offset: u64,
@@ -220,10 +220,10 @@ impl DriveExtent {
         self.drive.write(self.extent, offset, buf, range, durability).await
     }
 
-    /// See [`Drive::erase`].
+    /// As [`Drive::erase`], of this extent.
     ///
     /// # Errors
-    /// See there.
+    /// As [`Drive::erase`].
     pub async fn erase(&self, readable_afterwards: bool) -> Result<()> {
         self.drive.erase(self.extent, readable_afterwards).await
     }

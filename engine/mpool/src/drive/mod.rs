@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A drive of a pool: a device, how media describe it, its zones, and whether it works.
+//! A drive of a pool: its device, its descriptor on media, its zones, and its status.
 //!
 //! Invariants:
-//! * Nothing is read or written outside the extent that is named, nor outside the zones that media give the drive.
-//!   Extents come from media and may be any.
-//! * A transfer that fails fails alone, and says nothing about the next one. Only who writes the pool's metadata calls
-//!   a drive suspect, when it does not take a trial write either, and sees to it that it is tried again (`health`).
+//! * Nothing is read or written outside the named extent, nor outside the zones that the descriptor gives the drive.
+//!   Extents come from media and may be anything.
+//! * A failed transfer says nothing about the next one. Only the writer of the pool's metadata marks a drive as
+//!   suspect, if a trial write fails too, and ensures that the drive is probed again (`metadata::doubt`).
 //!
 //! Differs from mpool:
-//! * No failure puts a drive offline: what a failed write of metadata leaves in doubt is settled where it is, in the
-//!   container that it belongs to. So one bad block costs what lies on it.
+//! * No failure takes a drive offline: the doubt about a failed metadata write is resolved in the container that it
+//!   belongs to. So one bad block costs only what lies on it.
 //! * A failed discard leaves the drive in use: discards are advice (section 13, defect 15).
 //! * Files are accepted as devices, besides block devices and NVDIMM: virtual disks and images are files.
-//! * A durable write is followed by a flush where the device has a volatile cache and cannot force single writes.
+//! * A durable write is followed by a flush if the device has a volatile cache and cannot force single writes.
 //! * An alignment of writes that is not a power of two, or less than a page, is refused (defect 21).
 
 use std::cell::{Cell, RefCell};
@@ -41,35 +41,35 @@ pub use sizes::{
     MAX_ZONE_BYTES, MIN_ZONE_BYTES,
 };
 
-/// Bytes of the pieces that transfers are cut into, unless told otherwise, and the bounds.
+/// Default bytes of the pieces that transfers are cut into.
 pub const DEFAULT_CHUNK_BYTES: usize = 128 << 10;
-/// Least.
+/// The smallest piece that can be chosen.
 pub const MIN_CHUNK_BYTES: usize = 128 << 10;
-/// Most.
+/// The largest piece that can be chosen.
 pub const MAX_CHUNK_BYTES: usize = 1024 << 10;
 
-/// Whether a drive works.
+/// The status of a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DriveStatus {
-    /// It does.
+    /// The drive works.
     Online = 1,
-    /// It does not take writes just now, so no metadata on it is changed. It is read, and it is tried again.
+    /// The drive does not take writes at present, so no metadata on it is changed. It is read, and probed again.
     Suspect = 2,
-    /// It was not there when the pool was activated.
+    /// The drive was missing when the pool was activated.
     Unavailable = 4,
 }
 
-/// What can be chosen about a drive.
+/// The configurable properties of a drive.
 #[derive(Debug, Clone, Copy)]
 pub struct DriveSettings {
-    /// Bytes of the pieces that transfers are cut into; brought within 128 KiB and 1 MiB.
+    /// Bytes of the pieces that transfers are cut into; clamped to 128 KiB and 1 MiB.
     pub chunk_bytes: usize,
-    /// Regions of the space map.
+    /// The number of regions of the space map.
     pub regions: u64,
-    /// Zones that allocations are aligned to, a power of two.
+    /// The alignment of allocations in zones, a power of two.
     pub align_zones: u64,
-    /// Percentage of the zones that are spare.
+    /// The percentage of spare zones.
     pub spare_percent: u8,
 }
 
@@ -84,20 +84,20 @@ impl Default for DriveSettings {
     }
 }
 
-/// A device in use, and what it said of itself when it was taken.
+/// A device in use, and its properties when it was attached.
 #[derive(Debug)]
 struct Attached {
     device: Rc<dyn Device>,
     properties: DeviceProperties,
 }
 
-/// A drive of a pool.
+/// A drive of a pool, present or missing.
 #[derive(Debug)]
 pub struct Drive {
     name: String,
     attached: Option<Attached>,
     descriptor: Cell<DriveDescriptor>,
-    /// Why it is suspect.
+    /// Why the drive is suspect.
     suspicion: RefCell<Option<String>>,
     chunk_bytes: Cell<usize>,
     counters: Rc<Cell<IoCounters>>,
@@ -109,7 +109,7 @@ impl Drive {
     /// A drive on `device`, with all zones free but those of the superblocks.
     ///
     /// # Errors
-    /// EINVAL: the device cannot be used ([`check_device`]), or has too few zones for the regions of its space map.
+    /// EINVAL: the device is unsuitable ([`check_device`]), or has too few zones for the regions of its space map.
     pub fn online(device: Rc<dyn Device>, descriptor: DriveDescriptor, settings: DriveSettings) -> Result<Rc<Drive>> {
         let properties = device.properties();
         check_device(&properties)?;
@@ -119,7 +119,7 @@ impl Drive {
         Drive::new(name, Some(Attached { device, properties }), descriptor, (settings, counters))
     }
 
-    /// A drive that is recorded on media but was not supplied.
+    /// A drive that is recorded on media but is missing.
     ///
     /// # Errors
     /// EINVAL: too few zones for the regions of its space map.
@@ -148,50 +148,50 @@ impl Drive {
         Ok(Rc::new(drive))
     }
 
-    /// Last component of the device's path, at most 31 bytes; of a missing drive, the start of its UUID.
+    /// The last component of the device's path, at most 31 bytes; for a missing drive, the start of its UUID.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How media describe it.
+    /// The drive's description on media.
     #[must_use]
     pub fn descriptor(&self) -> DriveDescriptor {
         self.descriptor.get()
     }
 
-    /// Its media class.
+    /// The media class that the drive serves.
     #[must_use]
     pub fn class(&self) -> MediaClass {
         self.descriptor.get().class
     }
 
-    /// Bytes in a zone.
+    /// Bytes in a zone, from the descriptor.
     #[must_use]
     pub fn zone_bytes(&self) -> u64 {
         self.descriptor.get().zone_bytes()
     }
 
-    /// Bytes in a sector.
+    /// Bytes in a sector, from the descriptor.
     #[must_use]
     pub fn sector_bytes(&self) -> u64 {
         self.descriptor.get().sector_bytes()
     }
 
-    /// Multiple of which all writes of an mblock but the last are, in bytes.
+    /// The unit of all writes of an mblock but the last, in bytes.
     #[must_use]
     pub fn optimal_write_bytes(&self) -> u32 {
         self.attached.as_ref().map_or(PAGE_BYTES as u32, |attached| attached.properties.optimal_write_bytes)
     }
 
-    /// True when a power cut leaves each sector as it was or as it was to become.
+    /// True when a power cut leaves each sector entirely old or entirely new.
     #[must_use]
     pub fn writes_sectors_whole(&self) -> bool {
         let whole = |attached: &Attached| u64::from(attached.properties.atomic_write) >= self.sector_bytes();
         self.attached.as_ref().is_some_and(whole)
     }
 
-    /// Whether it works.
+    /// The present status.
     #[must_use]
     pub fn status(&self) -> DriveStatus {
         match (&self.attached, self.suspicion.borrow().is_some()) {
@@ -201,42 +201,42 @@ impl Drive {
         }
     }
 
-    /// Why it is suspect; none when it is not.
+    /// Why the drive is suspect; none when it is not.
     #[must_use]
     pub fn suspicion(&self) -> Option<String> {
         self.suspicion.borrow().clone()
     }
 
-    /// Calls it suspect for a reason, or, without one, online. Returns whether that is news.
+    /// Marks the drive as suspect for a reason or, without one, as online. Returns whether that is a change.
     pub(crate) fn suspect(&self, reason: Option<String>) -> bool {
         let before = self.suspicion.replace(reason).is_some();
         before != self.suspicion.borrow().is_some()
     }
 
-    /// Its device; none when it is unavailable.
+    /// The drive's device; none when it is missing.
     #[must_use]
     pub fn device(&self) -> Option<&Rc<dyn Device>> {
         self.attached.as_ref().map(|attached| &attached.device)
     }
 
-    /// What was done with it since the pool was activated.
+    /// I/O on the drive since the pool was activated.
     #[must_use]
     pub fn io_counters(&self) -> IoCounters {
         self.counters.get()
     }
 
-    /// Counts what others have done with its device beside the pool.
+    /// Counts I/O on its device that bypassed the pool.
     pub fn add_io(&self, done: IoCounters) {
         self.counters.set(self.counters.get().plus(done));
     }
 
-    /// Its zones.
+    /// The map of free and allocated zones.
     #[must_use]
     pub fn space(&self) -> &RefCell<SpaceMap> {
         &self.space
     }
 
-    /// How full it is.
+    /// The use of the drive's space, in bytes.
     #[must_use]
     pub fn space_usage(&self) -> SpaceUsage {
         self.space.borrow().usage().bytes(self.zone_bytes())
@@ -248,13 +248,14 @@ impl Drive {
         self.chunk_bytes.get()
     }
 
-    /// Chooses the bytes of the pieces that transfers are cut into: whole pages, within the bounds.
+    /// Changes the bytes of the pieces that transfers are cut into: whole pages, within the bounds.
     pub fn set_chunk_bytes(&self, bytes: usize) {
         let pages = bytes.clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES) / PAGE_BYTES;
         self.chunk_bytes.set(pages * PAGE_BYTES);
     }
 
-    /// Takes a new descriptor: the drive was resized. Possible before objects are loaded, for the space map begins anew.
+    /// Adopts a new descriptor: the drive was resized. Possible only before objects are loaded, because the space map
+    /// starts empty.
     ///
     /// # Errors
     /// EBUSY: zones besides those of the superblocks are in use. EINVAL: too few zones for the regions.
@@ -270,7 +271,7 @@ impl Drive {
         Ok(())
     }
 
-    /// Takes a descriptor with more zones, which are free, whatever objects there are.
+    /// Adopts a descriptor with more zones, which become free, whatever objects there are.
     ///
     /// # Errors
     /// EINVAL: it has fewer zones.
@@ -280,10 +281,10 @@ impl Drive {
         Ok(())
     }
 
-    /// Memory for transfers, zeroed.
+    /// Allocates zeroed memory for transfers.
     ///
     /// # Errors
-    /// ENOMEM; EIO when the drive is unavailable.
+    /// ENOMEM; EIO when the drive is missing.
     pub fn allocate(&self, bytes: usize) -> Result<IoBuf> {
         let doing = "allocating memory for I/O";
         let Some(attached) = &self.attached else {
@@ -292,7 +293,7 @@ impl Drive {
         attached.device.allocate(bytes).map_err(|error| PoolError::device(self.subject(), doing, error))
     }
 
-    /// How messages call it.
+    /// The name of the drive in messages.
     pub(crate) fn subject(&self) -> String {
         subject(&self.name)
     }
@@ -302,8 +303,7 @@ impl Drive {
     }
 }
 
-/// Checks what every drive of a pool must be: a device of an accepted type, with sectors that can be written
-/// again.
+/// Checks what every drive of a pool must be: a device of an accepted type, whose sectors can be overwritten in place.
 ///
 /// # Errors
 /// EINVAL.
@@ -338,7 +338,7 @@ fn subject(name: &str) -> String {
     format!("drive '{name}'")
 }
 
-/// Last component of a path, at most 31 bytes.
+/// The last component of a path, at most 31 bytes.
 pub(crate) fn short_name(path: &str) -> String {
     let last = path.rsplit('/').find(|component| !component.is_empty()).unwrap_or(path);
     let end = (0..=last.len().min(31)).rev().find(|end| last.is_char_boundary(*end)).unwrap_or(0);
@@ -348,8 +348,8 @@ pub(crate) fn short_name(path: &str) -> String {
 /// Zones of a drive.
 #[derive(Debug, Clone)]
 pub struct DriveExtent {
-    /// The drive.
+    /// The drive with the zones.
     pub drive: Rc<Drive>,
-    /// The zones.
+    /// The zones on that drive.
     pub extent: Extent,
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The sizes that a pool is created with, where nobody chose them: of zones, and of the logs of its containers.
+//! The default sizes of a new pool: of zones, and of the logs of its containers.
 
 use uuid::Uuid;
 
@@ -12,17 +12,17 @@ use crate::ids::{MediaClass, PAGE_BYTES};
 
 const MIB: u64 = 1 << 20;
 
-/// Least bytes in a zone of a new pool.
+/// The fewest bytes in a zone of a new pool.
 pub const MIN_ZONE_BYTES: u64 = MIB;
-/// Most bytes in a zone of a new pool.
+/// The most bytes in a zone of a new pool.
 pub const MAX_ZONE_BYTES: u64 = 64 * MIB;
-/// Bytes in a zone, unless told otherwise, on devices that are large enough for it.
+/// Default bytes in a zone, on devices that are large enough.
 pub const DEFAULT_ZONE_BYTES: u64 = 32 * MIB;
 
-/// Zones that a device should at least be cut into: 37 hold the metadata of 16 containers, and the rest is for objects.
+/// The fewest zones that a device should be cut into: 37 hold the metadata of 16 containers, the rest is for objects.
 const ENOUGH_ZONES: u64 = 256;
 
-/// Pages in a zone of `bytes`, for a new pool: whole MiB, from 1 to 64.
+/// Checks the zone size of a new pool, whole MiB from 1 to 64, and returns the pages in a zone.
 ///
 /// # Errors
 /// EINVAL.
@@ -31,14 +31,14 @@ pub fn check_zone_bytes(bytes: u64) -> Result<u32> {
         let reason = format!("{bytes} bytes are not a whole number of MiB from 1 to {}", MAX_ZONE_BYTES / MIB);
         return Err(PoolError::invalid("zone size", reason));
     }
-    // At most 64 MiB, so the pages fit.
+    // At most 64 MiB, so the number of pages fits.
     Ok((bytes / PAGE_BYTES as u64) as u32)
 }
 
 /// Describes a device as a new drive of a pool, with zones of `zone_bytes`.
 ///
 /// # Errors
-/// EINVAL: the device cannot be a drive, the zone size is not one, or the device has no room for a zone besides those of
+/// EINVAL: the device is unsuitable, the zone size is invalid, or the device has no room for a zone besides those of
 /// the superblocks.
 pub fn describe_new(
     device: &DeviceProperties,
@@ -56,29 +56,29 @@ pub fn describe_new(
     Ok(descriptor)
 }
 
-/// Bytes in a zone where nobody chose: 32 MiB from 8 GiB of device on; below, the power of two of MiB that cuts the device
-/// into 256 zones or a little more, but not less than 1 MiB.
+/// The default zone size: 32 MiB for devices from 8 GiB on; below, the power of two of MiB that cuts the device into
+/// 256 zones or a little more, but at least 1 MiB.
 #[must_use]
 pub fn default_zone_bytes(device_bytes: u64) -> u64 {
     let share = (device_bytes / ENOUGH_ZONES).max(MIN_ZONE_BYTES);
     (1 << share.ilog2()).min(DEFAULT_ZONE_BYTES)
 }
 
-/// Bytes of one log of the containers of a new pool.
+/// The log sizes of the containers of a new pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MdcCapacities {
-    /// Of MDC0.
+    /// Bytes of each log of MDC0.
     pub mdc0_bytes: u64,
-    /// Of the others.
+    /// Bytes of each log of the other containers.
     pub mdcn_bytes: u64,
 }
 
-/// Bytes of the logs of containers where nobody chose: of MDC0 the larger of 32 MiB and a zone; of the
-/// others the larger of a zone and 256 MiB divided by a zone's MiB.
+/// The default log sizes of containers: for MDC0 the larger of 32 MiB and a zone; for the others the larger of a zone
+/// and 256 MiB divided by a zone's MiB.
 ///
-/// On small devices they are less, but never less than a zone: the two logs of MDC0 take at most 1/32 of the device, the
-/// logs of 16 other containers at most 1/8. (With zones of 1 MiB, 16 containers as in mpool would take 8 GiB.) Zones
-/// of 32 MiB reach the figures of mpool from 2 GiB of device on, zones of 1 MiB from 64 GiB on.
+/// Small devices get less, but never less than a zone: the two logs of MDC0 take at most 1/32 of the device, the logs
+/// of 16 other containers at most 1/8. (With zones of 1 MiB, 16 containers as in mpool would take 8 GiB.) Zones of 32
+/// MiB reach the figures of mpool from 2 GiB of device on, zones of 1 MiB from 64 GiB on.
 #[must_use]
 pub fn derived_capacities(zone_bytes: u64, device_bytes: u64) -> MdcCapacities {
     let zone_mib = (zone_bytes / MIB).max(1);
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(derived_capacities(PAGE_BYTES as u64, 1 << 40), expected, "a zone below 1 MiB divides by nothing");
     }
 
-    /// A default pool with 16 containers, root logs of 8 MiB and room for objects fits on devices from 256 MiB on.
+    /// A default pool with 16 containers, root logs of 8 MiB and room for objects fits devices from 256 MiB on.
     #[test]
     fn small_devices_hold_a_default_pool() {
         for device_mib in (256..=16384).step_by(32) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a drive sends to its device, and what it refuses.
+//! The commands that a drive sends to its device, and those that it refuses.
 
 use futures::executor::block_on;
 use uuid::Uuid;
@@ -34,7 +34,8 @@ fn write(drive: &Drive, durability: Durability) -> Result<()> {
     block_on(drive.write(extent(2, 1), 0, memory(4096), 0..4096, durability)).1
 }
 
-/// mpool-111: offsets and lengths that are no multiples of the sector, or reach out of the extent, the drive, the memory.
+/// mpool-111: refuses offsets and lengths that are not multiples of the sector, or reach out of the extent, the drive,
+/// the memory.
 #[test]
 fn io_outside_or_unaligned_is_refused() {
     for sector_bytes in [512, 4096] {
@@ -90,7 +91,7 @@ fn what_was_written_is_read_from_the_place_of_the_extent() {
     assert_eq!((*buf).as_ref().iter().position(|byte| *byte == 0xa5), Some(8192));
 }
 
-/// mpool-112, partly: transfers are cut into pieces of 128 KiB, or of what was chosen within 128 KiB and 1 MiB.
+/// mpool-112, partly: transfers are cut into pieces of 128 KiB, or of the chosen size within 128 KiB and 1 MiB.
 #[test]
 fn transfers_are_cut_into_chunks() {
     let device = device();
@@ -112,7 +113,7 @@ fn transfers_are_cut_into_chunks() {
     assert_eq!(lengths(5000), [1024, 76], "too large");
 }
 
-/// mpool-113: which commands make a write durable, by what the device has.
+/// mpool-113: the commands that make a write durable, by the properties of the device.
 #[test]
 fn durable_writes_are_forced_or_flushed() {
     let write_of = |fua| Operation::Write { at: 2 * MIB, data: vec![0xa5; 4096], fua };
@@ -138,7 +139,7 @@ fn durable_writes_are_forced_or_flushed() {
     }
 }
 
-/// mpool-114: zones are discarded where the device can, and where they are not to be read or can still be.
+/// mpool-114: zones are discarded where the device can, unless they must stay readable and would not.
 #[test]
 fn zones_are_discarded_when_that_is_safe() {
     let flags = [false, true];
@@ -153,7 +154,7 @@ fn zones_are_discarded_when_that_is_safe() {
     }
 }
 
-/// mpool-114, partly: only whole units of discard, and only on the drive.
+/// mpool-114, partly: only whole units of discard are discarded, and only on the drive.
 #[test]
 fn discards_keep_to_the_granularity_and_the_drive() {
     let table = [(0, Some((MIB, 3 * MIB))), (MIB, Some((MIB, 3 * MIB))), (2 * MIB, Some((2 * MIB, 2 * MIB)))];
@@ -195,8 +196,8 @@ fn a_failed_transfer_fails_alone() {
     assert!(block_on(missing.flush()).expect_err("no device").to_string().contains("the drive is missing"));
 }
 
-/// A write that is to be durable is tried three times at once, with its data: what a device could not make durable it
-/// may have dropped.
+/// A durable write is attempted three times at once, with its data: a device may have dropped what it could not make
+/// durable.
 #[test]
 fn a_durable_write_is_tried_again() {
     for (failures, writes, good) in [(1, 2, true), (2, 3, true), (3, 3, false)] {
@@ -213,7 +214,7 @@ fn a_durable_write_is_tried_again() {
     }
 }
 
-/// A trial write goes to a page that nothing uses, and says whether the drive takes writes.
+/// A trial write goes to an unused page, and tells whether the drive takes writes.
 #[test]
 fn a_probe_writes_where_nothing_is() {
     let device = device();
@@ -236,7 +237,7 @@ fn refusal(change: impl FnOnce(&mut DeviceProperties)) -> Option<Kind> {
     check_device(&properties).err().map(|error| error.kind())
 }
 
-/// mpool-116: a device whose sectors cannot be written again is no drive.
+/// mpool-116: a device whose sectors cannot be overwritten is no drive.
 #[test]
 fn sectors_must_be_updatable() {
     assert_eq!(refusal(|_| ()), None);
@@ -284,8 +285,8 @@ fn names_are_short() {
     assert_eq!(short_name(&"n".repeat(40)).len(), 31);
 }
 
-/// Each thing that reaches the device is counted once, by kind, with its bytes; what fails is an error, and what is refused
-/// or not sent is nothing.
+/// Each command that reaches the device is counted once, by kind, with its bytes; failures are errors, and commands
+/// that are refused or not sent do not count.
 #[test]
 fn io_is_counted_by_kind() {
     let cached = DeviceProperties { volatile_cache: true, fua: false, ..properties(16 * MIB) };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a superblock says of the device that it was written to: 96 bytes, so that the drive is known again when it turns
-//! up somewhere else, for instance on the disk beneath the partition that it was made on.
+//! The superblock's record of the device that it was written to: 96 bytes, by which the drive is recognized when it
+//! turns up elsewhere, for example on the disk below the partition that it was made on.
 //!
 //! ```text
 //! offset  size  field
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::fields::{FieldReader, FieldWriter, Truncated};
 use crate::device::DeviceProperties;
 
-/// Bytes on media.
+/// Bytes of a record on media.
 pub const DEVICE_RECORD_BYTES: usize = 96;
 
 const PRODUCT_BYTES: usize = 64;
@@ -32,21 +32,21 @@ const _: () = assert!(DEVICE_RECORD_BYTES == 16 + 8 + 4 + 4 + PRODUCT_BYTES);
 /// A device as it was when a superblock was written to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DeviceRecord {
-    /// Its UUID.
+    /// The UUID of the device.
     pub uuid: Uuid,
-    /// Its blocks.
+    /// The number of blocks.
     pub blocks: u64,
     /// Bytes in a block.
     pub block_bytes: u32,
     /// The UUID stays the same over restarts.
     pub uuid_lasts: bool,
-    /// It stands on another device.
+    /// The device is stacked on another one.
     pub layered: bool,
     product: [u8; PRODUCT_BYTES],
 }
 
 impl DeviceRecord {
-    /// What a device is.
+    /// The record of a device.
     #[must_use]
     pub fn of(device: &DeviceProperties) -> DeviceRecord {
         let mut product = [0; PRODUCT_BYTES];
@@ -62,23 +62,23 @@ impl DeviceRecord {
         }
     }
 
-    /// Product or driver, for people.
+    /// Product or driver, for messages.
     #[must_use]
     pub fn product(&self) -> &str {
         let length = self.product.iter().position(|byte| *byte == 0).unwrap_or(PRODUCT_BYTES);
         core::str::from_utf8(&self.product[..length]).unwrap_or_default()
     }
 
-    /// Its size.
+    /// The size in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.blocks.saturating_mul(u64::from(self.block_bytes))
     }
 
-    /// The record in these bytes; none when nothing is known.
+    /// Decodes a record; none when nothing is known.
     ///
     /// # Errors
-    /// Too few bytes. Any others are a record.
+    /// Too few bytes. Any other bytes are a record.
     pub fn decode(bytes: &[u8; DEVICE_RECORD_BYTES]) -> Result<Option<DeviceRecord>, Truncated> {
         let mut fields = FieldReader::new(bytes);
         let (uuid, blocks, block_bytes, flags) = (fields.uuid()?, fields.u64()?, fields.u32()?, fields.u32()?);
@@ -90,11 +90,11 @@ impl DeviceRecord {
             layered: flags & LAYERED != 0,
             product: printable(fields.bytes()?),
         };
-        // Other flags say nothing.
+        // Other flags are ignored.
         Ok(Some(record).filter(|record| record.encode() != [0; DEVICE_RECORD_BYTES]))
     }
 
-    /// The bytes of the record.
+    /// Encodes the record.
     #[must_use]
     pub fn encode(&self) -> [u8; DEVICE_RECORD_BYTES] {
         let mut bytes = [0; DEVICE_RECORD_BYTES];
@@ -106,7 +106,7 @@ impl DeviceRecord {
     }
 }
 
-/// A text of printable ASCII characters, closed by a NUL.
+/// Makes a text printable ASCII, closed by a NUL.
 fn printable(mut text: [u8; PRODUCT_BYTES]) -> [u8; PRODUCT_BYTES] {
     let length = text.iter().position(|byte| *byte == 0).unwrap_or(PRODUCT_BYTES).min(PRODUCT_BYTES - 1);
     let (text_bytes, rest) = text.split_at_mut(length);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What media say about a drive: 48 bytes in superblocks and MCCONFIG records.
+//! The description of a drive on media: 48 bytes in superblocks and MCCONFIG records.
 //!
 //! ```text
 //! offset  size  field
@@ -14,8 +14,8 @@
 //!     32     8  bytes of the device
 //!     40     8  features
 //! ```
-//! Differs from mpool: a descriptor whose zones do not lie within its bytes is refused, so that whoever has a
-//! descriptor can multiply zones and bytes without care.
+//! Differs from mpool: a descriptor whose zones do not lie within its bytes is refused, so that code can multiply zones
+//! and bytes of a descriptor without overflow checks.
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -29,19 +29,19 @@ pub const DRIVE_DESCRIPTOR_BYTES: usize = 48;
 
 const _: () = assert!(DRIVE_DESCRIPTOR_BYTES == 3 + 16 + 5 + 4 + 4 + 8 + 8);
 
-/// What a drive can hold; bits as on media. Bits that have no name here are kept.
+/// What a drive can hold; bits as on media. Bits without a name here are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Features(pub u64);
 
 impl Features {
-    /// Mlogs: blocks can be written again in place.
+    /// Mlogs: blocks can be overwritten in place.
     pub const MLOG_TARGET: Features = Features(0x1);
     /// Mblocks: every drive.
     pub const MBLOCK_TARGET: Features = Features(0x2);
     /// Blocks carry protection information.
     pub const CHECKSUM: Features = Features(0x4);
 
-    /// What a device can hold.
+    /// The features of a device.
     #[must_use]
     pub fn of(device: &DeviceProperties) -> Features {
         let mut bits = Features::MBLOCK_TARGET.0;
@@ -61,65 +61,65 @@ impl Features {
     }
 }
 
-/// A drive as media describe it. Its zones lie within its bytes.
+/// A drive's description on media. Its zones lie within its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriveDescriptor {
-    /// Media class that it serves.
+    /// The media class that the drive serves.
     pub class: MediaClass,
-    /// Type of the device.
+    /// The type of the device.
     pub kind: DeviceType,
-    /// Log2 of the bytes of a sector: 9 or 12.
+    /// Log2 of the sector size in bytes: 9 or 12.
     pub sector_shift: u8,
-    /// The drive's identity.
+    /// The UUID of the drive.
     pub uuid: Uuid,
-    /// Pages in a zone.
+    /// The zone size in pages of 4096 bytes.
     pub zone_pages: u32,
-    /// Zones, those of the superblocks among them.
+    /// The number of zones, including those of the superblocks.
     pub zones: u32,
-    /// Bytes of the device.
+    /// The size of the device in bytes.
     pub bytes: u64,
-    /// What it can hold.
+    /// What the drive can hold.
     pub features: Features,
 }
 
 /// Why bytes do not describe a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DescriptorError {
-    /// Too short.
+    /// The bytes are too short.
     #[error(transparent)]
     Truncated(#[from] Truncated),
-    /// No such media class.
+    /// The media class does not exist.
     #[error("there is no media class {0}")]
     Class(u8),
-    /// No such device type.
+    /// The device type does not exist.
     #[error("there is no device type {0}")]
     Kind(u8),
-    /// Neither 512 nor 4096 bytes.
+    /// The sector size is neither 512 nor 4096 bytes.
     #[error("sectors of 2^{0} bytes")]
     SectorShift(u8),
-    /// The zones do not fit in the bytes.
+    /// The zones do not fit the bytes.
     #[error(
         "it says {zones} zones of {zone_pages} pages (4096 bytes) each, but its {bytes} bytes hold another number"
     )]
     Geometry {
-        /// Zones.
+        /// The number of zones.
         zones: u32,
-        /// Pages in a zone.
+        /// The zone size in pages.
         zone_pages: u32,
-        /// Bytes of the device.
+        /// The size of the device in bytes.
         bytes: u64,
     },
-    /// Not one zone fits.
+    /// Not one zone fits, or more than 2^32.
     #[error("its {bytes} bytes are less than one zone of {} KiB, or more than 2^32 zones", zone_pages * 4)]
     Size {
-        /// Pages in a zone.
+        /// The zone size in pages.
         zone_pages: u32,
-        /// Bytes of the device.
+        /// The size of the device in bytes.
         bytes: u64,
     },
 }
 
-/// The parts of a descriptor that must be the same wherever a drive is described.
+/// The fields that must be equal in all descriptors of a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClassTuple {
     class: MediaClass,
@@ -130,11 +130,11 @@ pub struct ClassTuple {
 }
 
 impl DriveDescriptor {
-    /// Describes a device as a new drive: as many whole zones as it has room for, besides the last copy of the superblock.
+    /// Describes a device as a new drive: as many whole zones as fit, besides the last copy of the superblock.
     ///
     /// # Errors
-    /// [`DescriptorError::SectorShift`] for a sector size that is neither 512 nor 4096 bytes,
-    /// [`DescriptorError::Size`] when not one zone fits or more than 2^32.
+    /// [`DescriptorError::SectorShift`] for a sector size that is neither 512 nor 4096 bytes, [`DescriptorError::Size`]
+    /// when not one zone fits or more than 2^32.
     pub fn new(
         class: MediaClass,
         device: &DeviceProperties,
@@ -172,7 +172,7 @@ impl DriveDescriptor {
         1 << self.sector_shift
     }
 
-    /// What must be the same wherever the drive is described.
+    /// The fields that must be equal in all descriptors of the drive.
     #[must_use]
     pub fn class_tuple(&self) -> ClassTuple {
         ClassTuple {
@@ -184,7 +184,7 @@ impl DriveDescriptor {
         }
     }
 
-    /// The descriptor in these bytes.
+    /// Decodes a descriptor.
     ///
     /// # Errors
     /// See [`DescriptorError`].
@@ -209,7 +209,7 @@ impl DriveDescriptor {
         Ok(DriveDescriptor { class, kind, sector_shift, uuid, zone_pages, zones, bytes, features })
     }
 
-    /// The bytes of the descriptor.
+    /// Encodes the descriptor.
     #[must_use]
     pub fn encode(&self) -> [u8; DRIVE_DESCRIPTOR_BYTES] {
         let mut bytes = [0; DRIVE_DESCRIPTOR_BYTES];
@@ -220,20 +220,20 @@ impl DriveDescriptor {
     }
 }
 
-/// Bytes at the end of a device that no zone takes: the last copy of the superblock is at their beginning, so that the
+/// Bytes at the end of a device that belong to no zone. The last copy of the superblock is at their start, so that the
 /// backup of a partition table, which takes up to 20 KiB at the end of a disk, does not reach it.
 pub const END_ROOM_BYTES: u64 = 64 << 10;
 
-/// First byte of the last copy of the superblock on a device of `bytes` bytes.
+/// The first byte of the last copy of the superblock on a device of `bytes` bytes.
 #[must_use]
 pub const fn end_copy_at(bytes: u64) -> u64 {
     bytes.saturating_sub(END_ROOM_BYTES) / PAGE_BYTES as u64 * PAGE_BYTES as u64
 }
 
-/// Log2 of a sector size that the format knows.
+/// Log2 of a supported sector size.
 ///
 /// # Errors
-/// It is neither 512 nor 4096 bytes.
+/// The size is neither 512 nor 4096 bytes.
 fn sector_shift(bytes: u32) -> Result<u8, DescriptorError> {
     match bytes {
         512 => Ok(9),
@@ -242,7 +242,7 @@ fn sector_shift(bytes: u32) -> Result<u8, DescriptorError> {
     }
 }
 
-/// Whole zones in `bytes`, at least one.
+/// The whole zones in `bytes`, at least one.
 fn zones_in(bytes: u64, zone_pages: u32) -> Option<u32> {
     let zones = bytes.checked_div(u64::from(zone_pages) * PAGE_BYTES as u64)?;
     u32::try_from(zones).ok().filter(|zones| *zones > 0)

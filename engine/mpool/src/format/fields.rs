@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Little-endian fields, one after the other, as all structures on media have them.
+//! Reads and writes consecutive little-endian fields, of which all structures on media consist.
 //!
-//! A reader never looks past its bytes: it returns [`Truncated`]. A writer fills a buffer whose size is the structure's;
-//! what it skips is zero, so padding never carries what lay there before.
+//! A reader never reads past its bytes: it returns [`Truncated`]. A writer fills a buffer of the structure's size;
+//! skipped bytes are zero, so padding never carries old data.
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -22,13 +22,13 @@ pub struct FieldReader<'a> {
 }
 
 impl<'a> FieldReader<'a> {
-    /// A reader that stands before the first of `bytes`.
+    /// A reader at the start of `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> FieldReader<'a> {
         FieldReader { rest: bytes }
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     ///
     /// # Errors
     /// Fewer are left.
@@ -38,7 +38,7 @@ impl<'a> FieldReader<'a> {
         Ok(*field)
     }
 
-    /// Passes over `count` bytes of padding, whatever they are.
+    /// Skips `count` bytes of padding, whatever they are.
     ///
     /// # Errors
     /// Fewer are left.
@@ -47,7 +47,7 @@ impl<'a> FieldReader<'a> {
         Ok(())
     }
 
-    /// A u8.
+    /// Reads a u8.
     ///
     /// # Errors
     /// Fewer bytes are left.
@@ -55,7 +55,7 @@ impl<'a> FieldReader<'a> {
         self.bytes().map(|[byte]| byte)
     }
 
-    /// A u16.
+    /// Reads a u16.
     ///
     /// # Errors
     /// Fewer bytes are left.
@@ -63,7 +63,7 @@ impl<'a> FieldReader<'a> {
         self.bytes().map(u16::from_le_bytes)
     }
 
-    /// A u32.
+    /// Reads a u32.
     ///
     /// # Errors
     /// Fewer bytes are left.
@@ -71,7 +71,7 @@ impl<'a> FieldReader<'a> {
         self.bytes().map(u32::from_le_bytes)
     }
 
-    /// A u64.
+    /// Reads a u64.
     ///
     /// # Errors
     /// Fewer bytes are left.
@@ -79,7 +79,7 @@ impl<'a> FieldReader<'a> {
         self.bytes().map(u64::from_le_bytes)
     }
 
-    /// A UUID: 16 bytes in the order of its text form.
+    /// Reads a UUID: 16 bytes in the order of its text form.
     ///
     /// # Errors
     /// Fewer bytes are left.
@@ -87,7 +87,7 @@ impl<'a> FieldReader<'a> {
         self.bytes().map(Uuid::from_bytes)
     }
 
-    /// An extent: zone count u32, first zone u64.
+    /// Reads an extent: zone count u32, first zone u64.
     ///
     /// # Errors
     /// Fewer bytes are left.
@@ -97,8 +97,7 @@ impl<'a> FieldReader<'a> {
     }
 }
 
-/// Writes fields into a buffer that began as zeros. The buffer has the structure's size: to write past its end is a
-/// defect of the program, and stops it.
+/// Writes fields into a zeroed buffer. The buffer has the structure's size: a write past its end is a bug, and panics.
 #[derive(Debug)]
 pub struct FieldWriter<'a> {
     bytes: &'a mut [u8],
@@ -106,7 +105,7 @@ pub struct FieldWriter<'a> {
 }
 
 impl<'a> FieldWriter<'a> {
-    /// A writer before the first of `bytes`, which become zeros.
+    /// A writer at the start of `bytes`, which are zeroed.
     #[must_use]
     pub fn new(bytes: &'a mut [u8]) -> FieldWriter<'a> {
         bytes.fill(0);
@@ -119,13 +118,13 @@ impl<'a> FieldWriter<'a> {
         self.at
     }
 
-    /// What has been written so far.
+    /// The bytes written so far.
     #[must_use]
     pub fn written(&self) -> &[u8] {
         &self.bytes[..self.at]
     }
 
-    /// Writes `field`.
+    /// Writes the bytes of `field`.
     pub fn bytes(&mut self, field: &[u8]) -> &mut Self {
         self.bytes[self.at..self.at + field.len()].copy_from_slice(field);
         self.at += field.len();

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How a structure that has changed over time is read: mpool's upgrade framework.
+//! Reading of structures that have changed over time: mpool's upgrade framework.
 //!
-//! The history of a structure is a chain of types, one for each change. Reading takes the last one that is not newer
-//! than the media, unpacks the bytes as it had them, and converts step by step to the newest:
+//! The history of a structure is a chain of types, one for each change. A read takes the last type that is not newer
+//! than the media, unpacks the bytes as that type, and converts step by step to the newest:
 //! ```text
 //! media version:   1        2        3
 //!                  |                 |
 //! types:           V1 --convert--> V3          (version 2 did not change this structure)
 //! ```
 //! Differs from mpool: the history is a chain of types instead of a table of sizes and untyped functions, so a
-//! converter that does not fit does not compile.
+//! converter of the wrong type does not compile.
 
 /// A structure that can be read from media of any version of its history.
 pub trait Structure<Version>: Sized {
@@ -18,7 +18,7 @@ pub trait Structure<Version>: Sized {
     type Error;
 
     /// Reads `bytes` as media of `version` hold them. The first type of a history implements this itself, and ignores
-    /// the version; later ones implement [`Revision`].
+    /// the version; later types implement [`Revision`].
     ///
     /// # Errors
     /// The bytes are not what media of that version hold.
@@ -27,7 +27,7 @@ pub trait Structure<Version>: Sized {
 
 /// A later type of a history.
 pub trait Revision<Version>: Sized {
-    /// The type before.
+    /// The previous type.
     type Earlier: Structure<Version>;
 
     /// The first version whose media hold this type.
@@ -36,10 +36,10 @@ pub trait Revision<Version>: Sized {
     /// Unpacks the bytes of this type.
     ///
     /// # Errors
-    /// They are not what media hold since [`Revision::SINCE`].
+    /// The bytes are not what media hold since [`Revision::SINCE`].
     fn unpack(bytes: &[u8]) -> Result<Self, <Self::Earlier as Structure<Version>>::Error>;
 
-    /// Makes this type of the one before.
+    /// Converts the previous type to this one.
     fn convert(earlier: Self::Earlier) -> Self;
 }
 
@@ -71,7 +71,7 @@ mod tests {
         kib: u16,
     }
 
-    /// Version 4 (version 3 left it alone): in bytes, and sealed or not.
+    /// Version 4 (version 3 did not change it): in bytes, and sealed or not.
     #[derive(Debug, PartialEq)]
     struct LengthV4 {
         bytes: u32,
@@ -113,8 +113,8 @@ mod tests {
         }
     }
 
-    /// mpool-91: media of each version of a history are read as the newest; a version between two changes is read as
-    /// the earlier of them.
+    /// mpool-91: media of each version of a history are read as the newest type; a version between two changes is read
+    /// as the earlier of them.
     #[test]
     fn old_media_are_read_as_the_newest_structure() {
         assert_eq!(LengthV4::read(1, &[3]), Ok(LengthV4 { bytes: 3 << 20, sealed: false }));

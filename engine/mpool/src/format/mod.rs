@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a pool has on its media, byte for byte, apart from the blocks of logs: superblocks, drive descriptors, records
+//! The format of a pool's media, byte for byte, except for the blocks of logs: superblocks, drive descriptors, records
 //! of metadata containers, and their versions.
 //!
-//! All integers are little-endian, all structures packed. A decoder takes any bytes and returns a value that makes sense
-//! by itself, or a typed error; it never panics. Padding is written as zeros and not looked at.
+//! All integers are little-endian, all structures packed. A decoder takes any bytes and returns a value that is
+//! consistent in itself, or a typed error; it never panics. Padding is written as zeros and ignored when read.
 
 pub mod device_record;
 pub mod drive_descriptor;

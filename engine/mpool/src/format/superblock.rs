@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The superblock: what a drive is, to which pool it belongs, and where MDC0 is. One copy of it:
+//! The superblock: describes a drive, its pool, and the place of MDC0. One copy:
 //! ```text
 //! offset  size  field
 //!      0     8  magic "mpoolDev"
@@ -25,15 +25,15 @@
 //!    696  3396  zero
 //!   4092     4  CRC32C of bytes 0..4092, with the two other checksums as zeros
 //! ```
-//! Bytes 128..288 are zero where MDC0 is on another drive. Bytes 0..66 are what libblkid looks at; no version moves them.
+//! Bytes 128..288 are zero when MDC0 is on another drive. libblkid looks at bytes 0..66; no version moves them.
 //!
-//! Version 1 is the original mpool's. Version 2, which had neither the third copy at the end of the drive nor what lies
-//! behind byte 296, was never released and is refused.
+//! Version 1 is the original mpool's. Version 2, which had neither the third copy at the end of the drive nor the
+//! fields from byte 296 on, was never released and is refused.
 //!
-//! Since version 3 the last checksum covers everything, MDC0's place and generations among it, so a copy that a power cut
-//! tore is known as such. It takes the other checksums as zeros: a CRC over some data and then the CRC of that data is the
-//! same for all data, and would not tell the first sector of one superblock from that of another. The generation orders
-//! the copies, and the zones of the drive end before the last copy.
+//! Since version 3 the last checksum covers everything, including MDC0's place and generations, so that a copy torn by
+//! a power cut is recognized. It takes the other checksums as zeros: a CRC over some data followed by the CRC of that
+//! data is the same for all data, and would not distinguish the first sector of one superblock from that of another.
+//! The generation orders the copies. The zones of the drive end before the last copy.
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -55,7 +55,7 @@ pub use checksum::{checksums, Checksum};
 
 use checksum::{check, crc32c, whole_crc};
 
-/// First byte of a page that is kept free, for trial writes.
+/// The first byte of a page that is kept free for trial writes.
 pub(crate) const PROBE_AT: u64 = 12288;
 
 /// Bytes of one copy on media.
@@ -66,25 +66,25 @@ pub const MAGIC: [u8; 8] = *b"mpoolDev";
 
 /// Bytes that the first checksum covers.
 const HEAD_BYTES: usize = 62;
-/// Where the version is.
+/// Offset of the version.
 const VERSION_AT: usize = 56;
-/// Where this drive's descriptor is.
+/// Offset of this drive's descriptor.
 const DRIVE_AT: usize = 72;
-/// Where MDC0's logs are described, and how far that and the descriptor of their drive reach.
+/// Offset of the description of MDC0's logs, which the descriptor of their drive follows.
 const METADATA_AT: usize = 128;
-/// Bytes of one log of MDC0.
+/// Bytes of the description of one log of MDC0.
 const LOG_BYTES: usize = 56;
 /// Bytes that version 1 uses.
 const V1_BYTES: usize = METADATA_AT + 2 * LOG_BYTES + DRIVE_DESCRIPTOR_BYTES;
-/// Bytes of the name that every version has, its NUL among them.
+/// Bytes of the name in every version, including its NUL.
 const SHORT_NAME_BYTES: usize = 32;
-/// Where the full name is.
+/// Offset of the full name.
 const NAME_AT: usize = 440;
-/// Bytes that version 3 uses, its checksum apart.
+/// Bytes that version 3 uses, without its checksum.
 const V3_BYTES: usize = NAME_AT + POOL_NAME_BYTES;
 /// A version that was never released.
 const RETIRED_VERSION: u16 = 2;
-/// Where the checksum over everything is.
+/// Offset of the checksum over everything.
 const WHOLE_CRC_AT: usize = SUPERBLOCK_BYTES - 4;
 
 const _: () = assert!(HEAD_BYTES == 8 + 32 + 16 + 2 + 4 && VERSION_AT == 8 + 32 + 16);
@@ -92,78 +92,78 @@ const _: () = assert!(DRIVE_AT == HEAD_BYTES + 4 + 6 && METADATA_AT == DRIVE_AT 
 const _: () = assert!(LOG_BYTES == 8 + 16 + 16 + 12 + 4 && V1_BYTES == 288);
 const _: () = assert!(NAME_AT == V1_BYTES + 8 + 3 * 16 + DEVICE_RECORD_BYTES && V3_BYTES == 696);
 
-/// One of MDC0's two logs.
+/// The description of one of MDC0's two logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mdc0Log {
-    /// Generation of its blocks.
+    /// The generation of its blocks.
     pub generation: u64,
-    /// UUID of its blocks.
+    /// The UUID in its blocks.
     pub uuid: Uuid,
-    /// The drive that it is on.
+    /// The drive that holds the log.
     pub drive: Uuid,
-    /// Its zones.
+    /// The zones of the log.
     pub extent: Extent,
 }
 
-/// Where MDC0 is.
+/// The place of MDC0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mdc0Location {
-    /// Its logs.
+    /// The two logs of MDC0.
     pub logs: [Mdc0Log; 2],
-    /// The drive that both are on.
+    /// The drive that holds both logs.
     pub drive: DriveDescriptor,
 }
 
-/// Facts about the whole pool; bits as on media.
+/// Properties of the whole pool; bits as on media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SuperblockFlags(u64);
 
 impl SuperblockFlags {
-    /// No fact.
+    /// No property.
     pub const NONE: SuperblockFlags = SuperblockFlags(0);
-    /// Log blocks of header version 1 may exist: the pool was converted from superblock version 1.
+    /// Log blocks with headers of version 1 may exist: the pool was converted from superblock version 1.
     pub const LEGACY_LOGS: SuperblockFlags = SuperblockFlags(0x1);
 
-    /// True when all of `others` hold.
+    /// True when all of `others` are set.
     #[must_use]
     pub const fn contains(self, others: SuperblockFlags) -> bool {
         self.0 & others.0 == others.0
     }
 }
 
-/// What a drive was called before it was imported.
+/// The identity of a drive before an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Former {
-    /// UUID of the drive.
+    /// The UUID that the drive had.
     pub drive: Uuid,
-    /// UUID of the pool.
+    /// The UUID that the pool had.
     pub pool: Uuid,
 }
 
-/// A superblock.
+/// The content of a superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
-    /// How often it was rewritten; the higher of two copies is the newer.
+    /// The number of rewrites; the copy with the higher generation is newer.
     pub generation: u32,
-    /// Name of the pool.
+    /// The name of the pool.
     pub name: PoolName,
-    /// UUID of the pool.
+    /// The UUID of the pool.
     pub pool: Uuid,
-    /// This drive.
+    /// The descriptor of this drive.
     pub drive: DriveDescriptor,
-    /// Where MDC0 is, when it is on this drive.
+    /// The place of MDC0, if it is on this drive.
     pub metadata: Option<Mdc0Location>,
-    /// Facts about the pool.
+    /// Properties of the pool.
     pub flags: SuperblockFlags,
-    /// The UUIDs that drive and pool had before an import, as long as MDC0 may not know the new ones.
+    /// The UUIDs of drive and pool before an import, while MDC0 may not know the new ones.
     pub former: Option<Former>,
-    /// The volumes of the pool count under their recorded UUIDs exclusive-ored with this.
+    /// The UUIDs of the pool's volumes are the recorded ones XORed with this mask.
     pub volume_mask: Uuid,
-    /// The device that the drive was on when this was written; none in version 1.
+    /// The device that held the drive when the superblock was written; none in version 1.
     pub device: Option<DeviceRecord>,
 }
 
-/// A superblock as version 1 has it.
+/// A superblock of version 1.
 #[derive(Debug)]
 pub struct SuperblockV1 {
     generation: u32,
@@ -173,49 +173,49 @@ pub struct SuperblockV1 {
     metadata: Option<Mdc0Location>,
 }
 
-/// Why bytes are not a superblock, or one whose parts contradict each other.
+/// Why bytes are not a superblock, or are inconsistent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SuperblockError {
-    /// Too short.
+    /// The bytes are too short.
     #[error(transparent)]
     Truncated(#[from] Truncated),
-    /// No pool here.
+    /// The magic does not match: no pool.
     #[error("no superblock of a pool")]
     Magic,
     /// A checksum does not match.
     #[error("the checksum of {0} does not match")]
     Checksum(&'static str),
-    /// A version that this software does not know.
+    /// The version is unknown to this software.
     #[error("superblock version {0} is unknown")]
     Version(u16),
-    /// A version that was never released.
+    /// The version was never released.
     #[error("superblock version {0} was written by an unreleased state of this software and is not read any more")]
     Retired(u16),
     /// The last copy lies in the drive's zones.
     #[error("the drive's zones reach into the room of the last copy")]
     NoRoomAtEnd,
-    /// A flag that this software does not know.
+    /// A flag is unknown to this software.
     #[error("superblock flags {0:#x} are unknown")]
     Flags(u64),
-    /// A name that no pool has.
+    /// The name is impossible for a pool.
     #[error("the pool's name is {0}")]
     Name(TextError),
-    /// No name.
+    /// The name is empty.
     #[error("the pool has no name")]
     NoName,
-    /// The descriptor of the drive.
+    /// The descriptor of the drive is invalid.
     #[error("the drive's descriptor says {0}")]
     Drive(DescriptorError),
-    /// The descriptor of MDC0's drive.
+    /// The descriptor of MDC0's drive is invalid.
     #[error("the descriptor of MDC0's drive says {0}")]
     MetadataDrive(DescriptorError),
-    /// MDC0's place makes no sense.
+    /// The place of MDC0 is impossible.
     #[error("MDC0's place is impossible: {0}")]
     Metadata(&'static str),
 }
 
 impl SuperblockError {
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
@@ -227,23 +227,23 @@ impl SuperblockError {
         }
     }
 
-    /// Another software wrote it, which may know more.
+    /// True when other software, perhaps newer, wrote the superblock.
     #[must_use]
     pub fn is_other_software(&self) -> bool {
         self.kind() == Kind::UnknownSuperblock
     }
 
-    /// The same as a failure on `object`.
+    /// This error as a failure on `object`.
     pub fn on(self, object: impl Into<String>) -> PoolError {
         PoolError::new(self.kind(), object, self.to_string())
     }
 }
 
 impl Superblock {
-    /// The superblock in one copy's bytes, and the version that they have.
+    /// Decodes one copy, and returns its version.
     ///
     /// # Errors
-    /// See [`SuperblockError`]. Whether MDC0's place makes sense is not asked: [`Superblock::check_metadata`].
+    /// See [`SuperblockError`]. The place of MDC0 is not checked: [`Superblock::check_metadata`] does that.
     pub fn decode(bytes: &[u8]) -> Result<(Superblock, SuperblockVersion), SuperblockError> {
         let mut fields = FieldReader::new(bytes);
         if fields.bytes()? != MAGIC {
@@ -261,10 +261,9 @@ impl Superblock {
         Ok((Superblock::read(version, bytes)?, version))
     }
 
-    /// The bytes of a copy.
+    /// Encodes a copy.
     ///
-    /// In version 1 there is nothing behind MDC0's place, the generation is always 1, and a name of more than 31 bytes is
-    /// cut.
+    /// In version 1 nothing follows MDC0's place, the generation is always 1, and a name of more than 31 bytes is cut.
     #[must_use]
     pub fn encode(&self, version: SuperblockVersion) -> Box<[u8; SUPERBLOCK_BYTES]> {
         let mut bytes = Box::new([0; SUPERBLOCK_BYTES]);
@@ -299,8 +298,8 @@ impl Superblock {
         bytes
     }
 
-    /// Checks MDC0's place, where the superblock has one: both logs on this drive, equally long, apart from each other
-    /// and from the superblocks, within the drive; the descriptors of the drive agree.
+    /// Checks the place of MDC0, if the superblock has one: both logs must be on this drive, equally long, apart from
+    /// each other and from the superblocks, and within the drive; the descriptors of the drive must agree.
     ///
     /// # Errors
     /// [`SuperblockError::Metadata`].
@@ -325,13 +324,13 @@ impl Superblock {
         Err(SuperblockError::Metadata(fault))
     }
 
-    /// The UUIDs that MDC0 may know drive and pool by: those before an import that is not complete, else the present ones.
+    /// The UUIDs by which MDC0 may know drive and pool: those before an incomplete import, else the present ones.
     #[must_use]
     pub fn origin(&self) -> Former {
         self.former.unwrap_or(Former { drive: self.drive.uuid, pool: self.pool })
     }
 
-    /// First byte of the last copy.
+    /// The first byte of the last copy.
     #[must_use]
     pub fn end_copy_at(&self) -> u64 {
         end_copy_at(self.drive.bytes)
@@ -344,7 +343,7 @@ impl Superblock {
     }
 }
 
-/// Zones that the superblocks take, at the start of a drive: the two copies and the room kept after each are 16 KiB.
+/// The zones that the superblocks take at the start of a drive: the two copies and the room kept after each are 16 KiB.
 /// `zone_bytes` is not 0.
 #[must_use]
 pub const fn superblock_zones(zone_bytes: u64) -> u64 {
@@ -398,7 +397,7 @@ impl Revision<SuperblockVersion> for Superblock {
         let volume_mask = fields.uuid()?;
         let device = DeviceRecord::decode(&fields.bytes()?)?;
         let name = read_name(fields.bytes()?)?;
-        // What version 1 has is unchanged, but for the name, of which it has the beginning.
+        // The fields of version 1 are unchanged, except for the name, of which version 1 has only the beginning.
         let SuperblockV1 { generation, pool, drive, metadata, .. } = SuperblockV1::read(Self::SINCE, bytes)?;
         if !drive.leaves_room_at_end() {
             return Err(SuperblockError::NoRoomAtEnd);
@@ -423,7 +422,7 @@ fn read_name(field: [u8; POOL_NAME_BYTES]) -> Result<PoolName, SuperblockError> 
     }
 }
 
-/// MDC0's place; none when it is clear.
+/// The place of MDC0; none when the fields are clear.
 fn read_metadata(fields: &mut FieldReader<'_>) -> Result<Option<Mdc0Location>, SuperblockError> {
     let logs = [read_log(fields)?, read_log(fields)?];
     let drive: [u8; DRIVE_DESCRIPTOR_BYTES] = fields.bytes()?;
@@ -441,12 +440,12 @@ fn read_log(fields: &mut FieldReader<'_>) -> Result<Mdc0Log, Truncated> {
     Ok(log)
 }
 
-/// "Clear" asks for generation, extent and drive, not for the UUID.
+/// A log is clear if generation, extent and drive are; its UUID does not matter.
 fn log_is_clear(log: &Mdc0Log) -> bool {
     log.generation == 0 && log.drive.is_nil() && log.extent == Extent::default()
 }
 
-/// "Clear" asks for the class tuple and the zone count, not for UUID and size.
+/// A descriptor is clear if class tuple and zone count are; UUID and size do not matter.
 fn descriptor_is_clear(bytes: &[u8; DRIVE_DESCRIPTOR_BYTES]) -> Result<bool, Truncated> {
     let mut fields = FieldReader::new(bytes);
     let class_kind_and_shift: [u8; 3] = fields.bytes()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Names and labels as they stand on media: ASCII of a restricted kind, closed by a NUL, the rest zero.
-//! [`crate::names`] makes such texts of what clients give.
+//! Names and labels on media: restricted ASCII, closed by a NUL, the rest zero. [`crate::names`] converts client input
+//! to such texts.
 
 use core::fmt;
 
@@ -10,13 +10,13 @@ use thiserror::Error;
 /// Why a text cannot be a name or label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TextError {
-    /// Too long for its field.
+    /// The text is too long for its field.
     #[error("longer than the {0} bytes that fit")]
     TooLong(usize),
-    /// On media: without the closing NUL.
+    /// The field on media has no closing NUL.
     #[error("not closed by a NUL")]
     NotClosed,
-    /// On media: a byte that no name has.
+    /// The field on media has a byte that no name has.
     #[error("contains the byte {0:#04x}, which a sanitised text never has")]
     Byte(u8),
 }
@@ -27,23 +27,23 @@ pub struct Text<const N: usize> {
     field: [u8; N],
 }
 
-/// Bytes of the field of a pool's name, its NUL among them: as long as a volume's name can be.
+/// Bytes of the field of a pool's name, including the NUL: as long as a volume's name can be.
 pub const POOL_NAME_BYTES: usize = 256;
 
-/// Name of a pool.
+/// The name of a pool.
 pub type PoolName = Text<POOL_NAME_BYTES>;
 
-/// Label of a pool: 63 bytes and a NUL.
+/// The label of a pool: 63 bytes and a NUL.
 pub type Label = Text<64>;
 
 impl<const N: usize> Text<N> {
-    /// The empty text.
+    /// A text without bytes.
     pub const EMPTY: Text<N> = Text { field: [0; N] };
 
-    /// A text that was sanitised.
+    /// Makes a text of a sanitised string.
     ///
     /// # Errors
-    /// It is longer than `N - 1` bytes, or has a byte outside the restricted set.
+    /// It is longer than `N - 1` bytes, or has a byte outside the allowed set.
     pub fn new(text: &str) -> Result<Text<N>, TextError> {
         let mut field = [0; N];
         let to = field.get_mut(..text.len()).filter(|_| text.len() < N).ok_or(TextError::TooLong(N - 1))?;
@@ -54,10 +54,10 @@ impl<const N: usize> Text<N> {
         }
     }
 
-    /// The text in a field on media. What follows the NUL is not looked at.
+    /// Decodes a field on media. Bytes behind the NUL are ignored.
     ///
     /// # Errors
-    /// No NUL, or a byte that no sanitised text has.
+    /// The field has no NUL, or a byte that no sanitised text has.
     pub fn decode(mut field: [u8; N]) -> Result<Text<N>, TextError> {
         let length = field.iter().position(|byte| *byte == 0).ok_or(TextError::NotClosed)?;
         let (text, rest) = field.split_at_mut(length);
@@ -68,13 +68,13 @@ impl<const N: usize> Text<N> {
         Ok(Text { field })
     }
 
-    /// The field for media.
+    /// The encoding on media.
     #[must_use]
     pub fn field(&self) -> &[u8; N] {
         &self.field
     }
 
-    /// The text.
+    /// The text without the NUL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let length = self.field.iter().position(|byte| *byte == 0).unwrap_or(N);
@@ -82,7 +82,7 @@ impl<const N: usize> Text<N> {
         core::str::from_utf8(&self.field[..length]).unwrap_or_default()
     }
 
-    /// True when there is no text.
+    /// True for a text without bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.as_str().is_empty()

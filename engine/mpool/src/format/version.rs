@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The versions of what a pool has on media, and which of them this software writes.
+//! The versions of the parts of a pool on media, and the versions that this software writes.
 //!
 //! | part | original | current | what changed |
 //! |---|---|---|---|
-//! | superblock | 1 | 3 | a third copy at the end; a CRC32C over the whole of each; generation counts rewrites; what the device is |
+//! | superblock | 1 | 3 | a third copy at the end; a CRC32C over the whole of each; generation counts rewrites; device record |
 //! | log blocks | 1 | 2 | a CRC32C over the whole of each block |
 //! | MDC content | 1.0.0.0 | 2.1.0.0 | slab objects (2.0.0.0); tunables |
 
@@ -13,44 +13,44 @@ use core::fmt;
 use crate::error::{Kind, PoolError};
 use crate::mlog::LogFormat;
 
-/// Version of the content of an MDC; compared field by field in this order.
+/// The version of the content of an MDC; compared field by field in this order.
 ///
 /// It names the first release that gave the content this meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentVersion {
-    /// Changes that need a conversion.
+    /// Raised by changes that need a conversion.
     pub major: u16,
-    /// Additions.
+    /// Raised by additions.
     pub minor: u16,
-    /// Corrections.
+    /// Raised by corrections.
     pub patch: u16,
-    /// Steps of a development.
+    /// Raised by steps of a development.
     pub dev: u16,
 }
 
 impl ContentVersion {
-    /// What an MDC without a version record has: the original mpool's.
+    /// The version of an MDC without a version record: the original mpool's.
     pub const ORIGINAL: ContentVersion = ContentVersion { major: 1, minor: 0, patch: 0, dev: 0 };
 
-    /// With slab objects.
+    /// The version that adds slab objects.
     pub const SLABS: ContentVersion = ContentVersion { major: 2, minor: 0, patch: 0, dev: 0 };
 
-    /// With tunables besides.
+    /// The version that adds tunables.
     pub const TUNABLES: ContentVersion = ContentVersion { major: 2, minor: 1, patch: 0, dev: 0 };
 
-    /// What this software writes.
+    /// The version that this software writes.
     pub const CURRENT: ContentVersion = ContentVersion::TUNABLES;
 
-    /// True when software of this version records it in the MDC: all but the original does.
+    /// True when an MDC of this version has a version record: all but the original.
     #[must_use]
     pub fn is_recorded(self) -> bool {
         self > ContentVersion::ORIGINAL
     }
 
-    /// Refuses content from the future.
+    /// Refuses content of a newer version.
     ///
     /// # Errors
-    /// EOPNOTSUPP: the version is newer than [`ContentVersion::CURRENT`]. `object` is what has the content.
+    /// EOPNOTSUPP: the version is newer than [`ContentVersion::CURRENT`]. `object` names the owner of the content.
     pub fn check_known(self, object: impl Into<String>) -> Result<(), PoolError> {
         if self <= ContentVersion::CURRENT {
             return Ok(());
@@ -66,18 +66,18 @@ impl fmt::Display for ContentVersion {
     }
 }
 
-/// Version of a superblock.
+/// The version of a superblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum SuperblockVersion {
-    /// The original's.
+    /// The original mpool's.
     V1 = 1,
-    /// With a third copy, a CRC32C over the whole of each, a generation, flags, and what the device is.
+    /// Adds a third copy, a CRC32C over the whole of each, a generation, flags, and the record of the device.
     V3 = 3,
 }
 
 impl SuperblockVersion {
-    /// What this software writes.
+    /// The version that this software writes.
     pub const CURRENT: SuperblockVersion = SuperblockVersion::V3;
 
     /// The version with a number on media; none when this software does not know it.
@@ -91,23 +91,23 @@ impl SuperblockVersion {
     }
 }
 
-/// The versions that a pool is created with.
+/// The versions with which a pool is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MediaFormat {
-    /// Of the superblocks.
+    /// The version of superblocks.
     pub superblock: SuperblockVersion,
-    /// Of the blocks of logs.
+    /// The version of log blocks.
     pub log: LogFormat,
-    /// Of the content of MDCs.
+    /// The version of the content of MDCs.
     pub content: ContentVersion,
 }
 
 impl MediaFormat {
-    /// The original mpool's: for tests of the conversion.
+    /// The original mpool's versions, for tests of the conversion.
     pub const ORIGINAL: MediaFormat =
         MediaFormat { superblock: SuperblockVersion::V1, log: LogFormat::V1, content: ContentVersion::ORIGINAL };
 
-    /// This software's.
+    /// The versions that this software writes.
     pub const CURRENT: MediaFormat =
         MediaFormat { superblock: SuperblockVersion::CURRENT, log: LogFormat::V2, content: ContentVersion::CURRENT };
 }

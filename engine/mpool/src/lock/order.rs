@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The order in which a task takes locks, and the check of it.
+//! The order in which a task takes locks, and its check.
 //!
-//! Invariant: a task holds at most one lock of a rank, and takes locks from the outer ranks to the inner ones. Two
-//! tasks that keep this cannot wait for each other. The check costs a few instructions and stays on in release.
+//! Invariant: a task holds at most one lock of a rank, and takes locks from the outer ranks to the inner ones. So tasks
+//! cannot deadlock. The check costs a few instructions and stays on in release builds.
 //!
-//! A task is what [`ordered`] wraps. The locks that it holds are put in place around each of its polls, so tasks that
-//! take turns on the thread do not mix. Futures joined within a task count as that task, unless they are wrapped
-//! themselves: then each has its own locks, to which those of the task around it are outer ones. Code that runs in no
-//! wrapped future is not checked.
+//! A task is a future wrapped by [`ordered`]. Its set of held locks is installed around each of its polls, so tasks
+//! that alternate on the thread do not mix. Futures joined within a task count as that task, unless they are wrapped
+//! themselves: then each has its own set, to which the locks of the enclosing task are outer ones. Code outside of
+//! wrapped futures is not checked.
 
 use core::cell::{Cell, RefCell};
 use core::future::Future;
@@ -22,7 +22,7 @@ use futures::future::LocalBoxFuture;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Rank {
-    /// Operations on whole pools, over all pools of a host.
+    /// Operations on whole pools, one at a time over all pools of a host.
     Management = 0,
     /// Loading and unloading of a pool's metadata, and growth of its set of MDCs.
     Activation = 1,
@@ -30,7 +30,7 @@ pub enum Rank {
     ClientMdc = 2,
     /// A client's object.
     ClientObject = 3,
-    /// Issue of ids in one of MDC1 to MDC255.
+    /// Allocation of ids in one of MDC1 to MDC255.
     Uniquifier = 4,
     /// Records and compaction of one of MDC1 to MDC255.
     Compaction = 5,
@@ -55,7 +55,7 @@ impl Rank {
 #[derive(Debug, Default)]
 pub(super) struct TaskLocks {
     held: Cell<Ranks>,
-    /// Held by the task around this one when it polled it last.
+    /// The locks that the enclosing task held at its last poll of this one.
     outer: Cell<Ranks>,
 }
 
@@ -77,10 +77,10 @@ thread_local! {
     static PRESENT: RefCell<Option<Rc<TaskLocks>>> = const { RefCell::new(None) };
 }
 
-/// The present task, which may now take a lock of `rank`; none when no wrapped future runs.
+/// The current task, which may now take a lock of `rank`; none outside of wrapped futures.
 ///
 /// # Panics
-/// The task holds a lock of this rank or of one further in.
+/// The task holds a lock of this rank or of an inner one.
 pub(super) fn check(rank: Rank) -> Option<Rc<TaskLocks>> {
     let task = PRESENT.with_borrow(Clone::clone);
     if let Some(task) = &task {
@@ -89,14 +89,14 @@ pub(super) fn check(rank: Rank) -> Option<Rc<TaskLocks>> {
     task
 }
 
-/// A future that is a task of its own as to the order of locks.
+/// A future that is a task of its own for the order of locks.
 #[must_use = "futures do nothing unless polled"]
 pub struct Ordered<'a, T> {
     task: Rc<TaskLocks>,
     future: LocalBoxFuture<'a, T>,
 }
 
-/// Makes a task of a future.
+/// Wraps a future as a task.
 pub fn ordered<'a, F: Future + 'a>(future: F) -> Ordered<'a, F::Output> {
     Ordered { task: Rc::default(), future: Box::pin(future) }
 }
@@ -112,7 +112,7 @@ impl<T> Future for Ordered<'_, T> {
     }
 }
 
-/// While it lives, its task is the present one. Dropped also when a poll panics.
+/// Makes a task the current one until it is dropped, also when a poll panics.
 struct Turn {
     before: Option<Rc<TaskLocks>>,
 }

@@ -16,7 +16,7 @@ use futures::future::{FutureExt, LocalBoxFuture};
 use super::*;
 use crate::testing::Random;
 
-/// Tasks that run in an order drawn from a seed, each only after it was woken.
+/// Tasks that run in a random order, each only after it was woken.
 #[derive(Default)]
 struct Crowd {
     tasks: Vec<(LocalBoxFuture<'static, ()>, Arc<Woken>)>,
@@ -49,7 +49,7 @@ impl Crowd {
         true
     }
 
-    /// Runs until all have ended. Fails when the rest waits for ever.
+    /// Runs until all have ended. Fails if the rest waits for ever.
     fn run(&mut self, random: &mut Random) {
         while self.step(random) {}
         assert!(self.tasks.is_empty(), "{} tasks wait for ever", self.tasks.len());
@@ -128,8 +128,8 @@ fn a_waiter_dropped_after_the_hand_over_passes_the_lock_on() {
     assert!(!lock.is_held());
 }
 
-/// mpool-104: tasks that take locks at random in the order of ranks, give up waiting at random, and move on at random
-/// never wait for each other, and nobody else is inside while one excludes.
+/// mpool-104: tasks that take locks at random in rank order, cancel waits at random, and continue at random never
+/// deadlock, and an exclusive holder is always alone.
 #[test]
 fn random_operations_in_the_order_of_ranks_all_end() {
     const RANKS: [Rank; 5] = [Rank::Management, Rank::ClientObject, Rank::Uniquifier, Rank::Compaction, Rank::RootLog];
@@ -151,10 +151,10 @@ fn random_operations_in_the_order_of_ranks_all_end() {
     }
 }
 
-/// Two locks of a rank. The number counts those inside that share; it is -1 while one excludes.
+/// Two locks of a rank. The number counts shared holders; it is -1 while one is exclusive.
 type Pair = [(Lock, Cell<i32>); 2];
 
-/// One way through the ranks.
+/// Takes a random path through the ranks.
 async fn visit(locks: &[Pair], random: &mut Random) {
     let mut held = Vec::new();
     for pair in locks {
@@ -163,7 +163,7 @@ async fn visit(locks: &[Pair], random: &mut Random) {
             0 => (lock.shared().await, 1),
             1 => (lock.exclusive().await, -1),
             2 => {
-                // Asks, and has lost interest by the next poll.
+                // Requests a lock, and cancels before the next poll.
                 let mut asked = if random.below(2) == 0 { lock.shared() } else { lock.exclusive() };
                 let waker = core::future::poll_fn(|context| Poll::Ready(context.waker().clone())).await;
                 drop(Pin::new(&mut asked).poll(&mut Context::from_waker(&waker)));
@@ -187,7 +187,7 @@ async fn visit(locks: &[Pair], random: &mut Random) {
     }
 }
 
-/// mpool-104: an inner lock before an outer one is found out, though nobody is in the way.
+/// mpool-104: taking an inner lock before an outer one is detected, even without contention.
 #[test]
 #[should_panic(expected = "lock order")]
 fn a_wrong_order_panics() {
@@ -199,7 +199,7 @@ fn a_wrong_order_panics() {
     let _ = poll_once(&mut task);
 }
 
-/// mpool-104: a second lock of the same rank is found out.
+/// mpool-104: a second lock of the same rank is detected.
 #[test]
 #[should_panic(expected = "lock order")]
 fn two_locks_of_a_rank_panic() {
@@ -210,7 +210,7 @@ fn two_locks_of_a_rank_panic() {
     }));
 }
 
-/// mpool-104: a wrapped future takes its locks inside those of the task around it.
+/// mpool-104: a wrapped future takes its locks inside those of the enclosing task.
 #[test]
 #[should_panic(expected = "lock order")]
 fn a_task_within_a_task_stays_inside_its_locks() {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Activation: from devices to a pool in memory.
+//! Activation: makes a pool in memory from devices.
 //!
-//! Differs from the original: a missing drive is noticed before the objects are read, not after. A superblock of the new
-//! size and an MDC0 record of the old one, as a power cut during a resize leaves them, are brought together. Containers
-//! are completed to the number that the drive's size calls for ([`super::layout`]).
+//! Differs from the original: a missing drive is detected before the objects are read, not after. A superblock with the
+//! new size and an MDC0 record with the old one, as a power cut during a resize leaves them, are reconciled. Containers
+//! are added up to the number that suits the drive's size ([`super::layout`]).
 
 use std::rc::Rc;
 
@@ -24,19 +24,19 @@ use crate::params::{CreateParams, ParamChanges};
 use crate::registry::{ActivePool, Registry};
 use crate::{names, superblocks, Pool};
 
-/// A pool to be activated.
+/// The request to activate a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ActivateRequest {
-    /// The name or, as text, the UUID that it must have. If that pool is active already on these devices, that is all
-    /// that was asked for.
+    /// The name or, as text, the UUID that the pool must have. If that pool is active already on these devices, the
+    /// request succeeds.
     pub name: Option<String>,
-    /// Paths of its devices, 1 or 2.
+    /// The paths of its devices, 1 or 2.
     pub paths: Vec<String>,
-    /// Parameters to be changed and stored.
+    /// Parameters to change and store.
     pub changes: ParamChanges,
-    /// Client containers that it is to have; without it, as many as its size calls for.
+    /// The wanted number of client containers; without it, as many as suit the pool's size.
     pub containers: Option<usize>,
-    /// What is permitted.
+    /// Permissions for what is refused otherwise.
     pub flags: Flags,
 }
 
@@ -44,11 +44,11 @@ impl Registry {
     /// Activates a pool.
     ///
     /// # Errors
-    /// OutOfDomain, Invalid: the paths; devices of different pools, the same drive twice, a device that is not what its
-    /// superblock says. NoPool: no superblock. Busy: a device is in use, or the pool is active. Exists: another active
-    /// pool has its name. NotPermitted: a superblock would have to be rewritten. UnknownSuperblock, NotSupported: from
-    /// newer software. NoDrive: a drive is missing. NotMember: a drive that is not recorded. Else what is wrong with the
-    /// pool's metadata; Io.
+    /// OutOfDomain, Invalid: the paths; devices of different pools, the same drive twice, a device that differs from
+    /// its superblock. NoPool: no superblock. Busy: a device is in use, or the pool is active. Exists: another active
+    /// pool has its name. NotPermitted: a superblock would have to be rewritten. UnknownSuperblock, NotSupported:
+    /// written by newer software. NoDrive: a drive is missing. NotMember: a drive is not recorded. Also errors about
+    /// the pool's metadata; Io.
     pub async fn activate(&self, request: &ActivateRequest) -> Result<Rc<ActivePool>> {
         self.alone(self.activate_alone(request)).await
     }
@@ -75,7 +75,7 @@ impl Registry {
         activation.publish()
     }
 
-    /// Refuses one active pool more than there can be.
+    /// Refuses a pool beyond the limit of active pools.
     pub(super) fn check_room(&self) -> Result<()> {
         let most = self.tunables().pools_max() as usize;
         if self.pools().len() < most {
@@ -85,14 +85,14 @@ impl Registry {
     }
 }
 
-/// An activation under way.
+/// An activation in progress.
 struct Activation<'r> {
     registry: &'r Registry,
     request: &'r ActivateRequest,
     name: Option<String>,
     changes: ParamChanges,
     members: Vec<Member>,
-    /// Which of the members MDC0 lies on.
+    /// The index of the member that holds MDC0.
     metadata: usize,
     recorded: Option<Recorded>,
     pool: Option<Rc<Pool>>,
@@ -142,8 +142,8 @@ impl<'r> Activation<'r> {
         Ok(())
     }
 
-    /// Rewrites superblocks of an older version, of drives that have grown or are on another device, and those whose
-    /// copies are not all the same.
+    /// Rewrites superblocks of an older version, of drives that have grown or moved to another device, and those whose
+    /// copies differ.
     async fn update_superblocks(&mut self) -> Result<()> {
         let (flags, format) = (self.request.flags, self.registry.format());
         let host = &**self.registry.host();
@@ -185,7 +185,7 @@ impl<'r> Activation<'r> {
         let drives = self.members.iter().map(|member| member.drive(&tunables)).collect::<Result<Vec<_>>>()?;
         let superblock = self.members[self.metadata].superblock.clone();
         let host = Rc::clone(self.registry.host());
-        // In force for a pool that has stored none.
+        // Applies to a pool that has stored no configuration.
         let config = CreateParams::default().config(layout::ROOT_LOG_BYTES)?;
         let pool = Pool::assemble(host, tunables, drives, superblock, self.registry.format(), config)?;
         self.pool = Some(Rc::clone(&pool));
@@ -194,7 +194,7 @@ impl<'r> Activation<'r> {
         Ok(())
     }
 
-    /// Every drive that was given must be recorded, and every one that is recorded must be there.
+    /// Checks that every given drive is recorded, and that every recorded one is present.
     fn check_members(&mut self) -> Result<()> {
         let (pool, recorded) = self.loaded()?;
         for drive in pool.drives() {
@@ -224,7 +224,7 @@ impl<'r> Activation<'r> {
         Ok(())
     }
 
-    /// True when MDC0 has one of the UUIDs for a drive that its superblock gives it.
+    /// True when MDC0 records a drive under one of the UUIDs in its superblock.
     fn is_known_as(&self, recorded: Uuid, drive: Uuid) -> bool {
         let member = self.members.iter().find(|member| member.superblock.drive.uuid == drive);
         recorded == drive || member.is_some_and(|member| member.superblock.origin().drive == recorded)
@@ -242,7 +242,7 @@ impl<'r> Activation<'r> {
 
     async fn load_objects(&mut self) -> Result<()> {
         let (pool, _) = self.loaded()?;
-        // For a pool whose creation was cut off before its first container.
+        // For a pool whose creation was interrupted before its first container.
         let drive = pool.drive_of(MediaClass::Capacity)?;
         pool.mdc_log_zones.set(layout::usual_log_zones(drive.zone_bytes(), drive.descriptor().bytes));
         pool.load_objects().await
@@ -263,7 +263,7 @@ impl<'r> Activation<'r> {
         Ok(())
     }
 
-    /// MDC0 knows the drives by their new UUIDs now.
+    /// Clears the old UUIDs, now that MDC0 knows the drives by their new ones.
     async fn complete_import(&mut self) -> Result<()> {
         let (pool, _) = self.loaded()?;
         for drive in pool.drives() {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Creation: from a device to an active pool.
+//! Creation: makes an active pool on a device.
 //!
 //! Crash rule: the pool exists once MDC0 has the record of its drive, the last of its properties to be written. Before
-//! that activation refuses the device; after that it completes what is missing.
+//! that, activation refuses the device; after that, it completes what is missing.
 //!
-//! Differs from mpool: the class is always CAPACITY. The parameters are logged before the drive, and so are there
-//! whenever the pool is. The root logs are made right after the first container, so that a small drive has room for
-//! them. A second device is not an error but joins as STAGING drive in the same call.
+//! Differs from mpool: the class is always CAPACITY. The parameters are logged before the drive, so they exist whenever
+//! the pool does. The root logs are allocated right after the first container, so that a small drive has room for them.
+//! A second device is not an error but joins as STAGING drive in the same call.
 
 use std::rc::Rc;
 
@@ -29,20 +29,20 @@ use crate::params::CreateParams;
 use crate::registry::{ActivePool, Registry};
 use crate::{names, superblocks, Pool};
 
-/// A pool to be created.
+/// The request to create a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CreateRequest {
-    /// Its name.
+    /// The name of the pool.
     pub name: String,
-    /// Path of the CAPACITY device.
+    /// The path of the CAPACITY device.
     pub capacity: String,
-    /// Path of the STAGING device.
+    /// The path of the STAGING device, if any.
     pub staging: Option<String>,
-    /// Zone size on the STAGING device, in MiB.
+    /// The zone size on the STAGING device, in MiB.
     pub staging_zone_mib: Option<u32>,
-    /// Parameters.
+    /// The parameters of the pool.
     pub params: CreateParams,
-    /// Create it even if a device has a pool or something else on it, which is lost.
+    /// Create the pool even if a device holds a pool or foreign data, which is lost.
     pub force: bool,
 }
 
@@ -51,7 +51,8 @@ impl Registry {
     ///
     /// # Errors
     /// Invalid, NameTooLong: the name, a parameter, or a device of the wrong kind. Exists: an active pool has the name.
-    /// Busy: a device is in use, or has a superblock or something else on it. NoSpace: the device is too small. Io. No pool is there then.
+    /// Busy: a device is in use, or holds a superblock or foreign data. NoSpace: the device is too small. Io. Then no
+    /// pool exists.
     pub async fn create(&self, request: &CreateRequest) -> Result<Rc<ActivePool>> {
         self.alone(self.create_alone(request)).await
     }
@@ -65,7 +66,7 @@ impl Registry {
         if let (Some(path), Some(mib)) = (&request.staging, request.staging_zone_mib) {
             layout::zone_bytes(&subject(path), 0, Some(mib))?;
         }
-        // What is wrong with the parameters shows before anything is touched.
+        // Check the parameters before anything is written.
         request.params.config(0)?;
         let mut creation = Creation { registry: self, request, name, media: None, new: None, pool: None, active: None };
         let operation = format!("creating pool '{}'", creation.name);
@@ -77,19 +78,19 @@ impl Registry {
     }
 }
 
-/// A creation under way.
+/// A creation in progress.
 struct Creation<'r> {
     registry: &'r Registry,
     request: &'r CreateRequest,
     name: String,
-    /// The device, while this holds it.
+    /// The open device, until the pool or the activation takes it.
     media: Option<Rc<dyn Device>>,
     new: Option<NewPool>,
     pool: Option<Rc<Pool>>,
     active: Option<Rc<ActivePool>>,
 }
 
-/// What the new pool is to be.
+/// The plan of the new pool.
 #[derive(Debug, Clone)]
 struct NewPool {
     layout: Layout,
@@ -179,7 +180,7 @@ impl<'r> Creation<'r> {
         }
     }
 
-    /// MDC0 with the pool's properties, the drive last: with its record the pool exists.
+    /// Writes MDC0 with the pool's properties, the drive last: with its record the pool exists.
     async fn write_properties(&mut self) -> Result<()> {
         let new = self.new_pool().clone();
         let tunables = self.registry.tunables();
@@ -190,13 +191,13 @@ impl<'r> Creation<'r> {
         self.pool = Some(Rc::clone(&pool));
         members::reserve_mdc0(&pool)?;
         for log in &pool.mdc0_logs {
-            // Advice only: blocks with other UUIDs count for nothing.
+            // Advice only: blocks with other UUIDs do not count.
             let _ = drive.erase(log.extent(), true).await;
         }
         pool.open_fresh_mdc0().await?;
         pool.log_config(new.config).await?;
         for class in MediaClass::ALL {
-            // That of a STAGING drive is set when it joins.
+            // The percentage of a STAGING drive is set when it joins.
             if let (Some(percent), true) = (self.spare_percent(class), class == MediaClass::Capacity) {
                 pool.log_spare(class, percent).await?;
             }
@@ -208,7 +209,7 @@ impl<'r> Creation<'r> {
         pool.log_drive(&drive.descriptor()).await
     }
 
-    /// As far as there is room. What is missing is made at activation, or is an error there.
+    /// Makes containers as far as there is room. Activation makes the missing ones, or fails.
     async fn make_containers(&mut self) -> Result<()> {
         let layout = self.new_pool().layout;
         let Some(pool) = self.pool.clone() else { unreachable!("it was made before") };
@@ -290,7 +291,7 @@ impl<'r> Creation<'r> {
 }
 
 impl Registry {
-    /// A random identity.
+    /// A random UUID.
     pub(super) fn new_uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
         self.host().random(&mut bytes);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Deactivation: a pool leaves memory, and lets go of its devices.
+//! Deactivation: removes a pool from memory, and releases its devices.
 
 use std::rc::Rc;
 
@@ -10,10 +10,10 @@ use crate::registry::{ActivePool, Registry};
 use crate::Pool;
 
 impl Registry {
-    /// Deactivates a pool, given by its name or, as text, its UUID.
+    /// Deactivates a pool, given by its name or its UUID as text.
     ///
     /// # Errors
-    /// NotMember: no such active pool. Busy: it is open, or an object of it is in use.
+    /// NotMember: no such active pool. Busy: the pool is open, or one of its objects is in use.
     pub async fn deactivate(&self, name_or_uuid: &str) -> Result<()> {
         self.alone(async { self.deactivate_alone(&self.find(name_or_uuid)?).await }).await
     }
@@ -27,11 +27,11 @@ impl Registry {
     }
 }
 
-/// Ends everything that a pool has under way, then closes it. What fails is logged: what was acknowledged is on media,
-/// and the pool is of no use any more.
+/// Ends all tasks of a pool, then closes it. Failures are only logged: acknowledged changes are on media, and the pool
+/// is not used any more.
 pub(super) async fn shut_down(pool: &Rc<Pool>) {
     pool.tasks.stop();
-    // Erasures among them: their zones are discarded before the devices go.
+    // This includes erasures: their zones are discarded before the devices are released.
     pool.tasks.drain().await;
     pool.close_maps().await;
     if let Err(error) = pool.close_containers().await {

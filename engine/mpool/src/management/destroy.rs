@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Destruction: a pool's superblocks are erased; its data stays where it is, unreachable.
+//! Destruction: erases a pool's superblocks; its data stays where it is, unreachable.
 //!
-//! Crash rule: the drive with MDC0 comes first. As long as one copy of its superblock is there, so is the pool; without
-//! it the rest of the pool is nothing that could be activated.
+//! Crash rule: the drive with MDC0 is erased first. The pool exists as long as one copy of its superblock does; without
+//! it the rest of the pool cannot be activated.
 //!
 //! Differs from mpool: the order. Destroying an active pool erases all of its drives, whichever are given. A device
-//! without a superblock is passed over if another has one, so an interrupted destruction can be repeated.
+//! without a superblock is skipped if another has one, so an interrupted destruction can be repeated.
 
 use std::rc::Rc;
 
@@ -18,23 +18,23 @@ use crate::host::Level;
 use crate::registry::{ActivePool, Registry};
 use crate::superblocks;
 
-/// A pool to be destroyed.
+/// The request to destroy a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DestroyRequest {
-    /// Its name. It must be given unless paths are.
+    /// The name of the pool; required unless paths are given.
     pub name: Option<String>,
-    /// Paths of its devices. They must be given unless the pool is active.
+    /// The paths of its devices; required unless the pool is active.
     pub paths: Vec<String>,
     /// Do not compare superblocks with devices, nor the name.
     pub force: bool,
 }
 
 impl Registry {
-    /// Destroys a pool. Deactivates it first.
+    /// Destroys a pool, deactivating it first.
     ///
     /// # Errors
     /// Invalid: the paths, devices of different pools, another name. Busy: the pool or a device is in use. NoPool: no
-    /// superblock. Io: a device failed; those after it are not erased.
+    /// superblock. Io: a device failed; the devices after it are not erased.
     pub async fn destroy(&self, request: &DestroyRequest) -> Result<()> {
         self.alone(self.destroy_alone(request)).await
     }
@@ -65,7 +65,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The active pool that is to be destroyed.
+    /// The active pool that the request names.
     fn meant_by(&self, request: &DestroyRequest) -> Option<Rc<ActivePool>> {
         let by_name = request.name.as_deref().and_then(|name| self.find(name).ok());
         by_name.or_else(|| {
@@ -74,7 +74,7 @@ impl Registry {
         })
     }
 
-    /// The drives to be erased, that with MDC0 first.
+    /// The drives to erase, the one with MDC0 first.
     async fn read_doomed(&self, paths: &[String], request: &DestroyRequest) -> Result<Doomed> {
         let (mut doomed, mut remains) = (Vec::new(), Vec::new());
         let mut empty = None;
@@ -107,16 +107,16 @@ impl Registry {
     }
 }
 
-/// What is to be erased.
+/// What the destruction erases.
 struct Doomed {
     /// Drives of the pool.
     members: Vec<Member>,
-    /// Devices with what a creation or a destruction that was cut off has left.
+    /// Devices with leftovers of an interrupted creation or destruction.
     remains: Vec<Rc<dyn Device>>,
 }
 
 fn check_name(doomed: &[Member], expected: Option<&str>) -> Result<()> {
-    // After an interrupted renaming only the drive with MDC0 has the name that counts.
+    // After an interrupted rename only the drive with MDC0 has the name that counts.
     match doomed.first().filter(|first| first.superblock.metadata.is_some()) {
         Some(first) => first.check_is(expected),
         None => Ok(()),

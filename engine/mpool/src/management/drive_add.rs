@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A drive joins an active pool.
+//! Adds a drive to an active pool.
 //!
-//! Crash rule: the drive is a member once MDC0 has its record. A superblock without a record is left behind by a cut
-//! before that; activation refuses such a drive, and adding it again overwrites the superblock.
+//! Crash rule: the drive is a member once MDC0 has its record. A cut before that leaves a superblock without a record;
+//! activation refuses such a drive, and adding it again overwrites the superblock.
 //!
-//! Differs from mpool: adding again is possible. A superblock stays when its record could not be written for sure:
-//! if the record is on media after all, the drive must be one too.
+//! Differs from mpool: adding again is possible. If it is uncertain whether the record was written, the superblock
+//! stays: should the record be on media, the drive must be a valid member.
 
 use std::rc::Rc;
 
@@ -22,20 +22,20 @@ use crate::ids::MediaClass;
 use crate::registry::{ActivePool, Registry};
 use crate::superblocks;
 
-/// A drive to be added.
+/// The request to add a drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriveAddRequest {
-    /// The active pool, by its name or, as text, its UUID.
+    /// The active pool, by its name or its UUID as text.
     pub pool: String,
-    /// Path of the device.
+    /// The path of the device.
     pub path: String,
-    /// The class that it is to join, which has no drive.
+    /// The class that the drive joins, which must have no drive.
     pub class: MediaClass,
-    /// Zone size in MiB; without it, one that suits the size of the device.
+    /// The zone size in MiB; without it, one that suits the size of the device.
     pub zone_mib: Option<u32>,
-    /// Spare zones in percent; without it, the default.
+    /// The percentage of spare zones; without it, the default.
     pub spare_percent: Option<u8>,
-    /// Take the device even if a pool or something else is on it, which is lost.
+    /// Take the device even if it holds a pool or foreign data, which is lost.
     pub force: bool,
 }
 
@@ -44,8 +44,8 @@ impl Registry {
     ///
     /// # Errors
     /// NotMember: no such active pool. Invalid: the class has a drive, or the device is of the wrong kind. Busy: the
-    /// device is in use, or has a superblock or something else on it. Io: the drive is no member, unless its record is found at the next
-    /// activation.
+    /// device is in use, or holds a superblock or foreign data. Io: the drive is no member, unless the next activation
+    /// finds its record.
     pub async fn drive_add(&self, request: &DriveAddRequest) -> Result<()> {
         self.alone(self.drive_add_alone(request)).await
     }
@@ -71,7 +71,7 @@ fn check_request(active: &ActivePool, request: &DriveAddRequest) -> Result<()> {
     layout::zone_bytes(&subject(&request.path), 0, request.zone_mib).map(drop)
 }
 
-/// An addition under way.
+/// An addition in progress.
 struct Joining<'r> {
     registry: &'r Registry,
     request: &'r DriveAddRequest,
@@ -107,7 +107,7 @@ impl<'r> Joining<'r> {
         Err(PoolError::new(Kind::Busy, subject(&self.request.path), reason))
     }
 
-    /// True for a drive of this pool that no record knows: an earlier addition of it was cut off.
+    /// True for a drive of this pool without a record: an earlier addition was interrupted.
     async fn is_left_over(&self) -> bool {
         let pool = self.active.pool();
         let (host, device) = (&**self.registry.host(), Rc::clone(self.device()));

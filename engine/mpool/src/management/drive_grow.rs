@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The drives of an active pool take in what their devices have grown by, while the pool is in use.
+//! Adopts the growth of the devices of an active pool, while the pool is in use.
 
 use crate::error::Result;
 use crate::host::Level;
 use crate::registry::Registry;
 
 impl Registry {
-    /// Lets an active pool use what its devices have grown by. Returns whether there is more now.
+    /// Lets an active pool use the space by which its devices have grown. Returns whether any drive has grown.
     ///
     /// # Errors
-    /// NotMember: no such active pool. Io: a drive has its old size, at the latest after the next activation the new.
+    /// NotMember: no such active pool. Io: a drive keeps its old size, and may get the new one at the next activation.
     pub async fn drives_grow(&self, pool: &str) -> Result<bool> {
         self.alone(self.drives_grow_alone(pool)).await
     }

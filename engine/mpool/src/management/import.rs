@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Import: a copy of a pool becomes a pool of its own, with new UUIDs of pool, drives and volumes.
+//! Import: turns a copy of a pool into a pool of its own, with new UUIDs of pool, drives and volumes.
 //!
-//! Whoever copies the bdevs of a pool, or takes snapshots of them, has two pools with the same identity, of which none is
-//! activated by itself. An import writes new identities into the superblocks of one of them; whatever else knows the old
-//! ones is brought up to date at the next activation, until which the superblock has both. Volumes get theirs by a mask
+//! Copying the bdevs of a pool, or taking snapshots of them, makes two pools with the same identity, neither of which
+//! is activated automatically. An import writes new identities into the superblocks of one of them. The next activation
+//! updates everything else that has the old ones; until then the superblock has both. Volumes get new UUIDs by a mask
 //! (`volume/catalog.rs` of the engine).
 //!
-//! Crash rule: each superblock has the old identities or the new ones, that with MDC0 last. An import that was cut off is
-//! done again: drives belong together when they did so before it.
+//! Crash rule: each superblock has the old identities or the new ones, the one with MDC0 last. An interrupted import is
+//! repeated: drives belong together if they did so before it.
 
 use std::rc::Rc;
 
@@ -21,19 +21,19 @@ use crate::host::Level;
 use crate::registry::Registry;
 use crate::{names, superblocks};
 
-/// A pool to be imported.
+/// The request to import a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportRequest {
-    /// Paths of its devices, all of them.
+    /// The paths of its devices, all of them.
     pub paths: Vec<String>,
-    /// Its new name; without it, it keeps the one that it has.
+    /// The new name; without it, the pool keeps its name.
     pub name: Option<String>,
-    /// Take superblocks that are not sure, and devices that are smaller than recorded.
+    /// Accept superblocks that are not certain, and devices that are smaller than recorded.
     pub force: bool,
 }
 
 impl Registry {
-    /// Gives a pool that is not active new identities. Returns that of the pool.
+    /// Gives an inactive pool new identities. Returns the pool's new UUID.
     ///
     /// # Errors
     /// Invalid, NameTooLong: the name, the paths, devices of different pools. Exists: an active pool has the name. Busy: a
@@ -73,14 +73,14 @@ impl Registry {
         Ok(pool)
     }
 
-    /// Random bits of a UUID that leave its version and variant as they are.
+    /// Random bits of a UUID that leave its version and variant unchanged.
     fn new_mask(&self) -> Uuid {
         const FIXED: u128 = 0xf << 76 | 0b11 << 62;
         Uuid::from_u128(self.new_uuid().as_u128() & !FIXED)
     }
 }
 
-/// Checks that these are different drives of one pool, as far as imports that were cut off allow.
+/// Checks that these are different drives of one pool, allowing for interrupted imports.
 fn check_one_origin(drives: &[Member]) -> Result<()> {
     for (index, member) in drives.iter().enumerate() {
         let Some(first) = drives[..index].first() else { continue };
@@ -98,7 +98,7 @@ fn check_one_origin(drives: &[Member]) -> Result<()> {
 }
 
 impl Member {
-    /// New identities, for the next superblock.
+    /// Sets new identities for the next superblock.
     fn give_identity(&mut self, pool: Uuid, drive: Uuid, mask: Uuid) {
         self.record_device();
         let superblock = &mut self.superblock;

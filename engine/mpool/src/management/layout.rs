@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How a new pool divides its drive: zone size, and the sizes of its metadata containers.
+//! The division of a new pool's drive: zone size, and sizes of the metadata containers.
 //!
-//! Differs from mpool: what the caller does not give becomes smaller on small devices, so that a pool of 16 MiB is
-//! of use. Zones and logs of containers: [`derived_capacities`]. Client containers by themselves take a quarter of the
-//! zones at most, root logs a sixteenth. The same rule says at activation how many client containers the pool should
-//! have.
+//! Differs from mpool: defaults are smaller on small devices, so that a pool of 16 MiB is usable. For zones and logs of
+//! containers see [`derived_capacities`]. By default client containers take at most a quarter of the zones, root logs a
+//! sixteenth. The same rule gives the number of client containers that the pool should have at activation.
 
 use crate::drive::{check_zone_bytes, default_zone_bytes, derived_capacities, MAX_ZONE_BYTES};
 use crate::error::{Kind, PoolError, Result};
 use crate::format::superblock_zones;
 use crate::params::LayoutWish;
 
-/// Bytes of a MiB.
+/// Bytes in a MiB.
 pub const MIB: u64 = 1 << 20;
 
-/// Client containers that a new pool usually gets.
+/// The default number of client containers on devices that are large enough.
 pub const USUAL_CONTAINERS: usize = 16;
 
-/// Client containers that a pool can have.
+/// The most client containers of a pool.
 pub const MAX_CONTAINERS: usize = 255;
 
-/// Capacity of each root log, in bytes, on devices that are large enough for it.
+/// The default capacity of each root log, in bytes, on devices that are large enough.
 pub const ROOT_LOG_BYTES: u64 = 8 * MIB;
 
-/// Division of a drive.
+/// The division of a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     /// Bytes in a zone.
@@ -37,17 +36,17 @@ pub struct Layout {
     pub mdc0_log_zones: u64,
     /// Zones of each log of a client container.
     pub mdc_log_zones: u64,
-    /// Client containers.
+    /// The number of client containers.
     pub containers: usize,
-    /// Capacity of each root log, in bytes.
+    /// The capacity of each root log, in bytes.
     pub root_log_bytes: u64,
 }
 
 impl Layout {
-    /// The division of a drive of `bytes` bytes; `subject` is what messages call it.
+    /// The division of a drive of `bytes` bytes; `subject` is the drive's name in messages.
     ///
     /// # Errors
-    /// Invalid: a wish out of its range. NoSpace: no room for the superblocks and MDC0.
+    /// Invalid: a requested size is out of range. NoSpace: no room for the superblocks and MDC0.
     pub fn choose(subject: &str, bytes: u64, wish: &LayoutWish) -> Result<Layout> {
         let zone_bytes = zone_bytes(subject, bytes, wish.zone_mib)?;
         let zones = bytes / zone_bytes;
@@ -87,7 +86,7 @@ impl Layout {
     }
 }
 
-/// Bytes of a zone on a new drive of `bytes` bytes: those wished, else those that suit it.
+/// The zone size on a new drive of `bytes` bytes: the requested one, else the default.
 ///
 /// # Errors
 /// Invalid: not a power of two of MiB from 1 to 64.
@@ -110,20 +109,20 @@ fn check_containers(subject: &str, count: usize) -> Result<usize> {
     Err(PoolError::invalid(subject, reason))
 }
 
-/// Client containers for a drive of `zones` zones when each of their logs has `mdc_log_zones`.
+/// The default number of client containers on a drive of `zones` zones whose container logs have `mdc_log_zones`.
 #[must_use]
 pub fn usual_containers(zones: u64, mdc_log_zones: u64) -> usize {
     let room = zones / 4 / mdc_log_zones.saturating_mul(2).max(1);
     usize::try_from(room).unwrap_or(usize::MAX).clamp(1, USUAL_CONTAINERS)
 }
 
-/// Zones in each log of a client container on a drive of `bytes` bytes.
+/// The default zones of each log of a client container on a drive of `bytes` bytes.
 #[must_use]
 pub fn usual_log_zones(zone_bytes: u64, bytes: u64) -> u64 {
     derived_capacities(zone_bytes, bytes).mdcn_bytes.div_ceil(zone_bytes.max(1)).max(1)
 }
 
-/// Capacity of each root log on a drive of `zones` zones.
+/// The default capacity of each root log on a drive of `zones` zones.
 #[must_use]
 pub fn usual_root_log_bytes(zones: u64, zone_bytes: u64) -> u64 {
     ROOT_LOG_BYTES.min((zones / 32).max(1) * zone_bytes)

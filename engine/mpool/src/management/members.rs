@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The devices that an operation was given: opened, their superblocks read and compared.
+//! The devices of an operation: opens them, reads their superblocks and compares them.
 
 use std::rc::Rc;
 
@@ -17,23 +17,23 @@ use crate::superblocks::{self, device_check, Found};
 use crate::tunables::Tunables;
 use crate::{foreign, Pool};
 
-/// Devices that a pool can have: one for each media class.
+/// The most devices of a pool: one for each media class.
 pub(super) const MAX_DRIVES: usize = 2;
 
-/// A device of a pool.
+/// A device with a drive of a pool.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) path: String,
     pub(super) device: Rc<dyn Device>,
-    /// As it is on media.
+    /// The superblock; from media until it is changed for the next rewrite.
     pub(super) superblock: Superblock,
-    /// Its version on media.
+    /// The version of the superblock on media.
     pub(super) version: SuperblockVersion,
-    /// All copies of it are the same.
+    /// All copies of the superblock are equal.
     pub(super) is_whole: bool,
 }
 
-/// Refuses no paths, more than a pool can have, and the same twice.
+/// Refuses an empty list, more paths than a pool can have, and duplicates.
 pub(super) fn check_paths(paths: &[String]) -> Result<()> {
     if paths.is_empty() {
         return Err(PoolError::invalid("devices", "none is given"));
@@ -48,7 +48,7 @@ pub(super) fn check_paths(paths: &[String]) -> Result<()> {
     }
 }
 
-/// How messages call a device.
+/// The name of a device in messages.
 pub(super) fn subject(path: &str) -> String {
     format!("device '{}'", path.escape_debug())
 }
@@ -87,7 +87,7 @@ pub(super) fn check_one_pool(members: &[Member]) -> Result<()> {
     Ok(())
 }
 
-/// Index of the member that MDC0 lies on: exactly one says so.
+/// The index of the member that holds MDC0; exactly one must claim it.
 pub(super) fn metadata_member(members: &[Member]) -> Result<usize> {
     let mut with_mdc0 = (0..members.len()).filter(|index| members[*index].superblock.metadata.is_some());
     match (with_mdc0.next(), with_mdc0.next()) {
@@ -104,12 +104,12 @@ pub(super) fn metadata_member(members: &[Member]) -> Result<usize> {
 }
 
 impl Member {
-    /// Identity of the pool.
+    /// The UUID of the pool.
     pub(super) fn pool(&self) -> Uuid {
         self.superblock.pool
     }
 
-    /// Checks that the device is what its superblock describes. What is different is logged.
+    /// Checks that the device matches its superblock. Tolerated differences are logged.
     pub(super) fn check_device(&self, host: &dyn Host, flags: Flags) -> Result<()> {
         let device = self.device.properties();
         for warning in device_check::reconcile(&self.superblock, &device, flags.resize, flags.force)? {
@@ -118,7 +118,7 @@ impl Member {
         Ok(())
     }
 
-    /// Checks that the drive with MDC0 is of the pool with this name or, as text, UUID.
+    /// Checks that the drive belongs to the pool with this name or, as text, UUID.
     pub(super) fn check_is(&self, expected: Option<&str>) -> Result<()> {
         let (name, uuid) = (self.superblock.name.as_str(), self.pool().to_string());
         match expected {
@@ -130,29 +130,29 @@ impl Member {
         }
     }
 
-    /// Checks that the device has the size and the kind that its superblock describes, whichever device it is.
+    /// Checks only the size and type of the device against its superblock, whichever device it is.
     pub(super) fn check_geometry(&self, force: bool) -> Result<()> {
         let anywhere = Superblock { device: None, ..self.superblock.clone() };
         device_check::reconcile(&anywhere, &self.device.properties(), false, force).map(drop)
     }
 
-    /// True when the superblock is to be written anew before the pool is used.
+    /// True when the superblock must be rewritten before the pool is used.
     pub(super) fn is_out_of_date(&self) -> bool {
         let records_device = self.version > SuperblockVersion::V1;
         !self.is_whole || (records_device && device_check::has_changed(&self.superblock, &self.device.properties()))
     }
 
-    /// The drive, as it is described now.
+    /// The drive, as the superblock describes it now.
     pub(super) fn drive(&self, tunables: &Tunables) -> Result<Rc<Drive>> {
         Drive::online(Rc::clone(&self.device), self.superblock.drive, settings(tunables))
     }
 
-    /// Takes what the device is now, for the next superblock.
+    /// Puts the present device into the next superblock.
     pub(super) fn record_device(&mut self) {
         self.superblock.device = Some(DeviceRecord::of(&self.device.properties()));
     }
 
-    /// Takes another description of the drive, for the next superblock.
+    /// Puts another description of the drive into the next superblock.
     pub(super) fn describe(&mut self, drive: DriveDescriptor) {
         self.superblock.drive = drive;
         if let Some(metadata) = &mut self.superblock.metadata {
@@ -160,14 +160,14 @@ impl Member {
         }
     }
 
-    /// The drive with the size that its device has grown to, if it is to be used.
+    /// The description of the drive with the size that its device has grown to, if that is to be used.
     pub(super) fn grown(&self, flags: Flags) -> Option<DriveDescriptor> {
         let (found, recorded) = (self.device.properties().bytes, &self.superblock.drive);
         (flags.resize && !flags.force && found > recorded.bytes).then(|| recorded.resized(found)).flatten()
     }
 }
 
-/// Checks that nobody else has content on a device that is to become a drive; with `force` that is wiped.
+/// Checks that a device that is to become a drive holds no foreign data; with `force` the data is wiped.
 pub(super) async fn clear_foreign(device: &dyn Device, path: &str, force: bool) -> Result<()> {
     let found = foreign::look(device).await?;
     if found.what.is_empty() {
@@ -194,7 +194,7 @@ pub(super) fn describe_new(
     described.map_err(|error| PoolError::invalid(subject, error.to_string()))
 }
 
-/// What is chosen about drives.
+/// The drive settings from the tunables.
 pub(super) fn settings(tunables: &Tunables) -> DriveSettings {
     DriveSettings {
         chunk_bytes: tunables.chunk_kib() as usize * 1024,
@@ -204,7 +204,7 @@ pub(super) fn settings(tunables: &Tunables) -> DriveSettings {
     }
 }
 
-/// Takes MDC0's zones, which no record describes, out of the free ones.
+/// Marks the zones of MDC0, which no record describes, as in use.
 pub(super) fn reserve_mdc0(pool: &Pool) -> Result<()> {
     for log in &pool.mdc0_logs {
         log.drive().space().borrow_mut().insert(log.extent())?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading and changing the parameters of an active pool: mpool's PARAMS_GET and PARAMS_SET.
+//! Reads and changes the parameters of an active pool: mpool's PARAMS_GET and PARAMS_SET.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::tunables::KeptTunable;
 use crate::Pool;
 
 impl Registry {
-    /// Changes and stores parameters of an active pool, given by its name or, as text, its UUID. Returns all of them.
+    /// Changes and stores parameters of an active pool, given by its name or its UUID as text. Returns all parameters.
     ///
     /// # Errors
-    /// NotMember: no such active pool. Invalid, NameTooLong: a parameter; nothing has changed. Io: the configuration has
-    /// not changed, or a spare percentage has not.
+    /// NotMember: no such active pool. Invalid, NameTooLong: a parameter; nothing has changed. Io: the configuration, a
+    /// spare percentage or tunables have not changed.
     pub async fn set_params(&self, name_or_uuid: &str, changes: &ParamChanges) -> Result<PoolParams> {
         self.alone(async {
             let (active, changes) = (self.find(name_or_uuid)?, changes.checked()?);
@@ -37,8 +37,8 @@ impl Registry {
 }
 
 impl Pool {
-    /// Stores changes that have been checked, those of them that change something. A spare percentage for a class
-    /// without a drive is passed over.
+    /// Stores checked changes, as far as they differ from the present values. A spare percentage for a class without a
+    /// drive is ignored.
     pub(super) async fn change_params(&self, changes: &ParamChanges) -> Result<()> {
         let wanted = changes.applied_to(&self.config())?;
         if wanted != self.config() {
@@ -63,7 +63,7 @@ impl Pool {
         Ok(())
     }
 
-    /// All parameters.
+    /// All parameters, as they are in force.
     #[must_use]
     pub fn params(&self) -> PoolParams {
         let config = self.config();

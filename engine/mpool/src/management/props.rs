@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What an active pool is and how it fares: what mpool's PROP_GET, DEVPROPS_GET and MP_MCLASS_GET answer.
+//! The properties and status of an active pool: mpool's PROP_GET, DEVPROPS_GET and MP_MCLASS_GET.
 
 use crate::drive::{Drive, DriveStatus};
 use crate::error::{Kind, PoolError, Result};
@@ -13,56 +13,56 @@ use crate::registry::Registry;
 use crate::space_map::SpaceUsage;
 use crate::Pool;
 
-/// A drive of an active pool.
+/// The properties of a drive of an active pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriveProps {
-    /// Name of its device; of a missing drive its UUID.
+    /// The name of its device; the UUID of a missing drive.
     pub name: String,
     /// Identity, class, geometry.
     pub descriptor: DriveDescriptor,
-    /// Whether it works.
+    /// Whether the drive works.
     pub status: DriveStatus,
-    /// Its space.
+    /// The use of its space.
     pub space: SpaceUsage,
 }
 
-/// A media class of an active pool.
+/// The properties of a media class of an active pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassProps {
-    /// Which.
+    /// The media class.
     pub class: MediaClass,
-    /// Spare zones in percent.
+    /// The percentage of spare zones.
     pub spare_percent: u8,
     /// Drives that are missing or suspect: 0 or 1.
     pub unavailable: u32,
-    /// Its drive.
+    /// The drive of the class.
     pub drive: DriveProps,
-    /// Its space and objects.
+    /// Space and objects of the class.
     pub usage: Usage,
 }
 
-/// An active pool.
+/// The properties of an active pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolProps {
-    /// Parameters.
+    /// The parameters in force.
     pub params: PoolParams,
-    /// How it fares.
+    /// The health of the pool.
     pub status: PoolStatus,
-    /// What is wrong just now, and what becomes of it.
+    /// Present faults, and what is being done about them.
     pub faults: Vec<String>,
-    /// Classes that have a drive, in the order of their numbers.
+    /// The classes that have a drive, by number.
     pub classes: Vec<ClassProps>,
 }
 
 impl Pool {
-    /// Everything about the pool.
+    /// All properties of the pool.
     #[must_use]
     pub fn props(&self) -> PoolProps {
         let classes: Vec<_> = MediaClass::ALL.into_iter().filter_map(|class| self.class_props(class).ok()).collect();
         PoolProps { params: self.params(), status: self.status(), faults: self.faults(), classes }
     }
 
-    /// How it fares.
+    /// The health of the pool.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         let all_there = self.drives().iter().all(|drive| drive.status() == DriveStatus::Online);
@@ -73,10 +73,10 @@ impl Pool {
         }
     }
 
-    /// A media class.
+    /// The properties of a media class.
     ///
     /// # Errors
-    /// NotFound: it has no drive.
+    /// NotFound: the class has no drive.
     pub fn class_props(&self, class: MediaClass) -> Result<ClassProps> {
         let drive = drive_props(&*self.drive_of(class)?);
         let unavailable = u32::from(drive.status != DriveStatus::Online);
@@ -84,7 +84,7 @@ impl Pool {
         Ok(ClassProps { class, spare_percent, unavailable, drive, usage: self.class_usage(class)? })
     }
 
-    /// A drive, by the name of its device.
+    /// The properties of a drive, by the name of its device.
     ///
     /// # Errors
     /// NotFound (defect 19).
@@ -107,7 +107,7 @@ fn drive_props(drive: &Drive) -> DriveProps {
 }
 
 impl Registry {
-    /// The active pools, ordered by UUID, at most `limit` of them.
+    /// The properties of active pools, ordered by UUID, at most `limit` of them.
     ///
     /// # Errors
     /// Invalid: a limit of 0.
@@ -118,7 +118,7 @@ impl Registry {
         Ok(self.pools().iter().take(limit).map(|active| active.pool().props()).collect())
     }
 
-    /// An active pool, by its name or, as text, its UUID.
+    /// The properties of an active pool, given by its name or its UUID as text.
     ///
     /// # Errors
     /// NotMember: no such active pool.

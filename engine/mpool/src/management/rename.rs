@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Renaming of an inactive pool.
+//! Renames an inactive pool.
 //!
-//! Crash rule: the name that counts is that of the drive with MDC0, whose superblock is rewritten last. A cut before it
-//! leaves the old name, and other drives with the new one, which is of no consequence.
+//! Crash rule: the name that counts is that of the drive with MDC0, whose superblock is rewritten last. A cut before
+//! that keeps the old name; other drives may then have the new one, which does no harm.
 
 use super::members::{self, subject};
 use crate::error::{Kind, PoolError, Result};
@@ -11,14 +11,14 @@ use crate::format::PoolName;
 use crate::registry::Registry;
 use crate::{names, superblocks};
 
-/// A pool to be renamed.
+/// The request to rename a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RenameRequest {
-    /// Paths of its devices, that with MDC0 among them.
+    /// The paths of its devices, including the one with MDC0.
     pub paths: Vec<String>,
-    /// Its new name.
+    /// The new name.
     pub name: String,
-    /// The name or, as text, the UUID that it must have.
+    /// The name or, as text, the UUID that the pool must have.
     pub current: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What pools are on some devices, without activating them.
+//! Finds the pools on some devices, without activating them.
 
 use uuid::Uuid;
 
@@ -9,50 +9,50 @@ use crate::format::{DriveDescriptor, SuperblockVersion};
 use crate::registry::Registry;
 use crate::superblocks::{self, Condition, Found};
 
-/// What is on a device.
+/// The result of scanning one device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scanned {
-    /// Path of the device.
+    /// The path of the device.
     pub path: String,
-    /// The drive on it. NoPool: there is none. Busy: the device is in use, but not by an active pool. Else what is
-    /// wrong with its superblock.
+    /// The drive on the device. NoPool: there is none. Busy: the device is in use, but not by an active pool. Else the
+    /// defect of its superblock.
     pub drive: Result<ScannedDrive>,
 }
 
-/// A drive of a pool.
+/// A drive that a scan has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScannedDrive {
-    /// Identity of its pool.
+    /// The UUID of its pool.
     pub pool: Uuid,
-    /// Name of its pool. If drives differ in it, that of the drive with MDC0 counts.
+    /// The name of its pool. If drives differ, that of the drive with MDC0 counts.
     pub name: String,
     /// Identity, class, geometry.
     pub drive: DriveDescriptor,
-    /// MDC0 is on it.
+    /// The drive holds MDC0.
     pub has_mdc0: bool,
-    /// Version of its superblock; none for a drive of an active pool.
+    /// The version of its superblock; none for a drive of an active pool.
     pub version: Option<SuperblockVersion>,
-    /// The pool is active.
+    /// A pool with the drive's pool UUID is active.
     pub active: bool,
     /// How far its superblock can be trusted.
     pub condition: Condition,
 }
 
-/// A pool of which drives were found.
+/// A pool of which a scan has found drives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScannedPool {
-    /// Identity.
+    /// The UUID of the pool.
     pub uuid: Uuid,
-    /// Name.
+    /// The name of the pool.
     pub name: String,
-    /// Its drives that were found: path and description.
+    /// The drives found: path and description.
     pub drives: Vec<(String, ScannedDrive)>,
-    /// It is active.
+    /// The pool is active.
     pub active: bool,
 }
 
 impl Registry {
-    /// Looks at each device in turn. None stays open.
+    /// Scans the devices one after the other. None stays open.
     pub async fn scan(&self, paths: &[String]) -> Vec<Scanned> {
         self.alone(async {
             let mut found = Vec::with_capacity(paths.len());
@@ -68,7 +68,7 @@ impl Registry {
         .await
     }
 
-    /// The drive of an active pool on a device.
+    /// The drive that an active pool has on a device.
     fn active_drive(&self, path: &str) -> Option<ScannedDrive> {
         self.pools().iter().find_map(|active| {
             let index = active.paths().iter().position(|used| used == path)?;
@@ -104,7 +104,7 @@ impl Registry {
 }
 
 impl ScannedPool {
-    /// Paths of devices that have the same drive: one is a copy of the other. None when there are none.
+    /// The paths of two devices with the same drive, one a copy of the other; none if there are no such devices.
     #[must_use]
     pub fn twins(&self) -> Option<[&str; 2]> {
         self.drives.iter().enumerate().find_map(|(index, (path, drive))| {
@@ -113,7 +113,7 @@ impl ScannedPool {
         })
     }
 
-    /// The condition of the superblock of one of its drives that is not sure.
+    /// The condition of the first superblock that is not certain; none if all are.
     #[must_use]
     pub fn doubtful(&self) -> Option<Condition> {
         self.drives.iter().map(|(_, drive)| drive.condition).find(|condition| *condition != Condition::Sure)

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Operations on pools as lists of steps: what is done, in which order, and how each step is undone.
+//! Operations on pools as lists of steps: their actions, their order, and how each is undone.
 //!
-//! Invariant: when a step fails, every step begun so far is undone, the failed one first and the others in reverse.
-//! An undoing therefore bears a step that was done in part, and never fails: what it cannot do it logs.
+//! Invariant: when a step fails, every step begun so far is undone, the failed one first and the others in reverse. So
+//! an undo copes with a partly executed step, and never fails: it logs what it cannot do.
 
 use futures::future::LocalBoxFuture;
 
 use crate::error::{PoolError, Result};
 use crate::host::{Host, Level};
 
-/// One step of an operation whose state is `S`.
+/// One step of an operation with state `S`.
 pub(super) struct Step<S> {
-    /// What is done, to follow "while": "writing the superblock".
+    /// The action, as a phrase for messages: "writing the superblock".
     doing: &'static str,
     run: for<'a> fn(&'a mut S) -> LocalBoxFuture<'a, Result<()>>,
     undo: Option<for<'a> fn(&'a mut S) -> LocalBoxFuture<'a, ()>>,
 }
 
 impl<S> Step<S> {
-    /// A step that leaves nothing behind which has to be undone.
+    /// A step without effects that must be undone.
     pub(super) fn new(doing: &'static str, run: for<'a> fn(&'a mut S) -> LocalBoxFuture<'a, Result<()>>) -> Step<S> {
         Step { doing, run, undo: None }
     }
@@ -30,10 +30,10 @@ impl<S> Step<S> {
     }
 }
 
-/// Does the steps of `operation` in turn.
+/// Runs the steps of `operation` in order.
 ///
 /// # Errors
-/// That of the first step that fails, with what was being done put before it. Everything begun is undone then.
+/// The error of the first step that fails, with the step's action added. All steps begun are then undone.
 pub(super) async fn run<S>(host: &dyn Host, operation: &str, state: &mut S, steps: &[Step<S>]) -> Result<()> {
     for (index, step) in steps.iter().enumerate() {
         host.log(Level::Debug, &format!("{operation}: {}", step.doing));
@@ -66,7 +66,7 @@ mod tests {
     use crate::error::Kind;
     use crate::testing::TestHost;
 
-    /// What was done, and the step that fails.
+    /// The executed actions, and the step that fails.
     struct Trace {
         done: Vec<&'static str>,
         fails: &'static str,

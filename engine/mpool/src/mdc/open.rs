@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Opening an MDC: which log of the pair is in use, and repair of the other.
+//! Opens an MDC: finds out which log of the pair is in use, and repairs the other.
 //!
 //! ```text
 //!  found                                            outcome
@@ -22,15 +22,15 @@ use crate::error::{Kind, PoolError, Result};
 use crate::ids::ObjectId;
 use crate::mlog::{Mlog, OpenFlags};
 
-/// A log that can be used; none when a compaction into it was interrupted.
+/// A usable log; none when a compaction into it was interrupted.
 type Found = Option<Rc<Mlog>>;
 
 impl Mdc {
-    /// Opens the MDC of two logs, whose order does not matter but for a new pair. Erases what an interrupted
-    /// compaction has left.
+    /// Opens the MDC of two logs, whose order matters only for a new pair. Erases what an interrupted compaction has
+    /// left.
     ///
     /// # Errors
-    /// Invalid: the same log twice, or a pair of which neither is the valid one. NotFound. CorruptLog. Io.
+    /// Invalid: the same log twice, or a pair of which neither is valid. NotFound. CorruptLog. Io.
     pub async fn open(store: Rc<dyn LogStore>, ids: [ObjectId; 2], flags: MdcFlags) -> Result<Rc<Mdc>> {
         if ids[0] == ids[1] {
             return Err(PoolError::invalid(ids[0].to_string(), "an MDC consists of two logs"));
@@ -51,7 +51,7 @@ impl Mdc {
     }
 }
 
-/// Opens both logs. When one fails for another reason than an interrupted compaction, neither stays open.
+/// Opens both logs. If one fails for another reason than an interrupted compaction, neither stays open.
 async fn open_both(store: &dyn LogStore, ids: [ObjectId; 2], flags: OpenFlags) -> Result<[Found; 2]> {
     let mut found = [None, None];
     for side in 0..2 {
@@ -67,7 +67,7 @@ async fn open_both(store: &dyn LogStore, ids: [ObjectId; 2], flags: OpenFlags) -
     Ok(found)
 }
 
-/// Chooses the log in use and makes the other one empty. On failure neither stays open.
+/// Chooses the log in use and empties the other one. On failure neither stays open.
 async fn prepare(
     store: &dyn LogStore,
     ids: [ObjectId; 2],
@@ -102,7 +102,7 @@ async fn repair(
             store.erase(ids[other], above).await?;
             found[other] = Some(store.open(ids[other], flags).await?);
         } else {
-            // An open log is emptied by its erasure.
+            // The erasure empties an open log.
             store.erase(ids[other], above).await?;
         }
     }
@@ -115,17 +115,17 @@ async fn repair(
     Ok(active)
 }
 
-/// The log in use: 0 or 1.
+/// The index of the log in use.
 fn choose(ids: [ObjectId; 2], generations: [u64; 2], found: &[Found; 2]) -> Result<usize> {
     choose_active(generations, found.each_ref().map(Option::is_some))
         .map_err(|reason| PoolError::invalid(format!("MDC of {} and {}", ids[0], ids[1]), reason))
 }
 
-/// Which log of a pair is in use, 0 or 1; of each the generation is given, and whether it is whole: no compaction into
-/// it was interrupted.
+/// The index of the log in use. Of each log its generation is given, and whether it is whole: no compaction into it was
+/// interrupted.
 ///
 /// # Errors
-/// Why neither is known to be the valid one.
+/// Why neither is known to be valid.
 pub fn choose_active(generations: [u64; 2], whole: [bool; 2]) -> core::result::Result<usize, &'static str> {
     match whole {
         [true, true] if generations[0] == generations[1] && generations[0] != 0 => {
@@ -141,7 +141,7 @@ pub fn choose_active(generations: [u64; 2], whole: [bool; 2]) -> core::result::R
 async fn close_found(store: &dyn LogStore, ids: [ObjectId; 2], found: &[Found; 2]) {
     for side in 0..2 {
         if found[side].is_some() {
-            // The failure that led here is the one that is told.
+            // Report the failure that led here.
             let _ = store.close(ids[side]).await;
         }
     }

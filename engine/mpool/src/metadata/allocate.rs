@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Objects come and go: allocation, commit, abort and deletion, the same for all kinds.
+//! The lifecycle of objects: allocation, commit, abort and deletion, the same for all kinds.
 //!
-//! Crash rules: an object is there after a power cut if and only if its creation was logged and its deletion was not.
+//! Crash rule: an object exists after a power cut if and only if its creation was logged and its deletion was not.
 //!
-//! Differs from mpool: an allocation that finds no space waits for erasures under way and for nothing else, instead
-//! of trying 1024 times; other errors are not retried. Whether an object is busy, committed or gone is looked at under
-//! its lock.
+//! Differs from mpool: an allocation that finds no space waits for erasures in progress and for nothing else, instead
+//! of retrying 1024 times; other errors are not retried. Whether an object is busy, committed or removed is checked
+//! under its lock.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,28 +22,28 @@ use crate::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
 use crate::space_map::Policy;
 use crate::Pool;
 
-/// Most objects whose creations are one batch of records: less than the smallest container holds.
+/// The most objects whose creations are one batch of records: less than the smallest container holds.
 const COMMITTED_TOGETHER: usize = 256;
 
-/// Which of an object's states an operation looks for.
+/// The states of objects that a lookup considers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
     /// Committed objects only.
     Committed,
     /// Uncommitted objects only.
     Uncommitted,
-    /// Both.
+    /// Objects in either state.
     Both,
 }
 
-/// What a new object is to be.
+/// The properties of a new object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
-    /// Kind of object.
+    /// The kind of object.
     pub kind: ObjectType,
-    /// Where it is to lie.
+    /// The media class of its drive.
     pub class: MediaClass,
-    /// Zones, at least 1.
+    /// The number of zones, at least 1.
     pub zones: u64,
     /// Spare zones may be used, and are used first.
     pub spare: bool,
@@ -90,7 +90,7 @@ impl Pool {
         Ok(object)
     }
 
-    /// Allocates an uncommitted object with a given id that was handed out before.
+    /// Allocates an uncommitted object with a given id that was allocated before.
     pub(crate) async fn reallocate(&self, id: ObjectId, wish: Wish) -> Result<Rc<Object>> {
         let refuse = |reason: &str| Err(PoolError::invalid(id.to_string(), reason));
         let Some(container) = self.client_container(id.slot()).filter(|_| id.kind() == Some(wish.kind)) else {
@@ -103,7 +103,7 @@ impl Pool {
             return Err(PoolError::new(Kind::Exists, id.to_string(), "the object is there already"));
         }
         let object = self.place(id, wish, self.drive_of(wish.class)?).await?;
-        // Space may have been waited for.
+        // Another task may have run while this one waited for space.
         if container.knows(id) {
             self.erase_later(object);
             return Err(PoolError::new(Kind::Exists, id.to_string(), "the object is there already"));
@@ -112,7 +112,7 @@ impl Pool {
         Ok(object)
     }
 
-    /// Takes zones for an object, waiting for erasures when there are none.
+    /// Allocates zones for an object, waiting for erasures when there are none.
     pub(super) async fn place(&self, id: ObjectId, wish: Wish, drive: Rc<Drive>) -> Result<Rc<Object>> {
         let extent = self.take_zones(wish, &drive).await?;
         let uuid = (wish.kind == ObjectType::Mlog).then(|| self.new_uuid());
@@ -156,8 +156,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Commits logs and slab objects together: those of one container with one write of its log. Which of them a failure
-    /// or a power cut leaves committed is open; the rest is uncommitted. Those that are committed already stay so.
+    /// Commits logs and slab objects together: those of one container with one write of its log. After a failure or a
+    /// power cut any of them may be committed; the rest is uncommitted. Committed ones stay so.
     ///
     /// # Errors
     /// NotFound. Invalid: an mblock, whose length could still change. Io.
@@ -168,7 +168,7 @@ impl Pool {
             if id.kind() == Some(ObjectType::Mblock) {
                 return Err(PoolError::invalid(id.to_string(), "mblocks are committed one by one"));
             }
-            // What is held is not aborted meanwhile.
+            // A held object cannot be aborted meanwhile.
             let object = self.find(*id, Search::Both)?.hold();
             written[object.class().index()] |= object.kind() == ObjectType::Slab;
             of_slots.entry(id.slot()).or_default().push(object);
@@ -205,7 +205,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes an uncommitted object back.
+    /// Frees an uncommitted object.
     pub(crate) async fn abort_object(&self, object: Hold) -> Result<()> {
         let _changing = object.lock().exclusive().await;
         self.refuse_unless(&object, ObjectState::Uncommitted)?;
@@ -231,7 +231,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Refuses an object that is in another state, or that anybody but the caller holds.
+    /// Refuses an object in another state, or one with holds besides the caller's.
     fn refuse_unless(&self, object: &Hold, state: ObjectState) -> Result<()> {
         if object.state() == ObjectState::Removed {
             return Err(gone(object));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Records into containers, and the compaction of a container.
+//! Appends records to containers, and compacts containers.
 //!
-//! Both are called with the container's compaction lock held. A record is durable when the call returns. A full log is
-//! compacted on the spot and the record appended once more.
+//! Both need the container's compaction lock. A record is durable when the call returns. A full log is compacted on the
+//! spot, and the record appended again.
 //!
-//! Differs from mpool: a failed compaction closes the pair before it is opened again; after five attempts the
-//! container is in doubt ([`super::doubt`]), which fails every later change cleanly until it can be compacted. While the
-//! old log is the valid one nothing is lost by that.
+//! Differs from mpool: a failed compaction closes the pair before it is reopened; after five attempts the container is
+//! in doubt ([`super::doubt`]), which makes every later change fail cleanly until a compaction succeeds. Nothing is
+//! lost by that, because the old log is still valid.
 
 use std::rc::Rc;
 
@@ -23,14 +23,14 @@ impl Pool {
     /// Appends one record, durably.
     ///
     /// # Errors
-    /// The record cannot be written, or what was in doubt before cannot be settled. Whether the record is on media is then
-    /// not known: the container is in doubt.
+    /// The record cannot be written, or an earlier doubt cannot be resolved. It is then unknown whether the record is
+    /// on media: the container is in doubt.
     pub(super) async fn append_record(&self, container: &Container, record: &Record) -> Result<()> {
         self.append_records(container, std::slice::from_ref(record)).await
     }
 
     /// Appends records that belong together, durably: a power cut leaves all of them or the first few. After a
-    /// compaction all are appended anew, so each must bear being there twice.
+    /// compaction all are appended again, so each must tolerate being there twice.
     ///
     /// # Errors
     /// As for [`Pool::append_record`].
@@ -60,7 +60,8 @@ impl Pool {
         again
     }
 
-    /// Appends records. A version is left out when there was a compaction after the first `compactions`: it begins with one.
+    /// Appends records. A version record is left out if a compaction happened after the first `compactions`: the
+    /// compacted log begins with one.
     async fn try_append(&self, container: &Container, records: &[Record], compactions: u64) -> Result<()> {
         let mdc = self.resting_mdc(container).await?;
         let compacted = container.compactions.get() != compactions;
@@ -74,8 +75,8 @@ impl Pool {
         Ok(())
     }
 
-    /// The open pair of a container, no compaction of which is under way. A caller that was dropped in the middle of a
-    /// compaction has left one: the old log is still the valid one then, so the pair is opened anew.
+    /// The open pair of a container, without a compaction in progress. If a caller was dropped in the middle of a
+    /// compaction, the old log is still valid, so the pair is reopened.
     async fn resting_mdc(&self, container: &Container) -> Result<Rc<Mdc>> {
         let slot = container.slot();
         let mdc =
@@ -89,10 +90,10 @@ impl Pool {
         Ok(fresh)
     }
 
-    /// Rewrites a container so that it has one record for each thing that is.
+    /// Rewrites a container so that it has one record for each object and property.
     ///
     /// # Errors
-    /// Five attempts failed, or the drive is suspect; the container is in doubt.
+    /// All attempts failed, or the drive is suspect; the container is in doubt.
     pub(super) async fn compact(&self, container: &Container) -> Result<()> {
         let attempts = self.tunables.borrow().compaction_attempts();
         let mut last = None;
@@ -116,10 +117,10 @@ impl Pool {
         Err(error)
     }
 
-    /// One attempt. Nothing is in doubt after a success.
+    /// Makes one attempt. A success resolves all doubt.
     pub(super) async fn compact_once(&self, container: &Container) -> Result<()> {
         if container.unread.get() {
-            // Whatever was not read would be lost.
+            // Objects that were not read would be lost.
             let reason = "its records were not all read, so it is not written anew";
             return Err(PoolError::invalid(container.slot().to_string(), reason));
         }
@@ -128,7 +129,7 @@ impl Pool {
         mdc.cstart().await?;
         let written = self.write_state(container, &mdc).await;
         if let Err(error) = written {
-            // The new log stays without its end marker, so the old one counts.
+            // The new log has no end marker, so the old one counts.
             mdc.abandon().await;
             return Err(error);
         }
@@ -172,7 +173,7 @@ impl Pool {
         records
     }
 
-    /// Opens the pair of logs of a container.
+    /// Opens the log pair of a container.
     pub(super) async fn open_pair(&self, slot: Slot) -> Result<Rc<Mdc>> {
         let ids = ObjectId::mdc_logs(slot);
         Mdc::open(self.store(), ids, MdcFlags { skip_ser: true }).await

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Compaction ahead of need, and more containers ahead of need, so that no client's commit pays for
-//! them; and the choice of the container for a new object.
+//! Compacts containers and adds containers ahead of need, so that no client's commit pays for that; chooses the
+//! container for a new object.
 //!
-//! One container is looked at in each period, in rotation, never MDC0. Containers near the rotation's hand get no new
-//! objects meanwhile. A log that has become much longer than it needs to be, MDC0's too, waits for no period: it is compacted
-//! as soon as somebody has written to it, so that it does not matter when the power goes off.
+//! Each period considers one container, in rotation, never MDC0. Meanwhile the containers next in the rotation get no
+//! new objects. A log, MDC0's too, that has become much longer than necessary waits for no period: it is compacted
+//! right after a write to it, so that a power cut at any time leaves no long logs.
 
 use std::rc::{Rc, Weak};
 
@@ -18,15 +18,15 @@ use crate::units::Nanos;
 use crate::usage_log::{log_usage, ClassSpace};
 use crate::{selection, Pool};
 
-/// Bytes that a log may be longer than it needs to be, besides twice as long.
+/// Bytes that a log may exceed twice its live size by.
 const LEAST_WASTE_BYTES: u64 = 1 << 20;
 
-/// How full a container's log is, and how much of it is of use.
+/// The fill of a container's log, and the live part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fill {
-    /// Bytes of the active log that are used.
+    /// Used bytes of the active log.
     pub used: u64,
-    /// Bytes of the active log.
+    /// Total bytes of the active log.
     pub capacity: u64,
     /// Bytes that a compaction would write.
     pub live: u64,
@@ -39,34 +39,33 @@ impl Fill {
         percent(self.used, self.capacity)
     }
 
-    /// Bytes that a compaction would give back: records that count no more, and what is left empty in blocks that are
-    /// written for one record.
+    /// Bytes that a compaction would free: dead records, and the empty rest of blocks that were written for one record.
     #[must_use]
     pub fn garbage(&self) -> u64 {
         self.used.saturating_sub(self.live)
     }
 
-    /// The same, of the used bytes, in percent.
+    /// Garbage in percent of the used bytes.
     #[must_use]
     pub fn garbage_percent(&self) -> u64 {
         percent(self.garbage(), self.used)
     }
 
-    /// The log has become so much longer than it needs to be that an activation would notice: a compaction now costs less
-    /// than was written since the last one.
+    /// True when the log is so much longer than necessary that an activation would take noticeably longer: a compaction
+    /// now costs less than was written since the last one.
     #[must_use]
     pub fn is_wasteful(&self) -> bool {
         self.garbage() > self.live.saturating_add(LEAST_WASTE_BYTES)
     }
 
-    /// Several containers as one.
+    /// The sum of two fills.
     #[must_use]
     pub fn plus(self, other: Fill) -> Fill {
         Fill { used: self.used + other.used, capacity: self.capacity + other.capacity, live: self.live + other.live }
     }
 }
 
-/// What the usage log watches: nothing in a pool whose only client does.
+/// The spaces that the usage log watches: none in a pool whose only client watches them itself.
 fn class_spaces(pool: &Weak<Pool>) -> Vec<ClassSpace> {
     let watched = pool.upgrade().filter(|pool| pool.params().label != OWN_LABEL);
     let drives = watched.map(|pool| pool.drives()).unwrap_or_default();
@@ -80,14 +79,14 @@ fn percent(part: u64, whole: u64) -> u64 {
     u64::try_from(u128::from(part) * 100 / u128::from(whole.max(1))).unwrap_or(u64::MAX)
 }
 
-/// How many containers to have when there are `clients` now: the next multiple of a set, at most 255.
+/// The number of containers to have when there are `clients` now: the next multiple of a set, at most 255.
 #[must_use]
 pub fn next_container_count(clients: usize, set: usize) -> usize {
     ((clients / set + 1) * set).min(SLOTS - 1)
 }
 
 impl Pool {
-    /// How full a container is.
+    /// The fill of a container.
     pub(crate) fn fill(&self, container: &Container) -> Fill {
         let Some(log) = container.mdc().and_then(|mdc| mdc.active().ok()) else { return Fill::default() };
         let (used, capacity) = log.fill();
@@ -102,7 +101,7 @@ impl Pool {
         self.selection.borrow_mut().select()
     }
 
-    /// Weighs the containers anew.
+    /// Recomputes the weights of the containers.
     pub(crate) fn rebuild_selection(&self) {
         let clients = self.containers().filter(|container| container.slot() != Slot::ZERO && container.is_open());
         let fills: Vec<_> = clients
@@ -110,7 +109,7 @@ impl Pool {
                 let fill = self.fill(container);
                 let slot = container.slot();
                 match container.doubt() {
-                    // As one that is full: only when there is no other.
+                    // As a full container: chosen only when there is no other.
                     Some(_) => selection::Fill { slot, free_bytes: 0, capacity_bytes: fill.capacity.max(1) },
                     None => {
                         let free_bytes = fill.capacity.saturating_sub(fill.used);
@@ -126,7 +125,7 @@ impl Pool {
         }
     }
 
-    /// Starts what a pool does by itself: compaction ahead of need and the usage log.
+    /// Starts the background tasks of a pool: compaction ahead of need and the usage log.
     pub(crate) fn start_background(&self) {
         self.start_usage_log();
         self.start_compaction();
@@ -149,7 +148,7 @@ impl Pool {
         });
     }
 
-    /// Starts compaction ahead of need. While it is disabled its periods go by.
+    /// Starts compaction ahead of need. While it is disabled its periods pass without work.
     fn start_compaction(&self) {
         let weak = self.weak();
         self.compacting_waste.set(false);
@@ -167,14 +166,14 @@ impl Pool {
         });
     }
 
-    /// One period's work.
+    /// Does the work of one period.
     pub(crate) async fn compact_ahead(&self) {
         let slot = Slot(self.next_to_compact.get() as u8);
         let container = self.container(slot);
         if self.is_due(container) {
             let _rest = container.compaction.exclusive().await;
             if self.is_due(container) {
-                // A failure was logged, and the next period tries again.
+                // The failure was logged, and the next period retries.
                 let _ = self.compact(container).await;
             }
         }
@@ -186,8 +185,8 @@ impl Pool {
         self.trim_logs();
     }
 
-    /// Sees to it that a container that was written to is compacted beside its clients if it is much longer than it needs to
-    /// be. With blocks that are written for one record, of 4 KiB, it can become so many times in a period.
+    /// Starts a compaction in the background if a container that was written to is much longer than necessary. With
+    /// blocks of 4 KiB that are written for one record, that can happen many times in a period.
     pub(super) fn compact_waste_of(&self, container: &Container) {
         let allowed = self.tunables.borrow().no_alloc_mdcs() > 0 && !self.tasks.is_stopping();
         if !allowed || !self.fill(container).is_wasteful() || self.compacting_waste.replace(true) {
@@ -203,22 +202,22 @@ impl Pool {
         });
     }
 
-    /// Compacts the containers that are much longer than they need to be, whose turn it may not be for a while. MDC0 last:
-    /// each compaction is recorded there.
+    /// Compacts the containers that are much longer than necessary, whose turn in the rotation may be far off. MDC0
+    /// last: each compaction is recorded there.
     async fn compact_wasteful(&self) {
         let clients = self.containers().filter(|container| container.slot() != Slot::ZERO);
         for container in clients.chain([self.container(Slot::ZERO)]) {
             if self.fill(container).is_wasteful() {
                 let _rest = container.compaction.exclusive().await;
                 if self.fill(container).is_wasteful() {
-                    // A failure was logged, and the next period tries again.
+                    // The failure was logged, and the next period retries.
                     let _ = self.compact(container).await;
                 }
             }
         }
     }
 
-    /// Has the containers' logs give back the memory that they do not need just now.
+    /// Frees memory that the containers' logs do not need at present.
     fn trim_logs(&self) {
         for log in self.container(Slot::ZERO).all_committed() {
             if let Some(open) = log.open.borrow().as_ref() {
@@ -235,7 +234,7 @@ impl Pool {
             && fill.garbage_percent() >= u64::from(tunables.precompact_garbage_percent())
     }
 
-    /// Adds a set of containers when those that exist are full of objects that live.
+    /// Adds a set of containers when the existing ones are full of live objects.
     async fn grow_if_crowded(&self) {
         let all = self.containers().filter(|container| container.slot() != Slot::ZERO && container.is_open());
         let fill = all.fold(Fill::default(), |sum, container| sum.plus(self.fill(container)));
@@ -254,10 +253,10 @@ impl Pool {
         }
     }
 
-    /// Compacts what the next activation would read for nothing. It matters little: a failure leaves all as it is.
+    /// Compacts garbage that the next activation would otherwise read. Not essential: a failure changes nothing.
     async fn compact_at_the_end(&self, container: &Container) {
         let (fill, tunables) = (self.fill(container), self.tunables.borrow().clone());
-        // An activation that failed ends here, too, and leaves what it could not read as it is.
+        // A failed activation ends here, too, and must leave what it could not read as it is.
         let worth = !container.unread.get()
             && fill.garbage() > LEAST_WASTE_BYTES
             && fill.garbage_percent() >= u64::from(tunables.precompact_garbage_percent());
@@ -272,7 +271,7 @@ impl Pool {
     /// Closes all containers, MDC0 last because closing the others may still change it.
     ///
     /// # Errors
-    /// The last one; all are closed nevertheless.
+    /// The last failure; all containers are closed nevertheless.
     pub(crate) async fn close_containers(&self) -> Result<()> {
         let mut outcome = Ok(());
         for index in (0..self.container_count.get().max(1)).rev() {

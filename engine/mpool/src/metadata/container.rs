@@ -2,12 +2,12 @@
 
 //! One metadata container in memory: the objects that it describes and the state of its log pair.
 //!
-//! Invariants: what the container's log says of a committed object is never behind memory (log first, then memory);
-//! the committed objects and everything logged change only under `compaction`, held exclusively, so that whoever holds
-//! it sees them at rest.
+//! Invariants: the container's log is never behind memory about a committed object (log first, then memory); the
+//! committed objects and everything logged change only under `compaction`, held exclusively, so that its holder sees
+//! them at rest.
 //!
-//! Differs from mpool: the two trees need no lock of their own, since a pool lives on one thread and none of their
-//! changes waits in the middle.
+//! Differs from mpool: the two trees need no lock of their own, because a pool lives on one thread and no change of
+//! them awaits in the middle.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,18 +26,18 @@ pub const UNIQUIFIERS_PER_CHECKPOINT: u64 = 256;
 /// Records written to a container since its last compaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordCounts {
-    /// Objects created.
+    /// Records of created objects.
     pub creates: u64,
-    /// Whole descriptions replaced.
+    /// Records that replaced a whole description.
     pub updates: u64,
-    /// Objects deleted.
+    /// Records of deleted objects.
     pub deletes: u64,
-    /// Logs erased.
+    /// Records of erased logs.
     pub erases: u64,
 }
 
 impl RecordCounts {
-    /// All of them.
+    /// The number of all records.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.creates + self.updates + self.deletes + self.erases
@@ -48,32 +48,32 @@ impl RecordCounts {
 #[derive(Debug)]
 pub struct Container {
     slot: Slot,
-    /// Held by whoever changes what is logged.
+    /// Held during changes of logged state.
     pub(super) compaction: Lock,
-    /// Held while an id is made.
+    /// Held while an id is allocated.
     pub(super) identifiers: Lock,
-    /// The uniquifier handed out last.
+    /// The uniquifier allocated last.
     pub(super) last_uniquifier: Cell<u64>,
     /// The id checkpointed last.
     pub(super) checkpoint: Cell<Option<ObjectId>>,
-    /// The open pair of logs; none before it is opened.
+    /// The open log pair; none before it is opened.
     pub(super) mdc: RefCell<Option<Rc<Mdc>>>,
-    /// Not all records of its log have been read: memory does not have all that the log says.
+    /// Some records of its log have not been read: memory lacks part of the logged state.
     pub(super) unread: Cell<bool>,
-    /// Version of its content on media.
+    /// The version of its content on media.
     pub(super) version: Cell<ContentVersion>,
     pub(super) counts: Cell<RecordCounts>,
-    /// Bytes of the records of the committed objects, as a compaction writes them.
+    /// Bytes of the committed objects' records, as a compaction writes them.
     live_bytes: Cell<u64>,
-    /// All objects, by [`crate::MediaClass::index`].
+    /// Usage by all objects, by [`crate::MediaClass::index`].
     usage: Cell<[ObjectUsage; 2]>,
-    /// Compactions since it was opened.
+    /// Compactions since the container was opened.
     pub(super) compactions: Cell<u64>,
     committed: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
     uncommitted: RefCell<BTreeMap<ObjectId, Rc<Object>>>,
-    /// Why it is not known what its log says; see `doubt`.
+    /// Why the content of its log is uncertain; see `doubt`.
     doubt: RefCell<Option<String>>,
-    /// Objects whose zones become free once that is known.
+    /// Objects whose zones become free once that is resolved.
     limbo: RefCell<Vec<Rc<Object>>>,
 }
 
@@ -103,18 +103,18 @@ impl Container {
         }
     }
 
-    /// Its number.
+    /// The number of the container.
     #[must_use]
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// Why it is not known what its log says; none when it is.
+    /// Why the content of its log is uncertain; none when it is not.
     pub(super) fn doubt(&self) -> Option<String> {
         self.doubt.borrow().clone()
     }
 
-    /// Returns whether that is news.
+    /// Sets or clears the doubt; returns whether that is a change.
     pub(super) fn set_doubt(&self, doubt: Option<String>) -> bool {
         let before = self.doubt.replace(doubt).is_some();
         before != self.doubt.borrow().is_some()
@@ -138,37 +138,37 @@ impl Container {
         self.mdc.borrow().is_some()
     }
 
-    /// A committed object.
+    /// A committed object, by id.
     pub(crate) fn committed(&self, id: ObjectId) -> Option<Rc<Object>> {
         self.committed.borrow().get(&id).cloned()
     }
 
-    /// An uncommitted object.
+    /// An uncommitted object, by id.
     pub(super) fn uncommitted(&self, id: ObjectId) -> Option<Rc<Object>> {
         self.uncommitted.borrow().get(&id).cloned()
     }
 
-    /// All committed objects, in the order of their ids.
+    /// All committed objects, by id.
     pub(crate) fn all_committed(&self) -> Vec<Rc<Object>> {
         self.committed.borrow().values().cloned().collect()
     }
 
-    /// All uncommitted objects, in the order of their ids.
+    /// All uncommitted objects, by id.
     pub(super) fn all_uncommitted(&self) -> Vec<Rc<Object>> {
         self.uncommitted.borrow().values().cloned().collect()
     }
 
-    /// Bytes of the records of the committed objects.
+    /// Bytes of the committed objects' records.
     pub(super) fn live_bytes(&self) -> u64 {
         self.live_bytes.get()
     }
 
-    /// All objects, by [`crate::MediaClass::index`].
+    /// Usage by all objects, by [`crate::MediaClass::index`].
     pub(super) fn usage(&self) -> [ObjectUsage; 2] {
         self.usage.get()
     }
 
-    /// An mblock of the container has been written up to here.
+    /// Updates the written length of an mblock.
     pub(crate) fn set_written(&self, object: &Object, bytes: u64) {
         self.account(object, ObjectUsage::without);
         object.set_written(bytes);
@@ -182,7 +182,7 @@ impl Container {
         self.usage.set(usage);
     }
 
-    /// Takes in an object. Its id is in neither tree.
+    /// Adds an object, whose id must be in neither tree.
     pub(super) fn insert(&self, object: Rc<Object>) {
         assert!(!self.knows(object.id()), "{} is there already", object.id());
         let tree = match object.state() {
@@ -197,18 +197,18 @@ impl Container {
         tree.borrow_mut().insert(object.id(), object);
     }
 
-    /// Takes in the objects that its records describe, in the order of their ids. It has none yet.
+    /// Adds the objects that its records describe, sorted by id. The container must be empty.
     pub(super) fn fill(&self, objects: Vec<Rc<Object>>) {
         assert!(self.committed.borrow().is_empty(), "{} has objects already", self.slot);
         for object in &objects {
             self.account(object, ObjectUsage::with);
             self.live_bytes.set(self.live_bytes.get() + object.record_bytes());
         }
-        // A tree of what is in order is built from the leaves up.
+        // A tree of sorted input is built from the leaves up.
         *self.committed.borrow_mut() = objects.into_iter().map(|object| (object.id(), object)).collect();
     }
 
-    /// Moves an object from the uncommitted to the committed ones; it was logged just now.
+    /// Moves an object from the uncommitted to the committed ones, after it was logged.
     pub(super) fn commit(&self, object: &Rc<Object>) {
         let taken = self.uncommitted.borrow_mut().remove(&object.id());
         assert!(taken.is_some(), "{} is not uncommitted", object.id());
@@ -217,7 +217,7 @@ impl Container {
         self.committed.borrow_mut().insert(object.id(), Rc::clone(object));
     }
 
-    /// Takes an object out of its tree.
+    /// Removes an object from its tree.
     pub(super) fn remove(&self, object: &Object) {
         let mut tree = match object.state() {
             ObjectState::Committed => self.committed.borrow_mut(),

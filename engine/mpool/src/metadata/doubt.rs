@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Changes of metadata that failed: what is in doubt then, and how the pool gets out of it by itself.
+//! Failed changes of metadata: the resulting doubt, and how the pool recovers from it automatically.
 //!
-//! Whether a record whose write failed is on media is not known. So its container is *in doubt*: nothing more is logged
-//! in it until it has been written anew from memory, into the other log of its pair, which settles that the record does
-//! not count. That is tried at once, and then from time to time, with longer and longer pauses ([`Pool::mend`]). All
-//! other containers go on; new objects go to them.
+//! After a failed write it is unknown whether the record is on media. So its container is *in doubt*: nothing more is
+//! logged in it until it has been rewritten from memory, into the other log of its pair, which settles that the record
+//! does not count. That is tried at once, and then repeatedly, with growing pauses ([`Pool::mend`]). All other
+//! containers continue; new objects go to them.
 //!
-//! The drive is *suspect* only when it does not take a trial write either. No metadata is changed then, which answers at
-//! once instead of after many attempts; reads, and objects' own data, are not concerned.
+//! The drive is *suspect* only when a trial write fails too. Then no metadata is changed, so that calls fail at once
+//! instead of after many attempts; reads, and I/O on objects' own data, are not affected.
 //!
 //! Invariants, while a container is in doubt:
-//! * The zones of an object whose creation failed are not used again: its record may be on media.
+//! * The zones of an object whose creation failed are not reused: its record may be on media.
 //! * A log whose erasure failed takes no records and is not opened: they would be lost if the erasure is on media.
-//! * The logs of a container itself lie in MDC0, and those of MDC0 in the superblock: what is in doubt there is settled
-//!   before a log is opened that it concerns.
+//! * The logs of a container itself are described in MDC0, and those of MDC0 in the superblock: doubt there is resolved
+//!   before an affected log is opened.
 
 use std::rc::{Rc, Weak};
 
@@ -27,12 +27,12 @@ use crate::ids::Slot;
 use crate::units::Nanos;
 use crate::{superblocks, Pool};
 
-/// Pause before the first attempt at mending, and the longest.
+/// The pause before the first attempt at mending, and the longest pause.
 const FIRST_PAUSE: Nanos = Nanos(100_000_000);
 const LONGEST_PAUSE: Nanos = Nanos(30_000_000_000);
 
 impl Pool {
-    /// Takes note that a record of a container may or may not be on media.
+    /// Records that a record of a container may or may not be on media.
     pub(super) async fn distrust(&self, container: &Container, error: &PoolError) {
         if container.set_doubt(Some(error.to_string())) {
             let slot = container.slot();
@@ -44,16 +44,16 @@ impl Pool {
             self.tell_status();
         }
         if let (Kind::Io, Ok(drive)) = (error.kind(), self.metadata_drive()) {
-            // What it is found to be is noted.
+            // The result is recorded in the drive.
             let _ = self.judge(&drive, error).await;
         }
         self.start_mending();
     }
 
-    /// Finds out by a trial write whether a drive on which something failed is suspect.
+    /// Determines with a trial write whether a drive on which something failed is suspect.
     ///
     /// # Errors
-    /// It is.
+    /// The drive is suspect.
     pub(crate) async fn judge(&self, drive: &Drive, cause: &PoolError) -> Result<()> {
         match drive.probe().await {
             Err(error) if error.kind() == Kind::Io => {
@@ -93,10 +93,10 @@ impl Pool {
         }
     }
 
-    /// Sees to it that a record can be logged: settles what is in doubt. The compaction lock is held.
+    /// Ensures that a record can be logged: resolves a doubt. The compaction lock must be held.
     ///
     /// # Errors
-    /// The drive is suspect, or the container cannot be written anew.
+    /// The drive is suspect, or the container cannot be rewritten.
     pub(super) async fn settle(&self, container: &Container) -> Result<()> {
         self.refuse_suspect(&*self.metadata_drive()?)?;
         if container.doubt().is_none() {
@@ -105,7 +105,7 @@ impl Pool {
         self.compact_once(container).await
     }
 
-    /// A container was written anew.
+    /// Ends the doubt about a container that was rewritten.
     pub(super) fn trust(&self, container: &Container) {
         for object in container.all_committed() {
             object.set_erasure_in_doubt(false);
@@ -120,7 +120,7 @@ impl Pool {
         }
     }
 
-    /// Gives back the zones of an object that no record describes any more, once that is certain.
+    /// Frees the zones of an object that no record describes any more, once that is certain.
     pub(super) fn release_zones(&self, container: &Container, object: Rc<Object>) {
         match container.doubt() {
             Some(_) => container.put_in_limbo(object),
@@ -128,7 +128,7 @@ impl Pool {
         }
     }
 
-    /// Settles whether a log's erasure counts. The log's lock is held.
+    /// Resolves whether a log's erasure counts. The log's lock must be held.
     pub(super) async fn settle_erasure(&self, object: &Object) -> Result<()> {
         if !object.is_erasure_in_doubt() {
             return Ok(());
@@ -136,7 +136,7 @@ impl Pool {
         if self.mdc0_logs.iter().any(|log| log.id() == object.id()) {
             let mut superblock = self.superblock.borrow().clone();
             let written = self.write_superblock(&mut superblock).await;
-            // It is used up also when it failed: a copy may have it.
+            // The generation is consumed also by a failure: a copy may have it.
             self.superblock.borrow_mut().generation = superblock.generation;
             written?;
             self.mdc0_logs.iter().for_each(|log| log.set_erasure_in_doubt(false));
@@ -147,17 +147,17 @@ impl Pool {
         self.settle(container).await
     }
 
-    /// Rewrites the superblock that says where MDC0 is.
+    /// Rewrites the superblock that holds the place of MDC0.
     pub(super) async fn write_superblock(&self, superblock: &mut crate::format::Superblock) -> Result<()> {
         let drive = self.metadata_drive()?;
         superblocks::update(&drive, superblock, self.format.superblock, &*self.host).await
     }
 
-    /// Tries now, once, whether all drives take writes, and mends what can be mended.
+    /// Tests once whether all drives take writes, and mends what can be mended.
     pub async fn try_again(&self) {
         for drive in self.drives() {
             let cause = PoolError::new(Kind::Io, drive.subject(), "it was asked whether it takes writes");
-            // What it is found to be is noted.
+            // The result is recorded in the drive.
             let _ = self.judge(&drive, &cause).await;
         }
         self.mend().await;
@@ -180,12 +180,12 @@ impl Pool {
         });
     }
 
-    /// Tries everything again that failed. True when nothing is left.
+    /// Retries everything that failed. True when nothing is left.
     async fn mend(&self) -> bool {
         for drive in self.drives() {
             if let Some(cause) = drive.suspicion() {
                 let cause = PoolError::new(Kind::Io, drive.subject(), cause);
-                // It stays suspect, then.
+                // On an error the drive stays suspect.
                 let _ = self.judge(&drive, &cause).await;
             }
         }
@@ -202,7 +202,7 @@ impl Pool {
         self.faults().is_empty()
     }
 
-    /// What is wrong with drives and containers just now, and what becomes of it.
+    /// The present faults of drives and containers, and what is being done about them.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         let drives = self.drives();

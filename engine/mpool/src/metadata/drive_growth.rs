@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A drive takes in what its device has grown by, while the pool is in use.
+//! Adopts the growth of a drive's device, while the pool is in use.
 //!
-//! Order: the superblock, then MDC0's record, then the zones can be allocated. So no object ever lies beyond what a
-//! superblock says; a power cut in between leaves a superblock that is ahead of the record, which activation brings
-//! together.
+//! Order: the superblock, then MDC0's record, then the zones can be allocated. So no object ever lies beyond the end in
+//! the superblock; a power cut in between leaves a superblock that is ahead of the record, and activation reconciles
+//! them.
 //!
 //! Differs from mpool, where a drive grows at activation only.
 
@@ -17,10 +17,11 @@ use crate::ids::{MediaClass, Slot};
 use crate::{superblocks, Pool};
 
 impl Pool {
-    /// Takes in what the device of a class's drive has grown by. Returns whether there are more zones now.
+    /// Adopts the growth of the device of a class's drive. Returns whether there are more zones now.
     ///
     /// # Errors
-    /// NotFound: the class has no drive. Io: the drive has its old size, at the latest after the next activation the new.
+    /// NotFound: the class has no drive. Io: the drive keeps its old size, and may get the new one at the next
+    /// activation.
     pub(crate) async fn grow_drive(&self, class: MediaClass) -> Result<bool> {
         let drive = self.drive_of(class)?;
         let Some(device) = drive.device() else { return Ok(false) };
@@ -36,7 +37,7 @@ impl Pool {
         Ok(true)
     }
 
-    /// Describes a drive anew in its superblock.
+    /// Rewrites the description of a drive in its superblock.
     async fn rewrite_superblock(&self, drive: &Rc<Drive>, grown: DriveDescriptor) -> Result<()> {
         let is_main = self.superblock.borrow().drive.uuid == grown.uuid;
         let mut superblock: Superblock = match (is_main, drive.device()) {
@@ -60,7 +61,7 @@ impl Pool {
                     *self.superblock.borrow_mut() = superblock;
                 }
             }
-            // Its generation is used up: a copy may have it.
+            // The generation is consumed: a copy may have it.
             _ if is_main => self.superblock.borrow_mut().generation = superblock.generation,
             _ => {}
         }

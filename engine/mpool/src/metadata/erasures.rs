@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Zones on their way from an object back to the free ones.
+//! Erasures: zones on their way from an object back to the free ones.
 //!
-//! They are discarded first and become free only afterwards, so that a late discard cannot hit a new owner's data.
+//! Zones are discarded first and become free only afterwards, so that a late discard cannot hit a new owner's data.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use super::object::Object;
 use crate::host::Level;
 use crate::Pool;
 
-/// How many erasures are under way, and who waits for one to end.
+/// The erasures in progress, and the tasks that wait for one to end.
 #[derive(Debug, Default)]
 pub struct Erasures {
     under_way: Cell<usize>,
@@ -21,7 +21,7 @@ pub struct Erasures {
 }
 
 impl Erasures {
-    /// Waits until the next one ends; returns at once, with false, when there is none.
+    /// Waits until the next erasure ends; returns false at once when there is none.
     pub(super) async fn wait_for_one(&self) -> bool {
         if self.under_way.get() == 0 {
             return false;
@@ -35,14 +35,14 @@ impl Erasures {
     fn ended(&self) {
         self.under_way.set(self.under_way.get() - 1);
         for waiter in self.waiters.borrow_mut().drain(..) {
-            // Whoever stopped waiting need not be told.
+            // A cancelled waiter need not be woken.
             let _ = waiter.send(());
         }
     }
 }
 
 impl Pool {
-    /// Discards the zones of an object that no record describes any more, beside all else, and frees them then.
+    /// Discards the zones of an object that no record describes any more, in the background, then frees them.
     pub(super) fn erase_later(&self, object: Rc<Object>) {
         let erasures = Rc::clone(&self.erasures);
         erasures.under_way.set(erasures.under_way.get() + 1);

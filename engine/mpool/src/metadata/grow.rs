@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! More metadata containers, and the root MDC's logs.
+//! Adds metadata containers, and the root MDC's logs.
 //!
-//! A container is two logs described in MDC0. A power cut between their two creations leaves a half pair, which the
+//! A container is two logs described in MDC0. A power cut between their two creations leaves half a pair, which the
 //! next activation removes.
 
 use std::rc::Rc;
@@ -15,8 +15,8 @@ use crate::ids::{MediaClass, ObjectId, ObjectType, Slot, SLOTS};
 use crate::Pool;
 
 impl Pool {
-    /// Sees to it that there are `clients` client containers, as far as there is room. What fails is logged; that the
-    /// first cannot be made is an error.
+    /// Ensures that there are `clients` client containers, as far as there is room. A failure is logged; only failing
+    /// to make the first is an error.
     pub(crate) async fn ensure_containers(&self, clients: usize) -> Result<()> {
         let _set = self.activation.exclusive().await;
         while self.container_count.get() <= clients.min(SLOTS - 1) {
@@ -26,7 +26,7 @@ impl Pool {
             if have == 0 {
                 return Err(error.while_doing("making the first client container"));
             }
-            // It is tried in each period, and said once.
+            // This is tried in each period, but logged once.
             if !self.growth_refused.replace(true) {
                 self.log(Level::Warning, format!("it has {have} of {clients} client containers: {error}"));
             }
@@ -36,7 +36,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Makes one more container. The activation lock is held.
+    /// Adds one container. The activation lock must be held.
     ///
     /// # Errors
     /// NoSpace: 255 exist, or there are not enough zones; Io.
@@ -74,8 +74,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Allocates and discards a log of a container, unless an attempt that failed has left it. MDC0 describes it once it is
-    /// committed.
+    /// Allocates and discards a log of a container, unless a failed attempt has left one. MDC0 describes the log once
+    /// it is committed.
     async fn new_container_log(&self, id: ObjectId) -> Result<Rc<Object>> {
         let mdc0 = self.container(Slot::ZERO);
         if let Some(left) = mdc0.committed(id) {
@@ -92,7 +92,7 @@ impl Pool {
         Ok(log)
     }
 
-    /// Takes logs back that were not committed. What was is used by the next attempt, or removed by the next activation.
+    /// Frees uncommitted logs. Committed ones are used by the next attempt, or removed by the next activation.
     fn take_back(&self, logs: &[Rc<Object>]) {
         for log in logs.iter().filter(|log| log.state() == super::ObjectState::Uncommitted) {
             let mdc0 = self.container(Slot::ZERO);
@@ -101,7 +101,7 @@ impl Pool {
         }
     }
 
-    /// Sees to it that the root MDC's two logs exist.
+    /// Ensures that the root MDC's two logs exist.
     ///
     /// # Errors
     /// NoSpace; Io.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! New object ids, none of which is ever handed out twice, whatever is lost in a power cut.
+//! Allocation of object ids. No id is ever allocated twice, whatever a power cut loses.
 //!
-//! A container logs every 256th uniquifier before it hands it out. After a load it goes on 256 further than the last
-//! one logged, so what was handed out and lost lies below.
+//! A container logs every 256th uniquifier before it allocates it. After a load it continues 256 beyond the last logged
+//! one, so all ids that were allocated and lost lie below.
 
 use super::container::{Container, UNIQUIFIERS_PER_CHECKPOINT};
 use crate::error::{Kind, PoolError, Result};
@@ -12,7 +12,7 @@ use crate::ids::{ObjectId, ObjectType, MAX_UNIQUIFIER};
 use crate::Pool;
 
 impl Pool {
-    /// A new id in a client container. When its checkpoint cannot be logged, the id is not consumed.
+    /// Allocates an id in a client container. If its checkpoint cannot be logged, the id is not consumed.
     pub(super) async fn new_id(&self, container: &Container, kind: ObjectType) -> Result<ObjectId> {
         let _alone = container.identifiers.exclusive().await;
         let uniquifier = container.last_uniquifier.get() + 1;
@@ -31,7 +31,7 @@ impl Pool {
 }
 
 impl Container {
-    /// Goes on where no id can have been handed out before. Called once all records have been read.
+    /// Continues where no id can have been allocated before. Called once all records have been read.
     pub(super) fn resume_identifiers(&self) {
         let logged = self.checkpoint.get().map_or(0, ObjectId::uniquifier);
         self.last_uniquifier.set(logged.saturating_add(UNIQUIFIERS_PER_CHECKPOINT - 1));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading the metadata of all objects at activation.
+//! Reads the metadata of all objects at activation.
 //!
-//! MDC0 first, for the logs of the others; then these, several at a time. Records are applied in the order in which
-//! they were written, to a [`Roll`]; what it has in the end become objects. Their zones are taken when all are known, in the
-//! order of the zones. What does not fit together fails the activation: nothing is guessed.
+//! MDC0 comes first, for the logs of the others; then these, several at a time. Records are applied in the order in
+//! which they were written, to a [`Roll`]; the final content becomes objects. Their zones are marked as in use when all
+//! are known, in zone order. An inconsistency fails the activation: nothing is guessed.
 
 use std::cell::{Cell, RefCell};
 
@@ -24,15 +24,15 @@ use crate::Pool;
 type Found = [Vec<(Extent, ObjectId)>; 2];
 
 impl Pool {
-    /// Reads all objects, puts their zones into the space maps, and opens all containers. MDC0 is open.
+    /// Reads all objects, marks their zones in the space maps, and opens all containers. MDC0 must be open.
     ///
     /// # Errors
-    /// Metadata that is corrupt, contradicts itself or is newer than this software; Io.
+    /// Metadata that is corrupt, inconsistent or newer than this software; Io.
     pub(crate) async fn load_objects(&self) -> Result<()> {
         let mdc0 = self.container(Slot::ZERO);
         let found = RefCell::new(Found::default());
         self.load_container(mdc0, &found).await?;
-        // Containers that are repaired may need what is free.
+        // The repair of a container may need free zones.
         self.take_found(found.take())?;
         let count = self.validate_container_set().await?;
         self.container_count.set(count);
@@ -41,7 +41,8 @@ impl Pool {
         stream::iter(1..count)
             .for_each_concurrent(jobs, |slot| {
                 ordered(async move {
-                    // The first failure stops those that have not begun. The others end: they may be erasing a log.
+                    // The first failure stops the loads that have not begun. The others finish: they may be erasing a
+                    // log.
                     let failed = failure.take();
                     if failed.is_some() {
                         return failure.set(failed);
@@ -86,7 +87,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes the zones of objects in the space maps.
+    /// Marks the zones of objects as in use in the space maps.
     fn take_found(&self, found: Found) -> Result<()> {
         for (class, mut found) in MediaClass::ALL.into_iter().zip(found) {
             if found.is_empty() {
@@ -103,7 +104,7 @@ impl Pool {
         Ok(())
     }
 
-    /// What no single record shows. An id that was never handed out would be handed out once more.
+    /// Checks what no single record shows. An id that was never allocated would be allocated again.
     fn check_loaded(&self, container: &Container, object: &Object) -> Result<()> {
         let (id, last) = (object.id(), container.last_uniquifier.get());
         if container.slot() != Slot::ZERO && id.uniquifier() > last {
@@ -116,7 +117,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Hands all records of an open container to `apply`, the version record checked.
+    /// Passes all records of an open container to `apply`, after checking the version record.
     pub(super) async fn read_records(
         &self,
         container: &Container,
@@ -180,7 +181,7 @@ impl Pool {
             }
             Record::IdCheckpoint(id) => {
                 self.check_slot_number(container, id)?;
-                // An empty checkpoint may stand at the beginning.
+                // An empty checkpoint may be the first.
                 let empty = id == ObjectId(0) && container.checkpoint.get().is_none();
                 if !empty && container.checkpoint.get().is_some_and(|last| last.uniquifier() >= id.uniquifier()) {
                     return Err(PoolError::invalid(id.to_string(), "its checkpoint is not after the one before"));
@@ -223,7 +224,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Checks that MDC0 describes whole pairs of logs, and removes the half of a pair that a power cut may have left.
+    /// Checks that MDC0 describes whole pairs of logs, and removes the half pair that a power cut may have left.
     /// Returns the number of containers.
     async fn validate_container_set(&self) -> Result<usize> {
         let mdc0 = self.container(Slot::ZERO);
@@ -258,7 +259,7 @@ impl Pool {
         Ok(())
     }
 
-    /// New containers get logs of the average size of those that are there.
+    /// New containers get logs of the average size of the existing ones.
     fn learn_log_size(&self) {
         let zones: Vec<_> = self.container(Slot::ZERO).all_committed().iter().map(|log| log.extent().zones).collect();
         if !zones.is_empty() {
@@ -266,7 +267,7 @@ impl Pool {
         }
     }
 
-    /// Brings content of older versions to the present one: MDC0 first, so that it never mixes old and new records.
+    /// Converts content of older versions to the present one: MDC0 first, so that it never mixes old and new records.
     ///
     /// # Errors
     /// Io.

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The pool's metadata manager: which objects there are, and what is on media about them.
+//! The pool's metadata manager: which objects exist, and their description on media.
 //!
-//! A [`Container`] is one MDC: MDC0 describes the pool and the logs of MDC1 to MDC255, these describe clients' objects.
-//! [`Object`]s are born by `allocate`, recorded by `append` (which compacts a container when it is full), read back by
-//! `load`. `doubt` is for writes that failed. `store` opens and erases logs, `erasures` give zones back, `grow` adds
-//! containers, `drive_growth` zones, `background` compacts ahead of need and chooses containers, `properties` are the
-//! pool's own records, `usage` counts.
+//! A [`Container`] is one MDC: MDC0 describes the pool and the logs of MDC1 to MDC255; these describe clients' objects.
+//! `allocate` creates [`Object`]s, `append` records them (and compacts a full container), `load` reads them back.
+//! `doubt` handles failed writes. `store` opens and erases logs, `erasures` free zones, `grow` adds containers,
+//! `drive_growth` adds zones, `background` compacts ahead of need and chooses containers, `properties` are the pool's
+//! own records, `usage` counts.
 //!
-//! The rule for everything here: what is logged is never behind memory. Locks and their order are in
-//! [`crate::lock`].
+//! The rule for everything here: the log is never behind memory. Locks and their order are in [`crate::lock`].
 
 mod allocate;
 mod append;

@@ -2,11 +2,11 @@
 
 //! An object in memory: what mpool calls its layout.
 //!
-//! State: `Uncommitted -> Committed -> Removed`, or `Uncommitted -> Removed` by abort. An uncommitted
-//! object exists only here; a power cut makes it vanish, and its zones are free again.
+//! State: `Uncommitted -> Committed -> Removed`, or `Uncommitted -> Removed` by abort. An uncommitted object exists
+//! only in memory; a power cut makes it vanish, and its zones are free again.
 //!
-//! Invariants: `written` and `generation` change only under the object's lock, held exclusively; of a committed object
-//! also only after the change was logged. An object with holds is not removed.
+//! Invariants: `written` and `generation` change only under the object's lock, held exclusively; those of a committed
+//! object also only after the change was logged. An object with holds is not removed.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use crate::lock::{Lock, Rank};
 use crate::mlog::record::DESCRIPTOR_BYTES;
 use crate::mlog::Mlog;
 
-/// Where an object is in its life.
+/// The state of an object in its lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectState {
     /// Allocated, in memory only.
@@ -32,7 +32,7 @@ pub enum ObjectState {
     Removed,
 }
 
-/// An open log, shared by all who have opened it.
+/// An open log, shared by all openers.
 #[derive(Debug)]
 pub(super) struct OpenLog {
     pub(super) log: Rc<Mlog>,
@@ -54,11 +54,11 @@ pub struct Object {
     holds: Cell<u32>,
     /// Its deletion is being logged.
     leaving: Cell<bool>,
-    /// Somebody writes it past the pool's framer.
+    /// Its owner writes it without the pool's framer.
     claimed: Cell<bool>,
     lock: Lock,
     pub(super) open: RefCell<Option<OpenLog>>,
-    /// Whether a log's last erasure counts is not known; see `doubt`.
+    /// It is unknown whether a log's last erasure counts; see `doubt`.
     erasure_in_doubt: Cell<bool>,
 }
 
@@ -99,7 +99,7 @@ impl Object {
         }))
     }
 
-    /// The record that describes it as it is now.
+    /// The record that describes the present object.
     #[must_use]
     pub(super) fn creation(&self) -> ObjectCreate {
         ObjectCreate {
@@ -112,55 +112,55 @@ impl Object {
         }
     }
 
-    /// Bytes that its creation takes in a log, with the record's descriptor.
+    /// Bytes of its creation record in a log, with the record's descriptor.
     pub(super) fn record_bytes(&self) -> u64 {
         let bytes = ObjectCreate::encoded_bytes(self.kind) + DESCRIPTOR_BYTES;
         bytes as u64
     }
 
-    /// Its name.
+    /// The id, unique for the life of the pool.
     #[must_use]
     pub fn id(&self) -> ObjectId {
         self.id
     }
 
-    /// Its kind.
+    /// The kind, which the id contains.
     #[must_use]
     pub fn kind(&self) -> ObjectType {
         self.kind
     }
 
-    /// Where it is stored.
+    /// The media class of its drive.
     #[must_use]
     pub fn class(&self) -> MediaClass {
         self.class
     }
 
-    /// The drive that it is stored on.
+    /// The drive with its zones.
     #[must_use]
     pub fn drive(&self) -> &Rc<Drive> {
         &self.drive
     }
 
-    /// Its zones.
+    /// The zones of the object.
     #[must_use]
     pub fn extent(&self) -> Extent {
         self.extent
     }
 
-    /// Identity of a log's blocks; none for other objects.
+    /// The UUID in a log's blocks; none for other objects.
     #[must_use]
     pub fn uuid(&self) -> Option<Uuid> {
         self.uuid
     }
 
-    /// Bytes that it has room for.
+    /// The bytes of its zones.
     #[must_use]
     pub fn capacity_bytes(&self) -> u64 {
         self.extent.zones.saturating_mul(self.drive.zone_bytes())
     }
 
-    /// Bytes written to an mblock.
+    /// Bytes written to an mblock; 0 for other objects.
     #[must_use]
     pub fn written_bytes(&self) -> u64 {
         self.written.get()
@@ -171,7 +171,7 @@ impl Object {
         self.written.set(bytes);
     }
 
-    /// A log's generation; 0 for other objects.
+    /// The generation of a log; 0 for other objects.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.get()
@@ -182,7 +182,7 @@ impl Object {
         self.generation.set(generation);
     }
 
-    /// Whether a log's last erasure counts is not known: it may lose what is written to it.
+    /// True if it is unknown whether a log's last erasure counts: records appended now may be lost.
     pub(super) fn is_erasure_in_doubt(&self) -> bool {
         self.erasure_in_doubt.get()
     }
@@ -194,7 +194,7 @@ impl Object {
         }
     }
 
-    /// Where it is in its life.
+    /// The present state.
     #[must_use]
     pub fn state(&self) -> ObjectState {
         self.state.get()
@@ -204,7 +204,7 @@ impl Object {
         self.state.set(state);
     }
 
-    /// The lock that its readers share and its changer holds alone.
+    /// The lock that reads share and changes hold exclusively.
     pub(crate) fn lock(&self) -> &Lock {
         &self.lock
     }
@@ -216,7 +216,7 @@ impl Object {
         Hold(Rc::clone(self))
     }
 
-    /// As [`Object::hold`], for who does not take the lock: none while it is being deleted.
+    /// As [`Object::hold`], for callers that do not take the lock: none while the object is being deleted.
     #[must_use]
     pub fn hold_unless_leaving(self: &Rc<Object>) -> Option<Hold> {
         (!self.leaving.get()).then(|| self.hold())
@@ -226,13 +226,13 @@ impl Object {
         self.leaving.set(leaving);
     }
 
-    /// True for a log that somebody has open, or has claimed.
+    /// True for a log that is open or claimed.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open.borrow().is_some() || self.claimed.get()
     }
 
-    /// True for a log that somebody writes past the pool's framer.
+    /// True for a log whose owner writes it without the pool's framer.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
         self.claimed.get()
@@ -242,19 +242,19 @@ impl Object {
         self.claimed.set(claimed);
     }
 
-    /// Holds on it, without the pool's own.
+    /// The number of holds, without the pool's own reference.
     #[must_use]
     pub fn holds(&self) -> u32 {
         self.holds.get()
     }
 }
 
-/// Keeps an object from being deleted: an operation under way, an open log, a map.
+/// Keeps an object from being deleted: for an operation in progress, an open log, a map.
 #[derive(Debug)]
 pub struct Hold(Rc<Object>);
 
 impl Hold {
-    /// The object.
+    /// The held object.
     #[must_use]
     pub fn object(&self) -> &Rc<Object> {
         &self.0

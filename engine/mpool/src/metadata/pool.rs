@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An active pool: what all of its operations share.
+//! An active pool: the shared state of all of its operations.
 //!
-//! Invariants: the number of containers never decreases while the pool is active, and those below it are
-//! open; drives are only added; a zone belongs to one object, to the superblocks, to an erasure under way, or is free.
+//! Invariants: the number of containers never decreases while the pool is active, and all of them are open; drives are
+//! only added; a zone belongs to one object, to the superblocks, to an erasure in progress, or is free.
 
 use core::fmt;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -27,15 +27,15 @@ use crate::tunables::{KeptTunable, Tunables};
 /// An active pool. Lives on one thread; see [`Host`].
 pub struct Pool {
     pub(crate) host: Rc<dyn Host>,
-    /// In force: the host's, and over them those that the pool keeps.
+    /// The tunables in force: the host's, overridden by those stored in the pool.
     pub(crate) tunables: RefCell<Tunables>,
-    /// Those that were set for this pool, as media have them.
+    /// The tunables stored in this pool, as on media.
     pub(crate) kept_tunables: RefCell<BTreeMap<KeptTunable, u64>>,
     uuid: Uuid,
     name: String,
     pub(crate) format: MediaFormat,
     drives: RefCell<Vec<Rc<Drive>>>,
-    /// The superblock of the drive that MDC0 lies on, as it is on media.
+    /// The superblock of the drive that holds MDC0, as it is on media.
     pub(crate) superblock: RefCell<Superblock>,
     /// One for each slot; those from `container_count` on are not in use.
     containers: Vec<Container>,
@@ -47,16 +47,16 @@ pub struct Pool {
     pub(crate) config: RefCell<MpConfig>,
     spares: [Cell<u8>; 2],
     pub(crate) selection: RefCell<Selector>,
-    /// The container that background compaction looks at next.
+    /// The container that background compaction considers next.
     pub(crate) next_to_compact: Cell<usize>,
-    /// A task compacts what is much too long; or none may yet, because the pool is being activated.
+    /// A task compacts wasteful logs; or none may yet, because the pool is being activated.
     pub(crate) compacting_waste: Cell<bool>,
     /// Held while containers are added or the whole set changes.
     pub(crate) activation: Lock,
     pub(crate) erasures: Rc<Erasures>,
-    /// More containers were wanted than there was room for, and the operator knows.
+    /// More containers were wanted than there was room for, and that was logged.
     pub(crate) growth_refused: Cell<bool>,
-    /// A task tries again what failed.
+    /// A task retries what failed.
     pub(crate) mending: Cell<bool>,
     pub(crate) tasks: TaskGroup,
     pub(crate) maps: OnceCell<Rc<MapTable>>,
@@ -71,11 +71,11 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// A pool on these drives, without any I/O yet. `superblock` is that of the drive that MDC0 lies on; `config` is in
+    /// A pool on these drives, without any I/O yet. `superblock` is that of the drive that holds MDC0; `config` is in
     /// force until one is read from media.
     ///
     /// # Errors
-    /// Invalid: the superblock says nothing of MDC0, or the drive of CAPACITY is missing.
+    /// Invalid: the superblock has no place of MDC0. NoDrive: the drive of CAPACITY is missing.
     pub(crate) fn assemble(
         host: Rc<dyn Host>,
         tunables: Tunables,
@@ -114,19 +114,19 @@ impl Pool {
         }))
     }
 
-    /// The world that it lives in.
+    /// The services of the host that the pool uses.
     #[must_use]
     pub fn host(&self) -> &Rc<dyn Host> {
         &self.host
     }
 
-    /// The pool's identity.
+    /// The UUID, which an import changes.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
         self.uuid
     }
 
-    /// The pool's name.
+    /// The name, which a rename changes while the pool is inactive.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -141,7 +141,7 @@ impl Pool {
     /// The drive of a class.
     ///
     /// # Errors
-    /// NotFound: no drive has joined it.
+    /// NotFound: the class has no drive.
     pub fn drive_of(&self, class: MediaClass) -> Result<Rc<Drive>> {
         let drives = self.drives.borrow();
         let drive = drives.iter().find(|drive| drive.class() == class);
@@ -150,20 +150,20 @@ impl Pool {
         })
     }
 
-    /// Takes in a drive whose record was logged just now.
+    /// Adds a drive whose record has just been logged.
     pub(crate) fn publish_drive(&self, drive: Rc<Drive>) {
         assert!(self.drive_of(drive.class()).is_err(), "one drive in each class");
         drive.set_chunk_bytes(self.tunables.borrow().chunk_kib() as usize * 1024);
         self.drives.borrow_mut().push(drive);
     }
 
-    /// The configuration that is kept on media.
+    /// The configuration stored on media.
     #[must_use]
     pub fn config(&self) -> MpConfig {
         self.config.borrow().clone()
     }
 
-    /// Spare zones of a class, in percent.
+    /// The percentage of spare zones of a class.
     #[must_use]
     pub fn spare_percent(&self, class: MediaClass) -> u8 {
         self.spares[class.index()].get()
@@ -173,7 +173,7 @@ impl Pool {
         self.spares[class.index()].set(percent);
     }
 
-    /// Number of metadata containers in use, MDC0 among them.
+    /// The number of metadata containers in use, including MDC0.
     #[must_use]
     pub fn container_count(&self) -> usize {
         self.container_count.get()
@@ -188,25 +188,22 @@ impl Pool {
         self.containers.iter().take(self.container_count.get())
     }
 
-    /// The container of a client's object.
-    ///
-    /// # Errors
-    /// NotFound: no container in use has that slot, or it is MDC0, which describes no client's object.
+    /// The container for a client's object. None when no container in use has that slot, or when it is MDC0, which describes no client's object.
     pub(crate) fn client_container(&self, slot: Slot) -> Option<&Container> {
         (slot != Slot::ZERO && slot.index() < self.container_count.get()).then(|| self.container(slot))
     }
 
-    /// Version that new content is written in.
+    /// The version of new content.
     pub(crate) fn content_version(&self) -> ContentVersion {
         self.format.content
     }
 
-    /// Logs of this pool may have blocks of header version 1.
+    /// True if logs of this pool may have blocks with headers of version 1.
     pub(crate) fn accepts_v1_logs(&self) -> bool {
         self.superblock.borrow().flags.contains(SuperblockFlags::LEGACY_LOGS)
     }
 
-    /// What the UUIDs of its volumes, as they are recorded, are exclusive-ored with.
+    /// The mask that recorded UUIDs of volumes are XORed with.
     #[must_use]
     pub fn volume_mask(&self) -> Uuid {
         self.superblock.borrow().volume_mask
@@ -216,7 +213,7 @@ impl Pool {
         self.me.clone()
     }
 
-    /// How messages call it.
+    /// The name of the pool in messages.
     pub(crate) fn subject(&self) -> String {
         format!("pool '{}'", self.name)
     }
@@ -226,7 +223,7 @@ impl Pool {
     }
 }
 
-/// The logs of MDC0 as objects, which no record describes.
+/// The logs of MDC0 as objects; no record describes them.
 fn mdc0_logs(drives: &[Rc<Drive>], superblock: &Superblock) -> Result<[Rc<Object>; 2]> {
     let subject = || format!("pool '{}'", superblock.name.as_str());
     let Some(location) = &superblock.metadata else {

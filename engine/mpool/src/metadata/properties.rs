@@ -4,8 +4,8 @@
 //!
 //! Each change is logged under MDC0's compaction lock before memory changes (defect 14).
 //!
-//! Differs from mpool: a spare percentage of a class without a drive is not an error but of no effect. It is what a
-//! power cut leaves of an unfinished creation or addition of a drive.
+//! Differs from mpool: a spare percentage of a class without a drive is not an error but ignored. A power cut leaves it
+//! when it interrupts a creation or the addition of a drive.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -18,23 +18,23 @@ use crate::ids::{MediaClass, Slot};
 use crate::tunables::KeptTunable;
 use crate::Pool;
 
-/// What MDC0 says of the pool as a whole.
+/// The pool's properties in MDC0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     /// The last description of each class's drive.
     pub drives: [Option<DriveDescriptor>; 2],
     /// The last spare percentage of each class.
     pub spares: [Option<u8>; 2],
-    /// Version of the content.
+    /// The version of the content.
     pub version: ContentVersion,
     /// The configuration, if one was stored.
     pub config: Option<MpConfig>,
-    /// The tunables that were set for the pool.
+    /// The tunables stored in the pool.
     pub tunables: BTreeMap<KeptTunable, u64>,
 }
 
 impl Pool {
-    /// Reads the properties, ignoring objects: the first pass over MDC0. Opens MDC0.
+    /// Opens MDC0 and reads the properties, ignoring objects: the first pass over MDC0.
     ///
     /// # Errors
     /// MDC0 is corrupt or of a newer version; Io.
@@ -83,7 +83,7 @@ impl Pool {
         self.log_version(container).await
     }
 
-    /// Writes the version record, the first of a container's content, where the version has one.
+    /// Writes the version record, the first of a container's content, unless the version is the original.
     pub(super) async fn log_version(&self, container: &Container) -> Result<()> {
         let _rest = container.compaction.exclusive().await;
         let version = self.content_version();
@@ -94,8 +94,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Records a drive and then takes it in: from here on it is a member. Its spare percentage is recorded before it, so
-    /// that a power cut leaves a member with the right one, or none.
+    /// Records a drive and then adds it: from here on it is a member. Its spare percentage is recorded first, so that a
+    /// power cut leaves a member with the right one, or no member.
     ///
     /// # Errors
     /// Invalid: more than 100 percent. Io: the drive is no member.
@@ -112,7 +112,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Records the description of a member that has changed.
+    /// Records the changed description of a member.
     ///
     /// # Errors
     /// Io.
@@ -157,10 +157,10 @@ impl Pool {
         Ok(())
     }
 
-    /// Sets tunables for this pool and keeps them; all of them, or after a power cut the first few.
+    /// Stores tunables in this pool and applies them; after a power cut all of them, or the first few, are stored.
     ///
     /// # Errors
-    /// Invalid: a value is not in its range. NotSupported: the pool's format has no place for them. Io: nothing has changed.
+    /// Invalid: a value is out of range. NotSupported: the pool's format has no tunables. Io: nothing has changed.
     pub(crate) async fn log_tunables(&self, wanted: &BTreeMap<KeptTunable, u64>) -> Result<()> {
         if self.content_version() < ContentVersion::TUNABLES {
             let reason = format!("tunables are kept since version {} of its content", ContentVersion::TUNABLES);
@@ -173,8 +173,8 @@ impl Pool {
         self.tune(wanted)
     }
 
-    /// Puts tunables of this pool into force, as far as they can be while it is active: the budget of the cache and how many
-    /// containers are loaded together count from the next activation on, periods from their next begin.
+    /// Applies tunables of this pool, as far as that is possible while it is active: the budget of the cache and the
+    /// number of containers loaded together apply from the next activation on, periods from their next start.
     fn tune(&self, wanted: &BTreeMap<KeptTunable, u64>) -> Result<()> {
         let mut tunables = self.tunables.borrow().clone();
         for (&tunable, &value) in wanted {

@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The objects that a container's records describe, while these are read.
+//! The objects that a container's records describe, while the records are read.
 //!
-//! Most records come in the order of the ids, those of a compacted container all. So the descriptions stand in a list in
-//! this order, and only what comes later than it should in a tree beside it: a million objects are not sought one by one.
-//! Objects are made of what is left when all records have been read.
+//! Most records come in id order, those of a compacted container all do. So descriptions are kept in a sorted list, and
+//! only late ones in a tree beside it: a million objects are appended without a search for each. Objects are made of
+//! the final content when all records have been read.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use crate::format::ObjectCreate;
 use crate::ids::ObjectId;
 
-/// The objects.
+/// The descriptions read so far.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    /// In the order of ids; those that are gone keep their places.
+    /// Sorted by id; removed ones keep their places.
     listed: Vec<(ObjectCreate, bool)>,
-    /// Whose ids are below that of the last one listed, and not listed.
+    /// Objects with ids below the last listed one that are not in the list.
     late: BTreeMap<ObjectId, ObjectCreate>,
 }
 
 impl Roll {
-    /// Where an id is in the list, or was.
+    /// The place in the list of an id, present or removed.
     fn place(&self, id: ObjectId) -> Option<usize> {
         self.listed.binary_search_by_key(&id, |(object, _)| object.id).ok()
     }
 
-    /// An object that is there.
+    /// A present object, by id.
     pub(super) fn get_mut(&mut self, id: ObjectId) -> Option<&mut ObjectCreate> {
         match self.place(id) {
             Some(place) => Some(&mut self.listed[place]).filter(|(_, there)| *there).map(|(object, _)| object),
@@ -34,7 +34,7 @@ impl Roll {
         }
     }
 
-    /// Takes in an object. False: it is there already.
+    /// Adds an object. False if it is present already.
     pub(super) fn insert(&mut self, object: ObjectCreate) -> bool {
         if self.listed.last().is_none_or(|(last, _)| last.id < object.id) {
             self.listed.push((object, true));
@@ -56,7 +56,7 @@ impl Roll {
         }
     }
 
-    /// Takes an object out. False: it is not there.
+    /// Removes an object. False if it is not present.
     pub(super) fn remove(&mut self, id: ObjectId) -> bool {
         match self.place(id) {
             Some(place) => std::mem::replace(&mut self.listed[place].1, false),
@@ -64,11 +64,11 @@ impl Roll {
         }
     }
 
-    /// All objects, in the order of their ids.
+    /// All present objects, by id.
     pub(super) fn finish(self) -> Vec<ObjectCreate> {
         let listed = self.listed.into_iter().filter(|(_, there)| *there).map(|(object, _)| object);
         let mut objects: Vec<_> = listed.chain(self.late.into_values()).collect();
-        // Two runs, which a stable sort merges.
+        // These are two sorted runs, which a stable sort merges.
         objects.sort_by_key(|object| object.id);
         objects
     }
@@ -85,7 +85,7 @@ mod tests {
         ObjectCreate { id, class: MediaClass::Capacity, extent, generation: 0, written_bytes, uuid: None }
     }
 
-    /// Against a tree, with ids that mostly grow, and with ids in any order.
+    /// Compares a roll with a tree, with ids that mostly grow, and with ids in any order.
     #[test]
     fn a_roll_agrees_with_a_tree() {
         let mut random = crate::testing::Random::new(5);

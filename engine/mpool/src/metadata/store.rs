@@ -2,10 +2,9 @@
 
 //! Logs by id: how containers, the pool's and clients' alike, open, erase and close the logs of their pair.
 //!
-//! An erasure is logged before it is done: in the container that describes the log or, for the logs of
-//! MDC0, in the superblock. Then the zones are discarded, and only then the open log is emptied and used again. Blocks of
-//! the old generation count for nothing, so the discard may fail; what is appended while the erasure is under way is
-//! erased with the rest.
+//! An erasure is logged before it is carried out: in the container that describes the log or, for the logs of MDC0, in
+//! the superblock. Then the zones are discarded, and only then is the open log emptied and used again. Blocks of the
+//! old generation do not count, so the discard may fail; records appended during an erasure are erased with the rest.
 
 use std::ops::Range;
 use std::rc::{Rc, Weak};
@@ -24,12 +23,12 @@ use crate::mlog::{LogIdentity, LogMedia, Mlog, OpenFlags};
 use crate::units::Nanos;
 use crate::Pool;
 
-/// Pauses before a write of a log is tried again.
+/// Pauses before the retries of a log write.
 const WRITE_PAUSES: [Nanos; 3] = [Nanos(1_000_000), Nanos(10_000_000), Nanos(100_000_000)];
-/// How often a read of a log is tried.
+/// The number of attempts at a log read.
 const READ_ATTEMPTS: u32 = 3;
 
-/// The zones of a log as the medium of its blocks. Transfers that fail are tried again.
+/// The zones of a log as the medium of its blocks. Failed transfers are retried.
 #[derive(Debug)]
 struct LogZones {
     host: Rc<dyn Host>,
@@ -70,7 +69,7 @@ impl LogMedia for LogZones {
         let durable = Durability::Durable;
         let (mut buf, mut outcome) = self.drive.write(self.extent, at, buf, range.clone(), durable).await;
         for pause in WRITE_PAUSES {
-            // A suspect drive was tried enough.
+            // A suspect drive has had enough retries.
             if !is_fault(&outcome) || self.drive.status() != DriveStatus::Online {
                 break;
             }
@@ -89,7 +88,7 @@ fn is_fault(outcome: &Result<()>) -> bool {
     outcome.as_ref().is_err_and(|error| error.kind() == Kind::Io)
 }
 
-/// The logs of a pool, for those whom the pool itself keeps.
+/// The logs of a pool, for objects that the pool itself owns; hence the weak reference.
 #[derive(Debug, Clone)]
 pub(crate) struct Store(pub(super) Weak<Pool>);
 
@@ -123,7 +122,7 @@ impl Pool {
         Rc::new(Store(self.weak()))
     }
 
-    /// A committed log, the pool's own included.
+    /// A committed log, including the pool's own.
     pub(super) fn committed_log(&self, id: ObjectId) -> Result<Rc<Object>> {
         let mdc0 = self.mdc0_logs.iter().find(|log| log.id() == id).cloned();
         let object = mdc0.or_else(|| self.container(id.slot()).committed(id));
@@ -132,7 +131,7 @@ impl Pool {
             .ok_or_else(|| PoolError::new(Kind::NotFound, id.to_string(), "no such committed log"))
     }
 
-    /// Opens a committed log, or joins those who have it open. Each success is matched by one [`Pool::close_log`].
+    /// Opens a committed log, or joins the other openers. Each success must be matched by one [`Pool::close_log`].
     pub(crate) async fn open_log(&self, id: ObjectId, flags: OpenFlags) -> Result<Rc<Mlog>> {
         let object = self.committed_log(id)?.hold();
         let _changing = object.lock().exclusive().await;
@@ -157,7 +156,7 @@ impl Pool {
         Ok(log)
     }
 
-    /// Ends one opening; the last one writes what is not on media yet. Closing a closed log does nothing.
+    /// Ends one opening; the last one writes buffered records. Closing a closed log does nothing.
     pub(crate) async fn close_log(&self, id: ObjectId) -> Result<()> {
         let object = self.committed_log(id)?.hold();
         let _changing = object.lock().exclusive().await;
@@ -177,7 +176,7 @@ impl Pool {
         }
     }
 
-    /// Erases a committed log: its generation becomes at least `min_generation` and grows in any case. Returns it.
+    /// Erases a committed log: its generation grows, to at least `min_generation`, and is returned.
     pub(crate) async fn erase_log(&self, id: ObjectId, min_generation: u64) -> Result<u64> {
         let object = self.committed_log(id)?.hold();
         let _changing = object.lock().exclusive().await;
@@ -192,7 +191,7 @@ impl Pool {
         object.set_erasure_in_doubt(recorded.is_err());
         recorded?;
         object.set_generation(generation);
-        // Before the log is used again: a late discard would hit what is appended by then.
+        // Discard before the log is used again: a late discard would hit new records.
         if let Err(error) = object.drive().erase(object.extent(), true).await {
             self.log(Level::Debug, format!("{id} was erased, but its zones were not discarded: {error}"));
         }
@@ -224,13 +223,13 @@ impl Pool {
         let updated = self.write_superblock(&mut superblock).await;
         match updated {
             Ok(()) => *self.superblock.borrow_mut() = superblock,
-            // It is used up: a copy may have it.
+            // The generation is consumed: a copy may have it.
             Err(_) => self.superblock.borrow_mut().generation = superblock.generation,
         }
         updated
     }
 
-    /// The drive that MDC0 lies on.
+    /// The drive that holds MDC0.
     pub(crate) fn metadata_drive(&self) -> Result<Rc<Drive>> {
         self.drive_of(crate::ids::MediaClass::Capacity)
     }

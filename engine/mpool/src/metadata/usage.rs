@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How full a pool is, and of what.
+//! The space that a pool uses, and for what.
 //!
-//! Each container counts its objects as they come, are written and go, so asking costs a sum over the containers,
-//! however many objects there are.
+//! Each container counts its objects as they are allocated, written and deleted, so a query costs a sum over the
+//! containers, however many objects there are.
 //!
 //! Differs from the specification: 64 bits everywhere (defects 18 and 19).
 
@@ -13,27 +13,27 @@ use crate::ids::{MediaClass, ObjectType, Slot};
 use crate::space_map::SpaceUsage;
 use crate::Pool;
 
-/// Objects of a pool or of one of its classes, without those of MDC0.
+/// The objects of a pool or of one of its classes, without those of MDC0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ObjectUsage {
-    /// Mblocks.
+    /// The number of mblocks.
     pub mblocks: u64,
-    /// Bytes of their zones.
+    /// Bytes of the zones of mblocks.
     pub mblock_allocated_bytes: u64,
-    /// Bytes written to them.
+    /// Bytes written to mblocks.
     pub mblock_written_bytes: u64,
-    /// Logs.
+    /// The number of logs.
     pub mlogs: u64,
-    /// Bytes of their zones.
+    /// Bytes of the zones of logs.
     pub mlog_allocated_bytes: u64,
-    /// Slab objects.
+    /// The number of slab objects.
     pub slabs: u64,
-    /// Bytes of their zones.
+    /// Bytes of the zones of slab objects.
     pub slab_allocated_bytes: u64,
 }
 
 impl ObjectUsage {
-    /// With one object more.
+    /// Adds an object.
     pub(super) fn with(mut self, object: &Object) -> ObjectUsage {
         for (sum, bytes) in self.sums_of(object) {
             *sum += bytes;
@@ -41,7 +41,7 @@ impl ObjectUsage {
         self
     }
 
-    /// With one object less, which was counted as it is now.
+    /// Subtracts an object, which was counted with its present size.
     pub(super) fn without(mut self, object: &Object) -> ObjectUsage {
         for (sum, bytes) in self.sums_of(object) {
             *sum -= bytes;
@@ -49,7 +49,7 @@ impl ObjectUsage {
         self
     }
 
-    /// What an object counts in, and how much.
+    /// The sums that an object contributes to, and its contributions.
     fn sums_of(&mut self, object: &Object) -> [(&mut u64, u64); 3] {
         let (count, allocated) = match object.kind() {
             ObjectType::Mblock => (&mut self.mblocks, &mut self.mblock_allocated_bytes),
@@ -61,7 +61,7 @@ impl ObjectUsage {
         [(count, 1), (allocated, object.capacity_bytes()), written]
     }
 
-    /// Both together.
+    /// The sum of two usages.
     fn plus(self, other: ObjectUsage) -> ObjectUsage {
         ObjectUsage {
             mblocks: self.mblocks + other.mblocks,
@@ -74,30 +74,30 @@ impl ObjectUsage {
         }
     }
 
-    /// Bytes allocated to objects.
+    /// Bytes of the zones of all objects.
     #[must_use]
     pub fn allocated_bytes(&self) -> u64 {
         self.mblock_allocated_bytes + self.mlog_allocated_bytes + self.slab_allocated_bytes
     }
 
-    /// Bytes in use: of mblocks those written, of the others those allocated.
+    /// Bytes in use: the written bytes of mblocks, and the zones of the others.
     #[must_use]
     pub fn written_bytes(&self) -> u64 {
         self.mblock_written_bytes + self.mlog_allocated_bytes + self.slab_allocated_bytes
     }
 }
 
-/// Space and objects.
+/// Space in use, and objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Space.
+    /// The use of the drives' space.
     pub space: SpaceUsage,
-    /// Objects, committed or not.
+    /// The objects, committed or not.
     pub objects: ObjectUsage,
 }
 
 impl Pool {
-    /// Usage of one class.
+    /// The usage of one class.
     ///
     /// # Errors
     /// NotFound: the class has no drive.
@@ -106,7 +106,7 @@ impl Pool {
         Ok(Usage { space, objects: self.object_usage(Some(class)) })
     }
 
-    /// Usage of the pool: the sum over its classes.
+    /// The usage of the pool: the sum over its classes.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let space = self.drives().iter().fold(SpaceUsage::default(), |sum, drive| sum.plus(&drive.space_usage()));
@@ -124,14 +124,14 @@ impl Pool {
         })
     }
 
-    /// All objects of clients, committed or not, in the order of containers and ids.
+    /// All objects of clients, committed or not, by container and id.
     #[must_use]
     pub fn objects(&self) -> Vec<std::rc::Rc<super::Object>> {
         let clients = self.containers().filter(|container| container.slot() != Slot::ZERO);
         clients.flat_map(|container| container.all_committed().into_iter().chain(container.all_uncommitted())).collect()
     }
 
-    /// True when nobody holds an object: no handle is open, no map exists, no operation is under way.
+    /// True when no object has a hold: no handle is open, no map exists, no operation is in progress.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.objects().iter().all(|object| object.holds() == 0)

@@ -14,8 +14,8 @@
 //!   32    8  generation of the log
 //!   40       records, then zeros
 //! ```
-//! Differs from mpool, whose blocks have no check code: version 2 fills four of the pad bytes with one. Nothing in a
-//! block whose code is wrong counts.
+//! Differs from mpool, whose blocks have no check code: version 2 puts one into four of the pad bytes. A block with a
+//! wrong code does not count at all.
 
 use crc_fast::{CrcAlgorithm, Digest};
 use uuid::Uuid;
@@ -23,10 +23,10 @@ use uuid::Uuid;
 /// Bytes of a block's header.
 pub const HEADER_BYTES: usize = 40;
 
-/// Where the check code lies.
+/// The offset of the check code.
 const CRC_AT: usize = 20;
 
-/// Which blocks a log writes.
+/// The version of the blocks that a log writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Version 1: mpool's, without a check code.
@@ -44,39 +44,39 @@ impl LogFormat {
     }
 }
 
-/// Whose blocks count: the rest of a log's space holds anything.
+/// Identifies the blocks that count: the rest of a log's space may hold anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// UUID of the log.
+    /// The UUID of the log.
     pub uuid: Uuid,
-    /// Present generation of the log.
+    /// The present generation of the log.
     pub generation: u64,
 }
 
-/// Which flush sets a block belongs to.
+/// The flush sets of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetIds {
-    /// That of the previous block; 0 in block 0.
+    /// The flush set of the previous block; 0 in block 0.
     pub previous: u32,
-    /// Its own.
+    /// The block's own flush set.
     pub current: u32,
 }
 
-/// What the header of a block says, whoever's it is. For those who look into a log; [`classify`] judges.
+/// The unchecked header of a block, for inspection; [`classify`] checks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Version of the header.
+    /// The version of the header.
     pub version: u16,
-    /// Whose block it says it is.
+    /// The log and generation that the block claims.
     pub stamp: Stamp,
-    /// Its flush sets.
+    /// The flush sets of the block.
     pub ids: SetIds,
-    /// The check code; it means something in version 2 alone.
+    /// The check code; meaningful only in version 2.
     pub crc: u32,
 }
 
 impl Header {
-    /// The header at the start of any bytes; none when they are too short.
+    /// Decodes the header at the start of any bytes; none when they are too short.
     #[must_use]
     pub fn decode(block: &[u8]) -> Option<Header> {
         let header = block.first_chunk::<HEADER_BYTES>()?;
@@ -90,7 +90,7 @@ impl Header {
         })
     }
 
-    /// The check code is that of `block`, which the header was read from.
+    /// True if the check code is that of `block`, from which the header was read.
     #[must_use]
     pub fn matches(&self, block: &[u8]) -> bool {
         block.len() >= HEADER_BYTES && self.crc == crc_of(block)
@@ -111,19 +111,19 @@ pub enum BlockKind {
     Torn(SetIds),
     /// A block of this log with a header of a version that is not read. Whether it is whole is not known.
     UnknownVersion {
-        /// The version.
+        /// The version in the header.
         version: u16,
-        /// What its header says.
+        /// The flush sets in the header.
         ids: SetIds,
     },
     /// A whole block of this log.
     Ours(SetIds),
 }
 
-/// Writes the header of a full block image; with version 2 the check code covers the bytes as they are now.
+/// Writes the header of a full block image; with version 2 the check code covers the present bytes.
 ///
 /// # Panics
-/// When `block` is shorter than a header.
+/// If `block` is shorter than a header.
 pub fn seal(block: &mut [u8], format: LogFormat, stamp: Stamp, ids: SetIds) {
     block[0..2].copy_from_slice(&format.version().to_le_bytes());
     block[2..18].copy_from_slice(stamp.uuid.as_bytes());
@@ -137,7 +137,7 @@ pub fn seal(block: &mut [u8], format: LogFormat, stamp: Stamp, ids: SetIds) {
     }
 }
 
-/// Says what `block` is to the log of `stamp`. Version 1 counts as unknown unless `accept_v1`: without a check code a
+/// Classifies `block` for the log of `stamp`. Version 1 counts as unknown unless `accept_v1`: without a check code a
 /// damaged block of version 2 could pass for one of version 1. Takes any bytes, of any length.
 #[must_use]
 pub fn classify(block: &[u8], stamp: Stamp, accept_v1: bool) -> BlockKind {
@@ -162,7 +162,7 @@ fn field_u64(header: &[u8; HEADER_BYTES], at: usize) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// CRC32C of a block whose check code counts as zero.
+/// CRC32C of a block, with its check code taken as zero.
 fn crc_of(block: &[u8]) -> u32 {
     let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
     digest.update(&block[..CRC_AT]);
@@ -171,7 +171,7 @@ fn crc_of(block: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
-// The fields follow each other without a gap and end where the records begin.
+// The fields are contiguous and end where the records begin.
 const _: () = assert!(2 + 16 + 2 + 4 + 4 + 4 + 8 == HEADER_BYTES);
 
 #[cfg(test)]
@@ -203,7 +203,7 @@ mod tests {
         let (first, second) = (sealed(LogFormat::V1), sealed(LogFormat::V2));
         let differing: Vec<_> = (0..512).filter(|&at| first[at] != second[at]).collect();
         assert_eq!(differing, [0, 20, 21, 22, 23]);
-        // Computed by a bit-by-bit CRC32C beside this code.
+        // Computed by a bit-by-bit CRC32C, independent of this code.
         assert_eq!(
             second[20..24],
             slow_crc32c(&{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Entry points for bytes that nobody vouches for: whatever they are, these end, and well or with a typed error. For
-//! fuzz targets and for tools that look into an image.
+//! Entry points for untrusted bytes: whatever they are, these end, well or with a typed error. For fuzz targets and for
+//! tools that inspect an image.
 
 use super::block::{classify, BlockKind, Stamp, HEADER_BYTES};
 use super::geometry::{Geometry, Place};
@@ -9,7 +9,7 @@ use super::reader::{Origin, ReadError, Reader, Sink, Taken};
 use super::record::{Malformed, Parser, Step};
 use super::scan::{Recovered, Scan, ScanConfig, ScanError};
 
-/// Decodes the header of a block as that of the log of `stamp`.
+/// Classifies the header of a block for the log of `stamp`.
 #[must_use]
 pub fn check_block(bytes: &[u8], stamp: Stamp) -> BlockKind {
     classify(bytes, stamp, true)
@@ -18,7 +18,7 @@ pub fn check_block(bytes: &[u8], stamp: Stamp) -> BlockKind {
 /// Parses the records of one block as the first of a log. Returns the number of chunks and markers.
 ///
 /// # Errors
-/// They are not what a writer leaves.
+/// No writer leaves such records.
 pub fn check_records(bytes: &[u8], compact_sem: bool) -> Result<usize, Malformed> {
     let mut parser = Parser::new(compact_sem, u64::from(u32::MAX));
     let mut at = HEADER_BYTES;
@@ -33,10 +33,10 @@ pub fn check_records(bytes: &[u8], compact_sem: bool) -> Result<usize, Malformed
     }
 }
 
-/// What an image of a log holds.
+/// The content of an image of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogContent {
-    /// What recovery finds.
+    /// The result of recovery.
     pub recovered: Recovered,
     /// The records, in order.
     pub records: Vec<Vec<u8>>,
@@ -45,10 +45,10 @@ pub struct LogContent {
 /// Why an image of a log cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {
-    /// Recovery refuses it.
+    /// Recovery refuses the image.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// Recovery accepts it, but a record cannot be read. This is a defect of this module.
+    /// Recovery accepts the image, but a record cannot be read. This is a bug of this module.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -69,7 +69,7 @@ pub fn check_image(image: &[u8], config: ScanConfig) -> Result<LogContent, Conte
     Ok(LogContent { recovered, records: read_all(image, config, recovered.blocks)? })
 }
 
-/// The records in the first `blocks` blocks of a log, as recovery has counted them.
+/// The records in the first `blocks` blocks of a log, a number that recovery has found.
 pub(crate) fn read_all(image: &[u8], config: ScanConfig, blocks: u64) -> Result<Vec<Vec<u8>>, ReadError> {
     let sector = config.geometry.sector_bytes;
     let mut reader = Reader::new(config.stamp, config.geometry, config.compact_sem, config.accept_v1);
@@ -101,7 +101,8 @@ mod tests {
         log
     }
 
-    /// mpool-65, partly: whatever is on media, recovery and reading end, and what recovery accepts can be read.
+    /// mpool-65, partly: whatever is on media, recovery and reading end, and an image that recovery accepts can be
+    /// read.
     #[test]
     fn damaged_images_end_in_a_result() {
         let mut random = Random::new(5);
@@ -116,7 +117,7 @@ mod tests {
         }
     }
 
-    /// The same with check codes made to fit, so that the damage gets past them.
+    /// The same with matching check codes, so that the damage gets past them.
     #[test]
     fn damaged_records_under_good_check_codes_end_in_a_result() {
         let mut random = Random::new(6);
@@ -137,7 +138,7 @@ mod tests {
         }
     }
 
-    /// What the header says, whatever the check code.
+    /// Classifies by the header alone, ignoring the check code.
     fn reread(block: &mut [u8]) -> BlockKind {
         block[0] = 1;
         classify(block, STAMP, true)

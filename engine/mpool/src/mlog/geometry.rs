@@ -1,44 +1,44 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Sizes of a log: blocks, what fits into them, places in it.
+//! The sizes of a log: blocks, their payload, places.
 
 use super::block::HEADER_BYTES;
 use super::record::DESCRIPTOR_BYTES;
 
-/// Most bytes that unfinished flush sets may cover, and so how far recovery looks for stale blocks.
+/// The most bytes that unfinished flush sets may cover, and so how far recovery searches for stale blocks.
 pub const STALE_SCAN_BYTES: usize = 1 << 20;
 
-/// Size of a log.
+/// The size of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     /// Bytes in a block: 512 or 4096.
     pub sector_bytes: usize,
-    /// Blocks.
+    /// The number of blocks.
     pub blocks: u64,
 }
 
 impl Geometry {
-    /// A log of at most `capacity_bytes`; none when sectors have another size than 512 or 4096.
+    /// A log of at most `capacity_bytes`; none when the sector size is neither 512 nor 4096.
     #[must_use]
     pub fn new(sector_bytes: usize, capacity_bytes: u64) -> Option<Geometry> {
         matches!(sector_bytes, 512 | 4096)
             .then(|| Geometry { sector_bytes, blocks: capacity_bytes / sector_bytes as u64 })
     }
 
-    /// Bytes of a record that one block can hold: 464 or 4048.
+    /// Bytes of a record that fit one block: 464 or 4048.
     #[must_use]
     pub const fn payload_bytes(self) -> u64 {
         (self.sector_bytes - HEADER_BYTES - DESCRIPTOR_BYTES) as u64
     }
 
-    /// Bytes of a log that records and their descriptors of so many bytes take when they follow each other.
+    /// Bytes of a log that contiguous records take whose bytes, including descriptors, are `bytes`.
     #[must_use]
     pub const fn packed_bytes(self, bytes: u64) -> u64 {
-        // A record that goes on in the next block has a descriptor there, too.
+        // A record that continues in the next block has a descriptor there, too.
         bytes.div_ceil(self.payload_bytes()).saturating_mul(self.sector_bytes as u64)
     }
 
-    /// Bytes of the log.
+    /// Bytes of the whole log.
     #[must_use]
     pub const fn capacity_bytes(self) -> u64 {
         self.blocks.saturating_mul(self.sector_bytes as u64)
@@ -50,13 +50,13 @@ impl Geometry {
         self.blocks.saturating_mul(self.payload_bytes()).min(u64::from(u32::MAX))
     }
 
-    /// Blocks that recovery looks at behind the log's end.
+    /// The number of blocks that recovery examines behind the log's end.
     #[must_use]
     pub const fn stale_blocks(self) -> u64 {
         (STALE_SCAN_BYTES / self.sector_bytes) as u64
     }
 
-    /// Bytes of the longest record that fits behind `end` (`dmax` of mpool); none when not even a marker does.
+    /// Bytes of the longest record that fits behind `end` (`dmax` of mpool); none when not even a marker fits.
     #[must_use]
     pub fn room(self, end: Place) -> Option<u64> {
         let later_blocks = self.blocks.checked_sub(end.block)?.checked_sub(1)?;
@@ -68,17 +68,17 @@ impl Geometry {
     }
 }
 
-/// A place in a log.
+/// A position in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Number of the block.
+    /// The number of the block.
     pub block: u64,
-    /// Byte in the block.
+    /// The byte in the block.
     pub byte: usize,
 }
 
 impl Place {
-    /// Where the records of a block begin.
+    /// The position where the records of a block begin.
     #[must_use]
     pub const fn start_of(block: u64) -> Place {
         Place { block, byte: HEADER_BYTES }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The space of one log as the log sees it, and the memory of its flush sets.
+//! The space of one log, and the memory of its flush sets.
 
 use core::fmt;
 use core::ops::Range;
@@ -10,42 +10,43 @@ use async_trait::async_trait;
 use crate::device::IoBuf;
 use crate::error::Result;
 
-/// The space that one log lies in. Offsets are bytes from its start.
+/// The space of one log. Offsets are bytes from its start.
 ///
-/// A transfer that has begun goes on when its future is dropped; see [`crate::device`].
+/// A transfer that has begun continues when its future is dropped; see [`crate::device`].
 #[async_trait(?Send)]
 pub trait LogMedia: fmt::Debug {
     /// Bytes in a block: 512 or 4096.
     fn sector_bytes(&self) -> usize;
 
-    /// Bytes of the space.
+    /// Bytes of the whole space.
     fn capacity_bytes(&self) -> u64;
 
-    /// A power cut never tears the write of one block, so that a block with acknowledged records can be rewritten.
+    /// True when a power cut never tears the write of one block, so that a block with acknowledged records can be
+    /// rewritten.
     fn continue_allowed(&self) -> bool;
 
-    /// Memory for transfers, zeroed.
+    /// Allocates zeroed memory for transfers.
     ///
     /// # Errors
     /// NoMemory.
     fn allocate(&self, bytes: usize) -> Result<IoBuf>;
 
-    /// Reads whole blocks.
+    /// Reads whole blocks from byte `at` on.
     async fn read(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>);
 
-    /// Writes whole blocks; they are durable when it ends well.
+    /// Writes whole blocks; on success they are durable.
     async fn write_durable(&self, at: u64, buf: IoBuf, range: Range<usize>) -> (IoBuf, Result<()>);
 
-    /// Makes durable what was written before, also by an earlier opening whose write or flush failed.
+    /// Makes earlier writes durable, also those of an earlier opener whose write or flush failed.
     async fn flush(&self) -> Result<()>;
 }
 
-/// Memory of a flush set.
+/// The memory of a flush set.
 pub trait FlushMemory {
-    /// Its bytes.
+    /// All bytes of the memory.
     fn bytes(&self) -> &[u8];
 
-    /// Its bytes, to be changed.
+    /// All bytes of the memory, mutable.
     fn bytes_mut(&mut self) -> &mut [u8];
 }
 

@@ -2,11 +2,11 @@
 
 //! Mlogs: record logs.
 //!
-//! [`Mlog`] is an open log for those who wait; below it are state machines without I/O:
-//! * [`block`] and [`record`]: what is on media, and the rules for a sequence of it;
-//! * [`writer`]: records to blocks to flush sets, the framer of ordinary logs and of the recovery journal;
-//! * [`scan`]: where a log ends, found when it is opened;
-//! * [`reader`]: record after record.
+//! [`Mlog`] is an open log for asynchronous callers; below it are state machines without I/O:
+//! * [`block`] and [`record`]: the format on media, and the rules for sequences;
+//! * [`writer`]: frames records into blocks and flush sets, for ordinary logs and for the recovery journal;
+//! * [`scan`]: finds the end of a log when it is opened;
+//! * [`reader`]: reads record after record.
 //!
 //! Differs from mpool: one framer instead of two; a check code in each block. The original's defects are not
 //! reproduced; each module says how.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading a log record by record, without I/O: the owner hands in block images.
+//! Reads a log record by record, without I/O: the owner supplies block images.
 //!
-//! Differs from mpool: the end of the log is None, not a record without bytes (defect 17); blocks from media are
-//! checked again while they are read, against bit rot since the log was opened.
+//! Differs from mpool: the end of the log is None, not an empty record (defect 17); blocks from media are checked again
+//! when they are read, against bit rot since the log was opened.
 
 use thiserror::Error;
 
@@ -23,29 +23,29 @@ pub enum ReadError {
     /// ENODATA: a block has records that no writer leaves.
     #[error("block {block} has {error}")]
     Malformed {
-        /// Number of the block.
+        /// The number of the block.
         block: u64,
-        /// What is wrong.
+        /// The defect of its records.
         error: Malformed,
     },
-    /// ENODATA: a block that was there when the log was opened is damaged.
+    /// ENODATA: a block that was valid when the log was opened is damaged.
     #[error("block {block} is not what was written")]
     Damaged {
-        /// Number of the block.
+        /// The number of the block.
         block: u64,
     },
 }
 
-/// Where a record goes.
+/// The destination of a record.
 #[derive(Debug)]
 pub enum Sink<'a> {
-    /// Into memory of a fixed size.
+    /// Memory of a fixed size.
     Slice(&'a mut [u8]),
-    /// Into memory that grows up to a bound.
+    /// Memory that grows up to a limit.
     Growing {
-        /// The memory.
+        /// The memory, which gets the record.
         bytes: &'a mut Vec<u8>,
-        /// The bound.
+        /// The most bytes of a record.
         max: usize,
     },
 }
@@ -58,10 +58,10 @@ impl Sink<'_> {
         }
     }
 
-    /// Puts `chunk` behind the `at` bytes of the record that are there.
+    /// Puts `chunk` behind the first `at` bytes of the record.
     fn put(&mut self, at: usize, chunk: &[u8]) {
         match self {
-            // The parser has seen that the chunks are not longer than the record, and `limit` that it fits.
+            // The parser has checked that the chunks are not longer than the record, and `limit` that the record fits.
             Sink::Slice(slice) => slice[at..at + chunk.len()].copy_from_slice(chunk),
             Sink::Growing { bytes, .. } => {
                 bytes.truncate(at);
@@ -71,49 +71,49 @@ impl Sink<'_> {
     }
 }
 
-/// How the image of a block was come by.
+/// The origin of a block image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Read from media: its header is checked.
     Media,
-    /// From the writer's memory, where it has no header yet.
+    /// From the writer's memory, where the block has no header yet.
     Memory,
 }
 
-/// What a block has brought.
+/// The result of taking a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// The record goes on in the block that the reader is at now.
+    /// The record continues in the block at the reader's present place.
     MoreBlocks,
-    /// A record is complete, with so many bytes.
+    /// A record is complete; the number is its bytes.
     Record(usize),
 }
 
-/// A place between two blocks or chunks, with what must be known there.
+/// A position between two blocks or chunks, with the state there.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
     place: Place,
     parser: Parser,
-    /// Set of the previous block; none when that was not read from media.
+    /// The flush set of the previous block; none if that was not read from media.
     previous_set: Option<u32>,
 }
 
-/// The iterator over a log's records.
+/// Iterates over a log's records.
 #[derive(Debug)]
 pub struct Reader {
     stamp: Stamp,
     accept_v1: bool,
     cursor: Cursor,
-    /// Start of the record that is read next; what a failed or unfinished attempt goes back to.
+    /// The start of the next record, to which a failed or unfinished attempt returns.
     mark: Cursor,
-    /// Bytes of the present record that were put.
+    /// Bytes of the present record that were delivered.
     filled: usize,
-    /// Block whose header was checked, and its set.
+    /// The last block whose header was checked, and its flush set.
     checked: Option<(u64, u32)>,
 }
 
 impl Reader {
-    /// At the start of a log.
+    /// A reader at the start of a log.
     #[must_use]
     pub fn new(stamp: Stamp, geometry: Geometry, compact_sem: bool, accept_v1: bool) -> Reader {
         let parser = Parser::new(compact_sem, geometry.max_record_bytes());
@@ -121,27 +121,27 @@ impl Reader {
         Reader { stamp, accept_v1, cursor, mark: cursor, filled: 0, checked: None }
     }
 
-    /// The block that is wanted next, and where in it.
+    /// The position of the next wanted byte: its block must be supplied.
     #[must_use]
     pub fn place(&self) -> Place {
         self.cursor.place
     }
 
-    /// Goes back to the start of the record under way: it is not complete, or is to be read again.
+    /// Returns to the start of the present record: it is incomplete, or is to be read again.
     pub fn go_back(&mut self) {
         self.cursor = self.mark;
         self.filled = 0;
     }
 
-    /// The images of blocks are to be checked again: they were read anew.
+    /// Requires block images to be checked again, because they were read again.
     pub fn recheck(&mut self) {
         self.checked = None;
     }
 
-    /// Takes the image of the block at [`Reader::place`]; `unchanging` when nothing will be added to it.
+    /// Takes the image of the block at [`Reader::place`]; `unchanging` when nothing will be added to the block.
     ///
     /// # Errors
-    /// TooSmall: the reader is at the start of the record again. Any other: the log cannot be read on.
+    /// TooSmall: the reader is at the start of the record again. After any other error the log cannot be read further.
     pub fn take(
         &mut self,
         image: &[u8],
@@ -194,7 +194,7 @@ impl Reader {
         Err(ReadError::TooSmall { needed })
     }
 
-    /// Checks the header of a block from media. Returns its set.
+    /// Checks the header of a block from media. Returns its flush set.
     fn check(&mut self, image: &[u8]) -> Result<u32, ReadError> {
         let block = self.cursor.place.block;
         if let Some((checked, set)) = self.checked {

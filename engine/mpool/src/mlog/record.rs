@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Records in log blocks: their descriptors, and the rules for a sequence of them.
+//! Records in log blocks: their descriptors, and the rules for sequences.
 //!
 //! A record is one chunk, or several in successive blocks; each chunk is a descriptor and its part of the record.
 //! ```text
@@ -13,9 +13,9 @@
 //! ```
 //! A block's last chunk is followed by a descriptor of zeros (EOLB), or by fewer than 8 bytes.
 //!
-//! One state machine, [`Parser`], knows the rules; recovery and reading both run it. Differs from mpool: CSTART must
-//! be the first record of the first block, as its text says and its code does not check; lengths that contradict each
-//! other, or a log's capacity, are corrupt.
+//! One state machine, [`Parser`], implements the rules; recovery and reading both run it. Differs from mpool: CSTART
+//! must be the first record of the first block, as mpool's text says and its code does not check; lengths that
+//! contradict each other, or a log's capacity, are corrupt.
 
 use core::ops::Range;
 
@@ -26,19 +26,19 @@ use super::block::HEADER_BYTES;
 /// Bytes of a descriptor.
 pub const DESCRIPTOR_BYTES: usize = 8;
 
-/// Type of a descriptor, with its number on media.
+/// The type of a descriptor, with its number on media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ChunkType {
-    /// End of the block.
+    /// The end of the block.
     EndOfBlock = 0,
     /// A whole record.
     Full = 1,
-    /// First chunk of several.
+    /// The first chunk of several.
     First = 2,
-    /// Neither first nor last.
+    /// Neither the first chunk nor the last.
     Middle = 3,
-    /// Last chunk of several.
+    /// The last chunk of several.
     Last = 4,
     /// Marker: a compaction began.
     CompactionStart = 5,
@@ -46,19 +46,19 @@ pub enum ChunkType {
     CompactionEnd = 6,
 }
 
-/// A chunk's descriptor.
+/// The descriptor of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
     /// Bytes of the whole record.
     pub total_bytes: u32,
     /// Bytes of this chunk.
     pub chunk_bytes: u16,
-    /// What it is.
+    /// The type of the chunk.
     pub kind: ChunkType,
 }
 
 impl Descriptor {
-    /// As on media.
+    /// Encodes the descriptor.
     #[must_use]
     pub fn encode(self) -> [u8; DESCRIPTOR_BYTES] {
         let [t0, t1, t2, t3] = self.total_bytes.to_le_bytes();
@@ -66,10 +66,10 @@ impl Descriptor {
         [t0, t1, t2, t3, r0, r1, self.kind as u8, 0]
     }
 
-    /// From media.
+    /// Decodes a descriptor.
     ///
     /// # Errors
-    /// There is no such type.
+    /// The type is unknown.
     pub fn decode(bytes: [u8; DESCRIPTOR_BYTES]) -> Result<Descriptor, Malformed> {
         let [t0, t1, t2, t3, r0, r1, kind, _] = bytes;
         let kind = match kind {
@@ -93,22 +93,22 @@ impl Descriptor {
 /// A sequence of records that no writer leaves: the log is corrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Malformed {
-    /// A descriptor of an unknown type.
+    /// A descriptor has an unknown type.
     #[error("a record of unknown type {0}")]
     Type(u8),
     /// A descriptor's lengths contradict the block, the record's other chunks or the log's size.
     #[error("a record with impossible lengths")]
     Lengths,
-    /// A record begins in the middle of a block while another is not complete.
+    /// A record begins in the middle of a block while another is incomplete.
     #[error("a record begins inside another one")]
     Nested,
-    /// A middle or last chunk without a first one.
+    /// A middle or last chunk has no first one.
     #[error("a chunk without the start of its record")]
     Orphan,
-    /// A block ends before its first record, or inside a record that goes on in the next.
+    /// A block ends before its first record, or inside a record that continues in the next.
     #[error("a block ends too early")]
     EarlyEnd,
-    /// A marker in a log without compaction, or at the wrong place.
+    /// A marker is in a log without compaction, or at the wrong place.
     #[error("a compaction marker out of place")]
     Marker,
 }
@@ -120,30 +120,30 @@ pub enum Step {
     EndOfBlock,
     /// A marker; the next chunk is at `next`.
     Marker {
-        /// Offset in the block of the next descriptor.
+        /// The offset in the block of the next descriptor.
         next: usize,
     },
     /// A chunk of a record.
     Chunk {
-        /// It begins a record. What there was of another one is void.
+        /// The chunk begins a record. An incomplete record before it is void.
         begins: bool,
-        /// It ends the record.
+        /// The chunk ends the record.
         ends: bool,
         /// Bytes of the whole record.
         total_bytes: u32,
-        /// Where its bytes are in the block.
+        /// The range of its bytes in the block.
         payload: Range<usize>,
     },
 }
 
-/// The record that is being put together.
+/// The incomplete record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Partial {
     total: u32,
     seen: u32,
 }
 
-/// Knows which record may come next. The same for all blocks of a log, fed in their order.
+/// Checks the sequence of records. One parser serves all blocks of a log, fed in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parser {
     compact_sem: bool,
@@ -154,25 +154,25 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// For the first block of a log. `max_record_bytes`: what its capacity allows.
+    /// A parser for the first block of a log. `max_record_bytes` is the limit that the log's capacity sets.
     #[must_use]
     pub fn new(compact_sem: bool, max_record_bytes: u64) -> Parser {
         Parser { compact_sem, max_record_bytes, partial: None, compaction_started: false, compaction_ended: false }
     }
 
-    /// A record has begun and not ended.
+    /// True when a record has begun and not ended.
     #[must_use]
     pub fn mid_record(&self) -> bool {
         self.partial.is_some()
     }
 
-    /// CSTART was seen.
+    /// True when CSTART was seen.
     #[must_use]
     pub fn compaction_started(&self) -> bool {
         self.compaction_started
     }
 
-    /// CEND was seen.
+    /// True when CEND was seen.
     #[must_use]
     pub fn compaction_ended(&self) -> bool {
         self.compaction_ended
@@ -226,7 +226,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Counts a chunk to its record. True when the record is complete with it.
+    /// Adds a chunk to its record. True when that completes the record.
     fn chunk(&mut self, found: Descriptor, begins: bool) -> Result<bool, Malformed> {
         let partial = match self.partial {
             _ if begins => Partial { total: found.total_bytes, seen: 0 },

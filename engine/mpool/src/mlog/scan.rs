@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Recovery of a log when it is opened: all of it is read.
+//! Recovery of a log when it is opened: reads all of it.
 //!
-//! A block counts when it is the log's, of its generation, and names the flush set of its predecessor. The first that
-//! does not is the logical end (LEOL). What a write that was cut off has left behind the end must not be taken for a
-//! successor of blocks written later; so all blocks of this log within 1 MiB behind it are looked at, and the next
-//! flush set's id is above all of theirs.
+//! A block counts when it belongs to the log and its generation, and names the flush set of its predecessor. The first
+//! that does not is the logical end (LEOL). Blocks that an interrupted write has left behind the end must not be taken
+//! for successors of blocks written later; so all blocks of this log within 1 MiB behind the end are examined, and the
+//! next flush set's id is above all of theirs.
 //!
-//! Where sets are written one after the other, a set begins only once everything before it is durable. So the first
-//! block of a set behind the logical end proves that a block before it was there and is damaged; the log is corrupt
+//! Where flush sets are written one after the other, a set begins only once everything before it is durable. So the
+//! first block of a set behind the logical end proves that a block before it existed and is damaged; the log is corrupt
 //! then, and not just shorter.
 //!
 //! Where the medium tears a block, what is left of one may be completed by a later write in its place: a beginning with the
@@ -27,33 +27,33 @@ use super::block::{classify, BlockKind, SetIds, Stamp};
 use super::geometry::{Geometry, STALE_SCAN_BYTES};
 use super::record::{Malformed, Parser};
 
-/// What is scanned, and by which rules.
+/// What to scan, and by which rules.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanConfig {
-    /// Size of the log.
+    /// The size of the log.
     pub geometry: Geometry,
-    /// Whose blocks count.
+    /// The log and generation whose blocks count.
     pub stamp: Stamp,
     /// The log has compaction markers.
     pub compact_sem: bool,
     /// Blocks of version 1 count.
     pub accept_v1: bool,
-    /// The log is written one flush set after the other, each begun when its predecessor had ended well.
+    /// Flush sets are written one after the other, each begun after its predecessor had succeeded.
     pub one_in_flight: bool,
 }
 
-/// What recovery has found.
+/// The result of recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
-    /// Valid blocks: `wsoff`, where the next set begins.
+    /// The number of valid blocks: `wsoff`, where the next set begins.
     pub blocks: u64,
     /// `pfsetid`: the set of the last valid block, 0 if there is none.
     pub last_set: u32,
-    /// `cfsetid`: the next set's id, above all that were seen. May be above 32 bits: then the log is full.
+    /// `cfsetid`: the next set's id, above all ids that were seen. It may exceed 32 bits: then the log is full.
     pub next_set: u64,
-    /// CSTART is there.
+    /// CSTART was found.
     pub compaction_started: bool,
-    /// CEND is there.
+    /// CEND was found.
     pub compaction_ended: bool,
     /// The block behind the last valid one is torn. Where blocks can be torn its header is to be wiped out, and that to be
     /// durable, before the next set is written.
@@ -71,7 +71,7 @@ impl Recovered {
         remains: false,
     };
 
-    /// The log has no valid block.
+    /// True when the log has no valid block.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.blocks == 0
@@ -84,31 +84,31 @@ pub enum ScanError {
     /// ENODATA: a block has records that no writer leaves.
     #[error("block {block} has {error}")]
     Malformed {
-        /// Number of the block.
+        /// The number of the block.
         block: u64,
-        /// What is wrong.
+        /// The defect of its records.
         error: Malformed,
     },
-    /// ENODATA: the header's version is not known.
+    /// ENODATA: the header's version is unknown.
     #[error("block {block} has header version {version}")]
     UnknownVersion {
-        /// Number of the block.
+        /// The number of the block.
         block: u64,
-        /// The version.
+        /// The version in the header.
         version: u16,
     },
     /// ENODATA: a block's flush set is older than its predecessor's.
     #[error("block {block} has a flush-set id that goes back")]
     SetGoesBack {
-        /// Number of the block.
+        /// The number of the block.
         block: u64,
     },
-    /// ENODATA: a block that was durable is not there any more.
+    /// ENODATA: a block that was durable does not exist any more.
     #[error("block {block} is damaged: a later flush set begins at block {witness}")]
     Damaged {
-        /// Number of the block.
+        /// The number of the block.
         block: u64,
-        /// The block that was written when it was durable.
+        /// A later block that was written after the damaged one was durable.
         witness: u64,
     },
     /// ENODATA: a log with compaction markers does not begin with one.
@@ -119,7 +119,7 @@ pub enum ScanError {
     Unfinished,
 }
 
-/// Recovery under way. Wants pieces of the log, one after the other, until it has seen enough.
+/// A recovery in progress. It requests pieces of the log, one after the other, until it has seen enough.
 #[derive(Debug)]
 pub struct Scan {
     config: ScanConfig,
@@ -135,7 +135,7 @@ pub struct Scan {
 const TORN_AHEAD: u32 = 1 << 20;
 
 impl Scan {
-    /// Before the first block.
+    /// A recovery before the first block.
     #[must_use]
     pub fn new(config: ScanConfig) -> Scan {
         Scan {
@@ -149,7 +149,7 @@ impl Scan {
         }
     }
 
-    /// The bytes of the log to be fed next, at most `max_bytes` of whole blocks; none when all is seen.
+    /// The next byte range of the log to feed, at most `max_bytes` of whole blocks; none when everything is seen.
     #[must_use]
     pub fn wants(&self, max_bytes: usize) -> Option<Range<u64>> {
         let geometry = self.config.geometry;
@@ -160,7 +160,7 @@ impl Scan {
         (blocks > 0).then(|| self.next_block * sector..(self.next_block + blocks) * sector)
     }
 
-    /// Takes the piece that was wanted.
+    /// Takes the requested piece.
     ///
     /// # Errors
     /// The log is corrupt.
@@ -178,7 +178,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Takes a block that goes on the log. False: it does not.
+    /// Takes a block that continues the log. False if it does not.
     fn take_valid(&mut self, image: &[u8], kind: BlockKind) -> Result<bool, ScanError> {
         let block = self.next_block;
         match kind {
@@ -207,7 +207,7 @@ impl Scan {
         }
         if let BlockKind::Ours(ids) | BlockKind::UnknownVersion { ids, .. } = kind {
             let SetIds { previous, current } = ids;
-            // No writer names a predecessor that is newer; but whatever stands here must not become a successor.
+            // No writer names a newer predecessor; but whatever is here must not become a successor.
             self.max_set = self.max_set.max(current).max(previous);
         }
         if let BlockKind::Torn(ids) = kind {
@@ -219,7 +219,7 @@ impl Scan {
         Ok(())
     }
 
-    /// What was found so far, whether the log can be used or not.
+    /// The result so far, whether or not the log can be used.
     #[must_use]
     pub fn found(&self) -> Recovered {
         Recovered {
@@ -232,7 +232,7 @@ impl Scan {
         }
     }
 
-    /// The result, when nothing more is wanted.
+    /// The final result, when nothing more is requested.
     ///
     /// # Errors
     /// NoStart, Unfinished: a log with compaction markers lacks one.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! For tests of logs and of what is built on them: a log without I/O on an image, a medium in memory that holds back
-//! and fails writes and keeps a record of them, and numbers that look random.
+//! For tests of logs and of what is built on them: a log without I/O on an image, a medium in memory that delays, fails
+//! and records writes, and pseudo-random numbers.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -62,7 +62,7 @@ impl PureLog {
         PureLog { writer, config, image, buffer_bytes }
     }
 
-    /// A log of so many blocks, with buffers of 4.
+    /// A log of `blocks` blocks, with buffers of 4 blocks.
     pub(crate) fn small(sector_bytes: usize, blocks: u64, policy: Policy, format: LogFormat) -> PureLog {
         let max_in_flight = if policy == Policy::Fresh { 3 } else { 1 };
         let geometry = Geometry { sector_bytes, blocks };
@@ -85,7 +85,7 @@ impl PureLog {
         self.image[set.at as usize..set.at as usize + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Writes everything; all goes well.
+    /// Writes everything, without failures.
     pub(crate) fn flush(&mut self) {
         while let Some(set) = self.writer.next_flush(true) {
             self.write(&set);
@@ -114,7 +114,7 @@ impl PureLog {
         }
     }
 
-    /// One flush of what there is, that fails after `apply` has put on media what it likes.
+    /// Makes one flush that fails after `apply` has changed the media.
     pub(crate) fn fail_flush(&mut self, apply: impl FnOnce(&mut PureLog, &FlushSet<Vec<u8>>)) -> Settled {
         let set = self.writer.next_flush(true).expect("something is dirty");
         apply(self, &set);
@@ -129,7 +129,7 @@ impl PureLog {
         self.content().expect("the log is whole").records
     }
 
-    /// Recovers from the image, forgetting everything else.
+    /// Recovers from the image alone.
     pub(crate) fn reopen(self) -> PureLog {
         let recovered = self.content().expect("the log is whole").recovered;
         self.reopen_as(&recovered)
@@ -145,7 +145,7 @@ impl PureLog {
         (previous, next, end.block, end.byte)
     }
 
-    /// A block as the notation of mpool has it.
+    /// A block in mpool's notation.
     pub(crate) fn block(&self, number: usize) -> (SetIds, Vec<(ChunkType, u16)>) {
         let sector = self.config.geometry.sector_bytes;
         let image = &self.image[number * sector..(number + 1) * sector];
@@ -169,7 +169,7 @@ pub(crate) fn chunks(image: &[u8]) -> Vec<(ChunkType, u16)> {
     found
 }
 
-/// A write that a [`MemoryMedia`] has seen.
+/// A write to a [`MemoryMedia`].
 #[derive(Debug, Clone)]
 pub(crate) struct Write {
     pub at: u64,
@@ -184,10 +184,10 @@ pub(crate) struct MemoryMedia {
     pub image: RefCell<Vec<u8>>,
     pub writes: RefCell<Vec<Write>>,
     pub reads: Cell<usize>,
-    /// Bytes of memory that were given out.
+    /// Bytes of memory that were allocated.
     pub allocated: Cell<usize>,
     pub flushes: Cell<usize>,
-    /// So many writes go well, then `failing` of them fail without effect.
+    /// This many writes succeed, then `failing` of them fail without effect.
     pub before_failure: Cell<usize>,
     pub failing: Cell<usize>,
     pub held: Cell<bool>,
@@ -215,7 +215,7 @@ impl MemoryMedia {
         })
     }
 
-    /// What a power cut now would leave.
+    /// The media after a power cut now.
     pub(crate) fn cut(&self) -> Rc<MemoryMedia> {
         MemoryMedia::of(self.sector_bytes, self.image.borrow().clone(), self.continue_allowed)
     }
@@ -226,20 +226,20 @@ impl MemoryMedia {
         self.failing.set(count);
     }
 
-    /// Lets the writes go that are held back, and does not hold back more.
+    /// Releases the delayed writes, and delays no more.
     pub(crate) fn release(&self) {
         self.held.set(false);
         self.release_waiting();
     }
 
-    /// Lets the writes go that are held back now.
+    /// Releases the writes that are delayed now.
     pub(crate) fn release_waiting(&self) {
         for waiting in self.waiting.borrow_mut().drain(..) {
             let _ = waiting.send(());
         }
     }
 
-    /// Writes are held back.
+    /// True when writes are being delayed.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.waiting.borrow().is_empty()
     }
@@ -308,7 +308,7 @@ impl LogMedia for MemoryMedia {
     }
 }
 
-/// Runs `future` on a medium that takes its time: a write ends only when nobody can do anything else.
+/// Runs `future` on a slow medium: a write ends only when no task can run.
 pub(crate) fn run_slowly<T: 'static>(media: &MemoryMedia, future: impl Future<Output = T> + 'static) -> T {
     let mut pool = LocalPool::new();
     let outcome = pool.spawner().spawn_local_with_handle(future).expect("the pool runs");

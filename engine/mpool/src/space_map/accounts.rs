@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How many zones of a drive are used, and for what: usable space for everybody, spare space for those who ask for it.
+//! The use of a drive's zones: usable space for all allocations, spare space for those that ask for it.
 //!
-//! Invariants: spare space in use never exceeds its target; both uses together are the zones allocated. Usable space in
+//! Invariants: spare space in use never exceeds its target; both uses together are the allocated zones. Usable space in
 //! use may exceed its target: after activation, when everything counts as usable, or after more space was made spare.
 
 use super::SpaceError;
 
-/// Which space an allocation may take. The numbers are mpool's.
+/// The space that an allocation may use. The numbers are mpool's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Policy {
-    /// Usable space: the ordinary allocation.
+    /// Usable space only: the ordinary allocation.
     UsableOnly = 1,
-    /// Usable space, then spare space.
+    /// Usable space first, then spare space.
     UsableThenSpare = 2,
-    /// Spare space.
+    /// Spare space only.
     SpareOnly = 3,
-    /// Spare space, then usable space: an allocation with the spare flag.
+    /// Spare space first, then usable space: an allocation with the spare flag.
     SpareThenUsable = 4,
 }
 
-/// Zones of a drive.
+/// The zones of a drive by use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ZoneUsage {
     /// All zones.
     pub total_zones: u64,
-    /// Zones that can be used: all, since none is known to be bad.
+    /// Zones that can be used: all, because no zone is known to be bad.
     pub available_zones: u64,
     /// Zones for ordinary allocations.
     pub usable_zones: u64,
-    /// Of these, not in use.
+    /// Usable zones that are not in use.
     pub free_usable_zones: u64,
     /// Zones in use as usable space; may exceed the usable zones.
     pub used_zones: u64,
     /// Zones kept spare.
     pub spare_zones: u64,
-    /// Of these, not in use.
+    /// Spare zones that are not in use.
     pub free_spare_zones: u64,
 }
 
-/// Bytes of a drive, or of several.
+/// The bytes of a drive, or of several, by use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SpaceUsage {
     /// All bytes.
@@ -49,18 +49,18 @@ pub struct SpaceUsage {
     pub available_bytes: u64,
     /// Bytes for ordinary allocations.
     pub usable_bytes: u64,
-    /// Of these, not in use.
+    /// Usable bytes that are not in use.
     pub free_usable_bytes: u64,
     /// Bytes in use as usable space; may exceed the usable bytes.
     pub used_bytes: u64,
     /// Bytes kept spare.
     pub spare_bytes: u64,
-    /// Of these, not in use.
+    /// Spare bytes that are not in use.
     pub free_spare_bytes: u64,
 }
 
 impl ZoneUsage {
-    /// The same in bytes, of a drive with zones of `zone_bytes`. A drive's bytes fit in a u64.
+    /// The same in bytes, for zones of `zone_bytes`. The bytes of a drive fit a u64.
     #[must_use]
     pub fn bytes(&self, zone_bytes: u64) -> SpaceUsage {
         SpaceUsage {
@@ -76,7 +76,7 @@ impl ZoneUsage {
 }
 
 impl SpaceUsage {
-    /// Both together.
+    /// The sum of two usages.
     #[must_use]
     pub fn plus(&self, other: &SpaceUsage) -> SpaceUsage {
         SpaceUsage {
@@ -103,7 +103,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// Of `zones` zones that are free.
+    /// The accounts of `zones` free zones.
     pub(super) fn new(zones: u64, spare_percent: u8) -> Result<Accounts, SpaceError> {
         let mut accounts =
             Accounts { zones, spare_percent, usable_target: 0, usable_used: 0, spare_target: 0, spare_used: 0 };
@@ -111,7 +111,7 @@ impl Accounts {
         Ok(accounts)
     }
 
-    /// The accounts after `zones` zones, which are free, were taken under `policy`; none when it does not allow that.
+    /// The accounts after allocating `zones` free zones under `policy`; none when the policy does not allow it.
     pub(super) fn charged(&self, zones: u64, policy: Policy) -> Option<Accounts> {
         let usable = self.usable_used.checked_add(zones)?;
         let spare = self.spare_used.checked_add(zones)?;
@@ -128,7 +128,7 @@ impl Accounts {
         let (usable_used, spare_used) = match policy {
             Policy::UsableOnly => (usable, self.spare_used),
             Policy::SpareOnly => (self.usable_used, spare),
-            // What usable space had beyond its target moves too.
+            // Usable space in use beyond its target moves too.
             Policy::UsableThenSpare => {
                 let moved = usable.saturating_sub(self.usable_target);
                 (usable - moved, self.spare_used + moved)
@@ -143,13 +143,13 @@ impl Accounts {
         Some(charged)
     }
 
-    /// Zones found in use were taken.
+    /// Counts zones that were found in use.
     pub(super) fn insert(&mut self, zones: u64) {
         self.usable_used += zones;
         self.check();
     }
 
-    /// Zones came back: to spare space first, however they were taken.
+    /// Frees zones: spare space first, whatever policy they were allocated under.
     pub(super) fn free(&mut self, zones: u64) {
         let spare = zones.min(self.spare_used);
         self.spare_used -= spare;
@@ -171,23 +171,22 @@ impl Accounts {
         Ok(())
     }
 
-    /// So many zones, which are free, were added.
+    /// Adds free zones.
     pub(super) fn grow(&mut self, zones: u64) -> Result<(), SpaceError> {
         self.zones += zones;
         self.set_spare_percent(self.spare_percent)
     }
 
-    /// Percentage of the zones that are spare.
+    /// The percentage of spare zones.
     pub(super) fn spare_percent(&self) -> u8 {
         self.spare_percent
     }
 
-    /// Zones in use.
     pub(super) fn allocated_zones(&self) -> u64 {
         self.usable_used + self.spare_used
     }
 
-    /// The report.
+    /// The zones by use.
     pub(super) fn usage(&self) -> ZoneUsage {
         ZoneUsage {
             total_zones: self.zones,

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The space map: which zones of a drive are free. It exists only in memory and is rebuilt at activation.
+//! The space map: the free zones of a drive. It exists only in memory and is rebuilt at activation.
 //!
-//! The zones are cut into regions, each with its free extents in address order. An allocation takes the first extent
-//! that fits of the first region that has one; successive allocations begin at successive regions. What an allocation
-//! may take is decided by its [`Policy`].
+//! The zones are divided into regions, each with its free extents in address order. An allocation takes the first
+//! fitting extent of the first region that has one; successive allocations begin at successive regions. The [`Policy`]
+//! decides what an allocation may use.
 //!
 //! Invariants:
 //! * Every zone is in at most one free extent; free extents of a region neither touch nor overlap.
-//! * Zones used for usable and spare space together are the zones that are not free.
-//! * An operation that fails changes nothing but the region that the next allocation begins with.
+//! * The zones in use as usable and as spare space together are the zones that are not free.
+//! * An operation that fails changes nothing except the region at which the next allocation begins.
 //!
-//! Differs from mpool: counts are u64 everywhere (section 13, defect 18); there are no locks, since a pool lives on one
-//! thread.
+//! Differs from mpool: counts are u64 everywhere (section 13, defect 18); there are no locks, because a pool lives on
+//! one thread.
 
 use thiserror::Error;
 
@@ -29,20 +29,20 @@ pub use accounts::{Policy, SpaceUsage, ZoneUsage};
 use accounts::Accounts;
 use region::Region;
 
-/// Regions that a drive is cut into, unless told otherwise.
+/// The default number of regions of a drive.
 pub const DEFAULT_REGIONS: u64 = 4;
 
-/// Percentage of a drive's zones that are spare, unless told otherwise.
+/// The default percentage of spare zones.
 pub const DEFAULT_SPARE_PERCENT: u8 = 5;
 
-/// Which zones of a drive are free.
+/// The map of a drive's zones.
 #[derive(Debug, Clone)]
 pub struct SpaceMap {
-    /// What messages call it.
+    /// The name of the drive in messages.
     subject: String,
     zones: u64,
     regions: Vec<Region>,
-    /// Region that the next allocation begins with.
+    /// The region at which the next allocation begins.
     turn: usize,
     /// Allocations begin at multiples of this, a power of two.
     align_zones: u64,
@@ -52,31 +52,31 @@ pub struct SpaceMap {
 /// Why an operation on a space map failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SpaceError {
-    /// No region has so many free zones in one piece, or the policy does not allow to take them.
+    /// No region has a large enough run of free zones, or the policy does not allow the allocation.
     #[error("no space for {0} zones")]
     NoSpace(u64),
-    /// To be taken, but not free.
+    /// Zones to be marked in use are not free.
     #[error("zones {0} to {1} are not all free")]
     Taken(u64, u64),
-    /// To be freed, but free already.
+    /// Zones to be freed are free already.
     #[error("zones {0} to {1} are partly free already")]
     Free(u64, u64),
-    /// Not on the drive, or empty.
+    /// The zones are not on the drive, or there are none.
     #[error("{1} zones from zone {0} are not on a drive of {2} zones")]
     Outside(u64, u64, u64),
-    /// Not a number of regions for so many zones.
+    /// The number of regions is impossible for the number of zones.
     #[error("{0} zones cannot be cut into {1} regions")]
     Regions(u64, u64),
-    /// Above 100 percent.
+    /// The percentage is above 100.
     #[error("{0} % spare")]
     Percent(u8),
-    /// Not a power of two.
+    /// The alignment is not a power of two.
     #[error("an alignment of {0} zones")]
     Alignment(u64),
 }
 
 impl SpaceError {
-    /// The same as a failure on `object`: ENOSPC or EINVAL.
+    /// This error as a failure on `object`: ENOSPC or EINVAL.
     pub fn on(self, object: impl Into<String>) -> PoolError {
         let kind = if matches!(self, SpaceError::NoSpace(_)) { Kind::NoSpace } else { Kind::Invalid };
         PoolError::new(kind, object, self.to_string())
@@ -84,7 +84,7 @@ impl SpaceError {
 }
 
 impl SpaceMap {
-    /// A map of `zones` free zones in `regions` regions; `subject` is what messages call it ("drive 'Malloc0'").
+    /// A map of `zones` free zones in `regions` regions; `subject` is the name in messages ("drive 'Malloc0'").
     ///
     /// # Errors
     /// EINVAL, [`SpaceError::Regions`]: no regions, or more than zones; [`SpaceError::Percent`].
@@ -94,13 +94,13 @@ impl SpaceMap {
         let Some(size) = zones.checked_div(regions).filter(|size| *size > 0) else {
             return Err(SpaceError::Regions(zones, regions).on(subject));
         };
-        // The last region takes what does not divide.
+        // The last region takes the remainder of the division.
         let ends = (1..regions).map(|number| number * size).chain([zones]);
         let regions = ends.enumerate().map(|(number, end)| Region::new(number as u64 * size, end)).collect();
         Ok(SpaceMap { subject, zones, regions, turn: 0, align_zones: 1, accounts })
     }
 
-    /// Has `zones` zones from now on; those that are new are free, and in the last region.
+    /// Grows the map to `zones` zones; the new ones are free, and belong to the last region.
     ///
     /// # Errors
     /// EINVAL, [`SpaceError::Outside`]: there are more already.
@@ -115,7 +115,7 @@ impl SpaceMap {
         Ok(())
     }
 
-    /// Lets allocations begin only at multiples of `zones`, a power of two (1: anywhere).
+    /// Restricts allocations to begin at multiples of `zones`, a power of two (1: anywhere).
     ///
     /// # Errors
     /// EINVAL, [`SpaceError::Alignment`].
@@ -127,10 +127,10 @@ impl SpaceMap {
         Ok(())
     }
 
-    /// Takes `zones` zones in one piece within one region.
+    /// Allocates a run of `zones` zones within one region.
     ///
     /// # Errors
-    /// ENOSPC, [`SpaceError::NoSpace`]; EINVAL, [`SpaceError::Outside`]: no zones are asked for.
+    /// ENOSPC, [`SpaceError::NoSpace`]; EINVAL, [`SpaceError::Outside`]: `zones` is 0.
     pub fn allocate(&mut self, zones: u64, policy: Policy) -> Result<Extent> {
         if zones == 0 {
             return Err(self.failure(SpaceError::Outside(0, zones, self.zones)));
@@ -140,7 +140,7 @@ impl SpaceMap {
         let Some((region, first)) = self.first_fit(turn, zones) else {
             return Err(self.failure(SpaceError::NoSpace(zones)));
         };
-        // Asked only now: the accounts rely on zones that are there. No other region is tried when they refuse.
+        // Checked only now: the accounts need free zones. No other region is tried when they refuse.
         let Some(charged) = self.accounts.charged(zones, policy) else {
             return Err(self.failure(SpaceError::NoSpace(zones)));
         };
@@ -149,7 +149,7 @@ impl SpaceMap {
         Ok(Extent { first, zones })
     }
 
-    /// Takes these zones: of an object found on media, or of the superblocks. They count as usable space.
+    /// Marks zones as in use: of an object found on media, or of the superblocks. They count as usable space.
     ///
     /// # Errors
     /// EINVAL, [`SpaceError::Taken`]: not all are free; [`SpaceError::Outside`].
@@ -164,11 +164,11 @@ impl SpaceMap {
         Ok(())
     }
 
-    /// As [`SpaceMap::insert`], of many extents in the order of their first zones: at the cost of a walk, not of a search for
+    /// As [`SpaceMap::insert`], for many extents sorted by their first zones: a single walk instead of a search for
     /// each.
     ///
     /// # Errors
-    /// As for one, and which of them it is. Nothing is taken then.
+    /// As for one extent, with the index of the failing one. Then nothing is marked.
     pub fn insert_in_order(
         &mut self,
         extents: impl IntoIterator<Item = Extent>,
@@ -190,7 +190,7 @@ impl SpaceMap {
         Ok(())
     }
 
-    /// Gives zones back.
+    /// Frees zones.
     ///
     /// # Errors
     /// EINVAL, [`SpaceError::Free`]: one of them is free already; [`SpaceError::Outside`].
@@ -205,7 +205,7 @@ impl SpaceMap {
         Ok(())
     }
 
-    /// Changes how much is spare. Spare space in use beyond that counts as usable space from then on.
+    /// Changes the percentage of spare zones. Spare space in use beyond that counts as usable space from then on.
     ///
     /// # Errors
     /// EINVAL, [`SpaceError::Percent`].
@@ -213,36 +213,36 @@ impl SpaceMap {
         self.accounts.set_spare_percent(percent).map_err(|error| error.on(&self.subject))
     }
 
-    /// Percentage of the zones that are spare.
+    /// The percentage of spare zones.
     #[must_use]
     pub fn spare_percent(&self) -> u8 {
         self.accounts.spare_percent()
     }
 
-    /// How much there is of what.
+    /// The zones by use.
     #[must_use]
     pub fn usage(&self) -> ZoneUsage {
         self.accounts.usage()
     }
 
-    /// Zones that are not free.
+    /// The number of zones in use.
     #[must_use]
     pub fn allocated_zones(&self) -> u64 {
         self.accounts.allocated_zones()
     }
 
-    /// The free extents, in address order. None reaches over the border of a region.
+    /// The free extents, in address order. None crosses the border of a region.
     pub fn free_extents(&self) -> impl Iterator<Item = Extent> + '_ {
         self.regions.iter().flat_map(Region::free_extents)
     }
 
-    /// The end of an extent that lies on the drive and is not empty.
+    /// The end of an extent, which must lie on the drive and not be empty.
     fn end_of(&self, extent: Extent) -> Result<u64> {
         let end = extent.end().filter(|end| extent.zones > 0 && *end <= self.zones);
         end.ok_or_else(|| self.failure(SpaceError::Outside(extent.first, extent.zones, self.zones)))
     }
 
-    /// The region, from `turn` on, that has `zones` free zones in one piece, and the first of them.
+    /// The first region, from `turn` on, with a run of `zones` free zones, and the first zone of the run.
     fn first_fit(&self, turn: usize, zones: u64) -> Option<(usize, u64)> {
         let mut order = (turn..self.regions.len()).chain(0..turn);
         order.find_map(|region| Some((region, self.regions[region].first_fit(zones, self.align_zones)?)))
@@ -252,7 +252,7 @@ impl SpaceMap {
         error.on(&self.subject)
     }
 
-    /// What lies in which region of the zones from `first` to before `end`.
+    /// Splits the zones from `first` to before `end` by region.
     fn parts(&self, first: u64, end: u64) -> impl Iterator<Item = (usize, u64, u64)> + '_ {
         self.regions.iter().enumerate().filter_map(move |(number, region)| {
             let (first, end) = (first.max(region.first()), end.min(region.end()));

@@ -6,22 +6,21 @@ use std::collections::{btree_map, BTreeMap};
 
 use crate::ids::Extent;
 
-/// A part of a drive's zones.
+/// A contiguous part of a drive's zones.
 #[derive(Debug, Clone)]
 pub(super) struct Region {
     first: u64,
     end: u64,
-    /// First zone of each free extent, and its end. They neither touch nor overlap.
+    /// The first zone of each free extent, and its end. The extents neither touch nor overlap.
     free: BTreeMap<u64, u64>,
 }
 
 impl Region {
-    /// A region that is free.
+    /// A region of free zones.
     pub(super) fn new(first: u64, end: u64) -> Region {
         Region { first, end, free: BTreeMap::from([(first, end)]) }
     }
 
-    /// The first zone.
     pub(super) fn first(&self) -> u64 {
         self.first
     }
@@ -31,18 +30,17 @@ impl Region {
         self.end
     }
 
-    /// Ends further on; what is new is free.
+    /// Extends the region; the new zones are free.
     pub(super) fn grow(&mut self, end: u64) {
         let before = core::mem::replace(&mut self.end, end);
         self.give(before, end);
     }
 
-    /// The free extents, in address order.
     pub(super) fn free_extents(&self) -> impl Iterator<Item = Extent> + '_ {
         self.free.iter().map(|(first, end)| Extent { first: *first, zones: end - first })
     }
 
-    /// The first zone of `zones` free zones in one piece, beginning at a multiple of `align`.
+    /// The first zone of a run of `zones` free zones that begins at a multiple of `align`.
     pub(super) fn first_fit(&self, zones: u64, align: u64) -> Option<u64> {
         self.free.iter().find_map(|(first, end)| {
             let start = first.checked_next_multiple_of(align)?;
@@ -55,12 +53,12 @@ impl Region {
         self.free.range(..=first).next_back().is_some_and(|(_, free_end)| end <= *free_end)
     }
 
-    /// True when one of these zones is free.
+    /// True when any of these zones is free.
     pub(super) fn touches_free(&self, first: u64, end: u64) -> bool {
         self.free.range(..end).next_back().is_some_and(|(_, free_end)| first < *free_end)
     }
 
-    /// Takes zones that are free.
+    /// Marks free zones as in use.
     pub(super) fn take(&mut self, first: u64, end: u64) {
         let around = self.free.range(..=first).next_back().map(|(first, end)| (*first, *end));
         let (free_first, free_end) = around.filter(|(_, free_end)| end <= *free_end).expect("the zones are free");
@@ -73,18 +71,18 @@ impl Region {
         }
     }
 
-    /// Begins to take many zones that come in address order.
+    /// Begins to mark many zones in address order.
     pub(super) fn taking(&self) -> Taking<'_> {
         let mut later = self.free.iter();
         Taking { present: later.next().map(pair), later, left: Vec::new() }
     }
 
-    /// What is free is what was left.
+    /// Replaces the free extents.
     pub(super) fn set_free(&mut self, left: Vec<(u64, u64)>) {
         self.free = left.into_iter().collect();
     }
 
-    /// Gives zones back of which none is free, and joins them with free neighbours.
+    /// Frees zones that are all in use, and merges them with free neighbours.
     pub(super) fn give(&mut self, first: u64, end: u64) {
         assert!(!self.touches_free(first, end), "the zones are not free");
         let before = self.free.range(..first).next_back().filter(|(_, before_end)| **before_end == first);
@@ -94,10 +92,10 @@ impl Region {
     }
 }
 
-/// Zones of a region are being taken, in address order. The region changes when all are.
+/// Marks zones of a region in address order. The region itself changes only when all are marked.
 #[derive(Debug)]
 pub(super) struct Taking<'a> {
-    /// The free extent that the next zones lie in, if they do not lie behind it.
+    /// The free extent that holds the next zones, if they do not lie behind it.
     present: Option<(u64, u64)>,
     later: btree_map::Iter<'a, u64, u64>,
     left: Vec<(u64, u64)>,
@@ -108,7 +106,7 @@ fn pair((first, end): (&u64, &u64)) -> (u64, u64) {
 }
 
 impl Taking<'_> {
-    /// Takes zones behind those that were taken before. False: they are not all free, or not behind them.
+    /// Marks zones behind the earlier ones. False if they are not all free, or not behind them.
     pub(super) fn take(&mut self, first: u64, end: u64) -> bool {
         while let Some(passed) = self.present.take_if(|(_, free_end)| *free_end <= first) {
             self.left.push(passed);
@@ -124,7 +122,7 @@ impl Taking<'_> {
         true
     }
 
-    /// The free extents that are left, in address order.
+    /// The remaining free extents, in address order.
     pub(super) fn finish(self) -> Vec<(u64, u64)> {
         let mut left = self.left;
         left.extend(self.present.into_iter().chain(self.later.map(pair)));

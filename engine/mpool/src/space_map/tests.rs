@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The space map against a naive one, and mpool's worked example.
+//! Compares the space map with a naive one, and with mpool's worked example.
 
 use Policy::{SpareOnly, SpareThenUsable, UsableOnly, UsableThenSpare};
 
@@ -16,7 +16,7 @@ fn extent(first: u64, zones: u64) -> Extent {
     Extent { first, zones }
 }
 
-/// Used as usable space, and as spare space.
+/// Zones in use as usable space, and as spare space.
 fn used(map: &SpaceMap) -> (u64, u64) {
     let usage = map.usage();
     (usage.used_zones, usage.spare_zones - usage.free_spare_zones)
@@ -34,7 +34,7 @@ fn allocations_rotate_over_the_regions() {
         Err(SpaceError::NoSpace(13).on(NAME)),
         "41 zones are free, in four pieces"
     );
-    // That call had region 2 as its first, so the next has region 3.
+    // That call began with region 2, so the next begins with region 3.
     map.free(extent(30, 1)).expect("was taken");
     assert_eq!(map.allocate(1, UsableOnly), Ok(extent(30, 1)), "first fit");
     assert_eq!(map.allocate(11, UsableOnly), Ok(extent(32, 11)), "region 3 has 13 zones; regions 0 to 2 lack them");
@@ -50,7 +50,7 @@ fn the_map_agrees_with_a_naive_one() {
     }
 }
 
-/// Many extents are inserted as one by one, or none of them.
+/// Many extents are inserted as if one by one, or none of them.
 #[test]
 fn extents_in_order_are_inserted_as_one_by_one() {
     let mut random = crate::testing::Random::new(3);
@@ -90,7 +90,7 @@ fn allocations_can_be_aligned() {
     assert_eq!(map.set_alignment(3), Err(SpaceError::Alignment(3).on(NAME)));
 }
 
-/// mpool-107: neighbours are joined; what is free cannot be freed, not even partly.
+/// mpool-107: neighbours are merged; free zones cannot be freed, not even partly.
 #[test]
 fn freed_neighbours_are_joined_and_double_frees_are_found() {
     let mut map = map(12, 1, 0);
@@ -123,7 +123,7 @@ fn taken_zones_cannot_be_inserted() {
     assert_eq!(Kind::NoSpace, SpaceError::NoSpace(2).on("drive").kind());
 }
 
-/// Extents come from media, so any numbers must do.
+/// Extents come from media, so any numbers must be handled.
 #[test]
 fn extents_outside_the_drive_are_refused() {
     let mut map = map(16, 4, 5);
@@ -166,7 +166,7 @@ fn the_number_of_regions_may_change() {
     }
 }
 
-/// mpool-109: what each policy takes from where, and what it refuses.
+/// mpool-109: what each policy allocates from where, and what it refuses.
 #[test]
 fn policies() {
     // 20 zones, 16 usable and 4 spare; (in use, policy, zones) -> in use, or refused.
@@ -264,7 +264,7 @@ fn spare_space_is_for_those_who_ask() {
     assert_eq!((0..100).take_while(|_| map.allocate(1, SpareThenUsable).is_ok()).count(), 20);
 }
 
-/// A map that knows of each zone whether it is free, and does everything the slow way.
+/// A map that stores for each zone whether it is free, and does everything the slow way.
 mod naive {
     use super::*;
 
@@ -411,7 +411,7 @@ mod naive {
     }
 }
 
-/// mpool-16, adapted: zones that are added are free, and join the free ones before them.
+/// mpool-16, adapted: added zones are free, and merge with the free ones before them.
 #[test]
 fn a_map_grows_while_zones_are_in_use() {
     let mut map = map(100, 4, 10);

@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Which copy of a superblock counts, and whether a newer one may exist that cannot be read.
+//! Decides which copy of a superblock counts, and whether a newer one may exist that cannot be read.
 //!
-//! Two are at the beginning of the device, copies 0 and 1, and one, copy 2, is near its end. A rewrite is acknowledged
-//! when two of the three have been written. So two good copies of one drive are enough to know the newest: one of them
-//! has it. A single one may be the one whose write failed.
+//! Copies 0 and 1 are at the start of the device, copy 2 is near its end. A rewrite is acknowledged when two of the
+//! three have been written. So two good copies of one drive suffice to know the newest: one of them has it. A single
+//! one may be the one whose write failed.
 //!
 //! | copy 0 | copies 1 and 2 | condition |
 //! |---|---|---|
 //! | good | another good one of the same drive | [`Condition::Sure`]; the highest generation counts |
-//! | good | copy 2 erased, copy 1 not good | no pool: a creation or a destruction was cut off |
+//! | good | copy 2 erased, copy 1 not good | no pool: a creation or a destruction was interrupted |
 //! | good | else | [`Condition::Lone`] |
-//! | no superblock begins there: zeros, foreign bytes | a good one | [`Condition::Wiped`]: somebody took the device for something else |
+//! | no superblock begins there: zeros, foreign bytes | a good one | [`Condition::Wiped`]: the device was reused |
 //! | the same | none good | no pool |
-//! | damaged | copy 2 erased, copy 1 not good | no pool: a creation or a destruction was cut off |
+//! | damaged | copy 2 erased, copy 1 not good | no pool: a creation or a destruction was interrupted |
 //! | damaged, unreadable | two good ones | [`Condition::Sure`] |
 //! | damaged, unreadable | one good one | [`Condition::Lone`] |
-//! | damaged, unreadable | none good | what is wrong with copy 0 |
+//! | damaged, unreadable | none good | the error of copy 0 |
 //! | any of other software | | refused: it may know more |
 //!
-//! Only what is sure is used without being told to. Version 1 has no third copy and counts no rewrites: there copy 0 is
-//! sure, and copy 1 where copy 0 is damaged.
+//! Without force, only a certain superblock is used. Version 1 has no third copy and no count of rewrites: there copy 0
+//! is certain, or copy 1 if copy 0 is damaged.
 
 use core::fmt;
 
 use crate::error::{Kind, PoolError, Result};
 use crate::format::{Superblock, SuperblockError, SuperblockVersion};
 
-/// Copies of a superblock.
+/// The number of copies of a superblock.
 pub const COPIES: usize = 3;
 
-/// What one copy holds.
+/// The content of one copy.
 #[derive(Debug, Clone)]
 pub enum CopyState {
-    /// A superblock.
+    /// A valid superblock.
     Good(Box<Superblock>, SuperblockVersion),
     /// Zeros.
     Erased,
-    /// Something that never was a superblock, or whose beginning is gone.
+    /// Something that never was a superblock, or whose start is gone.
     Foreign,
     /// A superblock that cannot be used.
     Bad(SuperblockError),
-    /// It could not be read.
+    /// The copy could not be read.
     Unreadable(PoolError),
 }
 
-/// How far a superblock that was found can be trusted.
+/// How far a superblock can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// It is the newest that was acknowledged.
+    /// It is the newest acknowledged superblock.
     Sure,
-    /// It is the only copy that is left, and a newer one may have been lost.
+    /// It is the only copy left, and a newer one may have been lost.
     Lone,
     /// Copy 0 was overwritten or wiped: the device may be used for something else.
     Wiped,
@@ -66,25 +66,25 @@ impl fmt::Display for Condition {
     }
 }
 
-/// A superblock that was found.
+/// The superblock that counts, and the state of its copies.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The superblock.
+    /// The superblock that counts.
     pub superblock: Superblock,
-    /// The version that it has on media.
+    /// Its version on media.
     pub version: SuperblockVersion,
-    /// The copy that counts.
+    /// The number of the copy that counts.
     pub copy: usize,
     /// How far it can be trusted.
     pub condition: Condition,
-    /// All copies that there should be are this one.
+    /// All copies that should exist hold this superblock.
     pub is_whole: bool,
-    /// What the operator should know about the copies.
+    /// Irregularities of the copies, for the operator.
     pub warnings: Vec<String>,
 }
 
 impl CopyState {
-    /// What these bytes of a copy are.
+    /// Classifies the bytes of a copy.
     #[must_use]
     pub fn of(bytes: &[u8]) -> CopyState {
         match Superblock::decode(bytes) {
@@ -95,7 +95,7 @@ impl CopyState {
         }
     }
 
-    /// The superblock, when it is good.
+    /// The superblock, if the copy is good.
     #[must_use]
     pub fn superblock(&self) -> Option<&Superblock> {
         match self {
@@ -111,7 +111,7 @@ impl CopyState {
         }
     }
 
-    /// What is wrong with it; none when it is good.
+    /// The fault of the copy; none when it is good.
     fn fault(&self) -> Option<String> {
         match self {
             CopyState::Good(..) => None,
@@ -123,7 +123,7 @@ impl CopyState {
     }
 }
 
-/// The superblock of `object` out of its copies.
+/// Chooses the superblock of `object` from its copies.
 ///
 /// # Errors
 /// EBADF: no pool. EINVAL: damaged. EPROTONOSUPPORT: other software wrote it. EIO: unreadable.
@@ -167,7 +167,7 @@ pub fn decide(object: &str, copies: &[CopyState; COPIES]) -> Result<Found> {
     Ok(Found { superblock: superblock.clone(), version, copy, condition, is_whole, warnings })
 }
 
-/// True when a creation or a destruction was cut off: there is no pool.
+/// True when a creation or a destruction was interrupted: there is no pool.
 #[must_use]
 pub fn is_unfinished(copies: &[CopyState; COPIES]) -> bool {
     let [zero, one, two] = copies;
@@ -189,11 +189,11 @@ fn fault_of_copy_0(object: &str, copy_0: &CopyState) -> PoolError {
 }
 
 fn is_same_drive(one: &Superblock, other: &Superblock) -> bool {
-    // An import that was cut off leaves copies from before it.
+    // An interrupted import leaves copies from before it.
     (one.pool == other.pool && one.drive.uuid == other.drive.uuid) || one.origin() == other.origin()
 }
 
-/// What is odd about a copy when another one counts, or it counts itself.
+/// The irregularity of a copy, given the copy that counts; none if both are equal.
 fn oddity((copy, counts): (usize, &Superblock), number: usize, state: &CopyState) -> Option<String> {
     match state {
         CopyState::Good(superblock, _) if **superblock == *counts => None,

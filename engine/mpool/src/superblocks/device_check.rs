@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Whether a device is the one that its superblock was written to.
+//! Checks whether a device is the one that its superblock was written to.
 //!
-//! The first bytes of a device can be those of another as well: of the disk beneath a partition, of one leg of a mirror,
-//! of a copy. Whoever takes the wrong one writes where others have their data. So the superblock records what its device
-//! was, and what differs is told: as a warning, or, where the recorded device may still come, as a refusal.
+//! The first bytes of a device can belong to another as well: to the disk below a partition, to one leg of a mirror, to
+//! a copy. Using the wrong one overwrites others' data. So the superblock records its device, and differences are
+//! reported: as a warning or, where the recorded device may still appear, as a refusal.
 
 use crate::device::DeviceProperties;
 use crate::drive::short_name;
 use crate::error::{Kind, PoolError, Result};
 use crate::format::{DeviceRecord, DriveDescriptor, Features, Superblock};
 
-/// Checks that a device can be the drive that its superblock describes: as large or larger, with the same sectors, type
-/// and features; and that it is the device that it was written to, or that this one cannot come any more. Returns what
-/// is different. With `force` any can; with `resize` it may have grown.
+/// Checks that a device can be the drive that its superblock describes: at least as large, with the same sectors, type
+/// and features; and that it is the recorded device, or that the recorded one cannot appear any more. Returns the
+/// differences. With `force` any device passes; with `resize` it may have grown.
 ///
 /// # Errors
-/// EINVAL: it is not what the superblock describes. EPERM: another device may still come.
+/// EINVAL: the device differs from its description. EPERM: another device may still appear.
 pub fn reconcile(superblock: &Superblock, device: &DeviceProperties, resize: bool, force: bool) -> Result<Vec<String>> {
     let subject = || format!("drive '{}'", short_name(&device.name));
     let geometry = check_geometry(&superblock.drive, device);
@@ -36,13 +36,13 @@ pub fn reconcile(superblock: &Superblock, device: &DeviceProperties, resize: boo
     }
 }
 
-/// True when a superblock should say anew what its device is.
+/// True when the record of the device in a superblock must be updated.
 #[must_use]
 pub fn has_changed(superblock: &Superblock, device: &DeviceProperties) -> bool {
     superblock.device.is_none_or(|recorded| {
         let mut now = DeviceRecord::of(device);
         if !recorded.uuid_lasts && !now.uuid_lasts {
-            // An identity that is made anew at each start says nothing.
+            // A UUID that is generated at each start carries no information.
             now.uuid = recorded.uuid;
         }
         recorded != now
@@ -74,7 +74,7 @@ fn check_identity(
     if same_uuid && same_product && recorded.bytes() == now.bytes() {
         return Ok(Vec::new());
     }
-    // A device that stands on another one is seen later than that.
+    // A stacked device appears later than the one below it.
     let may_come = !same_uuid && (recorded.uuid_lasts || (recorded.layered && !same_product));
     if may_come {
         return Err(format!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The copies through failures and erasures; power cuts: [`power_cuts`].
+//! The copies through failures and erasures; for power cuts see [`power_cuts`].
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -119,8 +119,8 @@ fn fail_reads_of(device: &TestDevice, copy: usize) {
     });
 }
 
-/// mpool-85, adapted: a new superblock needs all copies; of a rewritten one two must be written, the last copy first, and
-/// the failure of one is only logged.
+/// mpool-85, adapted: a new superblock needs all copies; a rewrite needs two, the last copy first, and the failure of
+/// one is only logged.
 #[test]
 fn copies_are_written_in_order() {
     let first = superblock("one");
@@ -166,7 +166,7 @@ fn one_copy_is_not_enough() {
         assert_eq!(kind_of(block_on(rewrite(&*device, &mut lost, V3, &host))), Some(Kind::Io), "copy {written}");
         assert_eq!(lost.generation, 2);
         device.heal();
-        // Copy 0 has "lost" or not; a superblock that two copies have is newer than both.
+        // Whether or not copy 0 has "lost", a superblock that two copies have is newer than both.
         lost.name = PoolName::new("two").expect("a name");
         fail_writes_of(&device, written);
         block_on(rewrite(&*device, &mut lost, V3, &host)).expect("two copies");
@@ -178,7 +178,7 @@ fn one_copy_is_not_enough() {
     }
 }
 
-/// A transfer of a copy that fails is tried again: one bad transfer changes nothing.
+/// A failed transfer of a copy is retried: one bad transfer changes nothing.
 #[test]
 fn transfers_of_copies_are_tried_again() {
     let (device, host) = (formatted(&superblock("one"), V3), LogHost::default());
@@ -222,14 +222,14 @@ fn each_copy_is_durable_before_the_next() {
     }
 }
 
-/// mpool-2, partly: the magic in any copy is seen; a copy that cannot be read is an error where the others have none.
+/// mpool-2, partly: the magic in any copy is found; a copy that cannot be read is an error if the others have none.
 #[test]
 fn a_superblock_is_seen_in_any_copy() {
     assert_eq!(block_on(probe(&*new_device())), Ok(false));
     for seen in 0..3 {
         let device = new_device();
         device.poke(place(seen), &superblock("one").encode(V3)[..]);
-        // Copy 0 alone is what a creation or a destruction that was cut off leaves.
+        // Copy 0 alone is what an interrupted creation or destruction leaves.
         assert_eq!(block_on(probe(&*device)), Ok(seen > 0), "copy {seen}");
         device.poke(place(seen) + 8, &[0xff; 100]);
         assert_eq!(block_on(probe(&*device)), Ok(seen > 0), "damaged is not absent: copy {seen}");
@@ -260,7 +260,7 @@ fn erasing_leaves_zeros() {
         let error = block_on(erase(&*device)).expect_err("injected");
         assert!(error.to_string().contains(&format!("erasing copy {failing}")), "{error}");
         assert_eq!(device.writes().len(), 2 + TRIES, "all are tried");
-        // What is left is never used by itself.
+        // The remainder is never used without force.
         assert!(matches!(kind_of(read_from(&device)), Some(Kind::NoPool | Kind::NotPermitted)), "copy {failing}");
     }
     let device = formatted(&superblock("one"), V3);
@@ -268,7 +268,7 @@ fn erasing_leaves_zeros() {
     assert!(block_on(erase(&*device)).expect_err("injected").to_string().contains("copy 2"), "the first failure");
 }
 
-/// What each copy may be.
+/// Puts a copy into a state.
 fn in_state(device: &TestDevice, copy: usize, state: &str) {
     let at = place(copy);
     match state {
@@ -283,7 +283,7 @@ fn in_state(device: &TestDevice, copy: usize, state: &str) {
         "newer" | "retired" => {
             let mut bytes = superblock("one").encode(V3);
             bytes[56] = if state == "newer" { 4 } else { 2 };
-            // The head's checksum is right, as other software would have it.
+            // The head's checksum is right, as other software would write it.
             let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes[..62]) as u32;
             bytes[62..66].copy_from_slice(&crc.to_le_bytes());
             device.poke(at, &bytes[..]);
@@ -348,8 +348,8 @@ fn two_good_copies_are_sure() {
     }
 }
 
-/// A copy that cannot be read may be newer than one other, but not than two; what is written next is newer in any case.
-/// With one left it is the fault that is told, as long as there is one: trying again may help.
+/// A copy that cannot be read may be newer than one other, but not than two; the next generation is higher in any case.
+/// With one good copy left the read error is returned, while there is one: a retry may help.
 #[test]
 fn unreadable_copies_may_be_newer() {
     for copy in 0..3 {
@@ -455,7 +455,7 @@ fn a_device_must_be_what_its_superblock_says() {
     assert_eq!(outcome(|device| device.dif = true), Some(Kind::Invalid));
 }
 
-/// A device that is not the one that the superblock was written to is told, and refused where that one may still come.
+/// A device other than the recorded one is reported, and refused while the recorded one may still appear.
 #[test]
 fn another_device_than_the_recorded_one_is_told() {
     let made_on = |product: &str, uuid: u128, uuid_lasts: bool, layered: bool, bytes: u64| DeviceProperties {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A host with virtual time, for tests: the clock moves on only when no task can run.
+//! A host with virtual time, for tests: the clock advances only when no task can run.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -24,10 +24,10 @@ use crate::error::{Kind, PoolError};
 use crate::host::{Host, Level};
 use crate::units::Nanos;
 
-/// The host. What it calls random are the bytes of a counter.
+/// The host. Its "random" bytes come from a counter.
 pub struct TestHost {
     now: Cell<u64>,
-    /// By the time of waking and the order of arrival.
+    /// By wake-up time and order of arrival.
     sleepers: RefCell<BTreeMap<(u64, u64), oneshot::Sender<()>>>,
     arrivals: Cell<u64>,
     pool: RefCell<LocalPool>,
@@ -37,7 +37,7 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    /// One whose clock is at 1000 s and has no tasks.
+    /// A host without tasks, whose clock is at 1000 s.
     pub fn new() -> Rc<TestHost> {
         let pool = LocalPool::new();
         Rc::new(TestHost {
@@ -56,7 +56,7 @@ impl TestHost {
         self.pool.borrow_mut().run_until_stalled();
     }
 
-    /// Runs tasks while the clock moves on by `time`.
+    /// Runs tasks while the clock advances by `time`.
     pub fn run_for(&self, time: Nanos) {
         let end = self.now.get() + time.0;
         self.settle();
@@ -83,12 +83,12 @@ impl TestHost {
         }
     }
 
-    /// What was logged.
+    /// The logged lines.
     pub fn lines(&self) -> Vec<String> {
         self.lines.borrow().clone()
     }
 
-    /// Wakes the first sleeper, if its time is at most `end`. Those that were given up do not count.
+    /// Wakes the first sleeper, if its time is at most `end`. Cancelled ones do not count.
     fn wake_next(&self, end: u64) -> bool {
         let mut sleepers = self.sleepers.borrow_mut();
         sleepers.retain(|_, sleeper| !sleeper.is_canceled());

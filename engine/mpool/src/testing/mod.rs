@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! For tests of pools and of what is built on them: disks in memory, virtual time, and numbers that look random.
+//! For tests of pools and of what is built on them: disks in memory, virtual time, and pseudo-random numbers.
 
 #![allow(
     missing_docs,

@@ -28,7 +28,7 @@ pub const MIB: u64 = 1 << 20;
 
 const PAGE: u64 = 4096;
 
-/// Disks, and pools on them.
+/// Disks, and the pools on them.
 pub struct World {
     pub host: Rc<WorldHost>,
     pub registry: Rc<Registry>,
@@ -36,14 +36,14 @@ pub struct World {
 
 pub struct WorldHost {
     clock: Rc<TestHost>,
-    /// Number of power cuts so far, so that no identity is made twice.
+    /// The number of power cuts so far, so that no UUID is generated twice.
     cuts: Cell<u8>,
     disks: RefCell<BTreeMap<String, Rc<Disk>>>,
     told: RefCell<Vec<PoolStatus>>,
 }
 
 impl WorldHost {
-    /// What it was told of pools.
+    /// The pool statuses that it was told.
     pub fn told(&self) -> Vec<PoolStatus> {
         self.told.borrow().clone()
     }
@@ -59,9 +59,9 @@ pub struct Disk {
     fails_after: Cell<Option<u64>>,
     fails_in: RefCell<Option<Range<u64>>>,
     unreadable: RefCell<Option<Range<u64>>>,
-    /// Transfers that still fail, and where.
+    /// The number of transfers that still fail, and where.
     failing: RefCell<(u32, Range<u64>)>,
-    /// What pages held when they were last durable, of those that were written since.
+    /// The last durable content of the pages that were written since.
     unflushed: RefCell<BTreeMap<u64, Option<Page>>>,
 }
 
@@ -75,7 +75,7 @@ struct Claim {
 }
 
 impl World {
-    /// One without disks.
+    /// A world without disks.
     pub fn new() -> World {
         World::with_format(MediaFormat::CURRENT)
     }
@@ -91,7 +91,7 @@ impl World {
         World { host, registry }
     }
 
-    /// One with the disks "cap" (64 MiB) and "stg" (32 MiB).
+    /// A world with the disks "cap" (64 MiB) and "stg" (32 MiB).
     pub fn with_two_disks() -> World {
         let world = World::new();
         world.add("cap", 64 * MIB);
@@ -149,7 +149,7 @@ impl World {
         self.run(self.registry.deactivate(name)).unwrap();
     }
 
-    /// As after a power cut: all that is in memory is gone.
+    /// Restarts after a power cut: everything in memory is lost.
     pub fn cut(self) -> World {
         self.cut_to(MediaFormat::CURRENT)
     }
@@ -173,13 +173,13 @@ impl World {
     }
 }
 
-/// A request to activate the pool on `paths`, with nothing special.
+/// A plain request to activate the pool on `paths`.
 pub fn request(paths: &[&str]) -> ActivateRequest {
     let paths = paths.iter().map(|&path| path.to_owned()).collect();
     ActivateRequest { paths, ..ActivateRequest::default() }
 }
 
-/// The identity of the disk with a name.
+/// The UUID of the disk with a name.
 fn identity_of(name: &str) -> Uuid {
     let mut bytes = [0; 16];
     name.bytes().zip(&mut bytes).for_each(|(byte, to)| *to = byte);
@@ -220,22 +220,22 @@ impl Disk {
         }
     }
 
-    /// Lets all writes fail after the next `count`.
+    /// Fails all writes after the next `count`.
     pub fn fail_writes_after(&self, count: u64) {
         self.fails_after.set(Some(self.writes.get() + count));
     }
 
-    /// Lets all writes fail that touch these bytes.
+    /// Fails all writes to these bytes.
     pub fn fail_writes_in(&self, bytes: Range<u64>) {
         *self.fails_in.borrow_mut() = Some(bytes);
     }
 
-    /// Lets all reads fail that touch these bytes.
+    /// Fails all reads of these bytes.
     pub fn fail_reads_in(&self, bytes: Range<u64>) {
         *self.unreadable.borrow_mut() = Some(bytes);
     }
 
-    /// Lets the next `count` transfers fail that touch these bytes.
+    /// Fails the next `count` transfers of these bytes.
     pub fn fail_some_in(&self, count: u32, bytes: Range<u64>) {
         *self.failing.borrow_mut() = (count, bytes);
     }
@@ -249,7 +249,7 @@ impl Disk {
         Err(DeviceError::Io)
     }
 
-    /// Lets nothing fail any more.
+    /// Ends all failures.
     pub fn heal(&self) {
         self.fails_after.set(None);
         *self.fails_in.borrow_mut() = None;
@@ -257,7 +257,7 @@ impl Disk {
         self.failing.borrow_mut().0 = 0;
     }
 
-    /// Writes that have ended well.
+    /// The number of successful writes.
     pub fn writes(&self) -> u64 {
         self.writes.get()
     }
@@ -296,14 +296,14 @@ impl Disk {
         bytes
     }
 
-    /// True when nothing but zeros is at `at`.
+    /// True when all bytes at `at` are zero.
     pub fn is_zero(&self, at: u64, length: usize) -> bool {
         let mut bytes = vec![1; length];
         self.read(at, &mut bytes);
         bytes.iter().all(|byte| *byte == 0)
     }
 
-    /// As a power cut empties a volatile cache: what was written since the last flush is gone.
+    /// Loses the writes since the last flush, as a volatile cache does in a power cut.
     pub fn lose_unflushed(&self) {
         let mut pages = self.pages.borrow_mut();
         for (number, page) in self.unflushed.take() {
@@ -314,7 +314,7 @@ impl Disk {
         }
     }
 
-    /// A client writes, into the cache.
+    /// Writes into the cache, as a client does.
     fn write_cached(&self, at: u64, bytes: &[u8]) {
         {
             let (pages, mut unflushed) = (self.pages.borrow(), self.unflushed.borrow_mut());
@@ -355,7 +355,7 @@ fn touches(range: &Option<Range<u64>>, at: u64, length: u64) -> bool {
 }
 
 impl Claim {
-    /// Every transfer takes a moment, in which others run.
+    /// Every transfer takes a moment, in which other tasks run.
     async fn moment(&self) {
         self.clock.sleep(Nanos(1000)).await;
     }

@@ -21,13 +21,13 @@ fn random_records(count: usize, seed: u64) -> Vec<SectionRecord> {
         .collect()
 }
 
-/// Completes a page that was changed.
+/// Seals a page that was changed.
 fn seal(page: &mut [u8]) {
     let code = check_code(NONCE, &page[4..PAGE_BYTES]);
     page[..4].copy_from_slice(&code.to_le_bytes());
 }
 
-/// By another implementation of the layout above.
+/// Computed by another implementation of the layout.
 #[test]
 fn golden_bytes() {
     let mut records = vec![record(0xff01, 0x102, 15), record(0x01_0203_0405_0607_0809_0a00, 0x9_8765_4321, 1)];
@@ -71,7 +71,7 @@ fn the_last_record_of_a_fingerprint_counts() {
     assert_eq!(pbns, (991..=1000).collect::<Vec<_>>());
 }
 
-/// Bytes that follow are not looked at: a host may read more than the section has.
+/// Bytes that follow are ignored: a host may read more than the section has.
 #[test]
 fn a_section_says_how_long_it_is() {
     let mut image = encode(NONCE, 7, &mut random_records(600, 1));
@@ -122,7 +122,7 @@ fn a_page_fits_only_its_place() {
     }
 }
 
-/// A page that is sealed can still say what no writer says.
+/// A sealed page can still contain what no writer writes.
 #[test]
 fn records_that_cannot_be_are_refused() {
     let image = encode(NONCE, 7, &mut random_records(600, 1));
@@ -143,7 +143,7 @@ fn records_that_cannot_be_are_refused() {
     assert_eq!(Section::decode(NONCE, &bad).unwrap_err(), refused, "not ascending");
 }
 
-/// Whatever a sealed page says: an error, or records that can be recorded.
+/// Whatever a sealed page contains, decoding gives an error or valid records.
 #[test]
 fn any_bytes_survive() {
     let image = encode(NONCE, 7, &mut random_records(300, 1));

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What an entry changes in slabs, and in which order: the same when it is journaled as when it is replayed.
+//! The changes that an entry makes to slabs, and their order: the same when the entry is journaled as when it is
+//! replayed.
 
 use super::entry::Entry;
 use super::point::Point;
 use crate::format::slab_journal_block::SlabChange;
 use crate::units::Pbn;
 
-/// A change of consecutive blocks' reference counts.
+/// The same change of consecutive blocks' reference counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// Its place in the journal.
+    /// The change's place in the journal.
     pub point: Point,
-    /// First block.
+    /// The first block that changes.
     pub first: Pbn,
-    /// Number of blocks, all of one slab.
+    /// The number of blocks, all of one slab.
     pub count: u32,
-    /// What happens to each.
+    /// The change of each block's counter.
     pub change: SlabChange,
 }
 
 impl<'a> Entry<'a> {
-    /// The changes of the entry, if it is number `number`, in the order of their points: of a remapping the new block's
-    /// increment as part 0 and the old one's decrement as part 1, of a range its runs, of a page its increment or
-    /// decrement.
+    /// The changes that the entry makes as entry `number`, in the order of their points: for a remapping the new
+    /// block's increment as part 0 and the old block's decrement as part 1; for a range its runs; for a page its
+    /// increment or decrement.
     pub fn changes(&self, number: u64) -> impl Iterator<Item = Change> + use<'a> {
         let (single, runs) = match *self {
             Entry::Remap { old, new, .. } => {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Writing records.
+//! Encoding of records.
 
 use super::entry::{Entry, MAX_RANGE_BLOCKS};
 use super::header::{RecordHeader, HEADER_BYTES};
 
-/// Bytes of the largest entry.
+/// Bytes of the largest entry: a range entry with a run for each block.
 pub const MAX_ENTRY_BYTES: usize = 16 + 8 * MAX_RANGE_BLOCKS as usize;
 
-/// Kinds of entries, and where the fields lie in their words.
+/// The kinds of entries, and the positions of the fields in their words.
 pub(super) mod layout {
     pub const REMAP: u8 = 1;
     pub const RANGE: u8 = 2;
@@ -31,7 +31,7 @@ pub const fn encoded_len(entry: &Entry<'_>) -> usize {
     }
 }
 
-/// Makes records, one after the other, in the same memory.
+/// Encodes records, one after the other, in the same memory.
 #[derive(Debug)]
 pub struct RecordBuilder {
     bytes: Vec<u8>,
@@ -39,7 +39,7 @@ pub struct RecordBuilder {
 }
 
 impl RecordBuilder {
-    /// A builder of records of at most `max_bytes`, without growing.
+    /// A builder whose memory suffices for records of `max_bytes`.
     #[must_use]
     pub fn new(max_bytes: usize) -> RecordBuilder {
         let mut bytes = Vec::with_capacity(max_bytes.max(HEADER_BYTES));
@@ -47,13 +47,13 @@ impl RecordBuilder {
         RecordBuilder { bytes, entries: 0 }
     }
 
-    /// Begins a record without entries.
+    /// Drops the last record and begins one without entries.
     pub fn begin(&mut self) {
         self.bytes.truncate(HEADER_BYTES);
         self.entries = 0;
     }
 
-    /// Appends an entry.
+    /// Appends an entry to the record.
     pub fn push(&mut self, entry: &Entry<'_>) {
         let numbered = |kind: u8, number: u64| u64::from(kind) | number << layout::NUMBER_SHIFT;
         match *entry {
@@ -87,13 +87,13 @@ impl RecordBuilder {
         self.bytes.extend_from_slice(&word.to_le_bytes());
     }
 
-    /// Entries in the record so far.
+    /// The number of entries in the record so far.
     #[must_use]
     pub fn entries(&self) -> u32 {
         self.entries
     }
 
-    /// Bytes of the record so far, the header among them.
+    /// Bytes of the record so far, including the header.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -105,7 +105,7 @@ impl RecordBuilder {
         self.entries == 0
     }
 
-    /// The record, with its header; the header's count is the builder's.
+    /// Encodes the header and returns the record; the builder sets the header's count.
     pub fn finish(&mut self, header: RecordHeader) -> &[u8] {
         RecordHeader { count: self.entries, ..header }.encode(&mut self.bytes[..HEADER_BYTES]);
         &self.bytes

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading records.
+//! Decoding of records.
 
 use mpool::format::fields::{FieldReader, Truncated};
 use thiserror::Error;
@@ -14,49 +14,49 @@ use crate::units::{Lbn, Pbn, ShardId};
 /// Bytes of the smallest entry.
 const MIN_ENTRY_BYTES: usize = 16;
 
-/// Why a record is none.
+/// Why bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecordDamage {
-    /// Something else, or of a version that is not known.
+    /// The magic is different, or the version unknown.
     #[error("it does not begin as a record does")]
     Foreign,
-    /// It ends before its last entry does.
+    /// The bytes end before the record's last entry does.
     #[error("it ends before its last entry does")]
     Truncated,
-    /// There is something behind the last entry.
+    /// Bytes follow the last entry.
     #[error("{0} bytes follow its last entry")]
     Excess(usize),
-    /// A shard that there cannot have been.
+    /// The shard number is impossible.
     #[error("it is of {shard:?} of {shards}")]
     Shard {
-        /// The shard.
+        /// The shard that the header names.
         shard: ShardId,
-        /// Number of shards.
+        /// The number of shards in the header.
         shards: u16,
     },
-    /// Numbers of entries that cannot be.
+    /// The entry numbers are impossible.
     #[error("its {count} entries from number {first} on do not fit its other numbers")]
     Numbers {
-        /// Number of the first entry.
+        /// The number of the first entry.
         first: u64,
-        /// Number of entries.
+        /// The number of entries.
         count: u32,
     },
-    /// An entry that is never written.
+    /// An entry that no writer makes.
     #[error("its entry {0} makes no sense")]
     Entry(u32),
 }
 
-/// Reads a record: header and entries. All numbers are within the limits of any volume; whether they are within those of
-/// this one is for the caller to see.
+/// Decodes a record's header and entries. All numbers returned are within the limits of any volume; the caller checks
+/// them against the limits of its own.
 ///
 /// # Errors
-/// The first thing about it that is not as it must be.
+/// The first defect found.
 pub fn decode(bytes: &[u8]) -> Result<(RecordHeader, Vec<OwnedEntry>), RecordDamage> {
     let header = RecordHeader::decode(bytes)?;
     let mut words = Words { reader: FieldReader::new(bytes), left: bytes.len() };
     words.skip(HEADER_BYTES)?;
-    // What the header says is believed only as far as the bytes go.
+    // The header's count sizes the allocation only as far as the bytes suffice.
     let mut entries = Vec::with_capacity((header.count as usize).min(words.left / MIN_ENTRY_BYTES));
     for number in 0..header.count {
         entries.push(words.entry()?.ok_or(RecordDamage::Entry(number))?);
@@ -85,7 +85,7 @@ impl Words<'_> {
         Ok(word)
     }
 
-    /// The next entry; none when its fields make no sense.
+    /// Decodes the next entry; none when its fields make no sense.
     fn entry(&mut self) -> Result<Option<OwnedEntry>, RecordDamage> {
         let (first, second) = (self.next()?, self.next()?);
         let number = first >> layout::NUMBER_SHIFT;
@@ -151,7 +151,7 @@ fn page_and_block(index: u64, word: u64) -> Option<(PageId, Pbn)> {
     (exists && is_block(pbn)).then_some((page, pbn))
 }
 
-/// No page of a level has a larger index, in the largest volume.
+/// The largest index of a page of a level, in the largest volume.
 fn last_index(level: u8) -> u64 {
     let mut page = PageId::leaf_of(Lbn(MAX_LOGICAL_BLOCKS - 1));
     while page.level < level {

@@ -1,69 +1,69 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Entries of a recovery journal.
+//! The entries of a recovery journal.
 
 use crate::format::{Mapping, PageId};
 use crate::units::{Lbn, Pbn, ENTRIES_PER_LEAF_PAGE};
 
-/// Most blocks of a range entry: those of one leaf page.
+/// The most blocks of a range entry: those of one leaf page.
 pub const MAX_RANGE_BLOCKS: u32 = ENTRIES_PER_LEAF_PAGE as u32;
 
-/// Consecutive blocks of one slab.
+/// A run of consecutive blocks in one slab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PbnRun {
-    /// First block.
+    /// The first block of the run.
     pub first: Pbn,
-    /// Number of blocks, 1 to 504.
+    /// The number of blocks, 1 to 504.
     pub count: u32,
 }
 
-/// One entry of a recovery journal, whose runs are a `Runs` of [`PbnRun`].
+/// One entry of a recovery journal; `Runs` holds the [`PbnRun`]s of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryWith<Runs> {
-    /// One logical block is mapped anew.
+    /// One logical block is remapped.
     Remap {
-        /// The block.
+        /// The logical block.
         lbn: Lbn,
-        /// The block it was mapped to; PBN 0 for none.
+        /// The block that it was mapped to; PBN 0 for none.
         old: Pbn,
-        /// What it is mapped to now.
+        /// Its new mapping.
         new: Mapping,
     },
     /// Blocks of one leaf page lose their mappings.
     Range {
-        /// First block.
+        /// The first logical block.
         first: Lbn,
-        /// Number of blocks, 1 to 504.
+        /// The number of logical blocks, 1 to 504.
         count: u32,
-        /// The blocks that lose a reference each, in the order of their points.
+        /// The physical blocks that lose a reference each, in the order of their points.
         runs: Runs,
     },
-    /// A page of the block map is made. It is empty.
+    /// A page of the block map is allocated. It is empty.
     Page {
-        /// The page; no root.
+        /// The new page, never a root.
         page: PageId,
-        /// Its block.
+        /// The block allocated for it.
         pbn: Pbn,
-        /// Tells its images from those of an earlier page of the same name: 24 bits.
+        /// Tells the page's images from those of an earlier page of the same name: 24 bits.
         life: u32,
     },
-    /// A page of the block map is gone: it had become a hole.
+    /// A page of the block map is freed: all its entries had become unmapped.
     PageGone {
-        /// The page; no root.
+        /// The freed page, never a root.
         page: PageId,
-        /// The block that it gives back.
+        /// The block that becomes free.
         pbn: Pbn,
     },
 }
 
-/// An entry that is to be written.
+/// An entry to be written, which borrows its runs.
 pub type Entry<'a> = EntryWith<&'a [PbnRun]>;
 
-/// An entry that was read, with memory of its own.
+/// An entry that was read, which owns its runs.
 pub type OwnedEntry = EntryWith<Vec<PbnRun>>;
 
 impl<Runs> EntryWith<Runs> {
-    /// The same entry with other memory for its runs.
+    /// The same entry with another representation of its runs.
     fn with_runs<'a, Other>(&'a self, make: impl FnOnce(&'a Runs) -> Other) -> EntryWith<Other> {
         match *self {
             EntryWith::Remap { lbn, old, new } => EntryWith::Remap { lbn, old, new },
@@ -75,7 +75,7 @@ impl<Runs> EntryWith<Runs> {
 }
 
 impl OwnedEntry {
-    /// The entry, borrowed.
+    /// The entry with borrowed runs.
     #[must_use]
     pub fn as_entry(&self) -> Entry<'_> {
         self.with_runs(Vec::as_slice)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The header of a record.
+//! The header of a journal record.
 
 use mpool::format::fields::{FieldReader, FieldWriter, Truncated};
 
@@ -8,43 +8,43 @@ use super::decode::RecordDamage;
 use super::point::MAX_ENTRY_NUMBER;
 use crate::units::{ShardId, MAX_SHARDS};
 
-/// Bytes of a header.
+/// Bytes of a header, at the start of each record.
 pub const HEADER_BYTES: usize = 64;
 
 const MAGIC: [u8; 4] = *b"DRJ\x02";
 
-/// What a record says of itself.
+/// The fields of a record's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHeader {
-    /// Whose journal it belongs to.
+    /// The shard whose journal the record belongs to.
     pub shard: ShardId,
-    /// Shards of the volume when it was written.
+    /// The volume's number of shards when the record was written.
     pub shards: u16,
-    /// Load generation.
+    /// The load generation of the writer.
     pub generation: u64,
-    /// Number of its first entry.
+    /// The number of the record's first entry.
     pub first: u64,
-    /// Number of its entries.
+    /// The number of entries in the record.
     pub count: u32,
     /// The first entry that was not known to be durable when the record was written; at most `first`.
     pub committed: u64,
-    /// The first entry that a page of the block map needs; at most the one behind the record's last.
+    /// The first entry that a page of the block map needs; at most [`RecordHeader::end`].
     pub map_head: u64,
-    /// Logical blocks that the shard's trees map, when all entries up to the last of this record count; as the shard
-    /// counts them, perhaps from a base of the volume's.
+    /// Logical blocks that the shard's trees map after the record's last entry. The shard may count from a base of the
+    /// volume's, so the number may be negative.
     pub logical_blocks_used: i64,
-    /// Pages of the shard's trees, likewise.
+    /// Pages of the shard's trees after the record's last entry, counted likewise.
     pub map_pages: i64,
 }
 
 impl RecordHeader {
-    /// Number of the entry behind the last one.
+    /// The number of the entry behind the record's last.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.first + self.count as u64
     }
 
-    /// Writes the header in front of a record.
+    /// Encodes the header into the first bytes of a record.
     pub(super) fn encode(&self, bytes: &mut [u8]) {
         let mut writer = FieldWriter::new(bytes);
         writer.bytes(&MAGIC).u16(self.shard.0).u16(self.shards).u64(self.generation).u64(self.first);
@@ -52,10 +52,10 @@ impl RecordHeader {
         writer.bytes(&self.logical_blocks_used.to_le_bytes()).bytes(&self.map_pages.to_le_bytes());
     }
 
-    /// Reads the header of a record, without its entries.
+    /// Decodes the header of a record, not its entries.
     ///
     /// # Errors
-    /// It is no record's, or its numbers cannot be.
+    /// The bytes do not begin with a header, or its numbers are impossible.
     pub fn decode(bytes: &[u8]) -> Result<RecordHeader, RecordDamage> {
         let header = read(bytes).map_err(|Truncated| RecordDamage::Truncated)?.ok_or(RecordDamage::Foreign)?;
         let RecordHeader { shard, shards, first, count, committed, map_head, .. } = header;
@@ -70,7 +70,7 @@ impl RecordHeader {
     }
 }
 
-/// The fields as they are; none if the magic is another.
+/// The unchecked fields; none if the magic differs.
 fn read(bytes: &[u8]) -> Result<Option<RecordHeader>, Truncated> {
     let mut reader = FieldReader::new(bytes);
     if reader.bytes()? != MAGIC {

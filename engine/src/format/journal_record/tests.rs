@@ -110,7 +110,7 @@ fn the_extremes_are_written_and_read() {
     assert_eq!((header.count, read), (list.len() as u32, owned(&list)));
 }
 
-/// The order of the changes is that of their points, which recovery and the shards must agree on.
+/// Changes come in the order of their points, on which recovery and the shards must agree.
 #[test]
 fn changes_are_numbered() {
     let changes = |entry: &Entry<'_>| {
@@ -211,7 +211,7 @@ fn any_bytes_are_judged() {
             bytes[at] = numbers.below(256) as u8;
         }
         bytes.truncate(bytes.len() - (numbers.below(200).saturating_sub(150)) as usize);
-        // What passes is a record: it can be written again as it was read, padding aside.
+        // A record that decodes can be encoded again as it was read, padding aside.
         if let Ok((header, entries)) = decode(&bytes) {
             let again = record(header, &entries.iter().map(OwnedEntry::as_entry).collect::<Vec<_>>());
             assert_eq!(decode(&again), Ok((header, entries)));

@@ -10,12 +10,12 @@ const SLAB: u64 = 3;
 /// Two reference blocks, and a part of a third.
 const BLOCKS: usize = 8192;
 
-/// A slab's area as a slab that is in use leaves it, and the counts that it stands for.
+/// The area of a slab in use, and the counts that it stands for.
 struct Model {
     layout: AreaLayout,
     counts: Vec<u8>,
     reference_blocks: Vec<Block>,
-    /// Blocks of the journal, from head on, and entries of the one that is not written yet.
+    /// Journal blocks from the head on, and the entries of the block that is not written yet.
     journal: Vec<Block>,
     pending: Vec<SlabEntry>,
     summary: SlabSummary,
@@ -35,7 +35,7 @@ impl Model {
         AreaBlock { nonce: NONCE, slab: SLAB, block }
     }
 
-    /// Makes an entry that the counts allow, if there is one where the numbers point.
+    /// Makes an entry that the counts allow, if there is one at a random position.
     fn random_entry(&mut self, numbers: &mut Numbers) {
         let offset = numbers.below(BLOCKS as u64 / 64) as usize * 64 + numbers.below(3) as usize * 30;
         let count = (1 + numbers.below(60) as usize).min(BLOCKS - offset);
@@ -64,7 +64,7 @@ impl Model {
         self.pending.clear();
     }
 
-    /// Writes a reference block, or as many of its sectors as `sectors` says.
+    /// Writes a reference block, or only its first `sectors` sectors.
     fn write_counts(&mut self, number: u32, sectors: usize) {
         assert!(self.pending.is_empty(), "images are made when the tail is empty");
         let id = self.id(self.layout.reference_block(number));
@@ -137,7 +137,7 @@ fn sectors_skip_what_they_include() {
     }
 }
 
-/// A sector that has rested for more than half of the numbers that a point can have is not taken for a newer one.
+/// A sector that was idle for more than half of a point's number range is not taken for a newer one.
 #[test]
 fn old_sectors_are_old() {
     for rest in [1 << 20, (1 << 31) + 5, (1 << 32) - 2000, (1 << 32) + 2000, 9 << 31] {
@@ -167,7 +167,7 @@ fn model() -> Model {
     model
 }
 
-/// Bytes changed in a sealed block of the journal, which is sealed again.
+/// Replaces bytes of a journal block and seals it again.
 fn forge(model: &mut Model, at: usize, bytes: &[u8]) {
     let number = 4;
     let sequence = model.summary.head + number as u64;
@@ -178,8 +178,9 @@ fn forge(model: &mut Model, at: usize, bytes: &[u8]) {
     sector::seal_block(block, id.identity(Kind::SlabJournal), stamp);
 }
 
-/// vdo-56, partly: a block of the slab journal of another volume, of another kind, with another sequence number, with wrong
-/// entry numbers or count, with an entry beyond the slab or one that no counter allows: each is told for what it is.
+/// vdo-56, partly: a block of the slab journal of another volume, of another kind, with another sequence number, with
+/// wrong entry numbers or count, with an entry beyond the slab or one that no counter allows: each is refused with its
+/// own error.
 #[test]
 fn journals_that_cannot_be_are_refused() {
     let good = model();
@@ -265,7 +266,7 @@ fn counters_change_by_the_table() {
     }
 }
 
-/// Reference blocks and journals of any bytes, sealed as if they were good: they are refused or give counts, no more.
+/// Sealed reference blocks and journals with any content: they are refused or give counts, nothing else.
 #[test]
 fn any_sealed_bytes_are_judged() {
     let mut numbers = Numbers::new(7);

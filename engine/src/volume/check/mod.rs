@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Check of a volume at rest: references recounted from the block map, compared with those that the slabs have.
+//! Check of a volume at rest: recounts the references from the block map and compares them with the slabs' counts.
 //!
-//! For a volume that was stopped cleanly or has been recovered; nothing is written. Needs a byte of memory a block, and
-//! the counts of a few slabs. Data is not read: its check codes tell of it when it is read.
+//! For a volume that was stopped cleanly or has been recovered. Writes nothing. Needs a byte of memory for each block,
+//! and the counts of a few slabs. Data is not read: its check codes are verified when a client reads it.
 
 mod report;
 mod tally;
@@ -23,19 +23,19 @@ use crate::format::{Geometry, Mapping, PageId, ROOTS};
 use crate::units::{Lbn, Pbn};
 use crate::volume::recovery::{AtRest, PageEntries, RecoveryError, CONCURRENT_SLABS};
 
-/// How far a check or rebuild has come: steps done, of so many.
+/// The progress of a check or rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Trees and slabs that are done.
     pub done: u64,
-    /// All of them.
+    /// Trees and slabs in total; a rebuild counts the trees twice.
     pub total: u64,
 }
 
-/// Checks a volume, and tells of its progress. What cannot be read is in the report.
+/// Checks a volume, and reports progress. Unreadable metadata goes into the report.
 ///
 /// # Errors
-/// Pool: the walk could not go on.
+/// Pool: the walk could not continue.
 pub async fn check(volume: &AtRest<'_>, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport, RecoveryError> {
     let slabs = volume.geometry.slabs();
     let total = ROOTS + slabs;
@@ -76,7 +76,7 @@ fn compare(geometry: &Geometry, slab: u64, tally: &Tally, recorded: &[u8], repor
     }
 }
 
-/// Counts references, and notes what cannot be.
+/// Counts references, and notes findings.
 struct Counter<'a> {
     geometry: Geometry,
     tally: Tally,
@@ -127,7 +127,7 @@ impl Visitor for Counter<'_> {
 
     fn hole(&mut self, _pbn: Pbn) -> bool {
         self.report.empty_pages += 1;
-        // Nothing is changed; but a page above that has no others is empty as well.
+        // Nothing is changed; but a page above that has no other children is empty as well.
         true
     }
 

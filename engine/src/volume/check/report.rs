@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a check has found.
+//! The report of a check.
 
 use thiserror::Error;
 
@@ -9,15 +9,15 @@ use crate::format::PageId;
 use crate::units::{Lbn, Pbn};
 use crate::volume::recovery::RecoveryError;
 
-/// Findings of each kind that are reported one by one; all are counted.
+/// The most findings of each kind that are listed; all are counted.
 pub const MAX_LISTED: usize = 100;
 
-/// Findings of one kind: how many, and the first of them.
+/// The findings of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Findings<T> {
-    /// How many there are.
+    /// The number of findings, listed or not.
     pub count: u64,
-    /// The first [`MAX_LISTED`].
+    /// The first [`MAX_LISTED`] findings.
     pub first: Vec<T>,
 }
 
@@ -42,94 +42,94 @@ impl<T> Findings<T> {
     }
 }
 
-/// A block whose references are not as many as its slab says.
+/// A block whose count in its slab differs from its references in the block map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("{pbn} is referenced {counted} times, but has {recorded} references")]
 pub struct Mismatch {
-    /// The block.
+    /// The block with the wrong count.
     pub pbn: Pbn,
-    /// References that the block map has; 254 for a page of it.
+    /// References in the block map; 254 for a page of it.
     pub counted: u8,
-    /// References that the slab says.
+    /// The count that the slab has recorded.
     pub recorded: u8,
 }
 
-/// A page of the block map that is not as it must be.
+/// A defective page of the block map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PageFinding {
-    /// It cannot be read, or not all of it.
+    /// The page cannot be read, or only in part.
     #[error("{page:?} in {pbn}: lost sectors {:#010b}, {} entries that make no sense", read.lost_sectors, read.invalid_entries)]
     Damaged {
-        /// The page.
+        /// Level and index of the page.
         page: PageId,
-        /// Its block; PBN 0 for a root.
+        /// The page's block; PBN 0 for a root.
         pbn: Pbn,
-        /// What is wrong with it.
+        /// What was lost.
         read: Salvage,
     },
-    /// It is said to be where no page can be: outside of the slabs, or where another page is.
+    /// The parent's entry names a block where no page can be: outside of the slabs, or where another page is.
     #[error("{page:?} is said to be in {pbn}, where no page can be")]
     Misplaced {
-        /// The page.
+        /// Level and index of the page.
         page: PageId,
-        /// The block.
+        /// The block that the entry names.
         pbn: Pbn,
     },
 }
 
-/// A mapping that cannot be.
+/// An impossible mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum MappingFinding {
-    /// To no data block, or to a page of the block map.
+    /// The block is not a data block, or holds a page of the block map.
     #[error("{lbn} is mapped to {pbn}, which holds no data")]
     NoData {
-        /// The logical block.
+        /// The mapped logical block.
         lbn: Lbn,
-        /// The block.
+        /// The block that it is mapped to.
         pbn: Pbn,
     },
-    /// One reference more than a block can have.
+    /// The block has all the references that a block can have, without this one.
     #[error("{lbn} is mapped to {pbn}, which has all references that it can have")]
     TooMany {
-        /// The logical block.
+        /// The mapped logical block.
         lbn: Lbn,
-        /// The block.
+        /// The block that it is mapped to.
         pbn: Pbn,
     },
-    /// Of a block beyond the logical size.
+    /// The logical block is beyond the logical size.
     #[error("{lbn} is mapped to {pbn}, but is beyond the logical size")]
     Beyond {
-        /// The logical block.
+        /// The mapped logical block.
         lbn: Lbn,
-        /// The block.
+        /// The block that it is mapped to.
         pbn: Pbn,
     },
 }
 
-/// What a check has found.
+/// The findings of a check, and the usage that it counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckReport {
-    /// Logical blocks that are mapped; blocks of zeros count.
+    /// Logical blocks that are mapped.
     pub logical_blocks_used: u64,
-    /// Pages of the block map, roots not counted.
+    /// Pages of the block map, without the roots.
     pub map_pages: u64,
-    /// Pages among them with nothing in them, or below them: of volumes of earlier versions. They give their blocks back when
-    /// they are touched, or by a rebuild.
+    /// Pages that map nothing and lead to nothing, left by earlier versions. Their blocks are freed when the pages are
+    /// touched, or by a rebuild.
     pub empty_pages: u64,
-    /// Blocks that are referenced, pages of the block map among them.
+    /// Blocks that are referenced, including pages of the block map.
     pub blocks_used: u64,
-    /// Pages that are not as they must be.
+    /// Defective pages.
     pub pages: Findings<PageFinding>,
-    /// Mappings that cannot be.
+    /// Impossible mappings.
     pub mappings: Findings<MappingFinding>,
     /// Slabs whose summary, counts or journal are damaged.
     pub slabs: Findings<RecoveryError>,
-    /// Blocks whose references are not as many as their slab says, in slabs that are not damaged.
+    /// Blocks whose counts are wrong, in slabs that are not damaged.
     pub mismatches: Findings<Mismatch>,
 }
 
 impl CheckReport {
-    /// True if nothing is wrong.
+    /// True if there are no findings.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.pages.is_empty() && self.mappings.is_empty() && self.slabs.is_empty() && self.mismatches.is_empty()

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! References of all data blocks as the block map has them: a byte a block.
+//! The references to all data blocks in the block map, one byte for each block.
 
 use crate::format::Geometry;
 use crate::units::{Pbn, MAX_REFERENCES};
 
-/// What marks a page of the block map: on media it has [`MAX_REFERENCES`], as a data block may.
+/// Marks a block map page in memory. On media its count is [`MAX_REFERENCES`], which a data block may have too.
 const PAGE: u8 = u8::MAX;
 
-/// Why a reference cannot be.
+/// Why a reference is impossible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::volume) enum Refused {
-    /// Not a data block.
+    /// The block is not a data block.
     Outside,
-    /// A page of the block map is there, or, for a page, something else is.
+    /// The block holds a page of the block map; or, for a page, it is used already.
     Taken,
     /// The block has all references that it can have.
     Full,
 }
 
-/// The references.
 #[derive(Debug)]
 pub(in crate::volume) struct Tally {
     geometry: Geometry,
@@ -37,7 +36,7 @@ impl Tally {
         self.counts.get_mut(at as usize).ok_or(Refused::Outside)
     }
 
-    /// A page of the block map is in a block.
+    /// Counts a page of the block map.
     pub fn add_page(&mut self, pbn: Pbn) -> Result<(), Refused> {
         let count = self.count(pbn)?;
         if *count != 0 {
@@ -47,14 +46,14 @@ impl Tally {
         Ok(())
     }
 
-    /// What was taken for a page is none.
+    /// Uncounts a page that turned out not to be one, or that has been dropped.
     pub fn remove_page(&mut self, pbn: Pbn) {
         if let Ok(count) = self.count(pbn) {
             *count = 0;
         }
     }
 
-    /// A logical block is mapped to a block.
+    /// Counts a mapping to a block.
     pub fn add_reference(&mut self, pbn: Pbn) -> Result<(), Refused> {
         let count = self.count(pbn)?;
         match *count {
@@ -72,7 +71,7 @@ impl Tally {
         self.counts.iter().filter(|&&count| count != 0).count() as u64
     }
 
-    /// The counts of a slab, as reference blocks have them.
+    /// The counts of a slab, as reference blocks hold them.
     pub fn slab(&self, slab: u64) -> impl Iterator<Item = u8> + '_ {
         let blocks = self.geometry.slab_blocks() as usize;
         self.counts[slab as usize * blocks..][..blocks].iter().map(|&count| count.min(MAX_REFERENCES))

@@ -60,7 +60,7 @@ fn a_good_volume_is_clean() {
     assert_eq!(model.media.operations(), operations, "nothing is written");
 }
 
-/// Pages in which nothing is left, as earlier versions kept them, are told, those above them as well; a rebuild frees them.
+/// Pages that map nothing, as earlier versions kept them, are reported, with those above them; a rebuild frees them.
 #[test]
 fn empty_pages_are_told_and_a_rebuild_frees_them() {
     let mut empty = 0;
@@ -79,7 +79,7 @@ fn empty_pages_are_told_and_a_rebuild_frees_them() {
     assert!(empty > 0, "none of the volumes had an empty page");
 }
 
-/// Counts that differ by one are found, whether too high or too low, and named.
+/// Counts that are off by one, in either direction, are found and named.
 #[test]
 fn wrong_counts_are_found() {
     for wrong in [1i8, -1] {
@@ -156,7 +156,7 @@ fn damaged_slabs_are_found() {
     model.media.change((1, 4, 1), |block| block[0] ^= 1);
     let volume = model.at_rest();
     let summary = block_on(volume.read_summary(6)).expect("it is good");
-    // A journal block that was never written is said to be there.
+    // The summary names a journal block that was never written.
     block_on(volume.write_summary(6, &SlabSummary { tail: summary.tail + 1, ..summary })).expect("nothing fails");
     let report = check_now(&model);
     let found = &report.slabs.first;

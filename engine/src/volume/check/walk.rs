@@ -2,8 +2,8 @@
 
 //! A walk through all trees of the block map, parents before children.
 //!
-//! Leaf pages of one parent are read together, everything else one after the other. What the visitor changes is written
-//! when the pages below have been visited, so that a page that is dropped is out of its parent as well.
+//! Leaf pages of one parent are read concurrently, all other pages one after the other. A changed page is written after
+//! the pages below it have been visited, so that entries of dropped pages are cleared in the same write.
 
 use std::cell::RefCell;
 
@@ -15,39 +15,42 @@ use crate::format::{Mapping, PageId, ROOTS};
 use crate::units::Pbn;
 use crate::volume::recovery::{AtRest, PageEntries, CONCURRENT_BLOCKS};
 
-/// What becomes of a page.
+/// What the walk does with a visited page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::volume) enum Verdict {
-    /// It stays as it was.
+    /// Leave it as it was.
     Keep,
-    /// Its entries have been changed: it is written.
+    /// Write it: the visitor has changed its entries.
     Write,
-    /// It is not a page, or cannot be used: nothing below it is visited, and its parent forgets it. Roots stay.
+    /// Do not visit the pages below, and clear the parent's entry: the block does not hold the page, or the page is
+    /// unusable. Roots stay.
     Drop,
 }
 
-/// What looks at pages.
+/// Inspects the pages of a walk.
 pub(in crate::volume) trait Visitor {
-    /// Pages can be changed; else [`Verdict::Write`] and what follows from [`Verdict::Drop`] are not carried out.
+    /// Whether pages may be changed; if not, the walk does not carry out [`Verdict::Write`] or clear entries.
     const CHANGES: bool;
 
-    /// A page that is about to be read, by its parent: false if it cannot be there, and is to be dropped.
+    /// Called before a page is read, with the place that its parent names: false if the page cannot be there, and is to
+    /// be dropped.
     fn link(&mut self, page: PageId, pbn: Pbn) -> bool;
 
-    /// A page as far as it could be read; entries that could not are unmapped.
+    /// Called with a page as far as it could be read; unreadable entries are unmapped.
     fn page(&mut self, page: PageId, pbn: Pbn, read: Salvage, entries: &mut PageEntries) -> Verdict;
 
-    /// A page of which nothing is left after its visit and that of all pages below it: true if its parent is to forget it.
+    /// Called for a page with no entry left after the visits of it and of all pages below it: true to clear its
+    /// parent's entry.
     fn hole(&mut self, pbn: Pbn) -> bool;
 
-    /// A tree has been walked.
+    /// Called after each tree.
     fn tree_done(&mut self, tree: u64);
 }
 
 /// Shows all pages to a visitor.
 ///
 /// # Errors
-/// A write failed, or there was no memory. Reads that fail are told to the visitor.
+/// A write failed, or memory was short. Failed reads are passed to the visitor instead.
 pub(in crate::volume) async fn walk<V: Visitor>(volume: &AtRest<'_>, visitor: &mut V) -> PoolResult<()> {
     let walk = Walk { volume, visitor: RefCell::new(visitor) };
     for tree in 0..ROOTS {
@@ -63,7 +66,7 @@ struct Walk<'a, V> {
 }
 
 impl<V: Visitor> Walk<'_, V> {
-    /// Visits a page and all below it. False if its parent is to forget it.
+    /// Visits a page and all below it. False if its parent's entry is to be cleared.
     async fn page(&self, page: PageId, link: Mapping) -> PoolResult<bool> {
         let pbn = link.pbn();
         if !page.is_root() && !self.visitor.borrow_mut().link(page, pbn) {
@@ -85,7 +88,7 @@ impl<V: Visitor> Walk<'_, V> {
         Ok(true)
     }
 
-    /// Visits the pages below one. True if it has forgotten any of them.
+    /// Visits the pages below a page. True if any of their entries was cleared.
     async fn children(&self, page: PageId, entries: &mut PageEntries) -> PoolResult<bool> {
         if page.is_leaf() {
             return Ok(false);
@@ -98,7 +101,7 @@ impl<V: Visitor> Walk<'_, V> {
                 Some((slot, page.child(slot)?, link)).filter(|_| link.has_block())
             })
             .collect();
-        // Only leaves: each of these holds what its children hold, and so on.
+        // Only leaves run concurrently: a visit of an interior page holds what its children hold, and so on.
         let together = if page.level == 1 { CONCURRENT_BLOCKS } else { 1 };
         let visits = links.into_iter().map(|(slot, child, link)| async move {
             let stays = Box::pin(self.page(child, link)).await?;

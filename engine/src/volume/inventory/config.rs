@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume is: the CONFIG record of its inventory (geometry and configuration).
+//! The CONFIG record of a volume's inventory: geometry and configuration.
 //!
 //! ```text
 //!  offset size  CONFIG (kind 1)
@@ -24,8 +24,8 @@
 //!     264    n  core mask, UTF-8
 //!   264+n    4  CRC32C of all bytes before
 //! ```
-//! The nonce binds all metadata sectors to the volume; the secret keeps the names of blocks the same for as long as it
-//! lives. Both are random, and never change.
+//! The nonce binds all metadata sectors to the volume; the secret keeps fingerprints the same for the volume's whole
+//! life. Both are random, and never change.
 
 use core::fmt;
 
@@ -38,37 +38,37 @@ use crate::format::area::AreaLayout;
 use crate::format::{Geometry, GeometryError, MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCKS};
 use crate::units::{Blocks, Pbn, BLOCK_SIZE};
 
-/// The first data block of every volume: number 0 means "zeros", and those up to here are left unused.
+/// The first data block of every volume: number 0 means "zeros", and the numbers between are unused.
 pub const FIRST_PBN: Pbn = Pbn(256);
 
-/// Most bytes of a core mask.
+/// The most bytes of a core mask.
 pub const MAX_CORE_MASK_BYTES: usize = 1024;
 
-/// Content bytes without the core mask.
+/// Bytes of the content without the core mask.
 const FIXED_BYTES: usize = 256;
 
-/// Most content bytes.
+/// The most bytes of the content.
 pub(super) const MAX_BYTES: usize = FIXED_BYTES + MAX_CORE_MASK_BYTES;
 
 const _: () = assert!(FIXED_BYTES + HEAD_BYTES == 72 + SECRET_BYTES);
 
-/// Bits of the byte of switches.
+/// The bits of the byte of switches.
 const COMPRESSION: u8 = 1;
 const DEDUPLICATION: u8 = 2;
 
-/// Largest share that can be kept for the operator, in percent.
+/// The largest share that can be kept for the operator, in percent.
 pub const MAX_RESERVE_PERCENT: u8 = 50;
 
-/// What a volume is, the number of its slabs apart.
+/// The geometry and configuration of a volume, without its number of slabs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VolumeConfig {
-    /// Identity of its metadata sectors.
+    /// The random number that binds metadata sectors to the volume.
     pub nonce: u64,
     /// Blocks in a slab, a power of two.
     pub slab_blocks: u64,
     /// Zones of the CAPACITY drive in a slab.
     pub slab_zones: u64,
-    /// Size that clients see.
+    /// The logical size, which clients see.
     pub logical_blocks: Blocks,
     /// Slab areas in each metadata object.
     pub areas_per_object: u32,
@@ -82,22 +82,22 @@ pub struct VolumeConfig {
     pub journal_mib: u32,
     /// MiB of the index's history, its level 2; 0 for none.
     pub history_mib: u32,
-    /// Compression is on.
+    /// Whether new data is compressed.
     pub compression: bool,
-    /// Deduplication is on: the index is asked.
+    /// Whether the index is asked for duplicates.
     pub deduplication: bool,
-    /// Percent of the data blocks that are kept until the operator releases them; 0 when they are released.
+    /// Percent of the data blocks that are kept until the operator releases them; 0 once they are released.
     pub reserve_percent: u8,
-    /// Where slab areas, roots and journals lie.
+    /// The media class of slab areas, roots and journals.
     pub metadata_class: MediaClass,
-    /// Secret of the fingerprints.
+    /// The random secret of the fingerprints.
     pub secret: [u8; SECRET_BYTES],
-    /// The cores that it runs on, as they were given.
+    /// The cores that the volume runs on, as the operator gave them.
     pub core_mask: String,
 }
 
 impl VolumeConfig {
-    /// Layout of a slab's metadata area.
+    /// The layout of a slab's metadata area.
     #[must_use]
     pub const fn area(&self) -> AreaLayout {
         AreaLayout::of(self.slab_blocks)
@@ -109,13 +109,13 @@ impl VolumeConfig {
         self.area().blocks() as u64 * BLOCK_SIZE as u64
     }
 
-    /// Metadata objects for so many slabs.
+    /// The number of metadata objects for `slabs` slabs.
     #[must_use]
     pub const fn area_objects(&self, slabs: u64) -> u64 {
         slabs.div_ceil(self.areas_per_object as u64)
     }
 
-    /// The layout of the volume with so many slabs, on so many shards.
+    /// The layout of the volume with `slabs` slabs on `shards` shards.
     ///
     /// # Errors
     /// See [`GeometryError`].
@@ -124,13 +124,13 @@ impl VolumeConfig {
         Geometry::new(shards, self.logical_blocks, FIRST_PBN, Pbn(end), self.slab_blocks)
     }
 
-    /// Most slabs that block numbers allow.
+    /// The most slabs that block numbers allow.
     #[must_use]
     pub const fn max_slabs(&self) -> u64 {
         (MAX_PHYSICAL_BLOCKS - FIRST_PBN.0) / self.slab_blocks
     }
 
-    /// What can never change is the same in `other`.
+    /// Whether `other` agrees in all fields that can never change.
     #[must_use]
     pub fn is_same_volume(&self, other: &VolumeConfig) -> bool {
         self.nonce == other.nonce
@@ -139,10 +139,10 @@ impl VolumeConfig {
             && (self.areas_per_object, self.metadata_class) == (other.areas_per_object, other.metadata_class)
     }
 
-    /// Checks each field by itself.
+    /// Checks each field on its own.
     ///
     /// # Errors
-    /// Field: the first that cannot have its value.
+    /// Field: the first with an impossible value.
     pub fn check(&self) -> Result<(), InventoryError> {
         let slab = self.slab_blocks;
         let fits = [
@@ -223,7 +223,7 @@ impl VolumeConfig {
 
 impl fmt::Debug for VolumeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The secret does not belong in a log.
+        // Keep the secret out of logs.
         f.debug_struct("VolumeConfig")
             .field("nonce", &self.nonce)
             .field("slab_blocks", &self.slab_blocks)

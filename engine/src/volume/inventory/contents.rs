@@ -1,80 +1,80 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the records of an inventory say together.
+//! The combined content of an inventory's records.
 //!
-//! Invariants: the objects of a kind are numbered 0, 1, 2, ... without gaps. What is recorded beyond the counts is left
-//! of a step that was cut short, or belongs to one under way; the next record for its number replaces it. Numbers of
-//! chapters grow, with gaps, and there is no more than one piece of an image for each place.
+//! Invariants: the objects of a kind are numbered 0, 1, 2, ... without gaps. Objects recorded beyond the counts were
+//! left by an interrupted step, or belong to one in progress; the next record with the same number replaces them.
+//! Numbers of chapters grow, with gaps, and there is at most one piece of an image for each place.
 
 use mpool::ObjectId;
 use thiserror::Error;
 
 use super::{ChapterEntry, ImagePiece, InventoryRecord, VolumeConfig, VolumeState};
 
-/// How many of the recorded objects count.
+/// The numbers of recorded objects that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Slabs; with their number that of the objects with their areas is given.
+    /// Slabs; their number implies that of the objects with their areas.
     pub slabs: u64,
     /// Segments of recovery journals.
     pub segments: u64,
 }
 
-/// Why a record does not follow those before it.
+/// Why a record does not follow the earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ContentsError {
-    /// A gap in the numbers, or an object that counts already.
+    /// The number leaves a gap, or belongs to an object that counts already.
     #[error("{what} {number} follows {known} that are known, {counted} of which count")]
     Number {
-        /// What is numbered.
+        /// The kind of the object.
         what: &'static str,
-        /// The number.
+        /// The number in the record.
         number: u64,
-        /// How many there are.
+        /// The number of objects of the kind.
         known: u64,
-        /// How many of them count.
+        /// The number of them that count.
         counted: u64,
     },
-    /// The roots are recorded again when they count.
+    /// The roots are recorded again after they count.
     #[error("the roots are recorded twice")]
     Roots,
-    /// More, or fewer, count than there can be.
+    /// The record counts objects that are not recorded, or fewer objects than before.
     #[error("{counts:?} count, but there are {known:?}, and there were {before:?}")]
     Counts {
-        /// What is to count.
+        /// The counts in the record.
         counts: Counts,
-        /// What is recorded.
+        /// The objects that are recorded.
         known: Counts,
-        /// What counted before.
+        /// The counts before.
         before: Counts,
     },
-    /// Counts before what they need.
+    /// Objects are counted before the records that they depend on.
     #[error("objects are to count before the configuration, the state and the roots are recorded")]
     TooEarly,
-    /// Another volume's configuration.
+    /// The configuration is another volume's.
     #[error("a configuration changes what cannot change")]
     OtherVolume,
-    /// Something follows the record of the deletion.
+    /// A record follows that of the deletion.
     #[error("a record follows that of the volume's deletion")]
     Deleted,
 }
 
-/// What the records of an inventory say together.
+/// The combined content of an inventory's records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
-    /// The volume as a whole.
+    /// The configuration; none before it is recorded.
     pub config: Option<VolumeConfig>,
-    /// What became of it.
+    /// The state; none before it is recorded.
     pub state: Option<VolumeState>,
-    /// How many of the objects count; none before the volume's creation has ended.
+    /// The objects that count; none before the volume's creation has ended.
     pub counts: Option<Counts>,
-    /// Objects of the slabs.
+    /// Objects of the slabs, by slab number.
     pub slabs: Vec<ObjectId>,
-    /// Objects with areas.
+    /// Objects with slab areas, by number.
     pub areas: Vec<ObjectId>,
-    /// Object with the roots.
+    /// The object with the roots of the block map.
     pub roots: Option<ObjectId>,
-    /// Logs of the segments.
+    /// Logs of the journal segments, by number.
     pub segments: Vec<ObjectId>,
     /// Closed chapters of the index's history, oldest first.
     pub chapters: Vec<ChapterEntry>,
@@ -82,28 +82,28 @@ pub struct Contents {
     pub history_log: Option<ObjectId>,
     /// Pieces of images of the level-1 index, in the order in which they were recorded.
     pub images: Vec<ImagePiece>,
-    /// It is being deleted.
+    /// The volume is being deleted.
     pub deleted: bool,
 }
 
 impl Contents {
-    /// The volume is there: its creation has ended, and its deletion has not begun.
+    /// Whether the volume exists: its creation has ended, and its deletion has not begun.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.counts.is_some() && !self.deleted
     }
 
-    /// How many objects with areas count.
+    /// The number of objects with slab areas that count.
     #[must_use]
     pub fn counted_areas(&self) -> u64 {
         let slabs = self.counts.unwrap_or_default().slabs;
         self.config.as_ref().map_or(0, |config| config.area_objects(slabs))
     }
 
-    /// Takes in the next record.
+    /// Applies the next record.
     ///
     /// # Errors
-    /// It does not follow those before it; then nothing changes.
+    /// The record does not follow the earlier ones; then nothing changes.
     pub fn apply(&mut self, record: InventoryRecord) -> Result<(), ContentsError> {
         if self.deleted && record != InventoryRecord::Deleted {
             return Err(ContentsError::Deleted);
@@ -165,7 +165,7 @@ impl Contents {
         Ok(())
     }
 
-    /// All objects that are recorded, logs of segments among them, in the order in which they are to be deleted.
+    /// All recorded objects, including logs of segments, in the order in which they are to be deleted.
     #[must_use]
     pub fn objects(&self) -> Vec<ObjectId> {
         let slabs = self.slabs.iter().rev().chain(self.areas.iter().rev());
@@ -175,7 +175,7 @@ impl Contents {
         images.chain(chapters).chain(self.history_log).chain(metadata).collect()
     }
 
-    /// The objects that are recorded and do not count.
+    /// The objects that are recorded but do not count.
     #[must_use]
     pub fn strays(&self) -> Vec<ObjectId> {
         let counts = self.counts.unwrap_or_default();
@@ -189,7 +189,7 @@ impl Contents {
         strays
     }
 
-    /// The fewest records that say the same.
+    /// The fewest records with the same content.
     #[must_use]
     pub fn records(&self) -> Vec<InventoryRecord> {
         let mut records = Vec::new();
@@ -222,7 +222,7 @@ fn put(
     if number > known || number < counted {
         return Err(ContentsError::Number { what, number, known, counted });
     }
-    // At most the number that there are.
+    // At most the number of objects.
     objects.truncate(number as usize);
     objects.push(object);
     Ok(())

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading the fields of a record one after the other, whatever its bytes are.
+//! Decodes the fields of a record one after the other, whatever its bytes are.
 
 use super::InventoryError;
 
-/// What is left of a record's content.
+/// The rest of a record's content.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
@@ -12,7 +12,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The content of a record of so many bytes.
+    /// The content of a record of `record_bytes` bytes.
     pub(super) fn new(content: &'a [u8], record_bytes: usize) -> Fields<'a> {
         Fields { rest: content, record_bytes }
     }
@@ -45,13 +45,13 @@ impl<'a> Fields<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A text of so many bytes.
+    /// Decodes a text of `count` bytes.
     pub(super) fn text(&mut self, count: usize, what: &'static str) -> Result<String, InventoryError> {
         let text = core::str::from_utf8(self.bytes(count)?).map_err(|_| InventoryError::Text(what))?;
         Ok(text.to_owned())
     }
 
-    /// Nothing may be left.
+    /// Checks that no bytes are left.
     pub(super) fn end(&self) -> Result<(), InventoryError> {
         if self.rest.is_empty() {
             return Ok(());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What of the index lies on media: the records of its chapters and of its images.
+//! The inventory's records of the index: its chapters and its images.
 //!
 //! ```text
 //!  offset size  CHAPTER 9            GONE 10   LOG 11             IMAGE 12              NO IMAGES 13
@@ -13,11 +13,11 @@
 //!      32    4  -                                                 number of the piece
 //!     n-4    4  CRC32C of all bytes before
 //! ```
-//! Nothing depends on these objects being there: a chapter or an image that is missing costs savings only. So no COUNTS
-//! record counts them: what is recorded and not there counts for nothing.
+//! Nothing depends on the existence of these objects: a missing chapter or image costs savings only. So no COUNTS
+//! record counts them: one that is recorded but does not exist is ignored.
 //!
-//! The number of a chapter is the generation of the log from which it was copied, so numbers grow with age. An image
-//! belongs to the load generation that has saved it, and is void as soon as another has begun.
+//! The number of a chapter is the generation of the log from which it was copied, so newer chapters have larger
+//! numbers. An image belongs to the load generation that saved it, and is void as soon as the next has begun.
 
 use mpool::ObjectId;
 
@@ -25,14 +25,14 @@ use super::fields::Fields;
 use super::InventoryError;
 use crate::units::MAX_SHARDS;
 
-/// A closed chapter.
+/// The record of a closed chapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChapterEntry {
-    /// Its number, larger than that of any before.
+    /// The chapter's number, larger than that of any earlier one.
     pub number: u64,
-    /// Its mblock.
+    /// The mblock with the chapter's sections.
     pub object: ObjectId,
-    /// Sections in it.
+    /// The number of sections in it.
     pub sections: u32,
 }
 
@@ -51,20 +51,20 @@ impl ChapterEntry {
     }
 }
 
-/// A piece of the level-1 index of one shard.
+/// The record of a piece of the level-1 index of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImagePiece {
-    /// The load generation that has saved it.
+    /// The load generation that saved the image.
     pub generation: u64,
-    /// Its mblock.
+    /// The mblock with the piece.
     pub object: ObjectId,
-    /// Bytes of the image in it.
+    /// Bytes of the image in the mblock.
     pub bytes: u32,
-    /// The shard.
+    /// The number of the shard.
     pub shard: u16,
-    /// Shards that the volume had.
+    /// The number of shards that the volume had.
     pub shards: u16,
-    /// Its number in the shard's image, from 0.
+    /// The piece's number in the shard's image, from 0.
     pub piece: u32,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume has in its pool: records in the volume's own MDC.
+//! The inventory of a volume: its objects in the pool, as records in the volume's own MDC.
 //!
 //! ```text
 //!  offset size  SLAB 2, AREAS 3, ROOTS 4, SEGMENT 5   COUNTS 7             DELETED 8
@@ -12,15 +12,15 @@
 //!      16    8  id of the object                      segments             -
 //!     n-4    4  CRC32C of all bytes before
 //! ```
-//! CONFIG 1 is in [`config`], STATE 6 in [`state`], the records of the index, 9 to 13, in [`index`]: the same head and
-//! check code around other bytes.
+//! CONFIG 1 is in [`config`], STATE 6 in [`state`], and the records of the index, 9 to 13, in [`index`]: the same head
+//! and check code around other content.
 //!
-//! An object is recorded before it is committed, and counts only when a later COUNTS record says so; before that its
-//! content is written. So no object is ever without an owner, whenever the power is cut, and a volume has the old or the
-//! new number of slabs. The first COUNTS record ends the creation of the volume: without one it is not there.
+//! An object is recorded before it is committed, and counts only when a later COUNTS record says so; its content is
+//! written before that record. So at any power cut every object has an owner, and a volume has the old or the new
+//! number of slabs. The first COUNTS record ends the creation of the volume: without one the volume does not exist.
 //!
-//! A later CONFIG, STATE or COUNTS record replaces the one before. Versions 1 and 2, which knew of no index on media,
-//! version 3, which mapped blocks of zeros, and version 4, which knew of no reserve, were never released and are not read.
+//! A later CONFIG, STATE or COUNTS record replaces the earlier one. Versions 1 and 2, without an index on media,
+//! version 3, which mapped blocks of zeros, and version 4, without a reserve, were never released and are refused.
 
 pub mod config;
 mod contents;
@@ -42,16 +42,16 @@ use fields::Fields;
 const MAGIC: [u8; 4] = *b"DINV";
 const VERSION: u8 = 5;
 
-/// Bytes before the content of a record.
+/// Bytes before the content of a record: magic, version, kind.
 const HEAD_BYTES: usize = 8;
 
 /// Bytes of the check code.
 const CRC_BYTES: usize = 4;
 
-/// Bytes of the records of objects.
+/// Bytes of a record of an object.
 pub const OBJECT_RECORD_BYTES: usize = HEAD_BYTES + 16 + CRC_BYTES;
 
-/// Bytes of the longest record.
+/// The most bytes of a record.
 pub const MAX_RECORD_BYTES: usize = 4096;
 
 const _: () = assert!(config::MAX_BYTES + HEAD_BYTES + CRC_BYTES <= MAX_RECORD_BYTES);
@@ -60,88 +60,88 @@ const _: () = assert!(state::MAX_BYTES + HEAD_BYTES + CRC_BYTES <= MAX_RECORD_BY
 /// A record of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InventoryRecord {
-    /// The volume as a whole.
+    /// The geometry and configuration.
     Config(Box<VolumeConfig>),
-    /// A slab.
+    /// The object of a slab.
     Slab {
-        /// Its number.
+        /// The number of the slab.
         number: u64,
-        /// Its object.
+        /// The object with its data blocks.
         object: ObjectId,
     },
     /// An object with metadata areas of slabs.
     Areas {
-        /// Its number.
+        /// The object's number among its kind.
         number: u64,
-        /// Its object.
+        /// The object with the areas.
         object: ObjectId,
     },
     /// The object with the roots of the block map.
     Roots {
-        /// The object.
+        /// The object with the roots.
         object: ObjectId,
     },
     /// A segment of a recovery journal.
     Segment {
-        /// Its number.
+        /// The number of the segment.
         number: u64,
-        /// Its log.
+        /// The log of the segment.
         object: ObjectId,
     },
-    /// What became of the volume.
+    /// The volume's state and usage.
     State(Box<VolumeState>),
-    /// How many of the recorded objects count.
+    /// The numbers of recorded objects that count.
     Counts(Counts),
     /// The volume is being deleted.
     Deleted,
     /// A closed chapter of the index's history.
     Chapter(ChapterEntry),
-    /// The chapter of this number is gone.
+    /// The chapter with this number no longer exists.
     ChapterGone(u64),
     /// The log of the open chapter.
     HistoryLog {
-        /// The log.
+        /// The log that is filled with sections.
         object: ObjectId,
     },
-    /// A piece of a shard's level-1 index as it was at a clean stop.
+    /// A piece of a shard's level-1 index, saved by a clean stop.
     Image(ImagePiece),
-    /// All images are gone.
+    /// No images exist any more.
     ImagesGone,
 }
 
 /// Why a record of the inventory cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InventoryError {
-    /// Not a record of an inventory.
+    /// The bytes are not a record of an inventory.
     #[error("it has {0} bytes, too few, or another magic than an inventory's")]
     Foreign(usize),
-    /// Written by other software.
+    /// The version is unknown: other software wrote the record.
     #[error("its version is {0}; {VERSION} is known")]
     Version(u8),
-    /// Not what was written.
+    /// The check code does not match: the record is damaged.
     #[error("its check code is wrong")]
     CheckCode,
-    /// A kind that there is not.
+    /// The kind is unknown.
     #[error("its kind is {0}, which is unknown")]
     Kind(u8),
-    /// Shorter or longer than its kind is.
+    /// The record is too short or too long for its kind.
     #[error("it has {0} bytes, which do not fit its kind")]
     Length(usize),
-    /// A field that cannot have its value.
+    /// A field has an impossible value.
     #[error("its {field} is {value}, which is impossible")]
     Field {
-        /// What the field says.
+        /// The meaning of the field.
         field: &'static str,
-        /// Its value.
+        /// The impossible value.
         value: u64,
     },
-    /// A text that is no UTF-8.
+    /// A text is not UTF-8.
     #[error("its {0} is no text")]
     Text(&'static str),
 }
 
 impl InventoryRecord {
-    /// The record's bytes.
+    /// Encodes the record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(OBJECT_RECORD_BYTES);
@@ -184,10 +184,10 @@ impl InventoryRecord {
         }
     }
 
-    /// Reads a record.
+    /// Decodes a record.
     ///
     /// # Errors
-    /// It makes no sense.
+    /// The record is malformed.
     pub fn decode(bytes: &[u8]) -> Result<InventoryRecord, InventoryError> {
         let Some((content, code)) = bytes.split_last_chunk::<CRC_BYTES>() else {
             return Err(InventoryError::Foreign(bytes.len()));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What became of a volume: the STATE record of its inventory (volume states, usage counters).
+//! The STATE record of a volume's inventory: state, usage and counters.
 //!
 //! ```text
 //!  offset size  STATE (kind 6)
@@ -24,29 +24,29 @@ use super::fields::Fields;
 use super::InventoryError;
 use crate::units::MAX_SHARDS;
 
-/// Most saved counters.
+/// The most saved counters.
 pub const MAX_COUNTERS: usize = 192;
 
-/// Most bytes of a reason.
+/// The most bytes of a reason.
 pub const MAX_REASON_BYTES: usize = 255;
 
-/// Most content bytes.
+/// The most bytes of the content.
 pub(super) const MAX_BYTES: usize = 48 + MAX_REASON_BYTES + 16 * MAX_COUNTERS;
 
-/// State of a volume on media.
+/// The state of a volume on media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum StateKind {
-    /// It was never loaded.
+    /// The volume was never loaded.
     #[default]
     New = 1,
-    /// It is loaded, or was not saved: its journals count.
+    /// The volume is loaded, or was not saved: its journals count.
     Dirty = 2,
-    /// It was saved: its journals do not count.
+    /// The volume was saved: its journals do not count.
     Clean = 3,
-    /// It was in read-only mode: as [`StateKind::Dirty`], and an operator must decide.
+    /// The volume was in read-only mode: as [`StateKind::Dirty`], but an operator must decide.
     ReadOnly = 4,
-    /// An operator has asked for a rebuild.
+    /// An operator has requested a rebuild.
     Rebuild = 5,
 }
 
@@ -63,41 +63,41 @@ impl StateKind {
     }
 }
 
-/// What became of a volume.
+/// The fields of the STATE record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VolumeState {
-    /// State.
+    /// The state that decides what a load does.
     pub kind: StateKind,
-    /// Load generation: that of the journals which count, or counted last. 0 before the first load.
+    /// The load generation whose journals count, or counted last; 0 before the first load.
     pub generation: u64,
     /// Shards, and so recovery journals, of that generation; 0 before the first load.
     pub shards: u16,
-    /// Logical blocks in use when this was written.
+    /// Logical blocks in use when the record was written.
     pub logical_blocks_used: u64,
-    /// Pages of the block map, roots apart, when this was written.
+    /// Pages of the block map, without the roots, when the record was written.
     pub map_pages: u64,
-    /// Recoveries that were completed.
+    /// Recoveries completed in the volume's life.
     pub complete_recoveries: u64,
-    /// Rebuilds from read-only mode that were completed.
+    /// Rebuilds from read-only mode completed in the volume's life.
     pub read_only_recoveries: u64,
-    /// Why it is in read-only mode, up to [`MAX_REASON_BYTES`].
+    /// Why the volume is in read-only mode, up to [`MAX_REASON_BYTES`].
     pub reason: String,
-    /// Counters that go on after a restart, up to [`MAX_COUNTERS`]: identity, which their owner chooses, and value.
+    /// Counters that continue after a restart, up to [`MAX_COUNTERS`]: identity, which the owner chooses, and value.
     pub counters: Vec<(u64, u64)>,
 }
 
 impl VolumeState {
-    /// A reason, cut to what a record holds.
+    /// Cuts a reason to the length that a record holds.
     #[must_use]
     pub fn reason_of(text: &str) -> String {
         let end = (0..=text.len().min(MAX_REASON_BYTES)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text[..end].to_owned()
     }
 
-    /// Checks each field by itself.
+    /// Checks each field on its own.
     ///
     /// # Errors
-    /// Field: the first that cannot have its value.
+    /// Field: the first with an impossible value.
     pub fn check(&self) -> Result<(), InventoryError> {
         let fits = [
             ("number of shards", u64::from(self.shards), usize::from(self.shards) <= MAX_SHARDS),

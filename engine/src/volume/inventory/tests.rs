@@ -208,7 +208,7 @@ fn impossible_fields_are_named() {
     assert_eq!(InventoryRecord::decode(&framed(1, &bytes[HEAD_BYTES..])), Err(InventoryError::Text("core mask")));
 }
 
-/// Whatever stands under a good check code, decoding ends, and so does putting the records together.
+/// Whatever the content under a good check code, decoding ends, and so does combining the records.
 #[test]
 fn any_content_ends_in_a_result() {
     let mut state = 7_u64;
@@ -283,7 +283,7 @@ fn whole() -> Vec<InventoryRecord> {
     records
 }
 
-/// A volume is there with its counts, and not one record before.
+/// A volume exists with its counts, and not one record before.
 #[test]
 fn a_volume_is_whole_once_its_objects_count() {
     let records = whole();
@@ -352,7 +352,7 @@ fn records_that_do_not_follow_are_refused() {
     assert_eq!(early, Err(ContentsError::TooEarly));
 }
 
-/// What of the index is on media belongs to the volume, and goes with it.
+/// The volume's chapters and images are recorded, and deleted with the volume.
 #[test]
 fn chapters_and_images_come_and_go() {
     let chapter = |number| ChapterEntry { number, object: object(60 + number), sections: 3 };

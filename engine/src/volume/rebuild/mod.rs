@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Rebuild of a damaged volume: whatever can be read becomes a consistent volume again.
+//! Rebuild of a damaged volume: makes a consistent volume of everything that can be read.
 //!
-//! 1. Every record of the load generation that can be read is used, also past holes; entries that cannot be of this volume
-//!    are left out. Their mappings go into the block map.
-//! 2. A walk through the block map gives the pages their blocks. Lost sectors lose their entries; a page of which nothing
-//!    is left, or whose block is no data block or another page's, is dropped from its parent.
-//! 3. A second walk counts references. A mapping beyond the logical size, to no data block, to a page of the block map or
-//!    to a block that has 254 references already is unmapped. A page of which nothing is left is dropped from its parent.
-//! 4. Counts of all slabs are written, slab journals become zeros and summaries new.
+//! 1. Every readable record of the load generation is used, also past holes; entries that cannot belong to this volume
+//!    are dropped. Their mappings go into the block map.
+//! 2. A walk through the block map assigns the pages their blocks. Lost sectors lose their entries. A page that is
+//!    entirely lost, or whose block is not a data block or is another page's, is dropped from its parent.
+//! 3. A second walk counts references. A mapping beyond the logical size, to no data block, to a page of the block map
+//!    or to a block that has 254 references already is unmapped. A page that maps nothing any more is dropped from its
+//!    parent.
+//! 4. The counts of all slabs are written, slab journals are zeroed, and new summaries are written.
 //!
-//! The result is consistent; data may be lost, and the report says how much. Interrupted and begun again, a rebuild ends
-//! consistent as well: the counts are always those of the block map. So one flush at the end is enough; then the caller
-//! records the next load generation and erases the journals.
+//! The result is consistent; data may be lost, and the report says how much. A rebuild that is interrupted and started
+//! again ends consistent as well: the counts always derive from the block map. So one flush at the end suffices; then
+//! the caller records the next load generation and erases the journals.
 //!
-//! Differs from dm-vdo: a page that cannot be read is empty and loses its block, where there it keeps it.
+//! Differs from dm-vdo: an unreadable page is empty and loses its block; in dm-vdo it keeps the block.
 
 mod repair;
 mod slabs;
@@ -35,41 +36,41 @@ use repair::{Claim, Count};
 pub struct Lost {
     /// Journal segments that could not be read.
     pub segments: u64,
-    /// Records of journals that were damaged.
+    /// Journal records that were damaged.
     pub records: u64,
-    /// Entries that cannot be of this volume.
+    /// Journal entries that cannot belong to this volume.
     pub entries: u64,
-    /// Holes in the journals: places where entries are missing between others.
+    /// Gaps in the journals: places where entries between others are missing.
     pub holes: u64,
-    /// Pages of the block map, with all that they led to.
+    /// Pages of the block map, with everything below them.
     pub pages: u64,
     /// Sectors of other pages, with 63 entries each.
     pub sectors: u64,
-    /// Single mappings.
+    /// Single mappings that were damaged or impossible.
     pub mappings: u64,
 }
 
-/// What a rebuild has done.
+/// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RebuildReport {
-    /// Entries of journals that were used.
+    /// Journal entries that were applied to the block map.
     pub entries_used: u64,
-    /// What was lost.
+    /// What could not be kept.
     pub lost: Lost,
-    /// Logical blocks that are mapped; blocks of zeros count.
+    /// Logical blocks that are mapped.
     pub logical_blocks_used: u64,
-    /// Pages of the block map, roots not counted.
+    /// Pages of the block map, without the roots.
     pub map_pages: u64,
-    /// Blocks that are referenced, pages of the block map among them.
+    /// Blocks that are referenced, including pages of the block map.
     pub blocks_used: u64,
     /// The summaries of all slabs, as they are on media now.
     pub summaries: Vec<SlabSummary>,
 }
 
-/// Rebuilds a volume, and tells of its progress. `config` is as for recovery.
+/// Rebuilds a volume, and reports progress. `config` is as for recovery.
 ///
 /// # Errors
-/// Pool: a write failed. Reads that fail cost what was to be read.
+/// Pool: a write failed. A failed read only loses what was to be read.
 pub async fn rebuild(
     media: &dyn VolumeMedia,
     config: &RecoveryConfig,
@@ -79,7 +80,7 @@ pub async fn rebuild(
     let total = 2 * ROOTS + config.geometry.slabs();
     let mut report = RebuildReport::default();
 
-    // As in recovery: what is read may be in volatile caches only.
+    // As in recovery: the blocks that are read may be in volatile caches only.
     media.flush().await?;
     let changes = journaled(media, config, &mut report).await?;
     replay_map(&volume, changes, OnDamage::Salvage).await?;
@@ -108,7 +109,7 @@ pub async fn rebuild(
     Ok(report)
 }
 
-/// What the journals change in the block map, as far as they can be read.
+/// The changes of the block map in the journals, as far as they can be read.
 async fn journaled(
     media: &dyn VolumeMedia,
     config: &RecoveryConfig,

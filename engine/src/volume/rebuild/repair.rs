@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The two walks of a rebuild: pages take their blocks first, then mappings take what is left.
+//! The two walks of a rebuild: first pages claim their blocks, then mappings are counted against the rest.
 
 use super::Lost;
 use crate::format::map_page::Salvage;
@@ -9,10 +9,10 @@ use crate::units::{Lbn, Pbn};
 use crate::volume::check::{Tally, Verdict, Visitor};
 use crate::volume::recovery::PageEntries;
 
-/// Sectors of a page that cannot be read at all.
+/// Every sector of a page is lost.
 const ALL_SECTORS: u8 = u8::MAX;
 
-/// Gives pages their blocks. What cannot be read is dropped from its parent, rather than written as an empty page to a
+/// Assigns pages their blocks. An unreadable page is dropped from its parent, rather than written as an empty page to a
 /// block that may be another's.
 pub(super) struct Claim<'a> {
     pub tally: &'a mut Tally,
@@ -29,7 +29,7 @@ impl Visitor for Claim<'_> {
     }
 
     fn page(&mut self, page: PageId, pbn: Pbn, read: Salvage, _entries: &mut PageEntries) -> Verdict {
-        // Only what is there takes its block: a link may be older than what the block holds now.
+        // Only a readable page claims its block: a link may be older than the block's present content.
         let unreadable = read.lost_sectors == ALL_SECTORS;
         if unreadable || !(page.is_root() || self.tally.add_page(pbn).is_ok()) {
             self.lost.pages += 1;
@@ -45,7 +45,7 @@ impl Visitor for Claim<'_> {
         }
     }
 
-    /// The next walk tells.
+    /// The second walk decides.
     fn hole(&mut self, _pbn: Pbn) -> bool {
         false
     }
@@ -55,13 +55,13 @@ impl Visitor for Claim<'_> {
     }
 }
 
-/// Counts the references of mappings, and unmaps what cannot have one.
+/// Counts the references of mappings, and unmaps impossible ones.
 pub(super) struct Count<'a> {
     pub geometry: Geometry,
     pub tally: &'a mut Tally,
     pub lost: &'a mut Lost,
     pub logical_blocks_used: u64,
-    /// Pages that the first walk has left, roots not counted; those that are holes go.
+    /// Pages that the first walk has left, without the roots; the second walk subtracts those that are holes.
     pub map_pages: u64,
     pub progress: &'a mut dyn FnMut(u64),
 }
@@ -79,13 +79,13 @@ impl Count<'_> {
 impl Visitor for Count<'_> {
     const CHANGES: bool = true;
 
-    /// The first walk has settled it.
+    /// The first walk has decided.
     fn link(&mut self, _page: PageId, _pbn: Pbn) -> bool {
         true
     }
 
     fn page(&mut self, page: PageId, _pbn: Pbn, read: Salvage, entries: &mut PageEntries) -> Verdict {
-        // What the first walk has read and could not be read again now: its entries are unmapped, as in the counts.
+        // If a page that the first walk could read is unreadable now, its entries are unmapped, as in the counts.
         let mut changed = read != Salvage::default();
         self.lost.sectors += u64::from(read.lost_sectors.count_ones());
         if !page.is_leaf() {

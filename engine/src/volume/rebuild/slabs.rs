@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Writes slabs anew: counts, an empty journal of zeros, a summary.
+//! Writes new metadata of all slabs: counts, a zeroed journal, a summary.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use mpool::error::{PoolError, Result as PoolResult};
@@ -11,7 +11,7 @@ use crate::units::BLOCK_SIZE;
 use crate::volume::check::Tally;
 use crate::volume::recovery::{AtRest, CONCURRENT_BLOCKS, CONCURRENT_SLABS, TRANSFER_BLOCKS};
 
-/// Writes all slabs with the counts of `tally`, and makes that durable. Returns their summaries.
+/// Writes the metadata of all slabs with the counts of `tally`, and makes it durable. Returns the summaries.
 ///
 /// # Errors
 /// Io.
@@ -23,7 +23,7 @@ pub(super) async fn write_slabs(
     let slabs = 0..volume.geometry.slabs();
     let writes = slabs.clone().map(|slab| async move {
         let counts: Vec<u8> = tally.slab(slab).collect();
-        // No entry has a number yet, so the counts include those before number 0.
+        // The next entry has number 0, so the counts include all entries before that.
         volume.write_counts(slab, &counts, 0).await?;
         erase_journal(volume, slab).await?;
         let free_blocks = counts.iter().filter(|&&count| count == 0).count() as u32;
@@ -43,7 +43,7 @@ pub(super) async fn write_slabs(
     Ok(summaries)
 }
 
-/// Makes the journal of a slab zeros, so that nothing in it can be taken for a block that is written later.
+/// Zeroes the journal of a slab, so that no old block can be taken for one that is written later.
 async fn erase_journal(volume: &AtRest<'_>, slab: u64) -> PoolResult<()> {
     let layout = volume.layout();
     let zeros = vec![0; TRANSFER_BLOCKS.min(layout.journal_blocks) as usize * BLOCK_SIZE];

@@ -26,7 +26,7 @@ fn rebuild_now(model: &Model) -> RebuildReport {
     report
 }
 
-/// Asserts that the volume is consistent and starts clean, whatever it has lost.
+/// Asserts that the volume is consistent and loads clean, whatever it has lost.
 fn assert_sound(model: &Model, report: &RebuildReport, what: &str) {
     let checked = block_on(crate::volume::check::check(&model.at_rest(), &mut |_| {})).expect("nothing fails");
     assert!(checked.is_clean(), "{what}: {checked:?}");
@@ -45,7 +45,7 @@ fn nothing_is_lost_without_damage() {
     for seed in 0..8 {
         let mut model = model(seed, 200);
         for slab in 0..8 {
-            // Counts are not even looked at.
+            // Counts are not even read.
             model.media.change((1, slab, 1), |block| block.fill(0x77));
         }
         let mut steps = Vec::new();
@@ -113,8 +113,8 @@ fn damage(model: &Model, numbers: &mut Numbers) -> Vec<String> {
     done
 }
 
-/// vdo-104: pages, roots, counts, slab journals, summaries, records and segments are damaged at random. What is rebuilt is
-/// consistent, and of each mapping there is what was written at some time or nothing.
+/// vdo-104: pages, roots, counts, slab journals, summaries, records and segments are damaged at random. The rebuilt
+/// volume is consistent, and each mapping is one that was written at some time, or none.
 #[test]
 fn a_damaged_volume_becomes_consistent() {
     let mut kept = 0;
@@ -128,7 +128,7 @@ fn a_damaged_volume_becomes_consistent() {
     assert!(kept > 25 * 10, "{kept} mappings survived: a rebuild is to keep what it can");
 }
 
-/// A rebuild that is cut at any of its writes and flushes is done again, and ends consistent.
+/// A rebuild that is cut at any of its writes and flushes is repeated, and ends consistent.
 #[test]
 fn a_rebuild_can_be_cut_anywhere() {
     for seed in 0..2 {
@@ -156,7 +156,7 @@ fn impossible_mappings_are_unmapped() {
     block_on(recover(&model.media, &model.config())).expect("nothing fails");
     let (&page, &link) = model.pages.iter().next().expect("there are leaf pages");
     let place = link.pbn();
-    // No journal, so that the pages are what counts.
+    // No journal, so that only the pages count.
     model.media.segments.borrow_mut().iter_mut().for_each(Vec::clear);
     let free = model.references.iter().position(|&count| count == 0).expect("there is a free block");
     let pbn = Pbn(free as u64 + 1);

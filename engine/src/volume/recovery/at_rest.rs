@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume at rest: what recovery, check and rebuild do to its media, one object at a time.
+//! A volume at rest: the transfers of recovery, check and rebuild, one object at a time.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use mpool::error::{Kind, PoolError, Result as PoolResult};
@@ -15,26 +15,26 @@ use crate::format::{Geometry, Mapping, PageId, Place};
 use crate::units::{Block, BLOCK_SIZE};
 use crate::volume::access::VolumeMedia;
 
-/// Transfers of one block that are under way together.
+/// Transfers of one block in flight together.
 pub(in crate::volume) const CONCURRENT_BLOCKS: usize = 64;
 
 /// Slabs whose counts are in memory together.
 pub(in crate::volume) const CONCURRENT_SLABS: usize = 4;
 
-/// Blocks of one transfer of reference blocks or of a slab journal.
+/// Blocks in one transfer of reference blocks or of a slab journal.
 pub(in crate::volume) const TRANSFER_BLOCKS: u32 = 128;
 
-/// Entries of a map page.
+/// The entries of a map page.
 pub(in crate::volume) type PageEntries = [u64; ENTRIES];
 
 /// A volume while no shard runs.
 #[derive(Clone, Copy)]
 pub struct AtRest<'a> {
-    /// Its media.
+    /// Reads and writes by place.
     pub media: &'a dyn VolumeMedia,
-    /// Its layout. The number of shards does not matter.
+    /// The layout. Its number of shards does not matter.
     pub geometry: Geometry,
-    /// Its nonce.
+    /// The nonce, which binds sectors to the volume.
     pub nonce: u64,
 }
 
@@ -44,18 +44,17 @@ impl core::fmt::Debug for AtRest<'_> {
     }
 }
 
-/// The blocks in what was read.
+/// Splits the bytes of a read into blocks.
 fn blocks_of(bytes: &[u8]) -> &[Block] {
     bytes.as_chunks::<BLOCK_SIZE>().0
 }
 
 impl AtRest<'_> {
-    /// Layout of the slabs' metadata areas.
     pub(in crate::volume) fn layout(&self) -> AreaLayout {
         AreaLayout::of(self.geometry.slab_blocks())
     }
 
-    /// Where a page is: a root in its own object, any other where its parent's entry says.
+    /// The place of a page: a root lies in the object of the roots, any other page where its parent's entry says.
     fn page_place(page: PageId, link: Mapping) -> Place {
         if page.is_root() {
             return Place::Roots { block: page.tree() as u32 };
@@ -63,7 +62,7 @@ impl AtRest<'_> {
         Place::Data(link.pbn())
     }
 
-    /// What the images of a page are known by.
+    /// The identity of a page's images.
     fn name(&self, page: PageId, link: Mapping) -> PageName {
         PageName::new(page, self.nonce, link)
     }
@@ -90,10 +89,10 @@ impl AtRest<'_> {
         Ok(entries)
     }
 
-    /// Reads what can be read of a page: all sectors are lost if the device cannot read them.
+    /// Reads what is intact of a page; if the device cannot read the block, all sectors are lost.
     ///
     /// # Errors
-    /// Those that say nothing of the page, as that of no memory: what is taken for lost is overwritten.
+    /// Errors that say nothing about the page, such as a lack of memory: what counts as lost is overwritten.
     pub(in crate::volume) async fn salvage_page(
         &self,
         page: PageId,
@@ -141,7 +140,7 @@ impl AtRest<'_> {
         Ok(summary)
     }
 
-    /// Reads the summaries of all slabs, in their order.
+    /// Reads the summaries of all slabs, by slab number.
     ///
     /// # Errors
     /// Pool, Summary.
@@ -150,7 +149,7 @@ impl AtRest<'_> {
         stream::iter(reads).buffered(CONCURRENT_BLOCKS).try_collect().await
     }
 
-    /// Writes the summary of a slab: durable after a flush, and only then to be relied on.
+    /// Writes the summary of a slab. It must not be relied on before a flush has made it durable.
     ///
     /// # Errors
     /// Io.
@@ -160,7 +159,7 @@ impl AtRest<'_> {
         self.media.write(Place::SlabMetadata { slab, block: SUMMARY_BLOCK }, &block[..]).await
     }
 
-    /// The counts of a slab, from its reference blocks and its journal.
+    /// Computes the counts of a slab from its reference blocks and its journal.
     ///
     /// # Errors
     /// Pool, Slab.
@@ -195,7 +194,7 @@ impl AtRest<'_> {
         Ok(counts)
     }
 
-    /// Writes all reference blocks of a slab: they include all entries before `next_entry`.
+    /// Writes all reference blocks of a slab with counts that include all entries before `next_entry`.
     ///
     /// # Errors
     /// Io.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What recovery refuses. It refuses before it writes, but for damage to pages that the journals lead to.
+//! What recovery refuses. It refuses before it writes, except for damaged pages that the journals lead to.
 
 use futures::executor::block_on;
 
@@ -26,7 +26,7 @@ fn refusal(model: &Model) -> RecoveryError {
     block_on(recover(&model.media, &model.config())).expect_err("it is damaged")
 }
 
-/// The only journal's records: segment and place in it, in order.
+/// The records of the only journal: segment and position in it, in order.
 fn records(model: &Model) -> Vec<(usize, usize, RecordHeader)> {
     let segments = model.media.segments.borrow();
     let numbered = segments.iter().enumerate().flat_map(|(s, records)| records.iter().enumerate().map(move |r| (s, r)));
@@ -64,7 +64,7 @@ fn append(model: &Model, header: RecordHeader, entry: &Entry<'_>) {
     model.media.segments.borrow_mut()[last].push(builder.finish(header).to_vec());
 }
 
-/// A record that is missing where later ones say that it had been committed is no end of the journal.
+/// A missing record whose commitment later records confirm is not the end of the journal.
 #[test]
 fn missing_records_are_told_from_the_end() {
     let model = model();
@@ -74,7 +74,7 @@ fn missing_records_are_told_from_the_end() {
     let bytes = model.media.segments.borrow_mut()[segment].remove(record);
     let gap = RecoveryError::Gap { shard: ShardId(0), expected: missing.first, found: missing.end() };
     assert_eq!(refusal(&model), gap);
-    // The same one twice is not right either.
+    // The same record twice is wrong too.
     let mut segments = model.media.segments.borrow_mut();
     segments[segment].insert(record, bytes.clone());
     segments[segment].insert(record, bytes);
@@ -83,7 +83,7 @@ fn missing_records_are_told_from_the_end() {
     assert_eq!(refusal(&model), twice);
 }
 
-/// A journal that ends before what slabs contain has lost what was acknowledged.
+/// A journal that ends before what slabs contain has lost acknowledged entries.
 #[test]
 fn a_journal_that_is_too_short_is_refused() {
     let mut model = model();

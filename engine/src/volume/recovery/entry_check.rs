@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Whether an entry of a journal can be of this volume.
+//! Checks whether a journal entry can belong to this volume.
 
 use super::error::EntryFault;
 use super::RecoveryConfig;
@@ -8,10 +8,10 @@ use crate::format::journal_record::Entry;
 use crate::format::{Geometry, PageId};
 use crate::units::{Lbn, Pbn, ShardId};
 
-/// Judges an entry that was found in the journal of `shard`.
+/// Checks an entry that was found in the journal of `shard`.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first fault found.
 pub(in crate::volume) fn check_entry(
     config: &RecoveryConfig,
     shard: ShardId,

@@ -12,7 +12,7 @@ use crate::format::slab_summary::SummaryDamage;
 use crate::format::PageId;
 use crate::units::{Lbn, Pbn, ShardId};
 
-/// Recovery failed. But for `Pool` it will fail again: what was found is damage, and the volume needs a rebuild.
+/// Why a recovery failed. Only `Pool` may be retried: every other error means damage, and the volume needs a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecoveryError {
     /// A transfer or flush failed, or a journal segment cannot be read as a log.
@@ -21,95 +21,95 @@ pub enum RecoveryError {
     /// The summary of a slab is damaged.
     #[error("the summary of slab {slab}: {damage}")]
     Summary {
-        /// The slab.
+        /// The number of the slab.
         slab: u64,
-        /// What is wrong with it.
+        /// The damage found.
         damage: SummaryDamage,
     },
-    /// The counts of a slab cannot be made.
+    /// The counts of a slab cannot be computed.
     #[error("slab {slab}: {error}")]
     Slab {
-        /// The slab.
+        /// The number of the slab.
         slab: u64,
-        /// What is wrong with it.
+        /// The damage found.
         error: ScrubError,
     },
     /// A page of the block map is damaged.
     #[error("{page:?} of the block map, in {pbn}: {damage}")]
     Page {
-        /// The page.
+        /// Level and index of the page.
         page: PageId,
-        /// Its block; PBN 0 for a root.
+        /// The page's block; PBN 0 for a root.
         pbn: Pbn,
-        /// What is wrong with it.
+        /// The damage found.
         damage: PageDamage,
     },
-    /// The journals change a page of the block map that there is not.
+    /// The journals change a page of the block map that does not exist.
     #[error("{page:?} of the block map is changed by a recovery journal, but does not exist")]
     PageMissing {
-        /// The page.
+        /// Level and index of the page.
         page: PageId,
     },
-    /// A page of the block map is said to be where no page can be.
+    /// A parent's entry names a block where no page can be.
     #[error("{page:?} of the block map is said to be in {pbn}, which is no data block")]
     PagePlace {
-        /// The page.
+        /// Level and index of the page.
         page: PageId,
-        /// The block.
+        /// The block that the entry names.
         pbn: Pbn,
     },
     /// A record of a journal is damaged.
     #[error("record {record} of journal segment {segment}: {damage}")]
     Record {
-        /// The segment.
+        /// The number of the segment in the volume.
         segment: u32,
-        /// Number of the record in it.
+        /// The number of the record in the segment.
         record: usize,
-        /// What is wrong with it.
+        /// The damage found.
         damage: RecordDamage,
     },
-    /// A record is of a journal that the volume did not have in this generation.
+    /// A record belongs to a journal that the volume did not have in this generation.
     #[error("record {record} of journal segment {segment} is of a journal of {found} shards instead of {expected}")]
     Shards {
-        /// The segment.
+        /// The number of the segment in the volume.
         segment: u32,
-        /// Number of the record in it.
+        /// The number of the record in the segment.
         record: usize,
-        /// Shards according to the record.
+        /// The number of shards in the record.
         found: u16,
-        /// Shards of the volume in this generation.
+        /// The number of shards of the volume in this generation.
         expected: u16,
     },
     /// Entries that had been committed are missing.
     #[error("the journal of {shard:?} goes on with entry {found} instead of {expected}")]
     Gap {
-        /// The journal.
+        /// The shard whose journal has the gap.
         shard: ShardId,
-        /// The entry that should follow.
+        /// The number of the entry that should follow.
         expected: u64,
-        /// The one that follows.
+        /// The number of the entry that follows.
         found: u64,
     },
-    /// The journal ends before what depends on it.
+    /// The journal ends before entries that a slab contains.
     #[error("the journal of {shard:?} ends with entry {end}, but slab {slab} has changes up to entry {contained}")]
     Short {
-        /// The journal.
+        /// The shard whose journal is too short.
         shard: ShardId,
-        /// The entry behind its last.
+        /// The number of the entry behind the journal's last.
         end: u64,
-        /// The slab.
+        /// The number of the slab.
         slab: u64,
-        /// The last entry that the slab contains a change of.
+        /// The last entry of which the slab contains a change.
         contained: u64,
     },
-    /// An entry cannot be of this volume.
+    /// An entry cannot belong to this volume.
     #[error("entry {entry} of the journal of {shard:?}: {fault}")]
     Entry {
-        /// The journal.
+        /// The shard whose journal holds the entry.
         shard: ShardId,
-        /// The entry.
+        /// The number of the entry.
         entry: u64,
-        /// What is wrong with it.
+        /// The fault found.
         fault: EntryFault,
     },
     /// The journals take more references from a block, or give it more, than a block can have.
@@ -117,36 +117,36 @@ pub enum RecoveryError {
     Balance {
         /// The block.
         pbn: Pbn,
-        /// The net change.
+        /// The net change of its references.
         change: i64,
     },
-    /// What the journals change in a slab does not fit into its journal, even when that is empty.
+    /// The changes of a slab do not fit its journal, even when that is empty.
     #[error("slab {slab} would need {needed} blocks of its journal's {blocks}")]
     SlabJournalTooSmall {
-        /// The slab.
+        /// The number of the slab.
         slab: u64,
-        /// Blocks needed.
+        /// Journal blocks that the changes need.
         needed: u64,
-        /// Blocks that there are.
+        /// Journal blocks that the slab has.
         blocks: u32,
     },
 }
 
-/// Why an entry cannot be of this volume.
+/// Why an entry cannot belong to this volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EntryFault {
-    /// Beyond the logical size.
+    /// The logical block is beyond the logical size.
     #[error("{0} is beyond the volume's logical size")]
     Lbn(Lbn),
-    /// No data block, or blocks of two slabs.
+    /// The blocks are not data blocks of one slab.
     #[error("{count} blocks from {first} on are not in one slab")]
     Blocks {
-        /// First block.
+        /// The first block.
         first: Pbn,
-        /// Number of blocks.
+        /// The number of blocks.
         count: u32,
     },
-    /// In another journal than that of the tree's shard.
+    /// The page belongs to the tree of another shard than the journal's.
     #[error("{0:?} of the block map belongs to another shard")]
     Shard(PageId),
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the recovery journals of one load generation hold.
+//! The records in the recovery journals of one load generation.
 //!
-//! Records of other generations are passed over: they were void when this one began. Those of this one are put in order by
-//! their numbers. Where one is missing there are two cases: nothing behind it was ever acknowledged, as several writes may
-//! be under way when the power is cut; the journal ends there then. Or a record behind it was written when the missing
-//! one had been committed: that is damage, and acknowledged data would be lost.
+//! Records of other generations are skipped: they were void when this one began. Those of this one are sorted by their
+//! numbers. Where a record is missing there are two cases. Either no entry behind the gap was ever acknowledged,
+//! because several writes may be in flight when the power is cut: the journal ends there. Or a record behind the gap
+//! was written when the missing one had been committed: that is damage, and acknowledged data would be lost.
 //!
-//! The first record that is found is taken to follow what was reaped. That the writes before it were lost instead cannot
-//! be: a log ends at its first hole, so they would have been all that a segment held, and each has room for several.
+//! The first record found is taken to follow the reaped ones. The writes before it cannot have been lost instead: a log
+//! ends at its first hole, so they would have been all that a segment held, and each segment has room for several.
 
 use futures::stream::{self, StreamExt};
 
@@ -18,10 +18,10 @@ use crate::format::journal_record::{self, OwnedEntry, RecordDamage, RecordHeader
 use crate::units::ShardId;
 use crate::volume::access::VolumeMedia;
 
-/// Segments that are read together.
+/// Segments that are read concurrently.
 const CONCURRENT_SEGMENTS: usize = 8;
 
-/// A record and where it was found.
+/// A record and the place where it was found.
 #[derive(Debug)]
 pub(in crate::volume) struct Found {
     pub header: RecordHeader,
@@ -31,7 +31,7 @@ pub(in crate::volume) struct Found {
 }
 
 impl Found {
-    /// The record's entries.
+    /// Decodes the record's entries.
     ///
     /// # Errors
     /// Record.
@@ -46,26 +46,26 @@ impl Found {
 #[derive(Debug)]
 pub(in crate::volume) struct ShardJournal {
     pub shard: ShardId,
-    /// Its records, in order.
+    /// The journal's records, in order.
     pub records: Vec<Found>,
 }
 
 impl ShardJournal {
-    /// The entry behind the last one; none for a journal without records.
+    /// The number of the entry behind the last one; none for a journal without records.
     pub fn end(&self) -> Option<u64> {
         self.records.last().map(|record| record.header.end())
     }
 
-    /// The first entry that a page of the block map may need. Entries before it may be gone: the last record does not know
-    /// of pages that were written since.
+    /// The first entry that a page of the block map may need. Entries before it may be gone. It may be lower than
+    /// necessary: the last record does not know of pages that were written after it.
     pub fn map_head(&self) -> u64 {
         self.records.iter().map(|record| record.header.map_head).max().unwrap_or(0)
     }
 
-    /// Ends the journal where entries are missing that were never acknowledged. Returns how many records that costs.
+    /// Cuts the journal where entries are missing that were never acknowledged. Returns the number of records dropped.
     ///
     /// # Errors
-    /// Gap: entries are missing that were.
+    /// Gap: the missing entries had been committed.
     fn cut_at_gap(&mut self) -> Result<usize, RecoveryError> {
         let Some(first) = self.records.first() else { return Ok(0) };
         let shard = self.shard;
@@ -86,15 +86,15 @@ impl ShardJournal {
     }
 }
 
-/// Records that could not be used, where that is no reason to give up.
+/// Counts of unusable segments and records, for a caller that tolerates them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::volume) struct Unusable {
     pub segments: u32,
     pub records: u64,
 }
 
-/// Reads the journals of a generation, without looking for gaps. With `unusable`, what cannot be read is counted
-/// instead of ending this.
+/// Reads the journals of a generation, without looking for gaps. With `unusable`, unreadable segments and records are
+/// counted instead of ending the read.
 ///
 /// # Errors
 /// Pool, Record, Shards.
@@ -131,7 +131,7 @@ pub(in crate::volume) async fn read_journals(
     Ok(journals)
 }
 
-/// The record, if it is of the generation.
+/// The record, if it belongs to the generation.
 fn judge(config: &RecoveryConfig, segment: u32, record: usize, bytes: Vec<u8>) -> Result<Option<Found>, RecoveryError> {
     let damaged = |damage: RecordDamage| RecoveryError::Record { segment, record, damage };
     let header = RecordHeader::decode(&bytes).map_err(damaged)?;
@@ -144,7 +144,7 @@ fn judge(config: &RecoveryConfig, segment: u32, record: usize, bytes: Vec<u8>) -
     Ok(Some(Found { header, segment, record, bytes }))
 }
 
-/// Reads the journals of a generation as far as they hold together. Also returns how many records were left out
+/// Reads the journals of a generation up to their first gaps. Also returns the number of records that were dropped
 /// because entries before them were never acknowledged.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the journals change in the pages of the block map, page by page.
+//! The changes of block map pages in the journals, page by page.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -10,29 +10,28 @@ use crate::format::journal_record::Entry;
 use crate::format::map_page::ENTRIES;
 use crate::format::{Mapped, Mapping, PageId, ROOT_LEVEL};
 
-/// One change of one page.
 #[derive(Debug, Clone, Copy)]
 enum Change {
-    /// The page is made, and empty; its parent's entry for it.
+    /// The page is allocated, and empty; `link` is its parent's entry for it.
     Made { link: Mapping },
-    /// The page is gone.
+    /// The page is freed.
     Gone,
-    /// Entries get a new value.
+    /// Consecutive entries get a new value.
     Set { slot: u16, count: u16, raw: u64 },
 }
 
-/// Changes of pages, each page's in the order of its journal. Filled first, then sorted, then used.
+/// Changes of pages, each page's in the order of its journal. Filled first, then sorted, then applied.
 #[derive(Debug, Default)]
 pub(in crate::volume) struct MapChanges {
     changes: Vec<(PageId, Change)>,
 }
 
-/// What is to be done with one page.
+/// The work on one page.
 #[derive(Debug, Clone)]
 pub(super) struct PageWork {
-    /// Its changes; none for a page that only leads to others.
+    /// The range of its changes; empty for a page that is only needed to find others.
     changes: Range<usize>,
-    /// Its parent's entry for it, if it is made.
+    /// Its parent's entry for it, if the journals allocate it.
     pub made: Option<Mapping>,
     /// Pages below it that must be found: slot and page.
     pub children: Vec<(usize, PageId)>,
@@ -44,11 +43,11 @@ impl PageWork {
     }
 }
 
-/// The pages of each level, from the roots down, with what is to be done with them.
+/// The pages of each level, from the leaves up, with the work on each.
 pub(super) type Levels = [BTreeMap<PageId, PageWork>; ROOT_LEVEL as usize + 1];
 
 impl MapChanges {
-    /// Adds what an entry changes.
+    /// Adds the changes of an entry.
     pub fn add(&mut self, entry: &Entry<'_>) {
         match *entry {
             Entry::Remap { lbn, new, .. } => {
@@ -71,21 +70,21 @@ impl MapChanges {
         }
     }
 
-    /// The parent of a page gets a new entry for it.
+    /// Changes the parent's entry for a page.
     fn set_link(&mut self, page: PageId, link: Mapping) {
         if let Some((parent, slot)) = page.parent() {
             self.changes.push((parent, Change::Set { slot: slot as u16, count: 1, raw: link.to_raw() }));
         }
     }
 
-    /// Puts the changes of each page together, keeping their order, and finds out which pages lead to them.
+    /// Groups the changes by page, keeping their order, and finds the pages that lead to the changed ones.
     pub(super) fn plan(&mut self) -> Levels {
-        // Stable: of one page all changes are in one journal, hence in their order here.
+        // The sort is stable: all changes of one page are in one journal, hence in their order here.
         self.changes.sort_by_key(|(page, _)| *page);
         let mut levels = Levels::default();
         let mut from = 0;
         for of_page in self.changes.chunk_by(|(a, _), (b, _)| a == b) {
-            // What was before the last time that the page was made, or went, is of no account: its block may be another's.
+            // Changes before the page was last allocated or freed are void: its old block may be another's now.
             let turn = of_page.iter().rposition(|(_, change)| !matches!(change, Change::Set { .. }));
             let (first, made) = match turn.map(|at| (at, of_page[at].1)) {
                 Some((at, Change::Made { link })) => (at, Some(link)),
@@ -112,7 +111,7 @@ impl MapChanges {
         levels
     }
 
-    /// Changes the entries of a page; those of a page that is made are to be empty.
+    /// Applies the changes to a page's entries; those of a page that was allocated must be empty.
     pub(super) fn apply(&self, work: &PageWork, entries: &mut PageEntries) {
         for (_, change) in &self.changes[work.changes.clone()] {
             if let Change::Set { slot, count, raw } = *change {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Replay of the journals into the block map.
+//! Replays the journals into the block map.
 //!
-//! Level by level from the roots down, so that a page says where the pages below it are before they are needed. Pages are
-//! written in place, in any order: until the journals are erased, the same again makes the same pages, whatever a power
-//! cut has left of them.
+//! Goes level by level from the roots down, so that a page tells where the pages below it are before they are needed.
+//! Pages are written in place, in any order: until the journals are erased, another replay makes the same pages,
+//! whatever a power cut has left of them.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,19 @@ use super::map_changes::{MapChanges, PageWork};
 use crate::format::map_page::ENTRIES;
 use crate::format::{Mapping, PageId};
 
-/// What to do about a page that cannot be read, or that there is not.
+/// What to do about a page that is unreadable or does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::volume) enum OnDamage {
-    /// Give up.
+    /// Fail the recovery.
     Fail,
-    /// Go on with what there is, as a rebuild does.
+    /// Continue with what is readable, as a rebuild does.
     Salvage,
 }
 
-/// Applies changes to the block map. Returns the number of pages written; they are durable after a flush.
+/// Applies changes to the block map. Returns the number of pages written; a later flush makes them durable.
 ///
 /// # Errors
-/// Pool; unless damage is to be lived with: Page, PageMissing, PagePlace.
+/// Pool; with [`OnDamage::Fail`] also Page, PageMissing, PagePlace.
 pub(in crate::volume) async fn replay_map(
     volume: &AtRest<'_>,
     mut changes: MapChanges,
@@ -52,10 +52,10 @@ pub(in crate::volume) async fn replay_map(
     Ok(written)
 }
 
-/// A page that is as it should be.
+/// A replayed page.
 struct Done {
     written: bool,
-    /// Where pages below it are.
+    /// The links of the pages below it.
     children: Vec<(PageId, Mapping)>,
 }
 
@@ -78,7 +78,7 @@ impl Replay<'_> {
             return self.damage(RecoveryError::PageMissing { page }).map(|()| none);
         };
         let mut entries = match (self.on_damage, work.made) {
-            // What can be read of a page that was made is newer than that, and entries after it may be missing.
+            // The readable content of an allocated page is newer than its allocation, and later entries may be missing.
             (OnDamage::Salvage, _) => self.volume.salvage_page(page, link).await?.1,
             (OnDamage::Fail, Some(_)) => Box::new([Mapping::UNMAPPED.to_raw(); ENTRIES]),
             (OnDamage::Fail, None) => self.volume.read_page(page, link).await?,
@@ -97,7 +97,7 @@ impl Replay<'_> {
         Ok(Done { written: work.is_changed(), children })
     }
 
-    /// Where a page is, by its parent.
+    /// The link of a page, from its parent's entries.
     fn child(&self, entries: &PageEntries, slot: usize, page: PageId) -> Result<Mapping, RecoveryError> {
         let link = Mapping::from_raw(entries[slot]);
         if link.is_unmapped() {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Recovery of a volume that was not stopped cleanly: journals into block map and slab journals.
+//! Recovery of a volume that was not stopped cleanly: replays the journals into block map and slab journals.
 //!
-//! 1. Summaries of all slabs and all records of the load generation are read and judged.
-//! 2. Block map: allocations of pages and the last mapping of each block, from the entry that the oldest dirty page
-//!    needed; pages written, flush.
-//! 3. Slabs: the net change of each block over all journals, as far as the slab does not contain it, as new blocks of its
-//!    journal; flush; summaries that say so; flush.
+//! 1. Read and check the summaries of all slabs and all records of the load generation.
+//! 2. Block map: apply allocations of pages and the last mapping of each block, from the entry on that the oldest dirty
+//!    page needed; write the pages; flush.
+//! 3. Slabs: write the net change of each block over all journals, as far as the slab does not contain it, as new
+//!    blocks of its journal; flush; write summaries that cover them; flush.
 //!
-//! Then the caller records the next load generation, which voids the journals, and erases their segments. Counts are not
-//! looked at: the scrubber makes them later, while the volume is online.
+//! Then the caller records the next load generation, which voids the journals, and erases their segments. Counts are
+//! not read: the scrubber loads them later, while the volume is online.
 //!
-//! Invariant: interrupted anywhere and begun again, recovery ends with the same mappings and the same counts. Pages are
-//! made by the same entries again; a slab takes its changes in one sector, and then says so.
+//! Invariant: a recovery that is interrupted anywhere and started again ends with the same mappings and the same
+//! counts. The same entries make the same pages again; one sector, its summary, makes a slab contain its changes.
 //!
-//! Differs from dm-vdo: a journal for each shard of that time, so changes are summed up instead of ordered; the load
-//! generation is what the recovery count is there. A journal that ends before what a slab contains is damage, where
+//! Differs from dm-vdo: there was a journal for each shard, so changes are summed up instead of ordered; the load
+//! generation takes the place of the recovery count. A journal that ends before what a slab contains is damage, where
 //! dm-vdo only looks at the heads.
 
 mod at_rest;
@@ -49,66 +49,66 @@ pub(in crate::volume) use map_replay::{replay_map, OnDamage};
 
 use slab_changes::SlabChanges;
 
-/// Which volume is recovered, and what its record of state says.
+/// The volume to recover, and the generation from its STATE record.
 #[derive(Debug, Clone, Copy)]
 pub struct RecoveryConfig {
     /// The layout. Its number of shards does not matter.
     pub geometry: Geometry,
-    /// The volume's nonce.
+    /// The nonce, which binds sectors to the volume.
     pub nonce: u64,
     /// The load generation whose journals count.
     pub generation: u64,
-    /// Shards that the volume had in it.
+    /// The number of shards in that generation.
     pub shards: u16,
 }
 
 impl RecoveryConfig {
-    /// The volume as it lies on `media`.
+    /// The volume on `media`, at rest.
     pub(in crate::volume) fn at_rest<'a>(&self, media: &'a dyn VolumeMedia) -> AtRest<'a> {
         AtRest { media, geometry: self.geometry, nonce: self.nonce }
     }
 }
 
-/// What was replayed.
+/// Statistics of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReplayStatistics {
-    /// Records of the generation.
+    /// Records of the generation that were used.
     pub records: u64,
-    /// Records left out because entries before them were never acknowledged.
+    /// Records dropped because entries before them were never acknowledged.
     pub unacknowledged_records: u64,
-    /// Entries of the records.
+    /// Entries in the used records.
     pub entries: u64,
-    /// Pages of the block map written.
+    /// Pages of the block map that were written.
     pub pages_written: u64,
-    /// Changes of slabs that the slabs contained already.
+    /// Changes that the slabs contained already.
     pub changes_contained: u64,
-    /// Changes of slabs that were replayed.
+    /// Changes that were replayed into slabs.
     pub changes_replayed: u64,
-    /// Slabs among whose journal blocks were added.
+    /// Slabs whose journals got new blocks.
     pub slabs_changed: u64,
-    /// Slab journal blocks written.
+    /// Slab journal blocks that were written.
     pub slab_journal_blocks: u64,
-    /// Slab journal entries in them.
+    /// Slab journal entries in those blocks.
     pub slab_journal_entries: u64,
-    /// Slabs scrubbed because their journals had no room.
+    /// Slabs whose journals had no room, and were emptied into the counts.
     pub slabs_scrubbed: u64,
 }
 
-/// A recovered volume.
+/// The result of a recovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
     /// The summaries of all slabs, as they are on media now.
     pub summaries: Vec<SlabSummary>,
-    /// For each shard of the generation what its journal's last record says; none for a journal without records, whose
-    /// shard has changed nothing since it was loaded.
+    /// For each shard of the generation the counters in its journal's last record; none for a journal without records,
+    /// whose shard has changed nothing since it was loaded.
     pub counters: Vec<Option<Counters>>,
-    /// What was replayed.
+    /// What the replay did.
     pub statistics: ReplayStatistics,
 }
 
 impl Recovered {
-    /// What the volume uses, when it used `at_load` at its last load: shard 0 began with all of that, the others with
-    /// nothing. A journal without records says nothing, so its shard still uses what it began with.
+    /// The usage of the volume, when it was `at_load` at its last load: shard 0 began with all of that, the others with
+    /// nothing. A shard whose journal has no records still has what it began with.
     #[must_use]
     pub fn used(&self, at_load: Counters) -> Counters {
         let began_with = (0..).map(|shard| if shard == 0 { at_load } else { Counters::default() });
@@ -120,11 +120,11 @@ impl Recovered {
 /// Recovers a volume, so that it can be loaded.
 ///
 /// # Errors
-/// One of [`RecoveryError`]: after `Pool` it may be tried again; after any other the volume needs a rebuild.
+/// See [`RecoveryError`]: after `Pool` the recovery may be retried; after any other error the volume needs a rebuild.
 pub async fn recover(media: &dyn VolumeMedia, config: &RecoveryConfig) -> Result<Recovered, RecoveryError> {
     let volume = config.at_rest(media);
-    // After a kill without a power cut, what is read here may be in volatile caches only. Nothing that follows from it
-    // may become durable before it.
+    // After a kill without a power cut, the blocks that are read here may be in volatile caches only. No result of them
+    // may become durable before they are.
     media.flush().await?;
     let mut summaries = volume.read_summaries().await?;
     let (journals, unacknowledged) = journals::read_committed(media, config).await?;
@@ -173,7 +173,7 @@ pub async fn recover(media: &dyn VolumeMedia, config: &RecoveryConfig) -> Result
     Ok(Recovered { summaries, counters: counters.collect(), statistics })
 }
 
-/// The summaries of all slabs, for the load of a volume that was stopped cleanly.
+/// Reads the summaries of all slabs, for the load of a volume that was stopped cleanly.
 ///
 /// # Errors
 /// Pool, Summary.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the journals change in the slabs, as far as the slabs do not contain it: the net change of each block.
+//! The journals' changes that the slabs do not contain: the net change of each block.
 //!
-//! The order of changes between journals is not known; their sum is right in any order. A slab says for each journal the
-//! first point that it does not contain; everything from there on is summed up.
+//! The order of changes between journals is not known, but their sum is the same in any order. A slab's summary names
+//! for each journal the first point that the slab does not contain; all changes from there on are summed up.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use crate::format::slab_summary::SlabSummary;
 use crate::format::Geometry;
 use crate::units::{ShardId, MAX_REFERENCES, MAX_SHARDS};
 
-/// The sum of a block's changes.
+/// The net change of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Net {
-    /// References gained, or lost if negative.
+    /// References gained; negative if lost.
     references: i64,
-    /// 1: the block becomes a page of the block map, after all other changes. -1: it has been one, before all other
-    /// changes. It may have been one in between.
+    /// 1: the block becomes a page of the block map, after all other changes. -1: it was one, before all other changes.
+    /// It may have been one in between.
     page: i8,
 }
 
@@ -36,7 +36,7 @@ impl Net {
     }
 }
 
-/// Sums of the changes of all slabs.
+/// The net changes of all slabs.
 #[derive(Debug)]
 pub(super) struct SlabChanges<'a> {
     geometry: &'a Geometry,
@@ -45,7 +45,7 @@ pub(super) struct SlabChanges<'a> {
     slabs: BTreeMap<u64, BTreeMap<u32, Net>>,
     /// Changes that slabs contain already.
     contained: u64,
-    /// Changes that they do not.
+    /// Changes that slabs do not contain.
     added: u64,
 }
 
@@ -85,13 +85,13 @@ impl<'a> SlabChanges<'a> {
         }
     }
 
-    /// Changes that slabs contained, and changes that they did not.
+    /// The numbers of changes that slabs contained, and that they did not.
     pub fn counted(&self) -> (u64, u64) {
         (self.contained, self.added)
     }
 
-    /// Checks that the journals reach as far as the slabs do: `ends` has the entry behind the last one of each journal
-    /// that has entries.
+    /// Checks that the journals reach as far as the slabs do: `ends` has, for each journal with entries, the number of
+    /// the entry behind the last.
     ///
     /// # Errors
     /// Short.
@@ -112,10 +112,10 @@ impl<'a> SlabChanges<'a> {
         Ok(())
     }
 
-    /// The entries to be added to each slab's journal; consecutive blocks with the same change share entries.
+    /// The entries to append to each slab's journal; consecutive blocks with the same change share entries.
     ///
     /// # Errors
-    /// Balance: more references than a block can gain or lose.
+    /// Balance: a net change of more references than a block can gain or lose.
     pub fn into_entries(self) -> Result<BTreeMap<u64, Vec<SlabEntry>>, RecoveryError> {
         let mut all = BTreeMap::new();
         for (slab, blocks) in self.slabs {

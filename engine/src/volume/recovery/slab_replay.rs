@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Replay of the journals into the slab journals.
+//! Replays the journals into the slab journals.
 //!
-//! A slab's new blocks go behind its tail, where nothing counts yet; then a flush; then its summary, which in one sector
-//! moves the tail and says that all journals are contained. So each slab takes all changes once, whenever the power is
-//! cut. A slab whose journal has no room is scrubbed first: counts written, head moved up to the tail.
+//! A slab's new blocks are written behind its tail, where nothing counts yet. After a flush its summary is written, a
+//! single sector that moves the tail and says that all journals are contained. So each slab takes all changes exactly
+//! once, whenever the power is cut. A slab whose journal has no room is scrubbed first: its counts are written, and its
+//! head is moved to the tail.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::format::slab_summary::SlabSummary;
 use crate::format::Place;
 use crate::units::{BLOCK_SIZE, MAX_SHARDS};
 
-/// What a replay has done to the slabs.
+/// Statistics of the replay into slabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct SlabReplay {
     pub slabs: u64,
@@ -28,8 +29,8 @@ pub(super) struct SlabReplay {
     pub scrubbed: u64,
 }
 
-/// Appends entries to slab journals, and makes that durable. `summaries` are those of all slabs, and become what they are
-/// on media.
+/// Appends entries to slab journals, and makes them durable. `summaries` has an element for each slab, and is updated
+/// to what is on media.
 ///
 /// # Errors
 /// Pool, Slab, SlabJournalTooSmall.
@@ -76,7 +77,7 @@ fn blocks_for(entries: &[SlabEntry]) -> u64 {
     entries.len().div_ceil(ENTRIES_PER_BLOCK) as u64
 }
 
-/// Makes summaries what is durable on media. What they are about is durable already.
+/// Writes and flushes summaries, then updates those in memory. What the summaries refer to is durable already.
 async fn publish(
     volume: &AtRest<'_>,
     updated: &[(u64, SlabSummary)],

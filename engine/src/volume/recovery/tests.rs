@@ -10,7 +10,7 @@ const SMALL: Shape = Shape { slab_blocks: 64, slabs: 8 };
 /// Slabs with three reference blocks.
 const LARGE: Shape = Shape { slab_blocks: 8192, slabs: 2 };
 
-/// Recovers; when that has ended well, the power is cut: all of it must be durable.
+/// Recovers; after a success the power is cut: everything must be durable.
 fn recover_now(model: &Model) -> Result<Recovered, RecoveryError> {
     let recovered = block_on(recover(&model.media, &model.config()))?;
     model.media.cut(&mut Numbers::new(model.media.operations()));
@@ -72,7 +72,7 @@ fn recovery_can_be_cut_anywhere() {
                         break;
                     }
                     model.media.cut(&mut numbers);
-                    // Always a little further than the time before.
+                    // Always a little further than the last time.
                     next += 1 + numbers.below(operations);
                 }
                 model.media.fail_after(u64::MAX >> 1);
@@ -108,7 +108,7 @@ fn a_clean_volume_is_only_read() {
     }
 }
 
-/// Pages are durable also where the slabs contain everything, so that nothing is written for them.
+/// Pages are made durable also when the slabs contain everything, so that nothing is written for them.
 #[test]
 fn pages_alone_are_made_durable() {
     for seed in 0..4 {

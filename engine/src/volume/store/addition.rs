@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! New objects of a volume on their way: allocated, then recorded, filled, committed, and at last counted.
+//! New objects of a volume in progress: allocated, then recorded, filled, committed, and finally counted.
 //!
-//! Until they are committed a power cut makes them vanish; until they are counted they are taken back when the volume is
-//! opened next.
+//! A power cut before the commit makes them vanish. Objects that are not counted are deleted when the volume is opened
+//! next.
 
 use std::rc::Rc;
 
@@ -14,37 +14,36 @@ use super::footprint::{AreaPacking, ROOT_BYTES};
 use crate::units::BLOCK_SIZE;
 use crate::volume::inventory::{Counts, InventoryRecord, VolumeConfig};
 
-/// New objects.
+/// The new objects.
 #[derive(Debug, Default)]
 pub(super) struct Addition {
     /// The object with the roots.
     pub(super) roots: Option<ObjectId>,
-    /// Slabs.
+    /// Objects of slabs.
     pub(super) slabs: Vec<ObjectId>,
-    /// Objects with areas.
+    /// Objects with slab areas.
     pub(super) areas: Vec<ObjectId>,
-    /// Logs of segments.
+    /// Logs of journal segments.
     pub(super) segments: Vec<ObjectId>,
 }
 
-/// How many slabs to add.
+/// The number of slabs to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlabWish {
-    /// Fewer are an error.
+    /// The fewest that will do; less room is an error.
     pub least: u64,
-    /// As many as are wanted, if there is room.
+    /// The number to add if there is room.
     pub wanted: u64,
 }
 
 impl Addition {
-    /// Allocates the object with the roots.
     pub(super) async fn take_roots(&mut self, pool: &Pool, class: MediaClass) -> Result<()> {
         let zones = ROOT_BYTES.div_ceil(pool.drive_of(class)?.zone_bytes());
         self.roots = Some(pool.slab_alloc(class, zones, false).await?.id);
         Ok(())
     }
 
-    /// Allocates `count` logs of `bytes` bytes.
+    /// Allocates `count` logs of `bytes` bytes for segments.
     pub(super) async fn take_segments(&mut self, pool: &Pool, class: MediaClass, count: u64, bytes: u64) -> Result<()> {
         for _ in 0..count {
             self.segments.push(pool.mlog_alloc(class, bytes, false).await?.id);
@@ -52,8 +51,8 @@ impl Addition {
         Ok(())
     }
 
-    /// Allocates slabs, numbered from `first` on, and objects for their areas behind `areas` that there are. Returns how
-    /// many there was room for.
+    /// Allocates slabs, numbered from `first` on, and objects for their areas as needed. Returns how many slabs there
+    /// was room for.
     pub(super) async fn take_slabs(
         &mut self,
         pool: &Pool,
@@ -66,7 +65,7 @@ impl Addition {
             let (slabs, taken) = (self.slabs.len() as u64, self.areas.len() as u64);
             let needs_area = config.area_objects(first + slabs + 1) > areas + taken;
             match self.take_slab(pool, config, needs_area).await {
-                // Runs of zones may be fewer than zones.
+                // Fragmentation: there may be free zones, but no run that is long enough.
                 Err(error) if error.kind() == Kind::NoSpace && slabs >= wish.least => break,
                 other => other?,
             }
@@ -92,7 +91,7 @@ impl Addition {
         Ok(())
     }
 
-    /// The records of the objects, behind what counts.
+    /// The records of the objects, numbered from the counts on.
     pub(super) fn records(&self, config: &VolumeConfig, counts: Counts) -> Vec<InventoryRecord> {
         let mut records = Vec::new();
         records.extend(self.roots.map(|object| InventoryRecord::Roots { object }));
@@ -105,7 +104,7 @@ impl Addition {
         records
     }
 
-    /// What counts with them.
+    /// The counts that include the objects.
     pub(super) fn counts(&self, before: Counts) -> Counts {
         Counts { slabs: before.slabs + self.slabs.len() as u64, segments: before.segments + self.segments.len() as u64 }
     }
@@ -114,14 +113,14 @@ impl Addition {
         self.roots.iter().chain(&self.segments).chain(&self.areas).chain(&self.slabs)
     }
 
-    /// Commits the objects, which are recorded. Some may be after a failure.
+    /// Commits the objects, which are recorded. After a failure some may be committed.
     pub(super) async fn commit(&self, pool: &Pool) -> Result<()> {
         let ids: Vec<_> = self.objects().copied().collect();
         pool.commit_together(&ids).await
     }
 
-    /// Takes the objects back, committed or not, after a failure, which is what counts: what cannot be taken back now is
-    /// when the volume is opened next.
+    /// Deletes the objects, committed or not, after a failure. Errors are ignored, because the first failure is
+    /// reported: an object that cannot be deleted now is deleted when the volume is opened next.
     pub(super) async fn take_back(&self, pool: &Rc<Pool>) {
         for id in self.objects().rev() {
             let _ = match (pool.find(*id, Search::Uncommitted).is_ok(), id.kind()) {
@@ -133,18 +132,19 @@ impl Addition {
     }
 }
 
-/// Zones of an object with areas. Those of a volume hold equally many, whatever the zones of its drive are.
+/// The zones of an object with slab areas. All such objects of a volume hold the same number of areas, whatever the
+/// zone size of the drive is.
 fn area_zones(pool: &Pool, config: &VolumeConfig) -> Result<u64> {
     let bytes = config.area_bytes().saturating_mul(config.areas_per_object.into());
     Ok(bytes.div_ceil(pool.drive_of(config.metadata_class)?.zone_bytes()))
 }
 
-/// Areas in each object of a new volume.
+/// The number of areas in each object of a new volume.
 pub(super) fn areas_per_object(pool: &Pool, slab_blocks: u64, class: MediaClass) -> Result<u32> {
     Ok(AreaPacking::of(slab_blocks, pool.drive_of(class)?.zone_bytes()).areas)
 }
 
-/// Deletes a committed object if it is there.
+/// Deletes a committed object if it exists.
 pub(super) async fn delete_object(pool: &Pool, id: ObjectId) -> Result<()> {
     if pool.find(id, Search::Committed).is_err() {
         return Ok(());
@@ -156,7 +156,6 @@ pub(super) async fn delete_object(pool: &Pool, id: ObjectId) -> Result<()> {
     }
 }
 
-/// Bytes of a slab.
 pub(super) const fn slab_bytes(config: &VolumeConfig) -> u64 {
     config.slab_blocks * BLOCK_SIZE as u64
 }

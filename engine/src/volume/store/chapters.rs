@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Closed chapters of the index's history: mblocks with sections back to back, each a whole number of pages.
+//! Closed chapters of the index's history: mblocks with consecutive sections, each a whole number of pages.
 //!
-//! A chapter is written, recorded and then committed: when the power is cut before the commit, its record names nothing
-//! and counts for nothing, and the log from which it was copied is still there. It is deleted first and struck off then:
-//! a record without its mblock does no harm, an mblock without a record would never be found again.
+//! A chapter is written, recorded and then committed. If the power is cut before the commit, its record names nothing
+//! and is ignored, and the log from which it was copied still exists. A deletion deletes the mblock first, then the
+//! record: a record without its mblock does no harm, an mblock without a record would never be found again.
 //!
-//! What a section holds is not the store's to know ([`crate::format::index_section`]).
+//! The store does not know the content of a section ([`crate::format::index_section`]).
 
 use std::rc::Rc;
 
@@ -19,19 +19,19 @@ use mpool::{MediaClass, ObjectId, Pool, Search};
 use super::VolumeStore;
 use crate::volume::inventory::{ChapterEntry, InventoryRecord};
 
-/// Bytes that are read at once when a chapter is read as a whole.
+/// Bytes read at once when a whole chapter is read.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A closed chapter that is there.
+/// A closed chapter that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chapter {
-    /// Its number; newer ones have larger numbers.
+    /// Its number; newer chapters have larger numbers.
     pub number: u64,
-    /// Its mblock.
+    /// The mblock with its sections.
     pub object: ObjectId,
-    /// Sections in it.
+    /// The number of sections.
     pub sections: u32,
-    /// Bytes in it.
+    /// Bytes written to the mblock.
     pub bytes: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct ChapterReader {
 }
 
 impl VolumeStore {
-    /// The chapters that are there, oldest first.
+    /// The chapters that exist, oldest first.
     #[must_use]
     pub fn chapters(&self) -> Vec<Chapter> {
         let known = self.ledger.contents().chapters.clone();
@@ -56,7 +56,7 @@ impl VolumeStore {
         Some(Chapter { number, object, sections, bytes })
     }
 
-    /// Strikes off the chapters whose mblocks are not there.
+    /// Removes the records of chapters whose mblocks do not exist.
     ///
     /// # Errors
     /// Io.
@@ -71,11 +71,11 @@ impl VolumeStore {
         }
     }
 
-    /// Makes a chapter of sections.
+    /// Writes, records and commits a chapter of the given sections.
     ///
     /// # Errors
-    /// NoSpace. Invalid: not whole pages, more than an mblock holds, or no larger number than all before. Io. Nothing is
-    /// left then, but what the next [`VolumeStore::forget_missing_chapters`] strikes off.
+    /// NoSpace. Invalid: not whole pages, more than an mblock holds, or no larger number than all before. Io. Then
+    /// nothing is left but a record that the next [`VolumeStore::forget_missing_chapters`] removes.
     pub async fn add_chapter(&self, number: u64, sections: &[Rc<[u8]>]) -> Result<Chapter> {
         let object = self.pool.mblock_alloc(MediaClass::Capacity, false).await?.id;
         // Far fewer than 2^32 pages fit a zone.
@@ -86,7 +86,7 @@ impl VolumeStore {
             self.pool.mblock_commit(object).await
         };
         if let Err(error) = made.await {
-            // The failure is what counts. Uncommitted, it vanishes at the latest with the pool's activation.
+            // Report the first failure. An uncommitted mblock vanishes at the latest when the pool is activated.
             let _ = self.pool.mblock_abort(object).await;
             return Err(error);
         }
@@ -94,10 +94,10 @@ impl VolumeStore {
         self.chapter(entry).ok_or_else(gone)
     }
 
-    /// Deletes a chapter.
+    /// Deletes the mblock and the record of a chapter.
     ///
     /// # Errors
-    /// Busy: there is a reader of it. Io.
+    /// Busy: a reader of it is open. Io.
     pub async fn delete_chapter(&self, chapter: &Chapter) -> Result<()> {
         if self.pool.find(chapter.object, Search::Committed).is_ok() {
             self.pool.mblock_delete(chapter.object).await?;
@@ -108,7 +108,7 @@ impl VolumeStore {
     /// Opens a chapter for random access.
     ///
     /// # Errors
-    /// NotFound; NoSpace: there are too many maps.
+    /// NotFound; NoSpace: too many maps are in use.
     pub fn open_chapter(&self, chapter: &Chapter) -> Result<ChapterReader> {
         let maps = self.pool.maps()?;
         let map = maps.create(&[chapter.object], Temperature::Warm)?;
@@ -121,7 +121,7 @@ impl VolumeStore {
         }
     }
 
-    /// Reads a chapter as a whole, past the pool's cache, and gives it to `take` in pieces of whole pages.
+    /// Reads a whole chapter, bypassing the pool's cache.
     ///
     /// # Errors
     /// Io.
@@ -131,24 +131,24 @@ impl VolumeStore {
 }
 
 impl ChapterReader {
-    /// Reads `bytes` bytes from byte `offset` on. The pages are read ahead together.
+    /// Reads `bytes` bytes from byte `offset` on. Readahead fetches the pages together.
     ///
     /// # Errors
-    /// Invalid: not in the chapter. NoMemory: the cache is used up. Io.
+    /// Invalid: the range is not in the chapter. NoMemory: the cache is exhausted. Io.
     pub async fn read(&self, offset: u64, bytes: usize) -> Result<Vec<u8>> {
         let at = self.start.saturating_add(offset);
-        // Only advice: what it did not bring is read by the next call.
+        // Only advice: the next call reads what readahead did not.
         let _ = self.attachment.advise(at, bytes as u64, Advice::WillNeed);
         Ok(self.attachment.get(at, bytes).await?.to_vec())
     }
 
-    /// Ends the access, so that the chapter can be deleted.
+    /// Detaches from the cache, so that the chapter can be deleted.
     pub async fn close(self) {
         self.attachment.detach().await;
     }
 }
 
-/// Writes whole pages to a new mblock, in pieces of its optimal size.
+/// Writes pieces to a new mblock, in transfers of its optimal size, padded to whole pages.
 pub(super) async fn write(pool: &Pool, object: ObjectId, pieces: impl Iterator<Item = &[u8]>) -> Result<()> {
     let props = pool.mblock_props(object)?;
     let optimal = (props.optimal_write_bytes as usize).max(PAGE_BYTES);

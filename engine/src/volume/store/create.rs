@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Making a volume.
+//! Creation of a volume.
 //!
 //! In order: the logs of its MDC are allocated, recorded in the catalog and committed; its objects are allocated and
-//! recorded; roots and summaries are written; the objects are committed; then configuration, state and, as the last
-//! thing, the counts are recorded. What is cut short is taken back by [`super::remove`].
+//! recorded; roots and summaries are written; the objects are committed; then configuration, state and, last of all,
+//! the counts are recorded. [`super::remove`] undoes an interrupted creation.
 
 use std::rc::Rc;
 
@@ -22,18 +22,18 @@ use crate::units::{Blocks, BLOCK_SIZE};
 use crate::volume::catalog::{Catalog, VolumeEntry};
 use crate::volume::inventory::{Counts, InventoryRecord, VolumeConfig};
 
-/// What a new volume is to be.
+/// The properties of a new volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeSpec {
-    /// Its name, 1 to 255 bytes.
+    /// The name, 1 to 255 bytes.
     pub name: String,
-    /// Its identity.
+    /// The UUID, unmasked.
     pub uuid: Uuid,
     /// Blocks in a slab: a power of two, and whole zones of the CAPACITY drive.
     pub slab_blocks: u64,
-    /// How many slabs.
+    /// The number of slabs, at least and wanted.
     pub slabs: SlabWish,
-    /// Shards for whose journals room is made at once.
+    /// The number of shards for whose journals room is made at once.
     pub shards: usize,
     /// Bytes of a block as clients see it: 512 or 4096.
     pub block_size: u32,
@@ -41,20 +41,20 @@ pub struct VolumeSpec {
     pub map_cache_mib: u32,
     /// MiB of the recovery journal of each shard.
     pub journal_mib: u32,
-    /// Compression is on.
+    /// Whether new data is compressed.
     pub compression: bool,
-    /// Deduplication is on.
+    /// Whether the index is asked for duplicates.
     pub deduplication: bool,
     /// Percent of the data blocks that are kept until the operator releases them.
     pub reserve_percent: u8,
-    /// The cores that it runs on, as they were given.
+    /// The cores that the volume runs on, as the operator gave them.
     pub core_mask: String,
 }
 
-/// Sizes that depend on the number of slabs that there was room for.
+/// Sizes that depend on the number of slabs for which there was room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Size that clients see.
+    /// The logical size, which clients see.
     pub logical_blocks: Blocks,
     /// MiB of the index, over all shards.
     pub index_mib: u32,
@@ -63,11 +63,11 @@ pub struct Sizes {
 }
 
 impl VolumeStore {
-    /// Makes a volume, and opens it. `sizes` is told how many slabs there was room for.
+    /// Creates a volume and opens it. `sizes` is called with the number of slabs for which there was room.
     ///
     /// # Errors
-    /// Exists: the name or UUID is taken. Invalid: what it is to be is not possible; what `sizes` says. NoSpace: fewer
-    /// slabs than are needed at least. Io. What was made is taken back as far as possible.
+    /// Exists: the name or UUID is taken. Invalid: the properties are impossible, or `sizes` refuses. NoSpace: room for
+    /// fewer slabs than the least. Io. What was made is deleted as far as possible.
     pub async fn create(
         pool: &Rc<Pool>,
         catalog: &Catalog,
@@ -81,7 +81,7 @@ impl VolumeStore {
             Err(error) => Err(error),
         };
         if made.is_err() {
-            // The first failure is what counts; what is left is taken back with the unfinished volumes.
+            // Report the first failure; leftovers are removed with the unfinished volumes.
             let _ = remove(pool, catalog, &entry).await;
         }
         made
@@ -106,7 +106,7 @@ fn first_config(pool: &Pool, spec: &VolumeSpec) -> Result<VolumeConfig> {
         nonce: u64::from_le_bytes(nonce),
         slab_blocks: spec.slab_blocks,
         slab_zones: slab_bytes / zone_bytes,
-        // Until it is known.
+        // A placeholder until the number of slabs is known.
         logical_blocks: Blocks(1),
         areas_per_object: 1,
         block_size: spec.block_size,
@@ -129,7 +129,7 @@ fn first_config(pool: &Pool, spec: &VolumeSpec) -> Result<VolumeConfig> {
     Ok(config)
 }
 
-/// Makes the logs of the MDC, and enters the volume in the catalog.
+/// Makes the logs of the MDC, and records the volume in the catalog.
 async fn enter(pool: &Rc<Pool>, catalog: &Catalog, spec: &VolumeSpec) -> Result<VolumeEntry> {
     let mut logs = Vec::with_capacity(2);
     for _ in 0..2 {
@@ -149,7 +149,7 @@ async fn enter(pool: &Rc<Pool>, catalog: &Catalog, spec: &VolumeSpec) -> Result<
     for id in &logs {
         if let Err(error) = pool.mlog_commit(*id).await {
             take_back(pool, &logs).await;
-            // The failure of the commit is what counts. An entry whose logs do not exist counts for nothing.
+            // Report the failure of the commit. An entry whose logs do not exist does not count.
             let _ = catalog.remove(entry.uuid).await;
             return Err(error);
         }
@@ -159,7 +159,7 @@ async fn enter(pool: &Rc<Pool>, catalog: &Catalog, spec: &VolumeSpec) -> Result<
 
 async fn take_back(pool: &Rc<Pool>, logs: &[ObjectId]) {
     for id in logs {
-        // The pool is left as it was as far as possible; the first failure was reported.
+        // Best effort: the first failure was reported.
         let _ = match pool.find(*id, Search::Uncommitted) {
             Ok(_) => pool.mlog_abort(*id).await,
             Err(_) => pool.mlog_delete(*id).await,
@@ -167,7 +167,7 @@ async fn take_back(pool: &Rc<Pool>, logs: &[ObjectId]) {
     }
 }
 
-/// Makes what is in the inventory.
+/// Makes the objects and the inventory.
 async fn make(
     pool: &Rc<Pool>,
     entry: &VolumeEntry,
@@ -189,7 +189,7 @@ async fn make(
     made.and(closed)
 }
 
-/// Makes the objects, with what is in them.
+/// Allocates, records, fills and commits the objects.
 async fn fill(
     pool: &Rc<Pool>,
     ledger: &Ledger,
@@ -215,7 +215,7 @@ async fn fill(
     addition.commit(pool).await
 }
 
-/// Ends the creation. After a failure nobody knows whether the objects count: it is for [`remove`] to take them back.
+/// Ends the creation. After a failure it is unknown whether the objects count; [`remove`] deletes them.
 async fn count(ledger: &Ledger, addition: &Addition, config: VolumeConfig) -> Result<()> {
     ledger
         .append(vec![

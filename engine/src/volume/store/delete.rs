@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Deletion of a volume, whole or not.
+//! Deletion of a volume, complete or not.
 //!
-//! First it is recorded that the volume is being deleted; then its objects go, then the logs of its MDC, then its entry
-//! in the catalog. When this is cut short, doing it again does the rest.
+//! First the deletion is recorded; then the volume's objects are deleted, then the logs of its MDC, then its entry in
+//! the catalog. An interrupted deletion is completed by repeating it.
 
 use std::rc::Rc;
 
@@ -17,20 +17,20 @@ use crate::volume::catalog::{Catalog, VolumeEntry};
 use crate::volume::inventory::InventoryRecord;
 
 impl VolumeStore {
-    /// Deletes the volume with all that it has. The store is closed by it.
+    /// Deletes the volume with all its objects, and closes the store.
     ///
     /// # Errors
-    /// Io; [`remove`] does the rest. Busy: an object of it is in use.
+    /// Io: [`remove`] completes the deletion. Busy: an object of the volume is in use.
     pub async fn delete(&self, catalog: &Catalog) -> Result<()> {
         self.close().await?;
         remove(&self.pool, catalog, &self.entry).await
     }
 }
 
-/// Deletes a volume that is not open, or what there is of it.
+/// Deletes a volume that is not open, or what exists of it.
 ///
 /// # Errors
-/// Invalid: its inventory makes no sense. Busy: it is in use. Io. Doing it again does the rest.
+/// Invalid: its inventory is malformed. Busy: the volume is in use. Io. Repeating the call completes the deletion.
 pub async fn remove(pool: &Rc<Pool>, catalog: &Catalog, entry: &VolumeEntry) -> Result<()> {
     let ledger = Ledger::open(pool, entry).await?;
     let emptied = empty(pool, &ledger).await;
@@ -53,11 +53,11 @@ async fn empty(pool: &Rc<Pool>, ledger: &Ledger) -> Result<()> {
     Ok(())
 }
 
-/// Removes all volumes of a pool whose creation or deletion was cut short. `in_use` says which are open and so not to be
-/// looked at. Returns the names of those that were removed.
+/// Removes all volumes of a pool whose creation or deletion was interrupted. `in_use` names the open volumes, which are
+/// skipped. Returns the names of the removed volumes.
 ///
 /// # Errors
-/// As for [`remove`], of the first volume that could not be looked at or removed.
+/// As for [`remove`], of the first volume that could not be read or removed.
 pub async fn remove_unfinished(
     pool: &Rc<Pool>,
     catalog: &Catalog,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! How many zones of a pool the objects of a volume take. Arithmetic only.
+//! The number of zones that the objects of a volume take. Arithmetic only.
 
 use super::ledger::mdc_bytes;
 use crate::format::area::AreaLayout;
@@ -9,13 +9,13 @@ use crate::units::BLOCK_SIZE;
 
 const MIB: u64 = 1 << 20;
 
-/// Segments of a recovery journal at least: one is filled, one is being reaped, and two let both go on.
+/// The fewest segments of a recovery journal: one is filled, one is being reaped, and two more keep both from waiting.
 pub const MIN_SEGMENTS: u32 = 4;
 
 /// Bytes of a segment, where the journal is large enough for it.
 const SEGMENT_BYTES: u64 = 4 * MIB;
 
-/// Least bytes of a segment.
+/// The fewest bytes of a segment.
 const MIN_SEGMENT_BYTES: u64 = 256 << 10;
 
 /// Bytes of the object with the roots of the block map.
@@ -24,36 +24,36 @@ pub(super) const ROOT_BYTES: u64 = ROOTS * BLOCK_SIZE as u64;
 /// The segments of the recovery journal of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalLayout {
-    /// Segments.
+    /// The number of segments.
     pub segments: u32,
-    /// Bytes in each that are used; its log has them rounded up to whole zones.
+    /// Bytes used in each segment; its log has them rounded up to whole zones.
     pub segment_bytes: u64,
 }
 
 impl JournalLayout {
-    /// The layout of a journal of so many MiB on a drive with such zones. Segments are not smaller than a zone where the
-    /// journal is large enough, because a log has whole zones.
+    /// The layout of a journal of `journal_mib` MiB on a drive with zones of `zone_bytes`. Where the journal is large
+    /// enough, segments are not smaller than a zone, because a log has whole zones.
     #[must_use]
     pub fn of(journal_mib: u32, zone_bytes: u64) -> JournalLayout {
         let bytes = u64::from(journal_mib) * MIB;
         let segments = (bytes / SEGMENT_BYTES.max(zone_bytes)).max(u64::from(MIN_SEGMENTS));
         let segment_bytes = (bytes / segments).max(MIN_SEGMENT_BYTES) / BLOCK_SIZE as u64 * BLOCK_SIZE as u64;
-        // At most 2^32 MiB in pieces of 4 MiB.
+        // At most 2^32 MiB in segments of 4 MiB.
         JournalLayout { segments: segments as u32, segment_bytes }
     }
 }
 
-/// Slab areas that a metadata object holds, and its zones: as many as fit the fewest zones that hold one.
+/// The packing of slab areas in a metadata object: as many areas as fit the fewest zones that hold one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AreaPacking {
-    /// Areas in an object.
+    /// Slab areas in an object.
     pub areas: u32,
     /// Zones of an object.
     pub zones: u64,
 }
 
 impl AreaPacking {
-    /// The packing for slabs of `slab_blocks` on a drive with such zones.
+    /// The packing for slabs of `slab_blocks` on a drive with zones of `zone_bytes`.
     #[must_use]
     pub fn of(slab_blocks: u64, zone_bytes: u64) -> AreaPacking {
         let area_bytes = u64::from(AreaLayout::of(slab_blocks).blocks()) * BLOCK_SIZE as u64;
@@ -63,20 +63,20 @@ impl AreaPacking {
     }
 }
 
-/// What of the index is in the pool.
+/// The zones that the index takes in the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IndexLayout {
-    /// Closed chapters that are kept; 0: there is no history.
+    /// Closed chapters that are kept; 0 without a history.
     pub chapters: u64,
-    /// Zones for them, the open chapter, and the one that is being closed.
+    /// Zones for them, for the open chapter, and for the one that is being closed.
     pub history_zones: u64,
-    /// Zones for the images that a clean stop leaves.
+    /// Zones for the images that a clean stop writes.
     pub image_zones: u64,
 }
 
 impl IndexLayout {
-    /// The layout of an index of `index_mib` MiB over so many shards with a history of `history_mib` MiB, in zones of this
-    /// size. A history has at least one chapter.
+    /// The layout of an index of `index_mib` MiB over `shards` shards, with a history of `history_mib` MiB, in zones of
+    /// `zone_bytes`. A history has at least one chapter.
     #[must_use]
     pub fn of(index_mib: u32, history_mib: u32, shards: usize, zone_bytes: u64) -> IndexLayout {
         let zone_bytes = zone_bytes.max(1);
@@ -89,17 +89,17 @@ impl IndexLayout {
     }
 }
 
-/// What a volume needs besides its slabs.
+/// The zones that a volume needs besides its slabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// Zones of the CAPACITY drive: the volume's MDC.
     pub capacity_zones: u64,
-    /// Zones of the drive of the metadata class, which may be the same: slab areas, roots, journals.
+    /// Zones of the drive of the metadata class, which may be the same drive: slab areas, roots, journals.
     pub metadata_zones: u64,
 }
 
 impl Footprint {
-    /// The needs of a volume.
+    /// Computes the footprint from slab size and number, journal size and shards, and the zone sizes of both drives.
     #[must_use]
     pub fn of(
         (slab_blocks, slabs): (u64, u64),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The first content of a volume's metadata: empty roots of the block map, and summaries of slabs that were never used.
+//! The initial content of a volume's metadata: empty roots of the block map, and summaries of slabs that were never
+//! used.
 //!
-//! Nothing else of a slab's area is written: its summary says that there is neither a journal nor counts.
+//! Nothing else in a slab's area is written: the summary says that there is neither a journal nor counts.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use crate::format::{Mapping, PageId, ROOTS};
 use crate::units::BLOCK_SIZE;
 use crate::volume::inventory::VolumeConfig;
 
-/// The entries of a page that knows of no other.
+/// The entries of a page that leads to no other.
 const UNMAPPED: [u64; ENTRIES] = [u64::from_le_bytes(Mapping::UNMAPPED.to_bytes()); ENTRIES];
 
 /// Writes the roots of an empty block map.
@@ -33,7 +34,7 @@ pub(super) async fn write_roots(pool: &Rc<Pool>, object: Option<ObjectId>, confi
     write(&object, 0, &bytes).await
 }
 
-/// Writes fresh summaries of slabs. Their areas lie in `objects`, which are all metadata objects of the volume.
+/// Writes the initial summaries of slabs. Their areas lie in `objects`, the metadata objects of the volume.
 pub(super) async fn write_summaries(
     pool: &Rc<Pool>,
     config: &VolumeConfig,

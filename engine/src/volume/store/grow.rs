@@ -2,9 +2,9 @@
 
 //! Growth of a volume by slabs.
 //!
-//! The new objects are recorded, the new slabs' summaries written, the objects committed, and at last counted: that
-//! record is the moment of growth. Who uses the volume must take over the new [`super::Placement`] and geometry; its
-//! shards rest meanwhile.
+//! The new objects are recorded, the new slabs' summaries written, the objects committed, and finally counted: the
+//! COUNTS record is the moment of growth. The user of the volume must then adopt the new [`super::Placement`] and
+//! geometry; its shards are quiesced meanwhile.
 
 use std::rc::Rc;
 
@@ -19,8 +19,8 @@ impl VolumeStore {
     /// Adds slabs. Returns how many there was room for.
     ///
     /// # Errors
-    /// Invalid: more than block numbers allow. NoSpace: fewer than are wanted at least. Io. Nothing has changed then,
-    /// unless the failure was that of recording the growth: the next [`VolumeStore::open`] tells.
+    /// Invalid: more slabs than block numbers allow. NoSpace: room for fewer than the least. Io. Then nothing has
+    /// changed, unless recording the growth failed: the next [`VolumeStore::open`] finds out.
     pub async fn grow(&self, wish: SlabWish) -> Result<u64> {
         let _alone = self.changing.lock().await;
         let config = self.config();
@@ -37,7 +37,7 @@ impl VolumeStore {
         Ok(self.slabs() - slabs)
     }
 
-    /// Adds what `take` allocates. The caller holds `changing`.
+    /// Adds the objects that `take` allocates. The caller holds `changing`.
     pub(super) async fn add(&self, take: impl AsyncFnOnce(&mut Addition) -> Result<()>) -> Result<()> {
         if self.objects.borrow().roots.is_none() {
             return Err(self.closed());
@@ -46,7 +46,7 @@ impl VolumeStore {
             let reason = "nobody knows whether the objects added last count; the next opening tells";
             return Err(self.ledger.refuse(Kind::Io, reason));
         }
-        // What an addition that failed could not take back: its records are replaced now.
+        // Leftovers of a failed addition: their records are about to be replaced.
         let strays = self.ledger.contents().strays();
         for id in strays {
             delete_object(&self.pool, id).await?;
@@ -62,7 +62,7 @@ impl VolumeStore {
             return outcome;
         }
         let counts = addition.counts(self.ledger.contents().counts.unwrap_or_default());
-        // After a failure nobody knows whether the objects count, so they stay.
+        // After a failure it is unknown whether the objects count, so they stay.
         self.uncertain.set(true);
         self.ledger.append(vec![InventoryRecord::Counts(counts)]).await?;
         self.uncertain.set(false);
@@ -80,7 +80,7 @@ impl VolumeStore {
         addition.commit(&self.pool).await
     }
 
-    /// Opens objects that count now.
+    /// Opens objects that have just been counted.
     async fn take_in(&self, addition: &Addition) -> Result<()> {
         let config = self.config();
         let metadata = config.metadata_class;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The open chapter of the index's history: a log with a record for each section, durable as soon as it is appended.
+//! The open chapter of the index's history: a log with one record for each section, durable as soon as it is appended.
 //!
-//! When it is full its sections are copied into an mblock, a closed chapter, whose number is the log's generation, and
-//! the log is erased. When that is cut short between the two, the log's generation tells that it was copied already.
-//! After a crash the log is read, and goes on being filled. One that has failed to take a section takes none any more: its
-//! sections become a chapter, however few they are, and it begins anew.
+//! When the log is full its sections are copied into an mblock, a closed chapter whose number is the log's generation,
+//! and the log is erased. If this is interrupted between the two, the log's generation tells that it was copied
+//! already. After a crash the log is read, and filled further. A log that has failed to take a section takes no more:
+//! its sections, however few, become a chapter, and the log is erased.
 
 use std::rc::Rc;
 
@@ -17,23 +17,23 @@ use super::addition::delete_object;
 use super::{Chapter, VolumeStore};
 use crate::volume::inventory::InventoryRecord;
 
-/// Most bytes of a section.
+/// The most bytes of a section.
 const MAX_SECTION_BYTES: usize = 1 << 20;
 
-/// The log, open.
+/// The open history log.
 #[derive(Debug)]
 pub struct HistoryLog {
     handle: LogHandle,
 }
 
 impl VolumeStore {
-    /// Opens the log, which is made if need be, and reads its sections, in order. One that was copied is erased first;
-    /// one that cannot be read is replaced.
+    /// Opens the log, creating it if need be, and reads its sections, in order. A log that was copied already is erased
+    /// first; one that cannot be read is erased too.
     ///
     /// # Errors
     /// NoSpace; Io.
     pub async fn open_history_log(&self) -> Result<(HistoryLog, Vec<Rc<[u8]>>)> {
-        // The record of a chapter that was not committed has the number that the log is still to become.
+        // The record of a chapter that was never committed has the number that the log is still to become.
         self.forget_missing_chapters().await?;
         let known = self.ledger.contents().history_log;
         let there = known.filter(|id| self.pool.find(*id, Search::Committed).is_ok());
@@ -60,7 +60,7 @@ impl VolumeStore {
         Ok((log, sections))
     }
 
-    /// The generation that the log has at least when it holds what no chapter does.
+    /// The lowest generation of a log whose sections are in no chapter yet.
     fn least_generation(&self) -> u64 {
         self.chapters().last().map_or(0, |newest| newest.number.saturating_add(1))
     }
@@ -74,7 +74,7 @@ impl VolumeStore {
         match made.await {
             Ok(()) => Ok(object),
             Err(error) => {
-                // The failure is what counts; uncommitted, it vanishes.
+                // Report the first failure; an uncommitted log vanishes.
                 let _ = match self.pool.find(object, Search::Uncommitted) {
                     Ok(_) => self.pool.mlog_abort(object).await,
                     Err(_) => delete_object(&self.pool, object).await,
@@ -84,8 +84,9 @@ impl VolumeStore {
         }
     }
 
-    /// After an append that failed: lets the log take sections again. Those that it has, which the caller knows, become a closed
-    /// chapter, which `closed` is told of at once: what fails after that is done again without them.
+    /// After a failed append: makes the log take sections again. The sections that the log holds, which the caller
+    /// knows, become a closed chapter; `closed` is called with it at once, so that a retry after a later failure comes
+    /// without them.
     ///
     /// # Errors
     /// NoSpace; Io: the pool does not work yet.
@@ -101,7 +102,7 @@ impl VolumeStore {
         self.erase_history_log(log).await
     }
 
-    /// Erases the log: it begins anew, with a larger generation.
+    /// Erases the log: it starts empty, with a larger generation.
     ///
     /// # Errors
     /// Io.
@@ -111,22 +112,22 @@ impl VolumeStore {
 }
 
 impl HistoryLog {
-    /// The number of the chapter that the log is to become.
+    /// The number of the chapter that the log will become.
     #[must_use]
     pub fn chapter(&self) -> u64 {
         self.handle.log().generation()
     }
 
-    /// An append has failed: it takes no section before [`VolumeStore::renew_history_log`].
+    /// Whether an append has failed: the log takes no section before [`VolumeStore::renew_history_log`].
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.handle.log().has_failed()
     }
 
-    /// Appends a section. It is durable when this ends well.
+    /// Appends a section, durably.
     ///
     /// # Errors
-    /// LogFull; Io: it is lost, and the log has failed.
+    /// LogFull; Io: the section is lost, and the log has failed.
     pub async fn append(&self, section: &[u8]) -> Result<()> {
         self.handle.log().append(section, true).await
     }
@@ -141,7 +142,7 @@ impl HistoryLog {
         Ok(sections)
     }
 
-    /// Ends its use.
+    /// Closes the log.
     ///
     /// # Errors
     /// Io.

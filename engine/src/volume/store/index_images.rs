@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Images of the level-1 index, which a clean stop leaves for the next load.
+//! Images of the level-1 index, which a clean stop saves for the next load.
 //!
-//! The image of a shard lies in mblocks, each recorded before it is committed. It belongs to the load generation that has
-//! saved it: as long as the volume is recorded as clean in that generation it counts, and from the moment the next
-//! generation is recorded it is void, whatever becomes of its mblocks. What a shard's image says is not the store's to
-//! know.
+//! The image of a shard lies in mblocks, each recorded before it is committed. An image belongs to the load generation
+//! that saved it: it counts as long as the volume is recorded as clean in that generation, and is void from the moment
+//! that the next generation is recorded, whatever becomes of its mblocks. The store does not know the content of an
+//! image.
 
 use mpool::error::{Kind, Result};
 use mpool::{MediaClass, Search};
@@ -16,11 +16,11 @@ use super::VolumeStore;
 use crate::volume::inventory::{ImagePiece, InventoryRecord, StateKind};
 
 impl VolumeStore {
-    /// Saves the image of one of so many shards, as a piece of the volume's present load generation. It counts once the
+    /// Saves the image of shard `shard` of `shards`, for the volume's present load generation. It counts once the
     /// volume is recorded as clean.
     ///
     /// # Errors
-    /// NoSpace; Io. What was saved of it is deleted with [`VolumeStore::delete_images`].
+    /// NoSpace; Io. [`VolumeStore::delete_images`] deletes the pieces that were saved.
     pub async fn save_image(&self, shard: u16, shards: u16, image: &[u8]) -> Result<()> {
         let zone_bytes = self.pool.drive_of(MediaClass::Capacity)?.zone_bytes() as usize;
         for (piece, content) in (0..).zip(image.chunks(zone_bytes)) {
@@ -34,7 +34,7 @@ impl VolumeStore {
                 self.pool.mblock_commit(object).await
             };
             if let Err(error) = made.await {
-                // The failure is what counts; uncommitted, it vanishes.
+                // Report the first failure; an uncommitted mblock vanishes.
                 let _ = self.pool.mblock_abort(object).await;
                 return Err(error);
             }
@@ -42,11 +42,11 @@ impl VolumeStore {
         Ok(())
     }
 
-    /// The images of all shards, if the volume was saved with them and as many shards. To be called before the next load
-    /// generation is recorded.
+    /// The images of all shards, if a clean stop saved them with the same number of shards. To be called before the
+    /// next load generation is recorded.
     ///
     /// # Errors
-    /// NotFound: an mblock of them is missing. Io.
+    /// NotFound: one of their mblocks is missing. Io.
     pub async fn load_images(&self, shards: u16) -> Result<Option<Vec<Vec<u8>>>> {
         let state = self.state();
         let mut pieces = self.ledger.contents().images.clone();
@@ -69,7 +69,7 @@ impl VolumeStore {
         Ok(Some(images))
     }
 
-    /// Deletes all images. When this is cut short, doing it again does the rest.
+    /// Deletes all images. An interrupted deletion is completed by repeating it.
     ///
     /// # Errors
     /// Io.

@@ -2,8 +2,8 @@
 
 //! The segments of the recovery journals.
 //!
-//! Segments belong to no shard: each load deals those that there are to its shards, makes those that are missing, and
-//! keeps those that it does not need. So a volume can be loaded on any number of shards.
+//! Segments belong to no particular shard: each load distributes the existing segments over its shards, creates missing
+//! ones, and keeps surplus ones. So a volume can be loaded on any number of shards.
 
 use mpool::error::{Kind, Result};
 use mpool::host::Level;
@@ -15,7 +15,7 @@ use super::VolumeStore;
 use crate::format::JournalSegment;
 use crate::units::MAX_SHARDS;
 
-/// Pauses before a segment is erased once more, a minute in all.
+/// Pauses before the retries of an erasure, a minute in all.
 const ERASURE_PAUSES: [Nanos; 8] = {
     const TENTH: u64 = 100_000_000;
     [
@@ -31,13 +31,14 @@ const ERASURE_PAUSES: [Nanos; 8] = {
 };
 
 impl VolumeStore {
-    /// Erases all segments, and deals them to so many shards. What the journals held is gone: recovery comes before.
+    /// Erases all segments, and distributes them over `shards` shards. The content of the journals is lost: recovery
+    /// must come first.
     ///
-    /// Where there is no room for as many segments as the configured size asks for, journals are shorter, down to
+    /// If there is no room for the segments that the configured size asks for, journals are shorter, down to
     /// [`MIN_SEGMENTS`] segments.
     ///
     /// # Errors
-    /// Invalid: no shard, or too many. NoSpace: not even the fewest segments. Io.
+    /// Invalid: no shard, or too many. NoSpace: no room even for the fewest segments. Io.
     pub async fn prepare_journals(&self, shards: usize) -> Result<Vec<Vec<JournalSegment>>> {
         let _alone = self.changing.lock().await;
         if !(1..=MAX_SHARDS).contains(&shards) {
@@ -86,11 +87,11 @@ impl VolumeStore {
         Ok(segments)
     }
 
-    /// Erases a segment, whose entries are no longer needed. Returns its new generation. What fails is tried again for a
-    /// minute, as long as it `is_wanted`: the shard goes on in its other segments.
+    /// Erases a segment whose entries are no longer needed. Returns its new generation. A failed erasure is retried for
+    /// a minute, as long as `is_wanted`; meanwhile the shard continues in its other segments.
     ///
     /// # Errors
-    /// NotFound: there is none of this number. Io.
+    /// NotFound: there is no segment of this number. Io.
     pub async fn erase_segment(&self, number: u32, is_wanted: impl Fn() -> bool) -> Result<u64> {
         let log = self.segment(number)?;
         let mut erased = log.erase().await;

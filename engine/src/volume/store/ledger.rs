@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume's inventory, open: what it says, and the MDC that it is appended to.
+//! A volume's inventory, open: its content in memory, and the MDC to which records are appended.
 //!
-//! Invariant: what is in memory is what a reader of the MDC finds, once an append has ended well. After one that failed
-//! nobody knows, so the next one has the MDC opened anew and all that is in memory written to it first.
+//! Invariant: after a successful append the content in memory is what a reader of the MDC finds. After a failed one
+//! that is unknown, so the next append reopens the MDC and first writes the whole content in memory to it.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
@@ -16,13 +16,13 @@ use mpool::{MdcHandle, ObjectId, Pool};
 use crate::volume::catalog::VolumeEntry;
 use crate::volume::inventory::{Contents, InventoryRecord, MAX_RECORD_BYTES, OBJECT_RECORD_BYTES};
 
-/// Least capacity of each log of a volume's MDC.
+/// The smallest capacity of each log of a volume's MDC.
 const MIN_MDC_BYTES: u64 = 1 << 20;
 
 /// Capacity for each slab: a record with its descriptor, twice, and as much again for growth.
 const MDC_BYTES_PER_SLAB: u64 = 4 * (OBJECT_RECORD_BYTES as u64 + 8);
 
-/// Capacity of each log of the MDC of a volume with so many slabs.
+/// The capacity of each log of the MDC of a volume with `slabs` slabs.
 pub(super) const fn mdc_bytes(slabs: u64) -> u64 {
     let bytes = slabs.saturating_mul(MDC_BYTES_PER_SLAB);
     if bytes < MIN_MDC_BYTES {
@@ -32,17 +32,16 @@ pub(super) const fn mdc_bytes(slabs: u64) -> u64 {
     }
 }
 
-/// An open inventory.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pool: Rc<Pool>,
     logs: [ObjectId; 2],
     subject: String,
-    /// None once it is closed, and after a failure.
+    /// None after a close or a failure.
     mdc: RefCell<Option<Rc<MdcHandle>>>,
     closed: Cell<bool>,
     contents: RefCell<Contents>,
-    /// Held by who appends.
+    /// Held during an append.
     appending: Mutex<()>,
 }
 
@@ -50,7 +49,7 @@ impl Ledger {
     /// Opens and reads the inventory of a volume.
     ///
     /// # Errors
-    /// Its MDC cannot be opened or read; Invalid: it makes no sense.
+    /// The MDC cannot be opened or read; Invalid: the inventory is malformed.
     pub(super) async fn open(pool: &Rc<Pool>, entry: &VolumeEntry) -> Result<Ledger> {
         let mdc = pool.mdc_open(entry.logs, MdcFlags::default()).await?;
         let subject = subject_of(entry);
@@ -65,32 +64,32 @@ impl Ledger {
                 appending: Mutex::new(()),
             }),
             Err(error) => {
-                // The failure of reading is what counts.
+                // Report the failure of the read.
                 let _ = mdc.close().await;
                 Err(error)
             }
         }
     }
 
-    /// How messages call the volume.
+    /// The name of the volume in messages.
     pub(super) fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// A refusal that names the volume.
+    /// An error that names the volume.
     pub(super) fn refuse(&self, kind: Kind, reason: impl Into<String>) -> PoolError {
         PoolError::new(kind, &self.subject, reason)
     }
 
-    /// What it says.
+    /// The content of the inventory.
     pub(super) fn contents(&self) -> Ref<'_, Contents> {
         self.contents.borrow()
     }
 
-    /// Appends records, in order. All are durable when this ends well. A full MDC is compacted first.
+    /// Appends records, in order; on success all are durable. A full MDC is compacted first.
     ///
     /// # Errors
-    /// Invalid: a record does not follow what is there. LogFull: the inventory does not fit into its MDC. Io; after a
+    /// Invalid: a record does not follow the earlier ones. LogFull: the inventory does not fit its MDC. Io; after a
     /// failure the first of the records may be durable.
     pub(super) async fn append(&self, records: Vec<InventoryRecord>) -> Result<()> {
         let _alone = self.appending.lock().await;
@@ -112,7 +111,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The MDC, with what is in memory. Opened anew after a failure.
+    /// The MDC, with the content in memory; reopened after a failure.
     async fn ready(&self) -> Result<Rc<MdcHandle>> {
         if self.closed.get() {
             return Err(self.refuse(Kind::NotFound, "it is closed"));
@@ -149,7 +148,7 @@ impl Ledger {
         mdc.append(&bytes, sync).await
     }
 
-    /// Ends the use of the MDC. Doing it again does nothing.
+    /// Closes the MDC. Repeated calls do nothing.
     ///
     /// # Errors
     /// Io.
@@ -164,7 +163,7 @@ impl Ledger {
     }
 }
 
-/// How messages call a volume.
+/// The name of a volume in messages.
 pub(super) fn subject_of(entry: &VolumeEntry) -> String {
     format!("volume '{}'", entry.name.escape_debug())
 }

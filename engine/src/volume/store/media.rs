@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The volume's objects by place, for who loads, recovers and checks it.
+//! Reads and writes by place on the volume's objects, for load, recovery and check.
 
 use std::rc::Rc;
 
@@ -24,11 +24,11 @@ impl VolumeStore {
         self.ledger.refuse(Kind::Invalid, format!("{blocks} blocks at {place:?} are not in one of its objects"))
     }
 
-    /// The object that has `blocks` blocks from a place on, and its byte there.
+    /// The object that holds `blocks` blocks from a place on, and the byte offset there.
     fn locate(&self, place: Place, blocks: u64) -> Result<(Rc<SlabObject>, u64)> {
         let config = self.config();
         let objects = self.objects.borrow();
-        // Where the object's part for this place begins, in blocks, and how many blocks the part has.
+        // For each place: the object, the first block of the place's part, the block in that part, and the part's size.
         let found = match place {
             Place::Data(pbn) => pbn.0.checked_sub(FIRST_PBN.0).and_then(|block| {
                 let slab = objects.slabs.get(usize::try_from(block / config.slab_blocks).ok()?)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume has in its pool, used on the thread that the pool lives on.
+//! The objects of a volume in its pool, used on the pool's thread.
 //!
 //! | object | number | media class |
 //! |---|---|---|
@@ -9,22 +9,21 @@
 //! | metadata object: areas of as many slabs as fit its zones | slab n is in object n / areas per object | metadata |
 //! | roots of the block map | 1 | metadata |
 //! | log: segment of a recovery journal | some for each shard | metadata |
-//! | mblock: closed chapter of the index's history (`chapters`) | as many as the window has room for | CAPACITY |
-//! | log: open chapter of it (`history_log`) | 1, once there is a record | CAPACITY |
+//! | mblock: closed chapter of the index's history (`chapters`) | as many as the window holds | CAPACITY |
+//! | log: open chapter of the history (`history_log`) | 1, once there is a record | CAPACITY |
 //! | mblock: piece of a saved index (`index_images`) | some for each shard, after a clean stop | CAPACITY |
 //!
-//! The metadata class is STAGING if the pool had such a drive when the volume was made, else CAPACITY. It stays what it
-//! is: all segments of a journal must have the same sectors.
+//! The metadata class is STAGING if the pool had such a drive when the volume was created, else CAPACITY. It never
+//! changes: all segments of a journal must have the same sector size.
 //!
 //! Invariants:
-//! * An object is recorded before it is committed, written before it is counted, and used only after that. So whenever
-//!   the power is cut, no object is without an owner, and the volume has the old or the new number of slabs.
-//! * While the store is open, all of its objects are held: nobody deletes them, or opens the logs of its journals.
-//! * Numbers of slabs and of segments only grow.
-//! * What of the index is in the pool may be missing. It is looked for when it is wanted, and never keeps a volume from
-//!   being opened.
+//! * An object is recorded before it is committed, written before it is counted, and used only after that. So at any
+//!   power cut every object has an owner, and the volume has the old or the new number of slabs.
+//! * While the store is open it holds all of its objects: they cannot be deleted, nor the logs of its journals opened.
+//! * The numbers of slabs and of segments only grow.
+//! * Objects of the index may be missing. They are looked up when needed, and never keep a volume from being opened.
 //!
-//! The store does not know what a state means: [`VolumeStore::set_state`] is for who loads, saves and recovers.
+//! The store does not interpret the state: [`VolumeStore::set_state`] is for the code that loads, saves and recovers.
 
 mod addition;
 mod chapters;
@@ -65,7 +64,6 @@ use addition::{delete_object, slab_bytes};
 use footprint::ROOT_BYTES;
 use ledger::Ledger;
 
-/// The objects of an open volume.
 #[derive(Debug, Default)]
 struct Objects {
     slabs: Vec<Rc<SlabObject>>,
@@ -75,25 +73,25 @@ struct Objects {
     segments: Vec<Rc<ClaimedLog>>,
 }
 
-/// A volume's objects in its pool, open.
+/// The open store of a volume.
 #[derive(Debug)]
 pub struct VolumeStore {
     pool: Rc<Pool>,
     entry: VolumeEntry,
     ledger: Ledger,
     objects: RefCell<Objects>,
-    /// Held by who adds objects or takes them away.
+    /// Held while objects are added, or the store is closed.
     changing: Mutex<()>,
-    /// Nobody knows whether the objects that were added last count.
+    /// It is unknown whether the objects added last count.
     uncertain: Cell<bool>,
 }
 
 impl VolumeStore {
-    /// Opens a volume, and takes back what a step that was cut short has left.
+    /// Opens a volume, and deletes what an interrupted step has left.
     ///
     /// # Errors
-    /// Unfinished: its creation or deletion was cut short; [`remove`] does the rest. Invalid: its inventory makes no
-    /// sense, or does not fit its objects. Busy: it is open. Io.
+    /// Unfinished: its creation or deletion was interrupted; [`remove`] completes the deletion. Invalid: its inventory
+    /// is malformed, or does not fit its objects. Busy: the volume is open. Io.
     pub async fn open(pool: &Rc<Pool>, entry: VolumeEntry) -> Result<VolumeStore> {
         let ledger = Ledger::open(pool, &entry).await?;
         let opened = open_objects(pool, &ledger).await;
@@ -104,71 +102,71 @@ impl VolumeStore {
                 Ok(VolumeStore { pool, entry, ledger, objects, changing, uncertain })
             }
             Err(error) => {
-                // The first failure is what counts.
+                // Report the first failure.
                 let _ = ledger.close().await;
                 Err(error)
             }
         }
     }
 
-    /// The volume's entry in the catalog.
+    /// Name, UUID and MDC logs of the volume.
     #[must_use]
     pub fn entry(&self) -> &VolumeEntry {
         &self.entry
     }
 
-    /// The pool.
+    /// The pool that holds the volume's objects.
     #[must_use]
     pub fn pool(&self) -> &Rc<Pool> {
         &self.pool
     }
 
-    /// What the volume is.
+    /// A copy of the recorded configuration.
     #[must_use]
     pub fn config(&self) -> VolumeConfig {
         self.ledger.contents().config.clone().expect("an open store has one")
     }
 
-    /// What became of it.
+    /// A copy of the recorded state.
     #[must_use]
     pub fn state(&self) -> VolumeState {
         self.ledger.contents().state.clone().expect("an open store has one")
     }
 
-    /// Number of slabs.
+    /// The number of slabs that count.
     #[must_use]
     pub fn slabs(&self) -> u64 {
         self.ledger.contents().counts.unwrap_or_default().slabs
     }
 
-    /// Changes the configuration, durably: sizes that can change online, how the volume is loaded.
+    /// Changes the configuration, durably: sizes that can change online, and how the volume is loaded.
     ///
     /// # Errors
-    /// Invalid: a field cannot have its value, or cannot change. Io.
+    /// Invalid: a field has an impossible value, or cannot change. Io.
     pub async fn set_config(&self, config: VolumeConfig) -> Result<()> {
         config.check().map_err(|error| self.ledger.refuse(Kind::Invalid, format!("its configuration: {error}")))?;
         self.ledger.append(vec![InventoryRecord::Config(Box::new(config))]).await
     }
 
-    /// Records what became of the volume, durably.
+    /// Records the volume's state, durably.
     ///
     /// # Errors
-    /// Invalid: a field cannot have its value. Io.
+    /// Invalid: a field has an impossible value. Io.
     pub async fn set_state(&self, state: VolumeState) -> Result<()> {
         state.check().map_err(|error| self.ledger.refuse(Kind::Invalid, format!("its state: {error}")))?;
         self.ledger.append(vec![InventoryRecord::State(Box::new(state))]).await
     }
 
-    /// The layout of the volume on so many shards.
+    /// The layout of the volume on `shards` shards.
     ///
     /// # Errors
-    /// Invalid: it is not possible, as with more shards than slabs.
+    /// Invalid: the layout is impossible, for example with more shards than slabs.
     pub fn geometry(&self, shards: usize) -> Result<Geometry> {
         let geometry = self.config().geometry(self.slabs(), shards);
         geometry.map_err(|error| self.ledger.refuse(Kind::Invalid, error.to_string()))
     }
 
-    /// Where the objects lie. Segments of journals are those that there are: see [`VolumeStore::prepare_journals`].
+    /// The places of the objects. Journal segments are those that exist: see [`VolumeStore::prepare_journals`].
     ///
     /// # Errors
     /// NotFound: the store is closed.
@@ -198,10 +196,10 @@ impl VolumeStore {
         })
     }
 
-    /// The drives that the volume uses: those of device 0 and, where it uses STAGING, 1.
+    /// The drives that the volume uses: device 0 and, if the volume uses STAGING, device 1.
     ///
     /// # Errors
-    /// NotFound: a drive is not there.
+    /// NotFound: a drive is missing.
     pub fn drives(&self) -> Result<Vec<Rc<Drive>>> {
         let mut drives = vec![self.pool.drive_of(MediaClass::Capacity)?];
         if self.config().metadata_class == MediaClass::Staging {
@@ -210,10 +208,10 @@ impl VolumeStore {
         Ok(drives)
     }
 
-    /// Free zones of the CAPACITY drive that are to be left to the index, on so many shards.
+    /// Free zones of the CAPACITY drive that must be left to the index, on `shards` shards.
     ///
     /// # Errors
-    /// NotFound: the drive is not there.
+    /// NotFound: the drive is missing.
     pub fn free_index_zones(&self, shards: usize) -> Result<u64> {
         let zone_bytes = self.pool.drive_of(MediaClass::Capacity)?.zone_bytes();
         let config = self.config();
@@ -223,7 +221,7 @@ impl VolumeStore {
         Ok((layout.history_zones + layout.image_zones).saturating_sub(taken as u64))
     }
 
-    /// Ends the use of all objects.
+    /// Releases all objects and closes the inventory.
     ///
     /// # Errors
     /// Io.
@@ -238,7 +236,7 @@ impl VolumeStore {
     }
 }
 
-/// Number of the device of a class in a [`Placement`].
+/// The number of a class's device in a [`Placement`].
 const fn device_of(class: MediaClass) -> u8 {
     match class {
         MediaClass::Capacity => 0,
@@ -246,7 +244,7 @@ const fn device_of(class: MediaClass) -> u8 {
     }
 }
 
-/// Takes back what does not count, and opens what does.
+/// Deletes objects that do not count, and opens those that do.
 async fn open_objects(pool: &Rc<Pool>, ledger: &Ledger) -> Result<Objects> {
     let contents = ledger.contents().clone();
     let (true, Some(config)) = (contents.is_whole(), &contents.config) else {
@@ -275,7 +273,7 @@ async fn open_objects(pool: &Rc<Pool>, ledger: &Ledger) -> Result<Objects> {
     Ok(objects)
 }
 
-/// What counts.
+/// The objects that count.
 struct Counted<'a> {
     slabs: &'a [ObjectId],
     areas: &'a [ObjectId],
@@ -316,7 +314,7 @@ async fn claim_segment(pool: &Rc<Pool>, ledger: &Ledger, id: ObjectId, class: Me
     Ok(Rc::new(log))
 }
 
-/// Checks that an object that counts is committed, and lies where it should.
+/// Checks that an object that counts is committed, and lies on the drive of its class.
 fn check_there(pool: &Pool, ledger: &Ledger, id: ObjectId, class: MediaClass) -> Result<()> {
     match pool.find(id, Search::Committed) {
         Ok(object) if object.class() == class => Ok(()),

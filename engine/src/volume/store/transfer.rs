@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Transfers of a volume's objects: in pieces, each tried twice.
+//! Transfers of a volume's objects: in pieces, each with one retry.
 
 use mpool::drive::Durability;
 use mpool::error::{Kind, Result};
 use mpool::SlabObject;
 
-/// Bytes that are transferred at once.
+/// Bytes of one transfer.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Reads `bytes` bytes of an object from byte `offset` on.
 ///
 /// # Errors
-/// Invalid: not whole sectors, or outside. Io, after one retry; NoMemory.
+/// Invalid: not whole sectors, or out of range. Io, after one retry; NoMemory.
 pub(super) async fn read(object: &SlabObject, offset: u64, bytes: usize) -> Result<Vec<u8>> {
     let mut content = Vec::with_capacity(bytes);
     let mut buf = object.allocate(bytes.min(PIECE_BYTES))?;
@@ -30,7 +30,7 @@ pub(super) async fn read(object: &SlabObject, offset: u64, bytes: usize) -> Resu
     Ok(content)
 }
 
-/// Writes an object from byte `offset` on.
+/// Writes `bytes` to an object from byte `offset` on.
 ///
 /// # Errors
 /// As for [`read`].

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Maps come and go.
+//! Creation and destruction of maps.
 
 use futures::FutureExt;
 
@@ -26,7 +26,7 @@ fn a_map_shows_each_mblock_in_its_bucket() {
     bench.finish(vec![map]);
 }
 
-/// mpool-118, adapted: the lowest free region is used again.
+/// mpool-118, adapted: the lowest free region is reused.
 #[test]
 fn regions_are_used_again() {
     let bench = Bench::new(64);
@@ -40,7 +40,7 @@ fn regions_are_used_again() {
     bench.finish(Vec::new());
 }
 
-/// mpool-119: no ids, unknown ids and too much are refused, and what was held until then is released.
+/// mpool-119: no ids, unknown ids and too much are refused, and mblocks held until then are released.
 #[test]
 fn a_map_that_cannot_be_made_holds_nothing() {
     let mut tunables = Tunables::default();
@@ -91,7 +91,7 @@ fn the_last_attachment_destroys_the_map() {
     bench.finish(Vec::new());
 }
 
-/// mpool-120, partly: destroy removes a map without attachment; it does nothing to others, attached or not there.
+/// mpool-120, partly: destroy removes a map without attachment; it ignores attached and unknown ones.
 #[test]
 fn destroy_removes_maps_that_were_never_attached() {
     let bench = Bench::new(64);
@@ -107,13 +107,13 @@ fn destroy_removes_maps_that_were_never_attached() {
     bench.finish(vec![map]);
 }
 
-/// mpool-120, partly: who detaches last waits for reads under way; then the mblocks can be deleted.
+/// mpool-120, partly: the last detach waits for reads in flight; then the mblocks can be deleted.
 #[test]
 fn detaching_waits_for_reads() {
     let bench = Bench::new(128);
     let (info, map) = bench.attached(1, 16, Temperature::Warm);
     map.advise(info.offset, 16 * PAGE, super::super::Advice::WillNeed).unwrap();
-    // A read whose reader gives up goes on.
+    // A read whose reader is cancelled continues.
     assert!(map.get(info.offset + 9 * PAGE, 1).now_or_never().is_none());
     bench.host.settle();
     assert!(bench.source.reads_under_way.get() > 0);
@@ -125,7 +125,7 @@ fn detaching_waits_for_reads() {
     bench.finish(Vec::new());
 }
 
-/// mpool-120, partly: batches that wait are not read once the map is dying.
+/// mpool-120, partly: queued batches are not read once the map is dying.
 #[test]
 fn a_dying_map_reads_no_further() {
     let bench = Bench::new(64);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Cache maps over mblocks that are made up, in virtual time.
+//! Cache maps over artificial mblocks, in virtual time.
 
 mod maps;
 mod pages;
@@ -26,14 +26,14 @@ use crate::units::Nanos;
 const PAGE: u64 = PAGE_BYTES as u64;
 const MS: u64 = 1_000_000;
 
-/// Time that each read takes.
+/// The duration of each read.
 const READ_TIME: Nanos = Nanos(100_000);
 
 fn id(number: u64) -> ObjectId {
     ObjectId::new(number, ObjectType::Mblock, Slot(1))
 }
 
-/// What byte `offset` of an mblock is.
+/// The content of byte `offset` of an mblock.
 fn byte(id: ObjectId, offset: u64) -> u8 {
     ((id.uniquifier() * 7919 + offset / PAGE).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8 ^ offset as u8
 }
@@ -42,7 +42,7 @@ fn content(id: ObjectId, range: Range<u64>) -> Vec<u8> {
     range.map(|offset| byte(id, offset)).collect()
 }
 
-/// Memory that is counted as long as it exists.
+/// Memory that is counted while it exists.
 #[derive(Debug)]
 struct CountedMemory {
     bytes: Vec<u8>,
@@ -80,7 +80,7 @@ struct TestSource {
     reads: RefCell<Vec<ReadMade>>,
     reads_under_way: Cell<usize>,
     unreadable: RefCell<BTreeSet<(ObjectId, u64)>>,
-    /// Bytes of memory that exist, and the most that there may be.
+    /// Bytes of memory that exist, and their limit.
     live_bytes: Rc<Cell<usize>>,
     limit_bytes: usize,
     allocations: Cell<usize>,
@@ -138,7 +138,7 @@ impl MblockSource for TestSource {
     }
 }
 
-/// A table with its world.
+/// A table and its environment.
 struct Bench {
     host: Rc<TestHost>,
     source: Rc<TestSource>,
@@ -146,7 +146,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// With a budget of so many pages.
+    /// With a budget of `budget_pages`.
     fn new(budget_pages: usize) -> Bench {
         Bench::with(budget_pages, &Tunables::default())
     }
@@ -169,20 +169,20 @@ impl Bench {
         Bench { host, source, table }
     }
 
-    /// A budget that nothing is reaped of before it is used up.
+    /// A budget of which the reaper evicts nothing before it is used up.
     fn without_reaper(budget_pages: usize) -> Bench {
         let mut tunables = Tunables::default();
         tunables.reaper.set_mempct(100).unwrap();
         Bench::with(budget_pages, &tunables)
     }
 
-    /// Commits an mblock of so many pages.
+    /// Commits an mblock of `pages` pages.
     fn mblock(&self, number: u64, pages: u64) -> ObjectId {
         self.source.mblocks.borrow_mut().insert(id(number), (pages * PAGE, 0));
         id(number)
     }
 
-    /// A map of one mblock of so many pages, attached to.
+    /// A map of one mblock of `pages` pages, attached to.
     fn attached(&self, number: u64, pages: u64, temperature: Temperature) -> (MapInfo, Attachment) {
         let info = self.table.create(&[self.mblock(number, pages)], temperature).unwrap();
         (info, self.table.attach(info.offset, info.bytes).unwrap())

@@ -10,7 +10,7 @@ use crate::cache::frames::BufferPool;
 use crate::cache::page_cache::MEMORY_WAIT;
 use crate::device::PlainMemory;
 
-/// mpool-121, adapted: bytes up to the written length can be read, not one beyond, nor behind the last mblock.
+/// mpool-121, adapted: bytes up to the written length can be read, but not one beyond, nor behind the last mblock.
 #[test]
 fn access_beyond_the_data_fails() {
     let bench = Bench::new(64);
@@ -61,7 +61,7 @@ fn direct_reads_do_not_touch_the_cache() {
     bench.finish(vec![map]);
 }
 
-/// mpool-121, partly: a range across pages is put together from the right parts of each.
+/// mpool-121, partly: a range across pages is assembled from the right parts of each.
 #[test]
 fn a_range_across_pages() {
     let bench = Bench::new(64);
@@ -157,7 +157,7 @@ fn a_read_waits_for_memory() {
     bench.finish(vec![map]);
 }
 
-/// Reads whose readers gave up make memory for others when they end.
+/// Reads whose readers were cancelled release memory for others when they end.
 #[test]
 fn memory_of_abandoned_reads_is_used() {
     let bench = Bench::without_reaper(16);
@@ -170,7 +170,7 @@ fn memory_of_abandoned_reads_is_used() {
     bench.finish(vec![map]);
 }
 
-/// Two that wait for memory for the same page share its read all the same.
+/// Two readers that wait for memory for the same page share its read all the same.
 #[test]
 fn misses_that_waited_for_memory_share_one_read() {
     let bench = Bench::without_reaper(16);
@@ -188,7 +188,7 @@ fn misses_that_waited_for_memory_share_one_read() {
     bench.finish(vec![map]);
 }
 
-/// Many more readers than pages all get theirs, in a few rounds of reads.
+/// Many more readers than pages are all served, in a few rounds of reads.
 #[test]
 fn readers_beyond_the_budget_take_turns() {
     let bench = Bench::without_reaper(16);
@@ -206,7 +206,7 @@ fn readers_beyond_the_budget_take_turns() {
     bench.finish(vec![map]);
 }
 
-/// A reader that gives up while it waits for memory, or has just got it, loses none.
+/// A reader that is cancelled while it waits for memory, or has just got it, loses none.
 #[test]
 fn a_reader_that_gives_up_loses_no_memory() {
     let bench = Bench::without_reaper(16);
@@ -224,7 +224,7 @@ fn a_reader_that_gives_up_loses_no_memory() {
     bench.finish(vec![map]);
 }
 
-/// When memory runs out before the budget, the cache does with what it has.
+/// When memory runs out before the budget, the cache works with what it has.
 #[test]
 fn less_memory_than_the_budget() {
     let bench = Bench::without_reaper(64);
@@ -244,7 +244,7 @@ fn less_memory_than_the_budget() {
 fn misses_evict_by_temperature() {
     let bench = Bench::without_reaper(40);
     let temperatures = [Temperature::Pinned, Temperature::Hot, Temperature::Warm, Temperature::Cold];
-    // The hotter ones are older: time alone would evict them first.
+    // The hotter maps are older: by time alone they would be evicted first.
     let mut maps = Vec::new();
     for (number, temperature) in (1..).zip(temperatures) {
         let (info, map) = bench.attached(number, 10, temperature);
@@ -266,7 +266,7 @@ fn misses_evict_by_temperature() {
     bench.finish(maps.into_iter().map(|(_, map)| map).chain([map]).collect());
 }
 
-/// Memory that is lost with a task that the host dropped is allocated anew, for those that wait first.
+/// Memory that is lost with a task that the host dropped is allocated again, for the first waiter.
 #[test]
 fn lost_memory_is_replaced() {
     let bench = Bench::new(16);

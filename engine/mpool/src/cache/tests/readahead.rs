@@ -36,7 +36,7 @@ fn readahead_ends_with_the_mblock() {
     map.advise(info.offset + 10 * PAGE, 60 * PAGE, Advice::WillNeed).unwrap();
     bench.host.run_for(READ_TIME);
     assert_eq!(bench.reads(), [(id(1), 10, 6), (id(1), 16, 3)]);
-    // Behind the written bytes of the first, and behind the last.
+    // Behind the written bytes of the first mblock, and behind the last mblock.
     map.advise(info.offset + 19 * PAGE, PAGE, Advice::WillNeed).unwrap();
     map.advise(info.offset + 64 * PAGE, PAGE, Advice::WillNeed).unwrap();
     map.advise(info.offset + 32 * PAGE, 0, Advice::WillNeed).unwrap();
@@ -109,7 +109,7 @@ fn duress_limits_readahead() {
     bench.finish(Vec::new());
 }
 
-/// A batch that cannot be read leaves the readable pages to those that want them.
+/// A batch that cannot be read leaves the readable pages to the readers that want them.
 #[test]
 fn a_bad_page_does_not_fail_its_neighbours() {
     let bench = Bench::new(1024);
@@ -125,7 +125,7 @@ fn a_bad_page_does_not_fail_its_neighbours() {
     bench.finish(vec![map]);
 }
 
-/// A small budget has few passages, or none and single pages; requests wait in the queue and get done.
+/// A small budget has few bounce buffers, or none and single pages; requests queue and are served.
 #[test]
 fn batches_wait_for_their_turn() {
     for (budget, reads) in [(64, 4), (63, 32)] {
@@ -140,7 +140,7 @@ fn batches_wait_for_their_turn() {
     }
 }
 
-/// Pages that were read ahead make room for a read that waits for memory.
+/// Pages that were read ahead are evicted for a read that waits for memory.
 #[test]
 fn pages_read_ahead_give_way() {
     let bench = Bench::without_reaper(64);

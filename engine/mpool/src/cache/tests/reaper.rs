@@ -15,7 +15,7 @@ fn bench(budget_pages: usize) -> Bench {
     Bench::with(budget_pages, &tunables)
 }
 
-/// mpool-126: nothing is reaped above the low watermark, however old; below it expired mblocks are, until the high one.
+/// mpool-126: nothing is reaped above the low watermark, however old; below it expired mblocks are, up to the high one.
 #[test]
 fn the_reaper_works_below_the_watermark() {
     let bench = bench(63);
@@ -85,7 +85,7 @@ fn mblocks_are_reaped_as_a_whole() {
     bench.finish(vec![map]);
 }
 
-/// mpool-127, partly: the time of access is updated at most every 10 ms.
+/// mpool-127, partly: the access time is updated at most every 10 ms.
 #[test]
 fn access_times_are_coarse() {
     let bench = Bench::new(64);

@@ -31,31 +31,31 @@ pub(super) const MP_CONFIG_BYTES: usize = 160;
 
 const _: () = assert!(MP_CONFIG_BYTES == 8 + 2 * 8 + 4 * 4 + 8 + 2 * 4 + 24 + 16 + 64);
 
-/// Parameters of a pool that it keeps.
+/// The recorded parameters of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MpConfig {
-    /// Logs of the root MDC.
+    /// The logs of the root MDC.
     pub root_logs: [ObjectId; 2],
-    /// User id of the owner.
+    /// The user id of the owner.
     pub uid: u32,
-    /// Group id.
+    /// The group id of the owner.
     pub gid: u32,
-    /// Mode bits.
+    /// The mode bits; recorded, but not checked.
     pub mode: u32,
-    /// Target capacity of the root MDC's logs, in bytes.
+    /// The target capacity of the root MDC's logs, in bytes.
     pub mdc_capacity_bytes: u64,
-    /// Most pages that are read ahead.
+    /// The most pages that are read ahead.
     pub readahead_pages: u32,
-    /// Log2 of the bytes of a map.
+    /// Log2 of the size of a cache map in bytes.
     pub map_bytes_shift: u32,
-    /// What the user keeps in the pool.
+    /// The user's UUID for the kind of content in the pool.
     pub user_type: Uuid,
-    /// Label; empty when none was given.
+    /// The label; empty when none was given.
     pub label: Label,
 }
 
 impl MpConfig {
-    /// Writes what follows the type.
+    /// Encodes what follows the type.
     pub(super) fn encode<'f, 'b>(&self, fields: &'f mut FieldWriter<'b>) -> &'f mut FieldWriter<'b> {
         let [one, two] = self.root_logs;
         fields.skip(7).u64(one.0).u64(two.0).u32(self.uid).u32(self.gid).u32(self.mode).skip(4);
@@ -63,7 +63,7 @@ impl MpConfig {
         fields.uuid(self.user_type).bytes(self.label.field())
     }
 
-    /// Reads a record of the right length, from its type on.
+    /// Decodes a record of the right length, from its type on.
     pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<MpConfig, RecordError> {
         fields.skip(8)?;
         let root_logs = [ObjectId(fields.u64()?), ObjectId(fields.u64()?)];

@@ -15,8 +15,8 @@
 //! | 9 | MPCONFIG: the pool's parameters | 160 |
 //! | 10 | TUNABLE: the value of one of the pool's tunables | 16 |
 //!
-//! Padding is written as zeros and not looked at when read: the original left it dirty.
-//! Differs from mpool: slab objects, since content version 2.0.0.0; tunables, since 2.1.0.0.
+//! Padding is written as zeros and ignored when read: the original mpool left it dirty. Differs from mpool: slab
+//! objects, since content version 2.0.0.0; tunables, since 2.1.0.0.
 
 use thiserror::Error;
 
@@ -40,7 +40,7 @@ pub use object::ObjectCreate;
 /// Bytes of the longest record.
 pub const MAX_RECORD_BYTES: usize = 160;
 
-/// Types of records.
+/// The types of records.
 mod kind {
     pub const OBJECT_CREATE: u8 = 1;
     pub const OBJECT_UPDATE: u8 = 2;
@@ -54,7 +54,7 @@ mod kind {
     pub const TUNABLE: u8 = 10;
 }
 
-/// Bytes of the records that have one length; OCREATE and OUPDATE: see [`object`].
+/// Bytes of the records with a fixed length; for OCREATE and OUPDATE see [`object`].
 const ID_BYTES: usize = 16;
 const ERASE_BYTES: usize = 24;
 const MC_CONFIG_BYTES: usize = 56;
@@ -71,39 +71,40 @@ const _: () = assert!(config::MP_CONFIG_BYTES == MAX_RECORD_BYTES);
 /// A record of a metadata container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// OCREATE.
+    /// OCREATE: an object was committed.
     ObjectCreate(ObjectCreate),
-    /// OUPDATE.
+    /// OUPDATE: an object's description was replaced.
     ObjectUpdate(ObjectCreate),
-    /// ODELETE.
+    /// ODELETE: an object was deleted.
     ObjectDelete(ObjectId),
-    /// OIDCKPT. The id is only a number: of a container that has given out none it is 0.
+    /// OIDCKPT: ids up to this one may have been allocated. The id is only a number; 0 for a container that has
+    /// allocated none.
     IdCheckpoint(ObjectId),
-    /// OERASE.
+    /// OERASE: a log was erased.
     ObjectErase {
-        /// The log.
+        /// The erased log.
         id: ObjectId,
-        /// Its new generation.
+        /// The log's new generation.
         generation: u64,
     },
-    /// MCCONFIG.
+    /// MCCONFIG: the descriptor of a drive.
     McConfig(DriveDescriptor),
-    /// MCSPARE.
+    /// MCSPARE: the spare percentage of a class.
     McSpare {
-        /// The class.
+        /// The media class.
         class: MediaClass,
-        /// Percentage of its zones that are spare, at most 100.
+        /// The percentage of its zones that are spare, at most 100.
         percent: u8,
     },
-    /// VERSION.
+    /// VERSION: the version of the records that follow.
     Version(ContentVersion),
-    /// MPCONFIG.
+    /// MPCONFIG: the parameters of the pool.
     MpConfig(MpConfig),
-    /// TUNABLE.
+    /// TUNABLE: the value of a tunable.
     Tunable {
-        /// Which.
+        /// The tunable that was set.
         tunable: KeptTunable,
-        /// A value within its range.
+        /// A value within the tunable's range.
         value: u64,
     },
 }
@@ -111,68 +112,68 @@ pub enum Record {
 /// Why bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecordError {
-    /// Too short even for a type.
+    /// The bytes are too short even for a type.
     #[error(transparent)]
     Truncated(#[from] Truncated),
-    /// No such type.
+    /// The type does not exist.
     #[error("there is no record type {0}")]
     Type(u8),
-    /// Not the type's length.
+    /// The length is not the type's.
     #[error("a record of type {kind} has {found} instead of {expected} bytes")]
     Length {
-        /// Type of the record.
+        /// The type of the record.
         kind: u8,
-        /// Bytes that it should have.
+        /// Bytes that the type requires.
         expected: usize,
-        /// Bytes that it has.
+        /// Bytes of the record.
         found: usize,
     },
-    /// No such media class.
+    /// The media class does not exist.
     #[error("there is no media class {0}")]
     Class(u8),
-    /// The id names no kind of object that the record can be about.
+    /// The record cannot concern an object of the id's kind.
     #[error("{0} cannot be in a record of type {1}")]
     Id(ObjectId, u8),
-    /// An object's zones.
+    /// The object's zones are impossible.
     #[error("{id} has {zones} zones from zone {first}")]
     Extent {
-        /// The object.
+        /// The object that the record describes.
         id: ObjectId,
-        /// Its first zone.
+        /// The first zone.
         first: u64,
-        /// Its zones.
+        /// The number of zones.
         zones: u64,
     },
-    /// A percentage above 100.
+    /// The percentage is above 100.
     #[error("{0} % spare")]
     Percent(u8),
-    /// No such tunable.
+    /// The tunable does not exist.
     #[error("there is no tunable {0}")]
     Tunable(u8),
-    /// A tunable out of its range.
+    /// The tunable's value is out of its range.
     #[error("{} is {value}, which is not in its range", tunable.name())]
     TunableValue {
-        /// Which.
+        /// The tunable in the record.
         tunable: KeptTunable,
-        /// Its value.
+        /// The value in the record.
         value: u64,
     },
-    /// A drive's descriptor.
+    /// A drive's descriptor is invalid.
     #[error("a drive's descriptor says {0}")]
     Drive(#[from] DescriptorError),
-    /// The pool's label.
+    /// The pool's label is invalid.
     #[error("the pool's label is {0}")]
     Label(TextError),
 }
 
 impl RecordError {
-    /// The same as a failure (EINVAL) on `object`.
+    /// This error as a failure (EINVAL) on `object`.
     pub fn on(self, object: impl Into<String>) -> PoolError {
         PoolError::invalid(object, self.to_string())
     }
 }
 
-/// The bytes of a record.
+/// An encoded record.
 #[derive(Debug, Clone, Copy)]
 pub struct EncodedRecord {
     bytes: [u8; MAX_RECORD_BYTES],
@@ -186,7 +187,7 @@ impl AsRef<[u8]> for EncodedRecord {
 }
 
 impl Record {
-    /// The bytes of the record, as content of the current version has them.
+    /// Encodes the record for content of the current version.
     #[must_use]
     pub fn encode(&self) -> EncodedRecord {
         let mut bytes = [0; MAX_RECORD_BYTES];
@@ -213,7 +214,7 @@ impl Record {
         EncodedRecord { bytes, length }
     }
 
-    /// The record in these bytes, of content of the current version.
+    /// Decodes a record of content of the current version.
     ///
     /// # Errors
     /// See [`RecordError`].
@@ -221,7 +222,7 @@ impl Record {
         Record::decode_as(ContentVersion::CURRENT, bytes)
     }
 
-    /// The record in these bytes, of content of `version`.
+    /// Decodes a record of content of `version`.
     ///
     /// # Errors
     /// See [`RecordError`].
@@ -252,7 +253,7 @@ impl Record {
     }
 }
 
-/// Fields of a record that must have `expected` bytes.
+/// The fields of a record that must have `expected` bytes.
 fn sized(bytes: &[u8], expected: usize) -> Result<FieldReader<'_>, RecordError> {
     match bytes.first() {
         None => Err(Truncated.into()),
@@ -266,7 +267,7 @@ fn read_id(fields: &mut FieldReader<'_>) -> Result<ObjectId, RecordError> {
     Ok(ObjectId(fields.u64()?))
 }
 
-/// The id of an object, of a kind that exists.
+/// Reads the id of an object, of a kind that exists.
 fn read_object(number: u8, fields: &mut FieldReader<'_>) -> Result<ObjectId, RecordError> {
     let id = read_id(fields)?;
     id.kind().map(|_| id).ok_or(RecordError::Id(id, number))

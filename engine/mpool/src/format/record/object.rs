@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! OCREATE and OUPDATE: an object as its container describes it.
+//! OCREATE and OUPDATE: the description of an object in its container.
 //!
 //! ```text
 //! offset  size  field
@@ -14,7 +14,7 @@
 //!     32     8  written length (0 for mlogs and slab objects)
 //!     40    16  UUID (mlogs only)
 //! ```
-//! History: content 1.0.0.0 has mblocks and mlogs; 2.0.0.0 adds slab objects, in the form of mblocks.
+//! History: content 1.0.0.0 has mblocks and mlogs; 2.0.0.0 adds slab objects, in the format of mblocks.
 
 use uuid::Uuid;
 
@@ -31,24 +31,24 @@ const MLOG_BYTES: usize = 56;
 
 const _: () = assert!(PLAIN_BYTES == 1 + 1 + 2 + 4 + 5 * 8 - 8 && MLOG_BYTES == PLAIN_BYTES + 16);
 
-/// What is recorded of an object.
+/// The recorded description of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectCreate {
-    /// Its name.
+    /// The id of the object.
     pub id: ObjectId,
-    /// Class of the drive that it is on.
+    /// The media class of the drive with the object.
     pub class: MediaClass,
-    /// Its zones, at least one.
+    /// The zones of the object, at least one.
     pub extent: Extent,
-    /// Generation of a log's blocks, else 0.
+    /// The generation of a log's blocks; 0 for other objects.
     pub generation: u64,
-    /// Bytes written, for an mblock, else 0.
+    /// Bytes written to an mblock; 0 for other objects.
     pub written_bytes: u64,
-    /// UUID of a log's blocks. Mlogs have one, others have none.
+    /// The UUID in a log's blocks; none for other objects.
     pub uuid: Option<Uuid>,
 }
 
-/// The same before there were slab objects.
+/// The description in content without slab objects.
 #[derive(Debug)]
 pub struct ObjectCreateV1(ObjectCreate);
 
@@ -61,7 +61,7 @@ impl ObjectCreate {
         }
     }
 
-    /// Writes what follows the type. A UUID goes with an mlog and with nothing else.
+    /// Encodes what follows the type. Only an mlog has a UUID.
     pub(super) fn encode<'f, 'b>(&self, fields: &'f mut FieldWriter<'b>) -> &'f mut FieldWriter<'b> {
         let is_mlog = self.id.kind() == Some(ObjectType::Mlog);
         assert_eq!(self.uuid.is_some(), is_mlog, "of all objects, mlogs have a UUID");
@@ -74,7 +74,7 @@ impl ObjectCreate {
     }
 
     fn decode(bytes: &[u8]) -> Result<ObjectCreate, RecordError> {
-        // The id tells the length, so it is read before the length is checked.
+        // The length depends on the id, so the id is read before the length is checked.
         let mut fields = super::FieldReader::new(bytes);
         let number = fields.u8()?;
         let shortest = RecordError::Length { kind: number, expected: PLAIN_BYTES, found: bytes.len() };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Records byte for byte, and bytes that are none.
+//! Records byte for byte, and bytes that are no records.
 
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ fn config() -> MpConfig {
     }
 }
 
-/// Every kind of record, and its bytes without the zeros that end them; and how many bytes it has.
+/// Every kind of record, its bytes without trailing zeros, and its length.
 fn golden() -> Vec<(Record, Vec<u8>, usize)> {
     let mblock: &[u8] = &[1, 1, 0, 0, 4, 3, 0, 0, 8, 7, 6, 5, 0, 0, 0, 0, 3, 0x21, 0x10, 0, 0, 0, 0, 0];
     let written = [mblock, &[0; 8], &[0, 0, 0x0d, 0x0c]].concat();
@@ -195,7 +195,7 @@ fn old_content_is_read_as_the_current() {
     }
 }
 
-/// Any bytes are decoded without panic, and what they mean is encoded to the same meaning.
+/// Any bytes are decoded without panic, and decoded records are encoded to the same meaning.
 #[test]
 fn any_bytes_are_decoded_without_panic() {
     let mut state = 1_u64;

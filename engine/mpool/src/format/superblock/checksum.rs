@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The checksums of a superblock: of its head, of the drive's descriptor and, since version 2, of everything.
+//! The checksums of a superblock: of its head, of the drive's descriptor and, since version 3, of everything.
 
 use crc_fast::{CrcAlgorithm, Digest};
 
 use super::{SuperblockError, DRIVE_AT, HEAD_BYTES, SUPERBLOCK_BYTES, WHOLE_CRC_AT};
 use crate::format::drive_descriptor::DRIVE_DESCRIPTOR_BYTES;
 
-/// Where the descriptor of the drive ends, and its checksum begins.
+/// The end of the drive's descriptor, where its checksum begins.
 const DRIVE_END: usize = DRIVE_AT + DRIVE_DESCRIPTOR_BYTES;
 
-/// A checksum of a copy. For those who look into one; [`Superblock::decode`](super::Superblock::decode) judges.
+/// A checksum of a copy, for inspection; [`Superblock::decode`](super::Superblock::decode) checks them itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checksum {
-    /// The bytes that it covers, from the first to before the second.
+    /// The range of bytes that the checksum covers.
     pub covers: (usize, usize),
-    /// As it stands in the copy.
+    /// The checksum in the copy.
     pub stored: u32,
-    /// As it should be.
+    /// The right checksum.
     pub computed: u32,
 }
 
-/// The checksums of a copy in the order of their places: of the head, of the drive's descriptor, of everything. The last
-/// means something since version 2.
+/// The checksums of a copy in the order of their places: of the head, of the drive's descriptor, of everything. The
+/// last is meaningless in version 1.
 #[must_use]
 pub fn checksums(copy: &[u8; SUPERBLOCK_BYTES]) -> [Checksum; 3] {
     let of = |first: usize, end: usize, crc: fn(&[u8]) -> u32| {
@@ -32,7 +32,6 @@ pub fn checksums(copy: &[u8; SUPERBLOCK_BYTES]) -> [Checksum; 3] {
     [of(0, HEAD_BYTES, crc32c), of(DRIVE_AT, DRIVE_END, crc32c), of(0, WHOLE_CRC_AT, whole_crc)]
 }
 
-/// CRC32C of `bytes`.
 pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
@@ -50,7 +49,7 @@ pub(super) fn whole_crc(bytes: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
-/// Compares the checksum of `bytes` with the one stored.
+/// Compares the checksum of `bytes` with the stored one.
 pub(super) fn check(bytes: &[u8], stored: u32, of: &'static str) -> Result<(), SuperblockError> {
     if crc32c(bytes) == stored {
         Ok(())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Superblocks byte for byte, and bytes that are none.
+//! Superblocks byte for byte, and bytes that are no superblocks.
 
 use SuperblockVersion::{V1, V3};
 
@@ -9,12 +9,12 @@ use crate::device::DeviceType;
 use crate::format::device_record::tests::example as device;
 use crate::format::drive_descriptor::tests::{example as drive, GOLDEN as DRIVE_GOLDEN};
 
-/// Of the superblock of [`golden_bytes_of_version_3`].
+/// The checksums of the superblock of [`golden_bytes_of_version_3`].
 const HEAD_CRC: u32 = 0x6d1d_5751;
 const DRIVE_CRC: u32 = 0x475b_b8bf;
 const WHOLE_CRC: u32 = 0xc2d1_e7eb;
 
-/// A superblock as the original has it, with MDC0 on it: logs of one zone each, after the superblocks' zone.
+/// A superblock of the original version, with MDC0 on its drive: logs of one zone each, after the superblocks' zone.
 pub(crate) fn example() -> Superblock {
     let log = |number: u8| Mdc0Log {
         generation: 0x0102_0304_0506_0700 + u64::from(number),
@@ -35,7 +35,7 @@ pub(crate) fn example() -> Superblock {
     }
 }
 
-/// The same, with one zone less, for the last copy.
+/// The same with one zone less, which leaves room for the last copy.
 fn example_3() -> Superblock {
     let drive = DriveDescriptor { zones: 319, ..drive() };
     let metadata = example().metadata.map(|metadata| Mdc0Location { drive, ..metadata });
@@ -46,7 +46,7 @@ fn without_metadata() -> Superblock {
     Superblock { metadata: None, ..example_3() }
 }
 
-/// Bytes with all checksums made right again.
+/// The bytes with all checksums corrected.
 fn sealed(mut bytes: Box<[u8; SUPERBLOCK_BYTES]>) -> Box<[u8; SUPERBLOCK_BYTES]> {
     for (from, end) in [(0, 62), (72, 120)] {
         let crc = crc32c(&bytes[from..end]);
@@ -65,7 +65,7 @@ fn changed(version: SuperblockVersion, at: usize, with: &[u8]) -> Result<Superbl
     Superblock::decode(&sealed(bytes)[..]).map(|(superblock, _)| superblock)
 }
 
-/// The bytes that both versions have in common, but for version, checksums and zones of the drive.
+/// The bytes that both versions have in common, except for version, checksums and zones of the drive.
 fn golden_fields(bytes: &[u8; SUPERBLOCK_BYTES], zones: u16) {
     let mut drive = DRIVE_GOLDEN;
     drive[28..30].copy_from_slice(&zones.to_le_bytes());
@@ -121,7 +121,7 @@ fn golden_bytes_of_version_3() {
     assert_eq!(bytes[4092..], WHOLE_CRC.to_le_bytes());
 }
 
-/// Libblkid sees the beginning of a long name, and the pool all of it.
+/// libblkid sees the start of a long name, and the pool all of it.
 #[test]
 fn long_names_are_kept() {
     let long = Superblock { name: PoolName::new(&"n".repeat(255)).expect("it fits"), ..example_3() };
@@ -152,7 +152,7 @@ fn superblocks_are_decoded_as_they_were_encoded() {
     }
 }
 
-/// The checksums as a tool shows them are those that the decoder asks for.
+/// The checksums that a tool shows are those that the decoder requires.
 #[test]
 fn checksums_match_in_good_superblocks() {
     let matching =
@@ -170,8 +170,7 @@ fn version_1_is_converted() {
     assert_eq!((read, version), (converted, V1));
 }
 
-/// mpool-86: any byte of the head or of the descriptor that changes is noticed; in version 3 any byte
-/// of the copy.
+/// mpool-86: a change of any byte of the head or of the descriptor is detected; in version 3 of any byte of the copy.
 #[test]
 fn changed_bytes_are_noticed() {
     for version in [V1, V3] {
@@ -184,7 +183,7 @@ fn changed_bytes_are_noticed() {
             match (noticed, at) {
                 (Err(SuperblockError::Magic), 0..8) => assert_eq!(SuperblockError::Magic.kind(), Kind::NoPool),
                 (Err(error @ SuperblockError::Checksum(_)), 8..) if covered => assert_eq!(error.kind(), Kind::Invalid),
-                // Version 1 does not cover MDC0's place; what it finds there may or may not make sense.
+                // Version 1 does not cover MDC0's place; its content may or may not make sense.
                 _ if !covered => {}
                 (outcome, _) => panic!("byte {at} of {version:?}: {outcome:?}"),
             }
@@ -192,7 +191,8 @@ fn changed_bytes_are_noticed() {
     }
 }
 
-/// The first sector of one superblock and the rest of another are none, though all that differs is in the first sector.
+/// The first sector of one superblock with the rest of another is refused, though all that differs is in the first
+/// sector.
 #[test]
 fn sectors_of_two_superblocks_are_no_superblock() {
     let one = example_3();
@@ -293,7 +293,7 @@ fn metadata_must_be_on_this_drive() {
     assert!(nobody.check_metadata().is_err(), "a drive without identity");
 }
 
-/// mpool-87, partly: what "clear" looks at, and what not.
+/// mpool-87, partly: the fields that "clear" depends on, and those that it does not.
 #[test]
 fn metadata_is_clear_when_it_says_nothing() {
     for (at, length) in [(136, 16), (192, 16), (243, 16), (272, 8)] {

@@ -62,7 +62,7 @@ fn a_pool_comes_back_as_it_was() {
         handle.mblock_delete(before.remove(4).0.id).await.unwrap();
         before
     });
-    // The zones of the deleted one come back beside all else.
+    // The zones of the deleted object are freed in the background.
     world.run_for(crate::units::Nanos(1_000_000));
     let usage = world.registry.get_usage("mp1").unwrap();
     world.deactivate("mp1");
@@ -78,7 +78,7 @@ fn a_pool_comes_back_as_it_was() {
     });
 }
 
-/// mpool-7: an active pool is known by its UUID on whatever path; by name, activating it again does nothing.
+/// mpool-7: an active pool is recognized by its UUID on any path; by name, activating it again does nothing.
 #[test]
 fn an_active_pool_is_not_activated_again() {
     let world = World::with_two_disks();
@@ -144,7 +144,7 @@ fn a_foreign_drive_is_refused() {
     assert!(world.claimed().is_empty());
 }
 
-/// mpool-10, mpool-18, mpool-22: a missing STAGING drive is an error, or by force a fault; its objects fail with EIO.
+/// mpool-10, mpool-18, mpool-22: a missing STAGING drive is an error, or with force a fault; its objects fail with EIO.
 #[test]
 fn a_missing_drive_is_an_error_or_a_fault() {
     let world = World::with_two_disks();
@@ -173,8 +173,8 @@ fn a_missing_drive_is_an_error_or_a_fault() {
     assert_eq!(world.registry.get_props("mp1").unwrap().status, PoolStatus::Optimal);
 }
 
-/// mpool-22, adapted: a write of an mblock that fails fails alone; the drive of the pool's metadata is suspect, and so the
-/// pool faulted, while it does not take a trial write either, and comes back by itself.
+/// mpool-22, adapted: a failed write of an mblock says nothing about others; the drive of the pool's metadata is
+/// suspect, and so the pool faulted, while a trial write fails too, and recovers automatically.
 #[test]
 fn a_failed_drive_is_a_fault() {
     let world = World::with_two_disks();
@@ -232,7 +232,7 @@ fn a_grown_device_is_used_when_asked_for() {
     assert_eq!(zones(), 99);
 }
 
-/// mpool-16, partly: a resize cut off at any write leaves a pool of the old or the new size.
+/// mpool-16, partly: a resize that is cut at any write leaves a pool of the old or the new size.
 #[test]
 fn a_cut_resize_leaves_the_old_or_the_new_size() {
     for writes in 0.. {
@@ -315,7 +315,7 @@ fn old_pools_are_converted_with_permission() {
 }
 
 /// mpool-92: the content of MDC0 is converted first, then that of each other container, each of them once: a conversion
-/// cut off at any write goes on where it ended.
+/// that is cut at any write continues where it ended.
 #[test]
 fn content_is_converted_mdc0_first() {
     let converted = |world: &World| -> Vec<String> {
@@ -339,7 +339,7 @@ fn content_is_converted_mdc0_first() {
         assert!(all.starts_with(&before));
         let whole = whole.get_or_insert_with(|| all.clone());
         assert!(whole[0].ends_with(&Slot::ZERO.to_string()), "{whole:?}");
-        // A superblock that one copy has tells of a conversion of MDC0 that was not known to have succeeded.
+        // A superblock on one copy shows a conversion of MDC0 that was not known to have succeeded.
         assert!(*whole == all || (!ended && before.is_empty() && whole[1..] == all), "cut after {writes}: {all:?}");
         if ended {
             assert_eq!(all.len(), world.registry.find("mp1").unwrap().pool().container_count());
@@ -442,7 +442,7 @@ fn many_pools_live_side_by_side() {
     assert!(world.claimed().is_empty() && world.registry.pools().is_empty());
 }
 
-/// mpool-135: two creations on one device at the same time: one wins, the other changes nothing.
+/// mpool-135: of two creations on one device at the same time one wins, the other changes nothing.
 #[test]
 fn operations_on_one_device_take_turns() {
     let world = World::with_two_disks();

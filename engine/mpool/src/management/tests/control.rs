@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Rights, exclusive opening and limits of the handles.
+//! Rights, exclusive opens and limits of handles.
 
 use futures::FutureExt;
 
@@ -12,7 +12,7 @@ use crate::mdc::MdcFlags;
 use crate::mlog::OpenFlags;
 use crate::testing::world::World;
 
-/// mpool-130, adapted: a handle for reading has exactly the commands that read; nothing is changed by the others.
+/// mpool-130, adapted: a read-only handle has exactly the commands that read; the others change nothing.
 #[test]
 fn a_handle_for_reading_only_reads() {
     let world = World::with_two_disks();
@@ -66,7 +66,7 @@ fn a_handle_for_reading_only_reads() {
     });
 }
 
-/// mpool-131, adapted: an exclusive opening and any other exclude each other.
+/// mpool-131, adapted: an exclusive open and any other exclude each other.
 #[test]
 fn an_exclusive_opening_is_alone() {
     let world = World::with_two_disks();
@@ -85,8 +85,8 @@ fn an_exclusive_opening_is_alone() {
     assert_eq!(kind(world.registry.open("mp2", Rights::ReadOnly, false)), Kind::NotMember);
 }
 
-/// mpool-35, partly: by the control interface a command finds only objects in the state that it is for, so nothing can
-/// be written after the commit. mpool-46, partly: the searches of the commands.
+/// mpool-35, partly: through the control interface a command finds only objects in the state that it needs, so nothing
+/// can be written after the commit. mpool-46, partly: the lookups of the commands.
 #[test]
 fn commands_look_objects_up_by_state() {
     let world = World::with_two_disks();

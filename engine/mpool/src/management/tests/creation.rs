@@ -14,7 +14,7 @@ fn create_request(name: &str) -> CreateRequest {
     CreateRequest { name: name.into(), capacity: "cap".into(), ..CreateRequest::default() }
 }
 
-/// mpool-1: all copies of the superblock say what the pool is, the usual containers and the root logs are there.
+/// mpool-1: all copies of the superblock describe the pool; the default containers and the root logs exist.
 #[test]
 fn a_new_pool_has_superblocks_containers_and_root_logs() {
     let world = World::new();
@@ -34,14 +34,14 @@ fn a_new_pool_has_superblocks_containers_and_root_logs() {
         assert_eq!((drive.class, drive.zone_bytes(), drive.zones), (MediaClass::Capacity, 32 * MIB, 255));
         let [one, two] = superblock.metadata.unwrap().logs;
         assert_eq!([one.extent, two.extent].map(|extent| (extent.first, extent.zones)), [(1, 1), (2, 1)]);
-        // The first opening of the pair has erased the second log beyond the first one's generation.
+        // The first open of the pair has erased the second log beyond the first one's generation.
         assert!(one.generation == 1 && two.generation >= 2);
         superblock.check_metadata().unwrap();
     }
     assert!(disk.is_zero(4096, 4096) && disk.is_zero(8192 + 4096, 4096), "the room kept after each copy");
 }
 
-/// mpool-2: the magic in any copy keeps a device from being taken, unless by force.
+/// mpool-2: the magic in any copy keeps a device from being taken, unless forced.
 #[test]
 fn a_device_with_a_pool_is_not_taken() {
     for wiped in [None, Some(0), Some(8192), Some(64 * MIB - 65536)] {
@@ -66,7 +66,7 @@ fn a_failed_creation_leaves_nothing() {
         let world = World::with_two_disks();
         let disk = world.disk("cap");
         disk.fail_writes_after(writes);
-        // The pool is deactivated again before its superblocks are erased, which must be able to succeed.
+        // The pool is deactivated before its superblocks are erased, which must be able to succeed.
         let request = create_request("mp1");
         let mut creating = Box::pin(world.registry.create(&request));
         let created = world.run(core::future::poll_fn(|context| {
@@ -87,7 +87,7 @@ fn a_failed_creation_leaves_nothing() {
     assert!(failures > 10, "{failures}");
 }
 
-/// mpool-4: a drive with room for fewer containers gets fewer; activation makes more when there is room.
+/// mpool-4: a drive with room for fewer containers gets fewer; activation adds more when there is room.
 #[test]
 fn a_small_drive_gets_fewer_containers() {
     let world = World::new();
@@ -196,8 +196,8 @@ fn a_creation_with_two_devices_is_all_or_nothing() {
     assert!(world.disk("cap").is_zero(0, 4096) && world.disk("cap").is_zero(8192, 4096));
 }
 
-/// mpool-3, partly: a creation cut off at any write is activated later as a whole pool, or refused; and it can be
-/// repeated by force.
+/// mpool-3, partly: a creation that is cut at any write is later activated as a whole pool, or refused; and it can be
+/// repeated with force.
 #[test]
 fn a_cut_creation_is_a_pool_or_none() {
     let (mut pools, mut none) = (0, 0);

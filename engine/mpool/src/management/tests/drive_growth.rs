@@ -17,7 +17,7 @@ fn stored(world: &World, object: ObjectId) -> Vec<u8> {
     world.run(content(&handle, object))
 }
 
-/// mpool-16, adapted: growth is used at once, while objects are there, and is kept.
+/// mpool-16, adapted: growth is used at once, with objects present, and persists.
 #[test]
 fn a_drive_grows_under_its_objects() {
     let world = World::with_two_disks();
@@ -35,7 +35,7 @@ fn a_drive_grows_under_its_objects() {
     assert!(world.run(world.registry.drives_grow("mp1")).unwrap());
     assert_eq!((zones(&world, MediaClass::Capacity), zones(&world, MediaClass::Staging)), (164, staging + 10));
     assert!(free() >= before + 104 * MIB, "{} after {before}", free());
-    // The new zones can be had, and lie where the drive ended.
+    // The new zones can be allocated, and lie where the drive ended.
     let pool = std::rc::Rc::clone(world.registry.find("mp1").unwrap().pool());
     let slab = world.run(pool.slab_alloc(MediaClass::Capacity, 90, false)).unwrap();
     assert!(slab.drive_offset >= 48 * MIB, "{}", slab.drive_offset);
@@ -48,7 +48,7 @@ fn a_drive_grows_under_its_objects() {
     assert_eq!(stored(&world, object), [0x5a; 4096]);
 }
 
-/// mpool-16, adapted: growth that is cut off at any write leaves a pool of the old or the new size.
+/// mpool-16, adapted: growth that is cut at any write leaves a pool of the old or the new size.
 #[test]
 fn a_growth_that_is_cut_off_leaves_the_old_or_the_new_size() {
     for writes in 0.. {

@@ -44,7 +44,7 @@ fn a_pool_in_use_is_not_deactivated() {
     assert_eq!(kind(deactivate()), Kind::NotMember);
 }
 
-/// mpool-13, partly: erasures under way come to their end first, and no zone is lost.
+/// mpool-13, partly: erasures in progress complete first, and no zone is lost.
 #[test]
 fn deactivation_waits_for_erasures() {
     let world = World::with_two_disks();
@@ -65,8 +65,8 @@ fn deactivation_waits_for_erasures() {
     assert_eq!(world.registry.get_usage("mp1").unwrap(), usage);
 }
 
-/// mpool-13: MDC0 is closed last. While another container's log is still open, what is recorded in MDC0 is there
-/// after the next activation.
+/// mpool-13: MDC0 is closed last. What is recorded in MDC0 while another container's log is still open exists after the
+/// next activation.
 #[test]
 fn mdc0_is_closed_last() {
     let world = World::with_two_disks();
@@ -76,7 +76,7 @@ fn mdc0_is_closed_last() {
     let label = |label: &str| ParamChanges { label: Some(label.into()), ..ParamChanges::default() };
     let (first, last) = (label("first"), label("last"));
     world.run(async {
-        // The log of the container that is closed just before MDC0 does not close as long as this lock is held.
+        // The log of the container that is closed just before MDC0 cannot close while this lock is held.
         let log = pool.container(Slot::ZERO).committed(logs_of(1)[0]).unwrap();
         let held = log.lock().exclusive().await;
         let recording = async {
@@ -110,7 +110,7 @@ fn a_destroyed_pool_is_gone() {
     world.create("new");
 }
 
-/// mpool-14: what destroying refuses, and that it is told by a path that a pool is active.
+/// mpool-14: what destruction refuses, and that a path reveals that a pool is active.
 #[test]
 fn destruction_checks_what_it_is_given() {
     let world = World::with_two_disks();
@@ -135,7 +135,7 @@ fn destruction_checks_what_it_is_given() {
     assert!(world.disk("cap").is_zero(0, 16384));
 }
 
-/// mpool-14, partly: a destruction cut off at any write leaves the pool or none, and can be repeated (defect 20).
+/// mpool-14, partly: a destruction that is cut at any write leaves the pool or none, and can be repeated (defect 20).
 #[test]
 fn a_cut_destruction_can_be_repeated() {
     for writes in 0.. {
@@ -202,8 +202,8 @@ fn renaming_to_the_same_name_does_nothing() {
     assert_eq!(world.disk("cap").writes(), before);
 }
 
-/// mpool-15, partly: a renaming cut off at any write leaves one name or the other, whichever drive comes first; it can
-/// be repeated (defect 20).
+/// mpool-15, partly: a rename that is cut at any write leaves one name or the other, whichever drive comes first; it
+/// can be repeated (defect 20).
 #[test]
 fn a_cut_renaming_leaves_one_of_the_names() {
     let mut mixed = 0;
@@ -249,7 +249,7 @@ fn force_is_not_everything() {
     assert_eq!(kind(world.run(world.registry.activate(&both))), Kind::Invalid);
 }
 
-/// Scanning tells what is where, and keeps nothing open.
+/// A scan finds pools, active and inactive, and keeps nothing open.
 #[test]
 fn a_scan_sees_pools_active_and_inactive() {
     let world = World::with_two_disks();

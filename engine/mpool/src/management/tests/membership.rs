@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Drives that join, and what MDC0 says of the pool.
+//! Joining drives, and the description of the pool in MDC0.
 
 use super::activation::{content, mblock, pages};
 use super::*;
@@ -13,7 +13,7 @@ fn addition(path: &str, class: MediaClass) -> DriveAddRequest {
     DriveAddRequest { pool: "mp1".into(), path: path.into(), class, zone_mib: None, spare_percent: None, force: false }
 }
 
-/// mpool-24: objects lie on the drive of the class that was asked for; a class without a drive has none.
+/// mpool-24: objects lie on the drive of the requested class; a class without a drive has none.
 #[test]
 fn objects_lie_where_they_were_wanted() {
     let world = World::with_two_disks();
@@ -103,12 +103,12 @@ fn a_device_with_a_pool_does_not_join() {
     assert_eq!(world.claimed(), ["cap"]);
 }
 
-/// mpool-11, mpool-26: an addition cut off at any write leaves a member or none. A superblock that no record knows makes
-/// the drive a zombie, which is refused; adding it again succeeds.
+/// mpool-11, mpool-26: an addition that is cut at any write leaves a member or none. A superblock without a record
+/// makes the drive a zombie, which is refused; adding it again succeeds.
 #[test]
 fn a_cut_addition_leaves_a_member_or_none() {
     let (mut zombies, mut members) = (0, 0);
-    // The superblocks on "stg" first, then the record on "cap".
+    // The superblocks on "stg" come first, then the record on "cap".
     for writes in 0..=4 {
         let world = World::with_two_disks();
         world.create("mp1");
@@ -134,7 +134,7 @@ fn a_cut_addition_leaves_a_member_or_none() {
     assert!(zombies > 0 && members == 1, "{zombies} {members}");
 }
 
-/// mpool-26, partly: a failed superblock is erased again; the pool goes on without the drive.
+/// mpool-26, partly: after a failure the superblock is erased; the pool continues without the drive.
 #[test]
 fn a_failed_addition_leaves_nothing() {
     let world = World::with_two_disks();

@@ -15,7 +15,7 @@ use super::*;
 use crate::error::{Kind, PoolError};
 use crate::ids::{MediaClass, ObjectId, ObjectType, Slot};
 
-/// Kind of the failure that an operation must have ended with.
+/// The kind of an expected failure.
 fn kind<T>(outcome: Result<T, PoolError>) -> Kind {
     match outcome {
         Ok(_) => panic!("it should have failed"),

@@ -31,8 +31,8 @@ fn tunables(given: &[(&str, u64)]) -> BTreeMap<KeptTunable, u64> {
     given.iter().map(|&(name, value)| (KeptTunable::named(name).unwrap(), value)).collect()
 }
 
-/// mpool-134: a tunable that was set for a pool is in force at once, stays so over deactivation and activation, and leaves the other pools'
-/// and the host's alone.
+/// mpool-134: a tunable that was set for a pool applies at once, persists over deactivation and activation, and does
+/// not affect other pools or the host.
 #[test]
 fn tunables_are_kept() {
     let world = World::with_two_disks();
@@ -74,7 +74,7 @@ fn tunables_are_kept() {
     assert_eq!(world.registry.tunables(), crate::tunables::Tunables::default());
 }
 
-/// mpool-134: what a tunable cannot be is refused with its range, and nothing is changed.
+/// mpool-134: an impossible value of a tunable is refused with its range, and nothing is changed.
 #[test]
 fn tunables_are_checked() {
     let world = World::with_two_disks();
@@ -91,7 +91,7 @@ fn tunables_are_checked() {
     }
 }
 
-/// mpool-20: what is set is there after a deactivation; what is not given stays.
+/// mpool-20: parameters that were set persist over a deactivation; omitted ones stay.
 #[test]
 fn parameters_are_kept() {
     let world = World::with_two_disks();
@@ -112,7 +112,7 @@ fn parameters_are_kept() {
     assert_eq!(one, crate::params::PoolParams { uid: 5, ..after });
 }
 
-/// mpool-20: values that mean "not given", values that are moved into their range, values that are refused.
+/// mpool-20: values that mean "not given", values that are clamped to their range, values that are refused.
 #[test]
 fn parameters_are_checked() {
     let world = World::with_two_disks();
@@ -131,7 +131,7 @@ fn parameters_are_checked() {
     assert_eq!(kind(world.run(world.registry.set_params("none", &all_changes()))), Kind::NotMember);
 }
 
-/// mpool-21: what is given at activation replaces what is stored, and stays.
+/// mpool-21: parameters given at activation replace the stored ones, and persist.
 #[test]
 fn parameters_given_at_activation_stay() {
     let world = World::with_two_disks();
@@ -145,7 +145,7 @@ fn parameters_given_at_activation_stay() {
     assert_eq!(world.registry.get_params("mp1").unwrap(), params);
 }
 
-/// mpool-20, mpool-27: what is given at creation is honoured, spares included (defect 23).
+/// mpool-20, mpool-27: parameters given at creation are honoured, spares included (defect 23).
 #[test]
 fn parameters_given_at_creation_stay() {
     let world = World::with_two_disks();
@@ -174,8 +174,7 @@ fn parameters_given_at_creation_stay() {
     }
 }
 
-/// mpool-27: ordinary allocations stop at the usable zones, those from the spare go on; so they do after a
-/// reactivation.
+/// mpool-27: ordinary allocations stop at the usable zones, those from the spare continue; also after a reactivation.
 #[test]
 fn spare_zones_are_kept_back() {
     let world = World::with_two_disks();
@@ -237,7 +236,7 @@ fn fewer_spare_zones_than_in_use() {
     assert_eq!(most.free_usable_bytes, 0);
 }
 
-/// mpool-22, mpool-132: what is told of pools, classes and drives; lists have limits.
+/// mpool-22, mpool-132: the reported properties of pools, classes and drives; lists have limits.
 #[test]
 fn properties_tell_what_is() {
     let world = World::with_two_disks();

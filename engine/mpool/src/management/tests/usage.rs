@@ -22,7 +22,7 @@ struct Known {
 /// Zones of 1 MiB on both disks.
 const ZONE: u64 = 1 << 20;
 
-/// What the pool must say: what it said at the start, and the objects that are known.
+/// The usage that the pool must report: that at the start, and the known objects.
 fn expected(start: &Usage, known: &[Known], class: Option<MediaClass>) -> Usage {
     let mut usage = *start;
     for object in known.iter().filter(|object| class.is_none_or(|class| class == object.class)) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A power cut after each durable change of a script, also in the middle of writes, and in the repair after a cut.
+//! Power cuts after each durable change of a script, also in the middle of writes, and in the repair after a cut.
 
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 
 use super::*;
 
-/// What must be found after a cut: one of these contents.
+/// The contents that are allowed after a cut.
 type Allowed = Vec<Vec<Vec<u8>>>;
 
-/// All states of the media between two durable ones: single sectors of the write came to the medium.
+/// All states of the media between two durable ones: single sectors of the write reached the medium.
 fn torn_between(before: &Durable, after: &Durable) -> Vec<Durable> {
     let mut states = vec![before.clone(), after.clone()];
     for side in 0..2 {
@@ -28,7 +28,7 @@ fn torn_between(before: &Durable, after: &Durable) -> Vec<Durable> {
     states
 }
 
-/// Runs `script` on a pair and returns what was durable after each change that it made.
+/// Runs `script` on a pair and returns what was durable after each of its changes.
 fn changes<F, Fut>(start: &Durable, whole: bool, script: F) -> Vec<Durable>
 where
     F: FnOnce(Rc<Store>) -> Fut,
@@ -39,7 +39,7 @@ where
     pool.spawner().spawn_local(script(Rc::clone(&store))).expect("the pool runs");
     let mut seen = vec![start.clone()];
     let same = |one: &Durable, other: &Durable| one.images == other.images && one.generations == other.generations;
-    // Every write waits until nothing else can happen.
+    // Every write waits until nothing else can run.
     store.media.iter().for_each(|media| media.held.set(true));
     loop {
         pool.run_until_stalled();
@@ -113,8 +113,8 @@ fn first_use_is_repaired_from_every_point() {
     }
 }
 
-/// mpool-81: appends and a compaction, cut at every point: the state is the one before or the one after, which both
-/// have all that was acknowledged.
+/// mpool-81: appends and a compaction, cut at every point: the state is the one before or the one after, both with all
+/// acknowledged records.
 #[test]
 fn a_compaction_is_whole_or_has_not_been() {
     const LONG: &[u8] = &[7; 1500];

@@ -86,7 +86,7 @@ fn a_new_pair_gets_its_markers() {
     assert!(store.media[1].writes.borrow().is_empty());
     assert_eq!(*store.generations.borrow(), [0, 1]);
     assert!(content(&mdc).is_empty());
-    // Opened again nothing changes.
+    // Another open changes nothing.
     let again = cut(&store);
     open(&again).expect("the pair is whole");
     assert!(again.erasures.borrow().is_empty() && again.media[0].writes.borrow().is_empty());
@@ -120,14 +120,14 @@ fn the_log_in_use_is_that_of_the_smaller_generation() {
         assert!(!logs[active].is_empty() && logs[1 - active].is_empty());
         block_on(mdc.close()).expect("the medium works");
         assert_eq!(store.open_logs(), 0);
-        // At rest nothing is left to repair.
+        // When quiesced nothing is left to repair.
         let again = cut(&store);
         assert_eq!(open(&again).expect("whole").active().expect("open").id(), pair()[active]);
         assert!(again.erasures.borrow().is_empty());
     }
 }
 
-/// mpool-82: a pair in which neither log is known to be valid is refused, and stays as it is.
+/// mpool-82: a pair in which neither log is known to be valid is refused, and stays unchanged.
 #[test]
 fn a_bad_pair_is_refused() {
     for (generations, kinds, error) in [
@@ -201,7 +201,7 @@ fn an_mdc_is_read_like_its_log() {
     assert_eq!(content(&open(&store).expect("whole")), [b"one", b"two"]);
 }
 
-/// A compaction that fails closes the MDC; what it was before is found when it is opened again.
+/// A failed compaction closes the MDC; the state before it is found when it is reopened.
 #[test]
 fn a_failed_compaction_closes_and_loses_nothing() {
     for step in ["cstart", "cend", "erase"] {

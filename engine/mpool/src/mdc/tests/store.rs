@@ -21,7 +21,7 @@ pub(super) fn pair() -> [ObjectId; 2] {
     ObjectId::mdc_logs(Slot(1))
 }
 
-/// What is durable of a pair of logs.
+/// The durable state of a pair of logs.
 #[derive(Debug, Clone)]
 pub(super) struct Durable {
     pub images: [Vec<u8>; 2],
@@ -34,7 +34,7 @@ impl Durable {
     }
 }
 
-/// A store that remembers what was durable before and after each write and each erasure.
+/// A store that records the durable state before and after each write and each erasure.
 #[derive(Debug)]
 pub(super) struct Store {
     pub media: [Rc<MemoryMedia>; 2],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Containers with records that no pool would write, and what activation makes of them.
+//! Activation with containers whose records no pool would write.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::Pool;
 const MDC0: Slot = Slot(0);
 const MDC1: Slot = Slot(1);
 
-/// A zone that nothing uses in a new pool.
+/// A zone that is free in a new pool.
 const FREE_ZONE: u64 = 59;
 
 fn new_pool(format: MediaFormat) -> (World, Rc<Pool>) {
@@ -84,7 +84,7 @@ fn checkpoint(uniquifier: u64) -> Record {
     Record::IdCheckpoint(mblock_id(uniquifier, MDC1))
 }
 
-/// mpool-95: records that make sense together are applied in their order.
+/// mpool-95: consistent records are applied in order.
 #[test]
 fn the_net_effect_of_records_is_kept() {
     let [kept, gone, log] = [mblock_id(5, MDC1), mblock_id(6, MDC1), log_id(7, MDC1)];
@@ -106,12 +106,12 @@ fn the_net_effect_of_records_is_kept() {
     assert_eq!(pool.mlog_props(log).unwrap().generation, 4);
     assert!(pool.mblock_props(gone).is_err());
     let counts = pool.container(MDC1).counts.get();
-    // The root logs and these.
+    // The root logs and these objects.
     assert_eq!((counts.creates, counts.updates, counts.deletes, counts.erases), (2 + 4, 1, 2, 2));
     assert_eq!(pool.container(MDC1).last_uniquifier.get(), 512 + 255);
 }
 
-/// mpool-95: records of objects that are there already, that are not there, or that belong elsewhere.
+/// mpool-95: refuses records of objects that exist already, that do not exist, or that belong elsewhere.
 #[test]
 fn contradictions_between_records_are_refused() {
     let (id, other) = (mblock_id(5, MDC1), mblock_id(5, Slot(2)));
@@ -139,7 +139,7 @@ fn contradictions_between_records_are_refused() {
     }
 }
 
-/// mpool-95: what cannot be true of an object: an id that was never handed out, more bytes than it has room for.
+/// mpool-95: refuses impossible objects: an id that was never allocated, more bytes than fit.
 #[test]
 fn impossible_objects_are_refused() {
     assert_eq!(kind_of(MDC1, &[create(mblock_id(255, MDC1), FREE_ZONE)]), None);
@@ -152,7 +152,7 @@ fn impossible_objects_are_refused() {
     }
 }
 
-/// mpool-95, mpool-48: checkpoints grow strictly; an empty one may stand at the beginning.
+/// mpool-95, mpool-48: checkpoints grow strictly; an empty one may be the first.
 #[test]
 fn checkpoints_only_grow() {
     let empty = Record::IdCheckpoint(ObjectId(0));
@@ -186,13 +186,13 @@ fn newer_content_is_refused() {
     assert!(error.to_string().contains("MDC2"), "{error}");
 }
 
-/// A container that cannot be read to its end stays as it is when the activation has failed, however much of it looks like
-/// garbage to who has read the beginning.
+/// After a failed activation, a container that cannot be read to its end is unchanged, however much of its readable
+/// start looks like garbage.
 #[test]
 fn what_could_not_be_read_is_not_compacted() {
     let world = World::new();
     world.add("cap", 4096 * MIB);
-    // The garbage is to stay until the end.
+    // The garbage must stay until the end.
     let mut tunables = world.registry.tunables();
     tunables.set_no_alloc_mdcs(0);
     world.registry.set_tunables(tunables);
@@ -245,7 +245,7 @@ fn a_compaction_counts_its_records_anew() {
     assert_eq!(pool.container(slot).counts.get(), expected);
 }
 
-/// Tunables are written again when MDC0 is compacted, and are refused where the content has no place for them.
+/// Tunables are rewritten when MDC0 is compacted, and are refused where the content format has none.
 #[test]
 fn tunables_survive_a_compaction() {
     let wanted = BTreeMap::from([(KeptTunable::named("mdc_set").unwrap(), 7)]);
@@ -282,7 +282,7 @@ fn the_set_of_containers_is_checked() {
     ] {
         assert_eq!(kind_of(MDC0, &records), Some(kind), "{records:?}");
     }
-    // Of no effect: a power cut may have left it.
+    // Ignored: a power cut may have left it.
     assert_eq!(kind_of(MDC0, &[Record::McSpare { class: MediaClass::Staging, percent: 5 }]), None);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Appending to an open log, and the memory for it.
+//! Appending to an open log, and its buffers.
 
 use super::{Mlog, Position, State};
 use crate::error::{Kind, PoolError, Result};
@@ -13,7 +13,7 @@ pub(super) const SMALL_BUFFER_BYTES: usize = 16 << 10;
 /// Bytes of a flush buffer of a busy log.
 const LARGE_BUFFER_BYTES: usize = STALE_SCAN_BYTES;
 
-/// Gives a record up whose append was begun and not finished.
+/// Abandons a record whose append was begun and not finished.
 #[derive(Debug)]
 struct UnderWay<'a> {
     log: &'a Mlog,
@@ -29,14 +29,14 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Mlog {
-    /// Appends a record. With `sync` it is durable when this ends; else readers see it, and it becomes durable with a
-    /// later flush; when that fails, the next who asks for durability is told. Dropping the future before its end leaves
-    /// open whether the record is appended.
+    /// Appends a record. With `sync` it is durable when this ends; else readers see it at once, and a later flush makes
+    /// it durable; if that flush fails, the next caller that asks for durability gets the error. If the future is
+    /// dropped before its end, the record may or may not be appended.
     ///
     /// # Errors
-    /// LogFull: it does not fit any more; what was appended before is flushed. NotFound: the log is closed. Invalid:
-    /// a compaction must start first. Io: whether the record is on media is not known, and the log takes nothing more
-    /// until it is opened anew or erased.
+    /// LogFull: the record does not fit; everything appended before is flushed. NotFound: the log is closed. Invalid: a
+    /// compaction must start first. Io: it is unknown whether the record is on media, and the log takes nothing more
+    /// until it is reopened or erased.
     pub async fn append(&self, record: &[u8], sync: bool) -> Result<()> {
         let position = self.append_whole(record).await?;
         if sync {
@@ -64,7 +64,7 @@ impl Mlog {
         self.wait_for(position).await
     }
 
-    /// Appends CEND, durably and so everything before it.
+    /// Appends CEND, durably, and so everything before it.
     ///
     /// # Errors
     /// Invalid: there is no CSTART, or a CEND already. As for [`Mlog::append`].
@@ -80,7 +80,7 @@ impl Mlog {
             })
             .await?;
         let outcome = self.wait_for(position).await;
-        // A compaction is the one time when much is written at once.
+        // Only a compaction writes much at once.
         self.trim();
         outcome
     }
@@ -142,7 +142,7 @@ impl Mlog {
         }
     }
 
-    /// Waits until a buffer has become free.
+    /// Waits until a buffer is free.
     async fn make_room(&self) {
         match self.launch(false) {
             Some(flight) => flight.await,
@@ -150,12 +150,12 @@ impl Mlog {
         }
     }
 
-    /// What the caller is told. A full log is flushed first.
+    /// The error for the caller. A full log is flushed first.
     async fn refuse(&self, error: AppendError) -> PoolError {
         let object = self.id.to_string();
         match error {
             AppendError::LogFull => {
-                // What was appended before is to be durable all the same. If it is not, that comes first.
+                // Everything appended before must be durable all the same. If that fails, report it instead.
                 match self.sync().await {
                     Ok(()) => PoolError::new(Kind::LogFull, object, "it is full"),
                     Err(error) => error,
@@ -167,7 +167,7 @@ impl Mlog {
         }
     }
 
-    /// Sees to it that there are buffers, and large ones when more than a little is appended.
+    /// Ensures that there are buffers, and large ones when more than a little is appended.
     fn take_buffers(&self, state: &mut State, record_bytes: usize) -> Result<()> {
         let sector = self.geometry.sector_bytes;
         let capacity = usize::try_from(self.geometry.capacity_bytes()).unwrap_or(usize::MAX).max(sector);
@@ -179,7 +179,7 @@ impl Mlog {
         let present = state.writer.buffer_bytes();
         if present > 0 && present < large && !state.writer.fits_buffer(record_bytes) {
             if let Ok(buffer) = self.media.allocate(large) {
-                // What comes back is the smaller buffer.
+                // The returned buffer is the smaller one.
                 state.writer.supply(buffer);
             }
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Group commit: flush sets in flight, and those who wait for them.
+//! Group commit: flush sets in flight, and the callers that wait for them.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -16,20 +16,20 @@ use crate::device::IoBuf;
 use crate::error::{Kind, PoolError, Result};
 use crate::mlog::writer::{FlushSet, SetId};
 
-/// A flush set in flight. Whoever waits polls it.
+/// A flush set in flight. Every waiter polls it.
 pub(super) type Flight = Shared<LocalBoxFuture<'static, ()>>;
 
-/// Small flush sets in a row after which large buffers are given back.
+/// Consecutive small flush sets after which large buffers are freed.
 const QUIET_SETS: u32 = 16;
 
-/// How it ended for a waiter; empty while it has not.
+/// The outcome for a waiter; empty until then.
 type Ticket = Rc<OnceCell<Result<()>>>;
 
-/// Those who wait for durability, in the order of what they have appended.
+/// The callers that wait for durability, in the order of their appends.
 #[derive(Debug, Default)]
 pub(super) struct Tickets {
     waiting: VecDeque<(Position, Ticket)>,
-    /// Tickets that the last flush set completed.
+    /// The number of tickets that the last flush set completed.
     last_group: usize,
 }
 
@@ -40,7 +40,7 @@ impl Tickets {
         ticket
     }
 
-    /// Completes all up to `position`. Returns how many there were.
+    /// Completes all tickets up to `position`. Returns their number.
     fn complete(&mut self, position: Position, outcome: &Result<()>) -> usize {
         let group = self.waiting.iter().take_while(|(waited, _)| *waited <= position).count();
         for (_, ticket) in self.waiting.drain(..group) {
@@ -50,7 +50,7 @@ impl Tickets {
         group
     }
 
-    /// Completes all with a failure.
+    /// Fails all tickets.
     pub(super) fn fail(&mut self, error: &PoolError) {
         self.complete(Position(u64::MAX), &Err(error.clone()));
     }
@@ -91,8 +91,8 @@ impl Mlog {
                 return outcome.clone();
             }
             if std::mem::take(&mut first) && self.others_follow() {
-                // The last set completed several; those have been woken as well, and what they append now should go
-                // into one set.
+                // The last set completed several waiters; they have been woken as well, and their next appends should
+                // share one set.
                 yield_once().await;
                 continue;
             }
@@ -107,8 +107,8 @@ impl Mlog {
         self.flight.borrow().is_none() && self.state.borrow().tickets.last_group > 1
     }
 
-    /// The flight under way, or that of the next flush set; none when there is nothing to write. With `partial` also
-    /// a buffer that is not full is written.
+    /// The flush set in flight, or the next one; none when there is nothing to write. With `partial` a buffer that is
+    /// not full is written too.
     pub(super) fn launch(&self, partial: bool) -> Option<Flight> {
         let mut flight = self.flight.borrow_mut();
         if flight.is_none() {
@@ -163,7 +163,7 @@ impl Mlog {
         }
     }
 
-    /// Gives the memory of a log at rest back. It is taken anew when it is needed.
+    /// Frees the buffers of an idle log. They are allocated again when needed.
     pub fn trim(&self) {
         self.state.borrow_mut().writer.release_buffers();
     }
@@ -176,7 +176,7 @@ impl Mlog {
         }
     }
 
-    /// Begins the flight of a full buffer, if there is one, and does not wait for it.
+    /// Starts the flush of a full buffer, if there is one, without waiting for it.
     pub(super) async fn kick(&self) {
         if let Some(mut flight) = self.launch(false) {
             let _ = futures::poll!(&mut flight);
@@ -184,7 +184,7 @@ impl Mlog {
     }
 }
 
-/// Lets other tasks of the thread go first.
+/// Lets other tasks of the thread run first.
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|context| {

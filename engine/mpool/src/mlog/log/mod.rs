@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An open log, shared by all who have it open.
+//! An open log, shared by all its openers.
 //!
 //! Any number of appends may wait at once. Those that want durability are committed as a group: while one flush set is
-//! in flight the others collect in the next, and all of one set are completed together. The flight is a future that
-//! every waiter polls, so there is no task, and a waiter that goes away stops nothing.
+//! in flight the others collect in the next, and all of one set complete together. The flush set in flight is a future
+//! that every waiter polls, so there is no task, and a cancelled waiter stops nothing.
 //!
-//! Invariants: one flush set is in flight at most; its outcome is taken in even when nobody waits for it any more;
-//! nothing is written for a new generation before the last write of the old one has ended; when a flush set has failed,
-//! nothing is appended before the log is opened anew or erased ([`super::writer`] says why), so whoever is told that a
-//! record is durable has all records before it; what was found at the opening is durable before anything is written.
+//! Invariants: at most one flush set is in flight; its outcome is recorded even when no waiter is left; nothing is
+//! written for a new generation before the last write of the old one has ended; after a failed flush set nothing is
+//! appended before the log is reopened or erased ([`super::writer`] says why), so if a record was reported durable, all
+//! records before it are; everything found when the log was opened is durable before anything is written.
 //!
-//! Who appends without asking for durability, and what covers it:
-//! * a container of the pool's metadata: all records of a batch but the last, which is durable and so covers the others;
-//!   and the state that a compaction writes, covered by its end marker;
+//! Callers that append without `sync`, and what makes those records durable:
+//! * a container of the pool's metadata: all records of a batch but the last, which is durable and so covers the
+//!   others; and the state that a compaction writes, covered by its end marker;
 //! * the catalog of volumes: the state that a compaction writes, covered by its end marker;
 //! * the inventory of a volume: as a container.
 //!
-//! None of them counts on a record before what covers it has ended well. All keep in memory, too, what the log says, and so
-//! can write it anew into the other log of their pair. The history of an index waits for every record. So does the recovery
-//! journal, whose framer is the same: it commits nothing behind a set that failed, and ends the use of its volume then.
+//! None of them relies on a record before the covering append has succeeded. All keep the log's content in memory, too,
+//! and so can rewrite it into the other log of their pair. The history of an index waits for every record. So does the
+//! recovery journal, which uses the same framer: it commits nothing behind a failed set, and then ends the use of its
+//! volume.
 //!
 //! Differs from mpool: there is a call to flush ([`Mlog::sync`]); operations of one log are serialised whatever
 //! SKIP_SER says, because that costs nothing here.
@@ -50,18 +51,18 @@ use crate::device::IoBuf;
 use crate::error::{Kind, PoolError, Result};
 use crate::ids::ObjectId;
 
-/// Which log it is.
+/// Identifies the log to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogIdentity {
-    /// Its name.
+    /// The id of the log in the pool.
     pub id: ObjectId,
-    /// What its blocks are marked with.
+    /// The UUID in its blocks.
     pub uuid: Uuid,
-    /// Its present generation.
+    /// The present generation of the log.
     pub generation: u64,
 }
 
-/// How a log is opened.
+/// The flags of an open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OpenFlags {
     /// COMPACT_SEM: a log that is not empty begins with CSTART and has a CEND.
@@ -93,38 +94,38 @@ pub struct Mlog {
     flight: RefCell<Option<Flight>>,
     appending: Mutex<()>,
     reading: Mutex<ReadSide>,
-    /// Its last erasure is in doubt: what is appended now may be lost.
+    /// The last erasure is in doubt: records appended now may be lost.
     frozen: Cell<bool>,
-    /// Flush sets that ended so far.
+    /// The number of flush sets that have ended.
     flushes: Cell<u64>,
-    /// What was found when it was opened may be in a volatile cache only: its write had failed, or its writer died. It is
+    /// The content found at the open may be in a volatile cache only: its write had failed, or its writer died. It is
     /// flushed before the first set.
     found_unflushed: Cell<bool>,
 }
 
-/// What changes together.
+/// The state that changes together.
 #[derive(Debug)]
 struct State {
     open: bool,
     generation: u64,
-    /// Changes when the writer is replaced: what was in flight for the old one does not concern the new.
+    /// Changes when the writer is replaced: a flush set in flight for the old writer does not concern the new one.
     incarnation: u64,
     writer: LogWriter<IoBuf>,
-    /// Where CSTART and CEND are; 0 when recovery has found them.
+    /// The positions of CSTART and CEND; 0 if recovery has found them.
     cstart: Option<Position>,
     cend: Option<Position>,
     tickets: Tickets,
-    /// The earliest place that the end went back to since a reader looked.
+    /// The lowest place to which the end went back since a reader checked.
     rolled_back: Option<Place>,
-    /// Small flush sets in a row.
+    /// The number of consecutive small flush sets.
     quiet: u32,
 }
 
 impl Mlog {
-    /// Opens a log: reads all of it, or as much as was used and 1 MiB more.
+    /// Opens a log: reads all of it, or the used part and 1 MiB more.
     ///
     /// # Errors
-    /// CorruptLog; Unfinished: a compaction into it was interrupted; Io; NoMemory; Invalid: the medium's sectors.
+    /// CorruptLog; Unfinished: a compaction into it was interrupted; Io; NoMemory; Invalid: unsupported sectors.
     pub async fn open(
         media: Rc<dyn LogMedia>,
         identity: LogIdentity,
@@ -163,43 +164,44 @@ impl Mlog {
         Ok(log)
     }
 
-    /// Its name.
+    /// The id of the log in the pool.
     #[must_use]
     pub fn id(&self) -> ObjectId {
         self.id
     }
 
-    /// Its present generation.
+    /// The present generation, which an erasure changes.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.state.borrow().generation
     }
 
-    /// The flags of the first who opened it.
+    /// The flags of the first opener.
     #[must_use]
     pub fn flags(&self) -> OpenFlags {
         self.flags
     }
 
-    /// There is no record and no marker in it.
+    /// True when the log has no record and no marker.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.state.borrow().writer.is_empty()
     }
 
-    /// It was not closed.
+    /// True until the log is closed.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.state.borrow().open
     }
 
-    /// A flush has failed: it takes nothing more until it is opened anew or erased. What was durable can be read.
+    /// True after a failed flush: the log takes nothing more until it is reopened or erased. Durable records can be
+    /// read.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.state.borrow().writer.has_failed()
     }
 
-    /// Bytes in use, and bytes there are. "0 of 0" once it is closed.
+    /// Bytes used and total bytes; "0 of 0" once the log is closed.
     #[must_use]
     pub fn fill(&self) -> (u64, u64) {
         let state = self.state.borrow();
@@ -209,28 +211,28 @@ impl Mlog {
         (state.writer.consumed_bytes(), self.geometry.capacity_bytes())
     }
 
-    /// Bytes that records and their descriptors of so many bytes take when they follow each other.
+    /// Bytes of the log that contiguous records take whose bytes, including descriptors, are `bytes`.
     #[must_use]
     pub fn packed_bytes(&self, bytes: u64) -> u64 {
         self.geometry.packed_bytes(bytes)
     }
 
-    /// Bytes of the longest record that fits; none when not even a marker does.
+    /// Bytes of the longest record that fits; none when not even a marker fits.
     #[must_use]
     pub fn room(&self) -> Option<u64> {
         self.state.borrow().writer.room()
     }
 
-    /// Flush sets that ended since it was opened.
+    /// Flush sets that have ended since the log was opened.
     #[must_use]
     pub fn flushes(&self) -> u64 {
         self.flushes.get()
     }
 
-    /// Whether the log may be used by one more who asks for `flags`.
+    /// Checks whether another opener may use the log with `flags`.
     ///
     /// # Errors
-    /// Invalid: a flag that the first who opened it did not ask for.
+    /// Invalid: a flag that the first opener did not set.
     pub fn check_flags(&self, flags: OpenFlags) -> Result<()> {
         if self.flags.contains(flags) {
             return Ok(());
@@ -238,8 +240,8 @@ impl Mlog {
         Err(self.invalid("it is open without a flag that is asked for now"))
     }
 
-    /// Empties the log: it was erased, its blocks of older generations count for nothing. What was not durable is
-    /// gone, and who waits for it is told. Reading must begin anew.
+    /// Empties the log after its erasure: blocks of older generations do not count. Everything that was not durable is
+    /// lost, and its waiters get an error. Readers must rewind.
     pub fn reset(&self, generation: u64) {
         let mut state = self.state.borrow_mut();
         let stamp = Stamp { uuid: self.uuid, generation };
@@ -253,10 +255,10 @@ impl Mlog {
         old.tickets.fail(&self.invalid("it was erased"));
     }
 
-    /// Closes it: writes what is not on media yet, and gives its memory back. Closing it again does nothing.
+    /// Closes the log: writes buffered records, and frees its memory. Closing again does nothing.
     ///
     /// # Errors
-    /// Io: what was appended without waiting for durability is lost. The log is closed all the same.
+    /// Io: records appended without `sync` are lost. The log is closed all the same.
     pub async fn close(&self) -> Result<()> {
         if !self.is_open() {
             return Ok(());
@@ -266,7 +268,7 @@ impl Mlog {
         outcome
     }
 
-    /// Closes it without writing what is not on media yet: it is to be deleted.
+    /// Closes the log without writing buffered records, because it is to be deleted.
     pub async fn abandon(&self) {
         let generation = self.generation();
         self.reset(generation);
@@ -275,7 +277,7 @@ impl Mlog {
         self.reading.lock().await.drop_cache();
     }
 
-    /// Whether it refuses appends, because an erasure failed that may be on media.
+    /// Makes the log refuse appends, or take them again: an erasure has failed that may be on media.
     pub fn set_frozen(&self, frozen: bool) {
         self.frozen.set(frozen);
     }
@@ -294,7 +296,7 @@ impl Mlog {
         Err(PoolError::new(Kind::NotFound, self.id.to_string(), "it is not open"))
     }
 
-    /// It is open and takes what is appended.
+    /// Checks that the log is open and takes appends.
     fn check_usable(&self, state: &State) -> Result<()> {
         self.check_open(state)?;
         match state.writer.has_failed() {
@@ -341,7 +343,7 @@ async fn wipe_header(media: &dyn LogMedia, at: u64) -> Result<()> {
 /// Most bytes of a container's log that are kept when it is opened: it is going to be read.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// Reads a log and finds its end. Returns the blocks of a container as well, if they are not too many.
+/// Reads a log and finds its end. Also returns the blocks of a container, if there are not too many.
 async fn recover(media: &dyn LogMedia, config: ScanConfig, object: &str) -> Result<(Recovered, Option<Cache>)> {
     let mut scan = Scan::new(config);
     let mut kept = config.compact_sem.then(Vec::new);

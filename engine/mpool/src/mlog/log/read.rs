@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Reading an open log. There is one iterator, shared by all who have the log open.
+//! Reading an open log. All openers share one read position.
 
 use core::ops::Range;
 
@@ -22,12 +22,12 @@ pub enum NextError {
     /// EOVERFLOW: the buffer is too small; the record stays the next one.
     #[error("{object}: the next record has {needed} bytes")]
     TooSmall {
-        /// The log.
+        /// The id of the log.
         object: String,
         /// Bytes of the record.
         needed: usize,
     },
-    /// Anything else. Reading must begin anew.
+    /// Any other failure. The reader must rewind.
     #[error(transparent)]
     Failed(#[from] PoolError),
 }
@@ -43,7 +43,7 @@ impl From<NextError> for PoolError {
     }
 }
 
-/// The iterator and what it has read ahead.
+/// The read position, and blocks that were read ahead.
 #[derive(Debug)]
 pub(super) struct ReadSide {
     reader: Reader,
@@ -59,10 +59,10 @@ pub(super) struct Cache {
     pub(super) memory: Memory,
 }
 
-/// Where their bytes are.
+/// The memory of cached blocks.
 #[derive(Debug)]
 pub(super) enum Memory {
-    /// In a buffer that they were read into.
+    /// A buffer that they were read into.
     Read(IoBuf),
     /// Kept since the log was opened.
     Kept(Vec<u8>),
@@ -87,7 +87,7 @@ impl ReadSide {
     }
 }
 
-/// What to do for the next block.
+/// The next action of a read.
 enum Next {
     End,
     Taken(Taken),
@@ -96,7 +96,7 @@ enum Next {
 }
 
 impl Mlog {
-    /// Starts reading at the first record.
+    /// Sets the read position to the first record.
     ///
     /// # Errors
     /// NotFound: the log is closed.
@@ -107,37 +107,39 @@ impl Mlog {
         state.rolled_back = None;
         let stamp = Stamp { uuid: self.uuid, generation: state.generation };
         let reader = Reader::new(stamp, self.geometry, self.flags.compact_sem, self.accept_v1);
-        // What was kept at the opening is for who reads from the beginning.
+        // Blocks kept from the open are for the first read from the start.
         let same = side.valid && side.generation == state.generation;
         let cache = side.cache.take_if(|cache| same && matches!(cache.memory, Memory::Kept(_)));
         *side = ReadSide::new(reader, state.generation, cache);
         Ok(())
     }
 
-    /// The next record, and its length; none at the end of the log. Records that are appended later follow then.
+    /// Reads the next record and returns its length; none at the end of the log. Records that are appended later can be
+    /// read then.
     ///
     /// # Errors
-    /// TooSmall: `buffer` is; the record is still the next one. Otherwise reading must begin anew: CorruptLog; Io;
-    /// Invalid: the log was erased, or what was read was lost with a failed flush; NotFound: the log is closed.
+    /// TooSmall: `buffer` is too small; the record is still the next one. After any other error the reader must rewind:
+    /// CorruptLog; Io; Invalid: the log was erased, or records already read were lost with a failed flush; NotFound:
+    /// the log is closed.
     pub async fn next(&self, buffer: &mut [u8]) -> core::result::Result<Option<usize>, NextError> {
         self.read(Sink::Slice(buffer)).await
     }
 
-    /// The next record, of at most `max_bytes`; none at the end of the log.
+    /// Reads the next record, of at most `max_bytes`; none at the end of the log.
     ///
     /// # Errors
-    /// Overflow: it has more; it is still the next one. As for [`Mlog::next`].
+    /// Overflow: the record is longer; it is still the next one. As for [`Mlog::next`].
     pub async fn next_vec(&self, max_bytes: usize) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         let length = self.read(Sink::Growing { bytes: &mut bytes, max: max_bytes }).await?;
         Ok(length.map(|_| bytes))
     }
 
-    /// Hands all records from here on, of at most `max_bytes` each, to `take`, in one piece of memory. Who reads a record at
-    /// a time pays for the lock and the memory of each.
+    /// Passes all records from here on, of at most `max_bytes` each, to `take`, in one buffer. Reading record by record
+    /// would cost a lock and an allocation for each.
     ///
     /// # Errors
-    /// As for [`Mlog::next_vec`]; what `take` returns. The record that it did not take is not the next one any more.
+    /// As for [`Mlog::next_vec`]; the error of `take`. The record that `take` refused is not the next one any more.
     pub async fn read_on(&self, max_bytes: usize, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut bytes = vec![0; max_bytes];
         let mut side = self.reading.lock().await;
@@ -189,7 +191,7 @@ impl Mlog {
         }
     }
 
-    /// Goes on as far as it can without waiting.
+    /// Continues as far as possible without waiting.
     fn advance(&self, side: &mut ReadSide, sink: &mut Sink<'_>) -> core::result::Result<Next, NextError> {
         let mut state = self.state.borrow_mut();
         self.check_open(&state)?;

@@ -6,7 +6,7 @@ use crate::mlog::testing::{record, scan_in_pieces, PureLog, STAMP};
 use crate::mlog::writer::Policy;
 use crate::testing::Random;
 
-/// A block with one record of so many bytes.
+/// A block with one record.
 fn block(ids: (u32, u32), format: LogFormat) -> Vec<u8> {
     block_of(STAMP, ids, format)
 }
@@ -40,7 +40,7 @@ fn an_unused_log_is_empty() {
     }
 }
 
-/// mpool-62: the log ends at the first block that does not go on the chain: garbage, zeros, ones, another log's, an
+/// mpool-62: the log ends at the first block that does not continue the chain: garbage, zeros, ones, another log's, an
 /// older generation's, an older set's, a torn one.
 #[test]
 fn the_log_ends_where_the_chain_does() {
@@ -106,7 +106,7 @@ fn blocks_of_version_1_count_only_where_they_may() {
     assert_eq!(scan_in_pieces(&image, config(1), 512), Err(unknown));
     let found = scan_in_pieces(&image, ScanConfig { accept_v1: true, ..config(1) }, 512);
     assert_eq!(found.map(|found| found.blocks), Ok(1));
-    // A log that was begun before its pool was converted goes on in version 2.
+    // A log that was begun before its pool was converted continues in version 2.
     let both = [image, v2((1, 2))].concat();
     let found = scan_in_pieces(&both, ScanConfig { accept_v1: true, ..config(2) }, 512);
     assert_eq!(found.map(|found| found.blocks), Ok(2));
@@ -171,7 +171,7 @@ fn a_dead_set_is_not_attached_again() {
     assert_eq!(log.block(5).0, SetIds { previous: 7, current: 7 }, "the dead block is there");
     assert_eq!(log.records().last(), Some(&record(8, 10)));
 
-    // Without the scan the dead set's id is used again, and its last block goes on the chain.
+    // Without the scan the dead set's id is reused, and its last block continues the chain.
     let mut log = log.reopen_as(&Recovered { next_set: 7, ..recovered });
     log.append_flushed(&record(8, 10));
     assert!(log.content().is_err());
@@ -205,6 +205,6 @@ fn damage_is_told_from_the_end() {
         assert_eq!(scan(rotten, true), Err(error), "block {rotten}");
         assert_eq!(scan(rotten, false).map(|found| found.blocks), Ok(rotten as u64), "block {rotten}");
     }
-    // The last set may have been cut off as well.
+    // The last set may have been interrupted as well.
     assert_eq!(scan(3, true).map(|found| found.blocks), Ok(3));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Filling a buffer with chunks, and closing it to a flush set.
+//! Fills a buffer with chunks, and closes it as a flush set.
 
 use super::{Filling, LogWriter, Policy, Progress, Sealed, SetId, SetState};
 use crate::mlog::block::{self, SetIds, HEADER_BYTES};
@@ -9,7 +9,7 @@ use crate::mlog::media::FlushMemory;
 use crate::mlog::record::{ChunkType, Descriptor, DESCRIPTOR_BYTES};
 
 impl<B: FlushMemory> LogWriter<B> {
-    /// Bytes of the longest record that fits into the free buffers; none when not even a descriptor does.
+    /// Bytes of the longest record that fits the free buffers; none when not even a descriptor fits.
     pub(super) fn buffer_room(&self) -> Option<u64> {
         let free = self.slots.len() - self.sealed.len() - usize::from(self.filling.is_some());
         let blocks_of = |slot: usize| {
@@ -23,7 +23,7 @@ impl<B: FlushMemory> LogWriter<B> {
         self.room_in(filling_blocks + free_blocks)
     }
 
-    /// Bytes of the longest record that fits into so many blocks, the one at the end among them.
+    /// Bytes of the longest record that fits `blocks` blocks, including the one at the end.
     pub(super) fn room_in(&self, blocks: u64) -> Option<u64> {
         let later = blocks.checked_sub(1)?.saturating_mul(self.config.geometry.payload_bytes());
         match self.sector_bytes().checked_sub(self.end.byte)?.checked_sub(DESCRIPTOR_BYTES) {
@@ -32,7 +32,7 @@ impl<B: FlushMemory> LogWriter<B> {
         }
     }
 
-    /// Puts `rest` of the record under way into the free buffers, as far as it fits.
+    /// Puts `rest` of the current record into the free buffers, as far as it fits.
     pub(super) fn put_record(&mut self, rest: &[u8]) -> Progress {
         let mut taken = 0;
         loop {
@@ -59,7 +59,7 @@ impl<B: FlushMemory> LogWriter<B> {
         }
     }
 
-    /// Makes place for a descriptor. Bytes that can follow it in its block; none when no buffer is free.
+    /// Makes room for a descriptor. Returns the bytes that can follow it in its block; none when no buffer is free.
     fn chunk_space(&mut self) -> Option<usize> {
         if self.filling.is_none() {
             self.begin_filling()?;
@@ -75,7 +75,7 @@ impl<B: FlushMemory> LogWriter<B> {
         self.sector_bytes() - self.end.byte < DESCRIPTOR_BYTES
     }
 
-    /// Puts a chunk at the end. The caller has seen that there is room.
+    /// Puts a chunk at the end. The caller has checked that there is room.
     pub(super) fn put_chunk(&mut self, kind: ChunkType, total_bytes: u32, payload: &[u8]) {
         let space = self.chunk_space();
         assert!(space.is_some_and(|space| payload.len() <= space), "the caller has seen that there is room");
@@ -99,7 +99,7 @@ impl<B: FlushMemory> LogWriter<B> {
         self.next_slot = (slot + 1) % self.slots.len();
         self.filling = Some(Filling { slot, first_block: self.end.block, start: self.end });
         if let Some(buffer) = &mut self.slots[slot] {
-            // Behind `end` the tail is zero, and so is all of it for a new block, but for the header's place.
+            // The tail is zero behind `end`; for a new block all of it is zero, including the place of the header.
             buffer.bytes_mut()[..self.tail.len()].copy_from_slice(&self.tail);
         }
         Some(())
@@ -114,7 +114,7 @@ impl<B: FlushMemory> LogWriter<B> {
         &mut buffer.bytes_mut()[at..at + sector]
     }
 
-    /// Closes the filling buffer when no chunk fits into it any more.
+    /// Closes the filling buffer when no further chunk fits.
     pub(super) fn seal_when_full(&mut self) {
         let Some(filling) = &self.filling else { return };
         let used = (self.end.block - filling.first_block + 1) as usize * self.sector_bytes();
@@ -177,8 +177,8 @@ impl<B: FlushMemory> LogWriter<B> {
         sealed.or(filling).unwrap_or(self.end.block)
     }
 
-    /// The records of block `number`, behind space for a header, when they are in the writer's hands. A block from
-    /// [`LogWriter::final_blocks`] on that is not is in a set on its way.
+    /// The records of block `number`, behind space for a header, if the block is in the writer's memory. A block from
+    /// [`LogWriter::final_blocks`] on that is not in memory is in a set in flight.
     #[must_use]
     pub fn in_memory(&self, number: u64) -> Option<&[u8]> {
         let sector = self.sector_bytes();

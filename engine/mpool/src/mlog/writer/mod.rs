@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The framer: puts records into blocks and blocks into flush sets.
+//! The framer: frames records into blocks, and blocks into flush sets.
 //!
 //! A state machine without I/O, and without allocation once it is built. The owner appends, takes flush sets, writes
-//! each durably at its place in the log, and says how that ended. It serves every log: the ordinary ones of
+//! each durably at its place in the log, and reports the outcome. It serves every log: the ordinary ones of
 //! [`super::Mlog`] and a shard's recovery journal.
 //!
 //! ```text
@@ -14,20 +14,20 @@
 //!
 //! Invariants:
 //! * Flush sets settle in order: a record is durable when its set and all earlier ones are. When a set has failed, it
-//!   and everything after it is lost, and the end of the log goes back to where the set began.
-//! * After a loss nothing is appended or written any more: the log has to be opened anew, or erased. So no record is ever
+//!   and everything after it is lost, and the end of the log returns to where the set began.
+//! * After a loss nothing is appended or written any more: the log must be reopened, or erased. So no record is ever
 //!   durable while one before it is missing.
-//! * At most 1 MiB from the first set that has not settled can be on media, which is how far recovery looks for stale
-//!   blocks ([`super::geometry::STALE_SCAN_BYTES`]).
-//! * A record that is not complete has filled its buffer up; so whatever comes after it starts a block.
+//! * At most 1 MiB from the first unsettled set on can be on media, which is how far recovery searches for stale blocks
+//!   ([`super::geometry::STALE_SCAN_BYTES`]).
+//! * An incomplete record has filled its buffer; so whatever comes after it starts a block.
 //!
-//! Differs from the specification: blocks before a set's first one are never written again, so that there is no page to
-//! be read after a reopen; with [`Policy::Fresh`] also the last one is not. There the log goes on after a failed flush,
-//! from where it was; records that were acknowledged without being durable are missing then, before others that are, and
-//! nobody is told. Writing the set again later would mend that, but would also make durable what its appender was told
-//! had failed, and has undone since: a new object whose space is somebody else's by now. The drive tries a write again
-//! while the appender still waits; what fails in spite of that ends the use of the log, and who keeps state in it writes
-//! that state anew somewhere else.
+//! Differs from the specification: blocks before a set's first one are never rewritten, so that no page need be read
+//! after a reopen; with [`Policy::Fresh`] the last one is not rewritten either. In the specification the log continues
+//! after a failed flush, from where it was; then records that were acknowledged without being durable are missing
+//! before others that are durable, without any notice. Writing the failed set again later would repair that, but would
+//! also make records durable whose appender was told that they had failed, and has undone them since: a new object
+//! whose space belongs to another by now. The drive retries a write while the appender still waits; a failure in spite
+//! of that ends the use of the log, and an owner that keeps state in the log rewrites that state elsewhere.
 
 mod fill;
 mod sets;
@@ -46,17 +46,17 @@ use super::scan::Recovered;
 
 pub use types::{AppendError, FlushSet, Policy, Position, Progress, SetId, Settled, WriterConfig};
 
-/// Flush-set ids that are left when a log counts as full: more than the sets of its longest record.
+/// Remaining flush-set ids at which a log counts as full: more than the sets of its longest record.
 const SPARE_SET_IDS: u64 = 1 << 24;
 
-/// A set on its way.
+/// A closed set, not settled yet.
 #[derive(Debug)]
 struct Sealed {
     id: SetId,
     slot: usize,
     first_block: u64,
     bytes: usize,
-    /// Where the end goes back to if it fails.
+    /// Where the end returns to if the set fails.
     start: Place,
     last: Position,
     state: SetState,
@@ -78,7 +78,7 @@ struct Filling {
     start: Place,
 }
 
-/// A record under way.
+/// An incomplete record.
 #[derive(Debug)]
 struct Partial {
     total: u32,
@@ -90,21 +90,21 @@ struct Partial {
 #[derive(Debug)]
 pub struct LogWriter<B> {
     config: WriterConfig,
-    /// `wsoff` and `aoff`: where the next chunk goes.
+    /// `wsoff` and `aoff`: the place of the next chunk.
     end: Place,
     /// `pfsetid`: the id that the first block of the next set names.
     previous_set: u32,
-    /// `cfsetid`: the next set's.
+    /// `cfsetid`: the id of the next set.
     next_set: u64,
     slots: Box<[Option<B>]>,
     next_slot: usize,
     next_id: u64,
     sealed: VecDeque<Sealed>,
     filling: Option<Filling>,
-    /// The block at `end`, when it is partly filled and not in the filling buffer.
+    /// The block at `end`, if it is partly filled and not in the filling buffer.
     tail: Box<[u8]>,
     partial: Option<Partial>,
-    /// What precedes `end` is the beginning of a record that was given up.
+    /// The data before `end` is the start of an abandoned record.
     torn: bool,
     appended: Position,
     durable: Position,
@@ -113,10 +113,10 @@ pub struct LogWriter<B> {
 }
 
 impl<B: FlushMemory> LogWriter<B> {
-    /// A writer that goes on where recovery has found the end of a log. It has no buffers yet.
+    /// A writer that continues at the end that recovery has found. It has no buffers yet.
     ///
     /// # Panics
-    /// When `config` contradicts itself.
+    /// If `config` contradicts itself.
     #[must_use]
     pub fn new(config: WriterConfig, recovered: &Recovered) -> LogWriter<B> {
         assert!(config.buffers >= 2, "one buffer is filled while another is written");
@@ -147,7 +147,7 @@ impl<B: FlushMemory> LogWriter<B> {
     /// Appends a record as a whole, or not at all.
     ///
     /// # Errors
-    /// LogFull; Busy: it does not fit into the free buffers now; Failed.
+    /// LogFull; Busy: the record does not fit the free buffers now; Failed.
     pub fn append(&mut self, record: &[u8]) -> Result<Position, AppendError> {
         self.admit(record.len())?;
         if self.buffer_room().is_none_or(|room| (record.len() as u64) > room) {
@@ -159,7 +159,7 @@ impl<B: FlushMemory> LogWriter<B> {
         }
     }
 
-    /// Begins a record and takes what the free buffers hold of it. When that is not all, the record is under way:
+    /// Begins a record and takes as much as fits the free buffers. If that is not all, the record is incomplete:
     /// [`LogWriter::feed`] takes the rest, and nothing else can be appended before.
     ///
     /// # Errors
@@ -172,7 +172,7 @@ impl<B: FlushMemory> LogWriter<B> {
         Ok(self.start(record))
     }
 
-    /// Takes more of the record under way: `rest` is all of it that was not taken yet.
+    /// Takes more of the incomplete record: `rest` is everything not taken yet.
     ///
     /// # Errors
     /// Failed: the record is lost. Busy: no buffer is free.
@@ -185,14 +185,14 @@ impl<B: FlushMemory> LogWriter<B> {
         Ok(self.put_record(rest))
     }
 
-    /// Gives up the record under way. Readers skip what there is of it.
+    /// Abandons the incomplete record. Readers skip its start.
     pub fn abandon(&mut self) {
         if self.partial.take().is_some() {
             self.torn = true;
         }
     }
 
-    /// Appends CSTART. It is the first of everything in a log.
+    /// Appends CSTART, which must be the first record of a log.
     ///
     /// # Errors
     /// Misplaced: the log is not empty. LogFull; Busy; Failed.
@@ -200,10 +200,10 @@ impl<B: FlushMemory> LogWriter<B> {
         self.append_marker(ChunkType::CompactionStart, self.end == Place::start_of(0))
     }
 
-    /// Appends CEND.
+    /// Appends CEND, after the last record of a compaction.
     ///
     /// # Errors
-    /// Misplaced: the end of a record given up is missing before it. LogFull; Busy; Failed.
+    /// Misplaced: it would follow an abandoned record. LogFull; Busy; Failed.
     pub fn append_compaction_end(&mut self) -> Result<Position, AppendError> {
         self.append_marker(ChunkType::CompactionEnd, !self.torn)
     }
@@ -220,7 +220,7 @@ impl<B: FlushMemory> LogWriter<B> {
         Ok(self.accept())
     }
 
-    /// Checks everything about a record but the free buffers.
+    /// Checks everything about a record except the free buffers.
     fn admit(&self, bytes: usize) -> Result<(), AppendError> {
         if self.failed {
             return Err(AppendError::Failed);
@@ -241,7 +241,7 @@ impl<B: FlushMemory> LogWriter<B> {
         self.put_record(record)
     }
 
-    /// Numbers what was appended just now.
+    /// Numbers the record or marker that has just been appended.
     fn accept(&mut self) -> Position {
         self.torn = false;
         self.appended.0 += 1;
@@ -249,37 +249,37 @@ impl<B: FlushMemory> LogWriter<B> {
         self.appended
     }
 
-    /// A flush set was lost: nothing is appended or written any more.
+    /// True when a flush set was lost: nothing is appended or written any more.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.failed
     }
 
-    /// Everything up to here was appended.
+    /// The position of the last record or marker that was appended.
     #[must_use]
     pub fn appended(&self) -> Position {
         self.appended
     }
 
-    /// Everything up to here is durable.
+    /// The position up to which everything is durable.
     #[must_use]
     pub fn durable(&self) -> Position {
         self.durable
     }
 
-    /// A record is under way.
+    /// True while a record is incomplete.
     #[must_use]
     pub fn mid_record(&self) -> bool {
         self.partial.is_some()
     }
 
-    /// Bytes of the longest record that fits into the log (`dmax`); none when not even a marker does.
+    /// Bytes of the longest record that fits the log (`dmax`); none when not even a marker fits.
     #[must_use]
     pub fn room(&self) -> Option<u64> {
         self.config.geometry.room(self.end)
     }
 
-    /// Where the next record goes.
+    /// The place of the next record.
     #[must_use]
     pub fn end(&self) -> Place {
         self.end
@@ -291,7 +291,7 @@ impl<B: FlushMemory> LogWriter<B> {
         (self.previous_set, self.next_set)
     }
 
-    /// Bytes of the log that are in use.
+    /// Bytes of the log in use.
     #[must_use]
     pub fn consumed_bytes(&self) -> u64 {
         let geometry = self.config.geometry;
@@ -299,7 +299,7 @@ impl<B: FlushMemory> LogWriter<B> {
         whole.saturating_add(self.end.byte as u64).min(geometry.capacity_bytes())
     }
 
-    /// Nothing was ever appended, or found by recovery.
+    /// True when nothing was ever appended, or found by recovery.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.end == Place::start_of(0)

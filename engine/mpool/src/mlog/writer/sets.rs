@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Flush sets on their way, and the buffers that they live in.
+//! Flush sets in flight, and their buffers.
 
 use super::{FlushSet, LogWriter, Position, SetId, SetState, Settled};
 use crate::mlog::geometry::STALE_SCAN_BYTES;
 use crate::mlog::media::FlushMemory;
 
 impl<B: FlushMemory> LogWriter<B> {
-    /// A flush set to be written now. Without `partial` only when a buffer is full; with it also when anything at all
-    /// was appended. None: nothing to write, or enough in flight, or a set has failed.
+    /// Takes a flush set to be written now. Without `partial` only when a buffer is full; with it also when anything
+    /// was appended. None: there is nothing to write, enough is in flight, or a set has failed.
     pub fn next_flush(&mut self, partial: bool) -> Option<FlushSet<B>> {
         if self.failed || self.failing() {
             return None;
         }
-        // What has ended behind a set in flight counts as in flight: it has not settled.
+        // A completed set behind one in flight counts as in flight: it has not settled.
         let unsettled = self.sealed.iter().filter(|set| set.state != SetState::Ready).count();
         if unsettled >= self.config.max_in_flight {
             return None;
@@ -28,10 +28,10 @@ impl<B: FlushMemory> LogWriter<B> {
         Some(FlushSet { id: set.id, at: set.first_block * sector, buffer, range: 0..set.bytes })
     }
 
-    /// A flush set has ended: durable when `ok`. Sets may end in any order.
+    /// Records the end of a flush set: durable when `ok`. Sets may end in any order.
     ///
     /// # Panics
-    /// When the set is not in flight.
+    /// If the set is not in flight.
     pub fn flushed(&mut self, id: SetId, buffer: B, ok: bool) -> Settled {
         let set = self.sealed.iter_mut().find(|set| set.id == id).expect("the set is in flight");
         assert_eq!(set.state, SetState::InFlight, "a set ends once");
@@ -46,14 +46,14 @@ impl<B: FlushMemory> LogWriter<B> {
         Settled { durable: self.durable, lost }
     }
 
-    /// A set has failed and not all have ended since.
+    /// True when a set has failed and others are still in flight.
     #[must_use]
     pub fn failing(&self) -> bool {
         self.sealed.iter().any(|set| set.state == SetState::Failed)
     }
 
-    /// When the first set that has not settled has failed and nothing is in flight any more: gives up everything from
-    /// it on, and the log. Returns up to where.
+    /// Once the first unsettled set has failed and nothing is in flight any more: gives up everything from that set on,
+    /// and the log. Returns the last lost position.
     fn lose(&mut self) -> Option<Position> {
         let first = self.sealed.front()?;
         let in_flight = self.sealed.iter().any(|set| set.state == SetState::InFlight);
@@ -75,13 +75,13 @@ impl<B: FlushMemory> LogWriter<B> {
         Some(self.appended)
     }
 
-    /// Everything appended is durable or lost.
+    /// True when everything appended is durable or lost.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.sealed.is_empty() && self.filling.is_none() && self.partial.is_none()
     }
 
-    /// A set can be sealed or is ready.
+    /// True when a set is ready or can be closed.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.sealed.is_empty() || self.filling.is_some()
@@ -94,14 +94,14 @@ impl<B: FlushMemory> LogWriter<B> {
         self.slots[slot].as_ref().map_or(0, |buffer| buffer.bytes().len())
     }
 
-    /// Buffers to be supplied.
+    /// The number of buffers to supply.
     #[must_use]
     pub fn missing_buffers(&self) -> usize {
         let lent = self.sealed.iter().filter(|set| set.state == SetState::InFlight).count();
         self.slots.iter().filter(|slot| slot.is_none()).count() - lent
     }
 
-    /// A record of so many bytes leaves the buffer that is filled now or next with room for more.
+    /// True when a record of `bytes` leaves room in the buffer that is filled now or next.
     #[must_use]
     pub fn fits_buffer(&self, bytes: usize) -> bool {
         let used = self.filling.as_ref().map_or(0, |filling| self.end.block - filling.first_block);
@@ -109,11 +109,11 @@ impl<B: FlushMemory> LogWriter<B> {
         self.room_in(blocks.saturating_sub(used)).is_some_and(|room| (bytes as u64) < room)
     }
 
-    /// Gives the writer a buffer: in the place of one that is missing or, contents included, of a smaller one that is
-    /// not in flight. Returns what it took out, or `buffer` when there is no such place.
+    /// Supplies a buffer: it replaces a missing one or, with its content, a smaller one that is not in flight. Returns
+    /// the replaced buffer, or `buffer` itself if there is no such place.
     ///
     /// # Panics
-    /// When the buffer is not a whole number of blocks, or the sets in flight could be longer than recovery looks.
+    /// If the buffer is not a whole number of blocks, or sets in flight could be longer than recovery searches.
     pub fn supply(&mut self, buffer: B) -> Option<B> {
         let bytes = buffer.bytes().len();
         assert!(bytes > 0 && bytes.is_multiple_of(self.sector_bytes()), "a buffer is whole blocks");
@@ -126,7 +126,7 @@ impl<B: FlushMemory> LogWriter<B> {
         old
     }
 
-    /// The slot where a buffer of so many bytes is an improvement: that being filled if possible.
+    /// The slot that a buffer of `bytes` would improve: the one being filled if possible.
     fn slot_to_supply(&self, bytes: usize) -> Option<usize> {
         let wants = |slot: &usize| {
             let lent = self.sealed.iter().any(|set| set.slot == *slot && set.state == SetState::InFlight);
@@ -136,7 +136,7 @@ impl<B: FlushMemory> LogWriter<B> {
         filling.filter(wants).or_else(|| (0..self.slots.len()).find(wants))
     }
 
-    /// Drops the buffers when nothing is on its way. What is needed to go on in a partly filled block stays.
+    /// Frees the buffers when nothing is in flight. The content of a partly filled block is kept.
     pub fn release_buffers(&mut self) {
         if self.is_idle() {
             self.slots.fill_with(|| None);

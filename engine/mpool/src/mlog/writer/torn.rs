@@ -2,24 +2,24 @@
 
 //! Power cuts and failed flushes at random points of random use, with torn flush sets.
 //!
-//! A model knows which records are durable and which were appended behind them, in which order. After a cut, and when it
-//! is opened anew after a failed flush, the log holds the durable ones and a beginning of the others, whole and in order.
+//! A model tracks which records are durable and which were appended behind them, in order. After a cut, and when it is
+//! reopened after a failed flush, the log holds the durable records and a prefix of the others, whole and in order.
 
 use super::*;
 use crate::mlog::block::{LogFormat, TORN_BYTES};
 use crate::mlog::testing::{record, PureLog};
 use crate::testing::Random;
 
-/// What may be in the log.
+/// The possible content of the log.
 #[derive(Debug, Default)]
 struct Model {
     durable: Vec<u64>,
-    /// Appended behind the durable ones.
+    /// Appended behind the durable records.
     others: Vec<u64>,
 }
 
 impl Model {
-    /// The first `count` of the others are durable.
+    /// Makes the first `count` of the others durable.
     fn settle(&mut self, count: usize) {
         self.durable.extend(self.others.drain(..count));
     }
@@ -36,13 +36,13 @@ struct Run {
     model: Model,
     in_flight: Vec<FlushSet<Vec<u8>>>,
     next: u64,
-    /// A flush has failed: the log must be opened anew.
+    /// A flush has failed: the log must be reopened.
     failed: bool,
-    /// Bytes that the medium writes as a whole.
+    /// Bytes that the medium writes atomically.
     atomic: usize,
 }
 
-/// Sizes of the records, by number.
+/// The size of a record, by number.
 fn size_of(number: u64, sector: usize) -> usize {
     let mut random = Random::new(number ^ 0xabcd);
     match random.below(4) {
@@ -87,7 +87,7 @@ impl Run {
         self.next += 1;
     }
 
-    /// A random set in flight ends.
+    /// Ends a random set in flight.
     fn end_one(&mut self, ok: bool) {
         if self.in_flight.is_empty() {
             return;
@@ -105,7 +105,7 @@ impl Run {
         self.failed = settled.lost.is_some();
     }
 
-    /// Some pieces of a set come to the medium.
+    /// Writes a random part of a set's pieces to the medium.
     fn tear(&mut self, set: &FlushSet<Vec<u8>>) {
         for at in (0..set.range.len()).step_by(self.atomic) {
             if self.random.one_in(2) {
@@ -115,7 +115,7 @@ impl Run {
         }
     }
 
-    /// The power is cut. Returns whether the log is as it may be; then goes on with it.
+    /// Cuts the power. Returns whether the log's content is allowed; then continues with it.
     fn cut(&mut self, look_for_stale: bool) -> bool {
         for set in std::mem::take(&mut self.in_flight) {
             self.tear(&set);
@@ -147,7 +147,7 @@ fn number_of(record: &[u8]) -> u64 {
     record.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Runs of three cuts each. Returns how many ended in a log that cannot be.
+/// Runs three cuts for each seed. Returns how many seeds ended with a log that is not allowed.
 fn failures(seeds: core::ops::Range<u64>, sector: usize, policy: Policy, atomic: usize, look_for_stale: bool) -> usize {
     let fails = |seed: &u64| {
         let mut run = Run::new(*seed, sector, policy, atomic);
@@ -181,8 +181,7 @@ fn without_the_stale_scan_torn_flushes_corrupt() {
     }
 }
 
-/// Defect 3: a block that is rewritten although the medium tears it takes acknowledged records with it. That is why
-/// [`Policy::Fresh`] is for such media.
+/// Defect 3: a rewritten block that the medium tears loses acknowledged records. [`Policy::Fresh`] is for such media.
 #[test]
 fn rewriting_blocks_that_can_be_torn_loses_records() {
     assert!(failures(0..1_000, 4096, Policy::Continue, 512, true) > 10);

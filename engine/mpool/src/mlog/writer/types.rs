@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a writer and its owner tell each other.
+//! The types that a writer and its owner exchange.
 
 use std::ops::Range;
 
@@ -9,65 +9,66 @@ use thiserror::Error;
 use crate::mlog::block::{LogFormat, Stamp};
 use crate::mlog::geometry::Geometry;
 
-/// A place in the order of what was appended: how many records and markers the writer had accepted with this one.
+/// A position in the order of appends: the number of records and markers that the writer had accepted, including this
+/// one.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub u64);
 
-/// What a flush set does with a block that its predecessor left partly filled.
+/// How a flush set treats a block that its predecessor left partly filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Fills it and writes it again, as mpool does. Only where a power cut never tears a block, and with one set in
-    /// flight.
+    /// Fills the block and writes it again, as mpool does. Only where a power cut never tears a block, and with one set
+    /// in flight.
     Continue,
-    /// Leaves it: each set starts with a new block, so that no block with acknowledged records is written again.
+    /// Leaves the block: each set starts with a new block, so that no block with acknowledged records is rewritten.
     Fresh,
 }
 
 /// Why nothing was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AppendError {
-    /// EFBIG: the record does not fit into the log any more.
+    /// EFBIG: the record does not fit the log any more.
     #[error("the log is full")]
     LogFull,
-    /// No buffer space just now: flush sets must end first.
+    /// No free buffer at present: flush sets must end first.
     #[error("the log's buffers are full")]
     Busy,
-    /// A flush set was lost: the log takes nothing more until it is opened anew.
+    /// A flush set was lost: the log takes nothing more until it is reopened.
     #[error("a flush failed, so it takes nothing more until it is opened anew")]
     Failed,
-    /// A marker where none may be.
+    /// A marker is not allowed here.
     #[error("a compaction marker does not belong here")]
     Misplaced,
 }
 
-/// How far a record has come.
+/// The progress of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It is complete.
+    /// The record is complete.
     Complete(Position),
-    /// Only so many bytes were taken. The rest goes to [`super::LogWriter::feed`] when buffers have become free.
+    /// Only this many bytes were taken. The rest goes to [`super::LogWriter::feed`] when buffers are free.
     Taken(usize),
 }
 
-/// Identity of a flush set for its owner.
+/// Identifies a flush set to its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId(pub(super) u64);
 
 /// A flush set to be written.
 #[derive(Debug)]
 pub struct FlushSet<B> {
-    /// To be given back to [`super::LogWriter::flushed`].
+    /// The identity to pass to [`super::LogWriter::flushed`].
     pub id: SetId,
-    /// Byte in the log.
+    /// The first byte in the log.
     pub at: u64,
-    /// Memory, to be given back as well.
+    /// The memory, to be returned with `id`.
     pub buffer: B,
-    /// The part of the memory to be written: whole blocks.
+    /// The part of the memory to write: whole blocks.
     pub range: Range<usize>,
 }
 
-/// What the end of a flush set has settled.
+/// The result of the end of a flush set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
     /// Everything up to here is durable.
@@ -76,19 +77,19 @@ pub struct Settled {
     pub lost: Option<Position>,
 }
 
-/// How a writer works.
+/// The configuration of a writer.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterConfig {
-    /// What is written.
+    /// The version of the blocks.
     pub format: LogFormat,
-    /// Whose blocks they are.
+    /// The log and generation in the blocks.
     pub stamp: Stamp,
-    /// Size of the log.
+    /// The size of the log.
     pub geometry: Geometry,
-    /// What happens to partly filled blocks.
+    /// How partly filled blocks are treated.
     pub policy: Policy,
-    /// Flush buffers, at least 2.
+    /// The number of flush buffers, at least 2.
     pub buffers: usize,
-    /// Flush sets that may be in flight together, at least 1.
+    /// The most flush sets in flight together, at least 1.
     pub max_in_flight: usize,
 }

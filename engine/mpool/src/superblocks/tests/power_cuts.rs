@@ -4,10 +4,11 @@
 
 use super::*;
 
-/// The places that the copies take on a device, so that nothing else need be copied.
+/// The places of the copies on a device, so that nothing else need be copied.
 const AREAS: usize = 3 * SUPERBLOCK_BYTES;
 
-/// What the copies hold after a power cut during the last of `writes`: of its 512-byte parts those in `parts` were written.
+/// The content of the copies after a power cut during the last of `writes`: of its 512-byte parts those in `parts` were
+/// written.
 fn torn(before: &[u8], writes: &[(usize, Vec<u8>)], parts: u8) -> Vec<u8> {
     let mut areas = before.to_vec();
     for (number, (copy, data)) in writes.iter().enumerate() {
@@ -48,7 +49,7 @@ fn areas_of(device: &TestDevice) -> Vec<u8> {
     (0..COPIES).flat_map(|copy| image[place(copy)..place(copy) + SUPERBLOCK_BYTES].to_vec()).collect()
 }
 
-/// Every way to cut `writes` off, with what the copies hold then.
+/// Visits every way to cut `writes` off, with the resulting content of the copies.
 fn all_cuts(before: &[u8], writes: &[(usize, Vec<u8>)], mut visit: impl FnMut(&[u8])) {
     for last in 1..=writes.len() {
         for parts in 0..=u8::MAX {
@@ -57,7 +58,7 @@ fn all_cuts(before: &[u8], writes: &[(usize, Vec<u8>)], mut visit: impl FnMut(&[
     }
 }
 
-/// Cut off anywhere, and the next rewrite cut off anywhere again, there is the superblock before or the one after.
+/// Cut off anywhere, and the next rewrite cut off anywhere again, the result is the superblock before or the one after.
 #[test]
 fn a_power_cut_leaves_the_old_superblock_or_the_new() {
     for (from, to) in [(V3, V3), (V1, V1), (V1, V3)] {
@@ -77,7 +78,7 @@ fn a_power_cut_leaves_the_old_superblock_or_the_new() {
             let old = found_in(areas).expect("old or new").name.to_string();
             let which = ["one", "two"].iter().position(|name| *name == old).expect("old or new");
             seen[which] += 1;
-            // Of all that are alike to the next rewrite one in so many is cut off a second time.
+            // Of states that are equal to the next rewrite, 1/37 are cut off a second time.
             if seen[which] % 37 != 1 {
                 return;
             }
@@ -96,7 +97,7 @@ fn a_power_cut_leaves_the_old_superblock_or_the_new() {
     }
 }
 
-/// Cut off anywhere, an erasure leaves the pool or none, and a creation over an old pool never brings that back.
+/// Cut off anywhere, an erasure leaves the pool or none, and a creation over an old pool never brings the old one back.
 #[test]
 fn a_power_cut_brings_nothing_back() {
     for version in [V1, V3] {
@@ -121,7 +122,7 @@ fn a_power_cut_brings_nothing_back() {
         let old_is_gone = torn(&before, &creating[..erased], u8::MAX);
         all_cuts(&old_is_gone, &creating[erased..], |areas| match found_in(areas) {
             Ok(found) if found.name.as_str() == "new" => {}
-            // Nothing of copy 0 was changed yet that counts; the original's has no more.
+            // Nothing of copy 0 that counts was changed yet; the original's has no more.
             Ok(_) => assert_eq!((version, &areas[..296]), (V1, &before[..296])),
             Err(error) => assert_eq!(error.kind(), Kind::NoPool, "{error}"),
         });

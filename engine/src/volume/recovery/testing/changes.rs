@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What clients do to the model, and how it is journaled.
+//! Client operations on the model, and their journal entries.
 
 use mpool::error::Result;
 
@@ -9,11 +9,11 @@ use crate::format::journal_record::{Change, Entry, PbnRun};
 use crate::format::{Geometry, Mapped, Mapping, MappingState, PageId};
 use crate::units::{Lbn, Pbn, ENTRIES_PER_LEAF_PAGE, MAX_REFERENCES};
 
-/// Leaf pages that are in use, in different corners of the trees.
+/// Leaf pages in use, in different corners of the trees.
 const LEAVES: [u64; 7] = [0, 1, 2, 61, 504 * 60, 504 * 60 + 1, 504 * 504 * 60 + 2];
 
 impl Model {
-    /// One record of changes, journaled.
+    /// Journals one record of changes.
     pub(super) fn change(&mut self) -> Result<()> {
         let leaf = PageId { level: 0, index: LEAVES[self.numbers.below(LEAVES.len() as u64) as usize] };
         let shard = self.shard_of(leaf);
@@ -52,7 +52,7 @@ impl Model {
         needs.min().unwrap_or(self.journals[shard].next)
     }
 
-    /// The oldest entry that is still needed of a journal.
+    /// The oldest entry of a journal that is still needed.
     fn needed(&self, shard: usize) -> u64 {
         let slabs = self.slabs.iter().filter_map(|slab| slab.oldest_uncommitted(shard));
         slabs.min().unwrap_or(u64::MAX).min(self.map_head(shard))
@@ -62,7 +62,7 @@ impl Model {
         self.dirty.entry(page).or_insert(entry);
     }
 
-    /// Journals an entry, and sends what it changes on its way.
+    /// Journals an entry, and queues its changes for the slabs.
     fn journal(&mut self, shard: usize, entry: &Entry<'_>) -> u64 {
         let number = self.journals[shard].push(entry);
         for change in entry.changes(number) {
@@ -72,11 +72,11 @@ impl Model {
         number
     }
 
-    /// A block that is free for certain.
+    /// A block that is certainly free.
     fn allocate(&mut self) -> Option<Pbn> {
         for _ in 0..50 {
             let at = self.numbers.below(self.references.len() as u64);
-            // Some blocks are much more popular than others.
+            // Some blocks are used much more often than others.
             let at = if self.numbers.below(2) == 0 { at } else { at % 40 };
             let pbn = self.geometry.slab_start(0).plus(at);
             let slab = &self.slabs[self.slab_of(pbn)];
@@ -112,7 +112,7 @@ impl Model {
         true
     }
 
-    /// A leaf that has become a hole goes, and pages above it that lead to nothing else.
+    /// Frees a leaf that has become a hole, and the pages above it that lead to nothing else.
     fn remove_path(&mut self, leaf: PageId) {
         let shard = self.shard_of(leaf);
         let mut page = leaf;
@@ -136,7 +136,7 @@ impl Model {
         pbn
     }
 
-    /// Forgets all pages that are holes, as a rebuild does.
+    /// Frees all pages that are holes, as a rebuild does.
     pub fn forget_holes(&mut self) {
         while let Some(page) =
             self.pages.keys().copied().find(|page| self.entries_of(*page).iter().all(|&raw| raw == 0))
@@ -217,7 +217,7 @@ impl Model {
         self.touch(leaf, entry);
     }
 
-    /// A record that came to be, behind one that did not: neither was acknowledged.
+    /// Leaves a record behind a lost one: neither was acknowledged.
     pub(super) fn unacknowledged(&mut self) {
         let shard = self.numbers.below(self.journals.len() as u64) as usize;
         if self.journals[shard].next == 0 {

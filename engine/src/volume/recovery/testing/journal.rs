@@ -22,9 +22,9 @@ pub(super) struct Journal {
     pub next: u64,
     pub counters: Counters,
     builder: RecordBuilder,
-    /// Segment that is written.
+    /// The segment being written.
     current: usize,
-    /// The entry behind the last one in each segment.
+    /// The number of the entry behind the last one in each segment.
     ends: [u64; SEGMENTS],
 }
 
@@ -42,14 +42,14 @@ impl Journal {
         }
     }
 
-    /// Adds an entry to the record that is made. Returns its number.
+    /// Adds an entry to the record being built. Returns its number.
     pub fn push(&mut self, entry: &Entry<'_>) -> u64 {
         self.builder.push(entry);
         self.next += 1;
         self.next - 1
     }
 
-    /// Number of the first entry of the record that is made.
+    /// The number of the first entry of the record being built.
     pub fn first(&self) -> u64 {
         self.next - u64::from(self.builder.entries())
     }
@@ -87,7 +87,7 @@ impl Journal {
         true
     }
 
-    /// Writes the record that is made: its entries are committed.
+    /// Writes the record being built: its entries are committed.
     pub fn commit(&mut self, media: &MemoryMedia, map_head: u64) {
         if self.builder.is_empty() {
             return;
@@ -99,7 +99,7 @@ impl Journal {
         self.ends[self.current] = self.next;
     }
 
-    /// Leaves a record behind another one that never came to be: both were under way when the power was cut.
+    /// Leaves a record behind one that was lost: both were in flight when the power was cut.
     pub fn leave_unacknowledged(&mut self, media: &MemoryMedia, lost: u64, entry: &Entry<'_>) {
         let header = RecordHeader { first: self.next + lost, committed: self.next, ..self.header(self.next) };
         let mut builder = RecordBuilder::new(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Media in memory, with a volatile cache: a power cut keeps any of the sectors that were not flushed.
+//! Media in memory, with a volatile cache: a power cut keeps any subset of the sectors that were not flushed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::volume::access::VolumeMedia;
 /// A block: kind of object, its number, and block in it.
 pub(in crate::volume) type Key = (u8, u64, u64);
 
-/// What was never written.
+/// The content of a block that was never written.
 const JUNK: Block = [0xa5; BLOCK_SIZE];
 
 fn key(place: Place) -> Key {
@@ -30,9 +30,9 @@ fn key(place: Place) -> Key {
 
 #[derive(Debug, Clone, Default)]
 pub(in crate::volume) struct MemoryMedia {
-    /// What a reader sees.
+    /// What a read returns.
     blocks: RefCell<BTreeMap<Key, Block>>,
-    /// Blocks as they were when last flushed, of those written since; none for those that had never been written.
+    /// The flushed content of blocks that were written since; none for those that had never been written.
     flushed: RefCell<BTreeMap<Key, Option<Block>>>,
     /// Sectors written since the last flush, in order.
     cached: RefCell<Vec<(Key, usize, [u8; SECTOR_SIZE])>>,
@@ -42,7 +42,7 @@ pub(in crate::volume) struct MemoryMedia {
     pub lost_segments: RefCell<Vec<u32>>,
     /// Writes and flushes so far.
     operations: Cell<u64>,
-    /// The first of them that fails, with all that follow.
+    /// The first write or flush that fails, with all that follow.
     fail_from: Cell<u64>,
 }
 
@@ -59,12 +59,12 @@ impl MemoryMedia {
         self.operations.get()
     }
 
-    /// Lets all writes and flushes fail after so many more.
+    /// Fails all writes and flushes after `operations` more.
     pub fn fail_after(&self, operations: u64) {
         self.fail_from.set(self.operations.get() + operations);
     }
 
-    /// Cuts the power: of what is not durable, any sectors are lost. Then all works again.
+    /// Cuts the power: any subset of the sectors that are not durable is lost. Then everything works again.
     pub fn cut(&self, numbers: &mut Numbers) {
         let mut blocks = self.blocks.borrow_mut();
         for (key, block) in std::mem::take(&mut *self.flushed.borrow_mut()) {
@@ -82,7 +82,7 @@ impl MemoryMedia {
         self.fail_from.set(u64::MAX);
     }
 
-    /// Changes a block behind everybody's back.
+    /// Changes a block without a write.
     pub fn change(&self, key: Key, change: impl FnOnce(&mut Block)) {
         change(self.blocks.borrow_mut().entry(key).or_insert(JUNK));
     }
@@ -108,7 +108,7 @@ impl VolumeMedia for MemoryMedia {
     }
 
     async fn write(&self, place: Place, bytes: &[u8]) -> Result<()> {
-        // What a failing write leaves is up to the power cut.
+        // The power cut decides what a failing write leaves.
         let result = self.operate(place);
         let (kind, object, first) = key(place);
         let (blocks, rest) = bytes.as_chunks::<BLOCK_SIZE>();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the tests of recovery, check and rebuild share: media in memory, and a model that makes media as a volume does.
+//! Shared by the tests of recovery, check and rebuild: media in memory, and a model that writes media as a volume does.
 
 mod changes;
 mod journal;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A volume in one piece: does to media what the shards do, in an order that a seed draws, and knows what must come out.
+//! A single-threaded model of a volume: does to media what the shards do, in a random order, and knows the expected
+//! result.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ pub(in crate::volume) struct Shape {
     pub slabs: u64,
 }
 
-/// The model. What it holds besides media is what must come out of a recovery, except for what is under way.
+/// The model. Apart from media it holds the expected result of a recovery, except for what is in flight.
 pub(in crate::volume) struct Model {
     pub media: MemoryMedia,
     pub numbers: Numbers,
@@ -35,7 +36,7 @@ pub(in crate::volume) struct Model {
     pub mappings: BTreeMap<u64, Mapping>,
     /// Pages, each with its parent's entry.
     pub pages: BTreeMap<PageId, Mapping>,
-    /// References of each block, those that have not been delivered yet among them.
+    /// References of each block, including changes that have not been delivered yet.
     pub references: Vec<u8>,
     pub(super) journals: Vec<Journal>,
     pub(super) slabs: Vec<Slab>,
@@ -44,14 +45,14 @@ pub(in crate::volume) struct Model {
     pub(super) at_load: Counters,
     /// Slab journals are emptied only when they are full.
     pub(super) lazy: bool,
-    /// The power cut may leave records behind others that never came to be.
+    /// The power cut may leave records behind lost ones.
     pub holes: bool,
 }
 
 const NONCE: u64 = 0x600d;
 
 impl Model {
-    /// A volume as format leaves it.
+    /// A volume that has just been formatted.
     pub fn new(seed: u64, shape: Shape, shards: u16) -> Model {
         let Shape { slab_blocks, slabs } = shape;
         let logical = Blocks(MAX_LOGICAL_BLOCKS);
@@ -103,7 +104,7 @@ impl Model {
         self.dirty.clear();
         self.at_load = Counters { logical_blocks_used: self.mappings.len() as i64, map_pages: self.pages.len() as i64 };
         self.journals[0].counters = self.at_load;
-        // Segments of before may still be there: an erasure that was cut short leaves them.
+        // Segments of the last generation may still exist: an interrupted erasure leaves them.
         for segment in &mut *self.media.segments.borrow_mut() {
             if self.numbers.below(2) == 0 {
                 segment.clear();
@@ -134,7 +135,7 @@ impl Model {
         self.geometry.slab_of(pbn).expect("a data block") as usize
     }
 
-    /// Works until the power is cut: after so many writes and flushes, or at the end of so many steps.
+    /// Runs until the power is cut: after `operations` writes and flushes, or after `steps` steps.
     pub fn run(&mut self, steps: u64, operations: u64) {
         self.media.fail_after(operations);
         for _ in 0..steps {
@@ -181,7 +182,7 @@ impl Model {
         (0..records).try_for_each(|_| self.change()).expect("nothing fails");
     }
 
-    /// Works until the journals of some slabs are full, and changes for them are waiting; then the power is cut.
+    /// Runs until the journals of some slabs are full, and changes for them are queued; then cuts the power.
     pub fn fill_slab_journals(&mut self) {
         block_on(async {
             while self.slabs.iter().filter(|slab| slab.room() == 0).count() < 3 {
@@ -212,7 +213,7 @@ impl Model {
         .expect("nothing fails");
     }
 
-    /// Makes all slabs contain everything, in their counts.
+    /// Writes everything into the counts of all slabs.
     pub fn stop_slabs(&mut self) {
         block_on(async {
             for slab in &mut self.slabs {

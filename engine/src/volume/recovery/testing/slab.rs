@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A slab of the model: delivered changes, its journal's tail, and when what is written.
+//! A slab of the model: delivered changes, the tail of its journal, and the timing of its writes.
 
 use std::collections::VecDeque;
 
@@ -23,17 +23,17 @@ pub(super) struct Slab {
     pub start: Pbn,
     pub layout: AreaLayout,
     pub generation: u64,
-    /// References by what was delivered.
+    /// The counts with all delivered changes.
     pub counts: Vec<u8>,
-    /// Changes on their way, by journal.
+    /// Changes not yet delivered, by journal.
     pub queues: Vec<VecDeque<Change>>,
-    /// The journal's tail, which is not written.
+    /// The entries of the journal that are not written.
     tail: Vec<SlabEntry>,
     /// The oldest entry of each journal in the tail.
     tail_from: [Option<u64>; MAX_SHARDS],
-    /// First points that have not been delivered.
+    /// The first points that have not been delivered.
     points: [Point; MAX_SHARDS],
-    /// As it is on media for certain.
+    /// The summary that is certainly on media.
     pub summary: SlabSummary,
 }
 
@@ -58,13 +58,13 @@ impl Slab {
         (pbn.0 - self.start.0) as usize
     }
 
-    /// No change of the block is under way.
+    /// No change of the block is in flight.
     pub fn is_quiet(&self, pbn: Pbn) -> bool {
         let mut changes = self.queues.iter().flatten();
         !changes.any(|change| (change.first.0..change.first.0 + u64::from(change.count)).contains(&pbn.0))
     }
 
-    /// The oldest entry of a journal that is not safe in the slab's own.
+    /// The oldest entry of a journal that is not durable in the slab's own.
     pub fn oldest_uncommitted(&self, journal: usize) -> Option<u64> {
         self.tail_from[journal].or(self.queues[journal].front().map(|change| change.point.entry()))
     }
@@ -151,7 +151,7 @@ impl Slab {
         media.write(self.place(place), &block).await
     }
 
-    /// Writes some reference blocks, and no more.
+    /// Writes a random selection of reference blocks.
     pub async fn write_some_counts(&mut self, media: &MemoryMedia, numbers: &mut Numbers) -> Result<()> {
         self.commit(media).await?;
         for number in 0..self.layout.reference_blocks {
@@ -174,7 +174,7 @@ impl Slab {
         self.publish(media, summary).await
     }
 
-    /// The journal can take so many more blocks.
+    /// Blocks that the journal can still take.
     pub fn room(&self) -> u64 {
         u64::from(self.layout.journal_blocks) - self.summary.journal_length()
     }

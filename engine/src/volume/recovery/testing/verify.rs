@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Whether media hold what the model does.
+//! Compares media with the model.
 
 use futures::executor::block_on;
 
@@ -12,7 +12,7 @@ use crate::volume::check::check;
 use crate::volume::recovery::{PageEntries, Recovered};
 
 impl Model {
-    /// What a page must hold.
+    /// The expected entries of a page.
     pub fn entries_of(&self, page: PageId) -> PageEntries {
         let mut entries = [0; ENTRIES];
         if page.is_leaf() {
@@ -30,7 +30,7 @@ impl Model {
         entries
     }
 
-    /// Asserts that media hold what the model does.
+    /// Asserts that media agree with the model.
     pub fn verify(&self, what: &str) {
         let volume = self.at_rest();
         for (&page, &link) in &self.pages {
@@ -55,7 +55,7 @@ impl Model {
         assert_eq!(report.map_pages, self.pages.len() as u64, "{what}");
     }
 
-    /// Asserts that what recovery has told is so.
+    /// Asserts that the usage that recovery reports is right.
     pub fn verify_told(&self, recovered: &Recovered, what: &str) {
         let used = Counters { logical_blocks_used: self.mappings.len() as i64, map_pages: self.pages.len() as i64 };
         assert_eq!(recovered.used(self.at_load), used, "{what}");

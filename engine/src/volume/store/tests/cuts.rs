@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Creation and deletion that are cut short at every write.
+//! Creation and deletion that are interrupted at every write.
 
 use super::*;
 
@@ -30,7 +30,7 @@ pub(super) fn sweep(world: &World) -> Vec<String> {
     })
 }
 
-/// A creation is done or undone, wherever it is cut: no object is left without an owner.
+/// Wherever it is cut, a creation is done or undone: no object is left without an owner.
 #[test]
 fn a_creation_that_is_cut_short_leaves_nothing() {
     for capacity in [true, false] {
@@ -57,12 +57,12 @@ fn a_creation_that_is_cut_short_leaves_nothing() {
                 break;
             }
         }
-        // After a failure of the other disk the CAPACITY disk still takes the undoing.
+        // After a failure of the other disk the CAPACITY disk still takes the writes of the undo.
         assert_eq!(unfinished > 3, capacity, "{unfinished} were found unfinished");
     }
 }
 
-/// A deletion that is cut short has not begun, or is done by the next one.
+/// A deletion that is interrupted has not begun, or the next one completes it.
 #[test]
 fn a_deletion_that_is_cut_short_can_be_done_again() {
     let before = used_zones(&restart(world(true), true));
@@ -91,7 +91,7 @@ fn a_deletion_that_is_cut_short_can_be_done_again() {
     }
 }
 
-/// A renaming that is cut short has happened or not; the volume is there in any case, under one of the two names.
+/// A rename that is interrupted has happened or not; the volume exists in either case, under one of the two names.
 #[test]
 fn a_renaming_that_is_cut_short_leaves_one_name() {
     let mut names = Vec::new();

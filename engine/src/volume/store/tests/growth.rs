@@ -51,7 +51,7 @@ fn a_volume_grows_by_slabs() {
     }
 }
 
-/// vdo-109, partly: cut at every write, growth has happened or not, and nothing is without an owner.
+/// vdo-109, partly: cut at every write, growth has happened or not, and every object has an owner.
 #[test]
 fn a_growth_that_is_cut_short_has_happened_or_not() {
     let whole = |slabs| {
@@ -98,7 +98,7 @@ fn a_growth_that_is_cut_short_has_happened_or_not() {
     }
 }
 
-/// A slab whose area lies in an object that is there already has its summary flushed before it counts.
+/// A slab whose area lies in an existing object has its summary flushed before it counts.
 #[test]
 fn summaries_are_durable_before_slabs_count() {
     let world = world(true);

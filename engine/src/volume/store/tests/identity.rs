@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Whose pool is on a device: copies of it, imports, lost copies of superblocks, and what others have left.
+//! The identity of pools on devices: copies, imports, lost copies of superblocks, and foreign data.
 
 use mpool::control::Rights;
 use mpool::format::end_copy_at;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::volume::catalog::{Catalog, VolumeEntry};
 
-/// Kind of the failure that an operation must have ended with.
+/// The kind of an expected failure.
 fn kind<T>(outcome: Result<T, PoolError>) -> Kind {
     match outcome {
         Ok(_) => panic!("it should have failed"),
@@ -73,7 +73,8 @@ fn identities(world: &World, name: &str) -> Vec<Uuid> {
     uuids
 }
 
-/// A copy gets identities of its own, also of its volumes, and is used beside the original; both come back as they are.
+/// An imported copy gets identities of its own, also for its volumes, and is used beside the original; both reactivate
+/// unchanged.
 #[test]
 fn an_imported_copy_is_another_pool() {
     let (world, volume) = with_volume();
@@ -91,7 +92,7 @@ fn an_imported_copy_is_another_pool() {
         Kind::Busy
     );
     world.run(world.registry.import(&import(&["cap2", "stg2"], Some("mp2")))).unwrap();
-    // Again, before MDC0 knows of the first.
+    // Again, before MDC0 knows of the first import.
     let pool = world.run(world.registry.import(&import(&["cap2", "stg2"], Some("mp2")))).unwrap();
     for round in 0..3 {
         world.activate(&["cap2", "stg2"]).unwrap();
@@ -102,13 +103,13 @@ fn an_imported_copy_is_another_pool() {
         world.deactivate("mp2");
     }
     assert_eq!(identities(&world, "mp1"), original);
-    // Once more, when it has been in use as another pool.
+    // Once more, after it has been in use as another pool.
     world.run(world.registry.import(&import(&["cap2", "stg2"], Some("mp3")))).unwrap();
     world.activate(&["cap2", "stg2"]).unwrap();
     assert_eq!(identities(&world, "mp3").len(), 4);
 }
 
-/// Cut off at any write, an import can be done again, and the pool is there then.
+/// An import that is cut at any write can be repeated, and the pool exists then.
 #[test]
 fn an_import_that_was_cut_off_is_done_again() {
     for writes in 0.. {
@@ -118,7 +119,7 @@ fn an_import_that_was_cut_off_is_done_again() {
         }
         let outcome = world.run(world.registry.import(&import(&["cap", "stg"], Some("mp2"))));
         let world = world.cut();
-        // Whatever became of it, each drive has a superblock that is sure.
+        // Whatever the outcome, each drive has a superblock that is certain.
         assert!(scan(&world, &["cap", "stg"]).iter().all(|pool| pool.doubtful().is_none()), "{writes}");
         if outcome.is_ok() {
             world.activate(&["cap", "stg"]).unwrap();
@@ -130,7 +131,7 @@ fn an_import_that_was_cut_off_is_done_again() {
     }
 }
 
-/// What copies of the superblock are lost, and whether the pool is activated by itself.
+/// Which copies of the superblock may be lost, and whether the pool is then activated automatically.
 #[test]
 fn lost_copies_of_a_superblock_are_repaired() {
     let end = end_copy_at(64 * MIB);
@@ -179,12 +180,12 @@ fn a_pool_is_activated_on_its_own_devices() {
     world.copy("cap", "other");
     world.run(world.registry.import(&import(&["other"], Some("mp2")))).unwrap();
     assert_eq!(kind(world.run(world.registry.activate(&named(&uuid, "other"))).map(drop)), Kind::Invalid);
-    // A copy, seen alone: the recorded device may still come.
+    // A copy alone: the recorded device may still appear.
     assert_eq!(kind(world.activate(&["copy"])), Kind::NotPermitted);
     world.run(world.registry.activate(&forced(&["copy"]))).unwrap();
 }
 
-/// What others have on a device is named, taken with force only, and then gone.
+/// Foreign data on a device is named, overwritten with force only, and then gone.
 #[test]
 fn what_is_on_a_device_is_named() {
     let world = World::with_two_disks();

@@ -8,7 +8,7 @@ use super::cuts::{cut_at, sweep};
 use super::*;
 use crate::volume::inventory::StateKind;
 
-/// A section of so many pages, with content of its own.
+/// A section of `pages` pages, with content of its own.
 fn section(tag: u8, pages: usize) -> Rc<[u8]> {
     (0..pages * PAGE_BYTES).map(|at| tag ^ (at / 512) as u8).collect()
 }
@@ -22,7 +22,7 @@ fn made(world: &World) -> VolumeStore {
     world.run(make(&pool(world), &spec(2, 2))).expect("room")
 }
 
-/// Zones in use of both drives when a volume has nothing of an index. Activation makes room for metadata, so it is
+/// Zones in use on both drives when a volume has no index objects. Activation makes room for metadata, so they are
 /// counted after one.
 fn zones_without_index(staging: bool) -> Vec<u64> {
     let world = world(staging);
@@ -30,7 +30,7 @@ fn zones_without_index(staging: bool) -> Vec<u64> {
     used_zones(&restart(world, staging))
 }
 
-/// What is in the pool of the index.
+/// The numbers of the chapters in the pool.
 fn numbers(store: &VolumeStore) -> Vec<u64> {
     store.chapters().iter().map(|chapter| chapter.number).collect()
 }
@@ -74,7 +74,7 @@ fn chapters_are_kept_until_they_are_deleted() {
     assert_eq!(used_zones(&world), before, "all zones are free again");
 }
 
-/// A chapter is there or not, wherever its making is cut: no mblock is left without an owner.
+/// Wherever its creation is cut, a chapter exists or does not: no mblock is left without an owner.
 #[test]
 fn a_chapter_that_is_cut_short_leaves_nothing() {
     let before = zones_without_index(true);
@@ -107,7 +107,7 @@ fn a_chapter_that_is_cut_short_leaves_nothing() {
     assert_eq!(seen, [true; 2]);
 }
 
-/// A deletion that is cut short has not begun, or is done by the next one; the volume does without.
+/// A deletion that is interrupted has not begun, or the next one completes it; the volume works without the chapter.
 #[test]
 fn a_chapters_deletion_that_is_cut_short_can_be_done_again() {
     let before = zones_without_index(true);
@@ -140,7 +140,7 @@ fn a_chapters_deletion_that_is_cut_short_can_be_done_again() {
     assert!(missing, "one was deleted and not struck off");
 }
 
-/// What was appended to the open chapter is there after a power cut, and goes on being filled.
+/// Sections of the open chapter survive a power cut, and the log is filled further.
 #[test]
 fn the_open_chapter_survives_a_power_cut() {
     let world = world(false);
@@ -175,8 +175,8 @@ fn the_open_chapter_survives_a_power_cut() {
     });
 }
 
-/// A log that could not take a section goes on when the pool does: what it had is a chapter, and only the section that failed is
-/// lost.
+/// A log that could not take a section continues when the pool does: its sections become a chapter, and only the failed
+/// section is lost.
 #[test]
 fn a_log_that_has_failed_goes_on() {
     let world = world(false);
@@ -196,7 +196,7 @@ fn a_log_that_has_failed_goes_on() {
         log.append(&all[3]).await.expect_err("the log has failed");
         let mut closed = None;
         while closed.is_none() {
-            // The pool goes on when it has found that the disk does.
+            // The pool continues once it has found that the disk works again.
             let renewed = store.renew_history_log(&log, &all[..3], |chapter| closed = Some(chapter)).await;
             assert!(renewed.is_ok() || closed.is_none());
         }
@@ -217,7 +217,7 @@ fn a_log_that_has_failed_goes_on() {
     });
 }
 
-/// A log that was copied into a chapter is not taken for an open chapter, wherever the copying was cut.
+/// A log that was copied into a chapter is not taken for an open chapter, wherever the copy was interrupted.
 #[test]
 fn a_chapter_is_copied_once() {
     let mut seen = [false; 2];
@@ -263,7 +263,7 @@ fn a_chapter_is_copied_once() {
     assert_eq!(seen, [true; 2]);
 }
 
-/// vdo-115, partly: a saved index is there for the next load, and void for every later one and for other shards.
+/// vdo-115, partly: a saved index is available to the next load, and void for every later one and for other shards.
 #[test]
 fn images_count_after_a_clean_stop_only() {
     let world = world(false);
@@ -299,7 +299,7 @@ fn images_count_after_a_clean_stop_only() {
     assert_eq!(used_zones(&world), before);
 }
 
-/// An image that is cut short counts for nothing, and its mblocks are given back.
+/// An image whose save is interrupted does not count, and its mblocks are freed.
 #[test]
 fn an_image_that_is_cut_short_leaves_nothing() {
     let before = zones_without_index(true);
@@ -320,7 +320,7 @@ fn an_image_that_is_cut_short_leaves_nothing() {
     }
 }
 
-/// A volume goes with all that its index has.
+/// Deleting a volume deletes all objects of its index.
 #[test]
 fn a_volume_takes_its_index_with_it() {
     let world = world(true);

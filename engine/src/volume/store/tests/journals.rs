@@ -10,7 +10,7 @@ use super::*;
 use crate::format::JournalSegment;
 use crate::volume::access::VolumeMedia;
 
-/// A journal's framer, as a shard has it.
+/// The framer of a journal, as a shard uses it.
 fn writer(segment: &JournalSegment) -> LogWriter<Vec<u8>> {
     let geometry = LogGeometry::new(segment.sector_bytes, segment.capacity_bytes).expect("sectors");
     let config = WriterConfig {
@@ -28,7 +28,7 @@ fn writer(segment: &JournalSegment) -> LogWriter<Vec<u8>> {
     writer
 }
 
-/// Writes some records to a segment past the store, as shards do: only the flush sets of which `keep` says so reach the
+/// Writes some records to a segment without the store, as shards do: only the flush sets that `keep` selects reach the
 /// disk.
 fn fill(world: &World, store: &VolumeStore, segment: &JournalSegment, keep: impl Fn(usize) -> bool) -> Vec<Vec<u8>> {
     let at = store.placement(store.geometry(1).expect("possible")).expect("open").segments[segment.number as usize];
@@ -121,7 +121,7 @@ fn journals_share_what_there_is() {
     assert_eq!(world.run(store.prepare_journals(1)).expect("all of them")[0].len(), 8);
 }
 
-/// Cut at every write, the segments that a load needs are there or not, and none is without an owner.
+/// Cut at every write, the segments that a load needs exist or not, and each has an owner.
 #[test]
 fn segments_that_are_made_half_are_taken_back() {
     let made = || {
@@ -160,7 +160,7 @@ fn segments_that_are_made_half_are_taken_back() {
     }
 }
 
-/// A journal that is configured longer gets longer segments where they are made anew.
+/// A journal that is configured longer gets longer segments where they are created again.
 #[test]
 fn a_journal_can_become_longer() {
     let world = world(false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Creation, use and deletion without accidents.
+//! Creation, use and deletion without faults.
 
 use mpool::mlog::OpenFlags;
 
@@ -12,7 +12,7 @@ use crate::volume::access::VolumeMedia;
 use crate::volume::inventory::config::FIRST_PBN;
 use crate::volume::inventory::StateKind;
 
-/// A kind of failure.
+/// The kind of an expected failure.
 fn kind<T>(outcome: Result<T>) -> Kind {
     outcome.map(|_| ()).expect_err("it should have failed").kind()
 }
@@ -58,7 +58,7 @@ fn places_do_not_overlap() {
             let [(one, bytes), (two, _)] = pair else { unreachable!("pairs") };
             assert!(one.device != two.device || one.at + bytes <= two.at, "{one:?} and {two:?}");
         }
-        // What is written by place is on the disk where the placement says.
+        // A write by place reaches the disk at the byte that the placement names.
         let places = [
             (Place::Data(FIRST_PBN.plus(3 * SLAB_BLOCKS + 7)), 1),
             (Place::SlabMetadata { slab: 8, block: 33 }, 2),
@@ -134,7 +134,7 @@ fn places_outside_are_refused() {
     assert_eq!(kind(world.run(store.read(Place::Journal { segment: 4, offset: 0 }, 1))), Kind::NotFound);
 }
 
-/// A transfer is tried twice, and its failure does not end the use of the drive.
+/// A failed transfer is retried once, and its failure does not end the use of the drive.
 #[test]
 fn transfers_are_tried_twice() {
     let world = world(false);
@@ -159,7 +159,7 @@ fn transfers_are_tried_twice() {
     assert!(world.run(store.set_state(VolumeState::default())).is_ok());
 }
 
-/// After writes that failed, an inventory and the erasure of a journal's segment go on as soon as the disk does.
+/// After failed writes, an inventory and the erasure of a journal's segment continue as soon as the disk works.
 #[test]
 fn a_volume_goes_on_after_failures() {
     let world = world(false);
@@ -186,7 +186,7 @@ fn the_newest_state_and_configuration_count() {
     let mut config = store.config();
     (config.logical_blocks, config.core_mask) = (Blocks(99_999), "0xff".to_owned());
     world.run(store.set_config(config.clone())).expect("grown");
-    // More than the MDC holds: it is compacted several times.
+    // More records than the MDC holds: it is compacted several times.
     let reason = "r".repeat(200);
     for generation in 0..3000 {
         let state = VolumeState { kind: StateKind::ReadOnly, generation, reason: reason.clone(), ..store.state() };
@@ -292,7 +292,7 @@ fn objects_of_an_open_volume_are_held() {
     });
 }
 
-/// Objects that are not what the inventory says are refused.
+/// Objects that differ from the inventory are refused.
 #[test]
 fn a_missing_object_is_noticed() {
     let world = world(false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Volumes' objects in pools on disks in memory.
+//! Objects of volumes in pools on disks in memory.
 
 mod cuts;
 mod growth;
@@ -81,7 +81,7 @@ async fn reopen(pool: &Rc<Pool>) -> Result<VolumeStore> {
     VolumeStore::open(pool, entry.ok_or_else(missing)?).await
 }
 
-/// As after a power cut, in which what was not flushed is lost, and a new start of the host, with the pool active again.
+/// Restarts the host after a power cut, which loses what was not flushed, and activates the pool again.
 fn restart(world: World, staging: bool) -> World {
     for disk in ["cap", "stg"] {
         world.disk(disk).lose_unflushed();
@@ -94,7 +94,7 @@ fn restart(world: World, staging: bool) -> World {
     world
 }
 
-/// Zones in use of both drives, when no erasure is under way.
+/// Zones in use on both drives, when no erasure is in progress.
 fn used_zones(world: &World) -> Vec<u64> {
     world.run_for(mpool::units::Nanos(1_000_000_000));
     pool(world).drives().iter().map(|drive| drive.space().borrow().allocated_zones()).collect()

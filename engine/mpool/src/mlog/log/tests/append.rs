@@ -18,7 +18,7 @@ fn a_synchronous_append_survives_a_power_cut() {
     }
 }
 
-/// mpool-53: other records are seen by readers at once and reach the medium later, in order.
+/// mpool-53: readers see other records at once; those reach the medium later, in order.
 #[test]
 fn an_asynchronous_append_is_seen_at_once_and_durable_later() {
     for media in all_media(1 << 20) {
@@ -33,7 +33,7 @@ fn an_asynchronous_append_is_seen_at_once_and_durable_later() {
     }
 }
 
-/// mpool-54: when a buffer is full it is written, 1 MiB at once, though nobody asked for it.
+/// mpool-54: a full buffer is written, 1 MiB at once, without a request.
 #[test]
 fn a_full_buffer_is_written_unasked() {
     for media in all_media(8 << 20) {
@@ -98,7 +98,8 @@ fn the_room_that_is_told_is_exact() {
     }
 }
 
-/// mpool-66, adapted: a failed flush takes the end back; the log is consistent after a reopen, and goes on only then.
+/// mpool-66, adapted: a failed flush moves the end back; the log is consistent after a reopen, and takes appends only
+/// then.
 #[test]
 fn a_failed_append_is_as_if_never_made() {
     for media in all_media(1 << 16) {
@@ -115,8 +116,8 @@ fn a_failed_append_is_as_if_never_made() {
     }
 }
 
-/// A record that was taken without being durable is lost in a flush set with a durable append of somebody else, who is
-/// told. Whoever appends or flushes then is told, too: nothing becomes durable behind what is missing.
+/// A record that was accepted without being durable is lost in a flush set with a durable append of another caller,
+/// which gets the error. Later appends and flushes fail too: nothing becomes durable behind what is missing.
 #[test]
 fn nothing_is_durable_behind_what_was_lost() {
     for media in all_media(1 << 16) {
@@ -143,8 +144,8 @@ fn nothing_is_durable_behind_what_was_lost() {
     }
 }
 
-/// What a log is opened with may be in a volatile cache only, when it was written by an opening that failed. It is
-/// flushed before the first set, so that no power cut takes it and leaves the set.
+/// The content found at an open may be in a volatile cache only, if it was written by an earlier opening that failed.
+/// It is flushed before the first set, so that no power cut loses it and keeps the set.
 #[test]
 fn what_was_found_is_durable_before_anything_follows() {
     for media in all_media(1 << 16) {
@@ -159,7 +160,7 @@ fn what_was_found_is_durable_before_anything_follows() {
     }
 }
 
-/// Defect 16: who appends without waiting learns of a loss with the next call.
+/// Defect 16: a caller that appends without waiting learns of a loss at its next call.
 #[test]
 fn lost_asynchronous_appends_are_reported() {
     for media in all_media(4 << 20) {
@@ -210,7 +211,7 @@ fn a_long_record_that_fails_midway_leaves_no_trace() {
     }
 }
 
-/// mpool-60: on media that write sectors whole a block is filled by several flushes; on others it is not.
+/// mpool-60: on media that write sectors atomically a block is filled by several flushes; on others it is not.
 #[test]
 fn the_medium_decides_whether_blocks_are_written_again() {
     for media in all_media(1 << 16) {
@@ -242,7 +243,7 @@ fn markers_need_a_log_for_compaction() {
     assert_eq!(read_all(&try_open(&media.cut(), CSEM).expect("whole")), [&b"content"[..], b"more"]);
 }
 
-/// A marker that was lost can be appended again, once the log is opened anew.
+/// A lost marker can be appended again, once the log is reopened.
 #[test]
 fn a_failed_marker_is_not_there() {
     let media = MemoryMedia::new(512, 1 << 16, true);
@@ -277,7 +278,7 @@ fn a_log_at_rest_holds_little_memory() {
     assert_eq!(read_all(&log).len(), 341);
 }
 
-/// Closing writes what is left, and tells what was lost.
+/// Closing writes buffered records, and reports losses.
 #[test]
 fn closing_writes_what_is_left_or_reports_what_was_lost() {
     for failing in [0, 1] {

@@ -10,7 +10,7 @@ use futures::task::LocalSpawnExt;
 use super::*;
 use crate::mlog::testing::{record, run_slowly};
 
-/// 64 who append and wait, again and again.
+/// 64 callers that append and wait, again and again.
 fn appenders(log: &Rc<Mlog>, rounds: u64, bytes: usize) -> impl Future<Output = Vec<Result<()>>> {
     let one = |appender: u64, log: Rc<Mlog>| async move {
         for round in 0..rounds {
@@ -21,7 +21,7 @@ fn appenders(log: &Rc<Mlog>, rounds: u64, bytes: usize) -> impl Future<Output = 
     join_all((0..64).map(|appender| one(appender, Rc::clone(log))))
 }
 
-/// Many appends that wait at once are durable with few flushes: all that come while one is in flight share the next.
+/// Many concurrent appends become durable with few flushes: all that arrive while one is in flight share the next.
 #[test]
 fn appends_that_wait_together_are_flushed_together() {
     for media in all_media(8 << 20) {
@@ -61,7 +61,7 @@ fn one_flush_is_in_flight_and_the_others_collect() {
     assert_eq!(log.flushes(), 2);
 }
 
-/// All of a set fail together, and what was appended behind them; then nothing is taken before the log is opened anew.
+/// All of a set fail together, with everything appended behind them; then nothing is taken before the log is reopened.
 #[test]
 fn a_group_fails_together() {
     for media in all_media(8 << 20) {
@@ -77,8 +77,7 @@ fn a_group_fails_together() {
     }
 }
 
-/// Long and short records of many appenders, some with failures: whoever was told that all is well is found, and
-/// nothing is found in pieces.
+/// Long and short records of many callers, some with failures: every acknowledged record is found, and none in pieces.
 #[test]
 fn long_and_short_records_of_many_appenders_do_not_mix() {
     for media in all_media(16 << 20) {
@@ -101,7 +100,7 @@ fn long_and_short_records_of_many_appenders_do_not_mix() {
     }
 }
 
-/// Nobody who goes away in the middle stops the others.
+/// A waiter that is cancelled does not stop the others.
 #[test]
 fn a_waiter_that_goes_away_stops_nothing() {
     let media = MemoryMedia::new(4096, 8 << 20, true);
@@ -124,7 +123,7 @@ fn a_waiter_that_goes_away_stops_nothing() {
     assert_eq!(read_all(&open(&media.cut())), [b"first", b"third"]);
 }
 
-/// What is in flight when a log is erased ends before anything of the new generation is written.
+/// A flush set in flight when a log is erased ends before anything of the new generation is written.
 #[test]
 fn an_erasure_waits_for_what_is_in_flight() {
     let media = MemoryMedia::new(512, 1 << 16, true);

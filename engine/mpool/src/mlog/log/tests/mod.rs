@@ -48,13 +48,13 @@ pub(super) fn append(log: &Mlog, record: &[u8], sync: bool) {
     block_on(log.append(record, sync)).expect("there is room");
 }
 
-/// Media of both sector sizes, that tear sectors and that do not.
+/// Media of both sector sizes, with and without torn sectors.
 pub(super) fn all_media(bytes: usize) -> Vec<Rc<MemoryMedia>> {
     let kinds = [(512, true), (512, false), (4096, true), (4096, false)];
     kinds.into_iter().map(|(sector, whole)| MemoryMedia::new(sector, bytes, whole)).collect()
 }
 
-/// mpool-71, adapted: an open log is shared only by those who ask for flags that it was opened with.
+/// mpool-71, adapted: an open log is shared only by callers whose flags the first open had.
 #[test]
 fn a_log_is_shared_with_the_flags_it_was_opened_with() {
     let both = OpenFlags { compact_sem: true, skip_ser: true };
@@ -85,7 +85,7 @@ fn sectors_of_another_size_are_refused() {
     assert_eq!(try_open(&media, PLAIN).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
 }
 
-/// mpool-75: closing writes what is not on media; a closed log does nothing more.
+/// mpool-75: closing writes buffered records; a closed log does nothing more.
 #[test]
 fn closing_flushes() {
     for media in all_media(1 << 16) {

@@ -22,7 +22,7 @@ fn a_log_is_read_again() {
     }
 }
 
-/// mpool-69: a buffer that is too small is told the size; the record stays the next one.
+/// mpool-69: with too small a buffer the error has the size; the record stays the next one.
 #[test]
 fn a_small_buffer_is_told_the_size() {
     for media in all_media(1 << 20) {
@@ -54,7 +54,7 @@ fn a_record_without_bytes_is_not_the_end() {
     assert_eq!(block_on(log.next(&mut [])), Ok(None));
 }
 
-/// mpool-70: an erasure in the middle of reading ends it, until it begins anew.
+/// mpool-70: an erasure during reading fails it, until the reader rewinds.
 #[test]
 fn reading_ends_with_an_erasure() {
     let media = MemoryMedia::new(512, 1 << 16, true);
@@ -69,7 +69,7 @@ fn reading_ends_with_an_erasure() {
     assert_eq!(block_on(log.next(&mut buffer)), Ok(None));
 }
 
-/// mpool-70: after an error nothing is read until reading begins anew. Blocks are checked while they are read.
+/// mpool-70: after an error nothing is read until the reader rewinds. Blocks are checked while they are read.
 #[test]
 fn reading_ends_with_a_damaged_block() {
     for media in all_media(1 << 16) {
@@ -122,7 +122,7 @@ fn a_container_is_read_once() {
     }
 }
 
-/// A reader that has seen what a failed flush has then lost begins anew; one that has not seen it is at the end.
+/// A reader that has read records which a failed flush then lost must rewind; one that has not is at the end.
 #[test]
 fn a_reader_of_lost_records_begins_anew() {
     for media in all_media(1 << 16) {

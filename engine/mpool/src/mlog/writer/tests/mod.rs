@@ -61,7 +61,7 @@ fn a_continued_block_is_written_as_in_the_worked_example() {
     }
 }
 
-/// mpool-66, partly: what a failed flush has left on media is there after a reopen.
+/// mpool-66, partly: the part of a failed flush that reached media exists after a reopen.
 #[test]
 fn a_failed_flush_that_reached_the_medium_is_accepted() {
     let mut log = PureLog::small(4096, 8, Policy::Continue, LogFormat::V2);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Flush sets that fail, or end in another order than they were begun.
+//! Flush sets that fail, or end in another order than they began.
 
 use super::*;
 
@@ -17,8 +17,8 @@ fn a_fresh_set_never_writes_a_block_again() {
     assert_eq!(log.records().len(), 5);
 }
 
-/// mpool-66, adapted: the end goes back to where the failed set began; nothing more is taken, and after a reopen the next
-/// flush is consistent, whatever of the set came to the medium.
+/// mpool-66, adapted: the end returns to the start of the failed set; nothing more is taken, and after a reopen the
+/// next flush is consistent, whatever part of the set reached the medium.
 #[test]
 fn a_failed_flush_takes_the_end_back() {
     for policy in BOTH_POLICIES {
@@ -76,7 +76,7 @@ fn sets_settle_in_order() {
     }
 }
 
-/// What ended behind a set in flight still counts: at most three sets lie beyond the first that has not settled.
+/// A set that has ended behind one in flight still counts: at most three sets lie beyond the first unsettled one.
 #[test]
 fn ended_sets_count_until_they_settle() {
     let mut log = PureLog::small(4096, 16, Policy::Fresh, LogFormat::V2);
@@ -97,7 +97,7 @@ fn ended_sets_count_until_they_settle() {
     assert!(log.writer.next_flush(true).is_some());
 }
 
-/// The second of three sets fails: the first is durable, the others are lost whatever becomes of them, and nothing is
+/// The second of three sets fails: the first is durable, the others are lost whatever their outcome, and nothing is
 /// appended behind them.
 #[test]
 fn a_failed_set_fails_the_later_ones() {
@@ -151,7 +151,7 @@ fn a_record_that_does_not_fit_the_buffers_waits_or_goes_in_parts() {
     assert_eq!(log.records(), [long]);
 }
 
-/// mpool-64: a record of which only the first part came to the medium is skipped, whether it was given up, lost or cut
+/// mpool-64: a record of which only the first part reached the medium is skipped, whether it was abandoned, lost or cut
 /// by a power cut; what follows is intact.
 #[test]
 fn the_first_part_of_a_record_is_skipped() {
