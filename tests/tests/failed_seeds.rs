@@ -22,6 +22,7 @@ const SIMULATE: &[Failed] = &[
     (53_100_134, "the simulator's own rule forgot that the pages of a refused write had taken the last free blocks"),
     (9_200_174, "as 53100134"),
     (9_200_651, "as 53100134"),
+    (218_548_497, "the rule for overwrites did not see that a client had changed its memory to what others have"),
     (621, "a write that was parked for a swap kept its old mapping after the block and its leaf page had gone"),
     (970, "as 621"),
     (110_583_709, "as 621"),

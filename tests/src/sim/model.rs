@@ -121,11 +121,14 @@ impl Model {
 
     /// What the write that started at `start` stores in `sectors` is known from now on. It could not be read before.
     pub fn write_takes(&mut self, lbn: Lbn, start: u32, mask: SectorMask, tokens: &Tokens) {
-        let block = self.block(lbn);
+        let block = &mut self.blocks[lbn.0 as usize];
         let taker = block.candidates.iter_mut().find(|candidate| candidate.start == start && candidate.end == NEVER);
         let taker = taker.expect("only a write that started takes content");
         for sector in sectors(mask & taker.covers) {
-            taker.tokens[sector] = tokens[sector];
+            // A client that changes its memory may come to write what others have.
+            if std::mem::replace(&mut taker.tokens[sector], tokens[sector]) != tokens[sector] {
+                *self.written.entry(tokens[sector]).or_default() += 1;
+            }
         }
     }
 
