@@ -89,7 +89,7 @@ TESTS = tidy fuzz_corpus inspect dump engine_rows compression_rows index_rows re
 
 unit:
 	$(CARGO) test --workspace --features $(FEATURES) --lib --bins $(addprefix --test ,$(TESTS))
-	$(CARGO) test --package engine --doc
+	$(CARGO) test --package mpool --features testing --doc
 
 # The campaigns at length.
 simulate:

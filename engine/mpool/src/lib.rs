@@ -18,6 +18,49 @@
 //! A call that has begun must be polled to its end: after the future of a metadata change is dropped, neither the
 //! caller nor the pool knows whether the change is on media, until the next activation.
 //!
+//! # Example
+//!
+//! A pool on two disks in memory (feature `testing`). Elsewhere the environment is an implementation of [`host::Host`], which
+//! opens [`Device`]s and runs tasks; on SPDK that is the module's `SpdkHost`.
+//!
+//! ```
+//! # #[cfg(feature = "testing")] {
+//! use mpool::control::Rights;
+//! use mpool::device::PlainMemory;
+//! use mpool::testing::World;
+//! use mpool::{MediaClass, PAGE_BYTES};
+//!
+//! let world = World::with_two_disks();
+//! world.create("pool");
+//! let (log, block) = world.run(async {
+//!     let pool = world.registry.open("pool", Rights::ReadWrite, false).unwrap();
+//!     // Objects are there once they are committed.
+//!     let log = pool.mlog_alloc(MediaClass::Capacity, 1 << 20, false).await.unwrap().id;
+//!     pool.mlog_commit(log).await.unwrap();
+//!     let open = pool.mlog_open(log, Default::default()).await.unwrap();
+//!     open.log().append(b"a record", true).await.unwrap();
+//!     open.close().await.unwrap();
+//!     // An mblock is written once, in whole pages.
+//!     let block = pool.mblock_alloc(MediaClass::Capacity, false).await.unwrap().id;
+//!     let page = Box::new(PlainMemory(vec![7; PAGE_BYTES]));
+//!     pool.mblock_write(block, page, 0..PAGE_BYTES).await.1.unwrap();
+//!     pool.mblock_commit(block).await.unwrap();
+//!     (log, block)
+//! });
+//! // The power fails; what was committed and appended is there.
+//! let world = world.cut();
+//! world.activate(&["cap"]).unwrap();
+//! world.run(async {
+//!     let pool = world.registry.open("pool", Rights::ReadWrite, false).unwrap();
+//!     assert_eq!(pool.mblock_find(block).unwrap().written_bytes, PAGE_BYTES as u64);
+//!     let open = pool.mlog_open(log, Default::default()).await.unwrap();
+//!     open.log().rewind().await.unwrap();
+//!     assert_eq!(open.log().next_vec(usize::MAX).await.unwrap().unwrap(), b"a record");
+//!     open.close().await.unwrap();
+//! });
+//! # }
+//! ```
+//!
 //! # What has no meaning in user space
 //!
 //! Every row of mpool is implemented; these differ from the kernel:
