@@ -136,6 +136,7 @@ impl Drive {
     /// EIO: it does not. ENOMEM.
     pub(crate) async fn probe(&self) -> Result<()> {
         let doing = "a trial write";
+        let _alone = self.trial.lock().await;
         let Attached { device, properties } = self.attached_for(doing)?;
         let buf = self.allocate(PAGE_BYTES)?;
         let transfer = Transfer { at: PROBE_AT, buf, range: 0..PAGE_BYTES, chunk: PAGE_BYTES };

@@ -19,6 +19,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use futures::lock::Mutex;
+
 use super::device::{Device, DeviceProperties, DeviceType, IoBuf};
 use super::error::{Kind, PoolError, Result};
 use super::format::{superblock_zones, DriveDescriptor};
@@ -103,6 +105,8 @@ pub struct Drive {
     counters: Rc<Cell<IoCounters>>,
     settings: DriveSettings,
     space: RefCell<SpaceMap>,
+    /// Held during a trial write: all of them go to the same page.
+    trial: Mutex<()>,
 }
 
 impl Drive {
@@ -143,6 +147,7 @@ impl Drive {
             counters,
             settings,
             space,
+            trial: Mutex::new(()),
         };
         drive.set_chunk_bytes(settings.chunk_bytes);
         Ok(Rc::new(drive))
