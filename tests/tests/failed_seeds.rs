@@ -63,13 +63,26 @@ const POOL_LOGS: &[Failed] = &[
 ];
 
 /// `pool_campaign --campaign lives`
-const POOL_LIVES: &[Failed] = &[];
+const POOL_LIVES: &[Failed] = &[
+    (58_850_251, "the rule for space did not know that a container that could not be opened keeps its logs"),
+    (58_857_692, "as 58850251"),
+    (58_859_060, "as 58850251"),
+    (58_862_998, "as 58850251"),
+    (58_864_217, "as 58850251"),
+];
 
 /// `pool_campaign --campaign cuts`
 const POOL_CUTS: &[FailedScript] = &[];
 
 /// `pool_campaign --campaign failures`
-const POOL_FAILURES: &[FailedScript] = &[];
+const POOL_FAILURES: &[FailedScript] = &[
+    (58_846_196, 37, "two trial writes of one drive were in flight together"),
+    (58_846_230, 37, "as 58846196"),
+    (58_845_993, 37, "the rule for the end of a pool did not know copies that a failed erasure had left"),
+    (58_846_195, 37, "as 58845993"),
+    (58_846_212, 37, "as 58845993"),
+    (58_846_229, 37, "as 58845993"),
+];
 
 fn seeds(failed: &[Failed]) -> Vec<u64> {
     failed.iter().map(|(seed, _)| *seed).collect()

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use mpool::format::{MediaFormat, END_ROOM_BYTES};
 use mpool::management::activate::ActivateRequest;
+use mpool::management::destroy::DestroyRequest;
 use mpool::management::Flags;
 use mpool::params::ParamChanges;
 use mpool::registry::Registry;
@@ -105,7 +106,29 @@ pub async fn revive(host: &Rc<SimHost>, model: &SharedModel, seed: u64, convert:
             model.borrow_mut().exists = Possible::known(false);
             Ok(Found::Nothing)
         }
+        Err(error) if exists.can_be(&false) && error.kind() == Kind::NotPermitted => {
+            host.trace(|| format!("what is left is not used: {error}"));
+            destroy_the_rest(host, &registry, model, request.paths).await
+        }
         Err(error) => Err(format!("the pool cannot be activated: {error} ({:?})", error.kind())),
+    }
+}
+
+/// A destruction that failed, or a creation that could not be taken back, has left copies of superblocks without the first: they
+/// are not used without being told to, and can be destroyed.
+async fn destroy_the_rest(
+    host: &Rc<SimHost>,
+    registry: &Rc<Registry>,
+    model: &SharedModel,
+    paths: Vec<String>,
+) -> Result<Found, String> {
+    match registry.destroy(&DestroyRequest { paths, force: true, ..DestroyRequest::default() }).await {
+        Ok(()) => {
+            model.borrow_mut().exists = Possible::known(false);
+            Ok(Found::Nothing)
+        }
+        Err(error) if is_fault(host, &error) => Ok(Found::Fault),
+        Err(error) => Err(format!("what is left of a pool cannot be destroyed: {error}")),
     }
 }
 
@@ -194,11 +217,16 @@ impl Session {
             let zones = model.zones[class.index()].sure;
             // Superblocks; MDC0 and the other containers, two logs each.
             let fixed = 1 + if class == MediaClass::Capacity { 2 * self.pool().container_count() as u64 } else { 0 };
-            let taken = fixed + model.zones_of(class);
+            let mut taken = fixed + model.zones_of(class);
             let spare = u64::from(model.spare[class.index()].sure);
             let usable = zones * (100 - spare) / 100;
             let space = usage.space;
             let in_use = space.used_bytes + (space.spare_bytes - space.free_spare_bytes);
+            // A container that could not be opened when it had been made keeps its logs for the next attempt.
+            let left = (in_use / ZONE).saturating_sub(taken);
+            if class == MediaClass::Capacity && left <= 2 && self.pool().lacks_containers() {
+                taken += left;
+            }
             let mut pairs = vec![
                 ("total", space.total_bytes, zones * ZONE),
                 ("available", space.available_bytes, zones * ZONE),

@@ -179,6 +179,13 @@ impl Pool {
         self.container_count.get()
     }
 
+    /// The pool wants more containers, and the last attempt to make one failed; another is made in each period. Logs of
+    /// a container that were made already are kept for that.
+    #[must_use]
+    pub fn lacks_containers(&self) -> bool {
+        self.growth_refused.get()
+    }
+
     pub(crate) fn container(&self, slot: Slot) -> &Container {
         &self.containers[slot.index()]
     }
