@@ -82,6 +82,7 @@ const POOL_FAILURES: &[FailedScript] = &[
     (58_846_195, 37, "as 58845993"),
     (58_846_212, 37, "as 58845993"),
     (58_846_229, 37, "as 58845993"),
+    (58_846_297, 37, "what a failed destruction had torn could not be destroyed, not even with force"),
 ];
 
 fn seeds(failed: &[Failed]) -> Vec<u64> {

@@ -106,7 +106,7 @@ pub async fn revive(host: &Rc<SimHost>, model: &SharedModel, seed: u64, convert:
             model.borrow_mut().exists = Possible::known(false);
             Ok(Found::Nothing)
         }
-        Err(error) if exists.can_be(&false) && error.kind() == Kind::NotPermitted => {
+        Err(error) if exists.can_be(&false) && matches!(error.kind(), Kind::NotPermitted | Kind::Invalid) => {
             host.trace(|| format!("what is left is not used: {error}"));
             destroy_the_rest(host, &registry, model, request.paths).await
         }

@@ -82,6 +82,8 @@ impl Registry {
             let device = self.host().open(path).await?;
             match members::read_member(&**self.host(), path, Rc::clone(&device), request.force).await {
                 Ok(member) => doomed.push(member),
+                // A failed destruction has torn it.
+                Err(error) if request.force && error.kind() == Kind::Invalid => remains.push(device),
                 Err(error) if error.kind() == Kind::NoPool => {
                     if superblocks::has_remains(&*device).await? {
                         remains.push(device);
