@@ -59,17 +59,14 @@
 //! recorded mapping or by `Context::write_failed`. Nothing is allocated after [`Swapper::new`].
 //!
 //! dm-vdo refuses overwrites when it is full.
-//!
-//! dm-vdo refuses overwrites when it is full.
 
 mod packing;
 mod swap;
 
-use crate::context::swap::HOME;
-pub use crate::context::swap::{HOLDS, MAX_SWAPS};
 use std::collections::VecDeque;
 
 use crate::arena::Arena;
+use crate::context::swap::HOME;
 use crate::context::{Context, Owner};
 use crate::env::{Direction, Env, Event};
 use crate::error::RequestError;
@@ -80,6 +77,8 @@ use crate::packing::compression::Compressor;
 use crate::slabs::Requester;
 use crate::units::{Block, Lbn, Pbn, ShardId, BLOCK_SIZE};
 use swap::{Step, Swap, MAX_PARTS, NO_PART};
+
+pub use crate::context::swap::{HOLDS, MAX_SWAPS};
 
 /// How often a swap starts over because the block differs from the one that it read before, as happens without end on a
 /// base that returns different data each time.
