@@ -188,7 +188,7 @@ unsafe fn channel_of<'a>(channel: *mut ffi::spdk_io_channel) -> &'a Channel {
 ///
 /// # Safety
 /// `channel` is a channel of a volume on the calling thread, `bdev_io` a request that was just submitted to it.
-pub unsafe fn submit(channel: *mut ffi::spdk_io_channel, bdev_io: *mut ffi::spdk_bdev_io) {
+pub unsafe extern "C" fn submit(channel: *mut ffi::spdk_io_channel, bdev_io: *mut ffi::spdk_bdev_io) {
     use ffi::spdk_bdev_io_type as io_type;
     // SAFETY: the caller's promise.
     let kind = ffi::spdk_bdev_io_type::Type::from(unsafe { (*bdev_io).type_ });

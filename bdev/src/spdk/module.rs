@@ -30,7 +30,7 @@ pub struct Hooks {
     pub write_info: fn(*mut c_void, &mut Writer),
     /// Takes a request. Called with a channel of the io_device on the calling thread and a request that was just
     /// submitted to it.
-    pub submit: unsafe fn(*mut ffi::spdk_io_channel, *mut ffi::spdk_bdev_io),
+    pub submit: unsafe extern "C" fn(*mut ffi::spdk_io_channel, *mut ffi::spdk_bdev_io),
 }
 
 static HOOKS: OnceLock<Hooks> = OnceLock::new();

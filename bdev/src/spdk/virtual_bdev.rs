@@ -10,6 +10,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{CStr, CString};
 use std::io;
+use std::sync::OnceLock;
 
 use super::json::Writer;
 use super::{compat, ffi, module};
@@ -74,7 +75,7 @@ impl VirtualBdev {
         bdev.required_alignment = 0;
         compat::set_hints(bdev, shape.optimal_blocks);
         bdev.module = module::handle();
-        bdev.fn_table = &raw const TABLE.0;
+        bdev.fn_table = table();
         // SAFETY: filled in, and in place until `destructed`.
         match unsafe { ffi::spdk_bdev_register(self.bdev.get()) } {
             0 => Ok(()),
@@ -139,21 +140,22 @@ fn errno(rc: c_int) -> io::Result<()> {
     }
 }
 
-struct FnTable(ffi::spdk_bdev_fn_table);
+static TABLE: OnceLock<ffi::spdk_bdev_fn_table> = OnceLock::new();
 
-// SAFETY: constant pointers to functions.
-unsafe impl Sync for FnTable {}
-
-static TABLE: FnTable = FnTable({
-    // SAFETY: a structure of optional function pointers, for which zero means none.
-    let mut table: ffi::spdk_bdev_fn_table = unsafe { core::mem::zeroed() };
-    table.destruct = Some(destruct);
-    table.submit_request = Some(submit);
-    table.io_type_supported = Some(io_type_supported);
-    table.get_io_channel = Some(get_io_channel);
-    table.dump_info_json = Some(dump_info_json);
-    table
-});
+/// The table of all bdevs of this module, which lives as long as the process. SPDK calls `submit_request` without a detour.
+fn table() -> *const ffi::spdk_bdev_fn_table {
+    let table = TABLE.get_or_init(|| {
+        // SAFETY: a structure of optional function pointers, for which zero means none.
+        let mut table: ffi::spdk_bdev_fn_table = unsafe { core::mem::zeroed() };
+        table.destruct = Some(destruct);
+        table.submit_request = Some(module::hooks().submit);
+        table.io_type_supported = Some(io_type_supported);
+        table.get_io_channel = Some(get_io_channel);
+        table.dump_info_json = Some(dump_info_json);
+        table
+    });
+    ptr::from_ref(table)
+}
 
 /// # Safety
 /// SPDK calls it, with what it was registered with.
@@ -161,13 +163,6 @@ unsafe extern "C" fn destruct(context: *mut c_void) -> c_int {
     (module::hooks().destruct)(context);
     // Not finished yet: `VirtualBdev::destructed` reports the end.
     1
-}
-
-/// # Safety
-/// SPDK calls it, with a channel of the io_device on the calling thread and a request that was just submitted to it.
-unsafe extern "C" fn submit(channel: *mut ffi::spdk_io_channel, bdev_io: *mut ffi::spdk_bdev_io) {
-    // SAFETY: the caller's promise.
-    unsafe { (module::hooks().submit)(channel, bdev_io) };
 }
 
 /// # Safety
