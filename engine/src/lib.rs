@@ -46,5 +46,5 @@ pub use message::Message;
 pub use mpool::units::Nanos;
 #[cfg(feature = "measure-unchecked")]
 pub use read_check::switch_read_checks;
-pub use shard::{MetadataConfig, Shard, ShardConfig, MAX_RUN_BLOCKS};
+pub use shard::{MetadataConfig, Shard, ShardBufs, ShardConfig, MAX_RUN_BLOCKS};
 pub use units::{Block, Blocks, Lbn, Pbn, ShardId, BLOCK_SIZE, SECTOR_SIZE};

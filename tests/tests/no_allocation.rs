@@ -14,7 +14,7 @@ use engine::request::{Operation, Piece};
 use engine::slabs::ReserveConfig;
 use engine::{
     Block, Blocks, Direction, Env, Event, HistoryConfig, Lbn, Message, Part, Pbn, RequestError, Run, RunToken,
-    SectionAt, Shard, ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
+    SectionAt, Shard, ShardBufs, ShardConfig, ShardId, BLOCK_SIZE, MAX_RUN_BLOCKS,
 };
 use mpool::units::Nanos;
 use tests::framer_load::FramerLoad;
@@ -270,30 +270,31 @@ fn allocations(count: usize, compression: bool) -> u64 {
     let mut shards: Vec<Shard<World>> = (0..count)
         .map(|id| {
             let mut bufs = (CLIENT_BLOCKS + SHARD_BLOCKS * id) as u32..;
-            let mut take = || bufs.next().expect("numbers have no end");
-            let bounce = (0..SIZES.bounce).map(|_| take()).collect();
-            let verify = (0..SIZES.verify).map(|_| take()).collect();
-            let containers = (0..SIZES.containers).map(|_| take()).collect();
-            let relocation = (0..4).map(|_| take()).collect();
-            let swaps = (0..SIZES.swaps).map(|_| take()).collect();
+            let mut take = |count| bufs.by_ref().take(count).collect();
+            let bufs = ShardBufs {
+                bounce: take(SIZES.bounce),
+                verify: take(SIZES.verify),
+                containers: take(SIZES.containers),
+                relocation: take(4),
+                swaps: take(SIZES.swaps),
+                map: take(SIZES.map_bufs),
+                journal: take(SIZES.journal_bufs),
+                slabs: take(SIZES.slab_bufs),
+            };
             let (id, geometry) = (ShardId(id as u16), geometry(count));
-            Shard::new(ShardConfig {
+            let config = ShardConfig {
                 id,
                 geometry,
                 vios: VIOS,
                 pieces: SIZES.pieces,
-                bounce,
-                verify,
-                containers,
-                relocation,
-                swaps,
                 compression,
                 index_bytes: SIZES.index_bytes,
                 index_image: None,
                 history: Some(HISTORY),
                 fingerprinter: Fingerprinter::new([7; SECRET_BYTES]),
-                metadata: Load::of_new(&geometry, &SIZES).of_shard(id, &geometry, &SIZES, take),
-            })
+                metadata: Load::of_new(&geometry, &SIZES).of_shard(id, &geometry, &SIZES),
+            };
+            Shard::new(config, bufs)
         })
         .collect();
     // The checksum library looks at the processor once, when it is first used.

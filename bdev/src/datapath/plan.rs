@@ -4,17 +4,14 @@
 
 use std::sync::Arc;
 
-use engine::fingerprint::Fingerprinter;
-use engine::format::slab_summary::SlabSummary;
-use engine::format::{Geometry, JournalSegment, Placement};
+use engine::format::Placement;
 use engine::journal::JOURNAL_BLOCKS;
 use engine::packing::candidates::RepackCandidates;
 use engine::packing::packer::Packer;
 use engine::packing::relocator::Relocator;
 use engine::request::Piece;
-use engine::slabs::ReserveConfig;
 use engine::swapper::{HOLDS, MAX_SWAPS};
-use engine::{HistoryConfig, IndexImage, MetadataConfig, BLOCK_SIZE};
+use engine::{MetadataConfig, ShardConfig, BLOCK_SIZE};
 
 use super::app_calls::AppSide;
 use super::env::Mail;
@@ -86,7 +83,7 @@ pub fn arena_bytes(shards: usize) -> u64 {
 /// What a shard is started with.
 #[derive(Debug)]
 pub struct Plan {
-    pub geometry: Geometry,
+    pub engine: ShardConfig,
     /// The bdevs of the pool's drives, in the order in which the placement numbers them.
     pub bases: Vec<BaseHandle>,
     /// Where the volume's objects lie on the bdevs.
@@ -96,18 +93,8 @@ pub struct Plan {
     pub app_side: &'static dyn AppSide,
     /// The volume's key on the application thread.
     pub key: u64,
-    /// Size of this shard's part of the index.
-    pub index_bytes: usize,
-    /// This shard's part of the index, as the last stop left it.
-    pub index_image: Option<IndexImage>,
-    /// This shard's part of the index's history, if the volume has one.
-    pub history: Option<HistoryConfig>,
-    pub compression: bool,
-    pub fingerprinter: Fingerprinter,
     /// For the log.
     pub volume_name: Arc<str>,
-    /// What the load found on media.
-    pub metadata: MetadataPlan,
     /// Rings to the other shards; none for the shard itself.
     pub outgoing: Vec<Option<Sender<Mail>>>,
     /// Rings from the other shards; none for the shard itself.
@@ -116,31 +103,11 @@ pub struct Plan {
     pub peers: Peers,
 }
 
-#[derive(Debug)]
-pub struct MetadataPlan {
-    pub nonce: u64,
-    pub generation: u64,
-    /// Completed writes may still be in a volatile cache.
-    pub volatile_cache: bool,
-    /// Space kept back when the volume is full.
-    pub reserve: ReserveConfig,
-    /// Block-map pages that this shard caches.
-    pub map_pages_cached: usize,
-    /// Erased segments for the shard's journal.
-    pub segments: Vec<JournalSegment>,
-    /// Summaries of the shard's slabs, in the order of the slabs' numbers.
-    pub summaries: Vec<SlabSummary>,
-    /// Logical blocks in use: all of the volume's for one shard, none for the others.
-    pub logical_blocks_used: i64,
-    /// Pages of the block map, likewise.
-    pub map_pages: i64,
-}
-
 /// Block-map pages that each of `shards` shards caches when all together have `mib` MiB for them, but at least as many
 /// as its blocks in flight need.
 pub fn map_pages_cached(mib: u64, shards: usize) -> usize {
     let share = (mib << 20) / BLOCK_SIZE as u64 / shards as u64;
-    (share as usize).max(MetadataConfig::<Buf>::minimum_map_pages(VIOS))
+    (share as usize).max(MetadataConfig::minimum_map_pages(VIOS))
 }
 
 /// Memory of the block map's cache over all shards, in bytes.
@@ -152,8 +119,11 @@ pub fn map_cache_bytes(mib: u64, shards: usize) -> u64 {
 mod tests {
     use core::ptr::NonNull;
 
-    use engine::fingerprint::SECRET_BYTES;
-    use engine::{Blocks, Pbn, Shard, ShardConfig, ShardId};
+    use engine::fingerprint::{Fingerprinter, SECRET_BYTES};
+    use engine::format::slab_summary::SlabSummary;
+    use engine::format::{Geometry, JournalSegment};
+    use engine::slabs::ReserveConfig;
+    use engine::{Blocks, Pbn, Shard, ShardBufs, ShardId};
     use mpool::mlog::Stamp;
     use uuid::Uuid;
 
@@ -180,6 +150,16 @@ mod tests {
         // The engine is only built; it does not run.
         let buf = Buf::at(NonNull::dangling());
         let bufs = |count| vec![buf; count];
+        let bufs = ShardBufs {
+            bounce: bufs(BOUNCE_BLOCKS),
+            verify: bufs(VERIFY_BLOCKS),
+            containers: bufs(CONTAINER_BLOCKS),
+            relocation: bufs(RELOCATION_BLOCKS),
+            swaps: bufs(SWAP_BLOCKS),
+            map: bufs(MAP_BLOCKS),
+            journal: bufs(JOURNAL_BLOCKS),
+            slabs: bufs(SLAB_BLOCKS),
+        };
         let segment = |number| JournalSegment {
             number,
             capacity_bytes: 32 << 20,
@@ -191,11 +171,6 @@ mod tests {
             geometry,
             vios: VIOS,
             pieces: PIECES,
-            bounce: bufs(BOUNCE_BLOCKS),
-            verify: bufs(VERIFY_BLOCKS),
-            containers: bufs(CONTAINER_BLOCKS),
-            relocation: bufs(RELOCATION_BLOCKS),
-            swaps: bufs(SWAP_BLOCKS),
             compression: true,
             index_bytes: 1 << 20,
             index_image: None,
@@ -207,9 +182,6 @@ mod tests {
                 volatile_cache: true,
                 reserve: ReserveConfig::default(),
                 map_pages_cached: map_pages_cached(1, shards),
-                map_bufs: bufs(MAP_BLOCKS),
-                journal_bufs: bufs(JOURNAL_BLOCKS),
-                slab_bufs: bufs(SLAB_BLOCKS),
                 segments: (0..4).map(segment).collect(),
                 summaries: vec![SlabSummary::new(SLAB_BLOCKS_EACH as u32); SLABS / shards],
                 logical_blocks_used: 0,
@@ -217,7 +189,7 @@ mod tests {
             },
         };
         let mut shard = None;
-        let counted = allocation_counter::measure(|| shard = Some(Shard::<HostEnv>::new(config)));
+        let counted = allocation_counter::measure(|| shard = Some(Shard::<HostEnv>::new(config, bufs)));
         counted.bytes_current.unsigned_abs()
     }
 

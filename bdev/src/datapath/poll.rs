@@ -22,7 +22,7 @@ use engine::format::{Geometry, Placement};
 use engine::journal::JOURNAL_BLOCKS;
 use engine::request::{Piece, Sweep};
 use engine::statistics::Statistics;
-use engine::{MetadataConfig, ReadOnlyReason, RequestError, Shard, ShardConfig, ShardId};
+use engine::{ReadOnlyReason, RequestError, Shard, ShardBufs, ShardId};
 use mpool::drive::IoCounters;
 use mpool::units::Nanos;
 
@@ -31,8 +31,8 @@ use super::env::{HostEnv, Mail};
 use super::gauges::Gauges;
 use super::list::{Inbox, List};
 use super::plan::{
-    Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, PIECES, RELOCATION_BLOCKS, SLAB_BLOCKS, SWAP_BLOCKS, TRANSFERS,
-    VERIFY_BLOCKS, VIOS, WAITING_PIECES,
+    Plan, BOUNCE_BLOCKS, CONTAINER_BLOCKS, MAP_BLOCKS, RELOCATION_BLOCKS, SLAB_BLOCKS, SWAP_BLOCKS, TRANSFERS,
+    VERIFY_BLOCKS, WAITING_PIECES,
 };
 use super::request::{Command, Home, Request, RequestHandle};
 use super::ring::Receiver;
@@ -99,11 +99,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Builds the engine of shard `id`. On the shard's thread.
+    /// Builds the engine. On the shard's thread.
     ///
     /// # Errors
     /// SPDK has too little DMA memory, or gives no channel for a base bdev.
-    pub fn new(id: ShardId, plan: Plan, waker: Waker) -> Result<Running, StartError> {
+    pub fn new(plan: Plan, waker: Waker) -> Result<Running, StartError> {
+        let id = plan.engine.id;
         let pool = |blocks| DmaPool::new(blocks).ok_or(StartError::DmaMemory);
         let pools = [
             pool(BOUNCE_BLOCKS)?,
@@ -119,46 +120,18 @@ impl Running {
             // SAFETY: only the engine below gets the blocks. It is dropped before the pools, and only when all shards
             // of the volume are quiescent.
             pools.each_ref().map(|pool| unsafe { pool.bufs() }.collect());
+        let bufs = ShardBufs { bounce, verify, containers, relocation, swaps, map, journal, slabs };
         // One slot for a flush and one for its part on each bdev: the engine has one flush in flight at a time.
         let slots = TRANSFERS + 1 + plan.bases.len();
         let transfers = Transfers::new(&plan.bases, plan.placement, slots, waker).ok_or(StartError::Channel)?;
-        let config = ShardConfig {
-            id,
-            geometry: plan.geometry,
-            vios: VIOS,
-            pieces: PIECES,
-            bounce,
-            verify,
-            containers,
-            relocation,
-            swaps,
-            compression: plan.compression,
-            index_bytes: plan.index_bytes,
-            index_image: plan.index_image,
-            history: plan.history,
-            fingerprinter: plan.fingerprinter,
-            metadata: MetadataConfig {
-                nonce: plan.metadata.nonce,
-                generation: plan.metadata.generation,
-                volatile_cache: plan.metadata.volatile_cache,
-                reserve: plan.metadata.reserve,
-                map_pages_cached: plan.metadata.map_pages_cached,
-                map_bufs: map,
-                journal_bufs: journal,
-                slab_bufs: slabs,
-                segments: plan.metadata.segments,
-                summaries: plan.metadata.summaries,
-                logical_blocks_used: plan.metadata.logical_blocks_used,
-                map_pages: plan.metadata.map_pages,
-            },
-        };
         let app_calls = AppCalls::new(plan.app, plan.app_side, plan.key, id, plan.peers);
         // SAFETY: the caller is on the shard's thread and starts the shard once.
         let home = unsafe { Home::new(id) };
-        let env = HostEnv::new(home, plan.geometry, plan.volume_name, Rc::clone(&transfers), app_calls, plan.outgoing);
+        let (geometry, transferring) = (plan.engine.geometry, Rc::clone(&transfers));
+        let env = HostEnv::new(home, geometry, plan.volume_name, transferring, app_calls, plan.outgoing);
         Ok(Running {
             id,
-            shard: Shard::new(config),
+            shard: Shard::new(plan.engine, bufs),
             env,
             transfers,
             incoming: plan.incoming,

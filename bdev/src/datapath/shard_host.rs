@@ -170,7 +170,7 @@ impl ShardHost {
         assert!(self.thread.is_current());
         let waker = Waker(self.interrupt_mode.then_some(NonNull::from(self)));
         *self.confined.peers.borrow_mut() = Some(plan.peers.clone());
-        let running = Running::new(self.id, plan, waker)?;
+        let running = Running::new(plan, waker)?;
         // SAFETY: on the shard's thread, not in a poll (none runs before the poller below is registered).
         unsafe { *self.confined.running.get() = Some(Box::new(running)) };
         if !self.interrupt_mode {

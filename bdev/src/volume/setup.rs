@@ -10,13 +10,13 @@ use engine::format::index_section::SECTION_RECORDS;
 use engine::format::slab_summary::SlabSummary;
 use engine::format::Geometry;
 use engine::slabs::ReserveConfig;
-use engine::{HistoryConfig, ShardId};
+use engine::{HistoryConfig, MetadataConfig, ShardConfig, ShardId};
 
 use super::error::VolumeError;
 use super::memory_plan::Memory;
 use super::{machine_memory, registry, storage};
 use crate::datapath::peers::Peers;
-use crate::datapath::plan::{map_pages_cached, MetadataPlan, Plan};
+use crate::datapath::plan::{map_pages_cached, Plan, PIECES, VIOS};
 use crate::datapath::ring;
 use crate::datapath::shard_host::ShardHost;
 use crate::pool::runtime;
@@ -125,33 +125,20 @@ pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[Shar
 /// The plans that the shards are started with, and the rings between the shards.
 pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> VecDeque<Plan> {
     let count = shards.len();
-    let geometry = loaded.geometry;
     let placement = Arc::new(loaded.placement.clone());
     let fingerprinter = Fingerprinter::new(loaded.config.secret);
-    let index_bytes = ((u64::from(loaded.config.index_mib) << 20) / count as u64) as usize;
-    let history = loaded.history_sections.map(|window_sections| HistoryConfig {
-        nonce: loaded.config.nonce,
-        window_sections,
-        // 4080.
-        section_records: SECTION_RECORDS as u16,
-    });
     let (ring, outbox) = ring::capacities(count);
-    let mut plans: VecDeque<Plan> = geometry
+    let mut plans: VecDeque<Plan> = loaded
+        .geometry
         .shard_ids()
         .map(|id| Plan {
-            geometry,
+            engine: engine_of(loaded, id, fingerprinter.clone()),
             bases: loaded.storage.handles.clone(),
             placement: Arc::clone(&placement),
             app,
             app_side: &storage::Calls,
             key: loaded.storage.key,
-            index_bytes,
-            index_image: None,
-            history,
-            compression: loaded.config.compression,
-            fingerprinter: fingerprinter.clone(),
             volume_name: Arc::from(loaded.name.as_str()),
-            metadata: metadata_of(loaded, id),
             outgoing: (0..count).map(|_| None).collect(),
             incoming: (0..count).map(|_| None).collect(),
             peers: Peers::new(shards),
@@ -167,22 +154,38 @@ pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> Ve
     plans
 }
 
-/// A shard's part of the volume's metadata. The first shard starts with all that is in use, because the distribution
-/// over the shards is not recorded.
-fn metadata_of(loaded: &Loaded, id: ShardId) -> MetadataPlan {
-    let (config, state) = (&loaded.config, &loaded.state);
+/// A shard's engine. The first shard starts with all that is in use, because the distribution over the shards is not
+/// recorded.
+fn engine_of(loaded: &Loaded, id: ShardId, fingerprinter: Fingerprinter) -> ShardConfig {
+    let (config, state, geometry) = (&loaded.config, &loaded.state, loaded.geometry);
     let first = id == ShardId(0);
     let used = |count: u64| if first { i64::try_from(count).unwrap_or(i64::MAX) } else { 0 };
-    MetadataPlan {
-        nonce: config.nonce,
-        generation: state.generation,
-        volatile_cache: loaded.storage.volatile_cache,
-        reserve: ReserveConfig { operator_percent: config.reserve_percent, ..ReserveConfig::default() },
-        map_pages_cached: map_pages_cached(config.map_cache_mib.into(), loaded.geometry.shards()),
-        segments: loaded.segments[id.index()].clone(),
-        summaries: summaries_of(&loaded.geometry, id, 0, &loaded.summaries),
-        logical_blocks_used: used(state.logical_blocks_used),
-        map_pages: used(state.map_pages),
+    ShardConfig {
+        id,
+        geometry,
+        vios: VIOS,
+        pieces: PIECES,
+        compression: config.compression,
+        index_bytes: ((u64::from(config.index_mib) << 20) / geometry.shards() as u64) as usize,
+        index_image: None,
+        history: loaded.history_sections.map(|window_sections| HistoryConfig {
+            nonce: config.nonce,
+            window_sections,
+            // 4080.
+            section_records: SECTION_RECORDS as u16,
+        }),
+        fingerprinter,
+        metadata: MetadataConfig {
+            nonce: config.nonce,
+            generation: state.generation,
+            volatile_cache: loaded.storage.volatile_cache,
+            reserve: ReserveConfig { operator_percent: config.reserve_percent, ..ReserveConfig::default() },
+            map_pages_cached: map_pages_cached(config.map_cache_mib.into(), geometry.shards()),
+            segments: loaded.segments[id.index()].clone(),
+            summaries: summaries_of(&geometry, id, 0, &loaded.summaries),
+            logical_blocks_used: used(state.logical_blocks_used),
+            map_pages: used(state.map_pages),
+        },
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     let mut plans = setup::make_plans(&loaded, &shards, owner);
     for (plan, image) in plans.iter_mut().zip(core::mem::take(&mut loaded.images)) {
         // The previous generation saved the image.
-        plan.index_image = Some(IndexImage { generation: loaded.state.generation - 1, bytes: image });
+        plan.engine.index_image = Some(IndexImage { generation: loaded.state.generation - 1, bytes: image });
     }
     let read_only = loaded.read_only.is_some();
     let volume = Arc::new(assemble(loaded, memory, owner, shards));

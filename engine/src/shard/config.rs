@@ -15,7 +15,7 @@ use crate::units::ShardId;
 
 /// Configuration of a shard.
 #[derive(Debug)]
-pub struct ShardConfig<Buf> {
+pub struct ShardConfig {
     /// Number of the shard in its volume.
     pub id: ShardId,
     /// The volume's layout.
@@ -24,17 +24,6 @@ pub struct ShardConfig<Buf> {
     pub vios: usize,
     /// Maximum number of pieces that the shard holds.
     pub pieces: usize,
-    /// Buffers for the content of blocks in flight, at least one. If there are fewer than data_vios, requests wait for
-    /// them.
-    pub bounce: Vec<Buf>,
-    /// Buffers for verify reads, at least one.
-    pub verify: Vec<Buf>,
-    /// Buffers for compressed blocks being written, at least one.
-    pub containers: Vec<Buf>,
-    /// Buffers for compressed blocks that the relocator reads, at least one.
-    pub relocation: Vec<Buf>,
-    /// Buffers for swaps, 1 to [`MAX_SWAPS`](crate::context::swap::MAX_SWAPS).
-    pub swaps: Vec<Buf>,
     /// Whether new data is compressed at the start.
     pub compression: bool,
     /// Size of the shard's part of the level-1 index in bytes.
@@ -46,8 +35,37 @@ pub struct ShardConfig<Buf> {
     pub history: Option<HistoryConfig>,
     /// Computes fingerprints with the volume's secret.
     pub fingerprinter: Fingerprinter,
-    /// The metadata that load has found on media, and the memory for working on it.
-    pub metadata: MetadataConfig<Buf>,
+    /// The metadata that load has found on media.
+    pub metadata: MetadataConfig,
+}
+
+/// A shard's memory for blocks.
+#[derive(Debug)]
+pub struct ShardBufs<Buf> {
+    /// Buffers for the content of blocks in flight, at least one. If there are fewer than data_vios, requests wait for
+    /// them.
+    pub bounce: Vec<Buf>,
+    /// Buffers for verify reads, at least one.
+    pub verify: Vec<Buf>,
+    /// Buffers for compressed blocks being written, at least one.
+    pub containers: Vec<Buf>,
+    /// Buffers for compressed blocks that the relocator reads, at least one.
+    pub relocation: Vec<Buf>,
+    /// Buffers for swaps, 1 to [`MAX_SWAPS`](crate::context::swap::MAX_SWAPS).
+    pub swaps: Vec<Buf>,
+    /// Buffers for block-map transfers.
+    pub map: Vec<Buf>,
+    /// Buffers for journal transfers.
+    pub journal: Vec<Buf>,
+    /// Buffers for transfers of slab metadata.
+    pub slabs: Vec<Buf>,
+}
+
+impl<Buf> ShardBufs<Buf> {
+    /// Maximum number of metadata transfers in flight: each needs at least one block.
+    pub(super) fn metadata_transfers(&self) -> usize {
+        self.map.len() + self.journal.len() + self.slabs.len()
+    }
 }
 
 /// Blocks that a hash zone processes at once: as many as one shard has in flight. Blocks of other shards may all have
@@ -64,7 +82,7 @@ pub(super) fn pbn_locks(shards: usize, vios: usize, moving: usize) -> PbnLocks {
 
 /// A shard's metadata at its start.
 #[derive(Debug)]
-pub struct MetadataConfig<Buf> {
+pub struct MetadataConfig {
     /// The volume's nonce, to which all its sectors are bound.
     pub nonce: u64,
     /// Load generation: larger than any before.
@@ -73,12 +91,6 @@ pub struct MetadataConfig<Buf> {
     pub volatile_cache: bool,
     /// Number of block-map pages to cache.
     pub map_pages_cached: usize,
-    /// Buffers for block-map transfers.
-    pub map_bufs: Vec<Buf>,
-    /// Buffers for journal transfers.
-    pub journal_bufs: Vec<Buf>,
-    /// Buffers for transfers of slab metadata.
-    pub slab_bufs: Vec<Buf>,
     /// Erased segments for the shard's journal.
     pub segments: Vec<JournalSegment>,
     /// Blocks to be reserved when the shard's part of the volume is full.
@@ -92,7 +104,7 @@ pub struct MetadataConfig<Buf> {
     pub map_pages: i64,
 }
 
-impl<Buf: Copy> MetadataConfig<Buf> {
+impl MetadataConfig {
     /// Identity of an index image that this shard saves.
     pub(super) fn image_of(&self, geometry: &Geometry, id: ShardId) -> ImageOf {
         ImageOf { nonce: self.nonce, generation: self.generation, shard: id.0, shards: geometry.shards() as u16 }
@@ -101,12 +113,7 @@ impl<Buf: Copy> MetadataConfig<Buf> {
     /// Minimum number of block-map pages that a shard with `vios` data_vios can cache.
     #[must_use]
     pub const fn minimum_map_pages(vios: usize) -> usize {
-        BlockMap::<Buf>::minimum_pages(map_waiters(vios))
-    }
-
-    /// Maximum number of metadata transfers in flight: each needs at least one block.
-    pub(super) fn transfers(&self) -> usize {
-        self.map_bufs.len() + self.journal_bufs.len() + self.slab_bufs.len()
+        BlockMap::<()>::minimum_pages(map_waiters(vios))
     }
 
     /// The shard's share of the volume's usage at its start.
@@ -115,15 +122,16 @@ impl<Buf: Copy> MetadataConfig<Buf> {
     }
 
     /// Builds the parts of a shard that have metadata.
-    pub(super) fn build(
+    pub(super) fn build<Buf: Copy>(
         self,
         geometry: &Geometry,
         shard: ShardId,
         vios: usize,
         locks: PbnLocks,
+        (journal, map, slabs): (Vec<Buf>, Vec<Buf>, Vec<Buf>),
     ) -> (Journal<Buf>, BlockMap<Buf>, PhysicalZone<Buf>) {
         let counters = self.counters();
-        let journal = JournalConfig {
+        let journal_config = JournalConfig {
             shard,
             shards: geometry.shards() as u16,
             generation: self.generation,
@@ -131,9 +139,9 @@ impl<Buf: Copy> MetadataConfig<Buf> {
             page_reserve: MAX_ALLOCATIONS,
             volatile_cache: self.volatile_cache,
             counters,
-            bufs: self.journal_bufs,
+            bufs: journal,
         };
-        let map = MapConfig {
+        let map_config = MapConfig {
             geometry: *geometry,
             nonce: self.nonce,
             pages: self.map_pages_cached,
@@ -149,8 +157,8 @@ impl<Buf: Copy> MetadataConfig<Buf> {
             nonce: self.nonce,
             generation: self.generation,
             summaries: self.summaries,
-            bufs: self.slab_bufs,
+            bufs: slabs,
         });
-        (Journal::new(&journal), BlockMap::new(&map, self.map_bufs), physical)
+        (Journal::new(&journal_config), BlockMap::new(&map_config, map), physical)
     }
 }

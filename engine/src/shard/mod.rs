@@ -28,7 +28,7 @@ use crate::swapper::Swapper;
 use crate::timers::{TimerUser, Timers};
 use crate::units::{Lbn, Pbn, ShardId};
 
-pub use config::{MetadataConfig, ShardConfig};
+pub use config::{MetadataConfig, ShardBufs, ShardConfig};
 
 /// Maximum number of blocks in one transfer: dm-vdo's default rotation interval, 256 KiB.
 pub const MAX_RUN_BLOCKS: usize = 64;
@@ -99,19 +99,14 @@ impl<E: Env> Shard<E> {
     /// Builds an empty shard and reserves all memory that it will ever use.
     ///
     /// # Panics
-    /// If a pool of the configuration is empty: no request could ever be answered.
+    /// If there is no buffer of some kind: no request could ever be answered.
     #[must_use]
-    pub fn new(config: ShardConfig<E::Buf>) -> Shard<E> {
+    pub fn new(config: ShardConfig, bufs: ShardBufs<E::Buf>) -> Shard<E> {
         let ShardConfig {
             id,
             geometry,
             vios,
             pieces,
-            bounce,
-            verify,
-            containers,
-            relocation,
-            swaps,
             compression,
             index_bytes,
             fingerprinter,
@@ -119,13 +114,14 @@ impl<E: Env> Shard<E> {
             index_image,
             history,
         } = config;
+        let transfers = bufs.metadata_transfers();
+        let ShardBufs { bounce, verify, containers, relocation, swaps, map, journal, slabs } = bufs;
         let compression = Compression::new(compression, &containers);
         let example = *bounce.first().expect("a shard needs at least one bounce block");
         // All blocks in flight in the volume may have the same hash zone or the same physical zone.
         let in_flight = vios * geometry.shards();
         let members = config::members(vios);
         let locks = config::pbn_locks(geometry.shards(), vios, relocation.len() + swaps.len());
-        let transfers = metadata.transfers();
         let volatile_cache = metadata.volatile_cache;
         let counters = metadata.counters();
         let index = IndexConfig {
@@ -134,7 +130,7 @@ impl<E: Env> Shard<E> {
             of: metadata.image_of(&geometry, id),
             level2: history,
         };
-        let (journal, map, physical) = metadata.build(&geometry, id, vios, locks);
+        let (journal, map, physical) = metadata.build(&geometry, id, vios, locks, (journal, map, slabs));
         let hash = HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example);
         let relocator = Relocator::new(&relocation);
         // The swappers of the other shards have nothing to do.

@@ -15,7 +15,7 @@ use engine::format::{Geometry, Mapping, PageId};
 use engine::request::Sweep;
 use engine::statistics::Statistics;
 use engine::units::ENTRIES_PER_LEAF_PAGE;
-use engine::{Lbn, Pbn, ReadOnlyReason, Shard, ShardConfig, ShardId, BLOCK_SIZE};
+use engine::{Lbn, Pbn, ReadOnlyReason, Shard, ShardBufs, ShardConfig, ShardId, BLOCK_SIZE};
 
 use super::base::{secret, Base, Ending};
 use super::chapters::Chapters;
@@ -110,29 +110,30 @@ impl<D: Base> Cluster<D> {
         };
         let ids = (0..geometry.shards() as u16).map(ShardId);
         let shards = ids.map(|id| {
-            let bounce = (0..sizes.bounce).map(|_| world.memory.take(Owner::Bounce(id))).collect();
-            let verify = (0..sizes.verify).map(|_| world.memory.take(Owner::Verify(id))).collect();
-            let containers = (0..sizes.containers).map(|_| world.memory.take(Owner::Container(id))).collect();
-            let relocation = (0..2).map(|_| world.memory.take(Owner::Relocation(id))).collect();
-            let swaps = (0..sizes.swaps).map(|_| world.memory.take(Owner::Swap(id))).collect();
-            let metadata = load.of_shard(id, &geometry, sizes, || world.memory.take(Owner::Metadata(id)));
-            Shard::new(ShardConfig {
+            let mut take = |owner: Owner, count: usize| (0..count).map(|_| world.memory.take(owner)).collect();
+            let bufs = ShardBufs {
+                bounce: take(Owner::Bounce(id), sizes.bounce),
+                verify: take(Owner::Verify(id), sizes.verify),
+                containers: take(Owner::Container(id), sizes.containers),
+                relocation: take(Owner::Relocation(id), 2),
+                swaps: take(Owner::Swap(id), sizes.swaps),
+                map: take(Owner::Metadata(id), sizes.map_bufs),
+                journal: take(Owner::Metadata(id), sizes.journal_bufs),
+                slabs: take(Owner::Metadata(id), sizes.slab_bufs),
+            };
+            let config = ShardConfig {
                 id,
                 geometry,
                 vios: sizes.vios,
                 pieces: sizes.pieces,
-                bounce,
-                verify,
-                containers,
-                relocation,
-                swaps,
                 compression: sizes.compression,
                 index_bytes: sizes.index_bytes,
                 index_image: images[id.index()].take(),
                 history: sizes.history.map(|plan| plan.config(load.nonce)),
                 fingerprinter: fingerprinter.clone(),
-                metadata,
-            })
+                metadata: load.of_shard(id, &geometry, sizes),
+            };
+            Shard::new(config, bufs)
         });
         let shards: Vec<_> = shards.collect();
         let count = shards.len();

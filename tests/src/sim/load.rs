@@ -97,26 +97,16 @@ impl Load {
         load
     }
 
-    /// A shard's part of it, with memory from `take`.
+    /// A shard's part of it.
     #[must_use]
-    pub fn of_shard<Buf: Copy>(
-        &self,
-        id: ShardId,
-        geometry: &Geometry,
-        sizes: &Sizes,
-        mut take: impl FnMut() -> Buf,
-    ) -> MetadataConfig<Buf> {
-        let mut bufs = |count: usize| (0..count).map(|_| take()).collect();
-        let least = MetadataConfig::<Buf>::minimum_map_pages(sizes.vios);
+    pub fn of_shard(&self, id: ShardId, geometry: &Geometry, sizes: &Sizes) -> MetadataConfig {
+        let least = MetadataConfig::minimum_map_pages(sizes.vios);
         MetadataConfig {
             nonce: self.nonce,
             generation: self.generation,
             volatile_cache: self.volatile_cache,
             reserve: sizes.reserve,
             map_pages_cached: sizes.map_pages.max(least),
-            map_bufs: bufs(sizes.map_bufs),
-            journal_bufs: bufs(sizes.journal_bufs),
-            slab_bufs: bufs(sizes.slab_bufs),
             segments: self.segments[id.index()].clone(),
             summaries: summaries_of(id, geometry, &self.summaries),
             logical_blocks_used: if id.0 == 0 { self.logical_blocks_used as i64 } else { 0 },
