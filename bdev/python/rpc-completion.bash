@@ -6,7 +6,7 @@
 
 # What can follow a method.
 declare -gA _dedupe_rpc_words=(
-    [bdev_dedupe_create]="-h --help -n --name -b --base-bdev-name -p --pool-name -u --uuid -m --cpumask -s --block-size -l --logical-size-mib -S --slab-size-mib -P --physical-size-mib -i --index-memory-mib -C --block-map-cache-mib -j --journal-size-mib -H --index-history-mib --compression --deduplication --unless-exists -f --force --reserve-percent"
+    [bdev_dedupe_create]="-h --help -n --name -b --base-bdev-name -p --pool-name -u --uuid -m --cpumask -s --block-size -l --logical-size-mib -S --slab-size-mib -P --physical-size-mib -i --index-memory-mib -j --journal-size-mib -H --index-history-mib -C --block-map-cache-mib --compression --deduplication --unless-exists -f --force --reserve-percent"
     [bdev_dedupe_delete]="-h --help -f --force"
     [bdev_dedupe_get_stats]="-h --help -n --name"
     [bdev_dedupe_dump]="-h --help -m --max-entries -s --first-slab"

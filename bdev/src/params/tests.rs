@@ -29,7 +29,10 @@ fn two_names_are_enough() {
     assert_eq!((params.uuid, params.cpumask, params.block_size), (None, None, BlockSize::Block));
     assert_eq!((params.reserve_percent, params.block_map_cache_mib, params.force), (1, 128, false));
     assert_eq!((params.compression, params.deduplication), (false, true));
-    assert_eq!((params.logical_size_mib, params.slab_size_mib, params.index_memory_mib), (None, None, None));
+    assert_eq!(
+        (params.sizes.logical_size_mib, params.sizes.slab_size_mib, params.sizes.index_memory_mib),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -47,12 +50,12 @@ fn every_parameter_is_read() {
         ("reserve_percent", number("7")),
     ])
     .expect("valid");
-    assert_eq!((params.index_history_mib, params.compression, params.deduplication), (Some(0), true, false));
+    assert_eq!((params.sizes.index_history_mib, params.compression, params.deduplication), (Some(0), true, false));
     assert_eq!(params.uuid.expect("given").to_string(), "f81d4fae-7dec-41d0-a765-00a0c91e6bf6");
     assert_eq!((params.reserve_percent, params.cpumask.as_deref()), (7, Some("[0,2]")));
     assert_eq!(params.block_size, BlockSize::Sector);
-    assert_eq!(params.logical_size_mib, Some(1 << 32));
-    assert_eq!((params.slab_size_mib, params.index_memory_mib), (Some(32768), Some(1)));
+    assert_eq!(params.sizes.logical_size_mib, Some(1 << 32));
+    assert_eq!((params.sizes.slab_size_mib, params.sizes.index_memory_mib), (Some(32768), Some(1)));
 }
 
 params! {

@@ -94,7 +94,7 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
     shards.iter().for_each(|shard| total.add(shard));
     // Pages of the block map lie in data blocks, too, and count as overhead.
     total.data_blocks_used = total.data_blocks_used.saturating_sub(total.block_map_pages);
-    let geometry = volume.geometry();
+    let (geometry, config) = (volume.geometry(), volume.config());
     let physical = volume.physical_blocks();
     let logical = geometry.logical_blocks().0;
     let overhead = physical.saturating_sub(geometry.data_blocks().0) + total.block_map_pages;
@@ -102,15 +102,15 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
         writer.named_string("name", volume.name());
         writer.named_string("state", volume.state().name());
         mode::write(writer, volume, total.slabs_unrecovered);
-        let cache = map_cache_bytes(volume.map_cache_mib(), volume.shards().len());
+        let cache = map_cache_bytes(config.map_cache_mib.into(), volume.shards().len());
         writer.named_number("block_map_cache_size", cache / engine::BLOCK_SIZE as u64);
         writer.named_number("block_size", engine::BLOCK_SIZE as u64);
         writer.named_number("logical_block_size", u64::from(volume.block_bytes()));
         writer.named_number("instance", volume.storage().key);
         writer.named_number("memory_bytes_used", volume.memory().total());
-        writer.named_boolean("compression", volume.compression());
-        writer.named_boolean("deduplication", volume.deduplication());
-        writer.named_number("reserve_percent", u64::from(volume.reserve_percent()));
+        writer.named_boolean("compression", config.compression);
+        writer.named_boolean("deduplication", config.deduplication);
+        writer.named_number("reserve_percent", u64::from(config.reserve_percent));
         writer.named_number("physical_blocks", physical);
         writer.named_number("logical_blocks", logical);
         writer.named_number("overhead_blocks_used", overhead);
@@ -134,10 +134,11 @@ fn write(writer: &mut Writer, volume: &Volume, shards: &[Statistics]) {
 /// Writes the index's figures.
 fn write_index(writer: &mut Writer, volume: &Volume, total: &Statistics) {
     writer.named_string("state", volume.index_state());
-    writer.named_number("memory_bytes", volume.index_mib() << 20);
+    let config = volume.config();
+    writer.named_number("memory_bytes", u64::from(config.index_mib) << 20);
     writer.named_number("entries", total.entries_indexed);
     writer.named_number("capacity", total.index_capacity);
-    writer.named_number("history_bytes", volume.history_mib() << 20);
+    writer.named_number("history_bytes", u64::from(config.history_mib) << 20);
     let history = volume.history_status().unwrap_or_default();
     writer.named_number("chapters", history.chapters);
     writer.named_number("sections", history.sections);

@@ -5,7 +5,6 @@
 //! Operations exclude each other: while one is in progress, others are refused as busy. An operation that needs
 //! quiescent shards pauses the volume: its requests wait, none fails.
 
-use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
@@ -17,7 +16,7 @@ use super::for_each_shard::for_each_shard;
 use super::memory_plan::Memory;
 use super::quiesce::come_to_rest;
 use super::stop::save;
-use super::{registry, setup, storage, Operation, State, Volume};
+use super::{lock, registry, setup, storage, Operation, State, Volume};
 use crate::datapath::plan::{map_cache_bytes, map_pages_cached};
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::{notify, tasks};
@@ -163,10 +162,9 @@ impl Volume {
     /// There is not enough memory; Busy; Io.
     pub async fn set_index_memory(self: &Arc<Volume>, mib: u64) -> Result<(), VolumeError> {
         let _turn = self.begin("set_index_memory")?;
-        let more = mib.saturating_sub(self.index_mib()) << 20;
+        let more = mib.saturating_sub(self.config().index_mib.into()) << 20;
         setup::refuse_too_large(&self.name, &Memory { index: more, ..Memory::default() })?;
         self.record(|config| config.index_mib = u32::try_from(mib).unwrap_or(u32::MAX)).await?;
-        self.index_mib.store(mib, Ordering::Relaxed);
         let bytes = (mib << 20) / self.shards().len() as u64;
         log::info!("{}: the index changes to {mib} MiB", self.name);
         for_each_shard(self, move |shard| shard.resize_index(bytes as usize)).await;
@@ -180,10 +178,9 @@ impl Volume {
     pub async fn set_block_map_cache(self: &Arc<Volume>, mib: u64) -> Result<(), VolumeError> {
         let _turn = self.begin("set_block_map_cache")?;
         let bytes = |mib| map_cache_bytes(mib, self.shards().len());
-        let more = bytes(mib).saturating_sub(bytes(self.map_cache_mib()));
+        let more = bytes(mib).saturating_sub(bytes(self.config().map_cache_mib.into()));
         setup::refuse_too_large(&self.name, &Memory { block_map: more, ..Memory::default() })?;
         self.record(|config| config.map_cache_mib = u32::try_from(mib).unwrap_or(u32::MAX)).await?;
-        self.map_cache_mib.store(mib, Ordering::Relaxed);
         let pages = map_pages_cached(mib, self.shards().len());
         log::info!("{}: the block map's cache changes to {} MiB", self.name, bytes(mib) >> 20);
         for_each_shard(self, move |shard| shard.set_map_pages(pages)).await;
@@ -198,7 +195,6 @@ impl Volume {
     pub async fn set_reserve(self: &Arc<Volume>, percent: u8) -> Result<(), VolumeError> {
         let _turn = self.begin("set_reserve")?;
         self.record(|config| config.reserve_percent = percent).await?;
-        self.reserve_percent.store(percent, Ordering::Relaxed);
         log::info!("{}: {percent}% of the blocks are kept for the operator", self.name);
         for_each_shard(self, move |shard: &ShardHost| shard.set_reserve(percent)).await;
         Ok(())
@@ -211,7 +207,6 @@ impl Volume {
     pub async fn set_compression(self: &Arc<Volume>, enabled: bool) -> Result<(), VolumeError> {
         let _turn = self.begin("set_compression")?;
         self.record(|config| config.compression = enabled).await?;
-        self.compression.store(enabled, Ordering::Relaxed);
         log::info!("{}: compression is {}", self.name, if enabled { "on" } else { "off" });
         for_each_shard(self, move |shard: &ShardHost| shard.set_compression(enabled)).await;
         Ok(())
@@ -222,7 +217,9 @@ impl Volume {
         let store = storage::store(self.storage.key).map_err(|error| self.failed(error))?;
         let mut config = store.config();
         change(&mut config);
-        store.set_config(config).await.map_err(|error| self.failed(error))
+        store.set_config(config.clone()).await.map_err(|error| self.failed(error))?;
+        *lock(&self.config) = config;
+        Ok(())
     }
 
     /// Makes the volume read-only on the operator's order. Does nothing if it is read-only.

@@ -5,7 +5,6 @@
 use engine::volume::inventory::config::MAX_RESERVE_PERCENT;
 use uuid::Uuid;
 
-use super::sizing::Wishes;
 use crate::params::{
     cores, flag, mib, one_of_numbers, params, percent, power_of_two_mib, switch, text, uuid, Checked, Field,
     FromChecked, Param, ParamError, Params, Reader, BLOCK_MAP_CACHE, INDEX, LOGICAL, NEW_VOLUME, PHYSICAL,
@@ -77,6 +76,27 @@ impl FromChecked for BlockSize {
 }
 
 params! {
+    /// The sizes that are asked for; what is not is chosen ([`super::sizing`]).
+    #[derive(Default)]
+    pub struct Wishes {
+        /// Size that the new bdev shows; may exceed that of the base.
+        pub logical_size_mib: Option<u64> = LOGICAL.letter('l').or("the room for data, less a little spare"),
+        /// Unit of space management, at least the pool's zone size.
+        pub slab_size_mib: Option<u64> = power_of_two_mib(8, 32768).letter('S').or("by the free space"),
+        /// Room for data.
+        pub physical_size_mib: Option<u64> = PHYSICAL.letter('P')
+            .or("what is free in the pool, less the volume's metadata and 1/32 of the pool"),
+        /// Memory for the deduplication index.
+        pub index_memory_mib: Option<u64> = INDEX.letter('i').or("room for every block"),
+        /// Recovery journal of each core, which bounds the time of a recovery.
+        pub journal_size_mib: Option<u64> = mib(1, 1 << 16).letter('j').or("32, less in pools below 512 MiB a core"),
+        /// History of the index in the pool, its level 2; 0 for none.
+        pub index_history_mib: Option<u64> = mib(0, 1 << 20).letter('H')
+            .or("four times the index, 1/64 of the free space at most"),
+    }
+}
+
+params! {
     /// Parameters of `bdev_dedupe_create`.
     pub struct CreateParams {
         /// Name of the new bdev.
@@ -89,22 +109,10 @@ params! {
         pub cpumask: Option<String> = cores().letter('m').or("all cores of the application"),
         /// Block size that the new bdev shows; with 512, what is not aligned to 4096 is read, changed and written.
         pub block_size: BlockSize = one_of_numbers(&[512, 4096]).letter('s').or_number(4096),
-        /// Size that the new bdev shows; may exceed that of the base.
-        pub logical_size_mib: Option<u64> = LOGICAL.letter('l').or("the room for data, less a little spare"),
-        /// Unit of space management, at least the pool's zone size.
-        pub slab_size_mib: Option<u64> = power_of_two_mib(8, 32768).letter('S').or("by the free space"),
-        /// Room for data.
-        pub physical_size_mib: Option<u64> = PHYSICAL.letter('P')
-            .or("what is free in the pool, less the volume's metadata and 1/32 of the pool"),
-        /// Memory for the deduplication index.
-        pub index_memory_mib: Option<u64> = INDEX.letter('i').or("room for every block"),
+        /// The sizes of its parts.
+        pub sizes: Wishes,
         /// Memory for the cache of the block map; it takes at least 8.5 MiB a core.
         pub block_map_cache_mib: u32 = BLOCK_MAP_CACHE.letter('C').or_number(128),
-        /// Recovery journal of each core, which bounds the time of a recovery.
-        pub journal_size_mib: Option<u64> = mib(1, 1 << 16).letter('j').or("32, less in pools below 512 MiB a core"),
-        /// History of the index in the pool, its level 2; 0 for none.
-        pub index_history_mib: Option<u64> = mib(0, 1 << 20).letter('H')
-            .or("four times the index, 1/64 of the free space at most"),
         /// Compress what is stored.
         pub compression: bool = switch().or_bool(false),
         /// Look for duplicates of what is stored.
@@ -115,19 +123,5 @@ params! {
         pub force: bool = flag().letter('f'),
         /// Room for data that is kept until `bdev_dedupe_set_reserve` releases it.
         pub reserve_percent: u8 = percent(MAX_RESERVE_PERCENT as u64).or_number(1),
-    }
-}
-
-impl CreateParams {
-    /// The sizes that were asked for.
-    pub fn wishes(&self) -> Wishes {
-        Wishes {
-            logical_mib: self.logical_size_mib,
-            slab_mib: self.slab_size_mib,
-            physical_mib: self.physical_size_mib,
-            index_mib: self.index_memory_mib,
-            history_mib: self.index_history_mib,
-            journal_mib: self.journal_size_mib,
-        }
     }
 }

@@ -16,10 +16,7 @@
 //! Differs from dm-vdo: closing keeps the level-1 index in memory, where the next opening finds it; it is written, as
 //! images, when the volume is stopped. An index without a history, or whose history has no room for its log, is open
 //! nevertheless. The volume does without an image or a history that cannot be read, and logs that.
-//! written, as images, when the volume is stopped. An index without a history, or with one for whose log there is no
-//! room, is open all the same. An image or a history that cannot be read is logged and done without.
 
-use core::sync::atomic::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -76,11 +73,6 @@ impl Volume {
         lock(&self.index).name()
     }
 
-    /// Whether deduplication is on, whatever the state of the index.
-    pub fn deduplication(&self) -> bool {
-        self.deduplication.load(Ordering::Relaxed)
-    }
-
     /// The status of the index's history; none without one. On the app thread.
     pub fn history_status(&self) -> Option<HistoryStatus> {
         storage::history(self.storage.key).map(|history| history.status())
@@ -107,7 +99,6 @@ impl Volume {
         if let IndexAction::Disable | IndexAction::Enable = action {
             let enabled = action == IndexAction::Enable;
             self.record(|config| config.deduplication = enabled).await?;
-            self.deduplication.store(enabled, Ordering::Relaxed);
         }
         lock(&self.index).request(action.into());
         self.work_on_index().await;
@@ -125,8 +116,7 @@ impl Volume {
         if self.read_only_reason().is_some() {
             return;
         }
-        let Ok(store) = storage::store(self.storage.key) else { return };
-        lock(&self.index).resume(store.config().deduplication);
+        lock(&self.index).resume(self.config().deduplication);
         self.work_on_index().await;
     }
 
@@ -170,7 +160,7 @@ impl Volume {
 
     /// The history, if this call has opened it.
     async fn open_history(self: &Arc<Volume>) -> Result<Option<Rc<History>>, IndexOutcome> {
-        if self.history_mib == 0 || storage::history(self.storage.key).is_some() {
+        if self.config().history_mib == 0 || storage::history(self.storage.key).is_some() {
             return Ok(None);
         }
         let store = storage::store(self.storage.key).map_err(|_| IndexOutcome::Failed)?;

@@ -12,7 +12,7 @@ use crate::volume::Volume;
 
 /// Writes the member `dedupe` into the open object of `driver_specific`.
 pub fn write(volume: &Volume, writer: &mut Writer) {
-    let geometry = volume.geometry();
+    let (geometry, config) = (volume.geometry(), volume.config());
     // A shard's share of a figure may be negative, in two's complement.
     let sum = |gauge: fn(&Gauges) -> u64| {
         volume.shards().iter().fold(0_u64, |sum, shard| sum.wrapping_add(gauge(&shard.gauges)))
@@ -42,15 +42,16 @@ pub fn write(volume: &Volume, writer: &mut Writer) {
         let used = sum(|gauges| gauges.data_blocks_used.load(Ordering::Relaxed));
         writer.named_number("data_blocks_used", used.saturating_sub(pages));
         writer.named_number("block_map_pages", pages);
-        writer.named_number("reserve_percent", u64::from(volume.reserve_percent()));
+        writer.named_number("reserve_percent", u64::from(config.reserve_percent));
         writer.named_number("slabs", geometry.slabs());
         writer.named_number("slab_blocks", geometry.slab_blocks());
-        writer.named_number("index_bytes", volume.index_mib() << 20);
-        writer.named_number("index_history_bytes", volume.history_mib() << 20);
+        writer.named_number("index_bytes", u64::from(config.index_mib) << 20);
+        writer.named_number("index_history_bytes", u64::from(config.history_mib) << 20);
         writer.named_string("index_state", volume.index_state());
-        writer.named_boolean("deduplication", volume.deduplication());
-        writer.named_boolean("compression", volume.compression());
-        writer.named_number("block_map_cache_bytes", map_cache_bytes(volume.map_cache_mib(), volume.shards().len()));
+        writer.named_boolean("deduplication", config.deduplication);
+        writer.named_boolean("compression", config.compression);
+        writer
+            .named_number("block_map_cache_bytes", map_cache_bytes(config.map_cache_mib.into(), volume.shards().len()));
         writer.named_number("memory_bytes", volume.memory().total());
     });
 }

@@ -3,6 +3,9 @@
 //! The memory that a volume needs. Arithmetic only.
 
 use engine::format::Geometry;
+use engine::volume::inventory::VolumeConfig;
+
+use crate::datapath::plan::{arena_bytes, map_cache_bytes, DMA_BYTES};
 
 /// Memory of a volume, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,16 +23,15 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The memory of a volume of this layout, with `index` bytes of index and `block_map` bytes of block-map cache, when
-    /// each shard has `fixed` bytes of arenas and `dma` bytes of buffers.
-    pub fn of(geometry: &Geometry, (index, block_map): (u64, u64), (fixed, dma): (u64, u64)) -> Memory {
-        let shards = geometry.shards() as u64;
+    /// The memory of a volume whose history takes `history_bytes`.
+    pub fn of(geometry: &Geometry, config: &VolumeConfig, history_bytes: u64) -> Memory {
+        let shards = geometry.shards();
         Memory {
             reference_counts: geometry.data_blocks().0,
-            block_map,
-            index,
-            fixed: fixed * shards,
-            dma: dma * shards,
+            block_map: map_cache_bytes(config.map_cache_mib.into(), shards),
+            index: (u64::from(config.index_mib) << 20) + history_bytes,
+            fixed: arena_bytes(shards) * shards as u64,
+            dma: DMA_BYTES * shards as u64,
         }
     }
 
@@ -51,10 +53,11 @@ mod tests {
     #[test]
     fn memory_is_added_up() {
         let geometry = Geometry::new(2, Blocks(504), Pbn(256), Pbn(256 + (4 << 11)), 1 << 11).expect("valid");
-        let memory = Memory::of(&geometry, (3 << 20, 128 << 20), (1000, 500));
-        assert_eq!((memory.reference_counts, memory.index, memory.block_map), (8192, 3 << 20, 128 << 20));
-        assert_eq!((memory.fixed, memory.dma), (2000, 1000));
-        assert_eq!(memory.heap(), 8192 + (131 << 20) + 2000);
-        assert_eq!(memory.total(), memory.heap() + 1000);
+        let config = VolumeConfig { index_mib: 3, map_cache_mib: 128, ..VolumeConfig::default() };
+        let memory = Memory::of(&geometry, &config, 1 << 20);
+        assert_eq!((memory.reference_counts, memory.index, memory.block_map), (8192, 4 << 20, 128 << 20));
+        assert_eq!((memory.fixed, memory.dma), (2 * arena_bytes(2), 2 * DMA_BYTES));
+        assert_eq!(memory.heap(), 8192 + (132 << 20) + memory.fixed);
+        assert_eq!(memory.total(), memory.heap() + memory.dma);
     }
 }

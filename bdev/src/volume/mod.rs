@@ -40,11 +40,11 @@ mod start;
 mod stop;
 pub mod storage;
 
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::format::Geometry;
 use engine::index::state::IndexControl;
+use engine::volume::inventory::VolumeConfig;
 use uuid::Uuid;
 
 use self::control::Control;
@@ -72,13 +72,8 @@ pub struct Volume {
     /// The layout; changes when the volume grows.
     geometry: Mutex<Geometry>,
     memory: Memory,
-    index_mib: AtomicU64,
-    map_cache_mib: AtomicU64,
-    /// 0 for no history.
-    history_mib: u32,
-    reserve_percent: AtomicU8,
-    compression: AtomicBool,
-    deduplication: AtomicBool,
+    /// As it is recorded.
+    config: Mutex<VolumeConfig>,
     index: Mutex<IndexControl>,
     /// What the volume had counted before it was loaded.
     kept: SavedCounters,
@@ -129,26 +124,9 @@ impl Volume {
         &self.memory
     }
 
-    pub fn index_mib(&self) -> u64 {
-        self.index_mib.load(Ordering::Relaxed)
-    }
-
-    pub fn map_cache_mib(&self) -> u64 {
-        self.map_cache_mib.load(Ordering::Relaxed)
-    }
-
-    /// 0 for no history.
-    pub fn history_mib(&self) -> u64 {
-        self.history_mib.into()
-    }
-
-    /// Percent of the data blocks that are kept back until the operator releases them.
-    pub fn reserve_percent(&self) -> u8 {
-        self.reserve_percent.load(Ordering::Relaxed)
-    }
-
-    pub fn compression(&self) -> bool {
-        self.compression.load(Ordering::Relaxed)
+    /// The recorded configuration, with the operator's changes.
+    pub fn config(&self) -> VolumeConfig {
+        lock(&self.config).clone()
     }
 
     /// The volume's objects in its pool.

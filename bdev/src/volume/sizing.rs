@@ -16,9 +16,12 @@
 //! and the wanted number of slabs, [`lay_out`] the other sizes from the slabs that were allocated.
 
 use engine::format::GeometryError;
+use engine::volume::inventory::VolumeConfig;
 use engine::volume::store::{Footprint, IndexLayout};
 use engine::{Blocks, BLOCK_SIZE};
 use thiserror::Error;
+
+use super::create_params::Wishes;
 
 /// A volume leaves one in this many of the pool's usable zones free, and at least [`SPARE_ZONES`]: for more journals,
 /// when the volume is loaded on more shards, and for other objects in the pool.
@@ -105,33 +108,6 @@ pub struct SlabPlan {
     pub most_history_mib: u64,
 }
 
-/// Sizes that follow from the number of slabs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LaidOut {
-    /// Size that clients see.
-    pub logical_blocks: Blocks,
-    pub index_mib: u32,
-    /// 0 for no history.
-    pub history_mib: u32,
-}
-
-/// The sizes that were asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wishes {
-    /// Logical size; the data area less some spare by default.
-    pub logical_mib: Option<u64>,
-    /// Slab size; chosen by default.
-    pub slab_mib: Option<u64>,
-    /// Size of all slabs; by default what the pool has, less some for metadata.
-    pub physical_mib: Option<u64>,
-    /// Index size; by default one record for each data block.
-    pub index_mib: Option<u64>,
-    /// History of the index, 0 for none; by default four times the index, or less.
-    pub history_mib: Option<u64>,
-    /// Recovery journal of each shard; [`JOURNAL_MIB`] or less by default.
-    pub journal_mib: Option<u64>,
-}
-
 /// Why a volume does not fit its pool.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SizingError {
@@ -176,7 +152,7 @@ pub enum SizingError {
 pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, SizingError> {
     let (zone_blocks, zone_mib) = (room.zone_bytes / BLOCK_SIZE as u64, room.zone_bytes / MIB);
     let journal_mib = journal_mib(room, shards, wishes);
-    let slab_blocks = match wishes.slab_mib {
+    let slab_blocks = match wishes.slab_size_mib {
         Some(slab_mib) if slab_mib * MIB < room.zone_bytes => {
             return Err(SizingError::SlabBelowZone { slab_mib, zone_mib });
         }
@@ -191,7 +167,7 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
     if slabs < shards {
         return Err(needs.too_small());
     }
-    let wanted = match wishes.physical_mib {
+    let wanted = match wishes.physical_size_mib {
         Some(given_mib) if given_mib / slab_mib < shards => {
             return Err(SizingError::PhysicalSize { given_mib, shards, slab_mib, least_mib: shards * slab_mib });
         }
@@ -202,7 +178,7 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
         Some(given_mib) => given_mib / slab_mib,
         None => slabs,
     };
-    let least = if wishes.physical_mib.is_some() { wanted } else { shards };
+    let least = if wishes.physical_size_mib.is_some() { wanted } else { shards };
     Ok(SlabPlan { slab_blocks, least, wanted, journal_mib, most_history_mib })
 }
 
@@ -245,10 +221,10 @@ struct Indexing<'a> {
 impl Indexing<'_> {
     /// Size of the index, and of its history, in MiB.
     fn sizes(&self, data_blocks: u64) -> (u32, u32) {
-        let index_mib = self.wishes.index_mib.unwrap_or_else(|| default_index(data_blocks));
+        let index_mib = self.wishes.index_memory_mib.unwrap_or_else(|| default_index(data_blocks));
         let usual = index_mib.saturating_mul(HISTORY_RATIO).min(self.most_history_mib);
         let field = |mib: u64| u32::try_from(mib).unwrap_or(u32::MAX);
-        (field(index_mib), field(self.wishes.history_mib.unwrap_or(usual)))
+        (field(index_mib), field(self.wishes.index_history_mib.unwrap_or(usual)))
     }
 }
 
@@ -328,18 +304,19 @@ fn journal_mib(room: &Room, shards: usize, wishes: &Wishes) -> u32 {
     let drive_bytes =
         room.metadata.map_or(room.free_zones * room.zone_bytes, |metadata| metadata.free_zones * metadata.zone_bytes);
     let share = drive_bytes / MIB / JOURNAL_SHARE / shards.max(1) as u64;
-    let mib = wishes.journal_mib.unwrap_or_else(|| share.clamp(MIN_JOURNAL_MIB, JOURNAL_MIB));
+    let mib = wishes.journal_size_mib.unwrap_or_else(|| share.clamp(MIN_JOURNAL_MIB, JOURNAL_MIB));
     u32::try_from(mib).unwrap_or(u32::MAX)
 }
 
-/// The sizes of a volume of `shards` shards on `slabs` slabs.
-pub fn lay_out(slabs: u64, plan: &SlabPlan, shards: usize, wishes: &Wishes) -> LaidOut {
+/// Sets the sizes of a volume of `shards` shards that follow from its number of slabs.
+pub fn lay_out(slabs: u64, plan: &SlabPlan, shards: usize, wishes: &Wishes, config: &mut VolumeConfig) {
     let data_blocks = slabs * plan.slab_blocks;
     let spare = (SPARE_BLOCKS_PER_SHARD * shards as u64).min(data_blocks.div_ceil(SPARE_SHARE));
     let pages = (data_blocks.div_ceil(MAPPINGS_PER_PAGE) + FIRST_PAGES).min(data_blocks.div_ceil(SPARE_SHARE));
-    let logical = wishes.logical_mib.map_or(data_blocks - spare - pages, |mib| mib * BLOCKS_PER_MIB);
-    let (index_mib, history_mib) = Indexing { wishes, most_history_mib: plan.most_history_mib }.sizes(data_blocks);
-    LaidOut { logical_blocks: Blocks(logical), index_mib, history_mib }
+    let logical = wishes.logical_size_mib.map_or(data_blocks - spare - pages, |mib| mib * BLOCKS_PER_MIB);
+    config.logical_blocks = Blocks(logical);
+    (config.index_mib, config.history_mib) =
+        Indexing { wishes, most_history_mib: plan.most_history_mib }.sizes(data_blocks);
 }
 
 /// The largest power of two that gives each shard its slabs, within bounds.

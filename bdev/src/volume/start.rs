@@ -3,7 +3,6 @@
 //! Bringing a volume into service whose objects are open and whose metadata is consistent: create threads, start
 //! shards, register. If a step fails, the earlier ones are undone.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicU8};
 use std::sync::{Arc, Mutex};
 
 use engine::{IndexImage, ReadOnlyReason};
@@ -17,7 +16,7 @@ use super::saved_counters::SavedCounters;
 use super::stop::save;
 use super::{index, setup, storage, Recoveries, Volume};
 use crate::datapath::frontend::Frontend;
-use crate::datapath::plan::{arena_bytes, map_cache_bytes, Plan, DMA_BYTES};
+use crate::datapath::plan::Plan;
 use crate::datapath::shard_host::ShardHost;
 use crate::spdk::thread::Thread;
 use crate::spdk::virtual_bdev::VirtualBdev;
@@ -28,7 +27,7 @@ use crate::spdk::virtual_bdev::VirtualBdev;
 /// There is not enough memory of some kind; a bdev below was removed; SPDK refuses the bdev. No shard is left.
 pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     let name = loaded.name.clone();
-    let memory = memory_of(&loaded);
+    let memory = Memory::of(&loaded.geometry, &loaded.config, loaded.history_bytes);
     setup::refuse_too_large(&name, &memory)?;
     let owner = Thread::current().ok_or_else(|| VolumeError::Thread { name: name.clone(), core: loaded.cores[0] })?;
     let shards = setup::make_shards(&name, &loaded.cores, owner)?;
@@ -67,16 +66,6 @@ pub async fn start(mut loaded: Loaded) -> Result<Arc<Volume>, VolumeError> {
     Ok(volume)
 }
 
-fn memory_of(loaded: &Loaded) -> Memory {
-    let config = &loaded.config;
-    let shards = loaded.geometry.shards();
-    let sizes = (
-        (u64::from(config.index_mib) << 20) + loaded.history_bytes,
-        map_cache_bytes(config.map_cache_mib.into(), shards),
-    );
-    Memory::of(&loaded.geometry, sizes, (arena_bytes(shards), DMA_BYTES))
-}
-
 fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHost]>) -> Volume {
     let index = index::control_of(&loaded.config, &loaded.state);
     let Loaded { name, uuid, storage, config, state, geometry, read_only, .. } = loaded;
@@ -90,12 +79,7 @@ fn assemble(loaded: Loaded, memory: Memory, owner: Thread, shards: Arc<[ShardHos
         owner,
         geometry: Mutex::new(geometry),
         memory,
-        index_mib: AtomicU64::new(config.index_mib.into()),
-        map_cache_mib: AtomicU64::new(config.map_cache_mib.into()),
-        history_mib: config.history_mib,
-        reserve_percent: AtomicU8::new(config.reserve_percent),
-        compression: AtomicBool::new(config.compression),
-        deduplication: AtomicBool::new(config.deduplication),
+        config: Mutex::new(config),
         index: Mutex::new(index),
         kept: SavedCounters::new(state.counters),
         recoveries: Recoveries { complete: state.complete_recoveries, read_only: state.read_only_recoveries },

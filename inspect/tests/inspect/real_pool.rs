@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use engine::volume::catalog::Catalog;
-use engine::volume::store::{Sizes, SlabWish, VolumeSpec, VolumeStore};
+use engine::volume::inventory::VolumeConfig;
+use engine::volume::store::{SlabWish, VolumeSpec, VolumeStore};
 use engine::Blocks;
 use mpool::device::PlainMemory;
 use mpool::management::activate::ActivateRequest;
@@ -87,21 +88,22 @@ fn volume(name: &str, uuid: u128, slabs: u64) -> VolumeSpec {
     VolumeSpec {
         name: name.to_owned(),
         uuid: Uuid::from_u128(uuid),
-        slab_blocks: 256,
         slabs: SlabWish { least: slabs, wanted: slabs },
         shards: 1,
-        block_size: 4096,
-        map_cache_mib: 1,
-        journal_mib: 1,
-        compression: false,
-        deduplication: true,
-        reserve_percent: 0,
-        core_mask: "0x1".to_owned(),
+        config: VolumeConfig {
+            slab_blocks: 256,
+            index_mib: 1,
+            map_cache_mib: 1,
+            journal_mib: 1,
+            core_mask: "0x1".to_owned(),
+            ..VolumeConfig::default()
+        },
     }
 }
 
-fn sizes(_: u64) -> Result<Sizes, PoolError> {
-    Ok(Sizes { logical_blocks: Blocks(1000), index_mib: 1, history_mib: 0 })
+fn size(_: u64, config: &mut VolumeConfig) -> Result<(), PoolError> {
+    config.logical_blocks = Blocks(1000);
+    Ok(())
 }
 
 async fn fill(pool: &Rc<Pool>) -> Result<Contents, PoolError> {
@@ -111,7 +113,7 @@ async fn fill(pool: &Rc<Pool>) -> Result<Contents, PoolError> {
     let mlog = mlog(pool, 20).await?;
     pool.mblock_delete(deleted).await?;
     let catalog = Catalog::open(pool).await?;
-    let store = VolumeStore::create(pool, &catalog, &volume("D0", 0x70, 3), sizes).await?;
+    let store = VolumeStore::create(pool, &catalog, &volume("D0", 0x70, 3), size).await?;
     let slabs = store.slabs() as usize;
     store.close().await?;
     catalog.close().await?;
@@ -197,7 +199,7 @@ async fn go_on(host: Rc<dyn Host>) -> Result<(), PoolError> {
         pool.mblock_delete(id).await?;
     }
     let catalog = Catalog::open(pool).await?;
-    let store = VolumeStore::create(pool, &catalog, &volume("D1", 0x71, 1), sizes).await?;
+    let store = VolumeStore::create(pool, &catalog, &volume("D1", 0x71, 1), size).await?;
     store.prepare_journals(1).await?;
     store.grow(SlabWish { least: 1, wanted: 1 }).await?;
     Ok(())

@@ -5,7 +5,8 @@
 use std::rc::Rc;
 
 use engine::volume::catalog::Catalog;
-use engine::volume::store::{remove_unfinished, Sizes, SlabWish, VolumeSpec, VolumeStore};
+use engine::volume::inventory::VolumeConfig;
+use engine::volume::store::{remove_unfinished, SlabWish, VolumeSpec, VolumeStore};
 use engine::Blocks;
 use mpool::management::activate::ActivateRequest;
 use mpool::management::create::CreateRequest;
@@ -152,19 +153,23 @@ async fn create(
     let spec = VolumeSpec {
         name: NAME.to_owned(),
         uuid: Uuid::from_u128(u128::from(plan.seed) + 1),
-        slab_blocks: SLAB_BLOCKS,
         slabs: SlabWish { least: plan.slabs, wanted: plan.slabs },
         shards: plan.lives.first().map_or(1, |life| life.shards),
-        block_size: 512,
-        map_cache_mib: 1,
-        journal_mib: 1,
-        compression: false,
-        deduplication: true,
-        reserve_percent: 0,
-        core_mask: "0x1".to_owned(),
+        config: VolumeConfig {
+            slab_blocks: SLAB_BLOCKS,
+            block_size: 512,
+            index_mib: 1,
+            map_cache_mib: 1,
+            journal_mib: 1,
+            core_mask: "0x1".to_owned(),
+            ..VolumeConfig::default()
+        },
     };
-    let sizes = Sizes { logical_blocks: Blocks(plan.logical_blocks), index_mib: 1, history_mib: 0 };
-    let store = VolumeStore::create(active.pool(), catalog, &spec, |_| Ok(sizes)).await?;
+    let size = |_, config: &mut VolumeConfig| {
+        config.logical_blocks = Blocks(plan.logical_blocks);
+        Ok(())
+    };
+    let store = VolumeStore::create(active.pool(), catalog, &spec, size).await?;
     known.borrow_mut().exists.done();
     Ok(store)
 }

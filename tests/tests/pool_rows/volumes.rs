@@ -3,7 +3,8 @@
 //! What the objects of a volume cost.
 
 use engine::volume::catalog::Catalog;
-use engine::volume::store::{Sizes, SlabWish, VolumeSpec, VolumeStore};
+use engine::volume::inventory::VolumeConfig;
+use engine::volume::store::{SlabWish, VolumeSpec, VolumeStore};
 use engine::Blocks;
 use tests::pool_sim::life::plain_disk;
 use uuid::Uuid;
@@ -18,16 +19,17 @@ fn spec(slabs: u64) -> VolumeSpec {
     VolumeSpec {
         name: "D0".to_owned(),
         uuid: Uuid::from_u128(7),
-        slab_blocks: SLAB_BLOCKS,
         slabs: SlabWish { least: slabs, wanted: slabs },
         shards: 2,
-        block_size: 4096,
-        map_cache_mib: 16,
-        journal_mib: 4,
-        compression: false,
-        deduplication: true,
-        reserve_percent: 0,
-        core_mask: "0x3".to_owned(),
+        config: VolumeConfig {
+            slab_blocks: SLAB_BLOCKS,
+            index_mib: 1,
+            map_cache_mib: 16,
+            journal_mib: 4,
+            history_mib: 4,
+            core_mask: "0x3".to_owned(),
+            ..VolumeConfig::default()
+        },
     }
 }
 
@@ -41,8 +43,11 @@ fn a_volume_of_many_slabs_is_made_with_few_flushes() {
             let pool = world.create(16).await;
             world.script.forget();
             let catalog = Catalog::open(&pool).await.expect("a new pool");
-            let sizes = |slabs| Ok(Sizes { logical_blocks: Blocks(slabs * SLAB_BLOCKS), index_mib: 1, history_mib: 4 });
-            let store = VolumeStore::create(&pool, &catalog, &spec(slabs), sizes).await.expect("there is room");
+            let size = |slabs, config: &mut VolumeConfig| {
+                config.logical_blocks = Blocks(slabs * SLAB_BLOCKS);
+                Ok(())
+            };
+            let store = VolumeStore::create(&pool, &catalog, &spec(slabs), size).await.expect("there is room");
             let flushes = world.script.count(|op| op.what == What::Flush);
             assert_eq!(store.slabs(), slabs);
             // Two for each of 16 containers, and some for catalog and inventory.

@@ -13,6 +13,12 @@ fn planned(bytes: u64, shards: usize) -> SlabPlan {
     plan(&room(bytes), shards, &Wishes::default()).expect("fits")
 }
 
+fn laid_out(slabs: u64, plan: &SlabPlan, shards: usize, wishes: &Wishes) -> VolumeConfig {
+    let mut config = VolumeConfig::default();
+    lay_out(slabs, plan, shards, wishes, &mut config);
+    config
+}
+
 fn slab_mib(bytes: u64, shards: usize) -> u64 {
     planned(bytes, shards).slab_blocks / BLOCKS_PER_MIB
 }
@@ -52,9 +58,9 @@ fn slabs_are_made_of_zones() {
     let large = Room { zone_bytes: 32 * MIB, usable_zones: 40, free_zones: 40, metadata: None };
     let found = plan(&large, 1, &Wishes::default()).expect("fits");
     assert_eq!((found.slab_blocks, found.least), (32 * 256, 1));
-    let found = plan(&large, 1, &Wishes { slab_mib: Some(64), ..Wishes::default() }).expect("fits");
+    let found = plan(&large, 1, &Wishes { slab_size_mib: Some(64), ..Wishes::default() }).expect("fits");
     assert_eq!(found.slab_blocks, 64 * 256);
-    let error = plan(&large, 2, &Wishes { slab_mib: Some(8), ..Wishes::default() }).expect_err("below a zone");
+    let error = plan(&large, 2, &Wishes { slab_size_mib: Some(8), ..Wishes::default() }).expect_err("below a zone");
     assert_eq!(error, SizingError::SlabBelowZone { slab_mib: 8, zone_mib: 32 });
 }
 
@@ -74,7 +80,7 @@ fn journals_take_a_small_share() {
     assert_eq!(planned(64 * MIB, 1).journal_mib, 4);
     assert_eq!(planned(GIB, 1).journal_mib, 32);
     assert_eq!(planned(GIB, 4).journal_mib, 16);
-    let wishes = Wishes { journal_mib: Some(8), ..Wishes::default() };
+    let wishes = Wishes { journal_size_mib: Some(8), ..Wishes::default() };
     assert_eq!(plan(&room(GIB), 4, &wishes).expect("fits").journal_mib, 8);
 }
 
@@ -87,7 +93,7 @@ fn a_small_pool_is_refused_with_the_least_size() {
     };
     assert_eq!((free_mib, least_mib, metadata_mib), (least - 1, least, least - 8));
     assert!(least < 24, "{least} MiB");
-    let wishes = Wishes { slab_mib: Some(64), ..Wishes::default() };
+    let wishes = Wishes { slab_size_mib: Some(64), ..Wishes::default() };
     let error = plan(&room(65 * MIB), 2, &wishes).expect_err("too small").to_string();
     assert!(error.contains("65 MiB are free, but 2 shard(s) with slabs of 64 MiB need at least"), "{error}");
     assert!(plan(&room(0), 1, &Wishes::default()).is_err());
@@ -96,21 +102,22 @@ fn a_small_pool_is_refused_with_the_least_size() {
 #[test]
 fn wishes_are_kept() {
     let wishes = Wishes {
-        logical_mib: Some(1 << 32),
-        slab_mib: Some(32),
-        physical_mib: Some(100),
-        index_mib: Some(3),
-        history_mib: Some(7),
-        journal_mib: Some(16),
+        logical_size_mib: Some(1 << 32),
+        slab_size_mib: Some(32),
+        physical_size_mib: Some(100),
+        index_memory_mib: Some(3),
+        index_history_mib: Some(7),
+        journal_size_mib: Some(16),
     };
     let found = plan(&room(GIB), 1, &wishes).expect("fits");
     assert_eq!((found.slab_blocks, found.wanted, found.least), (32 * 256, 3, 3), "whole slabs, and no fewer");
-    let laid_out = LaidOut { logical_blocks: Blocks(1 << 40), index_mib: 3, history_mib: 7 };
-    assert_eq!(lay_out(3, &found, 1, &wishes), laid_out);
-    let wishes = Wishes { physical_mib: Some(15), slab_mib: Some(8), ..Wishes::default() };
+    let expected =
+        VolumeConfig { logical_blocks: Blocks(1 << 40), index_mib: 3, history_mib: 7, ..VolumeConfig::default() };
+    assert_eq!(laid_out(3, &found, 1, &wishes), expected);
+    let wishes = Wishes { physical_size_mib: Some(15), slab_size_mib: Some(8), ..Wishes::default() };
     let error = plan(&room(GIB), 2, &wishes).expect_err("one slab for two shards").to_string();
     assert!(error.contains("'physical_size_mib' is 15") && error.contains("need at least 16"), "{error}");
-    let wishes = Wishes { physical_mib: Some(1 << 40), ..Wishes::default() };
+    let wishes = Wishes { physical_size_mib: Some(1 << 40), ..Wishes::default() };
     let error = plan(&room(GIB), 1, &wishes).expect_err("more than there is");
     let SizingError::NoRoom { room_mib, metadata_mib, .. } = error else { panic!("{error}") };
     assert_eq!(room_mib + metadata_mib, 1024);
@@ -130,7 +137,7 @@ fn growth_takes_what_is_asked_for_or_all() {
 fn the_logical_size_leaves_blocks_for_overwriting_a_full_volume_and_for_its_map() {
     let data = 124 * 8 * BLOCKS_PER_MIB;
     let plan = planned(GIB - MIB, 1);
-    let logical = |shards| lay_out(124, &plan, shards, &Wishes::default()).logical_blocks.0;
+    let logical = |shards| laid_out(124, &plan, shards, &Wishes::default()).logical_blocks.0;
     let pages = data.div_ceil(504) + 180;
     assert_eq!(data - logical(1), 4096 + pages);
     assert_eq!(data - logical(2), 8192 + pages);
@@ -140,11 +147,11 @@ fn the_logical_size_leaves_blocks_for_overwriting_a_full_volume_and_for_its_map(
 #[test]
 fn the_index_has_room_for_every_block() {
     let plan = SlabPlan { slab_blocks: 1 << 18, least: 1, wanted: 1, journal_mib: 1, most_history_mib: 1 << 20 };
-    let index = |slabs| lay_out(slabs, &plan, 1, &Wishes::default());
+    let index = |slabs| laid_out(slabs, &plan, 1, &Wishes::default());
     assert_eq!(index(1).index_mib, 3, "10 bytes for each of 2^18 blocks, in whole MiB");
     assert_eq!((index(1 << 10).index_mib, index(1 << 10).history_mib), (2560, 10240));
     let short = SlabPlan { most_history_mib: 5, ..plan };
-    assert_eq!(lay_out(1, &short, 1, &Wishes::default()).history_mib, 5);
+    assert_eq!(laid_out(1, &short, 1, &Wishes::default()).history_mib, 5);
 }
 
 /// Room for chapters and images stays free, and small pools have no history unless it is asked for.
@@ -152,8 +159,8 @@ fn the_index_has_room_for_every_block() {
 fn room_is_left_for_the_index() {
     let (usual, small) = (planned(GIB, 1), planned(63 * MIB, 1));
     assert_eq!((usual.most_history_mib, small.most_history_mib), (16, 0));
-    let without = plan(&room(GIB), 1, &Wishes { history_mib: Some(0), ..Wishes::default() }).expect("fits");
-    let long = plan(&room(GIB), 1, &Wishes { history_mib: Some(160), ..Wishes::default() }).expect("fits");
+    let without = plan(&room(GIB), 1, &Wishes { index_history_mib: Some(0), ..Wishes::default() }).expect("fits");
+    let long = plan(&room(GIB), 1, &Wishes { index_history_mib: Some(160), ..Wishes::default() }).expect("fits");
     assert_eq!(without.slab_blocks, long.slab_blocks);
     let zones = (without.wanted - long.wanted) * without.slab_blocks / BLOCKS_PER_MIB;
     assert!(zones.abs_diff(162) <= 16, "{zones} zones for 160 chapters and two more");

@@ -8,7 +8,8 @@
 use std::rc::Rc;
 
 use engine::volume::catalog::Catalog;
-use engine::volume::store::{Sizes, SlabWish, VolumeSpec, VolumeStore};
+use engine::volume::inventory::VolumeConfig;
+use engine::volume::store::{SlabWish, VolumeSpec, VolumeStore};
 use mpool::error::Result;
 use mpool::{Kind, MediaClass, Pool};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use super::{ended, hold, is_own, stored, Storage};
 use crate::pool::runtime::{self, Runtime};
 use crate::volume::create_params::{CreateParams, Place};
 use crate::volume::error::VolumeError;
-use crate::volume::sizing::{self, LaidOut, MetadataRoom, Room, SlabPlan};
+use crate::volume::sizing::{self, MetadataRoom, Room, SlabPlan};
 
 /// Creates a volume for `shards` shards in its pool, which is made if need be, and holds the volume.
 ///
@@ -94,30 +95,32 @@ async fn make(
     if catalog.find(&params.name).is_some() {
         return Err(VolumeError::Stored { name: params.name.clone(), pool: pool.name().to_owned() });
     }
-    let wishes = params.wishes();
-    let plan = sizing::plan(&room(pool).map_err(failed)?, shards, &wishes)
+    let plan = sizing::plan(&room(pool).map_err(failed)?, shards, &params.sizes)
         .map_err(|error| VolumeError::sizing(&params.name, pool.name(), error))?;
-    let sizes = |slabs| {
-        let LaidOut { logical_blocks, index_mib, history_mib } = sizing::lay_out(slabs, &plan, shards, &wishes);
-        Ok(Sizes { logical_blocks, index_mib, history_mib })
+    let size = |slabs, config: &mut VolumeConfig| {
+        sizing::lay_out(slabs, &plan, shards, &params.sizes, config);
+        Ok(())
     };
-    VolumeStore::create(pool, catalog, &spec(params, shards, &plan), sizes).await.map_err(failed)
+    VolumeStore::create(pool, catalog, &spec(params, shards, &plan), size).await.map_err(failed)
 }
 
 fn spec(params: &CreateParams, shards: usize, plan: &SlabPlan) -> VolumeSpec {
     VolumeSpec {
         name: params.name.clone(),
         uuid: params.uuid.unwrap_or_else(Uuid::new_v4),
-        slab_blocks: plan.slab_blocks,
         slabs: SlabWish { least: plan.least, wanted: plan.wanted },
         shards,
-        block_size: params.block_size.bytes(),
-        map_cache_mib: params.block_map_cache_mib,
-        journal_mib: plan.journal_mib,
-        compression: params.compression,
-        deduplication: params.deduplication,
-        reserve_percent: params.reserve_percent,
-        core_mask: params.cpumask.clone().unwrap_or_default(),
+        config: VolumeConfig {
+            slab_blocks: plan.slab_blocks,
+            block_size: params.block_size.bytes(),
+            map_cache_mib: params.block_map_cache_mib,
+            journal_mib: plan.journal_mib,
+            compression: params.compression,
+            deduplication: params.deduplication,
+            reserve_percent: params.reserve_percent,
+            core_mask: params.cpumask.clone().unwrap_or_default(),
+            ..VolumeConfig::default()
+        },
     }
 }
 

@@ -96,6 +96,30 @@ pub struct VolumeConfig {
     pub core_mask: String,
 }
 
+impl Default for VolumeConfig {
+    /// A volume that is not laid out yet, with the usual switches.
+    fn default() -> VolumeConfig {
+        VolumeConfig {
+            nonce: 0,
+            slab_blocks: 0,
+            slab_zones: 0,
+            logical_blocks: Blocks(0),
+            areas_per_object: 0,
+            block_size: BLOCK_SIZE as u32,
+            index_mib: 0,
+            map_cache_mib: 0,
+            journal_mib: 0,
+            history_mib: 0,
+            compression: false,
+            deduplication: true,
+            reserve_percent: 0,
+            metadata_class: MediaClass::Capacity,
+            secret: [0; SECRET_BYTES],
+            core_mask: String::new(),
+        }
+    }
+}
+
 impl VolumeConfig {
     /// The layout of a slab's metadata area.
     #[must_use]

@@ -17,7 +17,6 @@ use super::delete::remove;
 use super::footprint::JournalLayout;
 use super::ledger::{mdc_bytes, Ledger};
 use super::{fresh, VolumeStore};
-use crate::fingerprint::SECRET_BYTES;
 use crate::units::{Blocks, BLOCK_SIZE};
 use crate::volume::catalog::{Catalog, VolumeEntry};
 use crate::volume::inventory::{Counts, InventoryRecord, VolumeConfig};
@@ -29,54 +28,31 @@ pub struct VolumeSpec {
     pub name: String,
     /// The UUID, unmasked.
     pub uuid: Uuid,
-    /// Blocks in a slab: a power of two, and whole zones of the CAPACITY drive.
-    pub slab_blocks: u64,
     /// The number of slabs, at least and wanted.
     pub slabs: SlabWish,
     /// The number of shards for whose journals room is made at once.
     pub shards: usize,
-    /// Bytes of a block as clients see it: 512 or 4096.
-    pub block_size: u32,
-    /// MiB of the block map's cache, over all shards.
-    pub map_cache_mib: u32,
-    /// MiB of the recovery journal of each shard.
-    pub journal_mib: u32,
-    /// Whether new data is compressed.
-    pub compression: bool,
-    /// Whether the index is asked for duplicates.
-    pub deduplication: bool,
-    /// Percent of the data blocks that are kept until the operator releases them.
-    pub reserve_percent: u8,
-    /// The cores that the volume runs on, as the operator gave them.
-    pub core_mask: String,
-}
-
-/// Sizes that depend on the number of slabs for which there was room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
-    /// The logical size, which clients see.
-    pub logical_blocks: Blocks,
-    /// MiB of the index, over all shards.
-    pub index_mib: u32,
-    /// MiB of the index's history; 0 for none.
-    pub history_mib: u32,
+    /// The configuration. A slab has whole zones of the CAPACITY drive; creation sets what depends on the pool or is
+    /// random.
+    pub config: VolumeConfig,
 }
 
 impl VolumeStore {
-    /// Creates a volume and opens it. `sizes` is called with the number of slabs for which there was room.
+    /// Creates a volume and opens it. `size` sets the sizes that depend on the number of slabs for which there was room:
+    /// of the volume, of its index and of the index's history.
     ///
     /// # Errors
-    /// Exists: the name or UUID is taken. Invalid: the properties are impossible, or `sizes` refuses. NoSpace: room for
+    /// Exists: the name or UUID is taken. Invalid: the properties are impossible, or `size` refuses. NoSpace: room for
     /// fewer slabs than the least. Io. What was made is deleted as far as possible.
     pub async fn create(
         pool: &Rc<Pool>,
         catalog: &Catalog,
         spec: &VolumeSpec,
-        sizes: impl FnOnce(u64) -> Result<Sizes>,
+        size: impl FnOnce(u64, &mut VolumeConfig) -> Result<()>,
     ) -> Result<VolumeStore> {
         let config = first_config(pool, spec)?;
         let entry = enter(pool, catalog, spec).await?;
-        let made = match make(pool, &entry, config, spec, sizes).await {
+        let made = match make(pool, &entry, config, spec, size).await {
             Ok(()) => VolumeStore::open(pool, entry.clone()).await,
             Err(error) => Err(error),
         };
@@ -91,41 +67,27 @@ impl VolumeStore {
 /// The configuration, as far as it does not depend on the number of slabs.
 fn first_config(pool: &Pool, spec: &VolumeSpec) -> Result<VolumeConfig> {
     let invalid = |reason: String| PoolError::invalid(format!("volume '{}'", spec.name.escape_debug()), reason);
+    let mut config = spec.config.clone();
     let has_staging = pool.drive_of(MediaClass::Staging).is_ok();
-    let metadata_class = if has_staging { MediaClass::Staging } else { MediaClass::Capacity };
+    config.metadata_class = if has_staging { MediaClass::Staging } else { MediaClass::Capacity };
     let zone_bytes = pool.drive_of(MediaClass::Capacity)?.zone_bytes();
-    let slab_bytes = spec.slab_blocks.saturating_mul(BLOCK_SIZE as u64);
+    let slab_bytes = config.slab_blocks.saturating_mul(BLOCK_SIZE as u64);
     if !slab_bytes.is_multiple_of(zone_bytes) {
         return Err(invalid(format!("slabs of {slab_bytes} bytes are not whole zones of {zone_bytes}")));
     }
+    config.slab_zones = slab_bytes / zone_bytes;
     let mut nonce = [0; 8];
-    let mut secret = [0; SECRET_BYTES];
     pool.host().random(&mut nonce);
-    pool.host().random(&mut secret);
-    let mut config = VolumeConfig {
-        nonce: u64::from_le_bytes(nonce),
-        slab_blocks: spec.slab_blocks,
-        slab_zones: slab_bytes / zone_bytes,
-        // A placeholder until the number of slabs is known.
-        logical_blocks: Blocks(1),
-        areas_per_object: 1,
-        block_size: spec.block_size,
-        index_mib: 0,
-        map_cache_mib: spec.map_cache_mib,
-        journal_mib: spec.journal_mib,
-        history_mib: 0,
-        compression: spec.compression,
-        deduplication: spec.deduplication,
-        reserve_percent: spec.reserve_percent,
-        metadata_class,
-        secret,
-        core_mask: spec.core_mask.clone(),
-    };
+    pool.host().random(&mut config.secret);
+    config.nonce = u64::from_le_bytes(nonce);
+    // Placeholders until the number of slabs is known.
+    config.logical_blocks = Blocks(1);
+    config.areas_per_object = 1;
     config.check().map_err(|error| invalid(format!("its configuration: {error}")))?;
     if spec.slabs.wanted > config.max_slabs() || spec.slabs.least > spec.slabs.wanted {
-        return Err(invalid(format!("{:?} of {} blocks are not possible", spec.slabs, spec.slab_blocks)));
+        return Err(invalid(format!("{:?} of {} blocks are not possible", spec.slabs, config.slab_blocks)));
     }
-    config.areas_per_object = areas_per_object(pool, spec.slab_blocks, metadata_class)?;
+    config.areas_per_object = areas_per_object(pool, config.slab_blocks, config.metadata_class)?;
     Ok(config)
 }
 
@@ -173,11 +135,11 @@ async fn make(
     entry: &VolumeEntry,
     mut config: VolumeConfig,
     spec: &VolumeSpec,
-    sizes: impl FnOnce(u64) -> Result<Sizes>,
+    size: impl FnOnce(u64, &mut VolumeConfig) -> Result<()>,
 ) -> Result<()> {
     let ledger = Ledger::open(pool, entry).await?;
     let mut addition = Addition::default();
-    let filled = fill(pool, &ledger, &mut addition, &mut config, (spec, sizes)).await;
+    let filled = fill(pool, &ledger, &mut addition, &mut config, (spec, size)).await;
     let made = match filled {
         Ok(()) => count(&ledger, &addition, config).await,
         Err(error) => {
@@ -195,7 +157,7 @@ async fn fill(
     ledger: &Ledger,
     addition: &mut Addition,
     config: &mut VolumeConfig,
-    (spec, sizes): (&VolumeSpec, impl FnOnce(u64) -> Result<Sizes>),
+    (spec, size): (&VolumeSpec, impl FnOnce(u64, &mut VolumeConfig) -> Result<()>),
 ) -> Result<()> {
     let class = config.metadata_class;
     let journal = JournalLayout::of(config.journal_mib, pool.drive_of(class)?.zone_bytes());
@@ -203,8 +165,7 @@ async fn fill(
     addition.take_roots(pool, class).await?;
     addition.take_segments(pool, class, segments, journal.segment_bytes).await?;
     let slabs = addition.take_slabs(pool, config, 0, spec.slabs).await?;
-    Sizes { logical_blocks: config.logical_blocks, index_mib: config.index_mib, history_mib: config.history_mib } =
-        sizes(slabs)?;
+    size(slabs, config)?;
     let invalid = |reason: String| ledger.refuse(Kind::Invalid, reason);
     config.check().map_err(|error| invalid(format!("its configuration: {error}")))?;
     config.geometry(slabs, spec.shards).map_err(|error| invalid(error.to_string()))?;

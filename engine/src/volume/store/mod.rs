@@ -48,7 +48,7 @@ use futures::lock::Mutex;
 
 pub use addition::SlabWish;
 pub use chapters::{Chapter, ChapterReader};
-pub use create::{Sizes, VolumeSpec};
+pub use create::VolumeSpec;
 pub use delete::{remove, remove_unfinished};
 pub use footprint::{AreaPacking, Footprint, IndexLayout, JournalLayout, MIN_SEGMENTS};
 pub use history_log::HistoryLog;

@@ -110,7 +110,8 @@ fn records_of_a_segment_are_read_up_to_the_first_hole() {
 fn journals_share_what_there_is() {
     let world = world(false);
     let pool = pool(&world);
-    let long = VolumeSpec { journal_mib: 32, ..spec(2, 2) };
+    let mut long = spec(2, 2);
+    long.config.journal_mib = 32;
     let store = world.run(make(&pool, &long)).expect("room");
     assert_eq!(store.segments(), 8, "of four zones each");
     let before = used_zones(&world);

@@ -238,11 +238,11 @@ fn a_refusal_leaves_nothing() {
     let pool = pool(&world);
     let before = used_zones(&world);
     let refused = [
-        VolumeSpec { slab_blocks: 300, ..spec(1, 1) },
-        VolumeSpec { slab_blocks: 128, ..spec(1, 1) },
-        VolumeSpec { slab_blocks: 768, ..spec(1, 1) },
-        VolumeSpec { block_size: 0, ..spec(1, 1) },
-        VolumeSpec { journal_mib: 0, ..spec(1, 1) },
+        configured(|config| config.slab_blocks = 300),
+        configured(|config| config.slab_blocks = 128),
+        configured(|config| config.slab_blocks = 768),
+        configured(|config| config.block_size = 0),
+        configured(|config| config.journal_mib = 0),
         VolumeSpec { shards: 2, ..spec(1, 1) },
         spec(2, 1),
         spec(1, u64::MAX),
@@ -252,7 +252,7 @@ fn a_refusal_leaves_nothing() {
     }
     let outcome = world.run(async {
         let catalog = Catalog::open(&pool).await?;
-        let refuse = |slabs| Err(PoolError::new(Kind::TooBig, "sizes", format!("{slabs} slabs")));
+        let refuse = |slabs, _: &mut VolumeConfig| Err(PoolError::new(Kind::TooBig, "sizes", format!("{slabs} slabs")));
         let outcome = VolumeStore::create(&pool, &catalog, &spec(1, 3), refuse).await;
         catalog.close().await?;
         outcome

@@ -49,26 +49,34 @@ fn spec(least: u64, wanted: u64) -> VolumeSpec {
     VolumeSpec {
         name: "D0".to_owned(),
         uuid: Uuid::from_u128(7),
-        slab_blocks: SLAB_BLOCKS,
         slabs: SlabWish { least, wanted },
         shards: 1,
-        block_size: 4096,
-        map_cache_mib: 16,
-        journal_mib: 1,
-        compression: false,
-        deduplication: true,
-        reserve_percent: 0,
-        core_mask: "0x1".to_owned(),
+        config: VolumeConfig {
+            slab_blocks: SLAB_BLOCKS,
+            index_mib: 1,
+            map_cache_mib: 16,
+            journal_mib: 1,
+            history_mib: 4,
+            core_mask: "0x1".to_owned(),
+            ..VolumeConfig::default()
+        },
     }
 }
 
-fn sizes(slabs: u64) -> Result<Sizes> {
-    Ok(Sizes { logical_blocks: Blocks(slabs * SLAB_BLOCKS * 2), index_mib: 1, history_mib: 4 })
+fn configured(change: impl FnOnce(&mut VolumeConfig)) -> VolumeSpec {
+    let mut spec = spec(1, 1);
+    change(&mut spec.config);
+    spec
+}
+
+fn size(slabs: u64, config: &mut VolumeConfig) -> Result<()> {
+    config.logical_blocks = Blocks(slabs * SLAB_BLOCKS * 2);
+    Ok(())
 }
 
 async fn make(pool: &Rc<Pool>, spec: &VolumeSpec) -> Result<VolumeStore> {
     let catalog = Catalog::open(pool).await?;
-    let made = VolumeStore::create(pool, &catalog, spec, sizes).await;
+    let made = VolumeStore::create(pool, &catalog, spec, size).await;
     catalog.close().await?;
     made
 }
