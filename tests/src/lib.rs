@@ -9,9 +9,11 @@ pub mod collide;
 pub mod durability;
 pub mod features;
 pub mod framer_load;
+pub mod measure;
 #[cfg(feature = "spdk")]
 pub mod nvme_tcp;
 pub mod pool_sim;
+pub mod program;
 pub mod seeds;
 #[cfg(feature = "spdk")]
 pub mod setup;

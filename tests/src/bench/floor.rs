@@ -8,18 +8,20 @@
 //! layer, the load generator, the index probe, locks, reference counts, messages. For unmap it is one pass over
 //! mappings with one reference count changed for each.
 
+use std::fmt;
 use std::hint::black_box;
 use std::time::Instant;
 
+use ::tests::measure::median;
 use bdev_dedupe::load::{make_compressible, Content, DmaBuffer, Operation, Order};
 use engine::fingerprint::{Fingerprinter, SECRET_BYTES};
 use engine::packing::compression::{decompress, Compressor};
 use engine::units::ENTRIES_PER_LEAF_PAGE;
 use engine::{Block, BLOCK_SIZE};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::case::Case;
-use super::record::median;
 
 /// Memory for what lies in DRAM: many times the third-level cache of any core's share.
 pub const COLD_BYTES: usize = 256 << 20;
@@ -35,7 +37,7 @@ const ROUND_BLOCKS: usize = 30_000;
 const ROUNDS: usize = 7;
 
 /// Time of each step for one block of 4 KiB, in microseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Steps {
     /// Fingerprint of a hot block.
     pub hash: f64,
@@ -115,6 +117,18 @@ impl Steps {
     }
 }
 
+/// All steps with their nanoseconds.
+impl fmt::Display for Steps {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        let step = |(name, micros): (&String, &Value)| {
+            format!("{} {:.1}", name.replace('_', " "), micros.as_f64().unwrap_or(f64::NAN) * 1e3)
+        };
+        let steps: Vec<_> = steps.as_object().into_iter().flatten().map(step).collect();
+        formatter.write_str(&steps.join(", "))
+    }
+}
+
 /// Memory to time the steps on.
 #[derive(Debug)]
 pub struct Floor {
@@ -149,7 +163,7 @@ fn time(count: usize, mut work: impl FnMut()) -> f64 {
         work();
         start.elapsed().as_secs_f64() * 1e6 / count as f64
     });
-    median(rounds.collect()).unwrap_or_default()
+    median(rounds).unwrap_or_default()
 }
 
 /// A pseudo-random number below `bound`: xorshift64.

@@ -94,6 +94,9 @@ pub enum Target {
     Passthru,
     /// Ours over one.
     Dedupe,
+    /// The same bdev, which does not check what it reads; only with `--checks`.
+    #[value(skip)]
+    Unchecked,
 }
 
 impl Target {
@@ -104,18 +107,22 @@ impl Target {
             Target::Raw => "raw",
             Target::Passthru => "passthru",
             Target::Dedupe => "dedupe",
+            Target::Unchecked => "unchecked",
         }
     }
 }
 
 impl Options {
-    /// The options with `--quick` worked into them.
+    /// The options with `--quick` and `--checks` worked into them.
     #[must_use]
     pub fn resolved(mut self) -> Options {
         if self.quick {
             self.qd = vec![32];
             self.repeats = self.repeats.min(3);
             self.seconds = self.seconds.min(0.2);
+        }
+        if self.checks {
+            self.targets = vec![Target::Raw, Target::Dedupe, Target::Unchecked];
         }
         self
     }
@@ -190,7 +197,8 @@ impl Options {
     #[must_use]
     pub fn worker_arguments(&self, cores: u32, output: &std::path::Path) -> Vec<String> {
         let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        let targets: Vec<_> = self.targets.iter().map(|target| target.label()).collect();
+        let named = self.targets.iter().filter(|&&target| target != Target::Unchecked);
+        let targets: Vec<_> = named.map(|target| target.label()).collect();
         let mut arguments = vec![
             format!("--qd={}", list(&self.qd)),
             format!("--seconds={}", self.seconds),
@@ -248,6 +256,7 @@ mod tests {
         let arguments = options.worker_arguments(1, std::path::Path::new("/tmp/out"));
         let worker = Options::parse_from(std::iter::once("bench".to_owned()).chain(arguments)).resolved();
         assert_eq!((worker.checks, worker.selected_cases().map(|cases| cases[0].blocks)), (true, Ok(32)));
+        assert_eq!(worker.targets, [Target::Raw, Target::Dedupe, Target::Unchecked]);
         assert_eq!(options.json_path(), PathBuf::from("target/bench/checks.json"));
         assert!(Options::parse_from(["bench", "--checks", "--cases=unmap-4k"]).check().is_err());
     }

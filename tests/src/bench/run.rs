@@ -1,46 +1,47 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The benchmark as a whole: one measuring process per core count, or one for the pool, then table and JSON.
+//! The benchmark as a whole: one measuring process per core count, or one for the pool, then tables and JSON.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use ::tests::measure::{Column, Results};
+use ::tests::setup::{Memory, Reservation};
 use bdev_dedupe::load::switch_read_checks;
-use serde::de::DeserializeOwned;
-use serde::Serialize;
 
-use super::checks::{self, ChecksOutput};
-use super::host;
 use super::options::Options;
-use super::pool::{self, PoolOutput};
-use super::record::{Record, WorkerOutput};
-use super::report;
-use super::worker;
+use super::{aims, pool, record, worker};
 
 /// Runs the benchmark, or the part of it that one process measures; the exit status is 0 if every load ran to its end.
-#[must_use]
-pub fn run(options: Options) -> ExitCode {
-    let options = options.resolved();
-    let result = match (&options.worker_output, options.worker_cores) {
-        _ if options.list => {
-            options.known_cases().iter().for_each(|case| println!("{}", case.name));
-            Ok(true)
-        }
-        (Some(output), Some(cores)) => measure_here(&options, cores, output).map(|()| true),
-        _ if options.checks != switch_read_checks(true).is_ok() => Err(wrong_build(&options)),
-        _ if options.pool => run_pool(&options),
-        _ if options.checks => run_checks(&options),
-        _ => run_all(&options),
-    };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(message) => {
-            eprintln!("bench: {message}");
-            ExitCode::FAILURE
-        }
+///
+/// # Errors
+/// Why nothing was measured, or the results could not be written.
+pub fn run(options: &Options) -> Result<ExitCode, String> {
+    let options = options.clone().resolved();
+    if options.list {
+        options.known_cases().iter().for_each(|case| println!("{}", case.name));
+        return Ok(ExitCode::SUCCESS);
     }
+    if let (Some(output), Some(cores)) = (&options.worker_output, options.worker_cores) {
+        return measure_here(&options, cores, output).map(|()| ExitCode::SUCCESS);
+    }
+    if options.checks != switch_read_checks(true).is_ok() {
+        return Err(wrong_build(&options));
+    }
+    options.check()?;
+    // The pool lives on one core.
+    let core_counts = if options.pool { &[1][..] } else { &options.cores };
+    let mut results = measure_on(&options, core_counts)?;
+    if !options.checks {
+        results.notes.extend(aims::judge(&results.records));
+    }
+    let tables: &[&[Column]] = match (options.pool, options.checks) {
+        (true, _) => pool::TABLES,
+        (_, true) => &[record::CHECKS_TABLE],
+        _ => &[record::TABLE],
+    };
+    results.publish(tables, Some(&options.json_path()))
 }
 
 /// The switch belongs to `--checks` alone: other figures are those of the module as it is.
@@ -50,87 +51,45 @@ fn wrong_build(options: &Options) -> String {
 }
 
 fn measure_here(options: &Options, cores: u32, output: &Path) -> Result<(), String> {
-    let text = if options.pool {
-        serde_json::to_vec(&pool::measure(options).map_err(|error| error.to_string())?)
-    } else if options.checks {
-        serde_json::to_vec(&checks::measure(options, cores).map_err(|error| error.to_string())?)
-    } else {
-        serde_json::to_vec(&worker::measure(options, cores).map_err(|error| error.to_string())?)
-    };
-    let text = text.map_err(|error| error.to_string())?;
+    let measured = if options.pool { pool::measure(options) } else { worker::measure(options, cores) };
+    let text = serde_json::to_vec(&measured.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
     fs::write(output, text).map_err(|error| format!("writing {}: {error}", output.display()))
 }
 
-/// The pool lives on one core.
-fn run_pool(options: &Options) -> Result<bool, String> {
-    let output = &measure_on::<PoolOutput>(options, &[1], pool::memory_mib)?[0];
-    print!("{}", pool::text(output));
-    write_json(&options.json_path(), output)?;
-    Ok(output.failures.is_empty())
-}
-
-fn run_checks(options: &Options) -> Result<bool, String> {
-    let outputs: Vec<ChecksOutput> = measure_on(options, &options.cores, checks::memory_mib)?;
-    print!("{}", checks::text(&outputs));
-    write_json(&options.json_path(), &outputs)?;
-    Ok(outputs.iter().all(|output| output.failures.is_empty()))
-}
-
-fn run_all(options: &Options) -> Result<bool, String> {
-    let outputs: Vec<WorkerOutput> = measure_on(options, &options.cores, worker::memory_mib)?;
-    print!("{}", report::text(&outputs));
-    let records: Vec<&Record> = outputs.iter().flat_map(|output| &output.records).collect();
-    write_json(&options.json_path(), &records)?;
-    Ok(outputs.iter().all(|output| output.failures.is_empty()))
-}
-
-/// Measures with each of some core counts, one after the other; there is an output for each.
-fn measure_on<T: DeserializeOwned>(
-    options: &Options,
-    core_counts: &[u32],
-    memory_mib: fn(&Options) -> u64,
-) -> Result<Vec<T>, String> {
-    options.check()?;
-    let options = &with_memory(options, memory_mib(options));
-    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
-    core_counts.iter().map(|&cores| measure_in_child(options, cores, dir.path())).collect()
-}
-
-/// The options, without huge pages if there are none to be had: figures are worse then, though those of all targets alike.
-fn with_memory(options: &Options, mib: u64) -> Options {
+/// Measures with each of some core counts, one after the other.
+fn measure_on(options: &Options, core_counts: &[u32]) -> Result<Results, String> {
     let mut options = options.clone();
-    if !options.no_huge {
-        if let Err(reason) = host::ensure_huge_pages(mib) {
-            eprintln!("bench: {reason}; going on without huge pages (SPDK 24.01 or later can)");
-            options.no_huge = true;
-        }
+    let mib = if options.pool { pool::memory_mib(&options) } else { worker::memory_mib(&options) };
+    if options.no_huge {
+        return measure_in_children(&options, core_counts);
     }
-    options
+    let reservation = Reservation::make(mib).map_err(|error| error.to_string())?;
+    if reservation.memory == Memory::NoHuge {
+        log::warn!("there are no {mib} MiB of huge pages: going on without (SPDK 24.01 or later can), which is slower");
+        options.no_huge = true;
+    }
+    let measured = measure_in_children(&options, core_counts);
+    reservation.restore();
+    measured
 }
 
 /// SPDK cannot be started twice in a process, so each core count has one of its own.
-fn measure_in_child<T: DeserializeOwned>(options: &Options, cores: u32, dir: &Path) -> Result<T, String> {
+fn measure_in_children(options: &Options, core_counts: &[u32]) -> Result<Results, String> {
+    let dir = tempfile::tempdir().map_err(|error| format!("making a temporary directory: {error}"))?;
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
-    let output = dir.join(format!("cores-{cores}.json"));
-    let status = Command::new(program)
-        .args(options.worker_arguments(cores, &output))
-        .status()
-        .map_err(|error| format!("starting the measuring process: {error}"))?;
-    if !status.success() {
-        return Err(format!("the measuring process for {cores} core(s) ended with {status}"));
+    let mut results = Results::default();
+    for &cores in core_counts {
+        let output = dir.path().join(format!("cores-{cores}.json"));
+        let status = Command::new(&program)
+            .args(options.worker_arguments(cores, &output))
+            .status()
+            .map_err(|error| format!("starting the measuring process: {error}"))?;
+        if !status.success() {
+            return Err(format!("the measuring process for {cores} core(s) ended with {status}"));
+        }
+        let text = fs::read(&output).map_err(|error| format!("reading {}: {error}", output.display()))?;
+        let measured = serde_json::from_slice(&text);
+        results.add(measured.map_err(|error| format!("reading {}: {error}", output.display()))?);
     }
-    let text = fs::read(&output).map_err(|error| format!("reading {}: {error}", output.display()))?;
-    serde_json::from_slice(&text).map_err(|error| format!("reading {}: {error}", output.display()))
-}
-
-fn write_json(path: &Path, results: &impl Serialize) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("writing {}: {error}", path.display());
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(failed)?;
-    }
-    let mut text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
-    text.push('\n');
-    fs::write(path, text).map_err(failed)?;
-    eprintln!("results: {}", path.display());
-    Ok(())
+    Ok(results)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the activation of a pool with many objects costs: `activation_bench [objects, 1000000 if not given] [together]`.
+//! What the activation of a pool with many objects costs: `activation_bench [objects, 1000000 if not given] [--together]`.
 //!
 //! The objects are committed one by one, as clients do it, or together, on simulated disks with sectors of 512 and of 4096
 //! bytes; a tenth of them is deleted. Then the pool is deactivated or not, and activated three times from the same content:
@@ -10,8 +10,10 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
@@ -23,6 +25,7 @@ use mpool::registry::Registry;
 use mpool::tunables::Tunables;
 use mpool::units::Nanos;
 use mpool::{Device, DeviceError, DeviceProperties, Host, IoBuf, Level, MediaClass, ObjectId, Pool, PoolError};
+use tests::measure::{column, processor_time, Column, Record, Results};
 use tests::pool_sim::host::SimHost;
 use tests::pool_sim::image::Image;
 use tests::pool_sim::life::{plain_disk, Birth, Off};
@@ -165,21 +168,8 @@ impl Device for NotingDevice {
     }
 }
 
-/// Nanoseconds of the CPU that this thread has had.
-fn cpu() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
-}
-
-/// What an activation costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Cost {
-    cpu: Nanos,
-    /// Of that, what the simulated disk takes.
-    disk: Nanos,
-    objects: u64,
-    read_bytes: u64,
-}
+/// One activation: the time of the processor, what of that the simulated disk takes, objects, and bytes read.
+type Cost = (Duration, Duration, u64, u64);
 
 /// Activates the pool.
 fn activate(disk: &DeviceProperties, image: &Image) -> Cost {
@@ -190,51 +180,73 @@ fn activate(disk: &DeviceProperties, image: &Image) -> Cost {
         ordered(async move {
             let registry = Registry::new(Rc::new(NotingHost { host, reads: noted }), Tunables::default());
             let request = ActivateRequest { paths: vec!["disk".into()], ..ActivateRequest::default() };
-            let start = cpu();
+            let start = processor_time();
             let active = registry.activate(&request).await.expect("the pool can be activated");
-            (cpu() - start, active.pool().usage().objects.slabs)
+            (processor_time() - start, active.pool().usage().objects.slabs)
         })
     };
     let life = birth.live(Off::Orderly, body).expect("the pool uses its device as it may");
     let (spent, objects) = life.result.expect("the power stayed on");
-    let start = cpu();
+    let start = processor_time();
     let mut memory = vec![0; reads.borrow().iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)];
     for (at, bytes) in reads.borrow().iter() {
         image.read(*at, &mut memory[..*bytes]);
         std::hint::black_box(&memory);
     }
-    Cost { cpu: Nanos(spent), disk: Nanos(cpu() - start), objects, read_bytes: life.counts.read_bytes }
+    (spent, processor_time() - start, objects, life.counts.read_bytes)
+}
+
+/// Measures the activation of a pool with many objects, on simulated disks.
+#[derive(Debug, clap::Parser)]
+struct Options {
+    /// Objects of the pool
+    #[arg(default_value_t = 1_000_000)]
+    objects: u64,
+
+    /// Commit many objects together, not one by one
+    #[arg(long)]
+    together: bool,
+
+    /// Where to write the results as JSON
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+}
+
+const TABLE: &[Column] = &[
+    column("ended", "ended", 0),
+    column("sector_bytes", "sector", 0),
+    column("objects", "objects", 0),
+    column("together", "committed together", 0),
+    column("cpu_ms", "CPU ms", 1),
+    column("disk_ms", "of it the disk", 1),
+    column("read_bytes", "read MiB", 1).in_units_of(1048576.0),
+];
+
+fn measure(options: &Options) -> Result<ExitCode, String> {
+    let batch = if options.together { TOGETHER } else { 1 };
+    let mut results = Results::default();
+    for sector_bytes in [512, 4096] {
+        // Zones of 64 MiB at most; none of an object is ever written.
+        let mut disk = plain_disk("disk", (options.objects * 2 + 10_000) * 64 * MIB, sector_bytes);
+        disk.discard = false;
+        for deactivates in [true, false] {
+            let image = fill(&disk, Life { objects: options.objects, batch, deactivates });
+            let mut costs = [(); 3].map(|()| activate(&disk, &image));
+            costs.sort_unstable();
+            let (cpu, disk, objects, read_bytes) = costs[1];
+            let record = Record::new("ended", if deactivates { "deactivated" } else { "switched off" })
+                .with("sector_bytes", sector_bytes)
+                .with("objects", objects)
+                .with("together", batch)
+                .with("cpu_ms", cpu.as_secs_f64() * 1e3)
+                .with("disk_ms", disk.as_secs_f64() * 1e3)
+                .with("read_bytes", read_bytes);
+            results.records.push(record);
+        }
+    }
+    results.publish(&[TABLE], options.json.as_deref())
 }
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let objects = arguments.next().map_or(Ok(1_000_000), |count| count.parse::<u64>());
-    let batch = match arguments.next().as_deref() {
-        None => Some(1),
-        Some("together") => Some(TOGETHER),
-        Some(_) => None,
-    };
-    let (Ok(objects), Some(batch)) = (objects, batch) else {
-        eprintln!("usage: activation_bench [objects] [together]");
-        return ExitCode::FAILURE;
-    };
-    println!("{objects} objects, {batch} committed together");
-    for sector_bytes in [512, 4096] {
-        // Zones of 64 MiB at most; none of an object is ever written.
-        let mut disk = plain_disk("disk", (objects * 2 + 10_000) * 64 * MIB, sector_bytes);
-        disk.discard = false;
-        for deactivates in [true, false] {
-            let image = fill(&disk, Life { objects, batch, deactivates });
-            let mut costs = [(); 3].map(|()| activate(&disk, &image));
-            costs.sort_unstable();
-            let Cost { cpu, disk, objects, read_bytes } = costs[1];
-            let how = if deactivates { "deactivated" } else { "switched off" };
-            let [cpu, disk] = [cpu, disk].map(|time| time.0 / 1_000_000);
-            println!(
-                "sectors of {sector_bytes}, {how}, {objects} objects: {cpu} ms of CPU, of which the disk has {disk}; {} MiB read",
-                read_bytes.div_ceil(MIB)
-            );
-        }
-    }
-    ExitCode::SUCCESS
+    tests::program::run(measure)
 }

@@ -7,11 +7,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[path = "../bench/mod.rs"]
 mod bench;
 
 fn main() -> ExitCode {
-    bench::run(bench::Options::parse())
+    tests::program::run(bench::run)
 }

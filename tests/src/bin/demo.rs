@@ -14,11 +14,5 @@ mod demo;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match demo::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("demo: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    tests::program::run(demo::run)
 }

@@ -11,11 +11,5 @@ mod restart_bench;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match restart_bench::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("restart_bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    tests::program::run(restart_bench::run)
 }

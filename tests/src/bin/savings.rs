@@ -11,11 +11,5 @@ mod savings;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match savings::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("savings: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    tests::program::run(savings::run)
 }

@@ -7,16 +7,18 @@ mod show;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::fs::statvfs;
 use serde_json::{json, Value};
 use spdk_sys_build::Cache;
+use tests::program::Progress;
 use tests::setup::{default_tree, make_image, module_for, two_versions, Image, Reservation};
 use tests::target::{Export, Process, Rig, Server, ServerOptions, TargetError, Tool};
 
 use compare::same_bytes;
-use show::{mib, Progress};
+use show::mib;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -28,27 +30,29 @@ const COPY_PATIENCE: Duration = Duration::from_secs(900);
 /// Copied at once by spdk_dd.
 const CHUNK_BYTES: u64 = MIB;
 
+/// Writes two versions of real data to a volume over NVMe/TCP, reads them back, and shows what was saved.
+#[derive(Debug, clap::Parser)]
+pub struct Options;
+
 /// Runs the demo.
-pub fn run() -> Outcome<()> {
-    let began = Instant::now();
-    let progress = Progress::new();
+pub fn run(_: &Options) -> Outcome<ExitCode> {
     let tree = default_tree()?;
-    progress.step(&format!("SPDK {} in {}", tree.version, tree.root.display()));
+    log::info!("SPDK {} in {}", tree.version, tree.root.display());
     let module = module_for(&tree)?;
-    progress.step(&format!("module {}", module.display()));
+    log::info!("module {}", module.display());
 
     let scratch = tempfile::Builder::new().prefix("dedupe-demo-").tempdir()?;
-    let images = images(&tree.root, scratch.path(), &progress)?;
+    let images = images(&tree.root, scratch.path())?;
 
     let reservation = Reservation::make(HUGEPAGES_MIB)?;
-    progress.step(&format!("memory: {:?}", reservation.memory));
+    log::info!("memory: {:?}", reservation.memory);
     let result = Rig::new(tree, &module, reservation.memory, 2)
         .map_err(Box::from)
-        .and_then(|rig| main_job(&rig, &images, scratch.path(), &progress));
+        .and_then(|rig| main_job(&rig, &images, scratch.path()));
     reservation.restore();
     result?;
-    progress.step(&format!("cleaned up; {} s in all", began.elapsed().as_secs()));
-    Ok(())
+    log::info!("cleaned up");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An image and what it shows.
@@ -58,42 +62,32 @@ struct Source {
 }
 
 /// Images of two versions of a source tree.
-fn images(spdk: &Path, scratch: &Path, progress: &Progress) -> Outcome<Vec<Source>> {
+fn images(spdk: &Path, scratch: &Path) -> Outcome<Vec<Source>> {
     let cache = Cache::of_user()?.dir().join("demo");
     std::fs::create_dir_all(&cache)?;
-    let versions = two_versions(&cache, scratch, spdk, |text| progress.step(text))?;
+    let versions = two_versions(&cache, scratch, spdk)?;
     let mut images = Vec::new();
     for (index, (name, dir)) in versions.names.iter().zip(&versions.dirs).enumerate() {
         let image = make_image(dir, &scratch.join(format!("image-{}", index + 1)))?;
         std::fs::remove_dir_all(dir)?;
-        progress.step(&format!(
-            "image {}: {}, {name}: ext4, {} files, {}",
-            index + 1,
-            versions.what,
-            image.files,
-            mib(image.bytes)
-        ));
+        log::info!("image {}: {}, {name}: ext4, {} files, {}", index + 1, versions.what, image.files, mib(image.bytes));
         images.push(Source { name: name.clone(), image });
     }
     Ok(images)
 }
 
 /// Everything for which the target runs.
-fn main_job(rig: &Rig, sources: &[Source], scratch: &Path, progress: &Progress) -> Outcome<()> {
+fn main_job(rig: &Rig, sources: &[Source], scratch: &Path) -> Outcome<()> {
     let total: u64 = sources.iter().map(|source| source.image.bytes).sum();
     let mut server = Server::start(rig, &ServerOptions::default())?;
-    progress.step(&format!(
-        "started spdk_tgt with the module: pid {}, core {}",
-        server.process().pid(),
-        rig.cores()[0]
-    ));
+    log::info!("started spdk_tgt with the module: pid {}, core {}", server.process().pid(), rig.cores()[0]);
     // Beside the data: spare blocks for overwriting, and the pool's metadata.
     let base = make_base(&server, total + total / 16 + 192 * MIB, scratch)?;
-    progress.step(&format!("bdev_aio_create Base0: {base}"));
+    log::info!("bdev_aio_create Base0: {base}");
     server.call("bdev_dedupe_create", json!({"base_bdev_name": "Base0", "name": VOLUME}))?;
-    progress.step(&format!("bdev_dedupe_create -b Base0 -n {VOLUME}"));
+    log::info!("bdev_dedupe_create -b Base0 -n {VOLUME}");
     let export = Export::tcp(&server, VOLUME)?;
-    progress.step(&format!("exported over NVMe/TCP: {export}"));
+    log::info!("exported over NVMe/TCP: {export}");
 
     let initiator = Tool {
         config: export.initiator_config("Nvme0"),
@@ -103,7 +97,7 @@ fn main_job(rig: &Rig, sources: &[Source], scratch: &Path, progress: &Progress) 
         one_file: false,
         patience: COPY_PATIENCE,
     };
-    let job = Job { rig, server: &server, initiator: &initiator, progress };
+    let job = Job { rig, server: &server, initiator: &initiator };
     let mut offset = 0;
     for (index, source) in sources.iter().enumerate() {
         job.write(index + 1, source, offset)?;
@@ -149,7 +143,6 @@ struct Job<'a> {
     rig: &'a Rig,
     server: &'a Server,
     initiator: &'a Tool,
-    progress: &'a Progress,
 }
 
 impl Job<'_> {
@@ -166,7 +159,7 @@ impl Job<'_> {
             &arguments,
         )?;
         let statistics = self.server.call("bdev_dedupe_get_stats", json!({"name": VOLUME}))?;
-        self.progress.step(&format!("after image {number}: {}", show::brief(&statistics[0])));
+        log::info!("after image {number}: {}", show::brief(&statistics[0]));
         Ok(())
     }
 
@@ -183,7 +176,7 @@ impl Job<'_> {
             return Err(format!("image {number} differs from what was written, first at byte {byte}").into());
         }
         std::fs::remove_file(&back)?;
-        self.progress.step(&format!("image {number}: {} read back, every byte as written", mib(source.image.bytes)));
+        log::info!("image {number}: {} read back, every byte as written", mib(source.image.bytes));
         Ok(())
     }
 
@@ -193,20 +186,22 @@ impl Job<'_> {
         let began = Instant::now();
         let mut arguments = arguments.to_vec();
         arguments.extend([format!("--bs={CHUNK_BYTES}"), "--qd=8".to_owned()]);
+        let progress = Progress::begin();
         let mut process = self.initiator.start_spdk_dd(self.rig, &arguments)?;
         let watch = |process: &mut Process| {
-            if self.progress.is_due() {
+            if progress.is_due() {
                 let moved = self.moved(counter)?.saturating_sub(before);
-                self.progress.update(&format!("{what}: {} of {}", mib(moved), mib(bytes)));
+                progress.show(format_args!("{what}: {} of {}", mib(moved), mib(bytes)));
             }
             process.status()
         };
         let status = process.wait_for(COPY_PATIENCE, "end", watch)?;
+        drop(progress);
         if !status.success() {
             return Err(Box::new(process.ended(status)));
         }
         let seconds = began.elapsed().as_secs_f64();
-        self.progress.step(&format!("{what}: {} in {seconds:.1} s, starting the initiator included", mib(bytes)));
+        log::info!("{what}: {} in {seconds:.1} s, starting the initiator included", mib(bytes));
         Ok(())
     }
 

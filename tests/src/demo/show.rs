@@ -2,55 +2,9 @@
 
 //! What the demo prints.
 
-use std::cell::Cell;
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 const BLOCK_BYTES: u64 = 4096;
-
-/// Lines with the time since the start; what is under way is one line that is rewritten, or on no terminal a line
-/// every few seconds.
-#[derive(Debug)]
-pub struct Progress {
-    began: Instant,
-    told: Cell<Instant>,
-    terminal: bool,
-}
-
-impl Progress {
-    /// Time starts now.
-    pub fn new() -> Self {
-        let now = Instant::now();
-        Self { began: now, told: Cell::new(now), terminal: std::io::stdout().is_terminal() }
-    }
-
-    /// Something that has been done.
-    pub fn step(&self, text: &str) {
-        self.print(text, "\n");
-    }
-
-    /// Whether it is time for an update.
-    pub fn is_due(&self) -> bool {
-        let interval = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(2) };
-        self.told.get().elapsed() >= interval
-    }
-
-    /// Something that is under way.
-    pub fn update(&self, text: &str) {
-        self.told.set(Instant::now());
-        self.print(text, if self.terminal { "" } else { "\n" });
-    }
-
-    /// A closed stdout is no reason to stop.
-    fn print(&self, text: &str, end: &str) {
-        let clear = if self.terminal { "\r\x1b[K" } else { "" };
-        let mut out = std::io::stdout().lock();
-        let _ = write!(out, "{clear}[{:4} s] {text}{end}", self.began.elapsed().as_secs());
-        let _ = out.flush();
-    }
-}
 
 /// `12.5 MiB`.
 pub fn mib(bytes: u64) -> String {

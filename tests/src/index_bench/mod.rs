@@ -11,16 +11,36 @@
 mod rates;
 mod stream;
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
+use ::tests::measure::Results;
 use engine::fingerprint::Fingerprint;
 use engine::format::Mapped;
 use engine::Pbn;
 
-/// Runs and prints everything.
-pub fn run(mib: usize) {
-    rates::run(mib << 20);
-    stream::run(mib << 20);
+/// Measures the index alone: memory and time of its operations, and what it finds of a long sequence.
+#[derive(Debug, clap::Parser)]
+pub struct Options {
+    /// Memory of level 1 in MiB
+    #[arg(default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    mib: u16,
+
+    /// Where to write the results as JSON
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+}
+
+/// Measures everything.
+///
+/// # Errors
+/// The results cannot be written.
+pub fn run(options: &Options) -> Result<ExitCode, String> {
+    let bytes = usize::from(options.mib) << 20;
+    let mut records = rates::measure(bytes);
+    records.extend(stream::measure(bytes));
+    let results = Results { records, ..Results::default() };
+    results.publish(&[rates::OPERATIONS_TABLE, rates::MEMORY_TABLE, stream::TABLE], options.json.as_deref())
 }
 
 /// A well-spread number (splitmix64).
@@ -39,15 +59,4 @@ const fn content(n: u64) -> Fingerprint {
 /// Where the `n`th content is stored.
 const fn place(n: u64) -> Mapped {
     Mapped::uncompressed(Pbn(n % (1 << 35) + 1))
-}
-
-/// Time for which this thread has run; zero where the kernel does not tell.
-fn processor_time() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = told.split_whitespace().next().and_then(|first| first.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
-}
-
-fn print(what: &str, figure: &str) {
-    println!("{what:<68} {figure}");
 }

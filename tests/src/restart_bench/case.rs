@@ -84,7 +84,7 @@ impl Case {
             give_back(&self.place.path().join("base"))?;
             at = end;
         }
-        eprintln!("{gib} GiB: {} blocks filled in {:?}", self.blocks, began.elapsed());
+        log::info!("{gib} GiB: {} blocks filled in {:?}", self.blocks, began.elapsed());
         Ok(())
     }
 
@@ -92,7 +92,8 @@ impl Case {
     pub fn restart(&mut self, rig: &Rig, options: &Options) -> Outcome<Restart> {
         self.restarts += 1;
         let window = self.blocks.min((options.window_mib << 20) / BLOCK_BYTES as u64);
-        let writes = writer::overwrite(&mut self.controller, window, self.restarts, options.load)?;
+        let writes =
+            writer::overwrite(&mut self.controller, window, self.restarts, Duration::from_millis(options.load_ms))?;
         self.server.process().kill();
 
         let began = Instant::now();

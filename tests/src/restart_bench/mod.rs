@@ -14,9 +14,11 @@ mod table;
 mod writer;
 
 use std::error::Error;
+use std::process::ExitCode;
 
-use tests::setup::{default_tree, module_for, Reservation};
-use tests::target::Rig;
+use ::tests::measure::Results;
+use ::tests::setup::{default_tree, module_for, Reservation};
+use ::tests::target::Rig;
 
 use case::Case;
 use options::Options;
@@ -27,27 +29,32 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const HUGEPAGES_MIB: u64 = 2048;
 
 /// Runs the benchmark.
-pub fn run() -> Outcome<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+pub fn run(options: &Options) -> Outcome<ExitCode> {
     let tree = default_tree()?;
     let module = module_for(&tree)?;
     let reservation = Reservation::make(HUGEPAGES_MIB)?;
     let result =
-        Rig::new(tree, &module, reservation.memory, 2).map_err(Box::from).and_then(|rig| measure(&rig, &options));
+        Rig::new(tree, &module, reservation.memory, 2).map_err(Box::from).and_then(|rig| measure(&rig, options));
     reservation.restore();
-    result
+    Ok(result?.publish(&[table::TABLE], options.json.as_deref())?)
 }
 
-fn measure(rig: &Rig, options: &Options) -> Outcome<()> {
-    let mut rows = Vec::new();
-    for &gib in &options.sizes_gib {
+fn measure(rig: &Rig, options: &Options) -> Outcome<Results> {
+    let mut results = Results::default();
+    results.head.push(format!(
+        "{} restarts for each size, {} ms of random 4 KiB writes to the first {} MiB before each kill; medians",
+        options.repeats, options.load_ms, options.window_mib
+    ));
+    for &gib in &options.sizes {
         let mut case = Case::prepare(rig, options, gib)?;
+        let mut restarts = Vec::new();
         for _ in 0..options.repeats {
             let restart = case.restart(rig, options)?;
-            eprintln!("{gib} GiB: {restart}");
-            rows.push((gib, restart));
+            log::info!("{gib} GiB: {restart}");
+            restarts.push(restart);
         }
+        results.records.push(table::record(gib, &restarts));
     }
-    table::print(&rows, options);
-    Ok(())
+    results.notes.push(table::growth(&results.records));
+    Ok(results)
 }

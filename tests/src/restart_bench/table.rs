@@ -1,44 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The result as a table, and its slope over the size.
+//! The row of a size, and the slope over the sizes.
 
 use std::time::Duration;
 
-use super::case::Restart;
-use super::options::Options;
+use ::tests::measure::{column, median, Column, Record};
 
-/// Prints medians for each size, and by how much the time grows with it.
-pub fn print(rows: &[(u64, Restart)], options: &Options) {
-    println!(
-        "{} restarts for each size, {:?} of random 4 KiB writes to the first {} MiB before each kill; medians",
-        options.repeats, options.load, options.window_mib
-    );
-    println!("| base | writes before the kill | SPDK starts | volume loads | first read |");
-    println!("|---|---|---|---|---|");
-    let mut points = Vec::new();
-    for &gib in &options.sizes_gib {
-        let of_size: Vec<_> = rows.iter().filter(|(size, _)| *size == gib).map(|(_, restart)| restart).collect();
-        let median = |of: fn(&Restart) -> Duration| {
-            let mut times: Vec<_> = of_size.iter().map(|restart| of(restart)).collect();
-            times.sort_unstable();
-            times.get(times.len() / 2).copied().unwrap_or_default()
-        };
-        let writes = of_size.iter().map(|restart| restart.writes).sum::<u64>() / of_size.len().max(1) as u64;
-        let loaded = median(|restart| restart.loaded);
-        let first_read = median(|restart| restart.first_read);
-        println!(
-            "| {gib} GiB | {writes} | {} ms | {} ms | {} ms |",
-            median(|restart| restart.started).as_millis(),
-            loaded.as_millis(),
-            first_read.as_millis()
-        );
-        points.push((gib as f64, loaded.as_secs_f64() * 1e3, first_read.as_secs_f64() * 1e3));
-    }
-    let slope_of_load = slope(points.iter().map(|&(gib, loaded, _)| (gib, loaded)));
-    let slope_of_read = slope(points.iter().map(|&(gib, _, read)| (gib, read)));
-    println!(
-        "slope over the size: {slope_of_load:.2} ms a GiB of loading, {slope_of_read:.2} ms a GiB to the first read"
-    );
+use super::case::Restart;
+
+/// The table.
+pub const TABLE: &[Column] = &[
+    column("base_gib", "base GiB", 0),
+    column("writes", "writes before the kill", 0),
+    column("started_ms", "SPDK starts ms", 0),
+    column("loaded_ms", "volume loads ms", 0),
+    column("first_read_ms", "first read ms", 0),
+];
+
+/// The row of a size: medians of its restarts.
+pub fn record(gib: u64, restarts: &[Restart]) -> Record {
+    let millis = |of: fn(&Restart) -> Duration| median(restarts.iter().map(|restart| of(restart).as_secs_f64() * 1e3));
+    Record::new("base_gib", gib)
+        .with("writes", median(restarts.iter().map(|restart| restart.writes as f64)))
+        .with("started_ms", millis(|restart| restart.started))
+        .with("loaded_ms", millis(|restart| restart.loaded))
+        .with("first_read_ms", millis(|restart| restart.first_read))
+        .with("repeats", restarts.len())
+}
+
+/// By how much the time grows with the size.
+pub fn growth(rows: &[Record]) -> String {
+    let of = |key: &str| slope(rows.iter().filter_map(|row| row.figure("base_gib").zip(row.figure(key))));
+    let (load, read) = (of("loaded_ms"), of("first_read_ms"));
+    format!("slope over the size: {load:.2} ms a GiB of loading, {read:.2} ms a GiB to the first read")
 }
 
 /// Least squares.

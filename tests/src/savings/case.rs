@@ -4,48 +4,41 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-use tests::target::Rig;
+use ::tests::measure::{Record, Results};
+use ::tests::target::Rig;
 
 use super::layout::{all_of, end_of, logical_blocks, start_of, Layout, Write};
-use super::options::Options;
+use super::options::Run;
 use super::oracle::{Census, CensusError, Figures, BLOCK_BYTES};
-use super::results::Results;
 use super::sets::DataSet;
 use super::stand::{unknown_parameter, Shape, Stand};
-use super::{table, Outcome};
+use super::Outcome;
 
 const SEED: u64 = 1;
 /// For reading all back.
 const READ_DEPTH: usize = 64;
 
 /// Measures a data set in all ways that are asked for.
-pub fn measure(
-    rig: &Rig,
-    options: &Options,
-    set: &DataSet,
-    results: &mut Results,
-    note: &mut dyn FnMut(&str),
-) -> Outcome<()> {
-    note(&format!("counting the blocks of {}", set.what));
+pub fn measure(rig: &Rig, options: &Run, set: &DataSet, results: &mut Results) -> Outcome<()> {
+    log::info!("counting the blocks of {}", set.what);
+    results.head.push(format!("{}: {}", set.kind.name(), set.what));
     let mut census = Census::new();
     for image in &set.images {
         census.take(image)?;
     }
-    table::print_head(&format!("{}: {}", set.kind.name(), set.what));
     for &compression in &options.compression {
-        for &depth in &options.depths {
+        for &depth in &options.common.depths {
             let volume =
                 Shape { logical_blocks: logical_blocks(census.len()), compression, index_mib: None, history_mib: None };
-            let stand = match Stand::new(rig, options.place.as_deref(), volume) {
+            let stand = match Stand::new(rig, options.common.place.as_deref(), volume) {
                 Err(error) if compression && unknown_parameter(error.as_ref(), "compression") => {
-                    note(&format!("the module has no compression: {error}"));
+                    log::warn!("the module has no compression: {error}");
                     continue;
                 }
                 stand => stand?,
             };
             let mut case = Case { set, census: &census, stand, layout: Layout::default(), depth, compression, results };
-            case.run(note)?;
+            case.run()?;
         }
     }
     Ok(())
@@ -62,7 +55,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn run(&mut self, note: &mut dyn FnMut(&str)) -> Outcome<()> {
+    fn run(&mut self) -> Outcome<()> {
         let blocks = self.census.len();
         let writes = self.layout.append(all_of(blocks));
         let took = self.write(&writes)?;
@@ -81,12 +74,12 @@ impl Case<'_> {
         let took = self.write(&writes)?;
         self.record("half overwritten at random", Some(took))?;
         self.read_back()?;
-        note(&format!(
+        log::info!(
             "{}, depth {}, compression {}: all read back, every byte as written",
             self.set.kind.name(),
             self.depth,
             if self.compression { "on" } else { "off" }
-        ));
+        );
         Ok(())
     }
 
@@ -98,23 +91,22 @@ impl Case<'_> {
     fn record(&mut self, moment: &str, took: Option<Duration>) -> Outcome<()> {
         let usage = self.stand.usage()?;
         let figures = Figures::of(self.census, self.layout.blocks());
-        table::print_row(self.depth, self.compression, moment, &figures, &usage);
         let percent = |blocks| figures.percent_of_savings(blocks, self.compression);
-        self.results.push(json!({
-            "set": self.set.kind.name(),
-            "what": self.set.what,
-            "depth": self.depth,
-            "compression": self.compression,
-            "moment": moment,
-            "oracle": figures.to_json(),
-            "data_blocks_used": usage.data_blocks,
-            "block_map_pages": usage.map_pages,
-            "percent_of_savings": percent(usage.data_blocks),
-            "percent_of_savings_with_map": percent(usage.data_blocks + usage.map_pages),
-            "written_in_seconds": took.map(|took| took.as_secs_f64()),
-            "settled_after_seconds": usage.settled_after.as_secs_f64(),
-            "statistics": usage.statistics,
-        }));
+        let in_engine = if self.compression { figures.packed_blocks_of_engine } else { figures.unique_blocks };
+        let record = Record::new("set", self.set.kind.name())
+            .with("depth", self.depth)
+            .with("compression", self.compression)
+            .with("moment", moment)
+            .with("data_blocks", figures.data_blocks())
+            .with("oracle_blocks", figures.needed_blocks(self.compression))
+            .with("engine_blocks", in_engine)
+            .with("data_blocks_used", usage.data_blocks)
+            .with("block_map_pages", usage.map_pages)
+            .with("percent_of_savings", percent(usage.data_blocks))
+            .with("percent_of_savings_with_map", percent(usage.data_blocks + usage.map_pages))
+            .with("written_in_seconds", took.map(|took| took.as_secs_f64()))
+            .with("settled_after_seconds", usage.settled_after.as_secs_f64());
+        self.results.records.push(figures.add_to(record).with("statistics", usage.statistics));
         Ok(())
     }
 

@@ -6,12 +6,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use ::tests::measure::{Record, Results};
 use ::tests::target::Rig;
-use serde_json::json;
 
-use super::options::Options;
+use super::options::History;
 use super::oracle::BLOCK_BYTES;
-use super::results::Results;
 use super::stand::{counter, unknown_parameter, Shape, Stand};
 use super::Outcome;
 
@@ -19,10 +18,8 @@ use super::Outcome;
 const RECORDS_PER_MIB: u64 = (1 << 20) / 8;
 
 /// Measures each window of level 2 at each depth.
-pub fn measure(rig: &Rig, options: &Options, results: &mut Results, note: &mut dyn FnMut(&str)) -> Outcome<()> {
-    println!("| depth | index MiB | records | blocks | level 2 MiB | duplicates found | written in | again in |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for &depth in &options.depths {
+pub fn measure(rig: &Rig, options: &History, results: &mut Results) -> Outcome<()> {
+    for &depth in &options.common.depths {
         for &window_mib in &options.history_mib {
             let blocks = options.index_mib * RECORDS_PER_MIB * options.times;
             let volume = Shape {
@@ -31,13 +28,13 @@ pub fn measure(rig: &Rig, options: &Options, results: &mut Results, note: &mut d
                 index_mib: Some(options.index_mib),
                 history_mib: Some(window_mib),
             };
-            let stand = match Stand::new(rig, options.place.as_deref(), volume) {
+            let stand = match Stand::new(rig, options.common.place.as_deref(), volume) {
                 Err(error) if unknown_parameter(error.as_ref(), "index_history_mib") => {
                     if window_mib > 0 {
-                        note(&format!("the module has no level 2: {error}"));
+                        log::warn!("the module has no level 2: {error}");
                         continue;
                     }
-                    Stand::new(rig, options.place.as_deref(), Shape { history_mib: None, ..volume })?
+                    Stand::new(rig, options.common.place.as_deref(), Shape { history_mib: None, ..volume })?
                 }
                 stand => stand?,
             };
@@ -64,23 +61,18 @@ fn twice(stand: &Stand<'_>, case: Case, results: &mut Results) -> Outcome<()> {
     let new = after.data_blocks.saturating_sub(before.data_blocks);
     let percent = blocks.saturating_sub(new) as f64 * 100.0 / blocks as f64;
     let records = counter(&after.statistics, "index_capacity")?;
-    println!(
-        "| {depth} | {index_mib} | {records} | {blocks} | {window_mib} | {percent:.2}% | {:.0} s | {:.0} s |",
-        first.as_secs_f64(),
-        second.as_secs_f64()
-    );
-    results.push(json!({
-        "depth": depth,
-        "index_mib": index_mib,
-        "index_records": records,
-        "index_history_mib": window_mib,
-        "blocks": blocks,
-        "found_percent": percent,
-        "first_seconds": first.as_secs_f64(),
-        "second_seconds": second.as_secs_f64(),
-        "before": before.statistics,
-        "after": after.statistics,
-    }));
+    let record = Record::new("depth", depth)
+        .with("index_mib", index_mib)
+        .with("index_records", records)
+        .with("index_history_mib", window_mib)
+        .with("blocks", blocks)
+        .with("found_percent", percent)
+        .with("first_seconds", first.as_secs_f64())
+        .with("second_seconds", second.as_secs_f64())
+        .with("before", before.statistics)
+        .with("after", after.statistics);
+    log::info!("level 2 of {window_mib} MiB at depth {depth}: {percent:.2}% of the duplicates found");
+    results.records.push(record);
     Ok(())
 }
 

@@ -15,22 +15,22 @@ mod history;
 mod layout;
 mod options;
 mod oracle;
-mod results;
 mod sets;
 mod stand;
 mod table;
 mod traffic;
 
 use std::error::Error;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use tests::setup::{default_tree, module_for, Reservation};
-use tests::target::Rig;
+use ::tests::measure::{Record, Results};
+use ::tests::setup::{default_tree, module_for, Reservation};
+use ::tests::target::Rig;
+use spdk_sys_build::SpdkTree;
 
-use options::{Mode, Options};
+use options::{Common, Mode, Options};
 use oracle::{Census, Figures};
-use results::Results;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -38,44 +38,48 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const HUGEPAGES_MIB: u64 = 2048;
 
 /// Does what the command line says.
-pub fn run() -> Outcome<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+pub fn run(options: &Options) -> Outcome<ExitCode> {
     match &options.mode {
-        Mode::Oracle(files) => judge(files),
-        Mode::Run | Mode::History => measure(&options),
+        Mode::Oracle { files } => judge(files),
+        Mode::History(history) => {
+            measure(default_tree()?, &history.common, "target/savings/history.json", |rig, results| {
+                history::measure(rig, history, results)
+            })
+        }
+        Mode::Run(run) => {
+            let tree = default_tree()?;
+            let sets = run.sets.iter().map(|&kind| sets::data_set(kind, &tree)).collect::<Outcome<Vec<_>>>()?;
+            measure(tree, &run.common, "target/savings/run.json", |rig, results| {
+                sets.iter().try_for_each(|set| case::measure(rig, run, set, results))
+            })
+        }
     }
 }
 
-fn judge(files: &[PathBuf]) -> Outcome<()> {
+fn judge(files: &[PathBuf]) -> Outcome<ExitCode> {
     let mut census = Census::new();
     for file in files {
         census.take(file)?;
     }
-    table::print_figures(&Figures::of_all(&census));
-    Ok(())
+    let record = Figures::of_all(&census).add_to(Record::new("content", "all files"));
+    let results = Results { records: vec![record], ..Results::default() };
+    Ok(results.publish(&[table::ORACLE], None)?)
 }
 
-fn measure(options: &Options) -> Outcome<()> {
-    let tree = default_tree()?;
-    let began = Instant::now();
-    let mut note = |text: &str| eprintln!("[{:5} s] {text}", began.elapsed().as_secs());
-    let mut results = Results::new(&tree.version.to_string());
-    let mut sets = Vec::new();
-    if options.mode == Mode::Run {
-        for &kind in &options.sets {
-            sets.push(sets::data_set(kind, &tree, &mut note)?);
-        }
-    }
+fn measure(
+    tree: SpdkTree,
+    options: &Common,
+    usual_json: &str,
+    work: impl FnOnce(&Rig, &mut Results) -> Outcome<()>,
+) -> Outcome<ExitCode> {
+    let mut results = Results { head: vec![format!("SPDK {}", tree.version)], ..Results::default() };
     let module = options.module.clone().map_or_else(|| module_for(&tree), Ok)?;
     let reservation = Reservation::make(HUGEPAGES_MIB)?;
-    let measured = Rig::new(tree, &module, reservation.memory, options.shards).map_err(Box::from).and_then(|rig| {
-        if options.mode == Mode::History {
-            return history::measure(&rig, options, &mut results, &mut note);
-        }
-        sets.iter().try_for_each(|set| case::measure(&rig, options, set, &mut results, &mut note))
-    });
+    let rig = Rig::new(tree, &module, reservation.memory, options.shards);
+    let measured = rig.map_err(Box::from).and_then(|rig| work(&rig, &mut results));
     reservation.restore();
     // What was measured before a failure is worth having.
-    results.write(&options.json_path())?;
-    measured
+    results.failures.extend(measured.err().map(|error| error.to_string()));
+    let json = options.json.as_deref().unwrap_or(Path::new(usual_json));
+    Ok(results.publish(&[table::MOMENTS, table::HISTORY], Some(json))?)
 }

@@ -1,50 +1,46 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What is printed.
+//! The tables. Sizes are in blocks in the rows, and in MiB here.
 
-use super::oracle::{Figures, BLOCK_BYTES};
-use super::stand::Usage;
+use ::tests::measure::{column, Column};
 
-/// `12.5 MiB` of blocks.
-fn mib(blocks: u64) -> String {
-    format!("{:.1}", (blocks * BLOCK_BYTES as u64) as f64 / 1_048_576.0)
-}
+/// 1 MiB in blocks.
+const MIB: f64 = 256.0;
 
 /// The oracle's figures alone.
-pub fn print_figures(figures: &Figures) {
-    let lines = [
-        ("blocks of 4 KiB", figures.blocks, mib(figures.blocks)),
-        ("zeros", figures.zero_blocks, mib(figures.zero_blocks)),
-        ("different ones", figures.unique_blocks, mib(figures.unique_blocks)),
-        ("packed by first-fit decreasing", figures.packed_blocks, mib(figures.packed_blocks)),
-        ("the same in the engine's format", figures.packed_blocks_of_engine, mib(figures.packed_blocks_of_engine)),
-    ];
-    for (name, blocks, mib) in lines {
-        println!("{name:<34} {blocks:>10} {mib:>10} MiB");
-    }
-    let sum = figures.lz4_bytes as f64 / 1_048_576.0;
-    println!("{:<34} {:>10} {sum:>10.1} MiB", "sum of LZ4 sizes", "");
-}
+pub const ORACLE: &[Column] = &[
+    column("content", "content", 0),
+    column("blocks", "blocks of 4 KiB", 0),
+    column("zero_blocks", "zeros", 0),
+    column("unique_blocks", "different", 0),
+    column("packed_blocks", "packed by first-fit decreasing", 0),
+    column("packed_blocks_of_engine", "the same in the engine's format", 0),
+    column("lz4_bytes", "sum of LZ4 sizes, MiB", 1).in_units_of(1048576.0),
+];
 
-/// The head of a case's table.
-pub fn print_head(what: &str) {
-    println!("\n{what}\n");
-    println!("| depth | compression | moment | data MiB | oracle MiB | LZ4 sum MiB | engine's format MiB | used MiB | of the oracle's savings | map included |");
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-}
+/// The moments of volumes with data sets.
+pub const MOMENTS: &[Column] = &[
+    column("set", "set", 0),
+    column("depth", "depth", 0),
+    column("compression", "compression", 0),
+    column("moment", "moment", 0),
+    column("data_blocks", "data MiB", 1).in_units_of(MIB),
+    column("oracle_blocks", "oracle MiB", 1).in_units_of(MIB),
+    column("lz4_bytes", "LZ4 sum MiB", 1).in_units_of(1048576.0),
+    column("engine_blocks", "engine's format MiB", 1).in_units_of(MIB),
+    column("data_blocks_used", "used MiB", 1).in_units_of(MIB),
+    column("percent_of_savings", "% of the oracle's savings", 2),
+    column("percent_of_savings_with_map", "map included", 2),
+];
 
-/// One moment of a case.
-pub fn print_row(depth: usize, compression: bool, moment: &str, figures: &Figures, usage: &Usage) {
-    let percent = |blocks| figures.percent_of_savings(blocks, compression);
-    println!(
-        "| {depth} | {} | {moment} | {} | {} | {:.1} | {} | {} | {:.2}% | {:.2}% |",
-        if compression { "on" } else { "off" },
-        mib(figures.data_blocks()),
-        mib(figures.needed_blocks(compression)),
-        figures.lz4_bytes as f64 / 1_048_576.0,
-        mib(if compression { figures.packed_blocks_of_engine } else { figures.unique_blocks }),
-        mib(usage.data_blocks),
-        percent(usage.data_blocks),
-        percent(usage.data_blocks + usage.map_pages),
-    );
-}
+/// What is found of a long sequence.
+pub const HISTORY: &[Column] = &[
+    column("depth", "depth", 0),
+    column("index_mib", "index MiB", 0),
+    column("index_records", "records", 0),
+    column("blocks", "blocks", 0),
+    column("index_history_mib", "level 2 MiB", 0),
+    column("found_percent", "duplicates found %", 2),
+    column("first_seconds", "written in s", 0),
+    column("second_seconds", "again in s", 0),
+];

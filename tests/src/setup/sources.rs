@@ -35,31 +35,26 @@ pub struct Versions {
 }
 
 /// Two versions of a Debian source package, fetched into `cache` unless they are there, and unpacked below `scratch`;
-/// if the archive cannot be reached, the SPDK tree `spdk` and a changed copy. `note` is told what is being done.
+/// if the archive cannot be reached, the SPDK tree `spdk` and a changed copy.
 ///
 /// # Errors
 /// A file cannot be written, or tar fails.
-pub fn two_versions(
-    cache: &Path,
-    scratch: &Path,
-    spdk: &Path,
-    mut note: impl FnMut(&str),
-) -> Result<Versions, SetupError> {
-    match from_archive(cache, scratch, &mut note) {
+pub fn two_versions(cache: &Path, scratch: &Path, spdk: &Path) -> Result<Versions, SetupError> {
+    match from_archive(cache, scratch) {
         Ok(versions) => Ok(versions),
         Err(error) => {
             let reason = error.to_string();
             let reason = reason.lines().next().unwrap_or_default();
-            note(&format!("no source package ({reason}): using the SPDK tree and a changed copy of it"));
+            log::warn!("no source package ({reason}): using the SPDK tree and a changed copy of it");
             from_spdk(spdk, scratch)
         }
     }
 }
 
-fn from_archive(cache: &Path, scratch: &Path, note: &mut impl FnMut(&str)) -> Result<Versions, SetupError> {
+fn from_archive(cache: &Path, scratch: &Path) -> Result<Versions, SetupError> {
     let tarballs = match at_hand(cache) {
         Some(tarballs) => tarballs,
-        None => fetch(cache, note)?,
+        None => fetch(cache)?,
     };
     let mut dirs = Vec::new();
     for (index, tarball) in tarballs.iter().enumerate() {
@@ -114,14 +109,14 @@ fn at_hand(cache: &Path) -> Option<[Tarball; 2]> {
     Some([tarballs.next()?, tarballs.next()?])
 }
 
-fn fetch(cache: &Path, note: &mut impl FnMut(&str)) -> Result<[Tarball; 2], SetupError> {
+fn fetch(cache: &Path) -> Result<[Tarball; 2], SetupError> {
     let apt = Apt { cache, options: spdk_sys_build::source_options(cache, "demo", &SUITES)? };
-    note(&format!("reading Debian's source index ({})", SUITES.join(", ")));
+    log::info!("reading Debian's source index ({})", SUITES.join(", "));
     apt.run("apt-get", &["update"])?;
     for package in PACKAGES {
         // apt-cache fails for a package that it does not know.
         let Ok(showsrc) = apt.run("apt-cache", &["showsrc", package]) else { continue };
-        if let Some(pair) = apt.download_two(&newest_first(package, &showsrc), note) {
+        if let Some(pair) = apt.download_two(&newest_first(package, &showsrc)) {
             std::fs::write(record(cache), lines(&pair)).map_err(io("writing", &record(cache)))?;
             return Ok(pair);
         }
@@ -151,16 +146,16 @@ impl Apt<'_> {
     }
 
     /// The first two that the archive has, older first. An index may name what a mirror no longer has, or not yet.
-    fn download_two(&self, tarballs: &[Tarball], note: &mut impl FnMut(&str)) -> Option<[Tarball; 2]> {
+    fn download_two(&self, tarballs: &[Tarball]) -> Option<[Tarball; 2]> {
         if tarballs.len() < 2 {
             return None;
         }
         let mut newer = None;
         for tarball in tarballs {
-            note(&format!("downloading {} ({} MB)", tarball.file, tarball.bytes / 1_000_000));
+            log::info!("downloading {} ({} MB)", tarball.file, tarball.bytes / 1_000_000);
             let wanted = format!("{}={}", tarball.package, tarball.version);
             if self.run("apt-get", &["source", "--download-only", "--tar-only", &wanted]).is_err() {
-                note(&format!("the archive's mirror does not have {}", tarball.file));
+                log::warn!("the archive's mirror does not have {}", tarball.file);
                 continue;
             }
             match newer.take() {

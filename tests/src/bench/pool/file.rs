@@ -37,17 +37,26 @@ impl BackingFile {
         &self.path
     }
 
-    /// The type of its filesystem, and the device of that: `ext4 on /dev/vda`.
+    /// What is known of it for people: its filesystem, and how this process, which has it open by now, uses it.
     #[must_use]
-    pub fn filesystem(&self) -> Option<String> {
+    pub fn description(&self) -> String {
+        let direct = match self.is_direct() {
+            Some(true) => "O_DIRECT",
+            Some(false) => "through the page cache",
+            None => "O_DIRECT unknown",
+        };
+        format!("file: {}, {direct}", self.filesystem().as_deref().unwrap_or("unknown filesystem"))
+    }
+
+    /// The type of its filesystem, and the device of that: `ext4 on /dev/vda`.
+    fn filesystem(&self) -> Option<String> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let device = fs::metadata(&self.path).ok()?.dev();
         filesystem_of(&mounts, (major(device), minor(device)))
     }
 
     /// Whether this process, which has it open by now, goes past the page cache.
-    #[must_use]
-    pub fn is_direct(&self) -> Option<bool> {
+    fn is_direct(&self) -> Option<bool> {
         let open = fs::read_dir("/proc/self/fd").ok()?.flatten();
         let ours = |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|target| target == self.path);
         let number = open.into_iter().find(ours)?.file_name();

@@ -9,9 +9,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use ::tests::framer_load::FramerLoad;
+use ::tests::measure::Record;
 use engine::fingerprint::Fingerprinter;
 use engine::{Block, BLOCK_SIZE};
-use serde::{Deserialize, Serialize};
 
 /// Bytes of a large flush set, and how many are in flight.
 const SET_BYTES: usize = 128 << 10;
@@ -28,59 +28,36 @@ const ROUNDS: usize = 200;
 /// glibc copies 4 KiB with, is some ten times slower on AMD's processors. The framer copies less at once.
 const COPY_OFFSET: usize = 2048;
 
-/// Nanoseconds for each record of 4 KiB.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Framing {
-    /// Appended to flush sets of 128 KiB, four in flight.
-    pub large_sets_ns: f64,
-    /// Bytes that such a record takes on media.
-    pub large_sets_bytes: f64,
-    /// Each in a flush set of its own.
-    pub single_sets_ns: f64,
-    /// Bytes that such a record takes on media.
-    pub single_sets_bytes: f64,
-    /// Copying 4 KiB, hot to hot.
-    pub copy_ns: f64,
-    /// The check code of 4 KiB, hot.
-    pub crc_ns: f64,
+/// Times everything on the calling thread: rows for large flush sets, several in flight, and for a set for each record.
+#[must_use]
+pub fn measure() -> Vec<Record> {
+    let records: Vec<Block> = (0..RECORDS).map(|number| [number as u8; BLOCK_SIZE]).collect();
+    let large = append(&records, false);
+    let single = append(&records, true);
+    let mut copy = vec![0; (RECORDS + 1) * BLOCK_SIZE];
+    // Relative to the page of the record, whatever the allocator does.
+    let ahead = records.as_ptr().addr().wrapping_sub(copy.as_ptr().addr()).wrapping_add(COPY_OFFSET) % BLOCK_SIZE;
+    let copy_ns = per_record(|index| {
+        let to = &mut copy[ahead + index * BLOCK_SIZE..][..BLOCK_SIZE];
+        black_box(to).copy_from_slice(black_box(&records[index]));
+    });
+    let crc_ns = per_record(|index| {
+        black_box(Fingerprinter::check_code(black_box(&records[index])));
+    });
+    let large_name = format!("sets of {} KiB, {DEPTH} in flight", SET_BYTES >> 10);
+    vec![row(&large_name, large, copy_ns, crc_ns), row("sets of their own", single, copy_ns, crc_ns)]
 }
 
-impl Framing {
-    /// Times everything on the calling thread.
-    #[must_use]
-    pub fn measure() -> Framing {
-        let records: Vec<Block> = (0..RECORDS).map(|number| [number as u8; BLOCK_SIZE]).collect();
-        let (large_sets_ns, large_sets_bytes) = append(&records, false);
-        let (single_sets_ns, single_sets_bytes) = append(&records, true);
-        let mut copy = vec![0; (RECORDS + 1) * BLOCK_SIZE];
-        // Relative to the page of the record, whatever the allocator does.
-        let ahead = records.as_ptr().addr().wrapping_sub(copy.as_ptr().addr()).wrapping_add(COPY_OFFSET) % BLOCK_SIZE;
-        Framing {
-            large_sets_ns,
-            large_sets_bytes,
-            single_sets_ns,
-            single_sets_bytes,
-            copy_ns: per_record(|index| {
-                let to = &mut copy[ahead + index * BLOCK_SIZE..][..BLOCK_SIZE];
-                black_box(to).copy_from_slice(black_box(&records[index]));
-            }),
-            crc_ns: per_record(|index| {
-                black_box(Fingerprinter::check_code(black_box(&records[index])));
-            }),
-        }
-    }
-
-    /// Copy and check code of what a record takes in large sets.
-    #[must_use]
-    pub fn large_floor_ns(&self) -> f64 {
-        self.copy_ns + self.crc_ns * self.large_sets_bytes / BLOCK_SIZE as f64
-    }
-
-    /// Copy and check code of what a record takes in a set of its own.
-    #[must_use]
-    pub fn single_floor_ns(&self) -> f64 {
-        self.copy_ns + self.crc_ns * self.single_sets_bytes / BLOCK_SIZE as f64
-    }
+/// A row. The floor is copy and check code of the bytes that a record takes on media.
+fn row(name: &str, (ns, media_bytes): (f64, f64), copy_ns: f64, crc_ns: f64) -> Record {
+    let floor_ns = copy_ns + crc_ns * media_bytes / BLOCK_SIZE as f64;
+    Record::new("framer", name)
+        .with("ns", ns)
+        .with("media_bytes", media_bytes)
+        .with("copy_ns", copy_ns)
+        .with("crc_ns", crc_ns)
+        .with("floor_ns", floor_ns)
+        .with("times_floor", ns / floor_ns)
 }
 
 /// Nanoseconds and bytes on media for each record.
@@ -114,13 +91,7 @@ mod tests {
 
     #[test]
     fn floors_count_the_bytes_on_media() {
-        let framing = Framing {
-            large_sets_bytes: 4096.0,
-            single_sets_bytes: 8192.0,
-            copy_ns: 1.0,
-            crc_ns: 10.0,
-            ..Framing::default()
-        };
-        assert_eq!((framing.large_floor_ns(), framing.single_floor_ns()), (11.0, 21.0));
+        let row = row("sets", (42.0, 8192.0), 1.0, 10.0);
+        assert_eq!((row.figure("floor_ns"), row.figure("times_floor")), (Some(21.0), Some(2.0)));
     }
 }

@@ -27,11 +27,9 @@ mod bandwidth;
 mod file;
 mod framer;
 mod record;
-mod report;
 mod ring;
 mod rounds;
 mod worker;
 
-pub use record::PoolOutput;
-pub use report::text;
+pub use record::TABLES;
 pub use worker::{measure, memory_mib};

@@ -3,22 +3,20 @@
 //! The measuring process for the pool: one SPDK application on one core, two bdevs, all rounds.
 
 use std::path::Path;
-use std::time::Duration;
 
-use bdev_dedupe::load::{self, App, AppError, AppOptions, Content, Limit, LoadError, Operation};
+use ::tests::measure::{median, Results};
+use ::tests::program::Progress;
+use ::tests::target::{RpcClient, TargetError};
+use bdev_dedupe::load::{App, Content, Limit, Operation};
 use engine::BLOCK_SIZE;
-use serde_json::{json, Value};
-use thiserror::Error;
+use serde_json::json;
 
 use super::file::BackingFile;
-use super::framer::Framing;
-use super::record::{summarise, PoolOutput};
 use super::rounds::{self, Plan, Round};
+use super::{framer, record};
 use crate::bench::host::ReactorTimes;
 use crate::bench::options::Options;
-use crate::bench::progress::Progress;
-use crate::bench::record::median;
-use crate::bench::rpc::{Client, RpcError};
+use crate::bench::worker::{create_bdev, in_app, WorkerError};
 
 /// Memory beside the malloc bdev: SPDK's pools, the loads' buffers.
 const OTHER_MIB: u64 = 1024;
@@ -41,28 +39,6 @@ const FILL_DEPTH: u32 = 8;
 /// A bdev that a pool is put on.
 const SUBJECTS: [(&str, &str); 2] = [("malloc", "BenchPoolMalloc"), ("aio", "BenchPoolFile")];
 
-/// Why nothing was measured.
-#[derive(Debug, Error)]
-pub enum WorkerError {
-    /// SPDK did not run.
-    #[error(transparent)]
-    App(#[from] AppError),
-    /// A bdev could not be made.
-    #[error(transparent)]
-    Rpc(#[from] RpcError),
-    /// The file could not be written.
-    #[error("filling the file: {0}")]
-    Fill(LoadError),
-    /// A file or directory.
-    #[error("{what}: {error}")]
-    Io {
-        /// What was being done.
-        what: String,
-        /// What happened.
-        error: std::io::Error,
-    },
-}
-
 /// Memory that the measuring process needs, in MiB.
 #[must_use]
 pub fn memory_mib(options: &Options) -> u64 {
@@ -72,81 +48,57 @@ pub fn memory_mib(options: &Options) -> u64 {
 /// Measures everything.
 ///
 /// # Errors
-/// See [`WorkerError`]. Rounds that fail are told of in the output instead.
-pub fn measure(options: &Options) -> Result<PoolOutput, WorkerError> {
-    let failed = |what: String| move |error| WorkerError::Io { what, error };
-    let dir = tempfile::tempdir().map_err(failed("making a temporary directory".to_owned()))?;
+/// See [`WorkerError`]. Rounds that fail are told of in the results instead.
+pub fn measure(options: &Options) -> Result<Results, WorkerError> {
     let bytes = options.base_mib << 20;
-    let file = BackingFile::create(&options.file_dir, bytes)
-        .map_err(failed(format!("making a file in {}", options.file_dir.display())))?;
-    let socket = dir.path().join("rpc.sock");
-    let app_options = AppOptions {
-        name: "dedupe_bench_pool".to_owned(),
-        cores: vec![0],
-        huge_pages: !options.no_huge,
-        memory_mib: u32::try_from(memory_mib(options)).unwrap_or(u32::MAX),
-        rpc_socket: socket.clone(),
-    };
-    let options = options.clone();
-    load::run(&app_options, move |app| {
-        let spdk = make_bdevs(&socket, bytes, file.path())?;
-        let (filesystem, direct) = (file.filesystem(), file.is_direct());
+    let what = format!("making a file in {}", options.file_dir.display());
+    let file = BackingFile::create(&options.file_dir, bytes).map_err(|error| WorkerError::Io { what, error })?;
+    let of = options.clone();
+    in_app(options, 1, memory_mib(options), move |app, mut rpc| {
+        make_bdevs(&mut rpc, bytes, file.path())?;
+        let head = file.description();
         // The bdev has it open. Without a name it is gone whatever ends this process.
         drop(file);
         let fill = Operation::Write(Content::Unique);
         rounds::raw(app, SUBJECTS[1].1, fill, TRANSFER_BYTES, bytes, FILL_DEPTH, Limit::OnePass)
-            .map_err(WorkerError::Fill)?;
-        Ok(PoolOutput { spdk, filesystem, direct, ..run(app, &options) })
-    })?
+            .map_err(|error| WorkerError::Load { what: "filling the file", error })?;
+        Ok(Results { head: vec![head], ..run(app, &of) })
+    })
 }
 
-/// The bdevs, of `bytes` each; the name of the SPDK that they are in.
-fn make_bdevs(socket: &Path, bytes: u64, file: &Path) -> Result<String, RpcError> {
-    let mut rpc = Client::connect(socket)?;
-    let version = rpc.call("spdk_get_version", &Value::Null)?;
+/// The bdevs, of `bytes` each.
+fn make_bdevs(rpc: &mut RpcClient, bytes: u64, file: &Path) -> Result<(), TargetError> {
     let [(_, malloc), (_, aio)] = SUBJECTS;
-    let blocks = bytes / BLOCK_SIZE as u64;
-    rpc.call("bdev_malloc_create", &json!({ "name": malloc, "num_blocks": blocks, "block_size": BLOCK_SIZE }))?;
+    create_bdev(rpc, "bdev_malloc_create", malloc, bytes / BLOCK_SIZE as u64)?;
     rpc.call("bdev_aio_create", &json!({ "name": aio, "filename": file, "block_size": BLOCK_SIZE }))?;
-    Ok(version["version"].as_str().unwrap_or("SPDK").to_owned())
+    Ok(())
 }
 
-fn run(app: &App, options: &Options) -> PoolOutput {
+fn run(app: &App, options: &Options) -> Results {
     let plan = plan(options);
-    let mut output = PoolOutput {
-        spdk: String::new(),
-        filesystem: None,
-        direct: None,
-        repeats: options.repeats,
-        core_share: None,
-        appends: Vec::new(),
-        mblocks: Vec::new(),
-        framing: app.run_on(0, Framing::measure),
-        failures: Vec::new(),
-    };
-    let mut progress = Progress::new(SUBJECTS.len() * options.repeats as usize);
-    let mut shares = Vec::new();
+    let (mut results, mut mblocks) = (Results::default(), Vec::new());
+    let progress = Progress::begin();
     for (kind, bdev) in SUBJECTS {
-        let mut done: Vec<Round> = Vec::new();
+        let (mut done, mut shares) = (Vec::<Round>::new(), Vec::new());
         for round in 1..=options.repeats {
-            progress.step(&format!("pool on {kind}, round {round}"));
+            progress.show(format_args!("pool on {kind}, round {round} of {}", options.repeats));
             let before = ReactorTimes::now();
             match rounds::run(app, bdev, &plan) {
                 Ok(round) => done.push(round),
                 Err(error) => {
-                    output.failures.push(format!("round {round} on {kind}: {error}"));
+                    results.failures.push(format!("round {round} on {kind}: {error}"));
                     break;
                 }
             }
             shares.extend(ReactorTimes::now().share_since(&before));
         }
-        let (appends, mblocks) = summarise(kind, &plan, &done);
-        output.appends.extend(appends);
-        output.mblocks.extend(mblocks);
+        let share = median(shares);
+        results.records.extend(record::appends(kind, &plan, &done).map(|row| row.with("core_share", share)));
+        mblocks.extend(record::mblocks(kind, &plan, &done).map(|row| row.with("core_share", share)));
     }
-    progress.finish();
-    output.core_share = median(shares);
-    output
+    results.records.extend(mblocks);
+    results.records.extend(app.run_on(0, framer::measure));
+    results
 }
 
 fn plan(options: &Options) -> Plan {
@@ -157,7 +109,7 @@ fn plan(options: &Options) -> Plan {
         log_bytes: LOG_BYTES,
         transfer_bytes: TRANSFER_BYTES,
         mblock_bytes: MBLOCK_BYTES,
-        warm_up: Duration::from_secs_f64(measure.as_secs_f64() / 5.0),
+        warm_up: measure / 5,
         measure,
     }
 }

@@ -2,9 +2,9 @@
 
 //! What some blocks need at least.
 
-use serde_json::{json, Value};
+use ::tests::measure::Record;
 
-use super::census::{BlockNumber, Census, BLOCK_BYTES};
+use super::census::{BlockNumber, Census};
 use super::packing::{first_fit_decreasing, Container};
 
 /// What some blocks need at least.
@@ -77,22 +77,21 @@ impl Figures {
         saved * 100.0 / possible as f64
     }
 
-    /// For the results.
-    pub fn to_json(self) -> Value {
-        json!({
-            "blocks": self.blocks,
-            "zero_blocks": self.zero_blocks,
-            "unique_blocks": self.unique_blocks,
-            "lz4_bytes": self.lz4_bytes,
-            "packed_blocks": self.packed_blocks,
-            "packed_blocks_of_engine": self.packed_blocks_of_engine,
-            "block_bytes": BLOCK_BYTES,
-        })
+    /// A row with these figures.
+    pub fn add_to(&self, record: Record) -> Record {
+        record
+            .with("blocks", self.blocks)
+            .with("zero_blocks", self.zero_blocks)
+            .with("unique_blocks", self.unique_blocks)
+            .with("lz4_bytes", self.lz4_bytes)
+            .with("packed_blocks", self.packed_blocks)
+            .with("packed_blocks_of_engine", self.packed_blocks_of_engine)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::census::BLOCK_BYTES;
     use super::*;
 
     #[test]

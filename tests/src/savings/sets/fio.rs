@@ -16,8 +16,8 @@ const DUPLICATE_PERCENT: u32 = 50;
 const COMPRESS_PERCENT: u32 = 65;
 
 /// Has fio write the file.
-pub fn make(dir: &Path, tree: &SpdkTree, note: &mut dyn FnMut(&str)) -> Outcome<DataSet> {
-    note("fio writes its data");
+pub fn make(dir: &Path, tree: &SpdkTree) -> Outcome<DataSet> {
+    log::info!("fio writes its data");
     let path = dir.join("fio.data");
     let program = tree.fio.clone().unwrap_or_else(|| "fio".into());
     let output = Command::new(&program)

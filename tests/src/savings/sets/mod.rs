@@ -14,7 +14,7 @@ use spdk_sys_build::{Cache, SpdkTree};
 use super::Outcome;
 
 /// A kind of data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SetKind {
     /// Debian root trees.
     Roots,
@@ -49,8 +49,8 @@ pub struct DataSet {
     pub images: Vec<PathBuf>,
 }
 
-/// A data set, made unless it is in the cache. `note` is told what is being done.
-pub fn data_set(kind: SetKind, tree: &SpdkTree, note: &mut dyn FnMut(&str)) -> Outcome<DataSet> {
+/// A data set, made unless it is in the cache.
+pub fn data_set(kind: SetKind, tree: &SpdkTree) -> Outcome<DataSet> {
     let cache = Cache::of_user()?.dir().join("savings");
     let dir = cache.join(kind.name());
     if let Some(set) = at_hand(kind, &dir) {
@@ -59,9 +59,9 @@ pub fn data_set(kind: SetKind, tree: &SpdkTree, note: &mut dyn FnMut(&str)) -> O
     std::fs::create_dir_all(&dir)?;
     let scratch = tempfile::Builder::new().prefix("making-").tempdir_in(&cache)?;
     let set = match kind {
-        SetKind::Roots => roots::make(&cache, &dir, scratch.path(), note)?,
-        SetKind::Sources => sources::make(&dir, scratch.path(), tree, note)?,
-        SetKind::Fio => fio::make(&dir, tree, note)?,
+        SetKind::Roots => roots::make(&cache, &dir, scratch.path())?,
+        SetKind::Sources => sources::make(&dir, scratch.path(), tree)?,
+        SetKind::Fio => fio::make(&dir, tree)?,
     };
     keep(&set, &dir)?;
     Ok(set)

@@ -27,10 +27,10 @@ const ROOTS: [Root; 3] = [
 ];
 
 /// Fetches the packages and makes an ext4 image of each tree.
-pub fn make(cache: &Path, dir: &Path, scratch: &Path, note: &mut dyn FnMut(&str)) -> Outcome<DataSet> {
+pub fn make(cache: &Path, dir: &Path, scratch: &Path) -> Outcome<DataSet> {
     let (mut images, mut names) = (Vec::new(), Vec::new());
     for (number, root) in ROOTS.iter().enumerate() {
-        note(&format!("fetching and unpacking Debian {} ({})", root.suite, root.name));
+        log::info!("fetching and unpacking Debian {} ({})", root.suite, root.name);
         let tree = scratch.join(format!("root-{number}"));
         let packages = Apt::new(cache, root.suite)?.unpack(root.packages, &tree)?;
         std::fs::write(tree.join("etc/hostname"), format!("{}-{number}\n", root.suite))?;

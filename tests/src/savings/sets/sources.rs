@@ -11,10 +11,10 @@ use super::super::Outcome;
 use super::{DataSet, SetKind};
 
 /// Fetches the tarballs (the demo's cache is used) and makes the images.
-pub fn make(dir: &Path, scratch: &Path, tree: &SpdkTree, note: &mut dyn FnMut(&str)) -> Outcome<DataSet> {
+pub fn make(dir: &Path, scratch: &Path, tree: &SpdkTree) -> Outcome<DataSet> {
     let cache = Cache::of_user()?.dir().join("demo");
     std::fs::create_dir_all(&cache)?;
-    let versions = two_versions(&cache, scratch, &tree.root, note)?;
+    let versions = two_versions(&cache, scratch, &tree.root)?;
     let mut images = Vec::new();
     for (number, from) in versions.dirs.iter().enumerate() {
         images.push(make_image(from, &dir.join(format!("version-{number}.ext4")))?.path);
