@@ -8,20 +8,16 @@ use std::process::ExitCode;
 
 use tests::features::{table, table_path};
 
+/// Writes `tests/FEATURES.md`.
+#[derive(Debug, clap::Parser)]
+struct Options {
+    /// Only tell whether it is up to date
+    #[arg(long)]
+    check: bool,
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => write(),
-        ["--check"] => check(),
-        _ => Err("usage: features [--check]".to_owned()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("features: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    tests::program::run(|options: &Options| if options.check { check() } else { write() }.map(|()| ExitCode::SUCCESS))
 }
 
 fn write() -> Result<(), String> {

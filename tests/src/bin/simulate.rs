@@ -7,47 +7,36 @@
 use std::process::ExitCode;
 
 use engine::statistics::Statistics;
-use tests::seeds::arguments::{number, Common, HELP};
+use tests::seeds::arguments::Common;
 use tests::seeds::runner::{exit_code, Outcome, Program};
 use tests::sim::runner::{run_seed, Options, Totals};
 
-const USAGE: &str = "usage: simulate --seeds FIRST..END [--threads N]
-       simulate --seed N [--trace] [--no-faults] [--most-requests N]
-";
+/// Runs seeds of the simulator.
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
 
-const OWN_HELP: &str = "  --no-faults          run the same load without faults
-  --most-requests N    stop each round of load after N requests";
+    /// Run the same load without faults
+    #[arg(long)]
+    no_faults: bool,
 
-fn parse() -> Result<(Common, Options), String> {
-    let (mut common, mut options) = (Common::default(), Options::default());
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        if common.take(&word, &mut words)? {
-            continue;
-        }
-        match word.as_str() {
-            "--no-faults" => options.no_faults = true,
-            "--most-requests" => options.most_requests = Some(number(&mut words, &word)? as u32),
-            _ => return Err(format!("unknown argument {word}")),
-        }
-    }
-    common.check()?;
-    options.trace = common.trace;
-    Ok((common, options))
+    /// Stop each round of load after N requests
+    #[arg(long, value_name = "N")]
+    most_requests: Option<u32>,
+}
+
+fn simulate(arguments: &Arguments) -> Result<ExitCode, String> {
+    let &Arguments { ref common, no_faults, most_requests } = arguments;
+    let options = Options { trace: common.trace, no_faults, most_requests, ..Options::default() };
+    let program = Program { name: "simulate", campaign: None, stride: 1 };
+    let outcome = program.run(common, |seed| run_seed(seed, &options));
+    print_totals(&outcome);
+    Ok(exit_code(outcome.failed.is_empty()))
 }
 
 fn main() -> ExitCode {
-    let (common, options) = match parse() {
-        Ok(parsed) => parsed,
-        Err(what) => {
-            eprintln!("{what}\n{USAGE}\n{HELP}\n{OWN_HELP}");
-            return ExitCode::from(2);
-        }
-    };
-    let program = Program { name: "simulate", campaign: None, stride: 1 };
-    let outcome = program.run(&common, |seed| run_seed(seed, &options));
-    print_totals(&outcome);
-    exit_code(outcome.failed.is_empty())
+    tests::program::run(simulate)
 }
 
 fn print_totals(outcome: &Outcome<Totals>) {

@@ -119,7 +119,7 @@ impl Machine {
     /// Prints an event, if wanted.
     pub fn trace(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            eprintln!("{:>12} {}", self.now.0, what());
+            println!("{:>12} {}", self.now.0, what());
         }
     }
 

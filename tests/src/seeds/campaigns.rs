@@ -8,8 +8,12 @@ use std::fmt;
 use std::ops::Range;
 use std::process::ExitCode;
 
-use super::arguments::{number, threads, Common, HELP};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::value_parser;
+
+use super::arguments::{threads, Common};
 use super::runner::{self, exit_code, run_seeds, Outcome, Program, Totals};
+use crate::program;
 
 /// How a campaign is run.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +33,7 @@ impl Default for Options {
 }
 
 /// A set of campaigns.
-pub trait Campaign: Copy + Sync + 'static {
+pub trait Campaign: Copy + Send + Sync + 'static {
     /// What happened in seeds.
     type Totals: Totals + fmt::Debug;
 
@@ -61,78 +65,59 @@ pub trait Campaign: Copy + Sync + 'static {
     }
 }
 
-const OWN_HELP: &str = "  --stride N           cut or fail scripts at one in N operations
-  --trace-life N       print every event of one life of a script's seed, as named by its failure";
+/// Runs campaigns over seeds; results are the same for the same seed.
+#[derive(Debug, clap::Parser)]
+struct Arguments<C: Campaign> {
+    /// Which one; all of them in turn when it is not given
+    #[arg(long, value_name = "NAME", value_parser = one_of::<C>())]
+    campaign: Option<C>,
 
-/// What the command line asks for.
-#[derive(Debug)]
-struct Arguments<C> {
-    campaigns: Vec<C>,
+    #[command(flatten)]
     common: Common,
-    options: Options,
+
+    /// Cut or fail scripts at one in N operations
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..))]
+    stride: u64,
+
+    /// Print every event of one life of a script's seed, as named by its failure
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    trace_life: Option<u64>,
 }
 
-fn parse<C: Campaign>(mut words: impl Iterator<Item = String>) -> Result<Arguments<C>, String> {
-    let mut arguments =
-        Arguments { campaigns: C::ALL.to_vec(), common: Common::default(), options: Options::default() };
-    while let Some(word) = words.next() {
-        if arguments.common.take(&word, &mut words)? {
-            continue;
-        }
-        match word.as_str() {
-            "--campaign" => {
-                let name = words.next().ok_or("--campaign needs a name")?;
-                let known = C::ALL.iter().find(|campaign| campaign.name() == name);
-                arguments.campaigns = vec![*known.ok_or(format!("no campaign is called '{name}'"))?];
-            }
-            "--trace-life" => arguments.options.trace_life = Some(number(&mut words, &word)?),
-            "--stride" => arguments.options.stride = number(&mut words, &word)?.max(1),
-            _ => return Err(format!("unknown argument {word}")),
-        }
-    }
-    let Arguments { campaigns, common, options } = &mut arguments;
-    common.check()?;
-    options.trace = common.trace;
-    let traces = options.trace || options.trace_life.is_some();
-    if traces && (common.seeds.end - common.seeds.start > 1 || campaigns.len() > 1) {
-        return Err("--trace and --trace-life go with --campaign and --seed".into());
-    }
-    Ok(arguments)
+fn one_of<C: Campaign>() -> impl TypedValueParser<Value = C> {
+    let names = C::ALL.iter().map(|campaign| PossibleValue::new(campaign.name()).help(campaign.purpose()));
+    let find = |name: String| C::ALL.iter().find(|campaign| campaign.name() == name).copied();
+    PossibleValuesParser::new(names).try_map(move |name| find(name).ok_or("no campaign has this name"))
 }
 
-fn explain<C: Campaign>(what: &str) {
-    let program = C::PROGRAM;
-    eprintln!("{what}");
-    eprintln!("usage: {program} --campaign NAME --seeds FIRST..END [--threads N]");
-    eprintln!("       {program} --campaign NAME --seed N [--trace]\n");
-    eprintln!("  --campaign NAME      which one, see below; all of them in turn when it is not given");
-    eprintln!("{HELP}\n{OWN_HELP}\n\ncampaigns:");
-    for campaign in C::ALL {
-        eprintln!("  {:<20} {}", campaign.name(), campaign.purpose());
+impl<C: Campaign> Arguments<C> {
+    fn options(&self) -> Result<Options, String> {
+        let options = Options { trace: self.common.trace, trace_life: self.trace_life, stride: self.stride };
+        if (options.trace || options.trace_life.is_some()) && self.campaign.is_none() {
+            return Err("--trace and --trace-life go with --campaign and --seed".to_owned());
+        }
+        Ok(options)
     }
 }
 
 /// The whole of a program that runs campaigns as its command line asks.
 #[must_use]
-pub fn run_program<C: Campaign>() -> ExitCode {
-    let arguments = match parse::<C>(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(what) => {
-            explain::<C>(&what);
-            return ExitCode::from(2);
+pub fn run_program<C: Campaign + fmt::Debug>() -> ExitCode {
+    program::run(|arguments: &Arguments<C>| {
+        let options = arguments.options()?;
+        let campaigns = arguments.campaign.as_ref().map_or(C::ALL, std::slice::from_ref);
+        let mut good = true;
+        for campaign in campaigns {
+            let attempt = |seed| campaign.run_seed(seed, options);
+            let outcome = campaign.program(options.stride).run(&arguments.common, attempt);
+            println!("campaign {}: {}", campaign.name(), campaign.purpose());
+            println!("  seeds        {} in {:.1} s", outcome.seeds, outcome.took.as_secs_f64());
+            C::print(&outcome);
+            outcome.print_failures("  ");
+            good &= outcome.failed.is_empty();
         }
-    };
-    let mut good = true;
-    for campaign in arguments.campaigns {
-        let attempt = |seed| campaign.run_seed(seed, arguments.options);
-        let outcome = campaign.program(arguments.options.stride).run(&arguments.common, attempt);
-        println!("campaign {}: {}", campaign.name(), campaign.purpose());
-        println!("  seeds        {} in {:.1} s", outcome.seeds, outcome.took.as_secs_f64());
-        C::print(&outcome);
-        outcome.print_failures("  ");
-        good &= outcome.failed.is_empty();
-    }
-    exit_code(good)
+        Ok::<_, String>(exit_code(good))
+    })
 }
 
 /// For tests: runs seeds on all cores, and adds up what happened.
@@ -157,6 +142,8 @@ pub fn run_listed<C: Campaign>(campaign: C, seeds: &[u64], stride: u64) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,31 +187,36 @@ mod tests {
         fn print(_outcome: &Outcome<Seeds>) {}
     }
 
-    fn parse_line(line: &str) -> Result<Arguments<Two>, String> {
-        parse(line.split_whitespace().map(str::to_owned))
+    fn parse_line(line: &str) -> Result<(Arguments<Two>, Options), String> {
+        let words = ["two"].into_iter().chain(line.split_whitespace());
+        let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
+        let options = arguments.options()?;
+        Ok((arguments, options))
     }
 
     #[test]
     fn campaigns_are_chosen_by_name() {
-        let all = parse_line("--seeds 3..9").expect("valid");
-        assert_eq!((all.campaigns, all.options.stride, all.options.trace), (vec![Two::First, Two::Second], 1, false));
-        let one = parse_line("--campaign second --seed 4 --trace --stride 0").expect("valid");
-        assert_eq!((one.campaigns, one.options.stride, one.options.trace), (vec![Two::Second], 1, true));
-        assert_eq!(one.common.seeds, 4..5);
+        let (all, options) = parse_line("--seeds 3..9").expect("valid");
+        assert_eq!((all.campaign, options.stride, options.trace), (None, 1, false));
+        let (one, options) = parse_line("--campaign second --seed 4 --trace --stride 3").expect("valid");
+        assert_eq!((one.campaign, options.stride, options.trace), (Some(Two::Second), 3, true));
+        assert_eq!(one.common.seeds(), 4..5);
     }
 
     #[test]
     fn events_are_printed_of_one_seed_of_one_campaign() {
-        for line in ["--seed 4 --trace", "--seed 4 --trace-life 2", "--campaign first --seeds 1..3 --trace-life 2"] {
+        assert!(parse_line("--campaign first --seeds 1..3 --trace-life 2").is_err());
+        for line in ["--seed 4 --trace", "--seed 4 --trace-life 2"] {
             assert!(parse_line(line).is_err_and(|what| what.contains("--campaign and --seed")), "{line}");
         }
-        let one = parse_line("--campaign first --seed 4 --trace-life 2").expect("valid");
-        assert_eq!(one.options.trace_life, Some(2));
+        let (_, options) = parse_line("--campaign first --seed 4 --trace-life 2").expect("valid");
+        assert_eq!(options.trace_life, Some(2));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in ["", "--campaign", "--campaign third --seed 1", "--seed 1 --what", "--seed 1 --stride x"] {
+        let lines = ["", "--campaign", "--campaign third --seed 1", "--seed 1 --what", "--seed 1 --stride 0"];
+        for line in lines {
             assert!(parse_line(line).is_err(), "{line}");
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::arguments::{threads, Common};
+use crate::program::Progress;
 
 /// Failing seeds after which the rest is not run.
 const ENOUGH: usize = 10;
@@ -61,8 +62,11 @@ impl Program {
 
     fn tell_failure(&self, seed: u64, what: &str) {
         let campaign = self.campaign.map_or(String::new(), |name| format!("campaign {name}, "));
-        eprintln!("{campaign}seed {seed} FAILS: {what}");
-        eprintln!("  to see all its events: cargo run --profile campaign -p tests --bin {} --trace", self.again(seed));
+        log::error!("{campaign}seed {seed} FAILS: {what}");
+        log::error!(
+            "  to see all its events: cargo run --profile campaign -p tests --bin {} --trace",
+            self.again(seed)
+        );
     }
 
     /// Runs seeds, tells of progress and failures.
@@ -72,14 +76,14 @@ impl Program {
             if let Some((program, seed)) = PRESENT.get() {
                 program.tell_failure(seed, &format!("panic: {info}"));
             } else {
-                eprintln!("{info}");
+                log::error!("{info}");
             }
         }));
         let told = |seed: u64| {
             PRESENT.set(Some((self, seed)));
             attempt(seed).inspect_err(|what| self.tell_failure(seed, what))
         };
-        run_seeds(common.seeds.clone(), common.threads, Some(self), told)
+        run_seeds(common.seeds(), common.threads as usize, Some(self), told)
     }
 }
 
@@ -171,12 +175,9 @@ pub fn run_listed<T: Totals>(seeds: &[u64], attempt: impl Fn(u64) -> Result<T, S
 
 fn show_progress(program: Program, seeds: &Range<u64>, running: &AtomicU64, done: &AtomicU64) {
     let (name, all) = (program.campaign.unwrap_or(program.name), seeds.end - seeds.start);
-    let mut shown = Instant::now();
+    let progress = Progress::begin();
     while running.load(Ordering::Relaxed) > 0 {
         std::thread::sleep(Duration::from_millis(20));
-        if shown.elapsed() > Duration::from_secs(5) {
-            shown = Instant::now();
-            eprintln!("{name}: {} of {all} seeds", done.load(Ordering::Relaxed));
-        }
+        progress.show(format_args!("{name}: {} of {all} seeds", done.load(Ordering::Relaxed)));
     }
 }
