@@ -34,10 +34,9 @@ impl Content {
     #[must_use]
     pub fn of(id: ObjectId, pool: &PoolReport) -> Content {
         let name = shown::id(id);
-        let root_logs = pool.parameters.as_ref().map(|parameters| &parameters.root_logs);
         if id.slot() == Slot::ZERO {
             Content::Metadata
-        } else if root_logs.is_some_and(|logs| logs.contains(&name)) {
+        } else if pool.root_logs.contains(&id) {
             Content::Root
         } else if pool.root.volumes.iter().any(|volume| volume.logs.contains(&name)) {
             Content::Inventory

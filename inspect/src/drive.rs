@@ -6,7 +6,7 @@ use mpool::format::{superblock_zones, Superblock, SuperblockFlags};
 use mpool::superblocks::{Found, COPIES};
 use mpool::{Extent, MediaClass};
 use serde::Serialize;
-use uuid::Uuid;
+use serde_json::{json, Value};
 
 use crate::findings::Findings;
 use crate::image::{Image, ImageError};
@@ -23,38 +23,7 @@ pub struct DriveReport {
     /// The copies of its superblock.
     pub superblocks: [Copy; COPIES],
     /// The drive that the superblock describes; none without a good superblock.
-    pub drive: Option<DriveFacts>,
-}
-
-/// A drive as its superblock describes it.
-#[derive(Debug, Serialize)]
-pub struct DriveFacts {
-    /// Name of the pool.
-    pub pool_name: String,
-    /// UUID of the pool.
-    pub pool: Uuid,
-    /// UUID of the drive.
-    pub uuid: Uuid,
-    /// Media class.
-    pub class: &'static str,
-    /// Type of the device.
-    pub device_type: String,
-    /// Version of the superblock.
-    pub superblock_version: u16,
-    /// Bytes of a sector, which is a block of a log.
-    pub sector_bytes: u64,
-    /// Bytes of a zone.
-    pub zone_bytes: u64,
-    /// Number of zones.
-    pub zones: u32,
-    /// Number of zones that hold the superblocks, at the start of the drive.
-    pub superblock_zones: u64,
-    /// Bytes of the device.
-    pub bytes: u64,
-    /// Whether the drive holds MDC0's logs.
-    pub has_mdc0: bool,
-    /// Log blocks of version 1 are accepted: the pool was converted from the original's format.
-    pub accepts_v1_logs: bool,
+    pub drive: Option<Value>,
 }
 
 /// A drive that can be read.
@@ -146,22 +115,23 @@ impl Drive {
     }
 }
 
-fn facts(found: &Found) -> DriveFacts {
+/// The drive as its superblock describes it.
+fn facts(found: &Found) -> Value {
     let Found { superblock, version, .. } = found;
     let drive = &superblock.drive;
-    DriveFacts {
-        pool_name: superblock.name.to_string(),
-        pool: superblock.pool,
-        uuid: drive.uuid,
-        class: shown::class(drive.class),
-        device_type: format!("{:?}", drive.kind),
-        superblock_version: *version as u16,
-        sector_bytes: drive.sector_bytes(),
-        zone_bytes: drive.zone_bytes(),
-        zones: drive.zones,
-        superblock_zones: superblock_zones(drive.zone_bytes()),
-        bytes: drive.bytes,
-        has_mdc0: superblock.metadata.is_some(),
-        accepts_v1_logs: superblock.flags.contains(SuperblockFlags::LEGACY_LOGS),
-    }
+    json!({
+        "pool_name": superblock.name.to_string(),
+        "pool": superblock.pool,
+        "uuid": drive.uuid,
+        "class": drive.class.to_string(),
+        "device_type": format!("{:?}", drive.kind),
+        "superblock_version": *version as u16,
+        "sector_bytes": drive.sector_bytes(),
+        "zone_bytes": drive.zone_bytes(),
+        "zones": drive.zones,
+        "superblock_zones": superblock_zones(drive.zone_bytes()),
+        "bytes": drive.bytes,
+        "has_mdc0": superblock.metadata.is_some(),
+        "accepts_v1_logs": superblock.flags.contains(SuperblockFlags::LEGACY_LOGS),
+    })
 }

@@ -26,12 +26,13 @@ const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    start_log();
     let mut images = Vec::with_capacity(args.images.len());
     for path in &args.images {
         match Image::open(path) {
             Ok(image) => images.push(image),
             Err(error) => {
-                eprintln!("mpool-inspect: {path} {error}");
+                log::error!("{path} {error}");
                 return ExitCode::from(UNUSABLE);
             }
         }
@@ -45,10 +46,19 @@ fn main() -> ExitCode {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(CLEAN),
         Err(error) => {
-            eprintln!("mpool-inspect: writing the output: {error}");
+            log::error!("writing the output: {error}");
             ExitCode::from(UNUSABLE)
         }
     }
+}
+
+/// The program's name before each line; with `RUST_LOG`, what that says.
+fn start_log() {
+    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
+    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
+        builder.format(|out, record| writeln!(out, "mpool-inspect: {}", record.args()));
+    }
+    builder.init();
 }
 
 fn print(out: &mut impl Write, args: &Args, report: &Report, logs: Option<&Logs<'_>>) -> io::Result<u8> {
@@ -60,7 +70,7 @@ fn print(out: &mut impl Write, args: &Args, report: &Report, logs: Option<&Logs<
                 (log, _) => {
                     text::findings(out, &report.findings)?;
                     let reason = log.err().unwrap_or_default();
-                    eprintln!("mpool-inspect: log {:#x} cannot be dumped: {reason}", id.0);
+                    log::error!("log {:#x} cannot be dumped: {reason}", id.0);
                     return Ok(WRONG);
                 }
             };

@@ -4,15 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use mpool::format::{DriveDescriptor, Mdc0Location, ObjectCreate, SuperblockFlags, MAX_RECORD_BYTES};
+use mpool::format::{DriveDescriptor, Mdc0Location, MpConfig, ObjectCreate, SuperblockFlags, MAX_RECORD_BYTES};
 use mpool::{MediaClass, ObjectId, ObjectType, Slot};
 use serde::Serialize;
+use serde_json::{json, Value};
 use uuid::Uuid;
 
 use crate::container::Container;
 use crate::drive::Drive;
 use crate::findings::Findings;
-use crate::objects::{LogError, ObjectReport, Objects};
+use crate::objects::{LogError, Objects};
 use crate::pair::{Pair, PairReport};
 use crate::shown;
 use crate::space::{Space, SpaceReport, Use};
@@ -26,9 +27,12 @@ pub struct PoolReport {
     /// Its identity.
     pub uuid: Uuid,
     /// The pool's parameters; none before they are first written.
-    pub parameters: Option<Parameters>,
+    pub parameters: Option<Value>,
+    /// The root MDC's logs.
+    #[serde(skip)]
+    pub root_logs: [ObjectId; 2],
     /// The drives that MDC0 records.
-    pub recorded_drives: Vec<RecordedDrive>,
+    pub recorded_drives: Vec<Value>,
     /// The metadata containers.
     pub containers: Vec<ContainerReport>,
     /// The space maps of the given drives.
@@ -36,49 +40,7 @@ pub struct PoolReport {
     /// The root MDC and the volumes in it.
     pub root: RootReport,
     /// The objects, the logs of the containers among them.
-    pub objects: Vec<ObjectReport>,
-}
-
-/// Parameters of a pool.
-#[derive(Debug, Serialize)]
-pub struct Parameters {
-    /// User id of the owner.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-    /// Mode bits.
-    pub mode: u32,
-    /// Label.
-    pub label: String,
-    /// UUID of the kind of content, set by the user.
-    pub user_type: Uuid,
-    /// Most pages of read-ahead.
-    pub readahead_pages: u32,
-    /// Log2 of the size of a map.
-    pub map_bytes_shift: u32,
-    /// Target capacity of the root MDC's logs.
-    pub root_log_bytes: u64,
-    /// Ids of the root MDC's logs.
-    pub root_logs: [String; 2],
-}
-
-/// A drive that MDC0 records.
-#[derive(Debug, Serialize)]
-pub struct RecordedDrive {
-    /// Media class.
-    pub class: &'static str,
-    /// Its identity.
-    pub uuid: Uuid,
-    /// Number of zones.
-    pub zones: u32,
-    /// Bytes of a zone.
-    pub zone_bytes: u64,
-    /// Bytes of the device.
-    pub bytes: u64,
-    /// Percent of the zones kept as spares.
-    pub spare_percent: Option<u8>,
-    /// Whether the drive is one of the given drives.
-    pub given: bool,
+    pub objects: Vec<Value>,
 }
 
 /// A metadata container.
@@ -128,6 +90,7 @@ pub fn look<'a>(
         name: superblock.name.to_string(),
         uuid: superblock.pool,
         parameters: mdc0.config.as_ref().map(parameters),
+        root_logs,
         recorded_drives: recorded_drives(&mdc0, drives),
         containers,
         space,
@@ -221,33 +184,35 @@ fn check_drives(recorded: &[Option<DriveDescriptor>; 2], given: [Option<&Drive>;
     }
 }
 
-fn recorded_drives(mdc0: &Container, given: [Option<&Drive>; 2]) -> Vec<RecordedDrive> {
-    let recorded = mdc0.drives.iter().flatten();
-    recorded
-        .map(|drive| RecordedDrive {
-            class: shown::class(drive.class),
-            uuid: drive.uuid,
-            zones: drive.zones,
-            zone_bytes: drive.zone_bytes(),
-            bytes: drive.bytes,
-            spare_percent: mdc0.spares[drive.class.index()],
-            given: given[drive.class.index()].is_some_and(|given| given.superblock().drive.uuid == drive.uuid),
+/// The drives that MDC0 records, and whether they are among the given ones.
+fn recorded_drives(mdc0: &Container, given: [Option<&Drive>; 2]) -> Vec<Value> {
+    let tree = |drive: &DriveDescriptor| {
+        let given = given[drive.class.index()].is_some_and(|given| given.superblock().drive.uuid == drive.uuid);
+        json!({
+            "class": drive.class.to_string(),
+            "uuid": drive.uuid,
+            "zones": drive.zones,
+            "zone_bytes": drive.zone_bytes(),
+            "bytes": drive.bytes,
+            "spare_percent": mdc0.spares[drive.class.index()],
+            "given": given,
         })
-        .collect()
+    };
+    mdc0.drives.iter().flatten().map(tree).collect()
 }
 
-fn parameters(config: &mpool::format::MpConfig) -> Parameters {
-    Parameters {
-        uid: config.uid,
-        gid: config.gid,
-        mode: config.mode,
-        label: config.label.to_string(),
-        user_type: config.user_type,
-        readahead_pages: config.readahead_pages,
-        map_bytes_shift: config.map_bytes_shift,
-        root_log_bytes: config.mdc_capacity_bytes,
-        root_logs: config.root_logs.map(shown::id),
-    }
+fn parameters(config: &MpConfig) -> Value {
+    json!({
+        "uid": config.uid,
+        "gid": config.gid,
+        "mode": config.mode,
+        "label": config.label.to_string(),
+        "user_type": config.user_type,
+        "readahead_pages": config.readahead_pages,
+        "map_bytes_shift": config.map_bytes_shift,
+        "root_log_bytes": config.mdc_capacity_bytes,
+        "root_logs": config.root_logs.map(shown::id),
+    })
 }
 
 fn space(

@@ -9,40 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use mpool::format::{Mdc0Log, ObjectCreate};
 use mpool::mlog::block::Stamp;
 use mpool::{Extent, MediaClass, ObjectId, ObjectType};
-use serde::Serialize;
+use serde_json::{json, Value};
 use thiserror::Error;
-use uuid::Uuid;
 
 use crate::drive::Drive;
 use crate::findings::Findings;
 use crate::log::Log;
 use crate::shown;
-
-/// The report on an object.
-#[derive(Debug, Serialize)]
-pub struct ObjectReport {
-    /// The object's id.
-    #[serde(serialize_with = "shown::serialize_id")]
-    pub id: ObjectId,
-    /// mblock, mlog or slab.
-    pub kind: &'static str,
-    /// Number of the metadata container that describes it.
-    pub slot: u8,
-    /// Media class.
-    pub class: &'static str,
-    /// First zone.
-    pub first_zone: u64,
-    /// Number of zones.
-    pub zones: u64,
-    /// Capacity; none if the drive was not given.
-    pub capacity_bytes: Option<u64>,
-    /// Bytes written; only for an mblock.
-    pub written_bytes: u64,
-    /// Generation; only for an mlog.
-    pub generation: u64,
-    /// UUID; only for an mlog.
-    pub uuid: Option<Uuid>,
-}
 
 /// Why a log is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -182,25 +155,25 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// The report on all objects.
+    /// All objects, for the report.
     #[must_use]
-    pub fn report(&self) -> Vec<ObjectReport> {
-        self.iter().map(|object| self.report_one(object)).collect()
+    pub fn report(&self) -> Vec<Value> {
+        self.iter().map(|object| self.tree(object)).collect()
     }
 
-    fn report_one(&self, object: &ObjectCreate) -> ObjectReport {
+    fn tree(&self, object: &ObjectCreate) -> Value {
         let zone_bytes = self.drive(object.class).map(Drive::zone_bytes);
-        ObjectReport {
-            id: object.id,
-            kind: shown::kind(object.id),
-            slot: object.id.slot().0,
-            class: shown::class(object.class),
-            first_zone: object.extent.first,
-            zones: object.extent.zones,
-            capacity_bytes: zone_bytes.map(|bytes| object.extent.zones.saturating_mul(bytes)),
-            written_bytes: object.written_bytes,
-            generation: object.generation,
-            uuid: object.uuid,
-        }
+        json!({
+            "id": shown::id(object.id),
+            "kind": shown::kind(object.id),
+            "slot": object.id.slot().0,
+            "class": object.class.to_string(),
+            "first_zone": object.extent.first,
+            "zones": object.extent.zones,
+            "capacity_bytes": zone_bytes.map(|bytes| object.extent.zones.saturating_mul(bytes)),
+            "written_bytes": object.written_bytes,
+            "generation": object.generation,
+            "uuid": object.uuid,
+        })
     }
 }

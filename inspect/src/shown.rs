@@ -94,14 +94,6 @@ pub fn serialize_id<S: Serializer>(object: &ObjectId, serializer: S) -> Result<S
     serializer.serialize_str(&id(*object))
 }
 
-/// For serde: a number that may exceed what JSON readers keep exactly, as hexadecimal.
-///
-/// # Errors
-/// The serializer's.
-pub fn serialize_hex<S: Serializer>(number: &u32, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format!("{number:#010x}"))
-}
-
 /// A switch.
 #[must_use]
 pub const fn on(on: bool) -> &'static str {

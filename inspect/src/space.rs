@@ -37,24 +37,6 @@ pub enum Use {
     Free,
 }
 
-impl Use {
-    /// The use in words.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Use::Superblocks => "superblocks",
-            Use::Mdc0Log => "MDC0 log",
-            Use::MdcLog => "MDC log",
-            Use::RootLog => "root log",
-            Use::Mlog => "mlog",
-            Use::Mblock => "mblock",
-            Use::Slab => "slab",
-            Use::Contested => "CONTESTED",
-            Use::Free => "free",
-        }
-    }
-}
-
 /// Adjacent zones with the same use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {

@@ -11,11 +11,10 @@ use mpool::format::{DeviceRecord, POOL_NAME_BYTES, SUPERBLOCK_BYTES};
 use mpool::superblocks::{self, decide, Condition, CopyState, Found, COPIES, HEAD_COPIES_AT};
 use mpool::{DeviceError, PoolError};
 use serde::Serialize;
-use uuid::Uuid;
+use serde_json::{json, Value};
 
 use crate::findings::Findings;
 use crate::image::Image;
-use crate::shown;
 
 /// One copy of a superblock.
 #[derive(Debug, Serialize)]
@@ -29,87 +28,9 @@ pub struct Copy {
     /// What is wrong with a copy that is not good.
     pub fault: Option<String>,
     /// The copy's checksums; none if it does not begin as a superblock.
-    pub checksums: Vec<Checksum>,
+    pub checksums: Vec<Value>,
     /// The copy's fields; none if it does not begin as a superblock.
-    pub fields: Option<Fields>,
-}
-
-/// A checksum of a copy.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Checksum {
-    /// The range covered: first byte, and the byte after the last.
-    pub covers_bytes: (usize, usize),
-    /// As stored.
-    #[serde(serialize_with = "shown::serialize_hex")]
-    pub stored: u32,
-    /// As computed.
-    #[serde(serialize_with = "shown::serialize_hex")]
-    pub computed: u32,
-    /// Whether they match; none in a version without this checksum.
-    pub good: Option<bool>,
-}
-
-/// The fields of a copy, as stored.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Fields {
-    /// Name of the pool.
-    pub name: String,
-    /// UUID of the pool.
-    pub pool: Uuid,
-    /// Version.
-    pub version: u16,
-    /// Incremented by each rewrite.
-    pub generation: u32,
-    /// This drive.
-    pub drive: Descriptor,
-    /// MDC0's logs; zeros on a drive without MDC0.
-    pub mdc0_logs: [Mdc0Log; 2],
-    /// The drive of MDC0.
-    pub mdc0_drive: Descriptor,
-    /// Flags.
-    pub flags: u64,
-    /// UUIDs of drive and pool before an import; nil without one.
-    pub former: [Uuid; 2],
-    /// The volumes' UUIDs are exclusive-ored with this.
-    pub volume_mask: Uuid,
-    /// The device that the superblock was written to; none if that is not recorded.
-    pub device: Option<String>,
-}
-
-/// A drive's descriptor, as stored.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Descriptor {
-    /// Media class.
-    pub class: u8,
-    /// Device type.
-    pub device_type: u8,
-    /// Log2 of the bytes of a sector.
-    pub sector_shift: u8,
-    /// UUID.
-    pub uuid: Uuid,
-    /// Pages of 4096 bytes in a zone.
-    pub zone_pages: u32,
-    /// Number of zones.
-    pub zones: u32,
-    /// Bytes of the device.
-    pub bytes: u64,
-    /// Features.
-    pub features: u64,
-}
-
-/// A log of MDC0, as stored.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Mdc0Log {
-    /// Generation.
-    pub generation: u64,
-    /// UUID of its blocks.
-    pub uuid: Uuid,
-    /// UUID of its drive.
-    pub drive: Uuid,
-    /// First zone.
-    pub first_zone: u64,
-    /// Number of zones.
-    pub zones: u64,
+    pub fields: Option<Value>,
 }
 
 /// A copy as it was read: its offset, its state, its bytes.
@@ -177,69 +98,81 @@ fn copy(at_byte: u64, state: &CopyState, bytes: Option<&[u8; SUPERBLOCK_BYTES]>,
         CopyState::Unreadable(error) => ("unreadable", Some(error.reason().to_owned())),
     };
     let ours = bytes.filter(|bytes| bytes.starts_with(&MAGIC));
-    let fields = ours.and_then(|bytes| Fields::read(&mut FieldReader::new(bytes)).ok());
-    let version = fields.as_ref().map_or(0, |fields| fields.version);
-    let checksums = ours.map_or(Vec::new(), |bytes| judge_checksums(bytes, version));
+    let fields = ours.and_then(|bytes| superblock(&mut FieldReader::new(bytes)).ok());
+    let is_first_version = fields.as_ref().is_some_and(|fields| fields["version"] == 1);
+    let checksums = ours.map_or(Vec::new(), |bytes| judge_checksums(bytes, is_first_version));
     Copy { at_byte, counts, state: word, fault, checksums, fields }
 }
 
-fn judge_checksums(bytes: &[u8; SUPERBLOCK_BYTES], version: u16) -> Vec<Checksum> {
+/// The checksums, each with what it should be; the first version does not have the third one.
+fn judge_checksums(bytes: &[u8; SUPERBLOCK_BYTES], is_first_version: bool) -> Vec<Value> {
     let judged = checksums(bytes).into_iter().enumerate().map(|(index, checksum)| {
-        let there = index < 2 || version != 1;
-        Checksum {
-            covers_bytes: checksum.covers,
-            stored: checksum.stored,
-            computed: checksum.computed,
-            good: there.then_some(checksum.stored == checksum.computed),
-        }
+        let there = index < 2 || !is_first_version;
+        json!({
+            "covers_bytes": checksum.covers,
+            "stored": format!("{:#010x}", checksum.stored),
+            "computed": format!("{:#010x}", checksum.computed),
+            "good": there.then_some(checksum.stored == checksum.computed),
+        })
     });
     judged.collect()
 }
 
-impl Fields {
-    fn read(fields: &mut FieldReader<'_>) -> Result<Fields, Truncated> {
-        fields.skip(MAGIC.len())?;
-        let name: [u8; 32] = fields.bytes()?;
-        let length = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
-        let name = String::from_utf8_lossy(&name[..length]).into_owned();
-        let (pool, version, generation) = (fields.uuid()?, fields.u16()?, fields.u32()?);
-        fields.skip(4 + 6)?;
-        let drive = Descriptor::read(fields)?;
-        fields.skip(4 + 4)?;
-        let mdc0_logs = [Mdc0Log::read(fields)?, Mdc0Log::read(fields)?];
-        let mdc0_drive = Descriptor::read(fields)?;
-        let (flags, former) = (fields.u64()?, [fields.uuid()?, fields.uuid()?]);
-        let volume_mask = fields.uuid()?;
-        let device = DeviceRecord::decode(&fields.bytes()?)?.map(|device| device.to_string());
-        let long: [u8; POOL_NAME_BYTES] = fields.bytes()?;
-        let length = long.iter().position(|byte| *byte == 0).unwrap_or(long.len());
-        // Version 1 has only the short name.
-        let name = if length == 0 { name } else { String::from_utf8_lossy(&long[..length]).into_owned() };
-        Ok(Fields { name, pool, version, generation, drive, mdc0_logs, mdc0_drive, flags, former, volume_mask, device })
-    }
+/// All fields of a copy, as stored.
+fn superblock(fields: &mut FieldReader<'_>) -> Result<Value, Truncated> {
+    fields.skip(MAGIC.len())?;
+    let name: [u8; 32] = fields.bytes()?;
+    let (pool, version, generation) = (fields.uuid()?, fields.u16()?, fields.u32()?);
+    fields.skip(4 + 6)?;
+    let drive = descriptor(fields)?;
+    fields.skip(4 + 4)?;
+    let mdc0_logs = [mdc0_log(fields)?, mdc0_log(fields)?];
+    let mdc0_drive = descriptor(fields)?;
+    let (flags, former, volume_mask) = (fields.u64()?, [fields.uuid()?, fields.uuid()?], fields.uuid()?);
+    let device = DeviceRecord::decode(&fields.bytes()?)?.map(|device| device.to_string());
+    let long: [u8; POOL_NAME_BYTES] = fields.bytes()?;
+    // Version 1 has only the short name.
+    let name = if long[0] == 0 { text(&name) } else { text(&long) };
+    Ok(json!({
+        "name": name,
+        "pool": pool,
+        "version": version,
+        "generation": generation,
+        "drive": drive,
+        "mdc0_logs": mdc0_logs,
+        "mdc0_drive": mdc0_drive,
+        "flags": flags,
+        // Of drive and pool before an import.
+        "former": former,
+        "volume_mask": volume_mask,
+        "device": device,
+    }))
 }
 
-impl Descriptor {
-    fn read(fields: &mut FieldReader<'_>) -> Result<Descriptor, Truncated> {
-        let (class, device_type, sector_shift, uuid) = (fields.u8()?, fields.u8()?, fields.u8()?, fields.uuid()?);
-        fields.skip(5)?;
-        Ok(Descriptor {
-            class,
-            device_type,
-            sector_shift,
-            uuid,
-            zone_pages: fields.u32()?,
-            zones: fields.u32()?,
-            bytes: fields.u64()?,
-            features: fields.u64()?,
-        })
-    }
+fn text(bytes: &[u8]) -> String {
+    let length = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
-impl Mdc0Log {
-    fn read(fields: &mut FieldReader<'_>) -> Result<Mdc0Log, Truncated> {
-        let (generation, uuid, drive, extent) = (fields.u64()?, fields.uuid()?, fields.uuid()?, fields.extent()?);
-        fields.skip(4)?;
-        Ok(Mdc0Log { generation, uuid, drive, first_zone: extent.first, zones: extent.zones })
-    }
+fn descriptor(fields: &mut FieldReader<'_>) -> Result<Value, Truncated> {
+    let (class, device_type, sector_shift, uuid) = (fields.u8()?, fields.u8()?, fields.u8()?, fields.uuid()?);
+    fields.skip(5)?;
+    Ok(json!({
+        "class": class,
+        "device_type": device_type,
+        "sector_shift": sector_shift,
+        "uuid": uuid,
+        "zone_pages": fields.u32()?,
+        "zones": fields.u32()?,
+        "bytes": fields.u64()?,
+        "features": fields.u64()?,
+    }))
+}
+
+/// Zeros on a drive without MDC0.
+fn mdc0_log(fields: &mut FieldReader<'_>) -> Result<Value, Truncated> {
+    let (generation, uuid, drive, extent) = (fields.u64()?, fields.uuid()?, fields.uuid()?, fields.extent()?);
+    fields.skip(4)?;
+    let (first_zone, zones) = (extent.first, extent.zones);
+    Ok(json!({"generation": generation, "uuid": uuid, "drive": drive, "first_zone": first_zone, "zones": zones}))
 }

@@ -7,6 +7,7 @@ use engine::volume::catalog::VolumeEntry;
 use engine::volume::inventory::{Contents, InventoryRecord, VolumeConfig, VolumeState};
 use mpool::{MediaClass, ObjectId, ObjectType};
 use serde::Serialize;
+use serde_json::{json, Value};
 use uuid::Uuid;
 
 use crate::findings::Findings;
@@ -30,9 +31,9 @@ pub struct VolumeReport {
     /// Whether the creation has ended and no deletion has begun.
     pub whole: bool,
     /// The volume's configuration.
-    pub config: Option<ConfigReport>,
+    pub config: Option<Value>,
     /// The volume's recorded state.
-    pub state: Option<StateReport>,
+    pub state: Option<Value>,
     /// The slab objects that count.
     pub slabs: Vec<String>,
     /// The objects with the slabs' areas.
@@ -51,100 +52,40 @@ pub struct VolumeReport {
     pub uncounted: Vec<String>,
 }
 
-/// The report on a volume's configuration, without its secret.
-#[derive(Debug, Serialize)]
-pub struct ConfigReport {
-    /// Identity of the volume's metadata sectors, hexadecimal.
-    pub nonce: String,
-    /// Slab size in blocks.
-    pub slab_blocks: u64,
-    /// Slab size in zones.
-    pub slab_zones: u64,
-    /// Size that clients see, in blocks.
-    pub logical_blocks: u64,
-    /// Slab areas in each metadata object.
-    pub areas_per_object: u32,
-    /// Block size that clients see, in bytes.
-    pub block_size: u32,
-    /// Size of the index.
-    pub index_mib: u32,
-    /// Size of the block map's cache.
-    pub map_cache_mib: u32,
-    /// Size of each shard's recovery journal.
-    pub journal_mib: u32,
-    /// Size of the index's history.
-    pub history_mib: u32,
-    /// Compression is on.
-    pub compression: bool,
-    /// Deduplication is on.
-    pub deduplication: bool,
-    /// Percent of the data blocks that are kept back for the operator.
-    pub reserve_percent: u8,
-    /// Media class of areas, roots and journals.
-    pub metadata_class: &'static str,
-    /// The cores that the volume runs on.
-    pub core_mask: String,
+/// A volume's configuration, without its secret.
+fn config_tree(config: &VolumeConfig) -> Value {
+    json!({
+        "nonce": format!("{:#018x}", config.nonce),
+        "slab_blocks": config.slab_blocks,
+        "slab_zones": config.slab_zones,
+        "logical_blocks": config.logical_blocks.0,
+        "areas_per_object": config.areas_per_object,
+        "block_size": config.block_size,
+        "index_mib": config.index_mib,
+        "map_cache_mib": config.map_cache_mib,
+        "journal_mib": config.journal_mib,
+        "history_mib": config.history_mib,
+        "compression": config.compression,
+        "deduplication": config.deduplication,
+        "reserve_percent": config.reserve_percent,
+        "metadata_class": config.metadata_class.to_string(),
+        "core_mask": config.core_mask,
+    })
 }
 
-/// The report on a volume's state.
-#[derive(Debug, Serialize)]
-pub struct StateReport {
-    /// NEW, DIRTY, CLEAN, READ_ONLY or FORCE_REBUILD.
-    pub state: &'static str,
-    /// Load generation.
-    pub generation: u64,
-    /// Shards of that generation.
-    pub shards: u16,
-    /// Logical blocks in use when the state was written.
-    pub logical_blocks_used: u64,
-    /// Pages of the block map when the state was written.
-    pub map_pages: u64,
-    /// Recoveries so far.
-    pub complete_recoveries: u64,
-    /// Rebuilds so far.
-    pub read_only_recoveries: u64,
-    /// Why the volume is read-only.
-    pub reason: String,
-    /// Saved counters.
-    pub counters: Vec<(u64, u64)>,
-}
-
-impl From<&VolumeConfig> for ConfigReport {
-    fn from(config: &VolumeConfig) -> ConfigReport {
-        ConfigReport {
-            nonce: format!("{:#018x}", config.nonce),
-            slab_blocks: config.slab_blocks,
-            slab_zones: config.slab_zones,
-            logical_blocks: config.logical_blocks.0,
-            areas_per_object: config.areas_per_object,
-            block_size: config.block_size,
-            index_mib: config.index_mib,
-            map_cache_mib: config.map_cache_mib,
-            journal_mib: config.journal_mib,
-            history_mib: config.history_mib,
-            compression: config.compression,
-            deduplication: config.deduplication,
-            reserve_percent: config.reserve_percent,
-            metadata_class: shown::class(config.metadata_class),
-            core_mask: config.core_mask.clone(),
-        }
-    }
-}
-
-impl From<&VolumeState> for StateReport {
-    fn from(state: &VolumeState) -> StateReport {
-        StateReport {
-            state: state_name(state.kind),
-            generation: state.generation,
-            shards: state.shards,
-            logical_blocks_used: state.logical_blocks_used,
-            map_pages: state.map_pages,
-            complete_recoveries: state.complete_recoveries,
-            read_only_recoveries: state.read_only_recoveries,
-            reason: state.reason.clone(),
-            counters: state.counters.clone(),
-        }
-    }
+/// A volume's state when it was written.
+fn state_tree(state: &VolumeState) -> Value {
+    json!({
+        "state": state_name(state.kind),
+        "generation": state.generation,
+        "shards": state.shards,
+        "logical_blocks_used": state.logical_blocks_used,
+        "map_pages": state.map_pages,
+        "complete_recoveries": state.complete_recoveries,
+        "read_only_recoveries": state.read_only_recoveries,
+        "reason": state.reason,
+        "counters": state.counters,
+    })
 }
 
 /// Reads a volume's MDC.
@@ -180,8 +121,8 @@ pub(crate) fn look(entry: &VolumeEntry, objects: &mut Objects<'_>, findings: &mu
         logs: entry.logs.map(shown::id),
         mdc,
         whole: contents.is_whole(),
-        config: contents.config.as_ref().map(ConfigReport::from),
-        state: contents.state.as_ref().map(StateReport::from),
+        config: contents.config.as_ref().map(config_tree),
+        state: contents.state.as_ref().map(state_tree),
         slabs: first(&contents.slabs, counts.slabs),
         areas: first(&contents.areas, contents.counted_areas()),
         roots: contents.roots.map(shown::id),

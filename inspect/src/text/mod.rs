@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The output for people: errors first, columns aligned, units with every number.
+//! The output for people: errors first, then the tree of the report.
 
 mod dump;
-mod pool;
-mod superblocks;
-mod table;
+mod tree;
 
 use std::io::{self, Write};
 
 use crate::findings::{Findings, Severity};
 use crate::report::Report;
-use crate::shown;
 
 pub use dump::dump;
-
-use table::Table;
 
 /// Prints the whole report.
 ///
@@ -23,12 +18,8 @@ use table::Table;
 /// The output cannot be written.
 pub fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
     findings(out, &report.findings)?;
-    for drive in &report.drives {
-        superblocks::drive(out, drive)?;
-    }
-    if let Some(pool) = &report.pool {
-        pool::pool(out, pool)?;
-    }
+    let tree = serde_json::to_value(report)?;
+    ["drives", "pool"].into_iter().try_for_each(|part| tree::print(out, 0, part, &tree[part]))?;
     verified(out, report)
 }
 
@@ -48,20 +39,8 @@ pub fn verdict(out: &mut impl Write, report: &Report) -> io::Result<()> {
 }
 
 fn verified(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let Some(logs) = report.verified_logs.as_ref().filter(|logs| !logs.is_empty()) else { return Ok(()) };
-    writeln!(out, "\nCLIENTS' LOGS, READ TO THEIR ENDS")?;
-    let mut table = Table::new(["id", "generation", "blocks used", "of", "state"]);
-    for log in logs {
-        let fault = log.fault.as_ref().map_or(String::new(), |fault| format!(": {fault}"));
-        table.row([
-            shown::id(log.id),
-            log.generation.to_string(),
-            log.used_blocks.to_string(),
-            log.blocks.to_string(),
-            format!("{}{fault}", log.state),
-        ]);
-    }
-    table.print(out)
+    let logs = report.verified_logs.as_ref().filter(|logs| !logs.is_empty());
+    logs.map_or(Ok(()), |logs| tree::print(out, 0, "clients' logs, read to their ends", &serde_json::to_value(logs)?))
 }
 
 /// Prints the findings, errors first.

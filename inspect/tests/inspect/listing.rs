@@ -149,14 +149,16 @@ fn the_text_has_it_too() {
     assert_eq!((outcome.status, outcome.err.as_str()), (Some(0), ""));
     for part in [
         "No errors, no warnings.",
-        "superblock copy 0 at byte 0: good, COUNTS",
-        "40 zones of 64 KiB",
-        "MDC1: log 0 is in use: its generation is the smaller: 0 < 1",
-        "volume 'D0'",
-        "2 slabs of 2 zones (128 KiB), logical size 400 KiB",
-        "on CAPACITY: 2 objects of 1 slab areas, roots 0xb301, 1 journal segments",
-        "state READ_ONLY (a write failed), generation 4 of 1 shards",
-        "0x5101  mblock    1  CAPACITY     11    64 KiB    8 KiB           -",
+        "at byte 0, counts yes, state good",
+        "fields: as in the first",
+        "zone bytes 64 KiB, zones 40",
+        "uid 7, gid 8, mode 640",
+        "active 0, why its generation is the smaller: 0 < 1",
+        "name D0",
+        "slab blocks 32, slab zones 2, logical blocks 100",
+        "roots 0xb301, segments 0xc201",
+        "state READ_ONLY, generation 4, shards 1",
+        "0x5101  mblock     1  CAPACITY          11      1          64 KiB          8 KiB           0",
     ] {
         assert!(outcome.out.contains(part), "no '{part}' in\n{}", outcome.out);
     }
