@@ -15,7 +15,7 @@ use crate::volume::{registration, registry, storage};
 
 extern "C" fn constructor() {
     abi_guard::check();
-    logger::install();
+    logger::register_flag();
     module::register(Hooks {
         init,
         fini_start,
@@ -27,7 +27,6 @@ extern "C" fn constructor() {
         submit: channel::submit,
     });
     rpc::register();
-    notify::register();
 }
 
 // Unit tests have no SPDK to register with.
@@ -41,6 +40,8 @@ pub fn link() {
 }
 
 fn init() {
+    logger::install();
+    notify::register();
     #[cfg(feature = "measure-unchecked")]
     log::warn!(
         "this build can switch off the check of what is read: it is for measuring, not for data (feature \

@@ -15,10 +15,14 @@ struct SpdkLog;
 
 static LOGGER: SpdkLog = SpdkLog;
 
-/// Installs the logger. A second call changes nothing.
+/// Makes the log flag known, before SPDK reads its options.
+pub fn register_flag() {
+    flag::register();
+}
+
+/// Installs the logger, unless the program that links this crate has one.
 pub fn install() {
     if log::set_logger(&LOGGER).is_ok() {
-        flag::register();
         log::set_max_level(LevelFilter::Debug);
     }
 }

@@ -18,10 +18,10 @@ const FAULTED: &CStr = c"mpool_faulted";
 /// A pool has no fault any more.
 const OPTIMAL: &CStr = c"mpool_optimal";
 
-/// Registers the notification types. Called once, by the module's constructor.
+/// Registers the notification types. Called once, when the module begins.
 pub fn register() {
     for kind in [READ_ONLY, FAULTED, OPTIMAL] {
-        // SAFETY: the type is a C string that lives as long as the process; SPDK's list is usable before `main`.
+        // SAFETY: the type is a C string that lives as long as the process; SPDK's list is always usable.
         let registered = unsafe { ffi::spdk_notify_type_register(kind.as_ptr()) };
         if registered.is_null() {
             log::warn!("SPDK does not take the notification type {kind:?}");
