@@ -86,7 +86,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::testing::TestHost;
+    use crate::testing::World;
 
     fn free(percent: u64) -> [ClassSpace; 1] {
         [ClassSpace { usable_bytes: 1000, free_usable_bytes: percent * 10 }]
@@ -118,7 +118,8 @@ mod tests {
     /// mpool-110: the loop checks once a period and ends when stopped.
     #[test]
     fn the_loop_follows_the_clock() {
-        let host = TestHost::new();
+        let world = World::new();
+        let host = Rc::clone(&world.host);
         let tasks = TaskGroup::new(host.clone());
         let percent = Rc::new(Cell::new(40));
         let (looping, log, shown) = (tasks.clone(), host.clone(), Rc::clone(&percent));
@@ -126,17 +127,17 @@ mod tests {
         tasks.spawn(async move {
             log_usage(looping, &*log, "mp1", || period, || free(shown.get())).await;
         });
-        host.run_for(Nanos(59_999_999_999));
-        assert_eq!(host.lines(), [""; 0]);
-        host.run_for(Nanos(1));
-        assert_eq!(host.lines(), ["pool 'mp1': 40 % of the usable space is free"]);
+        world.run_for(Nanos(59_999_999_999));
+        assert_eq!(world.lines(), [""; 0]);
+        world.run_for(Nanos(1));
+        assert_eq!(world.lines(), ["pool 'mp1': 40 % of the usable space is free"]);
         percent.set(20);
-        host.run_for(Nanos(59_999_999_999));
-        assert_eq!(host.lines().len(), 1);
-        host.run_for(Nanos(1));
-        assert_eq!(host.lines().len(), 2);
+        world.run_for(Nanos(59_999_999_999));
+        assert_eq!(world.lines().len(), 1);
+        world.run_for(Nanos(1));
+        assert_eq!(world.lines().len(), 2);
         tasks.stop();
-        host.run(tasks.drain());
-        assert_eq!(host.lines().len(), 2);
+        world.run(tasks.drain());
+        assert_eq!(world.lines().len(), 2);
     }
 }

@@ -15,13 +15,11 @@ use mpool::management::create::CreateRequest;
 use mpool::mlog::OpenFlags;
 use mpool::params::{CreateParams, ParamChanges};
 use mpool::registry::Registry;
+use mpool::testing::{plain_disk, Birth, Image, Moment, Off};
 use mpool::tunables::Tunables;
 use mpool::{DeviceProperties, Host, MediaClass, ObjectId, Pool, PoolError};
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::pool_sim::image::Image;
-use tests::pool_sim::life::{plain_disk, Birth, Off};
-use tests::pool_sim::machine::Moment;
 use uuid::Uuid;
 
 use crate::run::{errors, run};

@@ -9,26 +9,20 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::future::LocalBoxFuture;
-use mpool::device::{Ended, Transfer};
 use mpool::lock::ordered;
 use mpool::management::activate::ActivateRequest;
 use mpool::management::create::CreateRequest;
 use mpool::registry::Registry;
+use mpool::testing::{plain_disk, Birth, Image, Off, SimHost, What};
 use mpool::tunables::Tunables;
 use mpool::units::Nanos;
-use mpool::{Device, DeviceError, DeviceProperties, Host, IoBuf, Level, MediaClass, ObjectId, Pool, PoolError};
+use mpool::{DeviceProperties, Host, MediaClass, ObjectId, Pool};
 use tests::measure::{column, processor_time, Column, Record, Results};
-use tests::pool_sim::host::SimHost;
-use tests::pool_sim::image::Image;
-use tests::pool_sim::life::{plain_disk, Birth, Off};
 
 const MIB: u64 = 1 << 20;
 
@@ -96,101 +90,28 @@ async fn commit(pool: &Pool, ids: &[ObjectId]) {
     }
 }
 
-/// Where was read, and how many bytes.
-type Reads = Rc<RefCell<Vec<(u64, usize)>>>;
-
-/// A host whose devices note what is read.
-#[derive(Debug)]
-struct NotingHost {
-    host: Rc<SimHost>,
-    reads: Reads,
-}
-
-#[async_trait(?Send)]
-impl Host for NotingHost {
-    fn now(&self) -> Nanos {
-        self.host.now()
-    }
-
-    async fn sleep(&self, time: Nanos) {
-        self.host.sleep(time).await;
-    }
-
-    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
-        self.host.spawn(task);
-    }
-
-    fn random(&self, bytes: &mut [u8]) {
-        self.host.random(bytes);
-    }
-
-    async fn open(&self, path: &str) -> Result<Rc<dyn Device>, PoolError> {
-        let device = self.host.open(path).await?;
-        Ok(Rc::new(NotingDevice { device, reads: Rc::clone(&self.reads) }))
-    }
-
-    fn log(&self, level: Level, line: &str) {
-        self.host.log(level, line);
-    }
-}
-
-#[derive(Debug)]
-struct NotingDevice {
-    device: Rc<dyn Device>,
-    reads: Reads,
-}
-
-#[async_trait(?Send)]
-impl Device for NotingDevice {
-    fn properties(&self) -> DeviceProperties {
-        self.device.properties()
-    }
-
-    fn allocate(&self, bytes: usize) -> Result<IoBuf, DeviceError> {
-        self.device.allocate(bytes)
-    }
-
-    async fn read(&self, transfer: Transfer) -> Ended {
-        self.reads.borrow_mut().push((transfer.at, transfer.range.len()));
-        self.device.read(transfer).await
-    }
-
-    async fn write(&self, transfer: Transfer, fua: bool) -> Ended {
-        self.device.write(transfer, fua).await
-    }
-
-    async fn flush(&self) -> Result<(), DeviceError> {
-        self.device.flush().await
-    }
-
-    async fn unmap(&self, at: u64, bytes: u64) -> Result<(), DeviceError> {
-        self.device.unmap(at, bytes).await
-    }
-}
-
 /// One activation: the time of the processor, what of that the simulated disk takes, objects, and bytes read.
 type Cost = (Duration, Duration, u64, u64);
 
 /// Activates the pool.
 fn activate(disk: &DeviceProperties, image: &Image) -> Cost {
     let birth = Birth::new(2, vec![(disk.clone(), image.clone())]);
-    let reads = Reads::default();
-    let noted = Rc::clone(&reads);
-    let body = move |host: Rc<SimHost>| {
+    let body = |host: Rc<SimHost>| {
         ordered(async move {
-            let registry = Registry::new(Rc::new(NotingHost { host, reads: noted }), Tunables::default());
+            let registry = registry(&host);
             let request = ActivateRequest { paths: vec!["disk".into()], ..ActivateRequest::default() };
             let start = processor_time();
             let active = registry.activate(&request).await.expect("the pool can be activated");
-            (processor_time() - start, active.pool().usage().objects.slabs)
+            (processor_time() - start, active.pool().usage().objects.slabs, host.script(0).begun.take())
         })
     };
     let life = birth.live(Off::Orderly, body).expect("the pool uses its device as it may");
-    let (spent, objects) = life.result.expect("the power stayed on");
+    let (spent, objects, begun) = life.result.expect("the power stayed on");
     let start = processor_time();
-    let mut memory = vec![0; reads.borrow().iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)];
-    for (at, bytes) in reads.borrow().iter() {
-        image.read(*at, &mut memory[..*bytes]);
+    let reads = begun.iter().filter(|op| op.what == What::Read);
+    let mut memory = vec![0; reads.clone().map(|op| op.bytes as usize).max().unwrap_or(0)];
+    for read in reads {
+        image.read(read.at, &mut memory[..read.bytes as usize]);
         std::hint::black_box(&memory);
     }
     (spent, processor_time() - start, objects, life.counts.read_bytes)

@@ -57,7 +57,7 @@ impl runner::Totals for Totals {
 
 impl Totals {
     /// Adds one life.
-    pub fn count<T>(&mut self, life: &super::life::Life<T>) {
+    pub fn count<T>(&mut self, life: &mpool::testing::Life<T>) {
         self.lives += 1;
         self.cuts += u64::from(life.result.is_none());
         self.operations += life.counts.operations;

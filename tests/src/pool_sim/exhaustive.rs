@@ -11,14 +11,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mpool::lock::ordered;
-use mpool::testing::Random;
+use mpool::testing::{Birth, Failure, Image, Life, Moment, Off, Random};
 use mpool::{DeviceError, DeviceProperties};
 
 use super::campaign::Totals;
-use super::faults::Failure;
-use super::image::Image;
-use super::life::{Birth, Life, Off};
-use super::machine::Moment;
 use super::pool_model::PoolModel;
 use super::revive::{revive, zones_of, Found, ZONE};
 use super::scripts::Script;

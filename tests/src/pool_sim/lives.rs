@@ -8,13 +8,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mpool::lock::ordered;
-use mpool::testing::Random;
+use mpool::testing::{drawn_disk, Birth, Image, Moment, Off, Random, SimHost};
 
 use super::campaign::Totals;
-use super::host::SimHost;
-use super::image::Image;
-use super::life::{drawn_disk, Birth, Off};
-use super::machine::Moment;
 use super::pool_model::PoolModel;
 use super::revive::{revive, Found, CAPACITY, STAGING, ZONE};
 use super::session::{Session, SharedModel};

@@ -13,17 +13,13 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use mpool::lock::ordered;
 use mpool::mlog::{LogFormat, LogIdentity, Mlog, OpenFlags};
-use mpool::testing::Random;
+use mpool::testing::{drawn_disk, Birth, Image, Moment, Off, Random, SimHost};
 use mpool::{DeviceProperties, Host, Kind, ObjectId, ObjectType, PoolError, Slot};
 use uuid::Uuid;
 
 use super::campaign::Totals;
-use super::host::SimHost;
-use super::image::Image;
-use super::life::{drawn_disk, Birth, Off};
 use super::log_media::DiskRange;
 use super::log_model::LogModel;
-use super::machine::Moment;
 
 /// Where the log lies on the disk.
 const START: u64 = 64 << 10;

@@ -12,12 +12,11 @@ use mpool::management::destroy::DestroyRequest;
 use mpool::management::Flags;
 use mpool::params::ParamChanges;
 use mpool::registry::Registry;
-use mpool::testing::Random;
+use mpool::testing::{Random, SimHost};
 use mpool::tunables::Tunables;
 use mpool::units::Nanos;
 use mpool::{Host, Kind, MediaClass, Object, ObjectId, ObjectState, ObjectType, PoolError, Usage};
 
-use super::host::SimHost;
 use super::log_model::LogModel;
 use super::pool_model::{Content, ObjectModel, Possible, Standing};
 use super::session::{is_fault, Outcome, Session, SharedModel};

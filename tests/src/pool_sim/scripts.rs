@@ -8,12 +8,10 @@
 use std::rc::Rc;
 
 use mpool::format::MediaFormat;
-use mpool::testing::Random;
+use mpool::testing::{drawn_disk, Random, SimHost};
 use mpool::units::Nanos;
 use mpool::{DeviceProperties, Host, MediaClass, ObjectId, ObjectType, PAGE_BYTES};
 
-use super::host::SimHost;
-use super::life::drawn_disk;
 use super::pool_model::Standing;
 use super::revive::{registry_in, revive, Found, CAPACITY, STAGING, ZONE};
 use super::session::{Session, SharedModel};

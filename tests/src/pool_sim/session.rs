@@ -13,10 +13,9 @@ use futures::channel::oneshot;
 use mpool::device::PlainMemory;
 use mpool::lock::ordered;
 use mpool::registry::{ActivePool, Registry};
-use mpool::testing::{mix, Random};
+use mpool::testing::{mix, Random, SimHost};
 use mpool::{Host, IoBuf, Kind, MediaClass, ObjectId, Pool, PoolError, PAGE_BYTES};
 
-use super::host::SimHost;
 use super::pool_model::{Content, ObjectModel, PoolModel, Standing};
 use super::slab_model;
 

@@ -11,10 +11,9 @@ use mpool::management::drive_add::DriveAddRequest;
 use mpool::management::rename::RenameRequest;
 use mpool::params::{CreateParams, LayoutWish, ParamChanges};
 use mpool::registry::Registry;
-use mpool::testing::Random;
+use mpool::testing::{Random, SimHost};
 use mpool::{DeviceProperties, Kind, MediaClass};
 
-use super::host::SimHost;
 use super::pool_model::Possible;
 use super::revive::{registry, zones_of, CAPACITY, CONTAINERS, STAGING, ZONE};
 use super::session::{is_fault, Outcome, Session, SharedModel};

@@ -4,9 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mpool::testing::mix;
-
-use super::image::ATOM;
+use mpool::testing::{mix, ATOM};
 
 /// A write that is not durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,15 +9,11 @@ use std::rc::Rc;
 use mpool::lock::ordered;
 use mpool::management::import::ImportRequest;
 use mpool::management::scan::pools_among;
-use mpool::testing::Random;
+use mpool::testing::{drawn_disk, plain_disk, Birth, Image, Life, Moment, Off, Random, SimHost};
 use mpool::DeviceProperties;
 use uuid::Uuid;
 
 use super::campaign::Totals;
-use super::host::SimHost;
-use super::image::Image;
-use super::life::{drawn_disk, plain_disk, Birth, Life, Off};
-use super::machine::Moment;
 use super::pool_model::{PoolModel, Possible};
 use super::revive::{registry, revive, Found, CAPACITY, STAGING, ZONE};
 use super::session::{is_fault, Session, SharedModel};

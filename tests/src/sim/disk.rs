@@ -15,8 +15,8 @@ use engine::format::compressed_block::MAX_FRAGMENTS;
 use engine::format::{DeviceByte, Placement};
 use engine::io::MetadataIo;
 use engine::{Block, Direction, Pbn, Place, RequestError, Run, RunToken, ShardId, BLOCK_SIZE};
+use mpool::testing::Image;
 
-use super::area::Area;
 use super::base::{check_memory, check_place, Base, Ending};
 use super::content::{self, Token, SECTORS};
 use super::counts::DiskCounts;
@@ -79,7 +79,7 @@ pub struct Disk {
     placement: Placement,
     segment_bytes: u64,
     /// By number of the device.
-    areas: [Area; 2],
+    images: [Image; 2],
     history: History,
     /// Blocks that were shown wrong to somebody who compared them.
     misled: BTreeSet<Pbn>,
@@ -101,7 +101,7 @@ impl Disk {
         Disk {
             placement,
             segment_bytes,
-            areas: Default::default(),
+            images: [Image::unwritten(1), Image::unwritten(2)],
             history: History::default(),
             misled: BTreeSet::new(),
             generations,
@@ -129,7 +129,7 @@ impl Disk {
     #[must_use]
     pub fn bytes(&self, pbn: Pbn) -> Option<&Block> {
         let at = self.inside(pbn).then(|| self.placement.locate(Place::Data(pbn)))?;
-        self.areas[usize::from(at.device)].block(at.at / BLOCK_SIZE as u64)
+        self.images[usize::from(at.device)].written_page(at.at / BLOCK_SIZE as u64)
     }
 
     /// Reads `count` bytes at a place at once, beside all transfers.
@@ -137,14 +137,14 @@ impl Disk {
     pub fn peek(&self, place: Place, count: usize) -> Vec<u8> {
         let at = self.placement.locate(place);
         let mut bytes = vec![0; count];
-        self.areas[usize::from(at.device)].read(at.at, &mut bytes);
+        self.images[usize::from(at.device)].read(at.at, &mut bytes);
         bytes
     }
 
     /// Writes at a place at once, beside all transfers.
     pub fn poke(&mut self, place: Place, bytes: &[u8]) {
         let at = self.placement.locate(place);
-        self.areas[usize::from(at.device)].write(at.at, bytes);
+        self.images[usize::from(at.device)].write(at.at, bytes);
     }
 
     /// Where the objects of the volume lie.
@@ -172,7 +172,7 @@ impl Disk {
             left -= part;
             let from = transfer.at.plus(index * BLOCK_SIZE as u64);
             let target = memory.transfer(*buf);
-            self.areas[usize::from(from.device)].read(from.at, &mut target[..part]);
+            self.images[usize::from(from.device)].read(from.at, &mut target[..part]);
             if let Some(pbn) = transfer.pbn().filter(|_| !transfer.is_metadata()) {
                 self.read_data(pbn.plus(index), *buf, time, memory, faults);
             }
@@ -196,7 +196,7 @@ impl Disk {
                     self.store_data(pbn, memory.transfer(*buf), faults);
                 }
                 _ => {
-                    self.areas[usize::from(to.device)].write(to.at, &memory.transfer(*buf)[..part]);
+                    self.images[usize::from(to.device)].write(to.at, &memory.transfer(*buf)[..part]);
                     pbn.inspect(|pbn| self.history.forget(*pbn));
                 }
             }

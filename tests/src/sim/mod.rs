@@ -17,7 +17,6 @@
 //! rest the volume is saved and what is on media is compared. Power cuts and failures of metadata are
 //! [`crate::volume_sim`]'s.
 
-pub mod area;
 pub mod audit;
 pub mod base;
 pub mod chapters;

@@ -72,7 +72,7 @@ impl runner::Totals for Totals {
 
 impl Totals {
     /// Adds one life.
-    pub fn count<T>(&mut self, life: &crate::pool_sim::life::Life<T>) {
+    pub fn count<T>(&mut self, life: &mpool::testing::Life<T>) {
         self.lives += 1;
         let ended = life.result.is_none();
         let killed = ended && !life.disks.is_empty();

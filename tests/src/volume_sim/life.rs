@@ -16,7 +16,7 @@ use super::open::{excuse, is_full, open, step, Outcome};
 use super::plan::{Ending, LifePlan, VolumePlan, SLAB_BLOCKS};
 use super::session::Session;
 use super::shared::Shared;
-use crate::pool_sim::host::SimHost;
+use mpool::testing::SimHost;
 
 /// What a life is lived by.
 #[derive(Debug, Clone)]

@@ -6,18 +6,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mpool::lock::ordered;
-use mpool::testing::Random;
+use mpool::testing::{Birth, Disk, Faults, Image, Life, Moment, Off, Order, Random};
 
 use super::campaign::Totals;
 use super::life::{live, Course};
 use super::machine_base::Defect;
 use super::plan::{Ending, LifePlan, VolumePlan};
 use super::shared::{Known, Shared};
-use crate::pool_sim::disk::Disk;
-use crate::pool_sim::faults::Faults;
-use crate::pool_sim::image::Image;
-use crate::pool_sim::life::{Birth, Life, Off};
-use crate::pool_sim::machine::{Moment, Order};
 
 /// Runs one seed.
 ///

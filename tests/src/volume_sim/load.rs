@@ -16,13 +16,13 @@ use super::plan::VolumePlan;
 use super::recover::make_ready;
 use super::session::Session;
 use super::shared::Shared;
-use crate::pool_sim::host::SimHost;
 use crate::sim::chapters::Chapters;
 use crate::sim::cluster::Cluster;
 use crate::sim::faults::Faults;
 use crate::sim::load::Load;
 use crate::sim::plan::Plan;
 use crate::sim::world::World;
+use mpool::testing::SimHost;
 
 /// Loads the volume on so many shards.
 ///

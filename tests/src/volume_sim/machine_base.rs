@@ -19,12 +19,10 @@ use futures::stream::{FuturesUnordered, Stream};
 use mpool::device::PlainMemory;
 use mpool::IoBuf;
 
-use crate::pool_sim::disk::{Change, Content, Disk};
-use crate::pool_sim::host::SimHost;
-use crate::pool_sim::operation::{command_end, transfer_end, Action, Call};
 use crate::sim::base::{check_memory, check_place, Base, Ending};
 use crate::sim::faults::Faults;
 use crate::sim::memory::{Buf, Memory};
+use mpool::testing::{command_end, transfer_end, Action, Call, Change, Content, Disk, SimHost};
 
 /// Erases a journal segment; yields its new generation.
 pub type Erase = Rc<dyn Fn(u32) -> LocalBoxFuture<'static, Result<u64, ()>>>;
@@ -157,7 +155,7 @@ impl MachineBase {
     }
 
     /// Begins the one operation of a transfer. Returns where its end is announced.
-    fn begin(&self, at: DeviceByte, direction: Direction, bytes: Vec<u8>) -> crate::pool_sim::operation::Waiting {
+    fn begin(&self, at: DeviceByte, direction: Direction, bytes: Vec<u8>) -> mpool::testing::Waiting {
         let disk = self.disks[usize::from(at.device)];
         let mut machine = self.host.machine().borrow_mut();
         let (count, sector) = (bytes.len(), u64::from(machine.disks[disk].properties.sector_bytes));

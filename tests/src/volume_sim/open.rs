@@ -18,13 +18,11 @@ use uuid::Uuid;
 
 use super::plan::{VolumePlan, SLAB_BLOCKS};
 use super::shared::Shared;
-use crate::pool_sim::disk::Disk;
-use crate::pool_sim::host::SimHost;
-use crate::pool_sim::image::Image;
 use crate::pool_sim::pool_model::Possible;
 use crate::pool_sim::revive::{registry, CONTAINERS};
 use crate::pool_sim::session::is_fault;
 use crate::pool_sim::session_manage::small_layout;
+use mpool::testing::{Disk, Image, SimHost};
 
 /// Name of the volume.
 const NAME: &str = "volume";

@@ -7,12 +7,9 @@ use std::ops::Range;
 use engine::format::Geometry;
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
 use engine::{Blocks, Pbn};
-use mpool::testing::Random;
+use mpool::testing::{drawn_disk, Faults, Moment, Random};
 use mpool::DeviceProperties;
 
-use crate::pool_sim::faults::Faults;
-use crate::pool_sim::life::drawn_disk;
-use crate::pool_sim::machine::Moment;
 use crate::pool_sim::revive::{CAPACITY, STAGING, ZONE};
 use crate::sim::faults::FaultRates;
 use crate::sim::plan::{draw_compression, draw_history, draw_range, Flavour, Mix, Plan};

@@ -12,7 +12,7 @@ use engine::volume::store::VolumeStore;
 
 use super::open::{excuse, step, Outcome};
 use super::shared::Shared;
-use crate::pool_sim::host::SimHost;
+use mpool::testing::SimHost;
 
 /// A volume that shards can start on.
 pub struct Ready {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use engine::request::Operation;
 use mpool::lock::ordered;
-use mpool::testing::Random;
+use mpool::testing::{Birth, Disk, Failure, Faults, Moment, Off, Order, Random, SimHost};
 use mpool::units::Nanos;
 use mpool::{DeviceError, Host};
 
@@ -26,11 +26,6 @@ use super::plan::{Ending, LifePlan, VolumePlan};
 use super::session::Session;
 use super::shared::Shared;
 use super::swaps::Full;
-use crate::pool_sim::disk::Disk;
-use crate::pool_sim::faults::{Failure, Faults};
-use crate::pool_sim::host::SimHost;
-use crate::pool_sim::life::{Birth, Off};
-use crate::pool_sim::machine::{Moment, Order};
 use crate::seeds::campaigns::Options;
 use crate::sim::client::Request;
 

@@ -8,12 +8,11 @@ use std::task::Poll;
 
 use engine::request::Operation;
 use engine::ReadOnlyReason;
-use mpool::testing::Random;
+use mpool::testing::{Random, SimHost};
 
 use super::machine_base::MachineBase;
 use super::open::Opened;
 use super::shared::Shared;
-use crate::pool_sim::host::SimHost;
 use crate::sim::client::Request;
 use crate::sim::cluster::Cluster;
 use crate::sim::plan::Plan;

@@ -8,10 +8,9 @@
 use std::ops::Range;
 
 use engine::units::ENTRIES_PER_LEAF_PAGE as PAGE;
-use mpool::testing::Random;
+use mpool::testing::{Faults, Random};
 
 use super::plan::{draw_moment, Ending, LifePlan, Theme, VolumePlan, SLAB_BLOCKS};
-use crate::pool_sim::faults::Faults;
 use crate::sim::client::Request;
 use crate::sim::content::noise_of;
 use crate::sim::plan::Mix;

@@ -4,12 +4,11 @@
 //! its space.
 
 use mpool::params::{LayoutWish, ParamChanges, OWN_LABEL};
+use mpool::testing::{plain_disk, Op, What};
 use mpool::units::Nanos;
 use mpool::{Host, Pool, Slot};
-use tests::pool_sim::life::plain_disk;
 
 use super::containers::log_zone;
-use super::script::{Op, What};
 use super::world::{empty_mblock, new_mblock, small_layout, Computer, World, MIB, SECOND};
 
 fn seconds(tenths: u64) -> Nanos {

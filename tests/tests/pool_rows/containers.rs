@@ -8,11 +8,10 @@ use std::rc::Rc;
 
 use mpool::lock::ordered;
 use mpool::params::{LayoutWish, ParamChanges};
+use mpool::testing::{plain_disk, Op, What};
 use mpool::tunables::KeptTunable;
 use mpool::{Kind, Pool, Search, Slot};
-use tests::pool_sim::life::plain_disk;
 
-use super::script::{Op, What};
 use super::world::{
     empty_mblock, ids, kind, mblock, new_mblock, read, small_layout, Computer, World, CAPACITY, MIB, PAGE,
 };

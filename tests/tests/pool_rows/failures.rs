@@ -3,12 +3,11 @@
 //! What fails and can be tried again, and what is in doubt meanwhile.
 
 use mpool::host::PoolStatus;
+use mpool::testing::{plain_disk, What};
 use mpool::units::Nanos;
 use mpool::{Host, Kind, ObjectId, Pool, Search, Slot};
-use tests::pool_sim::life::plain_disk;
 
 use super::containers::log_zone;
-use super::script::What;
 use super::world::{
     empty_mblock, ids, kind, mblock, mlog, new_mblock, open_log, read, write, Computer, World, MIB, PAGE, SECOND,
 };

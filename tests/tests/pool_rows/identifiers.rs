@@ -4,10 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use mpool::testing::{Moment, Op};
 use mpool::{Kind, ObjectId, ObjectType, Slot};
-use tests::pool_sim::machine::Moment;
 
-use super::script::Op;
 use super::world::{ids, kind, mblock, mlog, new_mblock, Computer, CAPACITY, MIB};
 
 /// mpool-48: over 40 lives that end with a cut, most of them in the middle of an allocation, all ids are different.

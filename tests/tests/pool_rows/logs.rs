@@ -3,9 +3,9 @@
 //! Logs by id: their life, erasure, properties, raw transfers; the root MDC.
 
 use mpool::mdc::MdcFlags;
+use mpool::testing::{Op, What};
 use mpool::{Kind, MlogProps, ObjectId};
 
-use super::script::{Op, What};
 use super::world::{extent, filled, ids, kind, mlog, open_log, records, Computer, CAPACITY, MIB, PAGE};
 
 /// mpool-51, mpool-76: the life of a log, and its properties after each step.

@@ -2,7 +2,7 @@
 
 //! Directed tests of a pool's objects and of what is recorded about them, one theme a file.
 //!
-//! Each runs lives of the simulator's machine, most of which end with a power cut; [`script`] lets a test watch the
+//! Each runs lives of the simulator's machine, most of which end with a power cut; [`mpool::testing::Script`] lets a test watch the
 //! operations of the disk, hold them back, and let them fail.
 
 #![forbid(unsafe_code)]
@@ -15,6 +15,5 @@ mod logs;
 mod mblocks;
 mod place;
 mod power;
-mod script;
 mod volumes;
 mod world;

@@ -9,10 +9,9 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use mpool::cache::Temperature;
 use mpool::lock::ordered;
+use mpool::testing::{plain_disk, Op, What};
 use mpool::{Kind, MblockProps, ObjectId, ObjectType, Pool, Search, Slot};
-use tests::pool_sim::life::plain_disk;
 
-use super::script::{Op, What};
 use super::world::{
     extent, filled, ids, kind, mblock, mlog, new_mblock, open_log, read, write, Computer, CAPACITY, MIB, PAGE,
 };

@@ -4,9 +4,9 @@
 
 use futures::future::join_all;
 use mpool::lock::ordered;
+use mpool::testing::{Op, What};
 use mpool::{Kind, ObjectId, Pool};
 
-use super::script::{Op, What};
 use super::world::{
     extent, ids, kind, mblock, mlog, new_mblock, open_log, read, records, write, Computer, CAPACITY, MIB, PAGE,
 };

@@ -6,10 +6,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use mpool::testing::{plain_disk, Op, What};
 use mpool::{Kind, Pool, Search};
-use tests::pool_sim::life::plain_disk;
 
-use super::script::{Op, What};
 use super::world::{
     extent, filled, ids, kind, mblock, mlog, new_mblock, open_log, read, records, write, Computer, World, CAPACITY,
     MIB, PAGE,

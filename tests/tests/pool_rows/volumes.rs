@@ -6,10 +6,9 @@ use engine::volume::catalog::Catalog;
 use engine::volume::inventory::VolumeConfig;
 use engine::volume::store::{SlabWish, VolumeSpec, VolumeStore};
 use engine::Blocks;
-use tests::pool_sim::life::plain_disk;
+use mpool::testing::{plain_disk, What};
 use uuid::Uuid;
 
-use super::script::What;
 use super::world::{Computer, MIB};
 
 /// Blocks in a slab: one zone of 1 MiB.

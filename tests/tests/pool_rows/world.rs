@@ -14,14 +14,10 @@ use mpool::management::create::CreateRequest;
 use mpool::mlog::{Mlog, OpenFlags};
 use mpool::params::{CreateParams, LayoutWish};
 use mpool::registry::Registry;
+use mpool::testing::{plain_disk, Birth, Image, Moment, Off, Script, SimHost};
 use mpool::tunables::Tunables;
 use mpool::units::Nanos;
 use mpool::{DeviceProperties, Extent, Host, IoBuf, Kind, LogHandle, MediaClass, ObjectId, Pool, PoolError, Search};
-use tests::pool_sim::image::Image;
-use tests::pool_sim::life::{plain_disk, Birth, Off};
-use tests::pool_sim::machine::Moment;
-
-use super::script::{Script, ScriptedHost};
 
 pub const MIB: u64 = 1 << 20;
 pub const PAGE: usize = 4096;
@@ -63,11 +59,9 @@ impl Computer {
         let mut birth = Birth::new(self.seed, vec![(self.disk.clone(), self.image.clone())]);
         birth.cut = self.cut.take();
         let tunables = self.tunables.clone();
-        let life = birth.live(Off::Cut, |sim| {
-            let script = Rc::default();
-            let host = Rc::new(ScriptedHost { sim, script: Rc::clone(&script) });
-            let registry = Registry::new(Rc::<ScriptedHost>::clone(&host), tunables);
-            ordered(body(World { script, host, registry }))
+        let life = birth.live(Off::Cut, |host| {
+            let registry = Registry::new(Rc::<SimHost>::clone(&host), tunables);
+            ordered(body(World { script: host.script(0), host, registry }))
         });
         let mut life = life.expect("the pool uses its device as it may, and does not get stuck");
         self.seed += 1;
@@ -89,7 +83,7 @@ impl Computer {
 /// The computer while it is on.
 pub struct World {
     pub script: Rc<Script>,
-    pub host: Rc<ScriptedHost>,
+    pub host: Rc<SimHost>,
     pub registry: Registry,
 }
 
@@ -129,7 +123,7 @@ impl World {
 
     /// Number of the next operation of the machine.
     pub fn next_operation(&self) -> u64 {
-        self.host.sim.machine().borrow().next_number()
+        self.host.machine().borrow().next_number()
     }
 
     /// Waits until `time` of this life.
@@ -141,7 +135,7 @@ impl World {
 
     /// Lines of this life's log that contain `words`.
     pub fn told(&self, words: &str) -> usize {
-        self.host.sim.machine().borrow().log.iter().filter(|(_, line)| line.contains(words)).count()
+        self.host.machine().borrow().log.iter().filter(|(_, line)| line.contains(words)).count()
     }
 }
 

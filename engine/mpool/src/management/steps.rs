@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
     use crate::error::Kind;
-    use crate::testing::TestHost;
+    use crate::testing::World;
 
     /// The executed actions, and the step that fails.
     struct Trace {
@@ -94,8 +94,8 @@ mod tests {
             Step::<Trace>::new("four", |trace| trace.take("four")).undone_by(|trace| trace.undo("not four")),
         ];
         let mut trace = Trace { done: Vec::new(), fails };
-        let host = TestHost::new();
-        let outcome = run(&*host, "counting", &mut trace, &steps).now_or_never();
+        let world = World::new();
+        let outcome = run(&*world.host, "counting", &mut trace, &steps).now_or_never();
         (trace.done, outcome.expect("nothing waits"))
     }
 

@@ -1,148 +1,161 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A host with virtual time, for tests: the clock advances only when no task can run.
+//! The world of a pool on a virtual machine: virtual time, seeded randomness, a table of disks by name.
 
-use core::cell::{Cell, RefCell};
-use core::fmt;
-use core::future::Future;
-use core::pin::pin;
-use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::{Context, Poll, Waker};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Wake;
+use std::task::{Context, Poll};
 
-use async_trait::async_trait;
-use futures::channel::oneshot;
-use futures::executor::{LocalPool, LocalSpawner};
-use futures::future::LocalBoxFuture;
-use futures::task::LocalSpawnExt;
-
-use crate::device::Device;
-use crate::error::{Kind, PoolError};
-use crate::host::{Host, Level};
+use super::device::{SimDevice, Slot};
+use super::disk::Disk;
+use super::machine::Machine;
+use super::script::Script;
+use crate::host::PoolStatus;
 use crate::units::Nanos;
+use crate::{Device, Host, Kind, Level, PoolError};
+use async_trait::async_trait;
+use futures::future::LocalBoxFuture;
 
-/// The host. Its "random" bytes come from a counter.
-pub struct TestHost {
-    now: Cell<u64>,
-    /// By wake-up time and order of arrival.
-    sleepers: RefCell<BTreeMap<(u64, u64), oneshot::Sender<()>>>,
-    arrivals: Cell<u64>,
-    pool: RefCell<LocalPool>,
-    spawner: LocalSpawner,
-    lines: RefCell<Vec<String>>,
-    random: Cell<u64>,
+/// Tasks that were spawned and have not begun.
+pub type Nursery = Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>;
+
+/// The host.
+pub struct SimHost {
+    machine: Rc<RefCell<Machine>>,
+    nursery: Nursery,
+    slots: RefCell<Vec<Rc<Slot>>>,
+    told: RefCell<Vec<PoolStatus>>,
 }
 
-impl TestHost {
-    /// A host without tasks, whose clock is at 1000 s.
-    pub fn new() -> Rc<TestHost> {
-        let pool = LocalPool::new();
-        Rc::new(TestHost {
-            now: Cell::new(1_000_000_000_000),
-            sleepers: RefCell::default(),
-            arrivals: Cell::new(0),
-            spawner: pool.spawner(),
-            pool: RefCell::new(pool),
-            lines: RefCell::default(),
-            random: Cell::new(0),
-        })
-    }
-
-    /// Runs tasks until none can run; the clock stands still.
-    pub fn settle(&self) {
-        self.pool.borrow_mut().run_until_stalled();
-    }
-
-    /// Runs tasks while the clock advances by `time`.
-    pub fn run_for(&self, time: Nanos) {
-        let end = self.now.get() + time.0;
-        self.settle();
-        while self.wake_next(end) {
-            self.settle();
-        }
-        self.now.set(end);
-    }
-
-    /// Runs `future`, and tasks, until it ends.
-    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(Arc::clone(&woken));
-        loop {
-            woken.0.store(false, Ordering::Relaxed);
-            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return value;
-            }
-            self.settle();
-            if !woken.0.load(Ordering::Relaxed) {
-                assert!(self.wake_next(u64::MAX), "nothing will ever happen");
-            }
-        }
-    }
-
-    /// The logged lines.
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.borrow().clone()
-    }
-
-    /// Wakes the first sleeper, if its time is at most `end`. Cancelled ones do not count.
-    fn wake_next(&self, end: u64) -> bool {
-        let mut sleepers = self.sleepers.borrow_mut();
-        sleepers.retain(|_, sleeper| !sleeper.is_canceled());
-        let Some(first) = sleepers.first_entry().filter(|first| first.key().0 <= end) else { return false };
-        self.now.set(first.key().0);
-        first.remove().send(()).is_ok()
-    }
-}
-
-/// Whether a future was woken.
-#[derive(Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for TestHost {
+impl fmt::Debug for SimHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TestHost")
+        f.write_str("the simulator")
+    }
+}
+
+impl SimHost {
+    /// The host of a machine.
+    #[must_use]
+    pub fn new(machine: Rc<RefCell<Machine>>, nursery: Nursery) -> SimHost {
+        let slots = machine.borrow().disks.iter().map(|_| Rc::default()).collect();
+        SimHost { machine, nursery, slots: RefCell::new(slots), told: RefCell::default() }
+    }
+
+    /// Prints an event, if wanted.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        self.machine.borrow().trace(what);
+    }
+
+    /// Plugs in one more disk.
+    pub fn add(&self, disk: Disk) {
+        self.machine.borrow_mut().disks.push(disk);
+        self.slots.borrow_mut().push(Rc::default());
+    }
+
+    /// The number of the disk with a name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.machine.borrow().disks.iter().position(|disk| disk.properties.name == name)
+    }
+
+    /// What a test says of a disk.
+    pub fn script(&self, disk: usize) -> Rc<Script> {
+        Rc::clone(&self.slots.borrow()[disk].script)
+    }
+
+    /// True when somebody has opened the disk.
+    pub fn is_open(&self, disk: usize) -> bool {
+        self.slots.borrow()[disk].in_use.get()
+    }
+
+    /// The statuses of pools that it was told.
+    pub fn told(&self) -> Vec<PoolStatus> {
+        self.told.borrow().clone()
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn machine(&self) -> &Rc<RefCell<Machine>> {
+        &self.machine
     }
 }
 
 #[async_trait(?Send)]
-impl Host for TestHost {
+impl Host for SimHost {
     fn now(&self) -> Nanos {
-        Nanos(self.now.get())
+        self.machine.borrow().now
     }
 
     async fn sleep(&self, time: Nanos) {
-        let (sender, receiver) = oneshot::channel();
-        self.arrivals.set(self.arrivals.get() + 1);
-        self.sleepers.borrow_mut().insert((self.now.get() + time.0, self.arrivals.get()), sender);
-        receiver.await.expect("the host outlives its sleepers");
+        let until = Nanos(self.now().0.saturating_add(time.0));
+        Sleep { machine: Rc::clone(&self.machine), until, key: None }.await;
     }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
-        self.spawner.spawn_local(task).expect("the host runs");
+        self.nursery.borrow_mut().push(task);
     }
 
     fn random(&self, bytes: &mut [u8]) {
-        for byte in bytes {
-            self.random.set(self.random.get() + 1);
-            *byte = self.random.get().wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7];
+        let random = &mut self.machine.borrow_mut().random;
+        for part in bytes.chunks_mut(8) {
+            part.copy_from_slice(&random.draw().to_le_bytes()[..part.len()]);
         }
     }
 
     async fn open(&self, path: &str) -> Result<Rc<dyn Device>, PoolError> {
-        Err(PoolError::new(Kind::NoDrive, path, "there are no devices"))
+        let subject = || format!("device '{path}'");
+        let missing = || PoolError::new(Kind::NotFound, subject(), "there is no such device");
+        let disk = self.find(path).ok_or_else(missing)?;
+        let slot = Rc::clone(&self.slots.borrow()[disk]);
+        match SimDevice::open(&self.machine, disk, &slot) {
+            Some(device) => Ok(Rc::new(device)),
+            None => Err(PoolError::new(Kind::Busy, subject(), "it is in use")),
+        }
     }
 
-    fn log(&self, _level: Level, line: &str) {
-        self.lines.borrow_mut().push(line.to_owned());
+    fn pool_changed(&self, _name: &str, status: PoolStatus) {
+        self.told.borrow_mut().push(status);
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        let mut machine = self.machine.borrow_mut();
+        machine.trace(|| format!("{level:?}: {line}"));
+        machine.log.push((level, line.to_owned()));
+    }
+}
+
+/// Waits until a time.
+struct Sleep {
+    machine: Rc<RefCell<Machine>>,
+    until: Nanos,
+    key: Option<(Nanos, u64)>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut machine = this.machine.borrow_mut();
+        if let Some(key) = this.key.take() {
+            machine.sleepers.remove(&key);
+        }
+        if machine.now >= this.until {
+            return Poll::Ready(());
+        }
+        let key = (this.until, machine.order_of_sleeper());
+        machine.sleepers.insert(key, context.waker().clone());
+        this.key = Some(key);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.machine.borrow_mut().sleepers.remove(&key);
+        }
     }
 }

@@ -42,7 +42,7 @@ impl Disk {
     /// Spoils a stored block.
     pub fn spoil(&mut self, pbn: Pbn, (byte, bits): (usize, u8)) {
         let at = self.placement.locate(Place::Data(pbn));
-        self.areas[usize::from(at.device)].flip(at.at + byte as u64, bits);
+        self.images[usize::from(at.device)].flip(at.at + byte as u64, bits);
     }
 
     /// A block of data was read into memory; it may turn out wrong.

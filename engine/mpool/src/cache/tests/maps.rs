@@ -17,7 +17,7 @@ fn a_map_shows_each_mblock_in_its_bucket() {
     let map = bench.table.attach(info.offset, info.bytes).unwrap();
     for (index, (id, pages)) in ids.into_iter().zip([3, 5, 1]).enumerate() {
         let start = info.offset + index as u64 * info.bucket_bytes;
-        let guard = bench.host.run(map.get(start, (pages * PAGE) as usize)).unwrap();
+        let guard = bench.world.run(map.get(start, (pages * PAGE) as usize)).unwrap();
         assert_eq!(guard.to_vec(), content(id, 0..pages * PAGE));
         assert_eq!((guard.bytes() as u64, guard.slices().count() as u64), (pages * PAGE, pages));
     }
@@ -115,12 +115,12 @@ fn detaching_waits_for_reads() {
     map.advise(info.offset, 16 * PAGE, super::super::Advice::WillNeed).unwrap();
     // A read whose reader is cancelled continues.
     assert!(map.get(info.offset + 9 * PAGE, 1).now_or_never().is_none());
-    bench.host.settle();
+    bench.world.settle();
     assert!(bench.source.reads_under_way.get() > 0);
     let mut detaching = Box::pin(map.detach());
     assert!(detaching.as_mut().now_or_never().is_none());
     assert_eq!(bench.holds(id(1)), 1);
-    bench.host.run(detaching);
+    bench.world.run(detaching);
     assert_eq!((bench.holds(id(1)), bench.source.reads_under_way.get(), bench.table.count()), (0, 0, 0));
     bench.finish(Vec::new());
 }
@@ -131,8 +131,8 @@ fn a_dying_map_reads_no_further() {
     let bench = Bench::new(64);
     let (info, map) = bench.attached(1, 64, Temperature::Warm);
     map.advise(info.offset, 64 * PAGE, super::super::Advice::WillNeed).unwrap();
-    bench.host.settle();
-    bench.host.run(map.detach());
+    bench.world.settle();
+    bench.world.run(map.detach());
     assert_eq!(bench.reads(), [(id(1), 0, 8)], "a budget of 64 pages has one passage");
     bench.finish(Vec::new());
 }
@@ -142,7 +142,7 @@ fn a_dying_map_reads_no_further() {
 fn a_guard_keeps_its_map() {
     let bench = Bench::new(64);
     let (info, map) = bench.attached(1, 4, Temperature::Warm);
-    let guard = bench.host.run(map.get(info.offset, 10)).unwrap();
+    let guard = bench.world.run(map.get(info.offset, 10)).unwrap();
     drop(map);
     assert_eq!((bench.holds(id(1)), bench.table.count()), (1, 1));
     assert_eq!(bench.table.attach(info.offset, PAGE).unwrap_err().kind(), Kind::NotFound, "it is dying");
@@ -170,7 +170,7 @@ fn closing_waits_for_attached_maps() {
         drop(map);
         assert!(closing.as_mut().now_or_never().is_none(), "there is another");
         drop(other);
-        bench.host.run(closing);
+        bench.world.run(closing);
     }
     bench.finish(Vec::new());
 }
@@ -190,7 +190,7 @@ fn attachments_are_within_one_map() {
     let map = bench.table.attach(info.offset + PAGE, 2 * PAGE).unwrap();
     for (offset, bytes, expected) in [(0, 1, false), (PAGE, 8192, true), (3 * PAGE - 1, 2, false), (3 * PAGE, 1, false)]
     {
-        assert_eq!(bench.host.run(map.get(info.offset + offset, bytes)).is_ok(), expected, "{offset}");
+        assert_eq!(bench.world.run(map.get(info.offset + offset, bytes)).is_ok(), expected, "{offset}");
     }
     bench.finish(vec![map]);
 }
@@ -203,7 +203,7 @@ fn purge_and_residency() {
     let info = bench.table.create(&ids, Temperature::Pinned).unwrap();
     let map = bench.table.attach(info.offset, info.bytes).unwrap();
     bench.load(info, &map, 0..2);
-    let pinned = bench.host.run(map.get(info.offset + 8 * PAGE, 1)).unwrap();
+    let pinned = bench.world.run(map.get(info.offset + 8 * PAGE, 1)).unwrap();
     let residency = bench.table.residency(info.offset + 5).unwrap();
     assert_eq!(residency, Residency { virtual_pages: 16, resident_pages: 3 });
     assert_eq!(bench.table.statistics().resident_pages, [0, 0, 0, 3]);
@@ -227,19 +227,19 @@ fn an_empty_mblock_can_be_in_a_map() {
     let info = bench.table.create(&ids[..1], Temperature::Warm).unwrap();
     assert_eq!(info.bucket_bytes, PAGE);
     let map = bench.table.attach(info.offset, PAGE).unwrap();
-    assert_eq!(bench.host.run(map.get(info.offset, 1)).unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(bench.world.run(map.get(info.offset, 1)).unwrap_err().kind(), Kind::Invalid);
     map.advise(info.offset, PAGE, super::super::Advice::WillNeed).unwrap();
-    bench.host.settle();
+    bench.world.settle();
     assert_eq!(bench.reads(), []);
     let both = bench.table.create(&ids, Temperature::Warm).unwrap();
     let other = bench.table.attach(both.offset, both.bytes).unwrap();
-    assert_eq!(bench.host.run(other.get(both.offset + PAGE, 3)).unwrap().to_vec(), content(id(2), 0..3));
+    assert_eq!(bench.world.run(other.get(both.offset + PAGE, 3)).unwrap().to_vec(), content(id(2), 0..3));
     bench.finish(vec![map, other]);
 }
 
 #[test]
 fn a_tiny_budget_is_refused() {
-    let host: Rc<dyn Host> = TestHost::new();
+    let host: Rc<dyn Host> = World::new().host;
     let bench = Bench::new(16);
     let source: Rc<dyn MblockSource> = bench.source.clone();
     let error = MapTable::new(&host, &source, 16 * PAGE - 1, &Tunables::default()).unwrap_err();

@@ -19,7 +19,7 @@ use crate::device::{IoBuf, IoMemory};
 use crate::error::{Kind, PoolError, Result};
 use crate::host::Host;
 use crate::ids::{ObjectId, ObjectType, Slot, PAGE_BYTES};
-use crate::testing::TestHost;
+use crate::testing::{SimHost, World};
 use crate::tunables::Tunables;
 use crate::units::Nanos;
 
@@ -74,7 +74,7 @@ type ReadMade = (ObjectId, u64, u64);
 
 #[derive(Debug)]
 struct TestSource {
-    host: Rc<TestHost>,
+    host: Rc<SimHost>,
     /// Written bytes and holds of committed mblocks.
     mblocks: RefCell<BTreeMap<ObjectId, (u64, u32)>>,
     reads: RefCell<Vec<ReadMade>>,
@@ -140,7 +140,7 @@ impl MblockSource for TestSource {
 
 /// A table and its environment.
 struct Bench {
-    host: Rc<TestHost>,
+    world: World,
     source: Rc<TestSource>,
     table: MapTable,
 }
@@ -152,9 +152,9 @@ impl Bench {
     }
 
     fn with(budget_pages: usize, tunables: &Tunables) -> Bench {
-        let host = TestHost::new();
+        let world = World::new();
         let source = Rc::new(TestSource {
-            host: Rc::clone(&host),
+            host: Rc::clone(&world.host),
             mblocks: RefCell::default(),
             reads: RefCell::default(),
             reads_under_way: Cell::new(0),
@@ -164,9 +164,9 @@ impl Bench {
             allocations: Cell::new(0),
             no_memory: Cell::new(false),
         });
-        let (as_host, as_source): (Rc<dyn Host>, Rc<dyn MblockSource>) = (host.clone(), source.clone());
+        let (as_host, as_source): (Rc<dyn Host>, Rc<dyn MblockSource>) = (world.host.clone(), source.clone());
         let table = MapTable::new(&as_host, &as_source, budget_pages as u64 * PAGE, tunables).unwrap();
-        Bench { host, source, table }
+        Bench { world, source, table }
     }
 
     /// A budget of which the reaper evicts nothing before it is used up.
@@ -191,7 +191,7 @@ impl Bench {
     /// Touches pages of the first mblock of a map.
     fn load(&self, info: MapInfo, map: &Attachment, pages: Range<u64>) {
         for page in pages {
-            drop(self.host.run(map.get(info.offset + page * PAGE, 1)).unwrap());
+            drop(self.world.run(map.get(info.offset + page * PAGE, 1)).unwrap());
         }
     }
 
@@ -215,7 +215,7 @@ impl Bench {
     /// Detaches and closes, and checks that nothing is left behind.
     fn finish(self, maps: Vec<Attachment>) {
         drop(maps);
-        self.host.run(self.table.close());
+        self.world.run(self.table.close());
         assert_eq!(self.table.count(), 0);
         assert!(self.source.mblocks.borrow().values().all(|mblock| mblock.1 == 0), "all mblocks are released");
         let statistics = self.table.statistics();
@@ -224,7 +224,7 @@ impl Bench {
         assert_eq!(self.table.cache().lists.lengths(), [0; 3]);
         let live = Rc::clone(&self.source.live_bytes);
         drop((self.table, self.source));
-        self.host.settle();
+        self.world.settle();
         assert_eq!(live.get(), 0, "all memory is given back");
     }
 }

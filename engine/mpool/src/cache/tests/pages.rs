@@ -29,7 +29,7 @@ fn access_beyond_the_data_fails() {
         (0, usize::MAX, false),
         (info.bytes - 1, 1, false),
     ] {
-        let outcome = bench.host.run(map.get(info.offset + offset, bytes));
+        let outcome = bench.world.run(map.get(info.offset + offset, bytes));
         assert_eq!(outcome.as_ref().err().map(PoolError::kind), (!expected).then_some(Kind::Invalid), "{offset}");
     }
     bench.finish(vec![map]);
@@ -46,7 +46,7 @@ fn direct_reads_do_not_touch_the_cache() {
     let memory = || -> IoBuf { Box::new(PlainMemory(vec![0; PAGE_BYTES])) };
     let before = bench.table.statistics();
     for page in 0..16 {
-        bench.host.run(direct(page, memory())).1.unwrap();
+        bench.world.run(direct(page, memory())).1.unwrap();
     }
     assert_eq!((bench.table.statistics(), bench.reads().len()), (before, 8 + 16));
     let both = (0..60).map(|page| {
@@ -57,7 +57,7 @@ fn direct_reads_do_not_touch_the_cache() {
             assert_eq!(guard.unwrap().contiguous().unwrap(), (*direct.0).as_ref());
         }
     });
-    bench.host.run(join_all(both));
+    bench.world.run(join_all(both));
     bench.finish(vec![map]);
 }
 
@@ -66,7 +66,7 @@ fn direct_reads_do_not_touch_the_cache() {
 fn a_range_across_pages() {
     let bench = Bench::new(64);
     let (info, map) = bench.attached(1, 5, Temperature::Warm);
-    let guard = bench.host.run(map.get(info.offset + PAGE - 3, 2 * PAGE_BYTES)).unwrap();
+    let guard = bench.world.run(map.get(info.offset + PAGE - 3, 2 * PAGE_BYTES)).unwrap();
     assert_eq!(guard.slices().map(<[u8]>::len).collect::<Vec<_>>(), [3, PAGE_BYTES, PAGE_BYTES - 3]);
     assert_eq!(guard.to_vec(), content(id(1), PAGE - 3..3 * PAGE - 3));
     assert!(guard.contiguous().is_none());
@@ -79,7 +79,7 @@ fn concurrent_misses_share_one_read() {
     let bench = Bench::new(64);
     let (info, map) = bench.attached(1, 4, Temperature::Warm);
     let gets = (0..5).map(|_| map.get(info.offset + 100, 5000));
-    for guard in bench.host.run(join_all(gets)) {
+    for guard in bench.world.run(join_all(gets)) {
         assert_eq!(guard.unwrap().to_vec(), content(id(1), 100..5100));
     }
     assert_eq!(bench.reads(), [(id(1), 0, 1), (id(1), 1, 1)]);
@@ -96,7 +96,7 @@ fn a_failed_read_fails_those_that_wait_and_is_tried_again() {
     let (info, map) = bench.attached(1, 4, Temperature::Warm);
     bench.source.unreadable.borrow_mut().insert((id(1), 2));
     let gets = [1, 2, 2].map(|page| map.get(info.offset + page * PAGE, 1));
-    let outcomes = bench.host.run(join_all(gets));
+    let outcomes = bench.world.run(join_all(gets));
     assert_eq!(
         outcomes.iter().map(|outcome| outcome.as_ref().err().map(PoolError::kind)).collect::<Vec<_>>(),
         [None, Some(Kind::Io), Some(Kind::Io)]
@@ -119,13 +119,13 @@ fn the_budget_is_never_exceeded() {
         for start in (0..1000).step_by(50) {
             let pages = start..start + 50;
             let gets = pages.map(|page| map.get(info.offset + page * PAGE + round, 1));
-            for (page, guard) in (start..).zip(bench.host.run(join_all(gets))) {
+            for (page, guard) in (start..).zip(bench.world.run(join_all(gets))) {
                 assert_eq!(guard.unwrap().to_vec(), [byte(id(1), page * PAGE + round)]);
             }
             map.advise(info.offset + start * PAGE + 50 * PAGE, 32 * PAGE, super::super::Advice::WillNeed).unwrap();
         }
     }
-    bench.host.run_for(Nanos(100 * MS));
+    bench.world.run_for(Nanos(100 * MS));
     let statistics = bench.table.statistics();
     assert_eq!((statistics.page_limit, statistics.pages_in_use), (112, 112));
     assert!(statistics.readahead_pages > 0 && statistics.evicted_pages > 2000);
@@ -139,19 +139,19 @@ fn a_read_waits_for_memory() {
     let bench = Bench::without_reaper(16);
     let (info, map) = bench.attached(1, 40, Temperature::Warm);
     let page = |page: u64| map.get(info.offset + page * PAGE, 1);
-    let mut guards: Vec<_> = (0..16).map(|number| bench.host.run(page(number)).unwrap()).collect();
-    let before = bench.host.now();
-    assert_eq!(bench.host.run(page(20)).unwrap_err().kind(), Kind::NoMemory);
-    assert_eq!(bench.host.now().0 - before.0, MEMORY_WAIT.0);
+    let mut guards: Vec<_> = (0..16).map(|number| bench.world.run(page(number)).unwrap()).collect();
+    let before = bench.world.host.now();
+    assert_eq!(bench.world.run(page(20)).unwrap_err().kind(), Kind::NoMemory);
+    assert_eq!(bench.world.host.now().0 - before.0, MEMORY_WAIT.0);
 
     let (mut first, mut second) = (Box::pin(page(20)), Box::pin(page(21)));
     assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
     drop(guards.remove(5));
     assert!(!bench.table.cache().is_known(&bench.table.cache().maps.borrow()[&1], 0, 5), "evicted for the first");
-    let got = bench.host.run(first).unwrap();
+    let got = bench.world.run(first).unwrap();
     assert_eq!(got.to_vec(), [byte(id(1), 20 * PAGE)]);
-    assert_eq!(bench.host.run(second).unwrap_err().kind(), Kind::NoMemory);
-    assert_eq!(bench.host.run(map.get(info.offset, 17 * PAGE_BYTES)).unwrap_err().kind(), Kind::NoMemory);
+    assert_eq!(bench.world.run(second).unwrap_err().kind(), Kind::NoMemory);
+    assert_eq!(bench.world.run(map.get(info.offset, 17 * PAGE_BYTES)).unwrap_err().kind(), Kind::NoMemory);
     drop((got, guards));
     bench.load(info, &map, 30..40);
     bench.finish(vec![map]);
@@ -164,9 +164,9 @@ fn memory_of_abandoned_reads_is_used() {
     let (info, map) = bench.attached(1, 40, Temperature::Warm);
     let page = |page: u64| map.get(info.offset + page * PAGE, 1);
     assert!((0..16).all(|number| page(number).now_or_never().is_none()));
-    let before = bench.host.now();
-    bench.host.run(page(20)).unwrap();
-    assert_eq!(bench.host.now().0 - before.0, 2 * READ_TIME.0, "no longer than for two reads");
+    let before = bench.world.host.now();
+    bench.world.run(page(20)).unwrap();
+    assert_eq!(bench.world.host.now().0 - before.0, 2 * READ_TIME.0, "no longer than for two reads");
     bench.finish(vec![map]);
 }
 
@@ -176,12 +176,12 @@ fn misses_that_waited_for_memory_share_one_read() {
     let bench = Bench::without_reaper(16);
     let (info, map) = bench.attached(1, 40, Temperature::Warm);
     let page = |page: u64| map.get(info.offset + page * PAGE, 1);
-    let guards: Vec<_> = (0..16).map(|number| bench.host.run(page(number)).unwrap()).collect();
+    let guards: Vec<_> = (0..16).map(|number| bench.world.run(page(number)).unwrap()).collect();
     bench.reads();
     let (mut first, mut second) = (Box::pin(page(20)), Box::pin(page(20)));
     assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
     drop(guards);
-    let both = bench.host.run(join(first, second));
+    let both = bench.world.run(join(first, second));
     assert!(both.0.is_ok() && both.1.is_ok());
     assert_eq!(bench.reads(), [(id(1), 20, 1)]);
     drop(both);
@@ -194,14 +194,14 @@ fn readers_beyond_the_budget_take_turns() {
     let bench = Bench::without_reaper(16);
     let (info, map) = bench.attached(1, 200, Temperature::Warm);
     let gets = (0..200).map(|page| {
-        let (map, host) = (&map, &bench.host);
+        let (map, host) = (&map, &bench.world.host);
         async move {
             let guard = map.get(info.offset + page * PAGE, 1).await.unwrap();
             host.sleep(Nanos(1000)).await;
             assert_eq!(guard.to_vec(), [byte(id(1), page * PAGE)]);
         }
     });
-    bench.host.run(join_all(gets));
+    bench.world.run(join_all(gets));
     assert_eq!(bench.reads().len(), 200);
     bench.finish(vec![map]);
 }
@@ -212,13 +212,13 @@ fn a_reader_that_gives_up_loses_no_memory() {
     let bench = Bench::without_reaper(16);
     let (info, map) = bench.attached(1, 40, Temperature::Warm);
     let page = |page: u64| map.get(info.offset + page * PAGE, 1);
-    let guards: Vec<_> = (0..16).map(|number| bench.host.run(page(number)).unwrap()).collect();
+    let guards: Vec<_> = (0..16).map(|number| bench.world.run(page(number)).unwrap()).collect();
     let mut waiting: Vec<_> = (20..24).map(|number| Box::pin(page(number))).collect();
     assert!(waiting.iter_mut().all(|get| get.as_mut().now_or_never().is_none()));
     drop(waiting.remove(0));
     drop(guards);
     drop(waiting);
-    bench.host.settle();
+    bench.world.settle();
     bench.load(info, &map, 0..40);
     assert_eq!(bench.table.statistics().pages_in_use, 16);
     bench.finish(vec![map]);
@@ -230,7 +230,7 @@ fn less_memory_than_the_budget() {
     let bench = Bench::without_reaper(64);
     let (info, map) = bench.attached(1, 40, Temperature::Warm);
     bench.source.no_memory.set(true);
-    assert_eq!(bench.host.run(map.get(info.offset, 1)).unwrap_err().kind(), Kind::NoMemory);
+    assert_eq!(bench.world.run(map.get(info.offset, 1)).unwrap_err().kind(), Kind::NoMemory);
     bench.source.no_memory.set(false);
     bench.load(info, &map, 0..10);
     bench.source.no_memory.set(true);
@@ -249,7 +249,7 @@ fn misses_evict_by_temperature() {
     for (number, temperature) in (1..).zip(temperatures) {
         let (info, map) = bench.attached(number, 10, temperature);
         bench.load(info, &map, 0..10);
-        bench.host.run_for(Nanos(20 * MS));
+        bench.world.run_for(Nanos(20 * MS));
         maps.push((info, map));
     }
     let (info, map) = bench.attached(9, 60, Temperature::Pinned);
@@ -262,7 +262,7 @@ fn misses_evict_by_temperature() {
         let gone = |before: usize| 10 - pages.saturating_sub(before).min(10) as u64;
         assert_eq!(resident, [10, gone(20), gone(10), gone(0)], "after {pages}");
     }
-    assert_eq!(bench.host.run(map.get(info.offset + 40 * PAGE, 1)).unwrap_err().kind(), Kind::NoMemory);
+    assert_eq!(bench.world.run(map.get(info.offset + 40 * PAGE, 1)).unwrap_err().kind(), Kind::NoMemory);
     bench.finish(maps.into_iter().map(|(_, map)| map).chain([map]).collect());
 }
 

@@ -23,14 +23,14 @@ fn the_reaper_works_below_the_watermark() {
     bench.load(info, &map, 0..37);
     let (_other, third) = bench.attached(2, 60, Temperature::Cold);
     // 37 of 63 are used: more than 40 %. They are young.
-    bench.host.run_for(Nanos(400 * MS));
+    bench.world.run_for(Nanos(400 * MS));
     let urgency = bench.table.statistics().urgency;
     assert_eq!(urgency, 10_000 - (10_000 - 37 * 10_000 / 63) * 10_000 / 6180);
     assert_eq!(bench.resident(info), 0, "a high urgency shortens the time to live");
-    bench.host.run_for(Nanos(SECOND));
+    bench.world.run_for(Nanos(SECOND));
     assert_eq!(bench.table.statistics().urgency, 0);
     bench.load(info, &map, 0..25);
-    bench.host.run_for(Nanos(100 * SECOND));
+    bench.world.run_for(Nanos(100 * SECOND));
     assert_eq!((bench.resident(info), bench.table.statistics().urgency), (25, 0), "25 of 63 are less than 40 %");
     bench.finish(vec![map, third]);
 }
@@ -49,14 +49,14 @@ fn temperatures_are_reaped_in_order() {
         bench.table.cache().tick();
         let ttl_us = bench.table.cache().pressure.get().ttl_us;
         assert!(ttl_us < 10_000);
-        let start = bench.host.now();
+        let start = bench.world.host.now();
         while bench.resident(info) == 45 {
-            bench.host.run_for(Nanos(MS));
+            bench.world.run_for(Nanos(MS));
         }
         assert_eq!(bench.resident(info), 0);
-        budget_gone.push((bench.host.now().0 - start.0) / (ttl_us * 1000));
-        bench.host.run(map.detach());
-        bench.host.run_for(Nanos(SECOND));
+        budget_gone.push((bench.world.host.now().0 - start.0) / (ttl_us * 1000));
+        bench.world.run(map.detach());
+        bench.world.run_for(Nanos(SECOND));
         assert_eq!(bench.resident(pinned_info), 10);
     }
     assert!(budget_gone[0] <= 3 && (9..=12).contains(&budget_gone[1]) && (95..=105).contains(&budget_gone[2]));
@@ -77,7 +77,7 @@ fn mblocks_are_reaped_as_a_whole() {
     let mut seen = Vec::new();
     for _ in 0..40 {
         bench.load(info, &map, 3..4);
-        bench.host.run_for(Nanos(50 * MS));
+        bench.world.run_for(Nanos(50 * MS));
         seen.push((bench.pages_of(0), bench.pages_of(1)));
     }
     assert_eq!((seen[18], seen[20]), ((45, 45), (45, 0)), "at 950 ms and at 1050 ms");
@@ -93,10 +93,10 @@ fn access_times_are_coarse() {
     let accessed = || bench.table.cache().maps.borrow()[&1].mblocks[0].accessed.get();
     let start = accessed();
     bench.load(info, &map, 0..1);
-    bench.host.run_for(Nanos(10 * MS - READ_TIME.0 - 1));
+    bench.world.run_for(Nanos(10 * MS - READ_TIME.0 - 1));
     bench.load(info, &map, 0..1);
     assert_eq!(accessed(), start);
-    bench.host.run_for(Nanos(1));
+    bench.world.run_for(Nanos(1));
     bench.load(info, &map, 0..1);
     assert_eq!(accessed().0, start.0 + 10 * MS);
     bench.finish(vec![map]);
@@ -108,8 +108,8 @@ fn pinned_pages_are_skipped() {
     let bench = bench(63);
     let (info, map) = bench.attached(1, 60, Temperature::Cold);
     bench.load(info, &map, 0..50);
-    let guard = bench.host.run(map.get(info.offset + 17 * PAGE, PAGE_BYTES)).unwrap();
-    bench.host.run_for(Nanos(SECOND));
+    let guard = bench.world.run(map.get(info.offset + 17 * PAGE, PAGE_BYTES)).unwrap();
+    bench.world.run_for(Nanos(SECOND));
     assert_eq!(bench.resident(info), 1);
     assert_eq!(guard.to_vec(), content(id(1), 17 * PAGE..18 * PAGE));
     drop(guard);
@@ -124,7 +124,7 @@ fn small_maps_are_left_alone() {
     let (info, map) = bench.attached(2, 32, Temperature::Cold);
     bench.load(small_info, &small, 0..31);
     bench.load(info, &map, 0..32);
-    bench.host.run_for(Nanos(10 * SECOND));
+    bench.world.run_for(Nanos(10 * SECOND));
     assert_eq!((bench.resident(small_info), bench.resident(info)), (31, 0));
     bench.finish(vec![map, small]);
 }
@@ -134,7 +134,7 @@ fn small_maps_are_left_alone() {
 fn a_map_is_listed_once() {
     let bench = Bench::new(64);
     let (info, first) = bench.attached(1, 4, Temperature::Warm);
-    bench.host.run_for(Nanos(7 * MS));
+    bench.world.run_for(Nanos(7 * MS));
     let second = bench.table.attach(info.offset, info.bytes).unwrap();
     let listed = || bench.table.cache().lists.lengths().iter().sum::<usize>();
     assert_eq!(listed(), 1);
@@ -147,7 +147,7 @@ fn a_map_is_listed_once() {
     // The clock spreads maps over the lists.
     let maps: Vec<_> = (10..40)
         .map(|number| {
-            bench.host.run_for(Nanos(MS + number));
+            bench.world.run_for(Nanos(MS + number));
             bench.attached(number, 1, Temperature::Warm).1
         })
         .collect();
@@ -161,9 +161,9 @@ fn misses_are_delayed_under_pressure() {
     let bench = Bench::without_reaper(64);
     let (info, map) = bench.attached(1, 40, Temperature::Warm);
     let timed = |page: u64| {
-        let before = bench.host.now();
+        let before = bench.world.host.now();
         bench.load(info, &map, page..page + 1);
-        bench.host.now().0 - before.0
+        bench.world.host.now().0 - before.0
     };
     assert_eq!(timed(0), READ_TIME.0);
     bench.table.cache().pressure.set(Pressure { urgency: 5000, ttl_us: 1000 });
@@ -171,9 +171,9 @@ fn misses_are_delayed_under_pressure() {
     assert!(delays.iter().all(|delay| (50_000..=100_000).contains(delay)), "{delays:?}");
     assert!(delays.iter().any(|delay| *delay < 70_000) && delays.iter().any(|delay| *delay > 80_000), "{delays:?}");
     assert_eq!(timed(5), 0);
-    let before = bench.host.now();
-    bench.host.run(map.get(info.offset + 30 * PAGE, 8 * PAGE_BYTES)).unwrap();
-    assert!(bench.host.now().0 - before.0 <= 100_000 + READ_TIME.0, "once for all pages of a call");
+    let before = bench.world.host.now();
+    bench.world.run(map.get(info.offset + 30 * PAGE, 8 * PAGE_BYTES)).unwrap();
+    assert!(bench.world.host.now().0 - before.0 <= 100_000 + READ_TIME.0, "once for all pages of a call");
     bench.finish(vec![map]);
 }
 
@@ -185,16 +185,16 @@ fn tunables_change_a_running_reaper() {
     let bench = Bench::with(63, &tunables);
     let (info, map) = bench.attached(1, 63, Temperature::Cold);
     bench.load(info, &map, 0..63);
-    bench.host.run_for(Nanos(100 * SECOND));
+    bench.world.run_for(Nanos(100 * SECOND));
     assert_eq!(bench.resident(info), 63);
     let mut reaper = tunables.reaper;
     reaper.set_mempct(5).unwrap();
     reaper.set_ttl_us(100).unwrap();
     reaper.set_debug(3).unwrap();
     bench.table.set_reaper(reaper);
-    bench.host.run_for(Nanos(2 * SECOND));
+    bench.world.run_for(Nanos(2 * SECOND));
     assert_eq!(bench.resident(info), 0);
-    let lines = bench.host.lines();
+    let lines = bench.world.lines();
     assert_eq!(lines[0], "reaper: 0 of 10000 free, urgency 10000, time to live 0 us");
     assert_eq!(lines[1], "reaper: cache map at 0x40000000: 63 pages of mblock 0x1101 evicted");
     assert!(lines.last().unwrap().contains("urgency 0"));
@@ -207,13 +207,13 @@ fn a_dropped_table_ends_its_workers() {
     let bench = bench(63);
     let (info, map) = bench.attached(1, 60, Temperature::Cold);
     bench.load(info, &map, 0..60);
-    let guard = bench.host.run(map.get(info.offset, 60 * PAGE_BYTES)).unwrap();
+    let guard = bench.world.run(map.get(info.offset, 60 * PAGE_BYTES)).unwrap();
     bench.table.cache().tick();
     let tasks = bench.table.cache().reaper_tasks.clone();
-    bench.host.run_for(Nanos(MS));
+    bench.world.run_for(Nanos(MS));
     assert_eq!(tasks.running(), 4);
     drop((guard, map, bench.table));
-    bench.host.run_for(Nanos(0));
+    bench.world.run_for(Nanos(0));
     assert_eq!(tasks.running(), 0);
     assert_eq!(bench.source.live_bytes.get(), 0);
 }

@@ -219,7 +219,7 @@ fn a_grown_device_is_used_when_asked_for() {
     let zones = || world.registry.get_props("mp1").unwrap().classes[0].drive.descriptor.zones;
     assert_eq!(zones(), 63);
     world.deactivate("mp1");
-    world.disk("cap").properties.borrow_mut().bytes = 100 * MIB;
+    world.disk("cap").change(|properties| properties.bytes = 100 * MIB);
     world.activate(&["cap"]).unwrap();
     assert_eq!(zones(), 63);
     world.deactivate("mp1");
@@ -239,7 +239,7 @@ fn a_cut_resize_leaves_the_old_or_the_new_size() {
         let world = World::with_two_disks();
         world.create("mp1");
         world.deactivate("mp1");
-        world.disk("cap").properties.borrow_mut().bytes = 100 * MIB;
+        world.disk("cap").change(|properties| properties.bytes = 100 * MIB);
         world.disk("cap").fail_writes_after(writes);
         let ended = world.run(world.registry.activate(&with_flags(&["cap"], true, true))).is_ok();
         let world = world.cut();
@@ -259,7 +259,7 @@ fn a_shrunken_device_is_refused() {
     let world = World::with_two_disks();
     world.create("mp1");
     world.deactivate("mp1");
-    world.disk("cap").properties.borrow_mut().bytes = 64 * MIB - 4096;
+    world.disk("cap").change(|properties| properties.bytes = 64 * MIB - 4096);
     assert_eq!(kind(world.activate(&["cap"])), Kind::Invalid);
     world.run(world.registry.activate(&forced(&["cap"]))).unwrap();
 }
@@ -276,7 +276,7 @@ fn a_changed_device_is_refused() {
         let world = World::with_two_disks();
         world.create("mp1");
         world.deactivate("mp1");
-        change(&mut world.disk("cap").properties.borrow_mut());
+        world.disk("cap").change(change);
         assert_eq!(kind(world.activate(&["cap"])), Kind::Invalid);
     }
 }

@@ -101,7 +101,7 @@ fn a_small_drive_gets_fewer_containers() {
     assert!(world.lines().iter().any(|line| line.contains("of 16 client containers")));
     drop(active);
     world.deactivate("small");
-    disk.properties.borrow_mut().bytes = 64 * MIB;
+    disk.change(|properties| properties.bytes = 64 * MIB);
     let mut again = crate::testing::world::request(&["cap"]);
     again.containers = Some(16);
     again.flags = Flags { resize: true, permit_meta_conv: true, force: false };
@@ -122,15 +122,11 @@ fn a_device_too_small_for_a_pool_is_refused() {
 fn unsuitable_devices_are_refused() {
     for unsuitable in 0..3 {
         let world = World::with_two_disks();
-        {
-            let disk = world.disk("cap");
-            let mut properties = disk.properties.borrow_mut();
-            match unsuitable {
-                0 => properties.sector_updatable = false,
-                1 => properties.kind = crate::device::DeviceType::Zoned,
-                _ => properties.sector_bytes = 1024,
-            }
-        }
+        world.disk("cap").change(|properties| match unsuitable {
+            0 => properties.sector_updatable = false,
+            1 => properties.kind = crate::device::DeviceType::Zoned,
+            _ => properties.sector_bytes = 1024,
+        });
         assert_eq!(kind(world.run(world.registry.create(&create_request("mp1")))), Kind::Invalid, "{unsuitable}");
         assert!(world.disk("cap").is_zero(0, 4096));
     }

@@ -30,8 +30,8 @@ fn a_drive_grows_under_its_objects() {
     let before = free();
     assert!(!world.run(world.registry.drives_grow("mp1")).unwrap(), "nothing has grown");
     let staging = zones(&world, MediaClass::Staging);
-    world.disk("cap").properties.borrow_mut().bytes = 164 * MIB + (64 << 10) + 4096;
-    world.disk("stg").properties.borrow_mut().bytes += 10 * MIB;
+    world.disk("cap").change(|properties| properties.bytes = 164 * MIB + (64 << 10) + 4096);
+    world.disk("stg").change(|properties| properties.bytes += 10 * MIB);
     assert!(world.run(world.registry.drives_grow("mp1")).unwrap());
     assert_eq!((zones(&world, MediaClass::Capacity), zones(&world, MediaClass::Staging)), (164, staging + 10));
     assert!(free() >= before + 104 * MIB, "{} after {before}", free());
@@ -54,7 +54,7 @@ fn a_growth_that_is_cut_off_leaves_the_old_or_the_new_size() {
     for writes in 0.. {
         let world = World::with_two_disks();
         world.create("mp1");
-        world.disk("cap").properties.borrow_mut().bytes = 100 * MIB;
+        world.disk("cap").change(|properties| properties.bytes = 100 * MIB);
         world.disk("cap").fail_writes_after(writes);
         let ended = world.run(world.registry.drives_grow("mp1")).is_ok();
         let world = world.cut();

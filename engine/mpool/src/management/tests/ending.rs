@@ -128,7 +128,7 @@ fn destruction_checks_what_it_is_given() {
     world.create("mp1");
     world.deactivate("mp1");
     assert_eq!(kind(destroy(Some("mp2"), &["cap"])), Kind::Invalid, "another name");
-    world.disk("cap").properties.borrow_mut().bytes = 32 * MIB;
+    world.disk("cap").change(|properties| properties.bytes = 32 * MIB);
     assert_eq!(kind(destroy(Some("mp1"), &["cap"])), Kind::Invalid, "it is not the drive that was recorded");
     let forced = DestroyRequest { name: None, paths: paths(&["cap"]), force: true };
     world.run(world.registry.destroy(&forced)).unwrap();
@@ -259,7 +259,7 @@ fn a_scan_sees_pools_active_and_inactive() {
     for active in [true, false] {
         let found = world.run(world.registry.scan(&all));
         assert_eq!(found[0].drive.as_ref().unwrap_err().kind(), Kind::NoPool);
-        assert_eq!(found[3].drive.as_ref().unwrap_err().kind(), Kind::NoDrive);
+        assert_eq!(found[3].drive.as_ref().unwrap_err().kind(), Kind::NotFound);
         let staging = found[1].drive.as_ref().unwrap();
         assert_eq!((staging.drive.class, staging.has_mdc0, staging.active), (MediaClass::Staging, false, active));
         let capacity = found[2].drive.as_ref().unwrap();

@@ -13,10 +13,9 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use mpool::testing::Random;
-use mpool::DeviceProperties;
-
 use super::image::{Filler, Image, ATOM, PAGE};
+use super::random::Random;
+use crate::DeviceProperties;
 
 /// What is written or discarded.
 #[derive(Debug, Clone)]
@@ -208,14 +207,23 @@ impl Disk {
         }
     }
 
+    /// Changes the content behind the disk's back.
+    pub fn poke(&mut self, at: u64, bytes: &[u8]) {
+        self.visible.write(at, bytes);
+        self.durable.write(at, bytes);
+    }
+
     /// Changes the content behind the disk's back: bits of one byte flip.
     pub fn spoil(&mut self, at: u64, bits: u8) {
         for image in [&mut self.visible, &mut self.durable] {
-            let sector = at / ATOM as u64 * ATOM as u64;
-            let mut bytes = image.bytes(sector, ATOM);
-            bytes[(at - sector) as usize] ^= bits;
-            image.write(sector, &bytes);
+            image.flip(at, bits);
         }
+    }
+
+    /// The power fails for a moment: what is not durable is lost.
+    pub fn lose_cache(&mut self) {
+        self.visible = self.durable.clone();
+        self.changes.clear();
     }
 
     /// What is visible, as an orderly end leaves it.

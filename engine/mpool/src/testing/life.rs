@@ -6,9 +6,6 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 
-use mpool::testing::Random;
-use mpool::units::Nanos;
-use mpool::{DeviceProperties, DeviceType, Level};
 use uuid::Uuid;
 
 use super::disk::{Disk, Keep};
@@ -17,6 +14,9 @@ use super::faults::Faults;
 use super::host::SimHost;
 use super::image::Image;
 use super::machine::{Counts, Machine, Moment, Order};
+use super::random::Random;
+use crate::units::Nanos;
+use crate::{DeviceProperties, DeviceType, Level};
 
 /// What a life begins with.
 #[derive(Debug, Clone)]
@@ -108,8 +108,8 @@ impl Birth {
                 *result.borrow_mut() = Some(ended);
             })
         };
-        let mut executor = Executor::new(Rc::clone(&machine), nursery, main);
-        let stop = executor.run();
+        let mut executor = Executor::new(Rc::clone(&machine), nursery);
+        let stop = executor.run(main);
         executor.drop_tasks();
         let mut machine = machine.borrow_mut();
         if let Stop::Stuck(what) = stop {

@@ -2,8 +2,8 @@
 
 //! What goes wrong in one life of a machine besides its end.
 
-use mpool::testing::Random;
-use mpool::DeviceError;
+use super::random::Random;
+use crate::DeviceError;
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,16 +7,18 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures::future::LocalBoxFuture;
-use mpool::units::Nanos;
 
 use super::host::Nursery;
 use super::machine::Machine;
+use crate::units::Nanos;
 
 /// Polls and operations after which a life is taken for endless.
 const MOST_STEPS: u64 = 20_000_000;
@@ -41,6 +43,14 @@ struct TaskWaker {
     task: usize,
     queued: AtomicBool,
     ready: Ready,
+}
+
+impl TaskWaker {
+    fn new(task: usize, ready: &Ready) -> Arc<TaskWaker> {
+        let waker = Arc::new(TaskWaker { task, queued: AtomicBool::new(false), ready: Arc::clone(ready) });
+        Arc::clone(&waker).wake();
+        waker
+    }
 }
 
 impl Wake for TaskWaker {
@@ -74,23 +84,45 @@ impl fmt::Debug for Executor {
 }
 
 impl Executor {
-    /// An executor whose first task is `main`.
+    /// An executor without tasks.
     #[must_use]
-    pub fn new(machine: Rc<RefCell<Machine>>, nursery: Nursery, main: LocalBoxFuture<'static, ()>) -> Executor {
-        let mut executor = Executor { machine, nursery, tasks: Vec::new(), ready: Ready::default(), steps: 0 };
-        executor.adopt(main);
-        executor
+    pub fn new(machine: Rc<RefCell<Machine>>, nursery: Nursery) -> Executor {
+        Executor { machine, nursery, tasks: Vec::new(), ready: Ready::default(), steps: 0 }
     }
 
     fn adopt(&mut self, future: LocalBoxFuture<'static, ()>) {
-        let (task, ready) = (self.tasks.len(), Arc::clone(&self.ready));
-        let waker = Arc::new(TaskWaker { task, queued: AtomicBool::new(false), ready });
-        Arc::clone(&waker).wake();
+        let waker = TaskWaker::new(self.tasks.len(), &self.ready);
         self.tasks.push(Task { future: Some(future), waker });
     }
 
-    /// Runs until the first task has ended, the power is cut, or nothing happens any more.
-    pub fn run(&mut self) -> Stop {
+    /// Runs `future` and the tasks until it ends.
+    ///
+    /// # Panics
+    /// It waits, but nothing happens any more.
+    pub fn drive<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let (mut future, woken) = (pin!(future), Ready::default());
+        let own = TaskWaker::new(0, &woken);
+        loop {
+            if woken.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some() {
+                own.queued.store(false, Ordering::Relaxed);
+                let waker = Waker::from(Arc::clone(&own));
+                if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    return value;
+                }
+            } else if !self.run_ready() {
+                assert!(self.machine.borrow_mut().act(), "nothing will ever happen");
+            }
+        }
+    }
+
+    /// Runs tasks until none can run.
+    pub fn settle(&mut self) {
+        while self.run_ready() {}
+    }
+
+    /// Runs the task `main`, and all others, until it has ended, the power is cut, or nothing happens any more.
+    pub fn run(&mut self, main: LocalBoxFuture<'static, ()>) -> Stop {
+        self.adopt(main);
         let mut last_progress = (0, Nanos(0));
         while self.tasks[0].future.is_some() {
             self.steps += 1;
@@ -128,10 +160,7 @@ impl Executor {
         let task = {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
             let mut machine = self.machine.borrow_mut();
-            if ready.is_empty() || (machine.is_busy() && machine.random.chance(100)) {
-                return false;
-            }
-            let chosen = machine.random.index(ready.len());
+            let Some(chosen) = machine.choose_task(ready.len()) else { return false };
             ready.remove(chosen)
         };
         let Task { future, waker } = &mut self.tasks[task];

@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use futures::channel::oneshot;
-use mpool::device::Ended;
-use mpool::units::Nanos;
-use mpool::{DeviceError, IoBuf};
 
 use super::disk::{Change, Content};
+use crate::device::Ended;
+use crate::units::Nanos;
+use crate::{DeviceError, IoBuf};
 
 /// What an operation does.
 #[derive(Debug, Clone)]

@@ -6,19 +6,29 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+use crate::device::{pieces, Ended, PlainMemory, Transfer};
+use crate::{Device, DeviceError, DeviceProperties, IoBuf};
 use async_trait::async_trait;
-use mpool::device::{pieces, Ended, PlainMemory, Transfer};
-use mpool::{Device, DeviceError, DeviceProperties, IoBuf};
 
 use super::disk::{Change, Content, Disk};
 use super::machine::Machine;
 use super::operation::{command_end, transfer_end, Action, Call};
+use super::script::{Op, Script, What};
+
+/// Where a disk is plugged in.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// Somebody has opened it.
+    pub in_use: Cell<bool>,
+    /// What a test says of it.
+    pub script: Rc<Script>,
+}
 
 /// An open disk. While it lives, nobody else can open it.
 pub struct SimDevice {
     machine: Rc<RefCell<Machine>>,
     disk: usize,
-    in_use: Rc<Cell<bool>>,
+    slot: Rc<Slot>,
 }
 
 impl fmt::Debug for SimDevice {
@@ -29,16 +39,15 @@ impl fmt::Debug for SimDevice {
 
 impl Drop for SimDevice {
     fn drop(&mut self) {
-        self.in_use.set(false);
+        self.slot.in_use.set(false);
     }
 }
 
 impl SimDevice {
     /// Opens a disk; none when it is in use.
-    #[must_use]
-    pub fn open(machine: &Rc<RefCell<Machine>>, disk: usize, in_use: &Rc<Cell<bool>>) -> Option<SimDevice> {
-        let (machine, free) = (Rc::clone(machine), !in_use.replace(true));
-        free.then(|| SimDevice { machine, disk, in_use: Rc::clone(in_use) })
+    pub(super) fn open(machine: &Rc<RefCell<Machine>>, disk: usize, slot: &Rc<Slot>) -> Option<SimDevice> {
+        let (machine, free) = (Rc::clone(machine), !slot.in_use.replace(true));
+        free.then(|| SimDevice { machine, disk, slot: Rc::clone(slot) })
     }
 
     /// Begins the pieces of a transfer.
@@ -85,6 +94,7 @@ impl Device for SimDevice {
     }
 
     fn allocate(&self, bytes: usize) -> Result<IoBuf, DeviceError> {
+        self.slot.script.allocate()?;
         if self.machine.borrow_mut().is_out_of_memory() {
             return Err(DeviceError::NoMemory);
         }
@@ -92,7 +102,11 @@ impl Device for SimDevice {
     }
 
     async fn read(&self, transfer: Transfer) -> Ended {
-        self.run(transfer, |at, _, range, _| Action::Read { at, range }).await
+        let op = Op { what: What::Read, at: transfer.at, bytes: transfer.range.len() as u64 };
+        match self.slot.script.begin(op).await {
+            Ok(_in_flight) => self.run(transfer, |at, _, range, _| Action::Read { at, range }).await,
+            Err(error) => (transfer.buf, Err(error)),
+        }
     }
 
     async fn write(&self, transfer: Transfer, fua: bool) -> Ended {
@@ -100,6 +114,12 @@ impl Device for SimDevice {
             self.machine.borrow_mut().misused("FUA on a disk that has none".to_owned());
             return (transfer.buf, Err(DeviceError::Invalid));
         }
+        let what = if fua { What::ForcedWrite } else { What::Write };
+        let op = Op { what, at: transfer.at, bytes: transfer.range.len() as u64 };
+        let _in_flight = match self.slot.script.begin(op).await {
+            Ok(in_flight) => in_flight,
+            Err(error) => return (transfer.buf, Err(error)),
+        };
         self.run(transfer, |at, bytes, range, number| {
             Action::Change(Change::new(number, at, Content::Data(bytes[range].into()), fua))
         })
@@ -107,6 +127,7 @@ impl Device for SimDevice {
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
+        let _in_flight = self.slot.script.begin(Op { what: What::Flush, at: 0, bytes: 0 }).await?;
         let waiting = {
             let mut machine = self.machine.borrow_mut();
             let began = machine.disks.get(self.disk).map_or(0, Disk::begin_flush);
@@ -118,6 +139,7 @@ impl Device for SimDevice {
     }
 
     async fn unmap(&self, at: u64, bytes: u64) -> Result<(), DeviceError> {
+        let _in_flight = self.slot.script.begin(Op { what: What::Discard, at, bytes }).await?;
         let properties = self.properties();
         let waiting = {
             let mut machine = self.machine.borrow_mut();

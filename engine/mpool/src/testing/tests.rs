@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use crate::device::{PlainMemory, Transfer};
+use crate::units::Nanos;
+use crate::{Device, DeviceError, DeviceProperties, Host, IoBuf, Kind};
 use futures::future::join_all;
-use mpool::device::{PlainMemory, Transfer};
-use mpool::units::Nanos;
-use mpool::{Device, DeviceError, DeviceProperties, Host, IoBuf, Kind};
 
 use super::disk::Keep;
 use super::faults::Failure;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use mpool::testing::mix;
+use super::random::mix;
 
 /// Bytes in a sector that is written or lost as a whole.
 pub const ATOM: usize = 512;
@@ -83,13 +83,14 @@ fn fill_garbage(seed: u64, at: u64, target: &mut [u8]) {
 /// The content of a disk of any size.
 #[derive(Clone)]
 pub struct Image {
-    seed: u64,
+    /// What was never written.
+    blank: Page,
     chunks: BTreeMap<u64, Rc<[Page; CHUNK]>>,
 }
 
 impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Image of seed {:#x} with {} chunks", self.seed, self.chunks.len())
+        write!(f, "Image with {} chunks", self.chunks.len())
     }
 }
 
@@ -97,7 +98,13 @@ impl Image {
     /// A disk that was never written. Where it is read it shows garbage of `seed`.
     #[must_use]
     pub const fn unwritten(seed: u64) -> Image {
-        Image { seed, chunks: BTreeMap::new() }
+        Image { blank: Page::Garbage(seed), chunks: BTreeMap::new() }
+    }
+
+    /// A disk full of zeros.
+    #[must_use]
+    pub const fn zeros() -> Image {
+        Image { blank: Page::Zeros, chunks: BTreeMap::new() }
     }
 
     /// Reads from `at`, a multiple of [`ATOM`].
@@ -105,11 +112,21 @@ impl Image {
         let mut done = 0;
         for (page, range) in pages(at, target.len() as u64) {
             let part = &mut target[done..done + range.len()];
-            match self.chunks.get(&(page / CHUNK as u64)) {
-                Some(chunk) => chunk[(page % CHUNK as u64) as usize].read(page, range.start, part),
-                None => Page::Garbage(self.seed).read(page, range.start, part),
-            }
+            self.page(page).read(page, range.start, part);
             done += range.len();
+        }
+    }
+
+    fn page(&self, page: u64) -> &Page {
+        self.chunks.get(&(page / CHUNK as u64)).map_or(&self.blank, |chunk| &chunk[(page % CHUNK as u64) as usize])
+    }
+
+    /// A page, if any of it was written.
+    #[must_use]
+    pub fn written_page(&self, page: u64) -> Option<&[u8; PAGE]> {
+        match self.page(page) {
+            Page::Data(bytes) => Some(bytes),
+            Page::Garbage(_) | Page::Zeros => None,
         }
     }
 
@@ -129,6 +146,11 @@ impl Image {
             done += range.len();
             self.data(page)[range].copy_from_slice(part);
         }
+    }
+
+    /// Flips bits of one byte.
+    pub fn flip(&mut self, at: u64, bits: u8) {
+        self.data(at / PAGE as u64)[(at % PAGE as u64) as usize] ^= bits;
     }
 
     /// Discards from `at` on.
@@ -152,8 +174,8 @@ impl Image {
     }
 
     fn slot(&mut self, page: u64) -> &mut Page {
-        let seed = self.seed;
-        let fresh = || Rc::new(std::array::from_fn(|_| Page::Garbage(seed)));
+        let blank = &self.blank;
+        let fresh = || Rc::new(std::array::from_fn(|_| blank.clone()));
         let chunk = self.chunks.entry(page / CHUNK as u64).or_insert_with(fresh);
         &mut Rc::make_mut(chunk)[(page % CHUNK as u64) as usize]
     }

@@ -10,14 +10,16 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::Waker;
 
-use mpool::testing::Random;
-use mpool::units::Nanos;
-use mpool::{DeviceError, Level};
-
 use super::disk::{Change, Content, Disk, Fate, Keep};
 use super::faults::{Failure, Faults};
 use super::image::{Filler, Image};
 use super::operation::{Action, Call, Operation};
+use super::random::Random;
+use crate::units::Nanos;
+use crate::{DeviceError, Level};
+
+/// What an operation of a calm machine takes, in nanoseconds.
+const MOMENT: u64 = 1000;
 
 /// When the power is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +85,12 @@ pub struct Machine {
     pub misuse: Option<String>,
     /// True when the power is off.
     pub off: bool,
+    /// For directed tests: tasks run in turn, time passes only while all wait, and each operation takes as long.
+    pub calm: bool,
     /// Chance.
     pub random: Random,
+    /// Sleepers so far.
+    arrivals: u64,
     operations: Vec<Operation>,
     faults: Faults,
     /// What has failed for good: disk, bytes, and whether they cannot be read (or else written).
@@ -106,7 +112,9 @@ impl Machine {
             counts: Counts::default(),
             misuse: None,
             off: false,
+            calm: false,
             random: Random::stream(seed, 0x6d61),
+            arrivals: 0,
             operations: Vec::new(),
             faults,
             bad: None,
@@ -150,6 +158,25 @@ impl Machine {
         self.counts.operations
     }
 
+    /// Where a sleeper stands among those that wake at the same time.
+    pub(super) fn order_of_sleeper(&mut self) -> u64 {
+        self.arrivals += 1;
+        if self.calm {
+            self.arrivals
+        } else {
+            self.random.draw()
+        }
+    }
+
+    /// Which of `count` tasks that are ready runs next; none when an operation goes first.
+    pub(super) fn choose_task(&mut self, count: usize) -> Option<usize> {
+        if count == 0 || self.calm {
+            return (count > 0).then_some(0);
+        }
+        let operation_first = self.is_busy() && self.random.chance(100);
+        (!operation_first).then(|| self.random.index(count))
+    }
+
     /// What a discard on this machine leaves; drawn anew for each.
     pub fn draw_filler(&mut self) -> Filler {
         let seed = self.random.draw();
@@ -169,7 +196,7 @@ impl Machine {
         }
         self.trace(|| format!("operation {number} begins: {} {action}", self.disks[disk].properties.name));
         self.check_overlap(disk, &action);
-        let delay = self.faults.delay(&mut self.random);
+        let delay = if self.calm { MOMENT } else { self.faults.delay(&mut self.random) };
         let not_before = Nanos(self.now.0 + delay);
         self.operations.push(Operation { number, disk, action, call, outcome: None, not_before });
         self.off |= self.cut == Some(Moment::Begun(number));
@@ -199,7 +226,7 @@ impl Machine {
 
     /// Lets an operation take effect or end, or else the next sleeper wake. False when there is neither.
     pub fn act(&mut self) -> bool {
-        self.now.0 += 1 + self.random.below(20_000);
+        self.now.0 += if self.calm { 1 } else { 1 + self.random.below(20_000) };
         if self.wake() {
             return true;
         }
