@@ -31,6 +31,8 @@ pub mod statistics;
 pub mod swapper;
 #[cfg(test)]
 mod test_device;
+#[cfg(test)]
+mod test_media;
 mod timers;
 pub mod units;
 pub mod volume;

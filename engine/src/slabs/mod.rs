@@ -95,8 +95,6 @@ mod statistics;
 mod summary_update;
 mod tail_block;
 #[cfg(test)]
-mod test_media;
-#[cfg(test)]
 mod test_zone;
 mod thresholds;
 mod updates;

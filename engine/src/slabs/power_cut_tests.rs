@@ -11,8 +11,7 @@ use std::collections::{HashMap, HashSet};
 use mpool::testing::Random;
 
 use super::event::{Applied, PhysicalEvent, Requester, Source};
-use super::test_media::Areas;
-use super::test_zone::{Setup, TestZone, NONCE};
+use super::test_zone::{Areas, Setup, TestZone, NONCE};
 use super::ReadLock;
 use crate::env::Direction;
 use crate::format::area::AreaLayout;
@@ -360,7 +359,7 @@ impl Campaign {
         self.zone.settle();
         self.take_news();
         assert!(self.zone.is_clean());
-        assert_eq!(self.zone.media.under_way(), 0);
+        assert_eq!(self.zone.media.pending(), 0);
         let areas = self.zone.media.durable.clone();
         let saved = self.check(&areas);
         for (number, slab) in self.slabs.iter().enumerate() {

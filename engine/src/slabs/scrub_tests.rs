@@ -5,8 +5,7 @@
 use mpool::units::Nanos;
 
 use super::event::{PhysicalEvent, Requester, Source};
-use super::test_media::{Address, Areas};
-use super::test_zone::{Setup, TestZone, DATA, NONCE, VIO};
+use super::test_zone::{Address, Areas, Setup, TestZone, DATA, NONCE, VIO};
 use super::ReadLock;
 use crate::env::{Direction, ReadOnlyReason};
 use crate::format::area::{AreaBlock, AreaLayout};

@@ -4,8 +4,7 @@
 
 use super::event::{Applied, PhysicalEvent, Source};
 use super::layout::{BlockIndex, SlabIndex};
-use super::test_media::Address;
-use super::test_zone::{Setup, TestZone, DATA, VIO};
+use super::test_zone::{Address, Setup, TestZone, DATA, VIO};
 use super::{PhysicalError, MIN_METADATA_BUFS};
 use crate::env::{Direction, ReadOnlyReason};
 use crate::error::RequestError;
@@ -227,7 +226,7 @@ fn commit_requests_wait_for_their_journal_only() {
     zone.zone.commit_journals(ShardId(2), Point::new(10, 0));
     zone.settle();
     assert_eq!(zone.take_events(), [committed(2, 10)]);
-    assert_eq!(zone.media.under_way(), 1, "the block was closed");
+    assert_eq!(zone.media.pending(), 1, "the block was closed");
     zone.release_transfers();
     zone.settle();
     assert_eq!(zone.take_events(), [committed(1, 10)]);

@@ -8,14 +8,20 @@ use mpool::testing::Random;
 use mpool::units::Nanos;
 
 use super::event::{Applied, PhysicalEvent, Requester, Source};
-use super::test_media::{Areas, TestMedia};
 use super::{PbnLocks, PhysicalConfig, PhysicalError, PhysicalZone, ReserveConfig};
 use crate::format::journal_record::Point;
 use crate::format::slab_summary::SlabSummary;
 use crate::format::Geometry;
 use crate::io::{MetadataIo, MetadataOwner};
 use crate::message::{Allocation, Claim, MemberRef, VioRef};
+use crate::test_media::{Content, TestMedia};
 use crate::units::{Block, Pbn, ShardId, BLOCK_SIZE};
+
+/// A block of some slab's area.
+pub(super) type Address = (u64, u32);
+
+/// The content of media.
+pub(super) type Areas = Content<Address>;
 
 /// The nonce of test volumes.
 pub(super) const NONCE: u64 = 7;
@@ -111,7 +117,7 @@ impl Setup {
 /// A zone, its media, and the journal that its updates come from.
 pub(super) struct TestZone {
     pub zone: PhysicalZone<u32>,
-    pub media: TestMedia,
+    pub media: TestMedia<Address>,
     pub io: MetadataIo<u32>,
     pub random: Random,
     next_entry: u64,

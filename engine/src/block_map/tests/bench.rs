@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mpool::testing::Random;
 use mpool::units::Nanos;
 
-use super::world::{At, World, NONCE};
+use super::world::{roots, At, World, NONCE};
 use crate::block_map::page_memory::Entries;
 use crate::block_map::{BlockMap, EraInput, Fetch, Frame, Leaving, MapConfig, MapEvent, Purpose};
 use crate::env::ReadOnlyReason;
@@ -15,7 +15,8 @@ use crate::error::RequestError;
 use crate::format::map_page::{self, PageName};
 use crate::format::{Geometry, Mapped, Mapping, PageId, MAX_LOGICAL_BLOCKS};
 use crate::io::{MetadataIo, MetadataOwner};
-use crate::units::{Block, Blocks, Lbn, Pbn};
+use crate::test_media::Content;
+use crate::units::{Blocks, Lbn, Pbn};
 
 pub const FIRST_PBN: u64 = 256;
 
@@ -94,7 +95,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(pages: usize, users: usize, bufs: usize, volatile_cache: bool) -> Bench {
-        Bench::with_world(pages, users, bufs, volatile_cache, World::new(bufs, volatile_cache))
+        Bench::with_world(pages, users, bufs, volatile_cache, World::new(bufs, roots(), volatile_cache))
     }
 
     fn with_world(pages: usize, users: usize, bufs: usize, volatile_cache: bool, world: World) -> Bench {
@@ -123,8 +124,7 @@ impl Bench {
     /// The same device with another map that has an empty cache.
     pub fn restart(self, pages: usize, users: usize, bufs: usize) -> Bench {
         let volatile_cache = self.io.volatile_cache();
-        let mut world = World::new(bufs, volatile_cache);
-        world.durable = self.world.durable;
+        let world = World::new(bufs, self.world.durable, volatile_cache);
         let mut next = Bench::with_world(pages, users, bufs, volatile_cache, world);
         (next.model, next.next_pbn, next.free) = (self.model, self.next_pbn, self.free);
         next
@@ -337,7 +337,7 @@ impl Bench {
             Record::Page(page, _) | Record::Gone(page) => Some((page, at)),
             Record::Remap(..) => None,
         });
-        let mut replay = Replay { blocks: self.world.after_cut(rng), turns: turns.collect(), pages: BTreeMap::new() };
+        let mut replay = Replay { blocks: self.world.cut(rng), turns: turns.collect(), pages: BTreeMap::new() };
         for (at, record) in records() {
             replay.apply(at, *record);
         }
@@ -358,7 +358,7 @@ impl Bench {
 
 /// What recovery makes of a device and a journal.
 struct Replay {
-    blocks: BTreeMap<At, Block>,
+    blocks: Content<At>,
     /// The last record by which each page was made, or went: what is before that does not count.
     turns: BTreeMap<PageId, usize>,
     pages: BTreeMap<PageId, Entries>,

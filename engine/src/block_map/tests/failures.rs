@@ -120,9 +120,12 @@ fn reads_go_on_when_every_page_is_dirty() {
     for page in 0..PAGES {
         let Some(_) = bench.users.iter().position(Option::is_none) else { break };
         bench.begin(Op::Write(Lbn(page * 504), data(page + 1000)));
-        while bench.advance() | bench.commit() | (bench.world.pending() > bench.world.pending_writes()) {
-            while bench.world.pending() > bench.world.pending_writes() {
-                let read = bench.world.first_read();
+        while bench.advance()
+            | bench.commit()
+            | (bench.world.pending() > bench.world.pending_in(Direction::Write).count())
+        {
+            while bench.world.pending() > bench.world.pending_in(Direction::Write).count() {
+                let read = bench.world.pending_in(Direction::Read).next().expect("a read");
                 bench.complete(read);
             }
         }

@@ -6,6 +6,7 @@ use mpool::testing::Random;
 
 use super::bench::{data, Bench, Op};
 use crate::block_map::EraInput;
+use crate::env::Direction;
 use crate::format::Mapping;
 use crate::units::Lbn;
 
@@ -41,7 +42,7 @@ fn a_page_waits_for_its_image() {
         bench.run(Op::Write(Lbn(0), data(1)));
         bench.map.begin_save();
         bench.advance();
-        assert!(bench.world.pending_writes() > 0);
+        assert!(bench.world.pending_in(Direction::Write).count() > 0);
         bench.begin(Op::Discard(Lbn(0)));
         while !bench.holding.is_empty() {
             bench.let_go(0);

@@ -7,6 +7,7 @@ use mpool::testing::Random;
 use super::bench::{data, Bench, Op};
 use super::world::At;
 use crate::block_map::EraInput;
+use crate::env::Direction;
 use crate::units::Lbn;
 
 /// vdo-98: pages that are changed all the time are each written at least once in an era, and not much more often; the
@@ -69,8 +70,8 @@ fn a_batch_of_pages_has_one_flush() {
     assert_eq!(pages, 240 + 60 * 3, "leaves, and three levels above them in 60 trees");
     bench.map.begin_save();
     bench.advance();
-    while bench.world.pending_writes() > 0 {
-        let write = bench.world.first_write();
+    while bench.world.pending_in(Direction::Write).count() > 0 {
+        let write = bench.world.pending_in(Direction::Write).next().expect("a write");
         bench.complete(write);
     }
     assert_eq!(bench.map.oldest_need(), Some(0), "written, but not flushed");
@@ -94,14 +95,14 @@ fn a_page_can_change_while_it_is_written() {
         let first = bench.journal.len() as u64 - 1;
         bench.era = EraInput { write_before: first + 1 };
         bench.advance();
-        assert_eq!(bench.world.pending_writes(), 1);
+        assert_eq!(bench.world.pending_in(Direction::Write).count(), 1);
         bench.begin(Op::Write(Lbn(2), data(3)));
         assert!(bench.commit());
         assert_eq!(bench.map.statistics().dirty_pages, 0);
         assert_eq!(bench.map.statistics().outgoing_pages, 1);
         bench.era = EraInput { write_before: first + 2 };
         bench.advance();
-        assert_eq!(bench.world.pending_writes(), 1, "one image of a page at a time");
+        assert_eq!(bench.world.pending_in(Direction::Write).count(), 1, "one image of a page at a time");
         assert_eq!(bench.map.oldest_need(), Some(first));
         bench.era = EraInput { write_before: 0 };
         bench.settle();
