@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A load that knows afterwards what must be there, whatever became of the target.
+//! A load that knows afterwards what must be there, whatever happened to the target.
 //!
 //! [`Load`] writes through an initiator of [`crate::nvme_tcp`] and keeps in a [`Model`] what each part of the
-//! namespace may hold: the last content that was acknowledged, and those of the requests that were never answered. It
-//! goes on from one life of the target to the next; [`Load::verify`] reads the whole namespace and compares.
+//! namespace may hold: the last content that was acknowledged, and the contents of requests that were never answered. It
+//! continues from one life of the target to the next; [`Load::verify`] reads the whole namespace and compares.
 //!
-//! All choices come from a seed. What is under way when the target dies does not: that is up to the machine.
+//! All choices come from a seed, except for what is in flight when the target dies.
 
 mod content;
 mod fault;

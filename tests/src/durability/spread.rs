@@ -2,8 +2,8 @@
 
 //! Where in a namespace data goes: everywhere, or in parts of 128 KiB with room between them.
 //!
-//! With room between, little data touches many pages of a block map. The room is never written, but it is given back
-//! and zeroed together with what lies around it.
+//! With room between, little data touches many pages of a block map. The room is never written, but deallocated and zeroed
+//! together with its surroundings.
 
 use std::ops::Range;
 

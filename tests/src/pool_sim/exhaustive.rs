@@ -2,10 +2,10 @@
 
 //! One script, cut at every I/O, or failed at every I/O.
 //!
-//! The script is run once to the end, to count its operations. Then for each operation a machine with the disks that
-//! the preparation left runs it again and loses power there: when the operation begins, in its middle, when it has
-//! ended. The next life activates the pool and compares it with the model, in half of the cases after another cut
-//! during the recovery; it uses the pool, and a last life compares once more.
+//! The script is run once to the end, to count its operations. Then it is run again for each operation, from the disks
+//! that the preparation left, and the power is cut there: when the operation begins, in its middle, when it has ended. The
+//! next life activates the pool and compares it with the model, in half of the cases after another cut during recovery; it
+//! uses the pool, and a last life compares once more.
 
 use std::cell::RefCell;
 use std::rc::Rc;

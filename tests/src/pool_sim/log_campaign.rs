@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Logs alone: many lives of one log on a virtual disk, each ended by a power cut or by an orderly close, held against
+//! Logs alone: many lives of one log on a virtual disk, each ended by a power cut or an orderly close, compared with
 //! [`super::log_model`].
 //!
 //! In each life the log is opened and read, then used by one user or by several at once: appends of all sizes, synced
-//! or not, reading, erasing, closing and opening. Whoever erases logs the new generation elsewhere first, which is a
-//! value here. Some lives have devices that fail.
+//! or not, reading, erasing, closing and opening. The new generation of an erased log is recorded elsewhere before the
+//! erasure; here a value stands for that record. Some lives have devices that fail.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

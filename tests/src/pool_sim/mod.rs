@@ -2,8 +2,8 @@
 
 //! Campaigns of the media pool on the virtual machine of [`mpool::testing`], whose power can be cut at any moment.
 //!
-//! A [`session`] calls a pool and keeps a [`pool_model`] of what must be there; [`revive`] compares both at the begin of
-//! the next life. [`lives`], [`exhaustive`], [`twins`] and [`log_campaign`] are the campaigns.
+//! A [`session`] calls a pool and keeps a [`pool_model`] of what must be there; [`revive`] compares the two in the next
+//! life. [`lives`], [`exhaustive`], [`twins`] and [`log_campaign`] are the campaigns.
 
 pub mod campaign;
 pub mod exhaustive;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Short scripts, each about one operation, that are cut at every one of their I/Os.
+//! Short scripts, each about one operation, to be cut at every one of their I/Os.
 //!
-//! A script begins with what its preparation left, runs in one life from activation on, and leaves or not. Whatever a
-//! device that fails by plan prevents ends it early.
+//! A script begins with what its preparation left, and runs in one life from the activation on. A device that fails by
+//! plan ends it early.
 
 use std::rc::Rc;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! An active pool in use: every call is told to the model before it begins and after it has ended.
+//! An active pool in use: the model hears of every call before it begins and after it has ended.
 //!
 //! A call returns what it yields, nothing when it was refused for a good reason (no space; a device that fails by
 //! plan), and an error when the refusal or the outcome has no excuse.

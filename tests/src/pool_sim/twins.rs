@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A pool and a copy of its disks on one machine: the copy is imported, with power cuts at random moments, beside
-//! the original. Both are then what they were, and have nothing in common but their content.
+//! A pool and a copy of its disks on one machine: the copy is imported beside the original, with power cuts at random
+//! moments. Afterwards both are what they were, and share nothing but their content.
 
 use std::cell::RefCell;
 use std::rc::Rc;

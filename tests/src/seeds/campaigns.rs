@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the programs and tests share that run campaigns: several kinds of seeds, each with a name and a purpose.
+//! What programs and tests that run campaigns share: several kinds of seeds, each with a name and a purpose.
 //!
 //! A set of campaigns is one type. A program calls [`run_program`] with it, a test [`run_all`].
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What lies under the shards of a simulation: the bdevs, as far as the world and its scheduler see them.
+//! The bdevs below the shards of a simulation, as the world and its scheduler see them.
 //!
-//! [`super::disk::Disk`] keeps everything in memory and lets the scheduler decide when a transfer takes effect;
+//! [`super::disk::Disk`] keeps everything in memory, and the scheduler decides when a transfer takes effect;
 //! [`crate::volume_sim::machine_base::MachineBase`] hands transfers to a virtual machine whose power can be cut.
 
 use std::fmt;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The history of the index as a host would keep it: sections in chapters, in memory, slow and not to be relied upon.
+//! The history of the index as a host keeps it: sections in chapters, in memory, slow and unreliable.
 //!
-//! Sections are written one by one; a chapter with enough of them is closed, or lost. Of more chapters than the window
-//! holds the oldest is forgotten. A read takes its time, and may fail, or bring something else than the section. When a
-//! volume is loaded again without an image of its index, every section is given to all shards, newest chapter first.
-//! None of this may make a difference to what clients see.
+//! Sections are written one by one; a chapter with enough of them is closed, or lost. When there are more chapters than
+//! the window holds, the oldest is forgotten. A read takes time, and may fail or return something else. When a volume is
+//! loaded without an image of its index, every shard gets every section, newest chapter first. None of this may change
+//! what clients see.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Clients' requests, cut into pieces as a bdev module cuts them, and what is known of each piece.
+//! Clients' requests, split into pieces as a bdev module splits them, and what is known of each piece.
 //!
-//! Each piece is a client of its own to the engine, so that its one answer can be told from another piece's. A handle
-//! carries a generation: an answer to a piece that is over is never taken for one to its successor.
+//! Each piece is a client of its own to the engine, so that every answer can be told from the others. A handle carries a
+//! generation: an answer to a piece that has ended is never taken for an answer to its successor.
 
 use engine::format::Geometry;
 use engine::request::{Operation, Piece};

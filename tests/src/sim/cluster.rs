@@ -2,7 +2,7 @@
 
 //! The shards of one volume on virtual reactors, in one thread, driven event by event.
 //!
-//! Who drives decides what happens next: [`super::schedule`] draws it from the seed, a test holds back what it likes
+//! The driver decides what happens next: [`super::schedule`] draws it from the seed; a test holds back what it likes
 //! and lets [`Cluster::settle`] do the rest. Between two events no shard runs.
 
 mod index;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What blocks contain: each 512-byte sector spells out one number, its token.
+//! The content of blocks: each 512-byte sector spells out one number, its token.
 //!
-//! The model then compares tokens instead of bytes, yet every byte counts: a sector that spells no token exactly is
-//! garbage. Token 0 is a sector of zeros. Any other token stands in the first and the last eight bytes of the sector.
-//! Of many values the bytes between are the same for all tokens, so two blocks can differ in little and only a full
-//! compare tells. Sectors of other values are random in part, or throughout, as the value says: some blocks compress to a
-//! tenth, others to a half, and some do not. Those of 64 bytes of noise and those of 360 just fill up a block together.
+//! The model compares tokens instead of bytes, yet every byte counts: a sector that does not spell a token exactly is
+//! garbage. Token 0 is a sector of zeros. Any other token is the first and the last eight bytes of the sector. For many
+//! values the bytes between are the same for all tokens, so that two blocks can differ in little, and only a full compare
+//! tells them apart. For other values some or all of these bytes are noise: some blocks compress to a tenth, others to a
+//! half, some not at all. Blocks with 64 and with 360 bytes of noise a sector fill a compressed block together.
 
 use engine::{Block, BLOCK_SIZE, SECTOR_SIZE};
 use mpool::testing::mix;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What happened in a run, in numbers: to requests, and on the base bdevs. [`super::faults`] counts what went wrong.
+//! Counts of a run: requests, and transfers on the base bdevs. [`super::faults`] counts what went wrong.
 
 /// Requests, messages and their outcome.
 #[derive(Debug, Clone, Copy, Default)]

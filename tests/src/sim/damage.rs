@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Wrong blocks: what a disk stores, or returns, instead of what it was given, without saying so.
+//! Wrong blocks: a disk stores or returns something else than it was given, without saying so.
 //!
-//! [`History`] knows what each block of data was last given, and what before, so that a damage can be an older
-//! content or another block's, and so that it can be told whether a block that is read is wrong.
+//! [`History`] keeps the present and the former content of each block of data. Damage can then be an older content or
+//! another block's, and a wrong block can be recognised.
 
 use std::collections::BTreeMap;
 

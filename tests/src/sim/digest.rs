@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! A digest of all events of a run, by which two runs are compared without keeping either.
+//! A digest of all events of a run: two runs are compared by it, and neither is kept.
 
 use engine::Place;
 use mpool::testing::mix;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! For directed tests: a cluster that takes requests one by one, while the test holds back what it wants.
+//! For directed tests: a cluster that takes requests one by one, while the test holds back transfers and messages.
 
 use engine::request::Operation;
 use engine::{Message, RequestError, SectionAt, ShardId};

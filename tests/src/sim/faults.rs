@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What goes wrong with the virtual disk, and who may complain about it.
+//! What goes wrong with the virtual disk, and which requests may fail because of it.
 //!
-//! Faults are drawn from the seed, or scripted by a test. Each fault that can make a request fail is noted, and each
-//! request that fails must name its cause: an unused fault of a fitting kind that happened while the request was in the
-//! shard. So an error that comes out of nothing, or that two requests report for one fault, is noticed.
+//! Faults are drawn from the seed, or scripted by a test. Each fault that can fail a request is noted, and each request
+//! that fails must name its cause: an unused fault of a fitting kind, from the time that the request was in the shard.
+//! That catches an error without a cause, and one fault that two requests report.
 
 use engine::{Direction, Pbn, Place};
 use mpool::testing::{mix, Random};

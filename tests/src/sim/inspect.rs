@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What a volume that was saved has on its media, worked out apart from the engine's own check: the trees of the block
-//! map are walked, references recounted, and the counts on media compared.
+//! What a saved volume has on its media, found without the engine's own check: a walk over the trees of the block map, a
+//! recount of the references, and a comparison with the counts on media.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Judges the engine's answers: each must fit its request, every error must have a cause, and what was read or written
-//! is held against the model.
+//! Judges the engine's answers: each must fit its request, every error must have a cause, and data are compared with the
+//! model.
 
 use engine::request::Operation;
 use engine::RequestError;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What the shards of a volume start from: for a new one in memory, or as recovery has left it.
+//! What the shards of a volume start from: a new volume in memory, or the result of recovery.
 
 use engine::format::area::SUMMARY_BLOCK;
 use engine::format::map_page::{self, PageName};

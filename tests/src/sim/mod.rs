@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The simulator: a whole volume in one thread, in an order drawn from a seed, held against a model.
+//! The simulator: a whole volume in one thread, its events in an order drawn from a seed, compared with a model.
 //!
-//! S virtual reactors, each with one [`engine::Shard`], share a virtual disk, clock and memory ([`world`]). At each
+//! Virtual reactors, each with one [`engine::Shard`], share a virtual disk, clock and memory ([`world`]). At each
 //! step a seeded generator draws what happens next ([`schedule`]): a piece of a client's request reaches its shard, a
 //! message arrives (in order between two shards, in any order otherwise), a transfer takes effect or ends, a timer
-//! fires, a shard runs. The disk fails, delays and spoils what the seed says ([`faults`], [`damage`]). The [`model`]
-//! knows what each sector may contain and judges every read; every error must have a cause; at rest the [`audit`]
-//! recounts everything. What a seed stands for is in [`plan`]; [`runner`] runs it. A seed is run again exactly by
-//! `simulate --seed N --trace`.
+//! fires, a shard runs. The seed also says what fails, is late or is stored wrong ([`faults`], [`damage`]). The [`model`]
+//! knows what each sector may contain and judges every read; every error must have a cause; the [`audit`] recounts
+//! everything when the shards are quiescent. [`plan`] says what a seed stands for; [`runner`] runs it;
+//! `simulate --seed N --trace` replays it exactly.
 //!
 //! For directed tests, [`directed`] takes requests one by one and lets the test hold back what it wants; [`rig`] audits
-//! when the test is done.
+//! at the end.
 //!
-//! Journals, block map and slab metadata lie on a second virtual bdev that does not fail and is never cut off; at
-//! rest the volume is saved and what is on media is compared. Power cuts and failures of metadata are
-//! [`crate::volume_sim`]'s.
+//! Journals, block map and slab metadata lie on a second virtual bdev that does not fail and is never cut off; the
+//! quiescent volume is saved, and its media are compared with the model. [`crate::volume_sim`] covers power cuts and
+//! failures of metadata.
 
 pub mod audit;
 pub mod base;

@@ -2,11 +2,10 @@
 
 //! The oracle: what each logical block may contain.
 //!
-//! For each block the model keeps the writes that may be its content now. A write is *current* for a sector from its
-//! start until another write has started after its end and succeeded. A read may return, for each sector, any write
-//! that was current at some time during the read; and since the engine changes a block in one step, sectors that have
-//! the same choice must show the same write. A failed write may or may not have happened; once a read that met no
-//! write has seen one outcome, it is the outcome.
+//! For each block the model keeps the writes that may be its content. A write is *current* for a sector from its start
+//! until a write that started after its end has succeeded. A read may return, for each sector, any write that was current
+//! at some time during the read; the engine changes a block in one step, so sectors with the same choice must show the
+//! same write. A failed write may or may not have happened; a read that met no write settles which.
 //!
 //! Times are numbers of events, so no two are equal.
 

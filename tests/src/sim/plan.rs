@@ -2,8 +2,8 @@
 
 //! What a seed stands for: the volume, its limits, the load, the faults and the schedule.
 //!
-//! Each seed belongs to a flavour, so that rare situations (a full volume, more equal blocks than one block has
-//! references, many requests on one block) are met in a fixed share of all seeds; the rest is drawn.
+//! Each seed belongs to a flavour, so that a fixed share of all seeds meets each rare situation: a full volume, more equal
+//! blocks than one block has references, many requests for one block. The rest is drawn.
 
 use std::ops::Range;
 
@@ -77,7 +77,7 @@ pub struct Plan {
     pub mix: Mix,
     /// Requests in flight.
     pub depth: usize,
-    /// Requests, in each of several rounds. After a round the volume comes to rest and is audited.
+    /// Requests, in each of several rounds. After each the volume is quiesced and audited.
     pub rounds: Vec<u32>,
     /// Faults, except in the last phase of a run.
     pub faults: FaultRates,

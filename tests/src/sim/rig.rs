@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! What directed tests have in common: what they hold back, requests for whole blocks, and the audit at the end.
+//! What directed tests share: what they hold back, requests for whole blocks, and the audit at the end.
 
 use std::borrow::Borrow;
 use std::ops::{Deref, DerefMut};
@@ -86,7 +86,7 @@ impl Drop for Rig {
 }
 
 impl Cluster {
-    /// Comes to rest and saves all metadata.
+    /// Quiesces the volume and saves all metadata.
     ///
     /// # Panics
     /// If that is not possible, or something is wrong.

@@ -2,8 +2,9 @@
 
 //! Runs a seed from an empty volume to a full audit, and adds up what happened.
 //!
-//! A run has rounds of load, each followed by rest and an audit; then, without faults, everything is read back; then,
-//! in some seeds, everything is unmapped, which must leave no block in use, and every single block is filled again.
+//! A run has rounds of load; after each the volume is quiesced and audited. Then everything is read back without faults.
+//! In some seeds everything is unmapped after that, which must leave no block in use, and every single block is filled
+//! again.
 
 use engine::format::ROOT_LEVEL;
 use engine::request::Operation;
@@ -173,7 +174,7 @@ impl Run {
         Ok(more)
     }
 
-    /// Runs requests with at most `depth` open at one time, then comes to rest and audits.
+    /// Runs requests with at most `depth` open at one time, then quiesces the volume and audits it.
     fn drive(
         &mut self,
         depth: usize,

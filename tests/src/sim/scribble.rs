@@ -2,10 +2,9 @@
 
 //! Clients that change their memory while the engine works on their requests, as a guest can.
 //!
-//! The engine is to take each byte of a write once; where there is no space, once for each attempt to store it. What it takes
-//! last, all of it at the moment of its one call, is what the
-//! write writes; `World::took` tells the model. A read's memory is only looked at where its client has not written
-//! since the engine last did.
+//! The engine may take each byte of a write once, or, without space, once for each attempt to store it. The write writes
+//! what the engine took last, all of it at the moment of that one call; `World::took` tells the model. A read's memory is
+//! judged only where its client has not written since the engine last did.
 
 use engine::Lbn;
 use mpool::testing::Random;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The world that the shards of a simulation live in: [`engine::Env`] over virtual memory, disk, clock and channels.
+//! The world of the shards of a simulation: [`engine::Env`] over virtual memory, disk, clock and channels.
 //!
-//! Every call of the engine is checked here, and every answer is held against the model before the client's memory is
-//! given back. The first thing that is wrong is kept in [`World::failure`]; the scheduler stops there.
+//! Every call of the engine is checked here, and every answer is judged by the model before the client gets its memory
+//! back. [`World::failure`] keeps the first thing that is wrong; the scheduler stops there.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! The bdevs under a volume as virtual disks of a machine whose power can be cut ([`crate::pool_sim`]).
+//! The bdevs under a volume as virtual disks of a machine whose power can be cut ([`mpool::testing::Machine`]).
 //!
 //! The shards' transfers become operations of the machine, beside those of the pool; its scheduler decides when they
 //! take effect and end. What has ended arrives here when the base is polled, and waits for the scheduler of the shards.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! From what a volume was found like to what its shards start from: recovery, or rebuild, or neither.
+//! From the state in which a volume was found to what its shards start from: recovery, rebuild, or neither.
 
 use engine::format::slab_summary::SlabSummary;
 use engine::format::JournalSegment;

@@ -2,12 +2,12 @@
 
 //! Scripts of up to three requests, cut at every I/O, or failed at every I/O.
 //!
-//! A volume with some content is prepared, in some seeds a full one ([`super::swaps`]), and saved or not. The script's life opens and loads it, runs the requests,
-//! saves it and ends. It is run once to the end, to count its operations. Then for each operation a machine with the
-//! disks that the preparation left lives the same life again and loses power there: when the operation begins, in its
-//! middle, when it has ended; or the process is killed there; or it fails there, once, for good, or with those after it;
-//! then the disks are healed, and the pool must go on by itself. The next lives recover, in half of
-//! the cases after another cut during the recovery, and compare everything.
+//! The preparation makes a volume with some content, in some seeds a full one ([`super::swaps`]), and saves it or not. The
+//! script's life opens and loads it, runs the requests, saves it and ends. It is run once to the end, to count its
+//! operations. Then it is run again for each operation, from the disks that the preparation left, with a blow at that
+//! operation: the power is cut when it begins, in its middle, or when it has ended; or the process is killed; or the
+//! operation fails once, for good, or with those after it, and when the disks are healed the pool must go on by itself.
+//! The next lives recover, in half of the cases after another cut during recovery, and compare everything.
 
 use std::rc::Rc;
 

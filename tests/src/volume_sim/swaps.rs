@@ -2,7 +2,7 @@
 
 //! Volumes full of compressed blocks whose fragments are overwritten: swaps ([`engine::swapper`]), with cuts and failures.
 //!
-//! All blocks compress alike, so what is new fits where the old was. In most seeds nothing is shared either; then an
+//! All blocks compress alike, so new content fits in place of old. In most seeds nothing is shared either; then an
 //! overwrite that finds no space is a defect.
 
 use std::ops::Range;

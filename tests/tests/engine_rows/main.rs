@@ -4,7 +4,7 @@
 //! theme a file.
 //!
 //! A test submits requests, lets the cluster settle while it holds back a transfer or a message of its choice, looks at
-//! counts, and lets go. All reads are held against the simulator's model besides, and [`tests::sim::rig::Rig`] audits at
+//! counts, and releases it. All reads are held against the simulator's model besides, and [`tests::sim::rig::Rig`] audits at
 //! the end.
 
 #![forbid(unsafe_code)]

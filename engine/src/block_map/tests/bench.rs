@@ -163,7 +163,7 @@ impl Bench {
     }
 
     /// Ends the work of a user that holds a page: a discard changes it first.
-    pub fn let_go(&mut self, index: usize) {
+    pub fn release(&mut self, index: usize) {
         let (user, frame) = self.holding.swap_remove(index);
         if matches!(self.users[user as usize], Some(Op::Discard(_))) {
             self.appended.push_back(Append::User(user, frame));
@@ -276,7 +276,7 @@ impl Bench {
     pub fn something(&mut self, rng: &mut Random) {
         match rng.below(6) {
             0 if !self.wanted.is_empty() => self.allocate(rng.below(self.wanted.len() as u64) as usize),
-            1 if !self.holding.is_empty() => self.let_go(rng.below(self.holding.len() as u64) as usize),
+            1 if !self.holding.is_empty() => self.release(rng.below(self.holding.len() as u64) as usize),
             2 => drop(self.commit()),
             3 | 4 if self.world.pending() > 0 => self.complete(rng.below(self.world.pending() as u64) as usize),
             _ => drop(self.advance()),
@@ -296,7 +296,7 @@ impl Bench {
                 progress = true;
             }
             while !self.holding.is_empty() {
-                self.let_go(0);
+                self.release(0);
                 progress = true;
             }
             if !progress {

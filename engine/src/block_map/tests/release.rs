@@ -45,7 +45,7 @@ fn a_page_waits_for_its_image() {
         assert!(bench.world.pending_in(Direction::Write).count() > 0);
         bench.begin(Op::Discard(Lbn(0)));
         while !bench.holding.is_empty() {
-            bench.let_go(0);
+            bench.release(0);
         }
         while bench.commit() | (bench.world.pending() == 0 && bench.advance()) {}
         assert_eq!((bench.releases, bench.map.map_pages()), (0, 3));
@@ -62,7 +62,7 @@ fn writers_wait_for_a_page_to_be_gone() {
     let mut bench = Bench::new(200, 4, 8, false);
     bench.run(Op::Write(Lbn(7), data(1)));
     bench.begin(Op::Discard(Lbn(7)));
-    bench.let_go(0);
+    bench.release(0);
     assert!(bench.commit());
     bench.advance();
     let writer = bench.begin(Op::Write(Lbn(9), data(2)));
@@ -83,7 +83,7 @@ fn a_journal_that_refuses_keeps_the_page() {
     let mut bench = Bench::new(200, 4, 8, false);
     bench.run(Op::Write(Lbn(7), data(1)));
     bench.begin(Op::Discard(Lbn(7)));
-    bench.let_go(0);
+    bench.release(0);
     bench.commit();
     let leaving = bench.map.begin_release().expect("the leaf has become a hole");
     let writer = bench.begin(Op::Write(Lbn(9), data(2)));
@@ -104,7 +104,7 @@ fn pages_that_were_empty_go_when_they_are_touched() {
     let mut bench = Bench::new(minimum, 2, 8, false);
     bench.run(Op::Write(Lbn(0), data(1)));
     bench.begin(Op::Discard(Lbn(0)));
-    bench.let_go(0);
+    bench.release(0);
     bench.commit();
     // As if the power had been cut before the page was released.
     bench.map.forget_holes();

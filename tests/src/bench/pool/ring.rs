@@ -17,11 +17,11 @@ pub const STAMP_BYTES: usize = 16;
 /// Time between looks at whether a log can be erased, or used again.
 const PAUSE: Nanos = Nanos(20_000);
 
-/// Logs in turn.
+/// Logs that take records in turn.
 pub struct Ring {
     pool: Rc<Pool>,
     host: Rc<dyn Host>,
-    logs: Vec<Turn>,
+    logs: Vec<RingLog>,
     current: Cell<usize>,
     erases: Cell<u64>,
     /// Appends that found both logs full.
@@ -30,7 +30,7 @@ pub struct Ring {
     failure: RefCell<Option<PoolError>>,
 }
 
-struct Turn {
+struct RingLog {
     handle: LogHandle,
     /// Appends under way.
     users: Cell<usize>,
@@ -51,7 +51,7 @@ impl Ring {
             let id = pool.mlog_alloc(MediaClass::Capacity, log_bytes, false).await?.id;
             pool.mlog_commit(id).await?;
             let handle = pool.mlog_open(id, OpenFlags::default()).await?;
-            logs.push(Turn { handle, users: Cell::new(0), clean: Cell::new(true), records: Cell::new(0) });
+            logs.push(RingLog { handle, users: Cell::new(0), clean: Cell::new(true), records: Cell::new(0) });
         }
         let (current, erases, stalls) = (Cell::new(0), Cell::new(0), Cell::new(0));
         Ok(Rc::new(Ring { pool, host, logs, current, erases, stalls, failure: RefCell::new(None) }))
@@ -64,13 +64,13 @@ impl Ring {
     pub async fn append(self: &Rc<Self>, record: &[u8]) -> Result<(), PoolError> {
         loop {
             let at = self.current.get();
-            let turn = &self.logs[at];
-            turn.users.set(turn.users.get() + 1);
-            let outcome = turn.handle.log().append(record, true).await;
-            turn.users.set(turn.users.get() - 1);
+            let log = &self.logs[at];
+            log.users.set(log.users.get() + 1);
+            let outcome = log.handle.log().append(record, true).await;
+            log.users.set(log.users.get() - 1);
             match outcome {
                 Ok(()) => {
-                    turn.records.set(turn.records.get() + 1);
+                    log.records.set(log.records.get() + 1);
                     return Ok(());
                 }
                 Err(error) if error.kind() == Kind::LogFull => self.move_on(at).await?,
@@ -105,13 +105,13 @@ impl Ring {
     }
 
     async fn erase(&self, at: usize) -> Result<(), PoolError> {
-        let turn = &self.logs[at];
-        while turn.users.get() > 0 {
+        let log = &self.logs[at];
+        while log.users.get() > 0 {
             self.host.sleep(PAUSE).await;
         }
-        self.pool.mlog_erase(turn.handle.id(), 0).await?;
-        turn.records.set(0);
-        turn.clean.set(true);
+        self.pool.mlog_erase(log.handle.id(), 0).await?;
+        log.records.set(0);
+        log.clean.set(true);
         self.erases.set(self.erases.get() + 1);
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Ring {
 
     /// Flush sets written so far.
     pub fn flushes(&self) -> u64 {
-        self.logs.iter().map(|turn| turn.handle.log().flushes()).sum()
+        self.logs.iter().map(|log| log.handle.log().flushes()).sum()
     }
 
     /// Reads the logs back, then deletes them. Nobody appends any more.
@@ -152,10 +152,10 @@ impl Ring {
             }
             ring.host.sleep(PAUSE).await;
         };
-        for turn in ring.logs {
-            let id = turn.handle.id();
-            check(&turn, record_bytes).await?;
-            turn.handle.close().await?;
+        for log in ring.logs {
+            let id = log.handle.id();
+            check(&log, record_bytes).await?;
+            log.handle.close().await?;
             ring.pool.mlog_delete(id).await?;
         }
         Ok(())
@@ -163,9 +163,9 @@ impl Ring {
 }
 
 /// Compares what a log holds with what was acknowledged.
-async fn check(turn: &Turn, record_bytes: usize) -> Result<(), PoolError> {
-    let log = turn.handle.log();
-    let wrong = |what: String| PoolError::new(Kind::CorruptLog, turn.handle.id().to_string(), what);
+async fn check(of: &RingLog, record_bytes: usize) -> Result<(), PoolError> {
+    let log = of.handle.log();
+    let wrong = |what: String| PoolError::new(Kind::CorruptLog, of.handle.id().to_string(), what);
     let mut buffer = vec![0; record_bytes];
     let (mut found, mut last) = (0, std::collections::BTreeMap::new());
     log.rewind().await?;
@@ -179,8 +179,8 @@ async fn check(turn: &Turn, record_bytes: usize) -> Result<(), PoolError> {
         }
         found += 1;
     }
-    if found != turn.records.get() {
-        return Err(wrong(format!("{found} records of {} that were acknowledged", turn.records.get())));
+    if found != of.records.get() {
+        return Err(wrong(format!("{found} records of {} that were acknowledged", of.records.get())));
     }
     Ok(())
 }
