@@ -17,10 +17,9 @@ use crate::params::{
 use crate::spdk::json::Writer;
 use crate::volume::administration::find;
 use crate::volume::create_params::CreateParams;
-use crate::volume::error::VolumeError;
 use crate::volume::load_params::{IndexAction, LoadParams};
 use crate::volume::storage::End;
-use crate::volume::{create, load, offline, Volume};
+use crate::volume::{create, load, offline, rebuild, Volume};
 
 /// Entries of each list of a dump, at most: so many are written by a shard in well under a millisecond.
 const MAX_DUMP_ENTRIES: u64 = 256;
@@ -72,7 +71,7 @@ methods! {
 
     /// Save a deduplicating bdev and take it out of service; its content stays in its pool.
     fn bdev_dedupe_unload(_, name: String = VOLUME) -> Done {
-        find(&name)?.remove(End::Keep).await.map_err(|error| VolumeError::pool(&name, error))?;
+        find(&name)?.remove(End::Keep).await?;
     }
 
     /// Give a deduplicating bdev that is not loaded another name.
@@ -191,7 +190,7 @@ methods! {
 
     /// Make a read-only or damaged deduplicating bdev usable again, load it, and show what was lost.
     fn bdev_dedupe_rebuild(_, name: String = VOLUME) -> RebuildReport {
-        offline::rebuild(&name).await?
+        rebuild::rebuild(&name).await?
     }
 }
 

@@ -4,9 +4,10 @@
 //!
 //! Invariant: at most one operation is in progress at a time.
 
+use engine::volume::check::Progress;
 use futures::channel::oneshot;
-use mpool::PoolError;
 
+use super::error::VolumeError;
 use super::storage::End;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl State {
 }
 
 /// Gets the result of a volume's end.
-pub type Waiter = oneshot::Sender<Result<(), PoolError>>;
+pub type Waiter = oneshot::Sender<Result<(), VolumeError>>;
 
 /// An operation on a volume that the operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,13 @@ pub struct Operation {
     pub name: &'static str,
     /// Progress, where known.
     pub percent: Option<u8>,
+}
+
+impl Operation {
+    pub fn at(name: &'static str, progress: Progress) -> Operation {
+        let percent = progress.done.saturating_mul(100) / progress.total.max(1);
+        Operation { name, percent: Some(percent.min(100) as u8) }
+    }
 }
 
 /// The changing part of a volume's state.

@@ -44,8 +44,8 @@ pub enum VolumeError {
     #[error("'{name}': {reason}")]
     Refused { name: String, reason: String },
     /// The volume's pool, or its creation, failed.
-    #[error("'{name}': {error}")]
-    Pool { name: String, error: PoolError },
+    #[error("'{name}': {error}{}", step.map_or_else(String::new, |step| format!(" (in step '{step}')")))]
+    Pool { name: String, error: PoolError, step: Option<&'static str> },
     /// The volume's pool takes no changes at present.
     #[error(
         "'{name}' stays as it is, because pool '{pool}' takes no changes: {faults}. Once the bdev works again (mpool_list \
@@ -100,7 +100,7 @@ impl VolumeError {
     }
 
     pub fn pool(name: &str, error: PoolError) -> VolumeError {
-        VolumeError::Pool { name: name.to_owned(), error }
+        VolumeError::Pool { name: name.to_owned(), error, step: None }
     }
 
     /// The code for a JSON-RPC response: a negative errno, or invalid parameters.

@@ -1,59 +1,56 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Loading a volume from its pool, after a clean stop or a crash, on any number of shards.
+//! Loading a volume from its pool.
 //!
 //! When a pool becomes active, every volume in its catalog is loaded, so after a restart the bdevs appear without any
-//! command. A volume that was saved needs only its summaries; any other is recovered first ([`super::recovery`]). Then
-//! the new generation is recorded, which voids the journals; their segments are erased and distributed to the shards;
-//! and the shards start.
-//!
-//! A read-only volume stays read-only when it is loaded: its operator decides about a rebuild.
+//! command. Whatever the way to a load, it takes the same steps.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::format::slab_summary::SlabSummary;
-use engine::format::{Geometry, JournalSegment, Placement};
-use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
+use engine::volume::check::CheckReport;
+use engine::volume::inventory::VolumeConfig;
+use engine::volume::rebuild::RebuildReport;
 use engine::volume::store::VolumeStore;
 use mpool::{Kind, Pool, PoolError};
 use uuid::Uuid;
 
 use super::error::VolumeError;
 use super::load_params::LoadParams;
+use super::start::start;
+use super::steps::{table, Failure, Table};
 use super::storage::stored::{self, StoredVolume};
 use super::storage::{self, End, Storage};
-use super::{recovery, setup, start, Volume};
+use super::{setup, Volume};
 use crate::pool::runtime::{self, Runtime};
-use crate::spdk::cpumask;
 
-/// A volume whose objects are open and whose metadata is consistent.
-#[derive(Debug)]
-pub struct Loaded {
-    pub name: String,
-    pub uuid: Uuid,
-    /// The volume's objects in its pool.
-    pub storage: Storage,
-    pub config: VolumeConfig,
-    /// The recorded state, with the generation that begins now.
-    pub state: VolumeState,
-    /// The layout on the shards of this load.
-    pub geometry: Geometry,
-    /// Where the volume's objects lie.
-    pub placement: Placement,
-    /// Erased segments for each shard's journal.
-    pub segments: Vec<Vec<JournalSegment>>,
-    pub summaries: Vec<SlabSummary>,
-    /// The index images of the last stop, shard by shard, if that stop was clean and on the same number of shards.
-    pub images: Vec<Vec<u8>>,
-    /// Sections of the index's history of which each shard keeps hooks; none without a history.
-    pub history_sections: Option<u32>,
-    /// Memory of the history.
-    pub history_bytes: u64,
-    /// One for each shard.
-    pub cores: Vec<u32>,
-    /// Why the volume accepts no writes; none if it does.
-    pub read_only: Option<String>,
+const LOAD: Table<Loading> = table! { "load":
+    "see whether the name is free" => |loading| loading.refuse_taken();
+    "see whether the cores exist" => |loading| loading.refuse_cores();
+    "open the objects" => |loading| loading.open().await, undo loading.release().await;
+    "see whether the stored name is free" => |loading| loading.refuse_taken();
+    "choose the cores" => |loading| loading.choose_cores().await;
+    "start it" => |loading| loading.start().await;
+};
+
+/// A volume that is being loaded, or whose objects are opened for another operation.
+#[derive(Debug, Default)]
+pub(super) struct Loading {
+    /// The name, UUID or alias that was given; once the objects are open, the stored name.
+    pub(super) name: String,
+    /// Where to look for it; else in all active pools.
+    pool_name: Option<String>,
+    /// Cores to run on from now on.
+    cpumask: Option<String>,
+    /// Until the objects are open.
+    pub(super) found: Option<StoredVolume>,
+    storage: Option<Arc<Storage>>,
+    cores: Vec<u32>,
+    volume: Option<Arc<Volume>>,
+    /// The pool of a volume that a rebuild has taken out of service, and has not changed.
+    pub(super) comes_back: Option<Uuid>,
+    pub(super) rebuilt: Option<RebuildReport>,
+    pub(super) checked: Option<CheckReport>,
 }
 
 /// Loads a volume that was unloaded. On the app thread.
@@ -61,19 +58,8 @@ pub struct Loaded {
 /// # Errors
 /// There is no volume of this name, the name of its bdev is taken, or it cannot be loaded.
 pub async fn load(params: LoadParams) -> Result<Arc<Volume>, VolumeError> {
-    let given = params.name.as_str();
-    refuse_taken(given)?;
-    let asked = params.cpumask.as_deref().map(|mask| setup::choose_cores(Some(mask))).transpose()?;
-    let held = hold(given, params.pool_name.as_deref()).await?;
-    let name = &held_name(given, &held).await?;
-    let cores = match asked {
-        Some(cores) => {
-            change_mask(&held, params.cpumask.unwrap_or_default()).await;
-            cores
-        }
-        None => recorded_cores(name, &held)?,
-    };
-    bring_up(name, held, cores).await
+    let LoadParams { name, pool_name, cpumask } = params;
+    Loading { name, pool_name, cpumask, ..Loading::default() }.load().await
 }
 
 /// Loads the volume of this name in a pool, if the pool has one.
@@ -87,46 +73,11 @@ pub(super) async fn load_if_stored(
 ) -> Result<Option<Arc<Volume>>, VolumeError> {
     let managing = runtime.service.manage().await;
     let found = stored::find(runtime, name, Some(&pool.to_string())).await;
-    let found = match found {
-        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-        other => other.map_err(|error| VolumeError::pool(name, error))?,
-    };
-    refuse_taken(name)?;
-    let held = open(found).await.map_err(|error| VolumeError::pool(name, error))?;
     drop(managing);
-    let cores = recorded_cores(name, &held)?;
-    bring_up(name, held, cores).await.map(Some)
-}
-
-/// The stored name of a held volume; `given` may be its UUID or alias. A volume whose stored name is taken is released.
-///
-/// # Errors
-/// The stored name is taken.
-pub(super) async fn held_name(given: &str, held: &Storage) -> Result<String, VolumeError> {
-    let name = storage::store(held.key).map_err(|error| VolumeError::pool(given, error))?.entry().name.clone();
-    if let Err(error) = refuse_taken(&name) {
-        let_go(&name, held).await;
-        return Err(error);
-    }
-    Ok(name)
-}
-
-pub(super) async fn let_go(name: &str, held: &Storage) {
-    storage::end(held.key, End::Keep, None).await.unwrap_or_else(|error| log::error!("{name}: {error}"));
-}
-
-fn refuse_taken(name: &str) -> Result<(), VolumeError> {
-    match setup::is_taken(name) {
-        true => Err(VolumeError::NameTaken { name: name.to_owned() }),
-        false => Ok(()),
-    }
-}
-
-/// The error for a name that no stored volume has.
-pub(super) fn not_found(name: &str, error: PoolError) -> VolumeError {
-    match error.kind() {
-        Kind::NotFound => setup::missing(name),
-        _ => VolumeError::pool(name, error),
+    match found {
+        Ok(found) => Loading::of(found).load().await.map(Some),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(VolumeError::pool(name, error)),
     }
 }
 
@@ -135,7 +86,7 @@ pub(super) fn not_found(name: &str, error: PoolError) -> VolumeError {
 pub async fn load_all(runtime: &Rc<Runtime>, pool: Uuid) {
     for volume in to_be_loaded(runtime, pool).await {
         let name = volume.entry.name.clone();
-        if let Err(error) = load_stored(runtime, volume).await {
+        if let Err(error) = Loading::of(volume).load().await {
             log::error!("not loaded: {error}");
         }
         if runtime.service.is_finishing() {
@@ -159,28 +110,9 @@ async fn to_be_loaded(runtime: &Rc<Runtime>, pool: Uuid) -> Vec<StoredVolume> {
     volumes
 }
 
-async fn load_stored(runtime: &Rc<Runtime>, volume: StoredVolume) -> Result<(), VolumeError> {
-    let name = volume.entry.name.clone();
-    refuse_taken(&name)?;
-    let managing = runtime.service.manage().await;
-    let held = open(volume).await.map_err(|error| VolumeError::pool(&name, error))?;
-    drop(managing);
-    let cores = recorded_cores(&name, &held)?;
-    bring_up(&name, held, cores).await.map(drop)
-}
-
 /// The runtime of the pools, or an error for the volume `name`.
 pub(super) fn runtime_for(name: &str) -> Result<Rc<Runtime>, VolumeError> {
     runtime::get().ok_or_else(|| VolumeError::pool(name, storage::ended()))
-}
-
-/// Finds a volume that is not loaded, in the pool given or in any, opens and holds it.
-pub(super) async fn hold(name: &str, pool_name: Option<&str>) -> Result<Storage, VolumeError> {
-    let runtime = runtime_for(name)?;
-    let _managing = runtime.service.manage().await;
-    let found = stored::find(&runtime, name, pool_name).await.map_err(|error| not_found(name, error))?;
-    refuse_faulted(name, &found.pool).await?;
-    open(found).await.map_err(|error| VolumeError::pool(name, error))
 }
 
 /// Refuses a change to a volume whose pool takes no changes at present, after one more try.
@@ -197,75 +129,96 @@ pub(super) async fn refuse_faulted(name: &str, pool: &Rc<Pool>) -> Result<(), Vo
     Err(VolumeError::Faulted { name, pool, faults: faults.join(", ") })
 }
 
-/// Opens and holds a volume. The caller holds `Service::manage`.
-async fn open(volume: StoredVolume) -> Result<Storage, PoolError> {
-    let store = VolumeStore::open(&volume.pool, volume.entry).await?;
-    storage::hold(store, false)
-}
-
-/// The recorded cores of the volume, as far as the application has them.
-pub(super) fn recorded_cores(name: &str, held: &Storage) -> Result<Vec<u32>, VolumeError> {
-    let store = storage::store(held.key).map_err(|error| VolumeError::pool(name, error))?;
-    Ok(setup::usable_cores(name, &store.config().core_mask, store.slabs()))
-}
-
-/// Records the cores that a volume runs on from now on. The volume runs even if this fails.
-async fn change_mask(held: &Storage, core_mask: String) {
-    let Ok(store) = storage::store(held.key) else { return };
-    let config = VolumeConfig { core_mask, ..store.config() };
-    store.set_config(config).await.unwrap_or_else(|error| log::error!("its cores are not recorded: {error}"));
-}
-
-/// Brings a held volume into service. After a failure it is no longer held, and what was made for it is removed.
-///
-/// # Errors
-/// Its metadata is damaged; there is not enough memory; SPDK refuses the bdev; Io.
-pub(super) async fn bring_up(name: &str, held: Storage, cores: Vec<u32>) -> Result<Arc<Volume>, VolumeError> {
-    let key = held.key;
-    let outcome = match prepare(name, held, cores).await {
-        Ok(loaded) => start::start(loaded).await,
-        Err(error) => Err(error),
-    };
-    if outcome.is_err() {
-        storage::end(key, End::Undo, None).await.unwrap_or_else(|error| log::error!("{error}"));
+impl Loading {
+    /// The volume of a name, UUID or alias, in any active pool.
+    pub(super) fn named(name: &str) -> Loading {
+        Loading { name: name.to_owned(), ..Loading::default() }
     }
-    outcome
-}
 
-/// Makes a volume's metadata consistent, and records that the volume is loaded.
-async fn prepare(name: &str, storage: Storage, cores: Vec<u32>) -> Result<Loaded, VolumeError> {
-    let failed = |error| VolumeError::pool(name, error);
-    let store = storage::store(storage.key).map_err(failed)?;
-    if cores.len() as u64 > store.slabs() {
-        let error = PoolError::new(Kind::Invalid, "its cores", format!("{} have no slab", cpumask::format(&cores)));
-        return Err(failed(error));
+    fn of(found: StoredVolume) -> Loading {
+        Loading { name: found.entry.name.clone(), found: Some(found), ..Loading::default() }
     }
-    let geometry = store.geometry(cores.len()).map_err(failed)?;
-    let whole = recovery::make_whole(name, &store, &geometry).await?;
-    let images = super::index::load_images(name, &store, cores.len()).await;
-    let history = super::index::window(&store, cores.len());
-    let before = whole.state;
-    let kind = if before.kind == StateKind::ReadOnly { StateKind::ReadOnly } else { StateKind::Dirty };
-    let shards = cores.len() as u16;
-    let state = VolumeState { kind, generation: before.generation + 1, shards, ..before };
-    // Before the journals are erased: half of a journal that still counts would be damage.
-    store.set_state(state.clone()).await.map_err(failed)?;
-    let segments = store.prepare_journals(cores.len()).await.map_err(failed)?;
-    let read_only = (kind == StateKind::ReadOnly).then(|| state.reason.clone());
-    Ok(Loaded {
-        name: name.to_owned(),
-        uuid: store.entry().uuid,
-        config: store.config(),
-        placement: store.placement(geometry).map_err(failed)?,
-        storage,
-        state,
-        geometry,
-        segments,
-        summaries: whole.summaries,
-        images,
-        history_sections: history.map(|(sections, _)| sections),
-        history_bytes: history.map_or(0, |(_, bytes)| bytes),
-        cores,
-        read_only,
-    })
+
+    async fn load(mut self) -> Result<Arc<Volume>, VolumeError> {
+        let name = self.name.clone();
+        LOAD.run(&name, &mut self).await?;
+        Ok(self.volume.expect("it was started"))
+    }
+
+    fn storage(&self) -> &Arc<Storage> {
+        self.storage.as_ref().expect("an earlier step opened the objects")
+    }
+
+    /// Key of the open objects.
+    pub(super) fn key(&self) -> u64 {
+        self.storage().key
+    }
+
+    pub(super) fn store(&self) -> Result<Rc<VolumeStore>, PoolError> {
+        storage::store(self.key())
+    }
+
+    pub(super) fn refuse_taken(&self) -> Result<(), VolumeError> {
+        match setup::is_taken(&self.name) {
+            true => Err(VolumeError::NameTaken { name: self.name.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    fn refuse_cores(&mut self) -> Result<(), VolumeError> {
+        if let Some(mask) = &self.cpumask {
+            self.cores = setup::choose_cores(Some(mask))?;
+        }
+        Ok(())
+    }
+
+    /// Finds a volume that is not loaded. The caller holds `Service::manage`.
+    pub(super) async fn find(&mut self) -> Result<(), VolumeError> {
+        let runtime = runtime_for(&self.name)?;
+        let found = stored::find(&runtime, &self.name, self.pool_name.as_deref()).await;
+        self.found = Some(found.map_err(|error| match error.kind() {
+            Kind::NotFound => setup::missing(&self.name),
+            _ => VolumeError::pool(&self.name, error),
+        })?);
+        Ok(())
+    }
+
+    /// Finds the volume, unless that was done, opens its objects and leases its bdevs.
+    pub(super) async fn open(&mut self) -> Result<(), Failure> {
+        let runtime = runtime_for(&self.name)?;
+        let _managing = runtime.service.manage().await;
+        if self.found.is_none() {
+            self.find().await?;
+            refuse_faulted(&self.name, &self.found.as_ref().expect("found").pool).await?;
+        }
+        let found = self.found.take().expect("found");
+        let store = VolumeStore::open(&found.pool, found.entry).await?;
+        let name = store.entry().name.clone();
+        self.storage = Some(Arc::new(storage::hold(Rc::new(store))?));
+        self.name = name;
+        Ok(())
+    }
+
+    pub(super) async fn release(&self) -> Result<(), PoolError> {
+        storage::end(self.key(), End::Keep, None).await
+    }
+
+    /// The recorded cores, as far as the application has them, or those that were asked for, which are recorded.
+    pub(super) async fn choose_cores(&mut self) -> Result<(), PoolError> {
+        let store = self.store()?;
+        let Some(core_mask) = self.cpumask.take() else {
+            self.cores = setup::usable_cores(&self.name, &store.config().core_mask, store.slabs());
+            return Ok(());
+        };
+        let config = VolumeConfig { core_mask, ..store.config() };
+        // The volume runs on them even if this fails.
+        store.set_config(config).await.unwrap_or_else(|error| log::error!("its cores are not recorded: {error}"));
+        Ok(())
+    }
+
+    pub(super) async fn start(&mut self) -> Result<(), VolumeError> {
+        let storage = Arc::clone(self.storage());
+        self.volume = Some(start(&self.name, storage, core::mem::take(&mut self.cores)).await?);
+        Ok(())
+    }
 }

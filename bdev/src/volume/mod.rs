@@ -2,11 +2,12 @@
 
 //! One dedupe bdev: its parts.
 //!
-//! Each part of a volume's life has its own module. All of them run on SPDK's application thread, except what a shard
-//! does by itself: [`create`] makes a volume in a pool and loads it; [`load`] loads an existing one; [`start`] brings
-//! it into service and [`stop`] takes it out of service; [`index`] opens and closes its index, with the index's
-//! [`history`]; [`registration`] is SPDK's side of start and stop. [`administration`] has the operator's changes to a
-//! volume in service, [`grow`] its growth, [`offline`] what also works on a volume that is not loaded.
+//! Each part of a volume's life has its own module, and is a table of [`steps`]. All of them run on SPDK's application
+//! thread, except what a shard does by itself: [`create`] makes a volume in a pool and starts it; [`load`] loads an
+//! existing one; [`start`] brings it into service and [`stop`] takes it out of service; [`index`] opens and closes its
+//! index, with the index's [`history`]; [`registration`] is SPDK's side of start and stop. [`grow`] and [`rebuild`] speak
+//! for themselves. [`administration`] has the operator's other changes to a volume in service, [`offline`] what also
+//! works on a volume that is not loaded.
 //! [`mod@for_each_shard`] visits the shards, [`quiesce`] waits until they are quiescent.
 //!
 //! Invariant: shards, ports and `spdk_bdev` stay in place from creation until the last `Arc` is dropped, which is after
@@ -30,6 +31,7 @@ pub mod memory_plan;
 pub mod mode;
 pub mod offline;
 mod quiesce;
+pub mod rebuild;
 mod recovery;
 pub mod registration;
 pub mod registry;
@@ -37,6 +39,7 @@ pub mod saved_counters;
 mod setup;
 pub mod sizing;
 mod start;
+mod steps;
 mod stop;
 pub mod storage;
 
@@ -64,7 +67,7 @@ pub struct Volume {
     bdev: VirtualBdev,
     name: Arc<str>,
     uuid: Uuid,
-    storage: Storage,
+    storage: Arc<Storage>,
     /// SPDK's application thread, which creates the volume and takes it down.
     owner: Thread,
     /// What the channels see: the volume's size and shards.

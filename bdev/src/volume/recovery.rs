@@ -16,26 +16,22 @@ use engine::volume::store::VolumeStore;
 use super::error::VolumeError;
 use crate::spdk::timer;
 
-/// A volume whose metadata is consistent.
-#[derive(Debug)]
-pub struct Whole {
-    /// The recorded state, with what is in use now. The generation is still the previous one.
-    pub state: VolumeState,
-    /// Summaries of all slabs.
-    pub summaries: Vec<SlabSummary>,
-}
-
-/// Makes a volume's metadata consistent.
+/// Makes a volume's metadata consistent. Returns the recorded state, with what is in use now but still the previous
+/// generation, and the summaries of all slabs.
 ///
 /// # Errors
 /// The metadata is damaged and needs a rebuild; Io.
-pub async fn make_whole(name: &str, store: &VolumeStore, geometry: &Geometry) -> Result<Whole, VolumeError> {
+pub async fn make_whole(
+    name: &str,
+    store: &VolumeStore,
+    geometry: &Geometry,
+) -> Result<(VolumeState, Vec<SlabSummary>), VolumeError> {
     let (state, nonce) = (store.state(), store.config().nonce);
     let failed = |error| damaged(name, error);
     match state.kind {
         StateKind::New | StateKind::Clean => {
             let summaries = load_summaries(store, *geometry, nonce).await.map_err(failed)?;
-            Ok(Whole { state, summaries })
+            Ok((state, summaries))
         }
         StateKind::Rebuild => Err(VolumeError::Damaged {
             name: name.to_owned(),
@@ -47,7 +43,7 @@ pub async fn make_whole(name: &str, store: &VolumeStore, geometry: &Geometry) ->
                 RecoveryConfig { geometry: *geometry, nonce, generation: state.generation, shards: state.shards };
             let recovered = recover(store, &config).await.map_err(failed)?;
             report(name, &recovered, began);
-            Ok(Whole { state: recovered_state(state, &recovered), summaries: recovered.summaries })
+            Ok((recovered_state(state, &recovered), recovered.summaries))
         }
     }
 }

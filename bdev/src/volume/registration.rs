@@ -17,11 +17,29 @@ use crate::spdk::tasks;
 use crate::spdk::virtual_bdev::Shape;
 
 impl Volume {
-    /// Registers the volume with SPDK.
-    pub(super) fn register(self: &Arc<Volume>) -> Result<(), VolumeError> {
+    /// Registers the io_device, so that channels can be made.
+    ///
+    /// # Errors
+    /// A bdev below was removed.
+    pub(super) fn go_online(&self) -> Result<(), VolumeError> {
+        let mut control = self.control();
+        if control.base_gone {
+            let (name, base) = (self.name.to_string(), self.storage.bdev_names.join("' or '"));
+            return Err(VolumeError::BaseRemoved { name, base });
+        }
+        control.state = State::Online;
+        drop(control);
         self.frontend.open(self.bdev.name());
-        self.control().state = State::Online;
-        registry::add(Arc::clone(self));
+        Ok(())
+    }
+
+    /// Unregisters the io_device of a volume whose bdev is not registered, so that it has no channels.
+    pub(super) fn go_offline(&self) {
+        self.control().state = State::Starting;
+        self.frontend.close(|| {});
+    }
+
+    pub(super) fn register(&self) -> Result<(), VolumeError> {
         let shape = Shape {
             uuid: *self.uuid.as_bytes(),
             block_bytes: self.block_bytes(),
@@ -29,13 +47,7 @@ impl Volume {
             optimal_blocks: engine::BLOCK_SIZE as u32 / self.block_bytes(),
             io_device: self.frontend.key(),
         };
-        if let Err(errno) = self.bdev.register(&shape) {
-            self.control().state = State::Starting;
-            registry::remove(self);
-            // Without a bdev there are no channels.
-            self.frontend.close(|| {});
-            return Err(VolumeError::Register { name: self.name.to_string(), errno });
-        }
+        self.bdev.register(&shape).map_err(|errno| VolumeError::Register { name: self.name.to_string(), errno })?;
         self.add_alias();
         self.announce();
         Ok(())

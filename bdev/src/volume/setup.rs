@@ -8,12 +8,13 @@ use std::sync::Arc;
 use engine::fingerprint::Fingerprinter;
 use engine::format::index_section::SECTION_RECORDS;
 use engine::format::slab_summary::SlabSummary;
-use engine::format::Geometry;
+use engine::format::{Geometry, Placement};
 use engine::slabs::ReserveConfig;
 use engine::{HistoryConfig, MetadataConfig, ShardConfig, ShardId};
 
 use super::error::VolumeError;
 use super::memory_plan::Memory;
+use super::start::Start;
 use super::{machine_memory, registry, storage};
 use crate::datapath::peers::Peers;
 use crate::datapath::plan::{map_pages_cached, Plan, PIECES, VIOS};
@@ -22,7 +23,6 @@ use crate::datapath::shard_host::ShardHost;
 use crate::pool::runtime;
 use crate::spdk::thread::{self, Thread};
 use crate::spdk::{bdevs, cpumask};
-use crate::volume::load::Loaded;
 
 /// Whether a bdev has this name, or a volume that SPDK does not know yet or no longer knows.
 pub fn is_taken(name: &str) -> bool {
@@ -123,22 +123,21 @@ pub fn make_shards(name: &str, cores: &[u32], owner: Thread) -> Result<Arc<[Shar
 }
 
 /// The plans that the shards are started with, and the rings between the shards.
-pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> VecDeque<Plan> {
+pub fn make_plans(start: &Start, placement: &Arc<Placement>, shards: &Arc<[ShardHost]>, app: Thread) -> VecDeque<Plan> {
     let count = shards.len();
-    let placement = Arc::new(loaded.placement.clone());
-    let fingerprinter = Fingerprinter::new(loaded.config.secret);
+    let fingerprinter = Fingerprinter::new(start.config.secret);
     let (ring, outbox) = ring::capacities(count);
-    let mut plans: VecDeque<Plan> = loaded
+    let mut plans: VecDeque<Plan> = start
         .geometry
         .shard_ids()
         .map(|id| Plan {
-            engine: engine_of(loaded, id, fingerprinter.clone()),
-            bases: loaded.storage.handles.clone(),
-            placement: Arc::clone(&placement),
+            engine: engine_of(start, id, fingerprinter.clone()),
+            bases: start.storage.handles.clone(),
+            placement: Arc::clone(placement),
             app,
             app_side: &storage::Calls,
-            key: loaded.storage.key,
-            volume_name: Arc::from(loaded.name.as_str()),
+            key: start.storage.key,
+            volume_name: Arc::from(start.name.as_str()),
             outgoing: (0..count).map(|_| None).collect(),
             incoming: (0..count).map(|_| None).collect(),
             peers: Peers::new(shards),
@@ -156,8 +155,8 @@ pub fn make_plans(loaded: &Loaded, shards: &Arc<[ShardHost]>, app: Thread) -> Ve
 
 /// A shard's engine. The first shard starts with all that is in use, because the distribution over the shards is not
 /// recorded.
-fn engine_of(loaded: &Loaded, id: ShardId, fingerprinter: Fingerprinter) -> ShardConfig {
-    let (config, state, geometry) = (&loaded.config, &loaded.state, loaded.geometry);
+fn engine_of(start: &Start, id: ShardId, fingerprinter: Fingerprinter) -> ShardConfig {
+    let (config, state, geometry) = (&start.config, &start.state, start.geometry);
     let first = id == ShardId(0);
     let used = |count: u64| if first { i64::try_from(count).unwrap_or(i64::MAX) } else { 0 };
     ShardConfig {
@@ -168,7 +167,7 @@ fn engine_of(loaded: &Loaded, id: ShardId, fingerprinter: Fingerprinter) -> Shar
         compression: config.compression,
         index_bytes: ((u64::from(config.index_mib) << 20) / geometry.shards() as u64) as usize,
         index_image: None,
-        history: loaded.history_sections.map(|window_sections| HistoryConfig {
+        history: start.history_sections.map(|window_sections| HistoryConfig {
             nonce: config.nonce,
             window_sections,
             // 4080.
@@ -178,11 +177,11 @@ fn engine_of(loaded: &Loaded, id: ShardId, fingerprinter: Fingerprinter) -> Shar
         metadata: MetadataConfig {
             nonce: config.nonce,
             generation: state.generation,
-            volatile_cache: loaded.storage.volatile_cache,
+            volatile_cache: start.storage.volatile_cache,
             reserve: ReserveConfig { operator_percent: config.reserve_percent, ..ReserveConfig::default() },
             map_pages_cached: map_pages_cached(config.map_cache_mib.into(), geometry.shards()),
-            segments: loaded.segments[id.index()].clone(),
-            summaries: summaries_of(&geometry, id, 0, &loaded.summaries),
+            segments: start.segments[id.index()].clone(),
+            summaries: summaries_of(&geometry, id, 0, &start.summaries),
             logical_blocks_used: used(state.logical_blocks_used),
             map_pages: used(state.map_pages),
         },

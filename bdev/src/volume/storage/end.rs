@@ -5,13 +5,13 @@
 use std::rc::Rc;
 
 use engine::volume::access::VolumeMedia;
-use engine::volume::catalog::{Catalog, VolumeEntry};
+use engine::volume::catalog::VolumeEntry;
 use engine::volume::inventory::{StateKind, VolumeState};
 use engine::volume::store::{self, VolumeStore};
 use mpool::error::Result;
 use mpool::Pool;
 
-use super::{ended, is_own, storages, Held};
+use super::{ended, is_own, storages, with_catalog, Held};
 use crate::pool::runtime::{self, Runtime};
 use crate::pool::service;
 
@@ -21,8 +21,6 @@ pub enum End {
     Keep,
     /// The objects are destroyed, and with them a pool that was made for the volume.
     Destroy,
-    /// As [`End::Destroy`] if the volume was made for the load that has failed, else the objects stay.
-    Undo,
 }
 
 /// What is recorded for a volume that was saved.
@@ -42,7 +40,7 @@ pub struct Closing {
 pub async fn end(key: u64, end: End, closing: Option<Closing>) -> Result<()> {
     let runtime = runtime::get().ok_or_else(ended)?;
     let Some(held) = storages().and_then(|storages| storages.take(key)) else { return Ok(()) };
-    let Held { store, leases, is_new, .. } = held;
+    let Held { store, leases, .. } = held;
     let saved = match closing {
         Some(closing) => record_clean(&store, closing).await,
         None => Ok(()),
@@ -56,8 +54,7 @@ pub async fn end(key: u64, end: End, closing: Option<Closing>) -> Result<()> {
     drop(store);
     let outcome = match end {
         End::Destroy => destroy(&runtime, pool, &entry).await,
-        End::Undo if is_new => destroy(&runtime, pool, &entry).await,
-        End::Keep | End::Undo => {
+        End::Keep => {
             drop(pool);
             saved.and(closed)
         }
@@ -81,11 +78,11 @@ async fn record_clean(store: &VolumeStore, closing: Closing) -> Result<()> {
 /// # Errors
 /// Io; Busy.
 pub async fn destroy(runtime: &Rc<Runtime>, pool: Rc<Pool>, entry: &VolumeEntry) -> Result<()> {
-    let catalog = Catalog::open(&pool).await?;
-    let destroyed = store::remove(&pool, &catalog, entry).await;
-    let is_last = catalog.entries().is_empty();
-    let closed = catalog.close().await;
-    destroyed.and(closed)?;
+    let is_last = with_catalog(&pool, async |catalog| {
+        store::remove(&pool, catalog, entry).await?;
+        Ok(catalog.entries().is_empty())
+    })
+    .await?;
     let is_useless = is_last && is_own(&pool) && service::has_only_root(&pool);
     let uuid = pool.uuid();
     drop(pool);

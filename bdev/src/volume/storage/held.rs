@@ -26,8 +26,6 @@ pub struct Held {
     pub volume: Weak<Volume>,
     /// A bdev was removed.
     pub removed: bool,
-    /// The volume was made for the load in progress.
-    pub is_new: bool,
     /// The history of the volume's index, once it is open.
     pub history: Option<Rc<History>>,
     /// The operation in progress while the volume is not in service.

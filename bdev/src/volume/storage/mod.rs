@@ -32,6 +32,7 @@ use crate::volume::{Operation, State, Volume};
 
 pub use self::end::{destroy, end, Closing, End};
 pub use self::held::{Held, Storages};
+pub use self::stored::with_catalog;
 
 /// Label of a pool that `bdev_dedupe_create` made for its volume.
 pub use mpool::params::OWN_LABEL;
@@ -111,7 +112,7 @@ pub fn ended() -> PoolError {
 ///
 /// # Errors
 /// A drive is missing, or was removed.
-pub fn hold(store: VolumeStore, is_new: bool) -> Result<Storage> {
+pub fn hold(store: Rc<VolumeStore>) -> Result<Storage> {
     let pool = store.pool();
     let storages = storages().ok_or_else(ended)?;
     let key = storages.new_key();
@@ -141,16 +142,7 @@ pub fn hold(store: VolumeStore, is_new: bool) -> Result<Storage> {
         own_blocks: AtomicU64::new(own_bytes / BLOCK_SIZE as u64),
         volatile_cache,
     };
-    storages.keep(Held {
-        key,
-        store: Rc::new(store),
-        leases,
-        volume: Weak::new(),
-        removed: false,
-        is_new,
-        history: None,
-        operation: None,
-    });
+    storages.keep(Held { key, store, leases, volume: Weak::new(), removed: false, history: None, operation: None });
     Ok(storage)
 }
 

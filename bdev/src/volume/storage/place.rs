@@ -7,43 +7,20 @@
 
 use std::rc::Rc;
 
-use engine::volume::catalog::Catalog;
-use engine::volume::inventory::VolumeConfig;
-use engine::volume::store::{SlabWish, VolumeSpec, VolumeStore};
 use mpool::error::Result;
 use mpool::{Kind, MediaClass, Pool};
-use uuid::Uuid;
 
-use super::{ended, hold, is_own, stored, Storage};
-use crate::pool::runtime::{self, Runtime};
+use super::{is_own, stored};
+use crate::pool::runtime::Runtime;
 use crate::volume::create_params::{CreateParams, Place};
 use crate::volume::error::VolumeError;
-use crate::volume::sizing::{self, MetadataRoom, Room, SlabPlan};
+use crate::volume::sizing::{MetadataRoom, Room};
 
-/// Creates a volume for `shards` shards in its pool, which is made if need be, and holds the volume.
+/// The pool of a new volume, and whether it was made for that. The caller holds `Service::manage`.
 ///
 /// # Errors
-/// There is no such pool, or it cannot be made; a volume of the name or UUID exists; there is too little room; Io.
-/// Everything made is removed again.
-pub async fn create(params: &CreateParams, shards: usize) -> core::result::Result<Storage, VolumeError> {
-    let name = params.name.as_str();
-    let runtime = runtime::get().ok_or_else(|| VolumeError::pool(name, ended()))?;
-    let service = &runtime.service;
-    if let Place::Base(base) = &params.place {
-        // A bdev that has just appeared may hold a pool.
-        service.examinations.done_with(base).await;
-    }
-    let _managing = service.manage().await;
-    let (pool, made_pool) = find_or_make_pool(&runtime, params).await?;
-    let uuid = pool.uuid();
-    let outcome = create_in(pool, params, shards).await;
-    if outcome.is_err() && made_pool {
-        service.destroy_active(uuid).await.unwrap_or_else(|error| log::error!("{error}"));
-    }
-    outcome
-}
-
-async fn find_or_make_pool(
+/// There is no such pool, or it cannot be made; it was made for another volume.
+pub async fn find_or_make_pool(
     runtime: &Rc<Runtime>,
     params: &CreateParams,
 ) -> core::result::Result<(Rc<Pool>, bool), VolumeError> {
@@ -73,55 +50,6 @@ async fn find_or_make_pool(
 /// Whether a pool was made for the volume of this name: it has the label, and no volume of another name.
 async fn is_for(pool: &Rc<Pool>, name: &str) -> Result<bool> {
     Ok(is_own(pool) && stored::all_in(pool).await?.iter().all(|volume| volume.entry.name == name))
-}
-
-async fn create_in(pool: Rc<Pool>, params: &CreateParams, shards: usize) -> core::result::Result<Storage, VolumeError> {
-    let failed = |error| VolumeError::pool(&params.name, error);
-    let catalog = Catalog::open(&pool).await.map_err(failed)?;
-    let made = make(&pool, &catalog, params, shards).await;
-    let closed = catalog.close().await.map_err(failed);
-    let store = made?;
-    closed?;
-    hold(store, true).map_err(failed)
-}
-
-async fn make(
-    pool: &Rc<Pool>,
-    catalog: &Catalog,
-    params: &CreateParams,
-    shards: usize,
-) -> core::result::Result<VolumeStore, VolumeError> {
-    let failed = |error| VolumeError::pool(&params.name, error);
-    if catalog.find(&params.name).is_some() {
-        return Err(VolumeError::Stored { name: params.name.clone(), pool: pool.name().to_owned() });
-    }
-    let plan = sizing::plan(&room(pool).map_err(failed)?, shards, &params.sizes)
-        .map_err(|error| VolumeError::sizing(&params.name, pool.name(), error))?;
-    let size = |slabs, config: &mut VolumeConfig| {
-        sizing::lay_out(slabs, &plan, shards, &params.sizes, config);
-        Ok(())
-    };
-    VolumeStore::create(pool, catalog, &spec(params, shards, &plan), size).await.map_err(failed)
-}
-
-fn spec(params: &CreateParams, shards: usize, plan: &SlabPlan) -> VolumeSpec {
-    VolumeSpec {
-        name: params.name.clone(),
-        uuid: params.uuid.unwrap_or_else(Uuid::new_v4),
-        slabs: SlabWish { least: plan.least, wanted: plan.wanted },
-        shards,
-        config: VolumeConfig {
-            slab_blocks: plan.slab_blocks,
-            block_size: params.block_size.bytes(),
-            map_cache_mib: params.block_map_cache_mib,
-            journal_mib: plan.journal_mib,
-            compression: params.compression,
-            deduplication: params.deduplication,
-            reserve_percent: params.reserve_percent,
-            core_mask: params.cpumask.clone().unwrap_or_default(),
-            ..VolumeConfig::default()
-        },
-    }
 }
 
 /// What a pool can offer.

@@ -19,14 +19,23 @@ pub struct StoredVolume {
     pub entry: VolumeEntry,
 }
 
+/// Opens the catalog of a pool for `work`, and closes it. The caller holds `Service::manage`.
+///
+/// # Errors
+/// The catalog cannot be read; those of `work`; Io.
+pub async fn with_catalog<T>(pool: &Rc<Pool>, work: impl AsyncFnOnce(&Catalog) -> Result<T>) -> Result<T> {
+    let catalog = Catalog::open(pool).await?;
+    let outcome = work(&catalog).await;
+    let closed = catalog.close().await;
+    outcome.and_then(|value| closed.map(|()| value))
+}
+
 /// The volumes of a pool. The caller holds `Service::manage`.
 ///
 /// # Errors
 /// The catalog cannot be read; Io.
 pub async fn all_in(pool: &Rc<Pool>) -> Result<Vec<StoredVolume>> {
-    let catalog = Catalog::open(pool).await?;
-    let entries = catalog.entries();
-    catalog.close().await?;
+    let entries = with_catalog(pool, async |catalog| Ok(catalog.entries())).await?;
     Ok(entries.into_iter().map(|entry| StoredVolume { pool: Rc::clone(pool), entry }).collect())
 }
 
@@ -36,13 +45,12 @@ pub async fn all_in(pool: &Rc<Pool>) -> Result<Vec<StoredVolume>> {
 /// # Errors
 /// The catalog or an inventory cannot be read; Io.
 pub async fn remove_unfinished(pool: &Rc<Pool>) -> Result<()> {
-    let catalog = Catalog::open(pool).await?;
-    let removed = store::remove_unfinished(pool, &catalog, |entry| super::is_loaded(entry.uuid)).await;
-    let closed = catalog.close().await;
+    let is_loaded = |entry: &VolumeEntry| super::is_loaded(entry.uuid);
+    let removed = with_catalog(pool, async |catalog| store::remove_unfinished(pool, catalog, is_loaded).await).await;
     for name in removed? {
         log::warn!("pool '{}': volume '{name}', whose creation or deletion was cut short, is gone", pool.name());
     }
-    closed
+    Ok(())
 }
 
 impl StoredVolume {
