@@ -195,6 +195,9 @@ fn an_unloaded_volume_is_checked_and_loaded_on_other_cores() {
     let core = rig.cores()[1];
     call(&server, "bdev_dedupe_load", json!({"name": "D0", "pool_name": "D0", "cpumask": format!("[{core}]")}));
     assert_eq!(info(&server)["shard_cores"], json!([core]));
+    for step in ["load: open the objects: done after", "start: start the shards: done after"] {
+        assert!(rig.is_old() || server.log().contains(&format!("D0: {step}")), "the log has no '{step}'");
+    }
     assert_eq!(counter(&server, "D0", "bios_in_write"), before, "it counts on");
     export_again(&server, &export);
     initiator(&rig, &export).fio(&rig, "Nvmen1", &content("read verify_only=1")).expect("the content is there");
