@@ -38,7 +38,6 @@ pub mod units;
 pub mod volume;
 mod wait_queue;
 
-pub use dedupe::IndexImage;
 pub use env::{Direction, Env, Event, Part, ReadOnlyReason, Run, RunToken};
 pub use error::RequestError;
 pub use format::index_section::SectionAt;

@@ -46,8 +46,6 @@ pub struct VolumeReport {
     pub chapters: Vec<String>,
     /// Log of the open chapter.
     pub history_log: Option<String>,
-    /// Mblocks of the images of the index.
-    pub images: Vec<String>,
     /// Objects that exist and do not count: a step was interrupted, or is in progress.
     pub uncounted: Vec<String>,
 }
@@ -129,7 +127,6 @@ pub(crate) fn look(entry: &VolumeEntry, objects: &mut Objects<'_>, findings: &mu
         segments: first(&contents.segments, counts.segments),
         chapters: contents.chapters.iter().map(|chapter| shown::id(chapter.object)).collect(),
         history_log: contents.history_log.map(shown::id),
-        images: contents.images.iter().map(|piece| shown::id(piece.object)).collect(),
         uncounted: strays.map(shown::id).collect(),
     }
 }

@@ -28,11 +28,6 @@ pub fn inventory(record: &InventoryRecord) -> String {
         }
         InventoryRecord::ChapterGone(number) => format!("CHAPTER {number} is gone"),
         InventoryRecord::HistoryLog { object } => format!("HISTORY LOG is {:#x}", object.0),
-        InventoryRecord::Image(piece) => format!(
-            "IMAGE of shard {} of {}, piece {} of {} B, generation {}, is {:#x}",
-            piece.shard, piece.shards, piece.piece, piece.bytes, piece.generation, piece.object.0
-        ),
-        InventoryRecord::ImagesGone => "IMAGES are gone".to_owned(),
     }
 }
 

@@ -289,7 +289,6 @@ fn allocations(count: usize, compression: bool) -> u64 {
                 pieces: SIZES.pieces,
                 compression,
                 index_bytes: SIZES.index_bytes,
-                index_image: None,
                 history: Some(HISTORY),
                 fingerprinter: Fingerprinter::new([7; SECRET_BYTES]),
                 metadata: Load::of_new(&geometry, &SIZES).of_shard(id, &geometry, &SIZES),

@@ -173,7 +173,6 @@ mod tests {
             pieces: PIECES,
             compression: true,
             index_bytes: 1 << 20,
-            index_image: None,
             history: None,
             fingerprinter: Fingerprinter::new([7; SECRET_BYTES]),
             metadata: MetadataConfig {

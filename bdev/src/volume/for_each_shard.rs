@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Work on a volume's shards, each on its own thread: on all of them, one after the other, or on one.
+//! Work on all shards of a volume, one after the other, each on its own thread.
 //!
 //! Invariant: the volume travels with the work, so its shards stay alive. It returns to its owner's thread before it is
 //! dropped, because the last reference must not end on another thread.
@@ -19,25 +19,8 @@ pub async fn for_each_shard<T: Send + 'static>(
     volume: &Arc<Volume>,
     work: impl FnMut(&ShardHost) -> T + Send + 'static,
 ) -> Vec<T> {
-    travel(volume, 0..volume.shards().len(), work).await
-}
-
-/// Runs `work` for one shard, on that shard's thread. Returns the answer; none if there is no such shard. On the
-/// application thread.
-pub async fn on_shard<T: Send + 'static>(
-    volume: &Arc<Volume>,
-    shard: usize,
-    work: impl FnMut(&ShardHost) -> T + Send + 'static,
-) -> Option<T> {
-    travel(volume, shard..shard + 1, work).await.pop()
-}
-
-async fn travel<T: Send + 'static>(
-    volume: &Arc<Volume>,
-    route: Range<usize>,
-    work: impl FnMut(&ShardHost) -> T + Send + 'static,
-) -> Vec<T> {
     let (back, receiver) = oneshot::channel();
+    let route = 0..volume.shards().len();
     let answers = Vec::with_capacity(route.len());
     step(Arc::clone(volume), route, work, answers, back);
     // The sender travels with the work, which always returns.

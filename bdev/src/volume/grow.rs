@@ -131,7 +131,7 @@ impl Growth {
     fn plan(&mut self) -> Result<(), Failure> {
         let (pool, slabs, slab_blocks) = (self.store.pool(), self.former.slabs(), self.former.slab_blocks());
         let mut room = place::room(pool)?;
-        let kept = self.store.free_index_zones(self.former.shards())?;
+        let kept = self.store.free_index_zones()?;
         room.free_zones = room.free_zones.saturating_sub(kept);
         let more = sizing::plan_growth(&room, (slabs, slab_blocks), self.wanted_mib)
             .map_err(|error| VolumeError::sizing(&self.volume.name, pool.name(), error))?;

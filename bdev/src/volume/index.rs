@@ -13,9 +13,10 @@
 //!
 //! Shards query the index only while it is open and deduplication is on.
 //!
-//! Differs from dm-vdo: closing keeps the level-1 index in memory, where the next opening finds it; it is written, as
-//! images, when the volume is stopped. An index without a history, or whose history has no room for its log, is open
-//! nevertheless. The volume does without an image or a history that cannot be read, and logs that.
+//! Differs from dm-vdo: closing keeps the level-1 index in memory, where the next opening finds it. It is never written
+//! as a whole: stopping costs the last records of each shard, whatever the size of the index, and after a start level 1
+//! is filled from the history while the volume is online. An index without a history, or whose history has no room for
+//! its log, is open nevertheless, and empty after each start. A history that cannot be read is logged and done without.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use engine::volume::store::VolumeStore;
 use mpool::{Kind, MediaClass};
 
 use super::error::VolumeError;
-use super::for_each_shard::{for_each_shard, on_shard};
+use super::for_each_shard::for_each_shard;
 use super::history::{self, History, HistoryStatus};
 use super::load_params::IndexAction;
 use super::quiesce::wait_for_all;
@@ -39,16 +40,6 @@ pub(super) fn control_of(config: &VolumeConfig, state: &VolumeState) -> IndexCon
         0 | 1 => IndexControl::of_new_volume(config.deduplication),
         _ => IndexControl::of_loaded_volume(config.deduplication),
     }
-}
-
-/// The index images that the last stop left, one for each of `shards` shards; empty if that stop was not clean.
-pub(super) async fn load_images(name: &str, store: &VolumeStore, shards: usize) -> Vec<Vec<u8>> {
-    // There are at most 32 shards.
-    let images = store.load_images(shards as u16).await.unwrap_or_else(|error| {
-        log::warn!("{name}: its index was saved, and cannot be read: {error}");
-        None
-    });
-    images.unwrap_or_default()
 }
 
 /// Sections of which each shard keeps hooks, and the memory of the history in bytes; none without a history.
@@ -80,12 +71,6 @@ impl Volume {
 
     /// Opens the index when the volume starts. The volume starts even if this fails.
     pub(super) async fn open_index(self: &Arc<Volume>) {
-        if let Ok(store) = storage::store(self.storage.key) {
-            // The images are void since the new generation was recorded.
-            if let Err(error) = store.delete_images().await {
-                log::warn!("{}: what was saved of its index is not deleted: {error}", self.name);
-            }
-        }
         self.work_on_index().await;
     }
 
@@ -139,15 +124,6 @@ impl Volume {
     }
 
     async fn load_index(self: &Arc<Volume>) -> IndexOutcome {
-        let restored =
-            for_each_shard(self, ShardHost::index_restored).await.into_iter().filter(|restored| *restored).count();
-        if restored > 0 {
-            log::info!(
-                "{}: {restored} of {} parts of its index are as they were saved",
-                self.name,
-                self.shards().len()
-            );
-        }
         match self.open_history().await {
             Ok(Some(history)) => {
                 history.begin_refill();
@@ -200,8 +176,8 @@ impl Volume {
         IndexOutcome::Done
     }
 
-    /// Closes the index of a quiescent volume; with `clean`, saves it for the next load. The volume stops even if this
-    /// fails. On the app thread.
+    /// Closes the index of a quiescent volume; with `clean`, the history gets the records that do not fill a section yet.
+    /// The volume stops even if this fails. On the app thread.
     pub(super) async fn close_index(self: &Arc<Volume>, clean: bool) {
         lock(&self.index).suspend();
         if let Some(history) = storage::history(self.storage.key) {
@@ -213,29 +189,6 @@ impl Volume {
             wait_for_all(self, ShardHost::is_saved).await;
             history.stop().await;
             storage::set_history(self.storage.key, None);
-        }
-        if clean {
-            self.save_images().await;
-        }
-    }
-
-    /// Saves level 1 shard by shard, so that at most one shard's part is in memory twice.
-    async fn save_images(self: &Arc<Volume>) {
-        let Ok(store) = storage::store(self.storage.key) else { return };
-        let shards = self.shards().len();
-        for shard in 0..shards {
-            let image = on_shard(self, shard, ShardHost::save_index).await;
-            // There are at most 32 shards.
-            let saved = match image {
-                Some(image) => store.save_image(shard as u16, shards as u16, &image).await,
-                None => return,
-            };
-            if let Err(error) = saved {
-                log::warn!("{}: its index is not saved, and will be refilled from its history: {error}", self.name);
-                // Part of an index would do no harm, but is of no use.
-                let _ = store.delete_images().await;
-                return;
-            }
         }
     }
 }

@@ -166,7 +166,6 @@ fn engine_of(start: &Start, id: ShardId, fingerprinter: Fingerprinter) -> ShardC
         pieces: PIECES,
         compression: config.compression,
         index_bytes: ((u64::from(config.index_mib) << 20) / geometry.shards() as u64) as usize,
-        index_image: None,
         history: start.history_sections.map(|window_sections| HistoryConfig {
             nonce: config.nonce,
             window_sections,

@@ -9,8 +9,7 @@
 //! number of the pool's zones.
 //!
 //! Slabs' metadata areas, roots and journals lie on the STAGING drive if the pool has one, else beside the slabs
-//! ([`Footprint`]). Room for the index's history, and for the index images that a clean stop writes, is left on the
-//! CAPACITY drive ([`IndexLayout`]).
+//! ([`Footprint`]). Room for the index's history is left on the CAPACITY drive ([`IndexLayout`]).
 //!
 //! Sizing has two steps, because only the pool knows how many runs of zones it has: [`plan`] determines the slab size
 //! and the wanted number of slabs, [`lay_out`] the other sizes from the slabs that were allocated.
@@ -52,9 +51,12 @@ const JOURNAL_SHARE: u64 = 16;
 /// Default size of the index's history as a multiple of the index.
 const HISTORY_RATIO: u64 = 4;
 
-/// The default history takes at most one part in this many of the free space. On drives with so few zones that it would be
-/// mostly waste, there is none.
+/// The default history takes at most one part in this many of the free space, but one chapter where there are
+/// [`HISTORY_AT_LEAST`] zones: without a history the index is empty after each start.
 const HISTORY_SHARE: u64 = 64;
+
+/// On drives with fewer zones a history would be mostly waste, since its open chapters take whole zones.
+const HISTORY_AT_LEAST: u64 = 32;
 
 const MIB: u64 = 1 << 20;
 const BLOCKS_PER_MIB: u64 = MIB / BLOCK_SIZE as u64;
@@ -159,7 +161,8 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
         Some(mib) => mib * BLOCKS_PER_MIB,
         None => choose_slab(room.free_zones * zone_blocks, shards as u64).max(zone_blocks),
     };
-    let most_history_mib = room.free_zones / HISTORY_SHARE * zone_mib;
+    let most_chapters = (room.free_zones / HISTORY_SHARE).max(u64::from(room.free_zones >= HISTORY_AT_LEAST));
+    let most_history_mib = most_chapters * zone_mib;
     let indexing = Some(Indexing { wishes, most_history_mib });
     let needs = Needs { room, shards, slab_blocks, journal_mib, indexing };
     let (slabs, slab_mib) = (needs.most_slabs(), slab_blocks / BLOCKS_PER_MIB);
@@ -250,9 +253,8 @@ impl Needs<'_> {
     /// Zones of the CAPACITY drive for the index.
     fn index_zones(&self, slabs: u64) -> u64 {
         let Some(indexing) = &self.indexing else { return 0 };
-        let (index_mib, history_mib) = indexing.sizes(slabs.saturating_mul(self.slab_blocks));
-        let layout = IndexLayout::of(index_mib, history_mib, self.shards, self.room.zone_bytes);
-        layout.history_zones + layout.image_zones
+        let (_, history_mib) = indexing.sizes(slabs.saturating_mul(self.slab_blocks));
+        IndexLayout::of(history_mib, self.room.zone_bytes).zones
     }
 
     fn fit(&self, slabs: u64) -> bool {

@@ -16,7 +16,7 @@ use engine::format::slab_summary::SlabSummary;
 use engine::format::{Geometry, JournalSegment};
 use engine::volume::inventory::{StateKind, VolumeConfig, VolumeState};
 use engine::volume::store::VolumeStore;
-use engine::{IndexImage, ReadOnlyReason};
+use engine::ReadOnlyReason;
 use mpool::{Kind, PoolError};
 
 use super::control::Control;
@@ -37,7 +37,6 @@ use crate::spdk::virtual_bdev::VirtualBdev;
 
 const START: Table<Start> = table! { "start":
     "make the metadata consistent" => |start| start.recover().await;
-    "read the saved index" => |start| start.read_images().await;
     "record that it is loaded" => |start| start.record().await;
     "erase the journals" => |start| start.erase_journals().await;
     "see whether there is memory" => |start| setup::refuse_too_large(&start.name, &start.memory);
@@ -66,8 +65,6 @@ pub(super) struct Start {
     pub(super) summaries: Vec<SlabSummary>,
     /// Erased segments for each shard's journal.
     pub(super) segments: Vec<Vec<JournalSegment>>,
-    /// The index images of the last stop, shard by shard, if that stop was clean and on the same number of shards.
-    images: Vec<Vec<u8>>,
     /// Sections of the index's history of which each shard keeps hooks; none without a history.
     pub(super) history_sections: Option<u32>,
     memory: Memory,
@@ -109,7 +106,6 @@ impl Start {
             store,
             summaries: Vec::new(),
             segments: Vec::new(),
-            images: Vec::new(),
             history_sections: history.map(|(sections, _)| sections),
             memory,
             plans: VecDeque::new(),
@@ -124,10 +120,6 @@ impl Start {
     async fn recover(&mut self) -> Result<(), VolumeError> {
         (self.state, self.summaries) = recovery::make_whole(&self.name, &self.store, &self.geometry).await?;
         Ok(())
-    }
-
-    async fn read_images(&mut self) {
-        self.images = index::load_images(&self.name, &self.store, self.cores.len()).await;
     }
 
     /// Before the journals are erased: half of a journal that still counts would be damage.
@@ -151,10 +143,6 @@ impl Start {
             Thread::current().ok_or_else(|| VolumeError::Thread { name: self.name.clone(), core: self.cores[0] })?;
         let shards = setup::make_shards(&self.name, &self.cores, owner)?;
         self.plans = setup::make_plans(self, &Arc::new(placement), &shards, owner);
-        for (plan, bytes) in self.plans.iter_mut().zip(core::mem::take(&mut self.images)) {
-            // The previous generation saved the image.
-            plan.engine.index_image = Some(IndexImage { generation: self.state.generation - 1, bytes });
-        }
         self.volume = Some(Arc::new(self.assemble(owner, shards)));
         Ok(())
     }

@@ -5,55 +5,28 @@
 use super::level2::Level2;
 use super::HashZone;
 use crate::format::index_section::SectionAt;
-use crate::index::{History, HistoryConfig, ImageOf, Index};
+use crate::index::{History, HistoryConfig, Index};
 use crate::statistics::Statistics;
-
-/// A saved level-1 index of a shard.
-#[derive(Debug)]
-pub struct IndexImage {
-    /// The load generation in which the index was saved ([`crate::MetadataConfig::generation`]).
-    pub generation: u64,
-    /// The concatenated chunks that [`crate::Shard::save_index`] returned.
-    pub bytes: Vec<u8>,
-}
 
 /// Configuration of a hash zone's index.
 #[derive(Debug)]
 pub struct IndexConfig {
     /// Size of level 1 in bytes.
     pub bytes: usize,
-    /// The saved level 1, if it is to be used.
-    pub image: Option<IndexImage>,
-    /// The volume and shard that the image must belong to; `generation` is the current one.
-    pub of: ImageOf,
     /// Configuration of level 2, if there is one.
     pub level2: Option<HistoryConfig>,
 }
 
-impl IndexConfig {
-    /// Builds level 1; true if it is the saved one.
-    pub fn level1(&self) -> (Index, bool) {
-        let saved = self.image.as_ref().and_then(|image| {
-            let of = ImageOf { generation: image.generation, ..self.of };
-            Index::load(self.bytes, of, &image.bytes).ok()
-        });
-        match saved {
-            Some(index) => (index, true),
-            None => (Index::new(self.bytes), false),
-        }
-    }
-}
-
 impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
-    /// Whether the index was loaded from a saved image.
-    pub fn index_restored(&self) -> bool {
-        self.index_restored
-    }
-
     /// Changes the size of the index; see [`Index::resize`].
     pub fn resize_index(&mut self, bytes: usize) {
         self.index_bytes = bytes;
         self.index.resize(bytes);
+    }
+
+    /// Adds memory to level 1; see [`Index::extend`].
+    pub fn extend_index(&mut self) -> bool {
+        self.index.extend()
     }
 
     /// Whether the index is queried and updated.
@@ -67,11 +40,6 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         if let Some(level2) = &mut self.level2 {
             level2.clear();
         }
-    }
-
-    /// The index as an image; see [`Index::save`].
-    pub fn save_index(&mut self) -> impl Iterator<Item = Vec<u8>> + use<'_, Buf> {
-        self.index.save(self.image_of)
     }
 
     pub fn history(&mut self) -> Option<&mut History> {

@@ -38,7 +38,7 @@ use crate::env::Env;
 use crate::error::RequestError;
 use crate::fingerprint::Fingerprint;
 use crate::format::{Geometry, Mapped, MappingState};
-use crate::index::{ImageOf, Index};
+use crate::index::Index;
 use crate::owner_count::OwnerCount;
 use crate::statistics::Statistics;
 use crate::units::{Lbn, ShardId, MAX_REFERENCES};
@@ -46,7 +46,7 @@ use hash_lock::{HashLock, LockState};
 use level2::Level2;
 use member::Member;
 
-pub use advice::{IndexConfig, IndexImage};
+pub use advice::IndexConfig;
 
 pub(crate) use pack::Compression;
 
@@ -67,9 +67,6 @@ pub struct HashZone<Buf> {
     deduplication: bool,
     /// Size of level 1 in bytes, as configured.
     index_bytes: usize,
-    /// Identifies the index in its saved image.
-    image_of: ImageOf,
-    index_restored: bool,
     /// Members that are not yet assigned to a lock.
     entering: VecDeque<u32>,
     /// Locks in Querying that do not wait for the history.
@@ -110,18 +107,15 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         assert!(!scratch.is_empty(), "without memory for verify reads no advice could be checked");
         let vio = crate::message::VioRef { shard: ShardId(0), index: NONE };
         let none = Fingerprint(0);
-        let (level1, index_restored) = index.level1();
         HashZone {
             members: Arena::new(members, Member::new(vio, Lbn(0), example, none)),
             in_use: OwnerCount::ZERO,
             locks: Arena::new(members, HashLock::new(none)),
             registered: HashTable::with_capacity(members * 2),
-            index: level1,
+            index: Index::new(index.bytes),
             level2: index.level2.map(|history| Level2::new(history, partitions)),
             deduplication: true,
             index_bytes: index.bytes,
-            image_of: index.of,
-            index_restored,
             entering: VecDeque::with_capacity(members),
             queries: Vec::with_capacity(members),
             updates: Vec::with_capacity(members),

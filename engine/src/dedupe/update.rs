@@ -44,7 +44,7 @@ impl<Buf: Copy + std::fmt::Debug> HashZone<Buf> {
         location: Mapped,
     ) {
         match self.index.update(fingerprint, location) {
-            Update::Added | Update::Replaced(_) => cx.stats.updates_not_found += 1,
+            Update::Added | Update::Replaced(_) | Update::Dropped => cx.stats.updates_not_found += 1,
             Update::Changed => cx.stats.updates_found += 1,
         }
         let filled = self.level2.as_mut().and_then(|level2| level2.history().add(fingerprint, location));

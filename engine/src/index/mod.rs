@@ -2,8 +2,8 @@
 
 //! The level-1 index: advises where a block's content was stored before.
 //!
-//! This is one shard's part, wholly in memory, 8 bytes per record; memory is allocated only when the index is created
-//! or resized. Differs from the UDS index of dm-vdo, which costs two reads per hit: here advice costs two cache lines.
+//! This is one shard's part, wholly in memory, 8 bytes per record. Memory comes as the index is used (`memory`), so one of
+//! any size is created at once. Differs from the UDS index of dm-vdo, which costs two reads per hit: here advice costs two cache lines.
 //!
 //! What the index promises:
 //! * **Advice only.** A record has 16 bits of its key and no fingerprint, so a lookup may return the location of other
@@ -18,7 +18,7 @@
 //! **Resizing** is online and in small steps, taken by some updates and by [`Index::migrate`]: the groups of the old
 //! table are emptied into the new one in the order of their keys, so that every key is in exactly one table, and it is
 //! known in which. Memory of the new table is allocated as it is reached, memory of the old one is freed as it is left,
-//! both by the megabyte. What is lost by resizing:
+//! both by segments. What is lost by resizing:
 //! * shrinking: the least recently used records that no longer fit, and of those whose keys become equal (one in some
 //!   thousands) all but one;
 //! * growing by up to 16 times (after rounding to powers of two): only records whose buckets are full. The larger table
@@ -27,7 +27,7 @@
 
 mod history;
 mod hooks;
-mod image;
+mod memory;
 mod record;
 mod sections;
 pub mod state;
@@ -40,11 +40,12 @@ use crate::format::Mapped;
 use record::{Bucket, SLOTS};
 use table::{Inserted, Place, Spread, Table, GROUP};
 
-/// Buckets of a new table cleared in one step of a resize: a few pages of memory.
-const CLEARED_PER_STEP: usize = 8 * GROUP;
-
-/// Updates per step of a resize. A step moves up to 512 records, which takes about ten microseconds.
+/// Updates per step of a resize. A step moves up to 512 records, which takes about ten microseconds, or adds a segment of
+/// memory, which takes 250.
 const UPDATES_PER_STEP: u32 = 8;
+
+/// Updates per segment of memory that a new index adds.
+const UPDATES_PER_SEGMENT: u32 = 32;
 
 /// Fingerprints whose places are computed before the first of them is read.
 const TOUCH_BATCH: usize = 32;
@@ -108,6 +109,8 @@ pub enum Update {
     Changed,
     /// The record replaced another one, which had this location.
     Replaced(Mapped),
+    /// The record was dropped: it belongs to memory that a new index does not have yet.
+    Dropped,
 }
 
 /// The level-1 index of one shard.
@@ -118,6 +121,8 @@ pub struct Index {
     old: Option<Table>,
     /// Number of buckets for the next resize.
     wanted: Option<usize>,
+    /// Part of `table` has no memory yet, and updates add it.
+    extends: bool,
     updates_to_step: u32,
     discarded: u64,
     lookups: u64,
@@ -130,15 +135,13 @@ impl Index {
     /// of two of 64-byte buckets, of which it has at least two.
     #[must_use]
     pub fn new(bytes: usize) -> Index {
-        Index::with(Table::new(buckets_in(bytes)))
-    }
-
-    const fn with(table: Table) -> Index {
+        let table = Table::new(buckets_in(bytes));
         Index {
+            extends: table.extent() < table.count(),
             table,
             old: None,
             wanted: None,
-            updates_to_step: UPDATES_PER_STEP,
+            updates_to_step: 1,
             discarded: 0,
             lookups: 0,
             hits: 0,
@@ -235,12 +238,12 @@ impl Index {
         Some(location)
     }
 
-    /// Records that content with this fingerprint is stored at `location`. May take a step of a resize.
+    /// Records that content with this fingerprint is stored at `location`. May take a step of a resize, or add memory.
     ///
     /// # Panics
     /// If no content can be stored at the location: the zero block, unmapped, or beyond 36 bits.
     pub fn update(&mut self, fingerprint: impl Into<ShortFingerprint>, location: Mapped) -> Update {
-        if self.old.is_some() {
+        if self.extends || self.old.is_some() {
             self.pace();
         }
         let (table, place) = self.table_of(fingerprint.into());
@@ -249,11 +252,12 @@ impl Index {
             return Update::Changed;
         }
         match table.insert(place, location, 0) {
+            Inserted::Added => Update::Added,
             Inserted::Evicted(record) => {
                 self.discarded += 1;
                 Update::Replaced(record.location())
             }
-            Inserted::Added | Inserted::Refused => Update::Added,
+            Inserted::Refused => Update::Dropped,
         }
     }
 
@@ -323,6 +327,13 @@ impl Index {
         self.old.is_some()
     }
 
+    /// Adds a segment of memory if part of a new index has none; returns whether there is still such a part. A host calls this
+    /// before it restores records; updates do it by themselves.
+    pub fn extend(&mut self) -> bool {
+        self.extends = self.extends && self.old.is_none() && self.table.extend();
+        self.extends
+    }
+
     /// The table that a fingerprint's record would be in, and its place there.
     #[inline]
     fn table_of(&mut self, fingerprint: ShortFingerprint) -> (&mut Table, Place) {
@@ -345,24 +356,32 @@ impl Index {
         if let Some(count) = self.wanted.take().filter(|&count| count != self.table.count()) {
             let new = Table::reserve_for(&self.table, count);
             self.old = Some(core::mem::replace(&mut self.table, new));
+            // The resize adds memory where it moves records to.
+            self.extends = false;
+            self.updates_to_step = UPDATES_PER_STEP;
         }
     }
 
-    /// Counts updates, and takes a step of a resize when one is due.
+    /// Counts updates, and takes a step of a resize or adds memory when that is due.
     #[cold]
     fn pace(&mut self) {
         self.updates_to_step -= 1;
-        if self.updates_to_step == 0 {
+        if self.updates_to_step > 0 {
+            return;
+        }
+        if self.old.is_some() {
             self.updates_to_step = UPDATES_PER_STEP;
             self.migrate(1);
+        } else {
+            self.updates_to_step = UPDATES_PER_SEGMENT;
+            self.extend();
         }
     }
 
-    /// Clears memory for the next group of the old table or, when there is enough, moves the group's records.
+    /// Adds memory for the next group of the old table or, when there is enough, moves the group's records.
     fn step(&mut self, old: &mut Table) {
-        let needed = self.table.reach(old, old.taken() + GROUP);
-        if self.table.cleared() < needed {
-            self.table.clear(CLEARED_PER_STEP.min(needed - self.table.cleared()));
+        if self.table.extent() < self.table.reach(old, old.taken() + GROUP) {
+            self.table.extend();
             return;
         }
         let known = old.key_bits() >= self.table.key_bits();
@@ -391,7 +410,6 @@ const fn buckets_in(bytes: usize) -> usize {
 
 pub use crate::format::index_section::SectionAt;
 pub use history::{History, HistoryConfig, HistoryStatistics};
-pub use image::{ImageError, ImageOf};
 
 #[cfg(test)]
 mod testing;

@@ -34,7 +34,7 @@ const TAG_SHIFT: u32 = SIDE_SHIFT + 1;
 const PBN_MASK: u64 = (1 << PBN_BITS) - 1;
 const STAMP_MASK: u64 = 0x7f << STAMP_SHIFT;
 
-/// Position of `Bucket::middle`, and of the fields in it.
+/// Position of the middle 16 bits, and of the fields in them.
 const MIDDLE_SHIFT: u32 = 32;
 const MIDDLE_SIDE: u16 = 1 << (SIDE_SHIFT - MIDDLE_SHIFT);
 const MIDDLE_STAMP_SHIFT: u32 = STAMP_SHIFT - MIDDLE_SHIFT;
@@ -105,57 +105,74 @@ impl Record {
     }
 }
 
-/// One cache line of records.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct Bucket {
-    /// Bits 63 to 48 of each record.
-    tags: [u16; SLOTS],
-    /// Bits 47 to 32: side, stamp, state and four bits of the PBN.
-    middle: [u16; SLOTS],
-    /// Bits 31 to 0 of each record.
-    low: [u32; SLOTS],
-}
+/// One cache line of records, as numbers of 16 bits: bits 63 to 48 of each of the eight records, then bits 47 to 32 of
+/// each (side, stamp, state and four bits of the PBN), then their bits 31 to 0, the low half of each first. Zeros are
+/// empty slots.
+pub(super) type Bucket = [u16; 4 * SLOTS];
+
+/// Positions in a bucket.
+const MIDDLE: usize = SLOTS;
+const LOW: usize = 2 * SLOTS;
 
 const _: () = assert!(size_of::<Bucket>() == SLOTS * 8, "a record takes 8 bytes and no more");
-const _: () = assert!(align_of::<Bucket>() == 64, "a bucket is one cache line");
 
-impl Bucket {
-    /// A bucket of empty slots.
-    pub(super) const EMPTY: Bucket = Bucket { tags: [0; SLOTS], middle: [0; SLOTS], low: [0; SLOTS] };
-
+/// The slots of a bucket.
+pub(super) trait Slots {
     /// Reads a word of the bucket to bring it into the CPU cache.
-    #[inline]
-    pub(super) const fn touch(&self) -> u64 {
-        self.low[0] as u64
-    }
+    fn touch(&self) -> u64;
 
-    #[inline]
-    pub(super) const fn get(&self, slot: usize) -> Record {
-        let (tag, middle) = (self.tags[slot] as u64, self.middle[slot] as u64);
-        Record(tag << TAG_SHIFT | middle << MIDDLE_SHIFT | self.low[slot] as u64)
-    }
+    fn get(&self, slot: usize) -> Record;
 
     /// Puts a record into a slot, or empties the slot.
-    #[inline]
-    pub(super) const fn set(&mut self, slot: usize, record: Record) {
-        self.tags[slot] = record.tag();
-        self.middle[slot] = (record.0 >> MIDDLE_SHIFT) as u16;
-        self.low[slot] = record.0 as u32;
-    }
+    fn set(&mut self, slot: usize, record: Record);
 
     /// All slots in order, as records.
-    pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
+    fn records(&self) -> impl Iterator<Item = Record> + '_;
+
+    /// The slots whose record has this tag and is on this side, as a bit mask.
+    fn matches(&self, tag: u16, side: Side) -> u32;
+
+    /// The empty slots, as a bit mask.
+    fn free(&self) -> u32;
+
+    /// Age and slot of the least recently used record, the first one among equals. Only for a full bucket.
+    fn oldest(&self, generation: u64) -> (u64, usize);
+
+    /// Sets the age of records older than `most` generations to `most`.
+    fn limit_age(&mut self, generation: u64, most: u64);
+}
+
+impl Slots for Bucket {
+    #[inline]
+    fn touch(&self) -> u64 {
+        u64::from(self[LOW])
+    }
+
+    #[inline]
+    fn get(&self, slot: usize) -> Record {
+        let word = |at: usize| u64::from(self[at]);
+        let low = word(LOW + 2 * slot) | word(LOW + 2 * slot + 1) << 16;
+        Record(word(slot) << TAG_SHIFT | word(MIDDLE + slot) << MIDDLE_SHIFT | low)
+    }
+
+    #[inline]
+    fn set(&mut self, slot: usize, record: Record) {
+        self[slot] = record.tag();
+        self[MIDDLE + slot] = (record.0 >> MIDDLE_SHIFT) as u16;
+        self[LOW + 2 * slot] = record.0 as u16;
+        self[LOW + 2 * slot + 1] = (record.0 >> 16) as u16;
+    }
+
+    fn records(&self) -> impl Iterator<Item = Record> + '_ {
         (0..SLOTS).map(|slot| self.get(slot))
     }
 
-    /// The slots whose record has this tag and is on this side, as a bit mask.
     #[inline]
-    pub(super) fn matches(&self, tag: u16, side: Side) -> u32 {
+    fn matches(&self, tag: u16, side: Side) -> u32 {
         let side = if side == Side::Partner { MIDDLE_SIDE } else { 0 };
         let mut mask = 0;
         for slot in 0..SLOTS {
-            let differs = self.tags[slot] ^ tag | (self.middle[slot] ^ side) & MIDDLE_SIDE;
+            let differs = self[slot] ^ tag | (self[MIDDLE + slot] ^ side) & MIDDLE_SIDE;
             mask |= if differs == 0 { 1_u16 << slot } else { 0 };
         }
         // Only a record with tag 0 can be confused with an empty slot.
@@ -165,74 +182,27 @@ impl Bucket {
         u32::from(mask)
     }
 
-    /// The empty slots, as a bit mask.
     #[inline]
-    pub(super) fn free(&self) -> u32 {
+    fn free(&self) -> u32 {
         let mut mask = 0;
         for slot in 0..SLOTS {
-            mask |= if self.middle[slot] == 0 { 1_u16 << slot } else { 0 };
+            mask |= if self[MIDDLE + slot] == 0 { 1_u16 << slot } else { 0 };
         }
         u32::from(mask)
     }
 
-    /// Age and slot of the least recently used record, the first one among equals. Only for a full bucket.
     #[inline]
-    pub(super) fn oldest(&self, generation: u64) -> (u64, usize) {
+    fn oldest(&self, generation: u64) -> (u64, usize) {
         let mut oldest = 0;
         for slot in 0..SLOTS {
-            let age = (generation as u16).wrapping_sub(self.middle[slot] >> MIDDLE_STAMP_SHIFT) % STAMPS as u16;
+            let age = (generation as u16).wrapping_sub(self[MIDDLE + slot] >> MIDDLE_STAMP_SHIFT) % STAMPS as u16;
             // One number with the age above the complement of the slot.
             oldest = oldest.max(age << 8 | (SLOTS - 1 - slot) as u16);
         }
         (u64::from(oldest >> 8), SLOTS - 1 - usize::from(oldest & 0xff))
     }
 
-    /// The bucket as in an image: its numbers in order, little-endian.
-    pub(super) fn to_bytes(self) -> [u8; SLOTS * 8] {
-        let mut bytes = [0; SLOTS * 8];
-        let (tags, rest) = bytes.split_at_mut(2 * SLOTS);
-        let (middle, low) = rest.split_at_mut(2 * SLOTS);
-        let words = tags
-            .as_chunks_mut()
-            .0
-            .iter_mut()
-            .zip(self.tags)
-            .chain(middle.as_chunks_mut().0.iter_mut().zip(self.middle));
-        for (bytes, number) in words {
-            *bytes = number.to_le_bytes();
-        }
-        for (bytes, number) in low.as_chunks_mut().0.iter_mut().zip(self.low) {
-            *bytes = number.to_le_bytes();
-        }
-        bytes
-    }
-
-    /// A bucket from an image; it may be invalid.
-    pub(super) fn from_bytes(bytes: &[u8; SLOTS * 8]) -> Bucket {
-        let mut bucket = Bucket::EMPTY;
-        let (tags, rest) = bytes.split_at(2 * SLOTS);
-        let (middle, low) = rest.split_at(2 * SLOTS);
-        let numbers =
-            bucket.tags.iter_mut().zip(tags.as_chunks().0).chain(bucket.middle.iter_mut().zip(middle.as_chunks().0));
-        for (number, bytes) in numbers {
-            *number = u16::from_le_bytes(*bytes);
-        }
-        for (number, bytes) in bucket.low.iter_mut().zip(low.as_chunks().0) {
-            *number = u32::from_le_bytes(*bytes);
-        }
-        bucket
-    }
-
-    /// Whether every slot is empty or has a record with a possible location.
-    pub(super) fn is_valid(&self) -> bool {
-        self.records().all(|record| {
-            let Mapped { pbn, state } = record.location();
-            record.is_empty() || (pbn != Pbn::ZERO && state != MappingState::Unmapped)
-        })
-    }
-
-    /// Sets the age of records older than `most` generations to `most`.
-    pub(super) fn limit_age(&mut self, generation: u64, most: u64) {
+    fn limit_age(&mut self, generation: u64, most: u64) {
         for slot in 0..SLOTS {
             let record = self.get(slot);
             if !record.is_empty() && record.age(generation) > most {
@@ -258,7 +228,7 @@ mod tests {
                 let record = Record::new(tag, side, location, 1000).stamped(1001);
                 assert_eq!((record.tag(), record.side(), record.location()), (tag, side, location));
                 assert_eq!((record.age(1001), record.age(1005), record.age(1001 + 127)), (0, 4, 127));
-                let mut bucket = Bucket::EMPTY;
+                let mut bucket = [0; 4 * SLOTS];
                 bucket.set(3, record);
                 assert_eq!((bucket.get(3), bucket.get(2)), (record, Record::EMPTY));
                 assert_eq!(bucket.free(), 0xff & !(1 << 3));
@@ -268,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_record_matches_by_tag_and_side() {
-        let mut bucket = Bucket::EMPTY;
+        let mut bucket = [0; 4 * SLOTS];
         assert_eq!(bucket.matches(0, Side::Primary), 0, "an empty slot is no record of tag 0");
         bucket.set(1, Record::new(0, Side::Primary, at(1), 0));
         bucket.set(4, Record::new(7, Side::Partner, at(1), 127));
@@ -280,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_first_of_the_oldest_is_found() {
-        let mut bucket = Bucket::EMPTY;
+        let mut bucket = [0; 4 * SLOTS];
         for (slot, stamp) in [1000, 999, 990, 1001, 990, 1002, 1002, 1002].into_iter().enumerate() {
             bucket.set(slot, Record::new(slot as u16, Side::Partner, at(1), stamp));
         }

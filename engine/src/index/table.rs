@@ -24,9 +24,8 @@
 //!
 //! Invariants: no two records have the same key; `len` counts the slots in use.
 
-mod saved;
-
-use super::record::{Bucket, Record, Side, SLOTS, STAMPS, TAG_BITS};
+use super::memory::{Segment, SEGMENT};
+use super::record::{Bucket, Record, Side, Slots, SLOTS, STAMPS, TAG_BITS};
 use crate::fingerprint::ShortFingerprint;
 use crate::format::Mapped;
 
@@ -42,8 +41,10 @@ const EVENTS_PER_SWEPT_BUCKET: u32 = 16;
 /// Buckets of a group: one page of memory.
 pub(super) const GROUP: usize = 64;
 
-/// Buckets allocated and freed together: 1 MiB.
-const SEGMENT: usize = 256 * GROUP;
+const _: () = assert!(SEGMENT.is_multiple_of(GROUP), "both buckets of a record are in one segment");
+
+/// Segments that a new table has from the start, which take half a millisecond.
+const FIRST_SEGMENTS: usize = 2;
 
 /// Buckets visited at a time by the sweep: neighbours, so that their cache misses overlap.
 const SWEEP_BATCH: usize = 16;
@@ -99,15 +100,14 @@ pub(super) enum Inserted {
 /// The buckets of an index, or of its part that is not taken yet.
 #[derive(Debug)]
 pub(super) struct Table {
-    segments: Vec<Vec<Bucket>>,
+    /// The memory, from the start as far as the table has it; none where all records were taken.
+    segments: Vec<Option<Segment>>,
     /// Number of buckets (N).
     count: usize,
     /// Mask for the numbers that lead from a bucket to its partner: the buckets of a group, less one.
     partner_mask: usize,
-    /// Number of buckets from the start whose records were taken, and number of buckets whose memory is cleared. The
-    /// buckets in between are in use.
+    /// Number of buckets from the start whose records were taken.
     taken: usize,
-    cleared: usize,
     key_bits: u32,
     len: u64,
     generation: u64,
@@ -127,14 +127,14 @@ const fn high_product(a: u64, b: usize) -> usize {
 }
 
 impl Table {
-    /// A complete, empty table of `count` buckets, at least 2.
+    /// An empty table of `count` buckets, at least 2, with its first memory: see [`Table::extend`].
     pub(super) fn new(count: usize) -> Table {
         let mut table = Table::reserve(count, key_bits_for(count, TAG_BITS));
-        table.clear(count);
+        while table.segments.len() < FIRST_SEGMENTS && table.extend() {}
         table
     }
 
-    /// A table without memory (see [`Table::clear`]) to which the records of `other` can move.
+    /// A table without memory to which the records of `other` can move.
     ///
     /// A larger table keeps the key of the smaller one, because its records have no more bits; then fewer bits of the
     /// tag tell records apart. This is worth it down to 12 bits; below that the table starts with a key of its own.
@@ -153,7 +153,6 @@ impl Table {
             count,
             partner_mask: GROUP.min(count) - 1,
             taken: 0,
-            cleared: 0,
             key_bits,
             len: 0,
             generation: 0,
@@ -163,24 +162,19 @@ impl Table {
         }
     }
 
-    /// Clears memory for up to `buckets` more buckets.
-    pub(super) fn clear(&mut self, buckets: usize) {
-        let end = (self.cleared + buckets).min(self.count);
-        while self.cleared < end {
-            let within = self.cleared % SEGMENT;
-            if within == 0 {
-                self.segments.push(Vec::with_capacity(SEGMENT.min(self.count - self.cleared)));
-            }
-            let more = (SEGMENT - within).min(end - self.cleared);
-            let segment = self.segments.last_mut().expect("pushed when its first bucket was cleared");
-            segment.resize(within + more, Bucket::EMPTY);
-            self.cleared += more;
+    /// Adds memory for the next buckets, if some have none; returns whether there are still such buckets. A table has no
+    /// room for records whose buckets have no memory, and finds none.
+    pub(super) fn extend(&mut self) -> bool {
+        let buckets = SEGMENT.min(self.count - self.extent());
+        if buckets > 0 {
+            self.segments.push(Some(Segment::new(buckets)));
         }
+        self.extent() < self.count
     }
 
-    /// Number of buckets from the start that have memory.
-    pub(super) const fn cleared(&self) -> usize {
-        self.cleared
+    /// Number of buckets from the start that have memory, or had it until their records were taken.
+    pub(super) fn extent(&self) -> usize {
+        (self.segments.len() * SEGMENT).min(self.count)
     }
 
     /// Number of buckets, from the start and in whole groups, that this table needs for the keys of the first `buckets`
@@ -201,19 +195,25 @@ impl Table {
 
     #[inline]
     fn bucket(&self, bucket: usize) -> &Bucket {
-        &self.segments[bucket / SEGMENT][bucket % SEGMENT]
+        &self.segment(bucket).expect("the bucket has memory").buckets()[bucket % SEGMENT]
     }
 
     #[inline]
     fn bucket_mut(&mut self, bucket: usize) -> &mut Bucket {
-        &mut self.segments[bucket / SEGMENT][bucket % SEGMENT]
+        let segment = self.segments[bucket / SEGMENT].as_mut().expect("the bucket has memory");
+        &mut segment.buckets_mut()[bucket % SEGMENT]
     }
 
-    /// Both buckets of a place.
     #[inline]
-    fn pair(&self, place: Place) -> (&Bucket, &Bucket) {
-        let segment = &self.segments[place.primary / SEGMENT];
-        (&segment[place.primary % SEGMENT], &segment[place.partner % SEGMENT])
+    fn segment(&self, bucket: usize) -> Option<&Segment> {
+        self.segments.get(bucket / SEGMENT)?.as_ref()
+    }
+
+    /// Both buckets of a place, if they have memory.
+    #[inline]
+    fn pair(&self, place: Place) -> Option<(&Bucket, &Bucket)> {
+        let buckets = self.segment(place.primary)?.buckets();
+        Some((&buckets[place.primary % SEGMENT], &buckets[place.partner % SEGMENT]))
     }
 
     #[inline]
@@ -283,15 +283,14 @@ impl Table {
     /// Prefetches both buckets of a place: reads a word of each.
     #[inline]
     pub(super) fn touch(&self, place: Place) -> u64 {
-        let (primary, partner) = self.pair(place);
-        primary.touch() ^ partner.touch()
+        self.pair(place).map_or(0, |(primary, partner)| primary.touch() ^ partner.touch())
     }
 
     /// The slot of the record with the place's key.
     #[inline]
     pub(super) fn find(&self, place: Place) -> Option<At> {
         // Read both buckets at once: reading the second only after a miss in the first would cost a second cache miss.
-        let (primary, partner) = self.pair(place);
+        let (primary, partner) = self.pair(place)?;
         let primary = primary.matches(place.tag, Side::Primary);
         let partner = partner.matches(place.tag, Side::Partner);
         let found = primary | partner << SLOTS;
@@ -358,16 +357,7 @@ impl Table {
 
     /// Puts a record into a free slot, or replaces one that has not been used for `least` generations.
     fn put(&mut self, place: Place, location: Mapped, age: u64, least: u64) -> Inserted {
-        let (at, side) = match self.room(place) {
-            Some(room) => room,
-            None => {
-                let (oldest, at, side) = self.oldest(place);
-                if oldest < least {
-                    return Inserted::Refused;
-                }
-                (at, side)
-            }
-        };
+        let Some((at, side)) = self.room(place).or_else(|| self.oldest(place, least)) else { return Inserted::Refused };
         let record = Record::new(place.tag, side, location, self.generation.wrapping_sub(age));
         let before = self.record(at);
         self.set(at, record);
@@ -380,7 +370,7 @@ impl Table {
 
     /// A free slot in the emptier bucket of a place; in the primary one if they are equal.
     fn room(&self, place: Place) -> Option<(At, Side)> {
-        let (primary, partner) = self.pair(place);
+        let (primary, partner) = self.pair(place)?;
         let primary = primary.free();
         let partner = partner.free();
         if primary | partner == 0 {
@@ -393,16 +383,18 @@ impl Table {
         })
     }
 
-    /// The least recently used record of a place whose buckets are both full, with its age.
-    fn oldest(&self, place: Place) -> (u64, At, Side) {
-        let (primary, partner) = self.pair(place);
+    /// The least recently used record of a place whose buckets are both full, if it has not been used for `least`
+    /// generations.
+    fn oldest(&self, place: Place, least: u64) -> Option<(At, Side)> {
+        let (primary, partner) = self.pair(place)?;
         let primary = primary.oldest(self.generation);
         let partner = partner.oldest(self.generation);
-        if partner.0 > primary.0 {
+        let (oldest, slot, side) = if partner.0 > primary.0 {
             (partner.0, At { bucket: place.partner, slot: partner.1 }, Side::Partner)
         } else {
             (primary.0, At { bucket: place.primary, slot: primary.1 }, Side::Primary)
-        }
+        };
+        (oldest >= least).then_some((slot, side))
     }
 
     /// Takes all records out of the next group of buckets, and passes each on with the known bits of its fingerprint,
@@ -410,7 +402,8 @@ impl Table {
     pub(super) fn take_group(&mut self, mut each: impl FnMut(Spread, Mapped, u64)) {
         let end = (self.taken + GROUP).min(self.count);
         for bucket in self.taken..end {
-            let records = *self.bucket(bucket);
+            let Some(segment) = self.segment(bucket) else { break };
+            let records = segment.buckets()[bucket % SEGMENT];
             for record in records.records() {
                 if !record.is_empty() {
                     self.len -= 1;
@@ -420,7 +413,9 @@ impl Table {
         }
         self.taken = end;
         if end.is_multiple_of(SEGMENT) || end == self.count {
-            self.segments[(end - 1) / SEGMENT] = Vec::new();
+            if let Some(segment) = self.segments.get_mut((end - 1) / SEGMENT) {
+                *segment = None;
+            }
         }
     }
 
@@ -444,7 +439,7 @@ impl Table {
         self.events_to_sweep = batch as u32 * EVENTS_PER_SWEPT_BUCKET;
         let generation = self.generation;
         for _ in 0..batch {
-            if self.sweep < self.taken || self.sweep >= self.cleared {
+            if self.sweep < self.taken || self.sweep >= self.extent() {
                 self.sweep = self.taken;
             }
             self.bucket_mut(self.sweep).limit_age(generation, OLDEST);

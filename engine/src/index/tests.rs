@@ -64,6 +64,31 @@ fn memory_is_rounded_down_but_not_below_two_buckets() {
     }
 }
 
+/// A large index has its first memory at once, and the rest as it is updated or extended; what has no memory is dropped.
+#[test]
+fn memory_comes_with_the_records() {
+    let mut index = Index::new(16 << 20);
+    let added = (0..64).filter(|&n| index.update(content(n), at(n + 1)) != Update::Dropped).count();
+    assert!((8..48).contains(&added), "{added} of 64 in 4 to 8 of 16 MiB");
+    assert_eq!(index.len(), added as u64);
+    for n in 64..300 {
+        index.update(content(n), at(n + 1));
+    }
+    assert!(!index.extend(), "all of it is there");
+    assert_eq!((300..400).filter(|&n| index.update(content(n), at(n + 1)) == Update::Added).count(), 100);
+
+    let mut index = Index::new(16 << 20);
+    while index.extend() {}
+    assert_eq!((0..100).filter(|&n| index.restore(content(n), at(n + 1), Age::Old) == Restored::Added).count(), 100);
+
+    let mut index = Index::new(16 << 20);
+    index.update(content(1), at(2));
+    index.resize(8 << 20);
+    finish_resize(&mut index);
+    assert_eq!(index.capacity(), 1 << 20);
+    assert_eq!((2..100).filter(|&n| index.update(content(n), at(n + 1)) == Update::Added).count(), 98);
+}
+
 /// Only the high bits of the first byte's neighbours differ in a shard, and a weakened fingerprint has few bits.
 #[test]
 fn fingerprints_of_few_bits_are_told_apart() {
@@ -346,6 +371,7 @@ fn random_use_agrees_with_a_map() {
                         Update::Added => assert!(lost >= u64::from(held)),
                         Update::Replaced(_) => assert!(lost > u64::from(held)),
                         Update::Changed => assert!(held),
+                        Update::Dropped => panic!("a small index has all of its memory"),
                     }
                     balance += u64::from(update != Update::Changed);
                     assert_eq!(index.lookup(contents[n]), Some(location), "seed {seed} step {step}");

@@ -3,11 +3,10 @@
 //! Configuration of a shard.
 
 use crate::block_map::{BlockMap, MapConfig, MAX_ALLOCATIONS};
-use crate::dedupe::IndexImage;
 use crate::fingerprint::Fingerprinter;
 use crate::format::slab_summary::SlabSummary;
 use crate::format::{Geometry, JournalSegment};
-use crate::index::{HistoryConfig, ImageOf};
+use crate::index::HistoryConfig;
 use crate::journal::{Counters, Journal, JournalConfig};
 use crate::logical::map_waiters;
 use crate::slabs::{PbnLocks, PhysicalConfig, PhysicalZone, ReserveConfig};
@@ -28,9 +27,6 @@ pub struct ShardConfig {
     pub compression: bool,
     /// Size of the shard's part of the level-1 index in bytes.
     pub index_bytes: usize,
-    /// The index as saved when the volume was stopped, if it is to be used. An image that does not match is ignored
-    /// ([`crate::Shard::index_restored`]).
-    pub index_image: Option<IndexImage>,
     /// The index history, level 2; `None` for an index with level 1 only.
     pub history: Option<HistoryConfig>,
     /// Computes fingerprints with the volume's secret.
@@ -105,11 +101,6 @@ pub struct MetadataConfig {
 }
 
 impl MetadataConfig {
-    /// Identity of an index image that this shard saves.
-    pub(super) fn image_of(&self, geometry: &Geometry, id: ShardId) -> ImageOf {
-        ImageOf { nonce: self.nonce, generation: self.generation, shard: id.0, shards: geometry.shards() as u16 }
-    }
-
     /// Minimum number of block-map pages that a shard with `vios` data_vios can cache.
     #[must_use]
     pub const fn minimum_map_pages(vios: usize) -> usize {

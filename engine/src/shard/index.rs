@@ -12,13 +12,6 @@ use crate::env::Env;
 use crate::format::index_section::SectionAt;
 
 impl<E: Env> Shard<E> {
-    /// True when [`crate::ShardConfig::index_image`] was given and accepted. If not, the index is empty at the start,
-    /// and the host gives it the sections of closed chapters, newest first, by [`Shard::refill`].
-    #[must_use]
-    pub fn index_restored(&self) -> bool {
-        self.hash.index_restored()
-    }
-
     /// The host has dropped the last section that was handed over; to be called once per dropped section, before the
     /// shard runs again.
     pub fn section_dropped(&mut self) {
@@ -49,7 +42,13 @@ impl<E: Env> Shard<E> {
         hash.section_read(&mut cx, at, result);
     }
 
-    /// Takes a section of a closed chapter after a start. Whichever shard wrote the section, this shard takes the
+    /// Adds memory to a new index, a quarter of a millisecond's worth; true while there is more to add. To be called before
+    /// [`Shard::refill`], since a record without memory is dropped; what is updated adds it by and by.
+    pub fn extend_index(&mut self) -> bool {
+        self.hash.extend_index()
+    }
+
+    /// Takes a section of a closed chapter after a start, when the index is empty. Whichever shard wrote the section, this shard takes the
     /// records that it owns. Newest first: a record never replaces one that the index already has.
     pub fn refill(&mut self, at: SectionAt, image: &[u8]) {
         self.hash.refill(at, image);
@@ -71,12 +70,6 @@ impl<E: Env> Shard<E> {
     /// `None` if there are none. To be called while the shard is idle.
     pub fn seal_section(&mut self) -> Option<Vec<u8>> {
         self.hash.history()?.seal()
-    }
-
-    /// The level-1 index in the form for [`crate::ShardConfig::index_image`]: chunks of at most 1 MiB, to be
-    /// concatenated. To be called while the shard is idle.
-    pub fn save_index(&mut self) -> impl Iterator<Item = Vec<u8>> + use<'_, E> {
-        self.hash.save_index()
     }
 
     /// Turns deduplication against stored data on or off. While it is off, the index is neither queried nor updated,

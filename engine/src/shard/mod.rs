@@ -111,7 +111,6 @@ impl<E: Env> Shard<E> {
             index_bytes,
             fingerprinter,
             metadata,
-            index_image,
             history,
         } = config;
         let transfers = bufs.metadata_transfers();
@@ -124,12 +123,7 @@ impl<E: Env> Shard<E> {
         let locks = config::pbn_locks(geometry.shards(), vios, relocation.len() + swaps.len());
         let volatile_cache = metadata.volatile_cache;
         let counters = metadata.counters();
-        let index = IndexConfig {
-            bytes: index_bytes,
-            image: index_image,
-            of: metadata.image_of(&geometry, id),
-            level2: history,
-        };
+        let index = IndexConfig { bytes: index_bytes, level2: history };
         let (journal, map, physical) = metadata.build(&geometry, id, vios, locks, (journal, map, slabs));
         let hash = HashZone::new(members, &index, geometry.hash_partitions(id), verify, compression, example);
         let relocator = Relocator::new(&relocation);

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use ::tests::measure::{column, median, processor_time, Column, Record};
 use engine::format::index_section::SECTION_RECORDS;
-use engine::index::{History, HistoryConfig, ImageOf, Index};
+use engine::index::{History, HistoryConfig, Index};
 use engine::SectionAt;
 
 use super::{content, place, spread};
@@ -25,9 +25,6 @@ pub const MEMORY_TABLE: &[Column] = &[
     column("wrong_percent", "wrong advice %", 5),
     column("records_per_hook", "records a hook", 1),
     column("hook_bytes", "its bytes a record", 2),
-    column("image_bytes", "image, MiB", 0).in_units_of(1048576.0),
-    column("save_ms", "made in ms", 1),
-    column("load_ms", "loaded in ms", 1),
 ];
 
 /// Operations of one timed run, and runs; the median of them counts.
@@ -68,8 +65,7 @@ pub fn measure(bytes: usize) -> Vec<Record> {
     }));
     let (sections, hook_share) = sections(&mut index);
     rows.extend(sections);
-    let memory = memory.with("records_per_hook", 1.0 / hook_share).with("hook_bytes", hook_share * 8.0 / 0.9);
-    rows.push(with_image(memory, &mut index, bytes));
+    rows.push(memory.with("records_per_hook", 1.0 / hook_share).with("hook_bytes", hook_share * 8.0 / 0.9));
     rows
 }
 
@@ -130,20 +126,6 @@ fn sections(index: &mut Index) -> ([Record; 2], f64) {
     });
     let hooks = history.statistics().hooks;
     ([added, loaded], hooks as f64 / (next - UNKNOWN * 2) as f64)
-}
-
-/// The row with saving and loading of level 1.
-fn with_image(record: Record, index: &mut Index, bytes: usize) -> Record {
-    let of = ImageOf { nonce: 1, generation: 1, shard: 0, shards: 1 };
-    let start = processor_time();
-    let image: Vec<u8> = index.save(of).flatten().collect();
-    let saved = processor_time() - start;
-    let start = processor_time();
-    let loaded = Index::load(bytes, of, &image).is_ok();
-    let took = processor_time() - start;
-    assert!(loaded, "what was saved loads");
-    let record = record.with("image_bytes", image.len());
-    record.with("save_ms", saved.as_secs_f64() * 1e3).with("load_ms", took.as_secs_f64() * 1e3)
 }
 
 /// The median of several runs of `work`, which says how many operations it has done.

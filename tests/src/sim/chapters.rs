@@ -4,12 +4,11 @@
 //!
 //! Sections are written one by one; a chapter with enough of them is closed, or lost. When there are more chapters than
 //! the window holds, the oldest is forgotten. A read takes time, and may fail or return something else. When a volume is
-//! loaded without an image of its index, every shard gets every section, newest chapter first. None of this may change
-//! what clients see.
+//! loaded again, every shard gets every section, newest chapter first. None of this may change what clients see.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine::{HistoryConfig, IndexImage, SectionAt, ShardId};
+use engine::{HistoryConfig, SectionAt, ShardId};
 use mpool::testing::Random;
 
 /// Sections that a shard may have handed over and the host not yet written.
@@ -144,8 +143,6 @@ pub struct Chapters {
     reads: Vec<Read>,
     /// Sections to be given to all shards; the last one first.
     refill: Vec<SectionAt>,
-    /// The generation in which the volume was saved, and the pieces of each shard.
-    images: Option<(u64, Vec<Vec<u8>>)>,
 }
 
 impl Chapters {
@@ -160,13 +157,11 @@ impl Chapters {
             next: 0,
             reads: Vec::new(),
             refill: Vec::new(),
-            images: None,
         }
     }
 
-    /// A life begins, on so many shards: what was not closed before is gone. The images of the indices, if there are
-    /// any that were made by so many shards, serve once; without them all sections are given out.
-    pub fn begin(&mut self, shards: usize) -> Vec<Option<IndexImage>> {
+    /// A life begins, on so many shards: what was not closed before is gone, and all sections are given out.
+    pub fn begin(&mut self, shards: usize) {
         self.open = vec![OpenChapter::default(); shards];
         self.reads.clear();
         let section = |(chapter, sections): (&u32, &Vec<Vec<u8>>)| {
@@ -174,12 +169,6 @@ impl Chapters {
             (0..sections.len() as u16).map(move |section| SectionAt { chapter, section })
         };
         self.refill = self.closed.iter().flat_map(section).collect();
-        match self.images.take() {
-            Some((generation, images)) if images.len() == shards => {
-                images.into_iter().map(|bytes| Some(IndexImage { generation, bytes })).collect()
-            }
-            _ => (0..shards).map(|_| None).collect(),
-        }
     }
 
     /// All chapters are deleted, and what is not closed.
@@ -189,19 +178,16 @@ impl Chapters {
         self.refill.clear();
     }
 
-    /// The volume has been saved in a generation: each shard's last section, and its image.
-    pub fn save(&mut self, generation: u64, saved: Vec<(Option<Vec<u8>>, Vec<u8>)>) {
-        let mut images = Vec::new();
-        for (shard, (section, image)) in saved.into_iter().enumerate() {
+    /// The volume has been saved: each shard's last section.
+    pub fn save(&mut self, saved: Vec<Option<Vec<u8>>>) {
+        for (shard, section) in saved.into_iter().enumerate() {
             let OpenChapter { unwritten, mut written, .. } = std::mem::take(&mut self.open[shard]);
             written.extend(unwritten);
             written.extend(section);
             if !written.is_empty() {
                 self.close(written);
             }
-            images.push(image);
         }
-        self.images = Some((generation, images));
     }
 
     /// A shard hands a section over.

@@ -104,10 +104,9 @@ impl<D: Base> Cluster<D> {
             Some(bits) => Fingerprinter::weakened(secret, bits),
             None => Fingerprinter::new(secret),
         };
-        let mut images: Vec<_> = match &mut world.chapters {
-            Some(chapters) => chapters.begin(geometry.shards()),
-            None => (0..geometry.shards()).map(|_| None).collect(),
-        };
+        if let Some(chapters) = &mut world.chapters {
+            chapters.begin(geometry.shards());
+        }
         let ids = (0..geometry.shards() as u16).map(ShardId);
         let shards = ids.map(|id| {
             let mut take = |owner: Owner, count: usize| (0..count).map(|_| world.memory.take(owner)).collect();
@@ -128,7 +127,6 @@ impl<D: Base> Cluster<D> {
                 pieces: sizes.pieces,
                 compression: sizes.compression,
                 index_bytes: sizes.index_bytes,
-                index_image: images[id.index()].take(),
                 history: sizes.history.map(|plan| plan.config(load.nonce)),
                 fingerprinter: fingerprinter.clone(),
                 metadata: load.of_shard(id, &geometry, sizes),

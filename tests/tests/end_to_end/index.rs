@@ -71,7 +71,7 @@ fn assert_clean(server: &Server) -> Value {
 #[test]
 fn the_index_survives_a_clean_restart() {
     let rig = rig(2);
-    let mut server = made(&rig, 512, &json!({"index_history_mib": 0}));
+    let mut server = made(&rig, 512, &json!({}));
     write(&rig, &server, 0, WRITTEN_MIB, 7);
     assert_eq!(counter(&server, "D0", "unique_blocks"), WRITTEN, "{:#}", statistics(&server, "D0"));
     assert!(server.stop().expect("ends").success(), "{}", server.log());
@@ -79,6 +79,7 @@ fn the_index_survives_a_clean_restart() {
     let server = start(&rig, 512);
     wait_for_bdev(&server, "D0");
     assert_eq!(index(&server)["state"], "online");
+    wait_for_refill(&server);
     write(&rig, &server, 256, WRITTEN_MIB, 7);
     let total = statistics(&server, "D0")["total"].clone();
     let hits = number(&total, "dedupe_hits");

@@ -7,11 +7,6 @@ use engine::{Env, SectionAt};
 use super::Running;
 
 impl Running {
-    /// Whether the engine's index has started from the image it was given.
-    pub fn index_restored(&self) -> bool {
-        self.shard.index_restored()
-    }
-
     /// Takes the number under which the history stored a section of the index; none if the section is lost. An answer
     /// from before the index was last cleared is ignored.
     pub fn section_stored(&mut self, era: u64, number: Option<u32>) {
@@ -28,6 +23,11 @@ impl Running {
         self.env.app_calls().answered();
         self.shard.section_read(&mut self.env, at, result);
         self.tell_dropped();
+    }
+
+    /// Adds memory to the engine's index; true while there is more to add.
+    pub fn extend_index(&mut self) -> bool {
+        self.shard.extend_index()
     }
 
     /// Feeds the engine's index a section of its history.
@@ -48,11 +48,6 @@ impl Running {
         if let Some(section) = self.shard.seal_section() {
             self.env.append_section(section);
         }
-    }
-
-    /// The image of the engine's index for the next start.
-    pub fn save_index(&mut self) -> Vec<u8> {
-        self.shard.save_index().flatten().collect()
     }
 
     /// Turns deduplication on or off.

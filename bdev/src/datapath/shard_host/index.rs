@@ -9,11 +9,6 @@ use super::ShardHost;
 use crate::datapath::poll::Running;
 
 impl ShardHost {
-    /// Whether the engine's index has started from the image that the last stop left. On the shard's thread.
-    pub fn index_restored(&self) -> bool {
-        self.with_running(|running| running.index_restored()).unwrap_or(false)
-    }
-
     /// Takes the number under which the history stored a section of the index; none if the section is lost. On the
     /// shard's thread.
     pub fn section_stored(&self, era: u64, number: Option<u32>) {
@@ -23,6 +18,11 @@ impl ShardHost {
     /// Takes a section of the index that the engine asked to read. On the shard's thread.
     pub fn section_read(&self, at: SectionAt, result: Result<&[u8], ()>) {
         self.change(|running| running.section_read(at, result));
+    }
+
+    /// Adds memory to the index; true while there is more to add. On the shard's thread.
+    pub fn extend_index(&self) -> bool {
+        self.with_running(Running::extend_index).unwrap_or(false)
     }
 
     /// Feeds the index a section of its history. On the shard's thread.
@@ -39,11 +39,6 @@ impl ShardHost {
     /// thread.
     pub fn seal_section(&self, least: u64) {
         self.change(|running| running.seal_section(least));
-    }
-
-    /// The image of the index for the next start. On the shard's thread, when the volume has quiesced.
-    pub fn save_index(&self) -> Vec<u8> {
-        self.with_running(Running::save_index).unwrap_or_default()
     }
 
     /// Turns deduplication on or off. On the shard's thread.

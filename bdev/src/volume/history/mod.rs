@@ -98,7 +98,7 @@ pub struct History {
 
 /// Closed chapters that a history of `history_mib` keeps, whatever the size of the index and the number of shards.
 fn most_chapters(history_mib: u32, zone_bytes: u64) -> u64 {
-    IndexLayout::of(0, history_mib, 1, zone_bytes).chapters
+    IndexLayout::of(history_mib, zone_bytes).chapters
 }
 
 /// Sections of which a shard keeps hooks, and the memory of the open chapter in bytes; none without a history.

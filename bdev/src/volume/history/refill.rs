@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-//! Feeding all sections to all shards, newest first, in the background of a volume that has started: after a crash this
-//! refills level 1, and after any stop it makes the hooks known again.
+//! Feeding all sections to all shards, newest first, in the background of a volume that has started: this refills level 1,
+//! and makes the hooks known again.
 //!
 //! A section goes to one shard after the other, so at most one shard works on it at a time. After each section a pause
 //! follows, in which requests are served.
@@ -36,6 +36,9 @@ impl History {
             (shelf.open().to_vec(), shelf.open_first(), shelf.sections())
         };
         self.refill.set(Progress { done: 0, total });
+        if !self.extend().await {
+            return;
+        }
         for (within, section) in open.iter().enumerate().rev() {
             if !self.give(first.wrapping_add(within as u32), section).await {
                 return;
@@ -56,6 +59,18 @@ impl History {
             }
         }
         self.refill.set(Progress { done: total, total });
+    }
+
+    /// Gives level 1 its memory, step by step. False when it must stop.
+    async fn extend(&self) -> bool {
+        loop {
+            let volume: Option<Arc<Volume>> = self.volume.upgrade();
+            let (false, Some(volume)) = (self.stopping.get(), volume) else { return false };
+            if !for_each_shard(&volume, ShardHost::extend_index).await.contains(&true) {
+                return true;
+            }
+            timer::sleep(PAUSE).await;
+        }
     }
 
     /// Feeds the sections of a chapter to the shards. False when it must stop.

@@ -192,23 +192,6 @@ fn chapters_bring_the_index_back_after_a_crash() {
     assert!(lost < 0.02, "{lost} of a section whose chapter was not closed");
 }
 
-/// A clean stop as the test simulates it: an image for level 1, chapters for the hooks.
-#[test]
-fn an_image_brings_the_index_back_after_a_clean_stop() {
-    let mut world = World::new(8, Some(100));
-    world.write_all(sections(0, 20));
-    let of = crate::index::ImageOf { nonce: NONCE, generation: 1, shard: 0, shards: 1 };
-    let image: Vec<u8> = world.index.save(of).flatten().collect();
-    let len = world.index.len();
-    world.crash_and_refill(100);
-    let bytes = world.index.capacity() as usize * 8;
-    world.index = Index::load(bytes, of, &image).expect("the image was saved just now");
-    assert_eq!(world.index.len(), len);
-    assert!(world.write_all(sections(15, 20)) > 0.98);
-    assert!(world.loads <= 1, "{} loads, though level 1 knew nearly all of them", world.loads);
-    assert!(world.write_all(sections(0, 12)) > 0.98);
-}
-
 /// Records are found, however many shards wrote them and however many read them.
 #[test]
 fn chapters_do_not_depend_on_the_number_of_shards() {

@@ -69,7 +69,8 @@ fn len_counts_slots() {
             Some(at) => table.change(at, Mapped::uncompressed(Pbn(9))),
             None => drop(table.insert(place, Mapped::uncompressed(Pbn(8)), 0)),
         }
-        let used: u32 = table.segments.iter().flatten().map(|bucket| SLOTS as u32 - bucket.free().count_ones()).sum();
+        let buckets = table.segments.iter().flatten().flat_map(Segment::buckets);
+        let used: u32 = buckets.map(|bucket| SLOTS as u32 - bucket.free().count_ones()).sum();
         assert_eq!(table.len(), u64::from(used));
     }
 }
@@ -90,18 +91,20 @@ fn keys_ascend_with_buckets_in_tables_of_every_size() {
     }
 }
 
-/// Memory is allocated by the segment as it is cleared, and freed as its records are taken.
+/// Memory comes by the segment, and is freed as its records are taken. Where there is none, nothing is kept or found.
 #[test]
 fn memory_is_held_only_for_what_is_in_use() {
     let mut table = Table::reserve(SEGMENT + 2 * GROUP, 30);
-    let held = |table: &Table| table.segments.iter().map(Vec::capacity).sum::<usize>();
+    let held = |table: &Table| table.segments.iter().flatten().map(|segment| segment.buckets().len()).sum::<usize>();
+    let place = table.place(spread(1 << 70));
     assert_eq!(held(&table), 0);
-    table.clear(GROUP);
-    assert_eq!((held(&table), table.cleared()), (SEGMENT, GROUP));
-    table.clear(SEGMENT);
-    assert_eq!((held(&table), table.cleared()), (SEGMENT + 2 * GROUP, SEGMENT + GROUP));
-    table.clear(SEGMENT);
-    assert_eq!(table.cleared(), SEGMENT + 2 * GROUP);
+    assert_eq!(table.insert(place, Mapped::uncompressed(Pbn(1)), 0), Inserted::Refused);
+    assert!(table.find(place).is_none() && table.touch(place) == 0);
+    assert!(table.extend(), "there is more to come");
+    assert_eq!((held(&table), table.extent()), (SEGMENT, SEGMENT));
+    assert!(!table.extend());
+    assert_eq!((held(&table), table.extent()), (SEGMENT + 2 * GROUP, SEGMENT + 2 * GROUP));
+    assert!(!table.extend() && held(&table) == SEGMENT + 2 * GROUP, "there is no more");
     while table.taken() < SEGMENT {
         table.take_group(|_, _, _| panic!("nothing was inserted"));
     }

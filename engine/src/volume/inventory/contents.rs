@@ -4,12 +4,12 @@
 //!
 //! Invariants: the objects of a kind are numbered 0, 1, 2, ... without gaps. Objects recorded beyond the counts were
 //! left by an interrupted step, or belong to one in progress; the next record with the same number replaces them.
-//! Numbers of chapters grow, with gaps, and there is at most one piece of an image for each place.
+//! Numbers of chapters grow, with gaps.
 
 use mpool::ObjectId;
 use thiserror::Error;
 
-use super::{ChapterEntry, ImagePiece, InventoryRecord, VolumeConfig, VolumeState};
+use super::{ChapterEntry, InventoryRecord, VolumeConfig, VolumeState};
 
 /// The numbers of recorded objects that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,8 +80,6 @@ pub struct Contents {
     pub chapters: Vec<ChapterEntry>,
     /// The log of the open chapter.
     pub history_log: Option<ObjectId>,
-    /// Pieces of images of the level-1 index, in the order in which they were recorded.
-    pub images: Vec<ImagePiece>,
     /// The volume is being deleted.
     pub deleted: bool,
 }
@@ -136,8 +134,6 @@ impl Contents {
             InventoryRecord::Chapter(chapter) => self.add_chapter(chapter)?,
             InventoryRecord::ChapterGone(number) => self.chapters.retain(|chapter| chapter.number != number),
             InventoryRecord::HistoryLog { object } => self.history_log = Some(object),
-            InventoryRecord::Image(piece) => self.images.push(piece),
-            InventoryRecord::ImagesGone => self.images.clear(),
         }
         Ok(())
     }
@@ -171,8 +167,7 @@ impl Contents {
         let slabs = self.slabs.iter().rev().chain(self.areas.iter().rev());
         let metadata = slabs.chain(self.segments.iter().rev()).chain(&self.roots).copied();
         let chapters = self.chapters.iter().map(|chapter| chapter.object);
-        let images = self.images.iter().map(|piece| piece.object);
-        images.chain(chapters).chain(self.history_log).chain(metadata).collect()
+        chapters.chain(self.history_log).chain(metadata).collect()
     }
 
     /// The objects that are recorded but do not count.
@@ -204,7 +199,6 @@ impl Contents {
         records.extend(self.state.clone().map(|state| InventoryRecord::State(Box::new(state))));
         records.extend(self.history_log.map(|object| InventoryRecord::HistoryLog { object }));
         records.extend(self.chapters.iter().copied().map(InventoryRecord::Chapter));
-        records.extend(self.images.iter().copied().map(InventoryRecord::Image));
         records.extend(self.counts.map(InventoryRecord::Counts));
         records.extend(self.deleted.then_some(InventoryRecord::Deleted));
         records

@@ -5,14 +5,14 @@
 //! ```text
 //!  offset size  SLAB 2, AREAS 3, ROOTS 4, SEGMENT 5   COUNTS 7             DELETED 8
 //!       0    4  magic "DINV"                          the same             the same
-//!       4    1  version = 5                           the same             the same
+//!       4    1  version = 6                           the same             the same
 //!       5    1  kind                                  the same             the same
 //!       6    2  0                                     0                    0
 //!       8    8  number, from 0; of ROOTS 0            slabs                -
 //!      16    8  id of the object                      segments             -
 //!     n-4    4  CRC32C of all bytes before
 //! ```
-//! CONFIG 1 is in [`config`], STATE 6 in [`state`], and the records of the index, 9 to 13, in [`index`]: the same head
+//! CONFIG 1 is in [`config`], STATE 6 in [`state`], and the records of the index, 9 to 11, in [`index`]: the same head
 //! and check code around other content.
 //!
 //! An object is recorded before it is committed, and counts only when a later COUNTS record says so; its content is
@@ -20,7 +20,8 @@
 //! number of slabs. The first COUNTS record ends the creation of the volume: without one the volume does not exist.
 //!
 //! A later CONFIG, STATE or COUNTS record replaces the earlier one. Versions 1 and 2, without an index on media,
-//! version 3, which mapped blocks of zeros, and version 4, without a reserve, were never released and are refused.
+//! version 3, which mapped blocks of zeros, version 4, without a reserve, and version 5, with images of the index, were
+//! never released and are refused.
 
 pub mod config;
 mod contents;
@@ -32,7 +33,7 @@ use thiserror::Error;
 
 pub use config::VolumeConfig;
 pub use contents::{Contents, ContentsError, Counts};
-pub use index::{ChapterEntry, ImagePiece};
+pub use index::ChapterEntry;
 pub use state::{StateKind, VolumeState};
 
 use mpool::ObjectId;
@@ -40,7 +41,7 @@ use mpool::ObjectId;
 use fields::Fields;
 
 const MAGIC: [u8; 4] = *b"DINV";
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// Bytes before the content of a record: magic, version, kind.
 const HEAD_BYTES: usize = 8;
@@ -103,10 +104,6 @@ pub enum InventoryRecord {
         /// The log that is filled with sections.
         object: ObjectId,
     },
-    /// A piece of a shard's level-1 index, saved by a clean stop.
-    Image(ImagePiece),
-    /// No images exist any more.
-    ImagesGone,
 }
 
 /// Why a record of the inventory cannot be read.
@@ -155,11 +152,10 @@ impl InventoryRecord {
             | InventoryRecord::Segment { number, object } => put_pair(&mut bytes, *number, object.0),
             InventoryRecord::Roots { object } => put_pair(&mut bytes, 0, object.0),
             InventoryRecord::Counts(counts) => put_pair(&mut bytes, counts.slabs, counts.segments),
-            InventoryRecord::Deleted | InventoryRecord::ImagesGone => {}
+            InventoryRecord::Deleted => {}
             InventoryRecord::Chapter(chapter) => chapter.put(&mut bytes),
             InventoryRecord::ChapterGone(number) => put_pair(&mut bytes, *number, 0),
             InventoryRecord::HistoryLog { object } => put_pair(&mut bytes, 0, object.0),
-            InventoryRecord::Image(piece) => piece.put(&mut bytes),
         }
         let code = check_code(&bytes);
         bytes.extend_from_slice(&code.to_le_bytes());
@@ -179,8 +175,6 @@ impl InventoryRecord {
             InventoryRecord::Chapter(_) => 9,
             InventoryRecord::ChapterGone(_) => 10,
             InventoryRecord::HistoryLog { .. } => 11,
-            InventoryRecord::Image(_) => 12,
-            InventoryRecord::ImagesGone => 13,
         }
     }
 
@@ -227,8 +221,6 @@ impl InventoryRecord {
                 fields.u64()?;
                 InventoryRecord::HistoryLog { object: ObjectId(fields.u64()?) }
             }
-            12 => InventoryRecord::Image(ImagePiece::take(&mut fields)?),
-            13 => InventoryRecord::ImagesGone,
             other => return Err(InventoryError::Kind(other)),
         };
         fields.end()?;

@@ -46,11 +46,7 @@ fn state() -> VolumeState {
     }
 }
 
-fn piece(shard: u16, piece: u32) -> ImagePiece {
-    ImagePiece { generation: 5, object: object(0x110), bytes: 0x1234, shard, shards: 2, piece }
-}
-
-fn every_kind() -> [InventoryRecord; 13] {
+fn every_kind() -> [InventoryRecord; 11] {
     [
         InventoryRecord::Config(Box::new(config())),
         InventoryRecord::Slab { number: 3, object: object(0x100) },
@@ -63,8 +59,6 @@ fn every_kind() -> [InventoryRecord; 13] {
         InventoryRecord::Chapter(ChapterEntry { number: 9, object: object(0x104), sections: 13 }),
         InventoryRecord::ChapterGone(8),
         InventoryRecord::HistoryLog { object: object(0x105) },
-        InventoryRecord::Image(piece(1, 3)),
-        InventoryRecord::ImagesGone,
     ]
 }
 
@@ -77,7 +71,7 @@ fn slow_crc32c(bytes: &[u8]) -> [u8; 4] {
 
 /// The bytes of a record: head, content, check code.
 fn framed(kind: u8, content: &[u8]) -> Vec<u8> {
-    let mut bytes = b"DINV\x05".to_vec();
+    let mut bytes = b"DINV\x06".to_vec();
     bytes.extend([kind, 0, 0]);
     bytes.extend(content);
     let code = slow_crc32c(&bytes);
@@ -107,14 +101,12 @@ fn records_have_golden_bytes() {
         framed(9, b"\x09\0\0\0\0\0\0\0\x02\x43\x10\0\0\0\0\0\x0d\0\0\0\0\0\0\0"),
         framed(10, b"\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
         framed(11, b"\0\0\0\0\0\0\0\0\x02\x53\x10\0\0\0\0\0"),
-        framed(12, b"\x05\0\0\0\0\0\0\0\x02\x03\x11\0\0\0\0\0\x34\x12\0\0\x01\0\x02\0\x03\0\0\0"),
-        framed(13, b""),
     ];
     for (record, bytes) in every_kind().into_iter().zip(golden) {
         assert_eq!(record.encode(), bytes, "{record:?}");
         assert_eq!(InventoryRecord::decode(&bytes), Ok(record));
     }
-    assert_eq!(framed(8, b"")[8..], [0x6f, 0x36, 0xf5, 0x5a], "the check code itself");
+    assert_eq!(framed(8, b"")[8..], [0x56, 0xbf, 0xd7, 0x38], "the check code itself");
 }
 
 /// vdo-111, adapted: the volume's records have a version and a check code; any damage is refused.
@@ -193,10 +185,6 @@ fn impossible_fields_are_named() {
         InventoryRecord::decode(&bad),
         Err(InventoryError::Field { field: "byte behind the reserve", value: 9 })
     );
-    for stray in [ImagePiece { shard: 2, ..piece(1, 0) }, ImagePiece { shards: 33, ..piece(1, 0) }] {
-        let bad = InventoryRecord::decode(&InventoryRecord::Image(stray).encode());
-        assert!(matches!(bad, Err(InventoryError::Field { field: "shard of an image", .. })), "{bad:?}");
-    }
     let many = VolumeState { shards: 33, ..state() };
     let bad = InventoryRecord::State(Box::new(many)).encode();
     assert_eq!(InventoryRecord::decode(&bad), Err(InventoryError::Field { field: "number of shards", value: 33 }));
@@ -352,9 +340,9 @@ fn records_that_do_not_follow_are_refused() {
     assert_eq!(early, Err(ContentsError::TooEarly));
 }
 
-/// The volume's chapters and images are recorded, and deleted with the volume.
+/// The volume's chapters are recorded, and deleted with the volume.
 #[test]
-fn chapters_and_images_come_and_go() {
+fn chapters_come_and_go() {
     let chapter = |number| ChapterEntry { number, object: object(60 + number), sections: 3 };
     let mut all = contents(&whole()).expect("in order");
     let before = all.clone();
@@ -366,13 +354,10 @@ fn chapters_and_images_come_and_go() {
         assert!(matches!(error, ContentsError::Number { what: "chapter", counted: 9, .. }), "{error}");
     }
     all.apply(InventoryRecord::HistoryLog { object: object(70) }).expect("in order");
-    for record in [piece(0, 0), piece(1, 0)] {
-        all.apply(InventoryRecord::Image(record)).expect("in order");
-    }
     assert_eq!(contents(&all.records()).as_ref(), Ok(&all), "a compaction keeps everything");
     assert!(all.strays().is_empty());
     let objects = all.objects();
-    assert_eq!(objects.len(), 15 + 3 + 1 + 2);
+    assert_eq!(objects.len(), 15 + 3 + 1);
     assert!([64, 65, 69, 70].into_iter().all(|number| objects.contains(&object(number))));
     all.apply(InventoryRecord::ChapterGone(5)).expect("there");
     all.apply(InventoryRecord::ChapterGone(5)).expect("again");
@@ -380,7 +365,6 @@ fn chapters_and_images_come_and_go() {
     for number in [4, 9] {
         all.apply(InventoryRecord::ChapterGone(number)).expect("there");
     }
-    all.apply(InventoryRecord::ImagesGone).expect("in order");
     assert_eq!(Contents { history_log: None, ..all }, before);
 }
 

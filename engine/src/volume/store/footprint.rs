@@ -69,23 +69,18 @@ pub struct IndexLayout {
     /// Closed chapters that are kept; 0 without a history.
     pub chapters: u64,
     /// Zones for them, for the open chapter, and for the one that is being closed.
-    pub history_zones: u64,
-    /// Zones for the images that a clean stop writes.
-    pub image_zones: u64,
+    pub zones: u64,
 }
 
 impl IndexLayout {
-    /// The layout of an index of `index_mib` MiB over `shards` shards, with a history of `history_mib` MiB, in zones of
-    /// `zone_bytes`. A history has at least one chapter.
+    /// The layout of a history of `history_mib` MiB, which has at least one chapter, in zones of `zone_bytes`.
     #[must_use]
-    pub fn of(index_mib: u32, history_mib: u32, shards: usize, zone_bytes: u64) -> IndexLayout {
-        let zone_bytes = zone_bytes.max(1);
-        let bytes = |mib: u32| u64::from(mib) * MIB;
-        let chapters = if history_mib == 0 { 0 } else { (bytes(history_mib) / zone_bytes).max(1) };
-        let history_zones = if chapters == 0 { 0 } else { chapters + 2 };
-        // Each shard's image has a head, and begins a zone.
-        let image_zones = bytes(index_mib).div_ceil(zone_bytes) + shards as u64;
-        IndexLayout { chapters, history_zones, image_zones }
+    pub fn of(history_mib: u32, zone_bytes: u64) -> IndexLayout {
+        if history_mib == 0 {
+            return IndexLayout::default();
+        }
+        let chapters = (u64::from(history_mib) * MIB / zone_bytes.max(1)).max(1);
+        IndexLayout { chapters, zones: chapters + 2 }
     }
 }
 
@@ -152,14 +147,14 @@ mod tests {
 
     #[test]
     fn a_history_fills_its_window() {
-        let lay_out = |index_mib, history_mib, zone_mib| {
-            let layout = IndexLayout::of(index_mib, history_mib, 2, zone_mib * MIB);
-            (layout.chapters, layout.history_zones, layout.image_zones)
+        let lay_out = |history_mib, zone_mib| {
+            let layout = IndexLayout::of(history_mib, zone_mib * MIB);
+            (layout.chapters, layout.zones)
         };
-        assert_eq!(lay_out(8, 32, 1), (32, 34, 10));
-        assert_eq!(lay_out(8, 32, 8), (4, 6, 3));
-        assert_eq!(lay_out(1, 4, 32), (1, 3, 3), "never less than one");
-        assert_eq!(lay_out(1, 0, 32), (0, 0, 3), "none");
+        assert_eq!(lay_out(32, 1), (32, 34));
+        assert_eq!(lay_out(32, 8), (4, 6));
+        assert_eq!(lay_out(4, 32), (1, 3), "never less than one");
+        assert_eq!(lay_out(0, 32), (0, 0), "none");
     }
 
     #[test]

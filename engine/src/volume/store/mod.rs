@@ -11,7 +11,6 @@
 //! | log: segment of a recovery journal | some for each shard | metadata |
 //! | mblock: closed chapter of the index's history (`chapters`) | as many as the window holds | CAPACITY |
 //! | log: open chapter of the history (`history_log`) | 1, once there is a record | CAPACITY |
-//! | mblock: piece of a saved index (`index_images`) | some for each shard, after a clean stop | CAPACITY |
 //!
 //! The metadata class is STAGING if the pool had such a drive when the volume was created, else CAPACITY. It never
 //! changes: all segments of a journal must have the same sector size.
@@ -33,7 +32,6 @@ mod footprint;
 mod fresh;
 mod grow;
 mod history_log;
-mod index_images;
 mod journals;
 mod ledger;
 mod media;
@@ -208,17 +206,16 @@ impl VolumeStore {
         Ok(drives)
     }
 
-    /// Free zones of the CAPACITY drive that must be left to the index, on `shards` shards.
+    /// Free zones of the CAPACITY drive that must be left to the index.
     ///
     /// # Errors
     /// NotFound: the drive is missing.
-    pub fn free_index_zones(&self, shards: usize) -> Result<u64> {
+    pub fn free_index_zones(&self) -> Result<u64> {
         let zone_bytes = self.pool.drive_of(MediaClass::Capacity)?.zone_bytes();
-        let config = self.config();
-        let layout = IndexLayout::of(config.index_mib, config.history_mib, shards, zone_bytes);
+        let layout = IndexLayout::of(self.config().history_mib, zone_bytes);
         let contents = self.ledger.contents();
-        let taken = contents.chapters.len() + contents.images.len() + usize::from(contents.history_log.is_some());
-        Ok((layout.history_zones + layout.image_zones).saturating_sub(taken as u64))
+        let taken = contents.chapters.len() + usize::from(contents.history_log.is_some());
+        Ok(layout.zones.saturating_sub(taken as u64))
     }
 
     /// Releases all objects and closes the inventory.

@@ -51,10 +51,8 @@ impl<D: Base> Cluster<D> {
 
     /// Saves the index, for the next life; to be called when all is saved.
     pub fn save_index(&mut self) {
-        let generation = self.load.generation;
         let Some(chapters) = &mut self.world.chapters else { return };
-        let save = |shard: &mut Shard<World<D>>| (shard.seal_section(), shard.save_index().flatten().collect());
-        chapters.save(generation, self.shards.iter_mut().map(save).collect());
+        chapters.save(self.shards.iter_mut().map(Shard::seal_section).collect());
     }
 
     /// Makes the index empty.
@@ -79,11 +77,5 @@ impl<D: Base> Cluster<D> {
         for shard in &mut self.shards {
             shard.resize_index(bytes);
         }
-    }
-
-    /// For each shard, whether it began with the saved index.
-    #[must_use]
-    pub fn restored_indices(&self) -> Vec<bool> {
-        self.shards.iter().map(Shard::index_restored).collect()
     }
 }

@@ -6,7 +6,6 @@ use mpool::PAGE_BYTES;
 
 use super::cuts::{cut_at, sweep};
 use super::*;
-use crate::volume::inventory::StateKind;
 
 /// A section of `pages` pages, with content of its own.
 fn section(tag: u8, pages: usize) -> Rc<[u8]> {
@@ -263,63 +262,6 @@ fn a_chapter_is_copied_once() {
     assert_eq!(seen, [true; 2]);
 }
 
-/// vdo-115, partly: a saved index is available to the next load, and void for every later one and for other shards.
-#[test]
-fn images_count_after_a_clean_stop_only() {
-    let world = world(false);
-    let store = made(&world);
-    let before = zones_without_index(false);
-    let images: Vec<Vec<u8>> = [3 << 20, 5000].map(|bytes| (0..bytes).map(|at| (at / 999) as u8).collect()).into();
-    let state = |kind, generation| VolumeState { kind, generation, shards: 2, ..VolumeState::default() };
-    world.run(async {
-        store.set_state(state(StateKind::Dirty, 3)).await.expect("recorded");
-        for (shard, image) in (0..).zip(&images) {
-            store.save_image(shard, 2, image).await.expect("room");
-        }
-        assert!(store.load_images(2).await.expect("read").is_none(), "not recorded as clean");
-        store.set_state(state(StateKind::Clean, 3)).await.expect("recorded");
-    });
-    drop(store);
-    let world = restart(world, false);
-    let store = world.run(reopen(&pool(&world))).expect("there");
-    world.run(async {
-        assert!(store.load_images(2).await.expect("read").as_ref() == Some(&images));
-        assert!(store.load_images(1).await.expect("read").is_none(), "other shards");
-        for later in [state(StateKind::Dirty, 4), state(StateKind::Clean, 4), state(StateKind::Dirty, 3)] {
-            store.set_state(later.clone()).await.expect("recorded");
-            assert!(store.load_images(2).await.expect("read").is_none(), "{later:?}");
-        }
-        store.set_state(state(StateKind::Clean, 3)).await.expect("recorded");
-        let lost = store.ledger.contents().images[1].object;
-        store.pool.mblock_delete(lost).await.expect("deleted");
-        assert_eq!(store.load_images(2).await.expect_err("a gap").kind(), Kind::NotFound);
-        store.delete_images().await.expect("deleted");
-        assert!(store.load_images(2).await.expect("read").is_none());
-    });
-    assert_eq!(used_zones(&world), before);
-}
-
-/// An image whose save is interrupted does not count, and its mblocks are freed.
-#[test]
-fn an_image_that_is_cut_short_leaves_nothing() {
-    let before = zones_without_index(true);
-    for writes in 0.. {
-        let world = world(true);
-        drop(made(&world));
-        let save = async |pool: &Rc<Pool>| {
-            let store = reopen(pool).await?;
-            store.save_image(0, 1, &vec![7; 3 << 20]).await
-        };
-        let (world, done) = cut_at(world, (writes, true), save);
-        let store = world.run(reopen(&pool(&world))).expect("there");
-        world.run(store.delete_images()).expect("deleted");
-        assert_eq!(used_zones(&world), before, "{writes} writes");
-        if done {
-            break;
-        }
-    }
-}
-
 /// Deleting a volume deletes all objects of its index.
 #[test]
 fn a_volume_takes_its_index_with_it() {
@@ -331,7 +273,6 @@ fn a_volume_takes_its_index_with_it() {
         let (log, _) = store.open_history_log().await.expect("made");
         log.append(&section(1, 3)).await.expect("room");
         store.add_chapter(log.chapter(), &sections(1, 2)).await.expect("room");
-        store.save_image(0, 1, &[1; 9000]).await.expect("room");
         log.close().await.expect("closed");
         let catalog = Catalog::open(&pool).await.expect("open");
         store.delete(&catalog).await.expect("deleted");
