@@ -87,7 +87,8 @@ params! {
         pub physical_size_mib: Option<u64> = PHYSICAL.letter('P')
             .or("what is free in the pool, less the volume's metadata and 1/32 of the pool"),
         /// Memory for the deduplication index.
-        pub index_memory_mib: Option<u64> = INDEX.letter('i').or("room for every block"),
+        pub index_memory_mib: Option<u64> = INDEX.letter('i')
+            .or("room for every block; in large volumes less, and a quarter of the free memory at most"),
         /// Recovery journal of each core, which bounds the time of a recovery.
         pub journal_size_mib: Option<u64> = mib(1, 1 << 16).letter('j').or("32, less in pools below 512 MiB a core"),
         /// History of the index in the pool, its level 2; 0 for none.

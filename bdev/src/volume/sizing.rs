@@ -58,7 +58,21 @@ const HISTORY_SHARE: u64 = 64;
 /// On drives with fewer zones a history would be mostly waste, since its open chapters take whole zones.
 const HISTORY_AT_LEAST: u64 = 32;
 
+/// The default index has a record for each data block up to this size, and beyond it a share of the data area.
+const WHOLE_INDEX_MIB: u64 = 512;
+
+/// MiB of the default index for each TiB of the data area, beyond [`WHOLE_INDEX_MIB`]. The records that do not fit are found
+/// through the history.
+const INDEX_MIB_PER_TIB: u64 = 384;
+
+/// Memory of a volume besides the index and the reference counts, roughly: caches, arenas, hooks.
+const OTHER_MEMORY_MIB: u64 = 256;
+
+/// The default index is not reduced below this for lack of memory.
+const LEAST_INDEX_MIB: u64 = 16;
+
 const MIB: u64 = 1 << 20;
+const MIB_PER_TIB: u64 = 1 << 20;
 const BLOCKS_PER_MIB: u64 = MIB / BLOCK_SIZE as u64;
 
 /// Data blocks for each shard that the default logical size leaves over. An overwrite takes its new block before it
@@ -86,6 +100,8 @@ pub struct Room {
     pub free_zones: u64,
     /// The STAGING drive, if there is one.
     pub metadata: Option<MetadataRoom>,
+    /// Memory that a volume may take by default, if that is known.
+    pub memory_mib: Option<u64>,
 }
 
 /// What a STAGING drive can offer.
@@ -106,8 +122,15 @@ pub struct SlabPlan {
     pub wanted: u64,
     /// Recovery journal of each shard.
     pub journal_mib: u32,
-    /// Upper limit of the default history of the index.
-    pub most_history_mib: u64,
+    pub index_limits: IndexLimits,
+}
+
+/// Upper limits of the default sizes of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexLimits {
+    pub history_mib: u64,
+    /// Memory of the volume as a whole, if that is known.
+    pub memory_mib: Option<u64>,
 }
 
 /// Why a volume does not fit its pool.
@@ -162,8 +185,8 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
         None => choose_slab(room.free_zones * zone_blocks, shards as u64).max(zone_blocks),
     };
     let most_chapters = (room.free_zones / HISTORY_SHARE).max(u64::from(room.free_zones >= HISTORY_AT_LEAST));
-    let most_history_mib = most_chapters * zone_mib;
-    let indexing = Some(Indexing { wishes, most_history_mib });
+    let index_limits = IndexLimits { history_mib: most_chapters * zone_mib, memory_mib: room.memory_mib };
+    let indexing = Some(Indexing { wishes, limits: index_limits });
     let needs = Needs { room, shards, slab_blocks, journal_mib, indexing };
     let (slabs, slab_mib) = (needs.most_slabs(), slab_blocks / BLOCKS_PER_MIB);
     let shards = shards as u64;
@@ -182,7 +205,7 @@ pub fn plan(room: &Room, shards: usize, wishes: &Wishes) -> Result<SlabPlan, Siz
         None => slabs,
     };
     let least = if wishes.physical_size_mib.is_some() { wanted } else { shards };
-    Ok(SlabPlan { slab_blocks, least, wanted, journal_mib, most_history_mib })
+    Ok(SlabPlan { slab_blocks, least, wanted, journal_mib, index_limits })
 }
 
 /// The number of slabs to grow by: to `wanted_mib` in all, or as many as there is room for. `room` does not include
@@ -218,14 +241,15 @@ struct Needs<'a> {
 #[derive(Clone, Copy)]
 struct Indexing<'a> {
     wishes: &'a Wishes,
-    most_history_mib: u64,
+    limits: IndexLimits,
 }
 
 impl Indexing<'_> {
     /// Size of the index, and of its history, in MiB.
     fn sizes(&self, data_blocks: u64) -> (u32, u32) {
-        let index_mib = self.wishes.index_memory_mib.unwrap_or_else(|| default_index(data_blocks));
-        let usual = index_mib.saturating_mul(HISTORY_RATIO).min(self.most_history_mib);
+        let index_mib =
+            self.wishes.index_memory_mib.unwrap_or_else(|| default_index(data_blocks, self.limits.memory_mib));
+        let usual = index_mib.saturating_mul(HISTORY_RATIO).min(self.limits.history_mib);
         let field = |mib: u64| u32::try_from(mib).unwrap_or(u32::MAX);
         (field(index_mib), field(self.wishes.index_history_mib.unwrap_or(usual)))
     }
@@ -317,8 +341,7 @@ pub fn lay_out(slabs: u64, plan: &SlabPlan, shards: usize, wishes: &Wishes, conf
     let pages = (data_blocks.div_ceil(MAPPINGS_PER_PAGE) + FIRST_PAGES).min(data_blocks.div_ceil(SPARE_SHARE));
     let logical = wishes.logical_size_mib.map_or(data_blocks - spare - pages, |mib| mib * BLOCKS_PER_MIB);
     config.logical_blocks = Blocks(logical);
-    (config.index_mib, config.history_mib) =
-        Indexing { wishes, most_history_mib: plan.most_history_mib }.sizes(data_blocks);
+    (config.index_mib, config.history_mib) = Indexing { wishes, limits: plan.index_limits }.sizes(data_blocks);
 }
 
 /// The largest power of two that gives each shard its slabs, within bounds.
@@ -330,9 +353,14 @@ fn choose_slab(room: u64, shards: u64) -> u64 {
     (1 << share.ilog2()).min(AUTO_SLAB_BLOCKS)
 }
 
-/// MiB for one record of 8 bytes for each data block at 80% load.
-fn default_index(data_blocks: u64) -> u64 {
-    (data_blocks * 8 * 5 / 4).div_ceil(MIB).max(1)
+/// MiB of the index of a volume that may take so much memory: one record of 8 bytes for each data block at 80% load, or
+/// less.
+fn default_index(data_blocks: u64, most_memory_mib: Option<u64>) -> u64 {
+    let whole = (data_blocks * 8 * 5 / 4).div_ceil(MIB);
+    let share = WHOLE_INDEX_MIB + data_blocks / BLOCKS_PER_MIB * INDEX_MIB_PER_TIB / MIB_PER_TIB;
+    let others = data_blocks.div_ceil(MIB) + OTHER_MEMORY_MIB;
+    let left = most_memory_mib.map_or(u64::MAX, |most| most.saturating_sub(others).max(LEAST_INDEX_MIB));
+    whole.min(share).min(left).max(1)
 }
 
 #[cfg(test)]

@@ -102,17 +102,8 @@ impl<E: Env> Shard<E> {
     /// If there is no buffer of some kind: no request could ever be answered.
     #[must_use]
     pub fn new(config: ShardConfig, bufs: ShardBufs<E::Buf>) -> Shard<E> {
-        let ShardConfig {
-            id,
-            geometry,
-            vios,
-            pieces,
-            compression,
-            index_bytes,
-            fingerprinter,
-            metadata,
-            history,
-        } = config;
+        let ShardConfig { id, geometry, vios, pieces, compression, index_bytes, fingerprinter, metadata, history } =
+            config;
         let transfers = bufs.metadata_transfers();
         let ShardBufs { bounce, verify, containers, relocation, swaps, map, journal, slabs } = bufs;
         let compression = Compression::new(compression, &containers);

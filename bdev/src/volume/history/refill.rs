@@ -36,7 +36,7 @@ impl History {
             (shelf.open().to_vec(), shelf.open_first(), shelf.sections())
         };
         self.refill.set(Progress { done: 0, total });
-        if !self.extend().await {
+        if total > 0 && !self.extend().await {
             return;
         }
         for (within, section) in open.iter().enumerate().rev() {

@@ -6,7 +6,7 @@ const GIB: u64 = 1 << 30;
 
 /// A pool of zones of 1 MiB, all of them free.
 fn room(bytes: u64) -> Room {
-    Room { zone_bytes: MIB, usable_zones: bytes / MIB, free_zones: bytes / MIB, metadata: None }
+    Room { zone_bytes: MIB, usable_zones: bytes / MIB, free_zones: bytes / MIB, metadata: None, memory_mib: None }
 }
 
 fn planned(bytes: u64, shards: usize) -> SlabPlan {
@@ -45,7 +45,7 @@ fn what_a_plan_wants_fits_and_one_slab_more_does_not() {
     for (bytes, shards) in [(64 * MIB, 1), (64 * MIB, 2), (GIB, 2), (100 * GIB, 4), (5000 * GIB, 32)] {
         let (room, plan) = (room(bytes), planned(bytes, shards));
         let (slab_blocks, journal_mib) = (plan.slab_blocks, plan.journal_mib);
-        let indexing = Some(Indexing { wishes: &Wishes::default(), most_history_mib: plan.most_history_mib });
+        let indexing = Some(Indexing { wishes: &Wishes::default(), limits: plan.index_limits });
         let needs = Needs { room: &room, shards, slab_blocks, journal_mib, indexing };
         assert!(needs.fit(plan.wanted) && !needs.fit(plan.wanted + 1), "{bytes} bytes, {shards} shards");
         let metadata = room.free_zones - plan.wanted * slab_blocks / BLOCKS_PER_MIB;
@@ -55,7 +55,7 @@ fn what_a_plan_wants_fits_and_one_slab_more_does_not() {
 
 #[test]
 fn slabs_are_made_of_zones() {
-    let large = Room { zone_bytes: 32 * MIB, usable_zones: 40, free_zones: 40, metadata: None };
+    let large = Room { zone_bytes: 32 * MIB, usable_zones: 40, free_zones: 40, metadata: None, memory_mib: None };
     let found = plan(&large, 1, &Wishes::default()).expect("fits");
     assert_eq!((found.slab_blocks, found.least), (32 * 256, 1));
     let found = plan(&large, 1, &Wishes { slab_size_mib: Some(64), ..Wishes::default() }).expect("fits");
@@ -145,23 +145,38 @@ fn the_logical_size_leaves_blocks_for_overwriting_a_full_volume_and_for_its_map(
 }
 
 #[test]
-fn the_index_has_room_for_every_block() {
-    let plan = SlabPlan { slab_blocks: 1 << 18, least: 1, wanted: 1, journal_mib: 1, most_history_mib: 1 << 20 };
+fn the_index_of_a_small_volume_has_room_for_every_block() {
+    let index_limits = IndexLimits { history_mib: 1 << 20, memory_mib: None };
+    let plan = SlabPlan { slab_blocks: 1 << 18, least: 1, wanted: 1, journal_mib: 1, index_limits };
     let index = |slabs| laid_out(slabs, &plan, 1, &Wishes::default());
     assert_eq!(index(1).index_mib, 3, "10 bytes for each of 2^18 blocks, in whole MiB");
-    assert_eq!((index(1 << 10).index_mib, index(1 << 10).history_mib), (2560, 10240));
-    let short = SlabPlan { most_history_mib: 5, ..plan };
+    assert_eq!((index(1 << 7).index_mib, index(1 << 7).history_mib), (320, 1280));
+    let short = SlabPlan { index_limits: IndexLimits { history_mib: 5, ..index_limits }, ..plan };
     assert_eq!(laid_out(1, &short, 1, &Wishes::default()).history_mib, 5);
 }
 
-/// Room for chapters and images stays free, and small pools have no history unless it is asked for.
+/// Room for chapters stays free. Small pools have a history of one chapter, tiny ones none unless it is asked for.
 #[test]
 fn room_is_left_for_the_index() {
-    let (usual, small) = (planned(GIB, 1), planned(63 * MIB, 1));
-    assert_eq!((usual.most_history_mib, small.most_history_mib), (16, 0));
+    let most_history = |bytes| planned(bytes, 1).index_limits.history_mib;
+    assert_eq!((most_history(GIB), most_history(63 * MIB), most_history(31 * MIB)), (16, 1, 0));
     let without = plan(&room(GIB), 1, &Wishes { index_history_mib: Some(0), ..Wishes::default() }).expect("fits");
     let long = plan(&room(GIB), 1, &Wishes { index_history_mib: Some(160), ..Wishes::default() }).expect("fits");
     assert_eq!(without.slab_blocks, long.slab_blocks);
     let zones = (without.wanted - long.wanted) * without.slab_blocks / BLOCKS_PER_MIB;
     assert!(zones.abs_diff(162) <= 16, "{zones} zones for 160 chapters and two more");
+}
+
+/// Small volumes have a record for each block; large ones a bounded share, and none takes more memory than it may.
+#[test]
+fn the_default_index_is_modest() {
+    let index = |gib: u64, most_mib: Option<u64>| default_index(gib * GIB / BLOCK_SIZE as u64, most_mib);
+    assert_eq!(index(1, None), 3);
+    assert_eq!(index(64, None), 160);
+    assert_eq!(index(256, None), 608);
+    assert_eq!(index(1 << 10, None), 896);
+    assert_eq!(index(10 << 10, None), 512 + 3840);
+    assert_eq!(index(10 << 10, Some(4096)), 4096 - 2560 - 256, "a quarter of 16 GiB");
+    assert_eq!(index(256 << 10, Some(4096)), 16, "reference counts alone are more");
+    assert_eq!(index(1, Some(0)), 3);
 }

@@ -14,7 +14,11 @@ use super::{is_own, stored};
 use crate::pool::runtime::Runtime;
 use crate::volume::create_params::{CreateParams, Place};
 use crate::volume::error::VolumeError;
+use crate::volume::machine_memory;
 use crate::volume::sizing::{MetadataRoom, Room};
+
+/// By default a volume takes at most one part in this many of the machine's free memory.
+const MEMORY_SHARE: u64 = 4;
 
 /// The pool of a new volume, and whether it was made for that. The caller holds `Service::manage`.
 ///
@@ -70,5 +74,7 @@ pub fn room(pool: &Pool) -> Result<Room> {
         Err(error) => return Err(error),
     };
     let (usable_zones, free_zones) = (zones(space.usable_bytes), zones(space.free_usable_bytes));
-    Ok(Room { zone_bytes, usable_zones, free_zones, metadata })
+    // Several volumes, and the application itself, are to fit.
+    let memory_mib = machine_memory::machine().map(|machine| machine.available / MEMORY_SHARE >> 20);
+    Ok(Room { zone_bytes, usable_zones, free_zones, metadata, memory_mib })
 }
