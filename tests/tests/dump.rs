@@ -120,6 +120,8 @@ fn a_slab_that_is_loaded_shows_the_scrubber_and_who_waits() {
     cluster.save_index();
     let candidate = cluster.pbn(4);
     let mut rig = Rig::new(cluster.restart(&sizes));
+    // The index is filled from its history, while the slabs' reads wait.
+    rig.settle(slab_reads);
     let held = rig.begin_write(5, 3);
     rig.settle(slab_reads);
     let dumped = dump(&rig).physical;
