@@ -75,6 +75,6 @@ pub fn room(pool: &Pool) -> Result<Room> {
     };
     let (usable_zones, free_zones) = (zones(space.usable_bytes), zones(space.free_usable_bytes));
     // Several volumes, and the application itself, are to fit.
-    let memory_mib = machine_memory::machine().map(|machine| machine.available / MEMORY_SHARE >> 20);
+    let memory_mib = machine_memory::machine().map(|machine| (machine.available / MEMORY_SHARE) >> 20);
     Ok(Room { zone_bytes, usable_zones, free_zones, metadata, memory_mib })
 }
