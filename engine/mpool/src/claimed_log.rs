@@ -123,3 +123,37 @@ impl Drop for ClaimedLog {
         self.hold.set_claimed(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Rights;
+    use crate::ids::MediaClass;
+    use crate::mlog::OpenFlags;
+    use crate::testing::world::World;
+
+    /// While a log is claimed nobody else can claim, open or delete it; afterwards everybody can.
+    #[test]
+    fn a_claim_excludes_others_until_it_is_dropped() {
+        let world = World::with_two_disks();
+        world.create("mp1");
+        world.run(async {
+            let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
+            let pool = Rc::clone(handle.pool().unwrap());
+            let id = pool.mlog_alloc(MediaClass::Capacity, 0, false).await.unwrap().id;
+            pool.mlog_commit(id).await.unwrap();
+            for _ in 0..2 {
+                let claimed = pool.mlog_claim(id).await.unwrap();
+                let refused = [
+                    pool.mlog_claim(id).await.map(drop),
+                    pool.mlog_open(id, OpenFlags::default()).await.map(drop),
+                    pool.mlog_delete(id).await,
+                ];
+                assert_eq!(refused.map(|outcome| outcome.map_err(|error| error.kind())), [Err(Kind::Busy); 3]);
+                drop(claimed);
+            }
+            pool.mlog_open(id, OpenFlags::default()).await.unwrap().close().await.unwrap();
+            pool.mlog_delete(id).await.unwrap();
+        });
+    }
+}

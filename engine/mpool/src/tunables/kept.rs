@@ -182,6 +182,7 @@ mod tests {
         for tunable in KeptTunable::all() {
             assert_eq!(KeptTunable::from_number(tunable.number()), Some(tunable));
             assert_eq!(KeptTunable::named(tunable.name()), Some(tunable));
+            assert!(!tunable.help().concat().is_empty(), "an operator reads what it is: {tunable:?}");
         }
         assert_eq!((KeptTunable::from_number(0), KeptTunable::from_number(18)), (None, None));
         assert_eq!(KeptTunable::named("pools_max"), None);

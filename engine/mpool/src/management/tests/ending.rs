@@ -7,6 +7,7 @@ use futures::future::join;
 use super::activation::{content, mblock, pages};
 use super::*;
 use crate::control::Rights;
+use crate::format::end_copy_at;
 use crate::management::activate::ActivateRequest;
 use crate::management::create::CreateRequest;
 use crate::management::destroy::DestroyRequest;
@@ -133,6 +134,23 @@ fn destruction_checks_what_it_is_given() {
     let forced = DestroyRequest { name: None, paths: paths(&["cap"]), force: true };
     world.run(world.registry.destroy(&forced)).unwrap();
     assert!(world.disk("cap").is_zero(0, 16384));
+}
+
+/// mpool-14: a superblock of which no copy is whole is erased only with force, and with it the pool's other drive.
+#[test]
+fn force_destroys_what_is_damaged() {
+    let world = World::with_two_disks();
+    world.create_with_staging("mp1");
+    world.deactivate("mp1");
+    let copies = [0, 8192, end_copy_at(64 * MIB)];
+    for at in copies {
+        world.disk("cap").write(at + 200, &[0x55; 8]);
+    }
+    let asked = |force| DestroyRequest { name: None, paths: paths(&["cap", "stg"]), force };
+    assert_eq!(kind(world.run(world.registry.destroy(&asked(false)))), Kind::Invalid);
+    assert_eq!(world.disk("cap").bytes::<8>(200), [0x55; 8], "nothing was done");
+    world.run(world.registry.destroy(&asked(true))).unwrap();
+    assert!(copies.iter().all(|at| world.disk("cap").is_zero(*at, 4096)) && world.disk("stg").is_zero(0, 16384));
 }
 
 /// mpool-14, partly: a destruction that is cut at any write leaves the pool or none, and can be repeated (defect 20).

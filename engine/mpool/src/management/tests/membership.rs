@@ -7,7 +7,9 @@ use super::*;
 use crate::control::Rights;
 use crate::host::PoolStatus;
 use crate::management::drive_add::DriveAddRequest;
+use crate::params::ParamChanges;
 use crate::testing::world::{World, MIB};
+use crate::tunables::KeptTunable;
 
 fn addition(path: &str, class: MediaClass) -> DriveAddRequest {
     DriveAddRequest { pool: "mp1".into(), path: path.into(), class, zone_mib: None, spare_percent: None, force: false }
@@ -61,17 +63,23 @@ fn a_class_has_one_drive() {
     assert_eq!(world.claimed(), ["cap", "stg"]);
 }
 
-/// mpool-26: a STAGING drive joins an active pool, is used at once, and belongs to it from then on.
+/// mpool-26: a STAGING drive joins an active pool, is used at once with the pool's tunables, and belongs to it from then
+/// on.
 #[test]
 fn a_drive_joins_an_active_pool() {
     let world = World::with_two_disks();
     world.create("mp1");
+    let tunables = [(KeptTunable::named("chunk_kib").unwrap(), 512)].into();
+    let changes = ParamChanges { tunables, ..ParamChanges::default() };
+    world.run(world.registry.set_params("mp1", &changes)).unwrap();
     let request =
         DriveAddRequest { zone_mib: Some(2), spare_percent: Some(25), ..addition("stg", MediaClass::Staging) };
     world.run(world.registry.drive_add(&request)).unwrap();
     let handle = world.registry.open("mp1", Rights::ReadWrite, false).unwrap();
     let id = world.run(mblock(&handle, MediaClass::Staging, 9));
-    drop(handle);
+    let joined = handle.active().pool().drive_of(MediaClass::Staging).unwrap();
+    assert_eq!(joined.chunk_bytes(), 512 << 10);
+    drop((handle, joined));
     let params = world.registry.get_params("mp1").unwrap();
     assert_eq!((params.mblock_mib, params.spare_percent), ([Some(2), Some(1)], [Some(25), Some(5)]));
     world.deactivate("mp1");
@@ -154,11 +162,8 @@ fn mdc0_describes_the_pool() {
     let world = World::with_two_disks();
     world.create_with_staging("mp1");
     let containers = world.registry.get_params("mp1").unwrap().containers;
-    let changes = crate::params::ParamChanges {
-        label: Some("x".into()),
-        spare_percent: [Some(11), Some(12)],
-        ..Default::default()
-    };
+    let changes =
+        ParamChanges { label: Some("x".into()), spare_percent: [Some(11), Some(12)], ..ParamChanges::default() };
     world.run(world.registry.set_params("mp1", &changes)).unwrap();
     world.deactivate("mp1");
     world.activate(&["cap", "stg"]).unwrap();

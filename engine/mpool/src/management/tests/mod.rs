@@ -7,6 +7,7 @@ mod control;
 mod creation;
 mod drive_growth;
 mod ending;
+mod importing;
 mod membership;
 mod parameters;
 mod usage;

@@ -59,6 +59,7 @@ fn tunables_are_kept() {
         let in_force = active.pool().tunables.borrow().clone();
         assert_eq!((in_force.load_jobs(), in_force.no_alloc_mdcs(), in_force.cache_mib()), (1, 0, 16));
         assert_eq!((in_force.reaper.mempct(), in_force.reaper.ttl_us()), (100, 1 << 40));
+        assert_eq!(active.pool().drives()[0].chunk_bytes(), 512 << 10);
         drop(active);
         world.deactivate("mp1");
         world.activate(&["cap"]).unwrap();
@@ -128,6 +129,8 @@ fn parameters_are_checked() {
     let spare = ParamChanges { uid: Some(9), spare_percent: [None, Some(101)], ..ParamChanges::default() };
     assert_eq!(kind(set(spare)), Kind::Invalid);
     assert_eq!(world.registry.get_params("mp1").unwrap().uid, 1001, "nothing of a refused change is done");
+    let all_spare = ParamChanges { spare_percent: [None, Some(100)], ..ParamChanges::default() };
+    assert_eq!(set(all_spare).unwrap().spare_percent, [None, Some(100)]);
     assert_eq!(kind(world.run(world.registry.set_params("none", &all_changes()))), Kind::NotMember);
 }
 
