@@ -375,3 +375,17 @@ impl Frames {
         self.table.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// No two of a volume's first pages have the same hash, whatever their levels: neighbours are mostly cached together.
+    #[test]
+    fn neighbours_have_hashes_of_their_own() {
+        let pages = (0..1000).flat_map(|index| (0..4).map(move |level| PageId { level, index }));
+        assert_eq!(pages.map(hash).collect::<HashSet<_>>().len(), 4000);
+    }
+}

@@ -195,3 +195,22 @@ impl Level2 {
         self.loads[load].is_some_and(|load| now.0 >= load.begun.0.saturating_add(PATIENCE.timeout.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A zone at rest has no query that waits, and no context in use without a read for it.
+    #[test]
+    fn the_audit_finds_a_query_that_is_left() {
+        let config = HistoryConfig { nonce: 1, window_sections: 4, section_records: 16 };
+        let mut level2 = Level2::new(config, 0..=0);
+        assert_eq!(level2.audit_at_rest(), Ok(()));
+        assert!(level2.contexts().submit(7, 0, Nanos(5)));
+        let at = SectionAt { chapter: 1, section: 0 };
+        for load in [None, Some(Load { at, begun: Nanos(5), void: false })] {
+            level2.loads[0] = load;
+            assert!(level2.audit_at_rest().is_err(), "{load:?}");
+        }
+    }
+}

@@ -101,4 +101,19 @@ mod tests {
         dirty.audit().expect("consistent");
         assert_eq!((dirty.len(), dirty.take_oldest(), dirty.oldest_need()), (4, Some(1), Some(12)));
     }
+
+    /// A block that is queued without a need, one that is not queued, and two that changed places.
+    #[test]
+    fn the_audit_finds_what_is_wrong() {
+        let spoils: [fn(&mut DirtyBlocks); 3] =
+            [|dirty| dirty.needs[0] = CLEAN, |dirty| dirty.needs[2] = 6, |dirty| dirty.order.swap(0, 1)];
+        for spoil in spoils {
+            let mut dirty = DirtyBlocks::new(4);
+            dirty.mark(0, 5);
+            dirty.mark(1, 6);
+            assert_eq!(dirty.audit(), Ok(()));
+            spoil(&mut dirty);
+            assert!(dirty.audit().is_err());
+        }
+    }
 }

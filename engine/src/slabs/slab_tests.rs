@@ -400,6 +400,55 @@ fn commit_points_do_not_grow_too_old() {
     assert_eq!([(); 5].map(|()| updates(&mut zone)), [1, 2, 5, 6, 7], "all three when 2^30 is passed");
 }
 
+/// What comes free while a save writes counts costs no summary of its own: the last one has it.
+#[test]
+fn a_save_corrects_the_hint_at_its_end() {
+    let mut zone = setup(1).create();
+    zone.store();
+    let pbn = zone.allocate().expect("no error").expect("not full");
+    zone.media.holds = |_, at| is_counts(at);
+    zone.zone.begin_save();
+    zone.settle();
+    zone.release(pbn, 0).expect("held");
+    let summaries = |zone: &TestZone| zone.media.trace.iter().filter(|(_, at)| part(*at) == "summary").count();
+    assert_eq!((summaries(&zone), zone.is_clean()), (1, false));
+    zone.release_transfers();
+    zone.settle();
+    assert_eq!((summaries(&zone), zone.is_clean()), (2, true));
+    assert_eq!(u64::from(summary(&zone, 0).free_blocks), zone.free_blocks());
+}
+
+/// A request to commit closes the blocks that have what it asks for, and not those with later changes of the same journal,
+/// even if another request waits for their slab.
+#[test]
+fn a_commit_request_leaves_later_changes_alone() {
+    let geometry = Geometry::new(2, Blocks(1), FIRST, FIRST.plus(4 * 8), 8).expect("valid");
+    let mut zone = Setup { bufs: MIN_METADATA_BUFS, ..Setup::new(&geometry) }.create();
+    let blocks: Vec<Pbn> = (0..16).map(|_| zone.allocate().expect("no error").expect("not full")).collect();
+    zone.media.holds = |direction, _| direction == Direction::Write;
+    let change = |zone: &mut TestZone, block: usize, journal: u16, point: u64| {
+        let source = Source { journal: ShardId(journal), point: Point(point) };
+        assert_eq!(zone.zone.increment(blocks[block], source, VIO), Ok(Applied::Now));
+        zone.settle();
+    };
+    let commit = |zone: &mut TestZone, journal: u16, point: u64| {
+        zone.zone.commit_journals(ShardId(journal), Point(point));
+        zone.settle();
+    };
+    // Each of two slabs is waited for by a journal of its own.
+    change(&mut zone, 0, 0, 5);
+    commit(&mut zone, 0, 5);
+    change(&mut zone, 8, 1, 5);
+    commit(&mut zone, 1, 5);
+    change(&mut zone, 9, 0, 6);
+    zone.release_transfers();
+    zone.settle();
+    assert_eq!(zone.statistics().slab_journal_blocks_written, 2, "the third block is being filled");
+    let committed =
+        zone.take_events().into_iter().filter(|event| matches!(event, PhysicalEvent::JournalsCommitted { .. }));
+    assert_eq!(committed.count(), 2);
+}
+
 /// vdo-64: when a transfer fails for good, whichever it is, the zone says so once, answers all waiters and starts
 /// nothing more; media stay right.
 #[test]

@@ -84,11 +84,13 @@ struct OpenChapter {
     dropped: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Read {
     shard: ShardId,
     at: SectionAt,
     ready: u64,
+    /// What has been read already of a chapter that is deleted meanwhile.
+    early: Option<Vec<u8>>,
 }
 
 /// What shards are to be told.
@@ -171,8 +173,12 @@ impl Chapters {
         self.refill = self.closed.iter().flat_map(section).collect();
     }
 
-    /// All chapters are deleted, and what is not closed.
+    /// All chapters are deleted, and what is not closed. What is being read of them arrives all the same.
     pub fn clear(&mut self) {
+        for Read { at, early, .. } in &mut self.reads {
+            let sections = self.closed.get(&at.chapter);
+            *early = sections.and_then(|sections| sections.get(usize::from(at.section))).cloned();
+        }
         self.open.fill(OpenChapter::default());
         self.closed.clear();
         self.refill.clear();
@@ -210,7 +216,7 @@ impl Chapters {
     /// A shard asks for a section.
     pub fn read(&mut self, shard: ShardId, at: SectionAt, now: u64) {
         let ready = now + self.random.below(self.plan.slowest + 1);
-        self.reads.push(Read { shard, at, ready });
+        self.reads.push(Read { shard, at, ready, early: None });
     }
 
     /// Sections that are being read, and for whom.
@@ -270,8 +276,8 @@ impl Chapters {
             number -= 1;
         }
         let read = self.ready_reads(now).nth(number).expect("a number below that of the things that can happen");
-        let Read { shard, at, .. } = self.reads.swap_remove(read);
-        let result = self.content(at);
+        let Read { shard, at, early, .. } = self.reads.swap_remove(read);
+        let result = early.map_or_else(|| self.content(at), Ok);
         Told::Read { shard, at, result }
     }
 

@@ -355,6 +355,19 @@ impl<D: Base> Cluster<D> {
         self.stale.fill(true);
     }
 
+    /// Continues sweeps, or suspends them between two pages.
+    pub fn set_sweeping(&mut self, sweeping: bool) {
+        self.shards.iter_mut().for_each(|shard| shard.set_sweeping(sweeping));
+        self.stale.fill(true);
+    }
+
+    /// Aborts all sweeps, as a host does when the volume is taken out of service.
+    pub fn abort_sweeps(&mut self) {
+        self.world.told_to_abort = true;
+        self.shards.iter_mut().for_each(Shard::abort_sweeps);
+        self.stale.fill(true);
+    }
+
     /// The volume has grown; `summaries` are those of all slabs, old and new. To be called when all is quiet.
     pub fn grow(&mut self, geometry: Geometry, summaries: &[SlabSummary]) {
         let old = self.world.geometry.slabs() as usize;

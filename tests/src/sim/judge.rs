@@ -76,7 +76,8 @@ impl<D: Base> World<D> {
             }
             RequestError::OutOfRange => true,
             RequestError::ReadOnly => self.told_read_only,
-            RequestError::Lock | RequestError::Aborted => false,
+            RequestError::Aborted => self.told_to_abort,
+            RequestError::Lock => false,
         };
         if excused {
             Ok(())

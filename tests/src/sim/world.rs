@@ -72,6 +72,8 @@ pub struct World<D = Disk> {
     pub was_full: bool,
     /// The host has ended writing.
     pub told_read_only: bool,
+    /// The host has aborted sweeps.
+    pub told_to_abort: bool,
     /// Queries of the index that timed out, as each report said.
     pub queries_timed_out: Vec<u64>,
     /// Why the volume takes no writes any more, as its shards reported first.
@@ -123,6 +125,7 @@ impl<D: Base> World<D> {
             overwrites_go_on: false,
             was_full: false,
             told_read_only: false,
+            told_to_abort: false,
             queries_timed_out: Vec::new(),
             read_only: None,
             space_claims: Vec::new(),

@@ -145,3 +145,31 @@ fn a_saved_volume_goes_on_when_resumed() {
         rig.resume();
     }
 }
+
+/// Unmaps of whole pages, some of which are sweeps: those are held up while sweeps are suspended, and do not keep the shard
+/// from being idle. They go on where they were, or are answered that they were aborted, and then their pages stay.
+#[test]
+fn sweeps_are_suspended_and_aborted() {
+    for ending in [Ok(()), Err(RequestError::Aborted)] {
+        let mut rig = small(64);
+        (1..12).for_each(|page| rig.write(page * PAGE, 5));
+        rig.set_sweeping(false);
+        let unmap = |page| Request::on_blocks(Operation::Unmap, page * PAGE, PAGE);
+        let unmaps: Vec<_> = (1..12).map(|page| (page, rig.submit(&unmap(page)))).collect();
+        rig.settle(nothing);
+        let (held, over): (Vec<_>, Vec<_>) = unmaps.into_iter().partition(|(_, id)| rig.outcome(*id).is_none());
+        assert!(!held.is_empty() && !over.is_empty() && rig.shard(ShardId(0)).is_idle());
+        assert!(held.iter().all(|(page, _)| rig.mapping(page * PAGE).has_block()));
+        if ending.is_err() {
+            rig.abort_sweeps();
+        }
+        rig.set_sweeping(true);
+        rig.settle(nothing);
+        assert!(over.iter().all(|(_, id)| rig.outcome(*id) == Some(Ok(()))));
+        assert!(held.iter().all(|(_, id)| rig.outcome(*id) == Some(ending)));
+        assert!(over.iter().all(|(page, _)| !rig.mapping(page * PAGE).has_block()));
+        assert!(held.iter().all(|(page, _)| rig.mapping(page * PAGE).has_block() == ending.is_err()));
+        let unmapped = if ending.is_ok() { held.len() + over.len() } else { over.len() } as u64;
+        assert_eq!(rig.statistics().bios_in_discard, unmapped * PAGE);
+    }
+}

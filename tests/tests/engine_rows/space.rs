@@ -136,6 +136,25 @@ fn every_zone_is_asked_twice_before_there_is_no_space() {
     assert_eq!(rig.outcome(write), Some(Err(RequestError::NoSpace)));
 }
 
+/// An overwrite in a full volume asks the zone of its old block for a loan, then each other zone twice: one may have got a
+/// block back between two questions.
+#[test]
+fn every_other_zone_is_asked_twice_for_a_loan() {
+    let (mut rig, value) = full_volume_of_three();
+    let write = rig.begin_write(10, value);
+    rig.settle(questions);
+    let mut asked = Vec::new();
+    while let Some((to, wait)) = question(&rig) {
+        asked.push((to.0, wait));
+        rig.perform(Step::Message(ShardId(0), to));
+        rig.settle(questions);
+    }
+    // The zone of the old block is the second; the first asks itself in between.
+    let loan = [(1, true), (2, true), (2, true)];
+    assert_eq!(asked, [&[(1, false), (2, false), (1, true), (2, true)], &loan[..]].concat());
+    assert_eq!(rig.outcome(write), Some(Err(RequestError::NoSpace)));
+}
+
 /// vdo-43: a block that comes free in a zone that had none, while others are asked, is found.
 #[test]
 fn a_block_that_comes_free_behind_the_search_is_found() {

@@ -42,13 +42,14 @@ fn a_page_waits_for_its_image() {
         bench.run(Op::Write(Lbn(0), data(1)));
         bench.map.begin_save();
         bench.advance();
-        assert!(bench.world.pending_in(Direction::Write).count() > 0);
+        assert!(bench.world.pending_in(Direction::Write).count() > 0 && !bench.map.is_idle());
         bench.begin(Op::Discard(Lbn(0)));
         while !bench.holding.is_empty() {
             bench.release(0);
         }
         while bench.commit() | (bench.world.pending() == 0 && bench.advance()) {}
         assert_eq!((bench.releases, bench.map.map_pages()), (0, 3));
+        assert!(bench.map.is_releasing(), "a page is to go");
         bench.settle();
         assert_eq!((bench.releases, bench.map.map_pages()), (3, 0));
         assert!(bench.map.is_idle());
