@@ -125,6 +125,26 @@ impl Lock {
         core.state.borrow_mut().enter(Mode::Exclusive).then(|| Guard::new(core, Mode::Exclusive, task))
     }
 
+    /// Acquires several locks of one rank exclusively, if all of them are free. A task may hold them together, because one
+    /// that does not wait for any of them cannot deadlock.
+    ///
+    /// # Panics
+    /// If the task holds a lock of this rank or of an inner one.
+    #[must_use]
+    pub fn try_exclusive_all<'a>(locks: impl IntoIterator<Item = &'a Lock>) -> Option<Vec<Guard>> {
+        let mut guards: Vec<Guard> = Vec::new();
+        for lock in locks {
+            let core = lock.core();
+            // The first guard accounts for the rank.
+            let task = if guards.is_empty() { order::check(lock.rank) } else { None };
+            if !core.state.borrow_mut().enter(Mode::Exclusive) {
+                return None;
+            }
+            guards.push(Guard::new(core, Mode::Exclusive, task));
+        }
+        Some(guards)
+    }
+
     /// True while the lock is held.
     #[must_use]
     pub fn is_held(&self) -> bool {

@@ -271,6 +271,33 @@ fn many_objects_are_committed_with_one_write_a_container() {
     });
 }
 
+/// Objects that are deleted together cost a write and a flush for each container, and none is deleted while one is in use.
+#[test]
+fn many_objects_are_deleted_with_one_write_a_container() {
+    let mut disk = plain_disk("disk", 400 * MIB, 512);
+    disk.volatile_cache = true;
+    let mut computer = Computer::with_disk(disk);
+    let kept = computer.live(|world| async move {
+        let pool = world.create(3).await;
+        let mut made = Vec::new();
+        for _ in 0..200 {
+            made.push(pool.slab_alloc(CAPACITY, 1, false).await.expect("there is room").id);
+        }
+        pool.commit_together(&made).await.expect("a good disk");
+        let (kept, doomed) = (made.split_off(199)[0], made);
+        let open = pool.slab_open(doomed[9]).await.expect("it is there");
+        assert_eq!(kind(pool.delete_together(&doomed[9..10]).await), Kind::Busy);
+        drop(open);
+        world.script.forget();
+        pool.delete_together(&doomed).await.expect("a good disk");
+        let flushes = world.script.begun.borrow().iter().filter(|op| op.what == What::Flush).count();
+        assert_eq!(flushes, 3, "one for each container");
+        assert_eq!(kind(pool.delete_together(&doomed).await), Kind::NotFound);
+        kept
+    });
+    computer.live(move |world| async move { assert_eq!(ids(&*world.activate(3).await), [kept]) });
+}
+
 /// The containers are closed in an order in which the last compaction of one can still be recorded: MDC0 last. What an activation reads
 /// afterwards is what is alive.
 #[test]

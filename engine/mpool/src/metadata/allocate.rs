@@ -19,11 +19,12 @@ use crate::drive::Drive;
 use crate::error::{Kind, PoolError, Result};
 use crate::format::{ObjectCreate, Record};
 use crate::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
+use crate::lock::Lock;
 use crate::space_map::Policy;
 use crate::Pool;
 
-/// The most objects whose creations are one batch of records: less than the smallest container holds.
-const COMMITTED_TOGETHER: usize = 256;
+/// The most objects whose creations, or deletions, are one batch of records: less than the smallest container holds.
+const CHANGED_TOGETHER: usize = 256;
 
 /// The states of objects that a lookup considers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +180,7 @@ impl Pool {
             }
         }
         for (slot, objects) in of_slots {
-            for some in objects.chunks(COMMITTED_TOGETHER) {
+            for some in objects.chunks(CHANGED_TOGETHER) {
                 self.commit_some(self.container(slot), some).await?;
             }
         }
@@ -228,6 +229,46 @@ impl Pool {
         container.count(|counts| counts.deletes += 1);
         container.remove(&object);
         self.erase_later(Rc::clone(&object));
+        Ok(())
+    }
+
+    /// Deletes committed objects together: those of one container with one write of its log. After a failure or a power cut any
+    /// of them may be deleted; the rest is as before.
+    ///
+    /// # Errors
+    /// NotFound. Busy: one of them is in use. Io.
+    pub async fn delete_together(&self, ids: &[ObjectId]) -> Result<()> {
+        let mut of_slots: BTreeMap<Slot, Vec<Hold>> = BTreeMap::new();
+        for id in ids {
+            of_slots.entry(id.slot()).or_default().push(self.find(*id, Search::Committed)?.hold());
+        }
+        for (slot, objects) in of_slots {
+            for some in objects.chunks(CHANGED_TOGETHER) {
+                self.delete_some(self.container(slot), some).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes objects of one container with one batch of records.
+    async fn delete_some(&self, container: &Container, objects: &[Hold]) -> Result<()> {
+        let Some(_changing) = Lock::try_exclusive_all(objects.iter().map(|object| object.lock())) else {
+            return Err(PoolError::new(Kind::Busy, "objects to be deleted", "one of them is being used"));
+        };
+        let _rest = container.compaction.exclusive().await;
+        for object in objects {
+            self.refuse_unless(object, ObjectState::Committed)?;
+        }
+        let records: Vec<_> = objects.iter().map(|object| Record::ObjectDelete(object.id())).collect();
+        objects.iter().for_each(|object| object.set_leaving(true));
+        let logged = self.append_records(container, &records).await;
+        objects.iter().for_each(|object| object.set_leaving(false));
+        logged?;
+        container.count(|counts| counts.deletes += records.len() as u64);
+        for object in objects {
+            container.remove(object);
+            self.erase_later(Rc::clone(object));
+        }
         Ok(())
     }
 

@@ -98,7 +98,7 @@ impl<V: Visitor> Walk<'_, V> {
             .enumerate()
             .filter_map(|(slot, &raw)| {
                 let link = Mapping::from_raw(raw);
-                Some((slot, page.child(slot)?, link)).filter(|_| link.has_block())
+                link.has_block().then_some((slot, page.child(slot)?, link))
             })
             .collect();
         // Only leaves run concurrently: a visit of an interior page holds what its children hold, and so on.

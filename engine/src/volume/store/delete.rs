@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use mpool::error::Result;
-use mpool::Pool;
+use mpool::{Pool, Search};
 
 use super::addition::delete_object;
 use super::ledger::Ledger;
@@ -46,11 +46,9 @@ async fn empty(pool: &Rc<Pool>, ledger: &Ledger) -> Result<()> {
     if !ledger.contents().deleted {
         ledger.append(vec![InventoryRecord::Deleted]).await?;
     }
-    let objects = ledger.contents().objects();
-    for id in objects {
-        delete_object(pool, id).await?;
-    }
-    Ok(())
+    let mut objects = ledger.contents().objects();
+    objects.retain(|id| pool.find(*id, Search::Committed).is_ok());
+    pool.delete_together(&objects).await
 }
 
 /// Removes all volumes of a pool whose creation or deletion was interrupted. `in_use` names the open volumes, which are
