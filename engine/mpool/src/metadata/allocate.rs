@@ -8,7 +8,6 @@
 //! of retrying 1024 times; other errors are not retried. Whether an object is busy, committed or removed is checked
 //! under its lock.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -18,7 +17,7 @@ use super::object::{Hold, Object, ObjectState};
 use crate::drive::Drive;
 use crate::error::{Kind, PoolError, Result};
 use crate::format::{ObjectCreate, Record};
-use crate::ids::{Extent, MediaClass, ObjectId, ObjectType, Slot};
+use crate::ids::{Extent, MediaClass, ObjectId, ObjectType};
 use crate::lock::Lock;
 use crate::space_map::Policy;
 use crate::Pool;
@@ -163,7 +162,7 @@ impl Pool {
     /// # Errors
     /// NotFound. Invalid: an mblock, whose length could still change. Io.
     pub async fn commit_together(&self, ids: &[ObjectId]) -> Result<()> {
-        let mut of_slots: BTreeMap<Slot, Vec<Hold>> = BTreeMap::new();
+        let mut objects = Vec::with_capacity(ids.len());
         let mut written = [false; 2];
         for id in ids {
             if id.kind() == Some(ObjectType::Mblock) {
@@ -172,17 +171,15 @@ impl Pool {
             // A held object cannot be aborted meanwhile.
             let object = self.find(*id, Search::Both)?.hold();
             written[object.class().index()] |= object.kind() == ObjectType::Slab;
-            of_slots.entry(id.slot()).or_default().push(object);
+            objects.push(object);
         }
         for class in MediaClass::ALL {
             if written[class.index()] {
                 self.drive_of(class)?.make_durable().await?;
             }
         }
-        for (slot, objects) in of_slots {
-            for some in objects.chunks(CHANGED_TOGETHER) {
-                self.commit_some(self.container(slot), some).await?;
-            }
+        for some in batches(&mut objects) {
+            self.commit_some(self.container(some[0].id().slot()), some).await?;
         }
         Ok(())
     }
@@ -219,42 +216,30 @@ impl Pool {
     /// Deletes a committed object.
     pub(crate) async fn delete_object(&self, object: Hold) -> Result<()> {
         let _changing = object.lock().exclusive().await;
-        let container = self.container(object.id().slot());
-        let _rest = container.compaction.exclusive().await;
-        self.refuse_unless(&object, ObjectState::Committed)?;
-        object.set_leaving(true);
-        let logged = self.append_record(container, &Record::ObjectDelete(object.id())).await;
-        object.set_leaving(false);
-        logged?;
-        container.count(|counts| counts.deletes += 1);
-        container.remove(&object);
-        self.erase_later(Rc::clone(&object));
-        Ok(())
+        self.delete_locked(std::slice::from_ref(&object)).await
     }
 
-    /// Deletes committed objects together: those of one container with one write of its log. After a failure or a power cut any
-    /// of them may be deleted; the rest is as before.
+    /// Deletes committed objects together: those of one container with one write of its log. After a failure or a power
+    /// cut any of them may be deleted; the rest is as before.
     ///
     /// # Errors
     /// NotFound. Busy: one of them is in use. Io.
     pub async fn delete_together(&self, ids: &[ObjectId]) -> Result<()> {
-        let mut of_slots: BTreeMap<Slot, Vec<Hold>> = BTreeMap::new();
-        for id in ids {
-            of_slots.entry(id.slot()).or_default().push(self.find(*id, Search::Committed)?.hold());
-        }
-        for (slot, objects) in of_slots {
-            for some in objects.chunks(CHANGED_TOGETHER) {
-                self.delete_some(self.container(slot), some).await?;
-            }
+        let found = ids.iter().map(|id| Ok(self.find(*id, Search::Committed)?.hold()));
+        let mut objects = found.collect::<Result<Vec<_>>>()?;
+        for some in batches(&mut objects) {
+            let Some(_changing) = Lock::try_exclusive_all(some.iter().map(|object| object.lock())) else {
+                return Err(PoolError::new(Kind::Busy, "objects to be deleted", "one of them is being used"));
+            };
+            self.delete_locked(some).await?;
         }
         Ok(())
     }
 
-    /// Deletes objects of one container with one batch of records.
-    async fn delete_some(&self, container: &Container, objects: &[Hold]) -> Result<()> {
-        let Some(_changing) = Lock::try_exclusive_all(objects.iter().map(|object| object.lock())) else {
-            return Err(PoolError::new(Kind::Busy, "objects to be deleted", "one of them is being used"));
-        };
+    /// Deletes objects of one container, whose locks the caller holds, with one batch of records.
+    async fn delete_locked(&self, objects: &[Hold]) -> Result<()> {
+        let Some(first) = objects.first() else { return Ok(()) };
+        let container = self.container(first.id().slot());
         let _rest = container.compaction.exclusive().await;
         for object in objects {
             self.refuse_unless(object, ObjectState::Committed)?;
@@ -285,6 +270,13 @@ impl Pool {
         }
         Ok(())
     }
+}
+
+/// The objects in order of their containers, in parts that are one batch of records each.
+fn batches(objects: &mut [Hold]) -> impl Iterator<Item = &[Hold]> {
+    objects.sort_by_key(|object| object.id().slot());
+    let of_one_container = objects.chunk_by(|one, other| one.id().slot() == other.id().slot());
+    of_one_container.flat_map(|objects| objects.chunks(CHANGED_TOGETHER))
 }
 
 pub(crate) fn gone(object: &Object) -> PoolError {
