@@ -26,9 +26,6 @@
 //!
 //! Only SPDK's thread, poller, channel, bdev and JSON-RPC libraries are used, not its reactors, so hosts without
 //! reactors (fio) work.
-//!
-//! Only SPDK's thread, poller, channel, bdev and JSON-RPC libraries are used, not its reactors: hosts without
-//! reactors (fio) work.
 
 mod datapath;
 #[cfg(feature = "load")]

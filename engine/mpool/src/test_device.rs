@@ -11,7 +11,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::device::{pieces, Device, DeviceError, DeviceProperties, DeviceType, Ended, IoBuf, PlainMemory, Transfer};
+use super::device::{pieces, Device, DeviceError, DeviceProperties, Ended, IoBuf, PlainMemory, Transfer};
+use crate::testing::plain_disk;
 
 /// A command to a device. Reads and writes are pieces of transfers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,23 +42,10 @@ impl core::fmt::Debug for TestDevice {
 /// The properties of such a device: 4096-byte sectors, no volatile cache, unmap.
 pub(crate) fn properties(bytes: u64) -> DeviceProperties {
     DeviceProperties {
-        name: "dir/Test0".to_owned(),
         model: "memory".to_owned(),
         uuid: Uuid::nil(),
         uuid_lasts: false,
-        layered: false,
-        kind: DeviceType::StandardBlock,
-        bytes,
-        sector_bytes: 4096,
-        optimal_write_bytes: 4096,
-        discard: true,
-        discard_granularity: 4096,
-        dif: false,
-        sed: false,
-        sector_updatable: true,
-        volatile_cache: false,
-        fua: false,
-        atomic_write: 512,
+        ..plain_disk("dir/Test0", bytes, 4096)
     }
 }
 

@@ -120,18 +120,24 @@ fn questions(pending: &Pending<'_>) -> bool {
     matches!(pending, Pending::Message { message: Message::Allocate { .. }, .. })
 }
 
+/// All questions of shard 0, each answered: whom, and whether to wait there.
+fn all_questions(rig: &mut Rig) -> Vec<(u16, bool)> {
+    rig.settle(questions);
+    let mut asked = Vec::new();
+    while let Some((to, wait)) = question(rig) {
+        asked.push((to.0, wait));
+        rig.perform(Step::Message(ShardId(0), to));
+        rig.settle(questions);
+    }
+    asked
+}
+
 /// vdo-43: when all zones are full each is asked once more, and waits for its scrubber then, before there is no space.
 #[test]
 fn every_zone_is_asked_twice_before_there_is_no_space() {
     let (mut rig, value) = full_volume_of_three();
     let write = rig.begin_write(30, value);
-    rig.settle(questions);
-    let mut asked = Vec::new();
-    while let Some((to, wait)) = question(&rig) {
-        asked.push((to.0, wait));
-        rig.perform(Step::Message(ShardId(0), to));
-        rig.settle(questions);
-    }
+    let asked = all_questions(&mut rig);
     assert_eq!(asked, [(1, false), (2, false), (1, true), (2, true)]);
     assert_eq!(rig.outcome(write), Some(Err(RequestError::NoSpace)));
 }
@@ -142,13 +148,7 @@ fn every_zone_is_asked_twice_before_there_is_no_space() {
 fn every_other_zone_is_asked_twice_for_a_loan() {
     let (mut rig, value) = full_volume_of_three();
     let write = rig.begin_write(10, value);
-    rig.settle(questions);
-    let mut asked = Vec::new();
-    while let Some((to, wait)) = question(&rig) {
-        asked.push((to.0, wait));
-        rig.perform(Step::Message(ShardId(0), to));
-        rig.settle(questions);
-    }
+    let asked = all_questions(&mut rig);
     // The zone of the old block is the second; the first asks itself in between.
     let loan = [(1, true), (2, true), (2, true)];
     assert_eq!(asked, [&[(1, false), (2, false), (1, true), (2, true)], &loan[..]].concat());
