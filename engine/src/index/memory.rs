@@ -2,9 +2,10 @@
 
 //! Memory of the index, in segments of one huge page.
 //!
-//! Records are spread over all of a table's memory, so with pages of 4 KiB most lookups would miss the processor's TLB. A segment is
-//! mapped by itself and touched as a whole, which takes a quarter of a millisecond; so a table gets its segments one by one, and
-//! gives each back to the system when it is dropped. The shard that touches a segment has it on its own NUMA node.
+//! Records are spread over all of a table's memory, so with pages of 4 KiB most lookups would miss the processor's TLB.
+//! A segment is mapped by itself and touched as a whole, which takes a quarter of a millisecond; so a table gets its
+//! segments one by one, and gives each back to the system when it is dropped. The shard that touches a segment has it
+//! on its own NUMA node.
 
 use core::hint::black_box;
 

@@ -2,8 +2,9 @@
 
 //! The level-1 index: advises where a block's content was stored before.
 //!
-//! This is one shard's part, wholly in memory, 8 bytes per record. Memory comes as the index is used (`memory`), so one of
-//! any size is created at once. Differs from the UDS index of dm-vdo, which costs two reads per hit: here advice costs two cache lines.
+//! This is one shard's part, wholly in memory, 8 bytes per record. Memory comes as the index is used (`memory`), so an
+//! index of any size is created at once. Differs from the UDS index of dm-vdo, which costs two reads per hit: here
+//! advice costs two cache lines.
 //!
 //! What the index promises:
 //! * **Advice only.** A record has 16 bits of its key and no fingerprint, so a lookup may return the location of other
@@ -121,8 +122,6 @@ pub struct Index {
     old: Option<Table>,
     /// Number of buckets for the next resize.
     wanted: Option<usize>,
-    /// Part of `table` has no memory yet, and updates add it.
-    extends: bool,
     updates_to_step: u32,
     discarded: u64,
     lookups: u64,
@@ -135,10 +134,8 @@ impl Index {
     /// of two of 64-byte buckets, of which it has at least two.
     #[must_use]
     pub fn new(bytes: usize) -> Index {
-        let table = Table::new(buckets_in(bytes));
         Index {
-            extends: table.extent() < table.count(),
-            table,
+            table: Table::new(buckets_in(bytes)),
             old: None,
             wanted: None,
             updates_to_step: 1,
@@ -243,7 +240,7 @@ impl Index {
     /// # Panics
     /// If no content can be stored at the location: the zero block, unmapped, or beyond 36 bits.
     pub fn update(&mut self, fingerprint: impl Into<ShortFingerprint>, location: Mapped) -> Update {
-        if self.extends || self.old.is_some() {
+        if self.old.is_some() || self.table.extent() < self.table.count() {
             self.pace();
         }
         let (table, place) = self.table_of(fingerprint.into());
@@ -327,11 +324,10 @@ impl Index {
         self.old.is_some()
     }
 
-    /// Adds a segment of memory if part of a new index has none; returns whether there is still such a part. A host calls this
-    /// before it restores records; updates do it by themselves.
+    /// Adds a segment of memory if part of a new index has none; returns whether there is still such a part. A host calls
+    /// this before it restores records; updates do it by themselves. A resize adds memory where it moves records to.
     pub fn extend(&mut self) -> bool {
-        self.extends = self.extends && self.old.is_none() && self.table.extend();
-        self.extends
+        self.old.is_none() && self.table.extend()
     }
 
     /// The table that a fingerprint's record would be in, and its place there.
@@ -356,8 +352,6 @@ impl Index {
         if let Some(count) = self.wanted.take().filter(|&count| count != self.table.count()) {
             let new = Table::reserve_for(&self.table, count);
             self.old = Some(core::mem::replace(&mut self.table, new));
-            // The resize adds memory where it moves records to.
-            self.extends = false;
             self.updates_to_step = UPDATES_PER_STEP;
         }
     }

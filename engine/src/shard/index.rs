@@ -42,14 +42,14 @@ impl<E: Env> Shard<E> {
         hash.section_read(&mut cx, at, result);
     }
 
-    /// Adds memory to a new index, a quarter of a millisecond's worth; true while there is more to add. To be called before
-    /// [`Shard::refill`], since a record without memory is dropped; what is updated adds it by and by.
+    /// Adds memory to a new index, a quarter of a millisecond's worth; true while there is more to add. To be called
+    /// before [`Shard::refill`], since a record without memory is dropped; what is updated adds it by and by.
     pub fn extend_index(&mut self) -> bool {
         self.hash.extend_index()
     }
 
-    /// Takes a section of a closed chapter after a start, when the index is empty. Whichever shard wrote the section, this shard takes the
-    /// records that it owns. Newest first: a record never replaces one that the index already has.
+    /// Takes a section of a closed chapter after a start, when the index is empty. Whichever shard wrote the section,
+    /// this shard takes the records that it owns. Newest first: a record never replaces one that the index already has.
     pub fn refill(&mut self, at: SectionAt, image: &[u8]) {
         self.hash.refill(at, image);
     }
