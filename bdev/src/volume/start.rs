@@ -36,10 +36,10 @@ use crate::spdk::thread::Thread;
 use crate::spdk::virtual_bdev::VirtualBdev;
 
 const START: Table<Start> = table! { "start":
+    "see whether there is memory" => |start| setup::refuse_too_large(&start.name, &start.memory);
     "make the metadata consistent" => |start| start.recover().await;
     "record that it is loaded" => |start| start.record().await;
     "erase the journals" => |start| start.erase_journals().await;
-    "see whether there is memory" => |start| setup::refuse_too_large(&start.name, &start.memory);
     "create the shards" => |start| start.create_shards(), undo stop_shards(start.volume()).await;
     "watch the bdevs" => |start| start.watch();
     "start the shards" => |start| start.start_shards().await;
